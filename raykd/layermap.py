@@ -1,0 +1,196 @@
+"""Layer maps and the named strategies that yield them. Plain Python, no torch.
+
+A layer map says, for each student block (1-based), which teacher block it imitates. Teacher states
+are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k.
+"""
+
+from __future__ import annotations
+
+import json
+import random as stdlib_random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+# The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
+# encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
+PAPER_DECODER_DEPTHS = (28, 36, 40)
+
+_TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMap:
+    """For each student block, the teacher state it imitates.
+
+    `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
+    `embedding` is the teacher state that the student's embedding output imitates (0 is the
+    teacher's embedding output), or None where embeddings are not matched.
+    """
+
+    blocks: tuple[int | None, ...]
+    embedding: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise ValueError("a layer map needs at least one student block")
+        for position, block in enumerate(self.blocks, 1):
+            if block is not None and (isinstance(block, bool) or block < 1):
+                raise ValueError(
+                    f"student block {position} names teacher block {block}; blocks count from 1"
+                )
+        if self.embedding is not None and self.embedding < 0:
+            raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
+
+    @property
+    def depth(self) -> int:
+        return len(self.blocks)
+
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Matched (student state, teacher state) pairs, by student state; state 0 is embeddings."""
+        embedding = () if self.embedding is None else ((0, self.embedding),)
+        blocks = ((s, t) for s, t in enumerate(self.blocks, 1) if t is not None)
+        return (*embedding, *blocks)
+
+    def __str__(self) -> str:
+        blocks = ", ".join("null" if b is None else str(b) for b in self.blocks)
+        if self.embedding is None:
+            return f"[{blocks}]"
+        target = f" {self.embedding}" if self.embedding else ""
+        return f"[{blocks}] + embedding{target}"
+
+    @classmethod
+    def parse(cls, text: str) -> LayerMap:
+        """Read `[4, 8, null]` or `[4, 8, 12] + embedding`, the form that `str` writes.
+
+        Raises ValueError on anything else.
+        """
+        match = _TEXT.fullmatch(text.strip())
+        if not match:
+            raise ValueError(f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]")
+        try:
+            blocks = json.loads(f"[{match['blocks']}]")
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
+        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in blocks):
+            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
+        embedding = int(match["embedding"] or 0) if "embedding" in text else None
+        return cls(tuple(blocks), embedding)
+
+    def to_json(self) -> dict[str, object]:
+        """`{"map": [...], "embedding": bool}`; a target other than state 0 is named beside it."""
+        out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
+        if self.embedding:
+            out["embedding_target"] = self.embedding
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> LayerMap:
+        embedding = data.get("embedding_target", 0) if data["embedding"] else None
+        return cls(tuple(data["map"]), embedding)  # type: ignore[arg-type]
+
+
+Strategy = Callable[[int, int, int], LayerMap]
+"""(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
+
+
+def none(teacher: int, student: int, seed: int) -> LayerMap:
+    """No block is matched: cross entropy and KL alone."""
+    return LayerMap((None,) * student)
+
+
+def forward(teacher: int, student: int, seed: int) -> LayerMap:
+    """Student block k imitates teacher block ceil(k * teacher / student) (paper, section 3)."""
+    return LayerMap(tuple(-(-k * teacher // student) for k in range(1, student + 1)))
+
+
+def reverse(teacher: int, student: int, seed: int) -> LayerMap:
+    """The forward list read backwards; embeddings, where matched, stay with embeddings."""
+    return LayerMap(forward(teacher, student, seed).blocks[::-1])
+
+
+def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
+    """Every student block imitates one teacher block; the middle one unless `block` says which."""
+    return LayerMap((block or max(1, teacher // 2),) * student)
+
+
+def random(
+    teacher: int, student: int, seed: int, *, exclude_identity: bool = True
+) -> LayerMap:
+    """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
+
+    The identity is the forward map itself (one draw in six at three blocks), so it is left out
+    unless `exclude_identity` is false. A single block, or a list whose every order is the same,
+    has no other order and yields forward.
+    """
+    blocks = forward(teacher, student, seed).blocks
+    rng = stdlib_random.Random(f"raykd random {teacher} {student} {seed}")
+    drawn = list(blocks)
+    rng.shuffle(drawn)
+    while exclude_identity and len(set(blocks)) > 1 and tuple(drawn) == blocks:
+        rng.shuffle(drawn)
+    return LayerMap(tuple(drawn))
+
+
+def in_order_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """A sorted random draw of distinct teacher blocks (RAIL-KD, arXiv 2109.10164, drawn once)."""
+    rng = stdlib_random.Random(f"raykd in_order_random {teacher} {student} {seed}")
+    if student <= teacher:
+        return LayerMap(tuple(sorted(rng.sample(range(1, teacher + 1), student))))
+    return LayerMap(tuple(sorted(rng.choices(range(1, teacher + 1), k=student))))
+
+
+def uniform_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """Any map: each student block draws a teacher block independently of the others."""
+    rng = stdlib_random.Random(f"raykd uniform_random {teacher} {student} {seed}")
+    return LayerMap(tuple(rng.randint(1, teacher) for _ in range(student)))
+
+
+def last(teacher: int, student: int, seed: int) -> LayerMap:
+    """Only the last student block is matched, to the last teacher block (CR-ILD, 2302.01530)."""
+    return LayerMap((None,) * (student - 1) + (teacher,))
+
+
+def single(
+    teacher: int, student: int, seed: int, *, student_block: int | None = None,
+    block: int | None = None,
+) -> LayerMap:
+    """One student block imitates one teacher block; by default the middle of both."""
+    position = student_block or -(-student // 2)
+    blocks: list[int | None] = [None] * student
+    blocks[position - 1] = block or max(1, teacher // 2)
+    return LayerMap(tuple(blocks))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    f.__name__: f
+    for f in (
+        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
+    )
+}  # fmt: skip
+"""The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
+
+SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
+"""Strategies whose map depends on the seed."""
+
+
+def match_embedding(layer_map: LayerMap, strategy: str) -> LayerMap:
+    """The same map with the embedding output matched as the paper's release does it.
+
+    State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
+    imitates the one teacher block like every other state; `none` matches nothing.
+    """
+    if not layer_map.pairs():
+        return layer_map
+    target = layer_map.blocks[0] if strategy == "all_to_one" else 0
+    return replace(layer_map, embedding=target)
+
+
+def check(layer_map: LayerMap, teacher: int, student: int) -> str | None:
+    """What is wrong with this map for these depths, in one line; None if nothing is."""
+    if layer_map.depth != student:
+        return f"{layer_map} has {layer_map.depth} entries, the student has {student} blocks"
+    beyond = [t for _, t in layer_map.pairs() if t > teacher]
+    if beyond:
+        return f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} blocks"
+    return None

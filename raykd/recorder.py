@@ -1,0 +1,66 @@
+"""What the training loop tells of its trials, and to whom. The core knows only this protocol;
+tracking/ writes to MLflow, tests keep a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from raykd.trial import TrialSpec
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished trial: its scores and what is kept of it.
+
+    `predictions` holds one row per test example (columns of equal length): `id`, `label`,
+    `predicted`, `correct` and one `logit_<label>` column a class. `student` is a folder in
+    transformers' format, where the student is kept.
+    """
+
+    metrics: Mapping[str, float]
+    predictions: Mapping[str, Any]
+    student: Path | None = None
+
+
+class Recorder(Protocol):
+    def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
+        """Begin or go on with a trial. False where it is finished already: do not train it."""
+
+    def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics at an optimisation step (1-based)."""
+
+    def finish(self, trial: TrialSpec, result: Result) -> None: ...
+
+    def fail(self, trial: TrialSpec, reason: str) -> None:
+        """The trial ended for a reason of its own (diverged)."""
+
+    def flush(self) -> None:
+        """Return when all that was told is stored."""
+
+
+@dataclass
+class Memory:
+    """A recorder that keeps everything in lists, by trial id."""
+
+    opened: dict[str, dict[str, str]] = field(default_factory=dict)
+    metrics: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
+        self.opened[trial.id] = dict(facts)
+        return trial.id not in self.results
+
+    def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
+        self.metrics.setdefault(trial.id, []).append((step, dict(metrics)))
+
+    def finish(self, trial: TrialSpec, result: Result) -> None:
+        self.results[trial.id] = result
+
+    def fail(self, trial: TrialSpec, reason: str) -> None:
+        self.failures[trial.id] = reason
+
+    def flush(self) -> None: ...

@@ -1,0 +1,169 @@
+"""TrialSpec: one student under one fully stated configuration, and the id that names it.
+
+The spec holds all that decides the result and nothing that must not (worker count, cohort,
+machine). Same id, same experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from raykd.layermap import LayerMap
+
+Phase = Literal["explore", "confirm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The student's size. None means: as the teacher has it."""
+
+    blocks: int
+    width: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.blocks}" if self.width is None else f"{self.blocks}x{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """How the student's weights start; a factor apart from the layer map.
+
+    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from.
+    """
+
+    kind: Literal["random", "copied"]
+    blocks: tuple[int, ...] | None = None
+    head: bool = False
+
+    def __str__(self) -> str:
+        if self.blocks is None:
+            return self.kind
+        return f"{self.kind} {list(self.blocks)}" + ("" if self.head else " fresh head")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Weights and forms of the three loss terms (paper, section 2)."""
+
+    ce: float
+    kl: float
+    hidden: float
+    temperature: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The optimisation: AdamW, linear decay with warm-up, gradient clipping."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: float
+    weight_decay: float
+    clip: float
+    evaluations: int
+    precision: Literal["auto", "fp32", "bf16"]
+    diverged: float
+    """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    task: str
+    metric: str
+    data: str
+    teacher: str
+    shape: Shape
+    init: Init
+    phase: Phase
+    strategy: str
+    layer_map: LayerMap
+    loss: Loss
+    training: Training
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """12 hex digits of the SHA-256 of the whole specification."""
+        return digest(self.to_json())
+
+    @cached_property
+    def family(self) -> str:
+        """The id of everything but the map and its name: explore trials of one search share it."""
+        blank = replace(self, strategy="", layer_map=LayerMap((None,) * self.shape.blocks))
+        return digest(blank.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "layer_map": self.layer_map.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrialSpec:
+        init = data["init"]
+        blocks = None if init["blocks"] is None else tuple(init["blocks"])
+        return cls(
+            **{
+                **data,
+                "shape": Shape(**data["shape"]),
+                "init": Init(**{**init, "blocks": blocks}),
+                "layer_map": LayerMap.from_json(data["layer_map"]),
+                "loss": Loss(**data["loss"]),
+                "training": Training(**data["training"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Trials that train side by side on the same batches, fed by one teacher pass."""
+
+    trials: tuple[TrialSpec, ...]
+
+    def __post_init__(self) -> None:
+        if len({shared(t) for t in self.trials}) != 1:
+            raise ValueError("the trials of a cohort share data, teacher, seed, steps and batch")
+
+    @cached_property
+    def id(self) -> str:
+        return digest(sorted(t.id for t in self.trials))
+
+
+def shared(trial: TrialSpec) -> tuple[object, ...]:
+    """What the trials of one cohort have in common: the batches, their order and the teacher."""
+    t = trial.training
+    return (
+        trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
+        t.steps, t.batch, t.evaluations,
+    )  # fmt: skip
+
+
+def into_cohorts(trials: Iterable[TrialSpec], size: int) -> tuple[Cohort, ...]:
+    """Group trials that share their batches, in order of first appearance, at most `size` each.
+
+    Groups larger than `size` are cut into parts as even as can be: eight at a size of five is
+    4 + 4, so that the last cohort does not idle.
+    """
+    groups: dict[tuple[object, ...], list[TrialSpec]] = {}
+    for trial in trials:
+        groups.setdefault(shared(trial), []).append(trial)
+    cohorts = []
+    for group in groups.values():
+        parts = -(-len(group) // size)
+        cuts = [round(i * len(group) / parts) for i in range(parts + 1)]
+        cohorts += [
+            Cohort(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)
+        ]
+    return tuple(cohorts)
+
+
+def digest(value: object) -> str:
+    """12 hex digits naming a JSON-able value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
