@@ -1,0 +1,72 @@
+"""The strategy table: what the confirm trials of a sweep scored, by init and strategy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raykd.tracking.ledger import Record
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm. Scores are test scores in the metric's units (percent for accuracy)."""
+
+    init: str
+    strategy: str
+    map: str
+    mean: float
+    seeds: int
+    low: float
+    high: float
+    against_forward: float | None
+    """Mean difference to forward over the seeds both have; None for forward, or without any."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
+    """A row for each init x strategy with finished confirm trials, in order of first appearance.
+
+    A seeded strategy has a map for each seed; its row says how many.
+    """
+    arms: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.start):
+        if record.status == "finished" and record.phase == "confirm":
+            arms.setdefault((record.init, record.strategy), []).append(record)
+    return tuple(_row(key, arm, arms, metric) for key, arm in sorted(arms.items(), key=_order))
+
+
+def _order(item: tuple[tuple[str, str], list[Record]]) -> tuple[str, bool, bool, str]:
+    """By init; none first, then forward, then the others by name."""
+    (init, strategy), _ = item
+    return (init, strategy != "none", strategy != "forward", strategy)
+
+
+def _row(
+    key: tuple[str, str],
+    arm: list[Record],
+    arms: Mapping[tuple[str, str], list[Record]],
+    metric: str,
+) -> Row:
+    init, strategy = key
+    name = f"test_{metric}"
+    scores = {r.seed: r.metrics[name] for r in arm}
+    reference = {r.seed: r.metrics[name] for r in arms.get((init, "forward"), [])}
+    paired = [scores[s] - reference[s] for s in scores if s in reference]
+    maps = {r.map for r in arm}
+    return Row(
+        init=init,
+        strategy=strategy,
+        map=maps.pop() if len(maps) == 1 else f"{len(maps)} maps",
+        mean=statistics.fmean(scores.values()),
+        seeds=len(scores),
+        low=min(scores.values()),
+        high=max(scores.values()),
+        against_forward=(
+            statistics.fmean(paired) if paired and strategy != "forward" else None
+        ),
+    )

@@ -1,0 +1,243 @@
+"""The command line: parse, call, print. Heavy imports stand where they are used, so that
+`raykd --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raykd.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
+)
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")]
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A person's mistake ends in its lines on stderr and exit code 2, never in a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        quiet()
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            for line in error.lines:
+                typer.echo(f"raykd: {line}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("raykd: stopped", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def quiet() -> None:
+    """No usage pings, no telemetry, no progress bars of others; before anything is imported."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "DATASETS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OPTUNA_DISABLE_TELEMETRY": "true",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+@app.command()
+@plainly
+def maps(
+    teacher: Annotated[int, typer.Option(help="Blocks of the teacher.")],
+    student: Annotated[int, typer.Option(help="Blocks of the student.")],
+    strategy: Annotated[list[str] | None, typer.Option(help="Only these; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(help="For the random ones.")] = 0,
+    preset: Annotated[
+        str | None, typer.Option(help="`paper`: match embeddings where the paper's release does.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which teacher block each student block imitates, for each strategy."""
+    from raykd import mapview
+
+    if preset not in (None, "paper"):
+        raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
+    found = mapview.maps(teacher, student, strategy or [], seed, preset == "paper")
+    if as_json:
+        _print_json([{"strategy": name, **m.to_json()} for name, m in found])
+        return
+    for name, layer_map in found:
+        typer.echo(mapview.picture(layer_map, teacher, name))
+        typer.echo()
+
+
+@app.command()
+@plainly
+def schema() -> None:
+    """Print the JSON schema of a sweep file."""
+    from raykd.config import SweepConfig
+
+    _print_json(SweepConfig.model_json_schema())
+
+
+@app.command()
+@plainly
+def plan(sweep: SweepFile, tracking_uri: Uri = None, as_json: Json = False) -> None:
+    """List what would run. Starts no Ray, trains nothing."""
+    from raykd import show
+    from raykd.cluster.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri)
+    overview = opened.overview()
+    if as_json:
+        _print_json(overview)
+    else:
+        show.plan(overview)
+
+
+@app.command()
+@plainly
+def teacher(sweep: SweepFile, tracking_uri: Uri = None) -> None:
+    """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
+    from raykd import show
+    from raykd.cluster.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri)
+    with show.bar("teacher") as progress:
+        found = opened.teacher(progress)
+    show.teacher(found)
+
+
+@app.command(name="sweep")
+@plainly
+def run_sweep(
+    sweep: SweepFile,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster; default: this machine.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Data-parallel workers of a cohort.")
+    ] = None,
+    tracking_uri: Uri = None,
+    smoke: Annotated[
+        bool, typer.Option(help="The whole path in about a minute, kept apart from real results.")
+    ] = False,
+) -> None:
+    """Run what is missing. Run again after any interruption: finished trials are never repeated."""
+    from raykd import show
+    from raykd.cluster.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke)
+    show.intent(opened.overview())
+    with show.bar("teacher") as progress:
+        found = opened.teacher(progress)
+    show.teacher(found)
+    try:
+        with show.SweepProgress() as watch:
+            failed = opened.run(address, watch)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True
+        )
+        raise typer.Exit(130) from None
+    show.status(opened.status())
+    show.next_steps(opened, sweep)
+    if failed:
+        typer.echo(f"raykd: {failed} trials did not finish; see `raykd status {sweep}`", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+@plainly
+def status(
+    sweep: SweepFile,
+    tracking_uri: Uri = None,
+    smoke: Annotated[bool, typer.Option(help="Of the smoke run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What is finished, running, failed, missing, and the strategy table so far."""
+    from raykd import show
+    from raykd.cluster.sweep import Sweep
+
+    found = Sweep.open(sweep, tracking_uri, smoke=smoke).status()
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        show.status(found)
+
+
+@app.command()
+@plainly
+def export(
+    run: Annotated[str, typer.Argument(help="An MLflow run id or a trial id.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    tracking_uri: Uri = None,
+) -> None:
+    """Write a trained student as a plain transformers folder, with a model card."""
+    from raykd.export import export as write
+
+    card = write(run, folder, tracking_uri)
+    typer.echo(f"{folder}: {card}")
+
+
+@app.command()
+@plainly
+def ui(
+    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
+    tracking_uri: Uri = None,
+    port: Annotated[int, typer.Option(help="On localhost.")] = 5000,
+) -> None:
+    """MLflow's UI on the sweep's store, on localhost."""
+    from raykd.config import load
+    from raykd.tracking import store
+
+    stated = tracking_uri or (load(sweep).tracking.uri if sweep else None)
+    uri = store.resolve(stated, Path.cwd())
+    if uri.startswith(("http://", "https://")):
+        typer.echo(f"The store is a server with a UI of its own: {uri}")
+        return
+    store.connect(uri)
+    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
+               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    os.execv(sys.executable, command)
+
+
+@app.command()
+@plainly
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, one line each, and what to do about what is missing."""
+    from raykd.doctor import examine
+
+    checks = examine()
+    if as_json:
+        _print_json([c.to_json() for c in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'ok ' if check.ok else 'NO '} {check.what:<14} {check.found}")
+            if check.advice:
+                typer.echo(f"{'':18} {check.advice}")
+    if not all(c.ok for c in checks):
+        raise typer.Exit(1)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))

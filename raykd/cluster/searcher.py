@@ -1,0 +1,100 @@
+"""Hands Tune one cohort after another: explore's proposals first, then confirm's design."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from raykd.layermap import LayerMap
+from raykd.plan import Explored, Plan
+from raykd.search import Proposer
+from raykd.study import confirm_trials, explore_trial
+from raykd.trial import Cohort, into_cohorts
+
+Scores = Callable[[Cohort], Mapping[str, float]]
+"""Select scores by trial id, of those trials of a cohort that the ledger holds as finished."""
+
+
+class CohortSearcher(Searcher):
+    """Explore goes first, so that the best maps join the confirm cohorts of their seeds.
+
+    Its only state beyond the ledger is which cohorts are out; a new launch builds it anew.
+    """
+
+    def __init__(self, plan: Plan, explored: Explored, scores: Scores) -> None:
+        super().__init__(metric=None, mode=None)
+        self._plan = plan
+        self._scores = scores
+        self._out: dict[str, Cohort] = {}
+        self._confirm: deque[Cohort] | None = None
+        self._proposer: Proposer | None = None
+        self._interrupted: deque[tuple[LayerMap, ...]] = deque()
+        explore = plan.study.config.explore
+        if explore is not None and plan.explore_missing:
+            assert plan.space is not None
+            history = sorted(explored.scores.items(), key=lambda item: str(item[0]))
+            self._proposer = Proposer(plan.space, explore.sampler, explore.seed, history)
+            self._interrupted.extend(explored.interrupted)
+            for maps in self._interrupted:
+                for layer_map in maps:
+                    self._proposer.reserve(layer_map)
+        self._to_ask = plan.explore_missing - sum(map(len, self._interrupted))
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next cohort; None while explore must be waited for; FINISHED at the end."""
+        cohort = self._next_explore() if self._proposer else None
+        if cohort is None:
+            if self._proposer and any(c.trials[0].phase == "explore" for c in self._out.values()):
+                return None
+            if self._confirm is None:
+                self._confirm = deque(self._confirm_cohorts())
+            if not self._confirm:
+                return Searcher.FINISHED
+            cohort = self._confirm.popleft()
+        self._out[trial_id] = cohort
+        return {"cohort": json.dumps([t.to_json() for t in cohort.trials])}
+
+    def _next_explore(self) -> Cohort | None:
+        assert self._proposer is not None
+        if self._interrupted:
+            maps = list(self._interrupted.popleft())
+        else:
+            maps = self._proposer.ask(min(self._plan.cohort_size, max(0, self._to_ask)))
+            self._to_ask -= len(maps)
+        if not maps:
+            return None
+        return Cohort(tuple(explore_trial(self._plan.study, m) for m in maps))
+
+    def _confirm_cohorts(self) -> tuple[Cohort, ...]:
+        if self._proposer is None:
+            return self._plan.cohorts
+        study, confirm = self._plan.study, self._plan.study.config.confirm
+        best = self._proposer.best(confirm.best if confirm else 0)
+        trials = confirm_trials(study, best)
+        missing = (t for t in trials if t.id not in self._plan.finished)
+        return into_cohorts(missing, self._plan.cohort_size)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None: ...
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        cohort = self._out.pop(trial_id)
+        if self._proposer is None or cohort.trials[0].phase != "explore":
+            return
+        scores = self._scores(cohort)
+        for trial in cohort.trials:
+            # Embeddings, where matched, follow from the map: the space knows maps without them.
+            bare = LayerMap(trial.layer_map.blocks)
+            self._proposer.tell(bare, scores.get(trial.id))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: MLflow is the ledger, and a new launch reads it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("a sweep goes on from MLflow, by running its file again")
+

@@ -1,0 +1,270 @@
+"""A sweep file opened for work: resolved, its ledger read; plan it, run it, ask how it stands."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from mlflow import MlflowClient
+
+from raykd import assets, plan
+from raykd import teacher as teachers
+from raykd.analysis import table
+from raykd.config import SweepConfig, load
+from raykd.distill import Hooks
+from raykd.errors import UserError
+from raykd.fine_tune import fine_tune
+from raykd.layermap import LayerMap
+from raykd.study import Study, confirm_trials, explore_trial, resolve
+from raykd.tracking import ledger, store
+from raykd.tracking.ledger import Record
+from raykd.trial import Cohort, digest
+
+if TYPE_CHECKING:
+    from raykd.cluster.run import Watch
+
+SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a sweep stands: counts of trials, failures with their reason, the strategy table."""
+
+    sweep: str
+    metric: str
+    finished: int
+    running: int
+    failed: int
+    missing: int
+    outdated: int
+    failures: tuple[tuple[str, str], ...]
+    rows: tuple[table.Row, ...]
+    tracking_uri: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{k: v for k, v in vars(self).items() if k not in ("rows", "failures")},
+            "failures": [{"trial": t, "error": e} for t, e in self.failures],
+            "strategies": [r.to_json() for r in self.rows],
+        }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    study: Study
+    uri: str
+    client: MlflowClient
+    command: str
+
+    @classmethod
+    def open(
+        cls,
+        file: Path,
+        tracking_uri: str | None = None,
+        *,
+        workers: int | None = None,
+        smoke: bool = False,
+    ) -> Sweep:
+        """Read and check everything that a mistake could hide in; nothing is started yet."""
+        config = load(file)
+        if smoke:
+            config = smoke_config(config)
+        if workers is not None:
+            cluster = config.cluster.model_copy(update={"workers": workers})
+            config = config.model_copy(update={"cluster": cluster})
+        uri = store.resolve(tracking_uri or config.tracking.uri, Path.cwd())
+        client = store.connect(uri)
+        home = Path(config.cluster.storage).resolve() if config.cluster.storage else assets.home()
+        study = resolve(config, home, str(file))
+        return cls(study, uri, client, f"raykd sweep {file}")
+
+    def records(self) -> tuple[Record, ...]:
+        experiment = store.find_experiment(self.client, self.study.config.name)
+        return () if experiment is None else ledger.read(self.client, experiment)
+
+    def plan(self, records: Iterable[Record], *, at_once: int = 1) -> plan.Plan:
+        done = {r.trial for r in records if r.status == "finished"}
+        memory = psutil.virtual_memory().available // max(1, at_once)
+        return plan.make(self.study, done, self.explored(records), memory)
+
+    def explored(self, records: Iterable[Record]) -> plan.Explored:
+        """What the ledger holds of this very search: same data, teacher, student and training."""
+        config = self.study.config
+        if config.explore is None:
+            return plan.Explored({})
+        blank = LayerMap((1,) * config.student.blocks)
+        family = explore_trial(self.study, blank).family
+        mine = [r for r in records if r.phase == "explore" and r.family == family]
+        metric = f"best_select_{config.task.metric}"
+        scores: dict[LayerMap, float | None] = {}
+        cut_short: dict[str, list[LayerMap]] = {}
+        for record in mine:
+            bare = LayerMap(LayerMap.parse(record.map).blocks)
+            if record.status == "finished":
+                scores[bare] = record.metrics[metric]
+            elif record.status in ("failed", "pruned"):
+                scores[bare] = None
+            else:
+                cut_short.setdefault(record.cohort, []).append(bare)
+        return plan.Explored(scores, tuple(tuple(maps) for maps in cut_short.values()))
+
+    def overview(self) -> dict[str, Any]:
+        """What would run, in plain values: the content of `raykd plan`."""
+        records = self.records()
+        made = self.plan(records)
+        study, config = self.study, self.study.config
+        steps = {"confirm": study.steps, "explore": 0}
+        if config.explore:
+            steps["explore"] = explore_trial(study, LayerMap((1,) * study.shape.blocks)).training.steps
+        confirm_runs = len(made.missing) + made.best_missing
+        examples = config.training.batch * (
+            steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
+        )
+        explore_cohorts = -(-made.explore_missing // made.cohort_size)
+        return {
+            "sweep": config.name,
+            "tracking_uri": self.uri,
+            "task": {
+                "data": config.task.data, "rows": study.prepared.counts,
+                "labels": list(study.prepared.labels), "metric": config.task.metric,
+            },
+            "teacher": {
+                "model": config.teacher.model, "fingerprint": study.teacher,
+                "blocks": study.base.depth, "width": study.base.width,
+                "ready": teachers.stored(study.home, study.teacher) is not None,
+            },
+            "student": {"blocks": study.shape.blocks, "width": study.shape.width or study.base.width},
+            "explore": {
+                "maps": made.explore_wanted, "finished": made.explore_done,
+                "missing": made.explore_missing, "steps": steps["explore"],
+                "space": made.space.size() if made.space else 0, "covered": made.covered,
+                "cohorts": explore_cohorts,
+            },
+            "confirm": {
+                "trials": len(made.confirm) + made.best_missing,
+                "finished": len(made.confirm) - len(made.missing),
+                "missing": confirm_runs, "steps": steps["confirm"],
+                "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
+                "seeds": list(config.confirm.seed_list) if config.confirm else [],
+                "arms": sorted({t.strategy for t in made.confirm}),
+            },
+            "outdated": len(self.outdated(records, made)),
+            "cohort_size": made.cohort_size,
+            "examples": examples,
+            "bytes": plan.stored_bytes(made) if confirm_runs + made.explore_missing else 0,
+            "margin": config.margin,
+        }  # fmt: skip
+
+    def outdated(self, records: Iterable[Record], made: plan.Plan) -> list[Record]:
+        """Trials of this name that the file, as it is now, does not ask for. They stay."""
+        wanted = {t.id for t in made.confirm}
+        explored = self.explored(records).scores
+        return [
+            r
+            for r in records
+            if (r.phase == "confirm" and r.trial not in wanted and not self._a_best(r))
+            or (r.phase == "explore" and LayerMap(LayerMap.parse(r.map).blocks) not in explored)
+        ]
+
+    def _a_best(self, record: Record) -> bool:
+        config = self.study.config
+        return config.explore is not None and record.strategy.startswith("best_")
+
+    def status(self) -> Status:
+        records = self.records()
+        made = self.plan(records)
+        wanted = {t.id for t in made.confirm}
+        counts = Counter(r.status for r in records)
+        return Status(
+            sweep=self.study.config.name,
+            metric=self.study.config.task.metric,
+            finished=counts["finished"],
+            running=counts["running"],
+            failed=counts["failed"],
+            missing=len(made.missing) + made.best_missing + made.explore_missing,
+            outdated=len(self.outdated(records, made)),
+            failures=tuple((r.trial, r.error or "") for r in records if r.status == "failed"),
+            rows=table.rows((r for r in records if r.trial in wanted), self.study.config.task.metric),
+            tracking_uri=self.uri,
+        )
+
+    def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
+        """The teacher, made if need be, and its MLflow run."""
+        found = fine_tune(self.study, hooks=hooks)
+        experiment = store.experiment(self.client, self.study.config.name)
+        config = self.study.config.teacher
+        ledger.log_teacher(
+            self.client,
+            experiment,
+            None,
+            found.fingerprint,
+            {k: str(v) for k, v in config.model_dump().items()},
+            {
+                f"test_{found.metric}": found.test,
+                f"best_select_{found.metric}": found.select,
+                "majority": found.majority,
+                "seconds": found.seconds,
+            },
+            {"raykd.data": self.study.data},
+        )
+        return found
+
+    def run(self, found: teachers.Stored, address: str | None, watch: Watch) -> int:
+        """Run what is missing; the number of trials that did not finish."""
+        from raykd.cluster.run import run
+
+        return run(self, found, address, watch)
+
+    def select_scores(self, cohort: Cohort) -> Mapping[str, float]:
+        """The ledger's select scores of a cohort's finished trials."""
+        metric = f"best_select_{self.study.config.task.metric}"
+        wanted = {t.id for t in cohort.trials}
+        return {
+            r.trial: r.metrics[metric]
+            for r in self.records()
+            if r.trial in wanted and r.status == "finished"
+        }
+
+
+def smoke_config(config: SweepConfig) -> SweepConfig:
+    """The same path with minimal steps, under a name of its own."""
+    steps, rows = SMOKE["steps"], SMOKE["rows"]
+    update: dict[str, Any] = {
+        "name": f"{config.name}-smoke",
+        "task": config.task.model_copy(update={"rows": rows}),
+        "teacher": config.teacher.model_copy(update={"epochs": 0.5, "allow_weak": True}),
+        "training": config.training.model_copy(
+            update={"steps": steps, "epochs": None, "evaluations": 1}
+        ),
+    }
+    if config.explore:
+        maps = min(config.explore.maps, SMOKE["maps"])
+        update["explore"] = config.explore.model_copy(update={"maps": maps})
+    if config.confirm:
+        seeds = config.confirm.seed_list[: SMOKE["seeds"]]
+        update["confirm"] = config.confirm.model_copy(update={"seeds": seeds})
+    return config.model_copy(update=update)
+
+
+def check_disk(home: Path, wanted: int, file: str) -> None:
+    """Raises UserError where the plan would not fit on the disk that `home` is on."""
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if wanted > free:
+        raise UserError(
+            f"{file}: the plan needs {wanted / 2**30:.1f} GiB under {home}, {free / 2**30:.1f} GiB "
+            "are free; free some, set RAYKD_HOME or cluster.storage to a larger disk, or write "
+            "`tracking: {students: none}`"
+        )
+
+
+def sweep_id(config: SweepConfig) -> str:
+    return digest(config.model_dump(mode="json"))
+
+
+__all__ = ["Status", "Sweep", "check_disk", "confirm_trials", "smoke_config"]

@@ -1,0 +1,238 @@
+"""distill(): a cohort of students under one teacher pass per batch.
+
+The same loop runs in one process and inside a data-parallel group; fine-tuning the teacher is
+this loop too, with one "student" and no teacher. It knows neither Ray nor MLflow: whom to tell,
+where to checkpoint and which workers there are is handed in.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from raykd.batches import Batch, collate, eval_batches, schedule, shard
+from raykd.data import Encoded
+from raykd.group import Group
+from raykd.learner import Learner, stream
+from raykd.recorder import Recorder, Result
+from raykd.tasks import classification as task
+from raykd.teacher_source import TeacherSource
+from raykd.trial import Cohort, TrialSpec
+
+TICKS = 10  # how often in a training the losses are looked at, logged and checked
+
+
+@dataclass(frozen=True)
+class Data:
+    """The encoded splits. `test` carries no labels; `test_labels` is called after training."""
+
+    train: Encoded
+    select: Encoded
+    test: Encoded
+    test_labels: Callable[[], np.ndarray]
+    labels: tuple[str, ...]
+    pad: int
+    eval_batch: int = 128
+
+
+@dataclass(frozen=True)
+class Where:
+    """The hardware a cohort runs on, and how."""
+
+    device: torch.device = torch.device("cpu")
+    group: Group = Group()
+    bf16: bool = False
+
+    def autocast(self) -> Any:
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+class Hooks(Protocol):
+    """What the surroundings do between steps. Every worker calls them at the same steps."""
+
+    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        """At ticks: `examples` global rows since the last; `scores` select scores by trial id."""
+
+    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """At evaluations: store `state()` if it is time."""
+
+
+class NoHooks:
+    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None: ...
+
+    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None: ...
+
+
+def distill(
+    cohort: Cohort,
+    data: Data,
+    build: Callable[[TrialSpec], PreTrainedModel],
+    teacher: TeacherSource | None,
+    teacher_width: int,
+    recorder: Recorder,
+    *,
+    where: Where | None = None,
+    hooks: Hooks | None = None,
+    resume: dict[str, Any] | None = None,
+    keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Train the cohort's students, evaluate, and tell `recorder`.
+
+    `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
+    stored; `keep` may write a finished student into a folder and says whether it did.
+    """
+    where, hooks = where or Where(), hooks or NoHooks()
+    group, first = where.group, cohort.trials[0]
+    steps, batch_size = first.training.steps, first.training.batch
+    opened = group.gather(
+        [recorder.open(t, facts or {}) for t in cohort.trials] if group.rank == 0 else None
+    )[0]
+    learners = [
+        Learner(t, build(t), teacher_width, group, where.device, where.autocast())
+        for t, is_open in zip(cohort.trials, opened, strict=True)  # type: ignore[call-overload]
+        if is_open
+    ]
+    start = 0
+    if resume is not None:
+        start = int(resume["step"])
+        for learner in learners:
+            learner.load(resume["students"][learner.trial.id])
+
+    ticks, evaluations = marks(steps, TICKS), marks(steps, first.training.evaluations)
+    teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
+    batches = schedule(data.train.lengths, batch_size, stream(first.seed, "order"), start)
+    for step, rows in enumerate(islice(batches, steps - start), start):
+        alive = [x for x in learners if x.failure is None]
+        if not alive:
+            break
+        batch = _batch(data.train, rows, data.pad, where)
+        examples += batch.examples
+        began = time.perf_counter()
+        targets = teacher(batch) if teacher is not None and len(batch.ids) else None
+        teacher_seconds += time.perf_counter() - began
+        for learner in alive:
+            learner.backward(batch, targets, step)
+        for learner in alive:
+            learner.update(step)
+
+        done = step + 1
+        if done in ticks or done in evaluations:
+            for learner in alive:
+                losses = learner.running_losses()
+                if group.rank == 0:
+                    recorder.log(learner.trial, done, losses)
+                    if learner.failure is not None:
+                        recorder.fail(learner.trial, f"{learner.failure} at step {done}")
+        if done in evaluations:
+            for learner in (x for x in alive if x.failure is None):
+                score = _select_score(learner, data, where)
+                learner.consider(score, done)
+                scores[learner.trial.id] = score
+                if group.rank == 0:
+                    recorder.log(learner.trial, done, {f"select_{first.metric}": score})
+            hooks.checkpoint(done, lambda at=done: _state(at, learners))  # type: ignore[misc]
+        if done in ticks or done in evaluations:
+            hooks.progress(done, examples, scores)
+            examples = 0
+
+    share = teacher_seconds / max(1, len(learners))
+    _finish(learners, data, where, recorder, keep, share)
+
+
+def marks(steps: int, count: int) -> frozenset[int]:
+    """`count` evenly spaced steps (1-based), the last one among them."""
+    return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
+
+
+def _batch(encoded: Encoded, rows: np.ndarray, pad: int, where: Where) -> Batch:
+    mine = shard(rows, where.group.rank, where.group.world)
+    tokens = int(encoded.lengths[rows].sum())
+    return collate(encoded, mine, pad, len(rows), tokens).to(where.device)
+
+
+def _state(step: int, learners: list[Learner]) -> dict[str, Any]:
+    return {"step": step, "students": {x.trial.id: x.state() for x in learners}}
+
+
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+    """Logits [rows, classes] in row order, on every worker; the rows are shared out."""
+    group = where.group
+    batches = eval_batches(encoded.lengths, data.eval_batch)
+    mine = []
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        for rows in batches[group.rank :: group.world]:
+            tokens = int(encoded.lengths[rows].sum())
+            batch = collate(encoded, rows, data.pad, len(rows), tokens).to(where.device)
+            with where.autocast():
+                mine.append((rows, task.forward(model, batch).float().cpu().numpy()))
+    model.train(was_training)
+    parts = [part for worker in group.gather(mine) for part in worker]  # type: ignore[attr-defined]
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    return np.concatenate([logits for _, logits in parts])[order]
+
+
+def _select_score(learner: Learner, data: Data, where: Where) -> float:
+    began = time.perf_counter()
+    logits = evaluate(learner.model, data.select, data, where)
+    assert data.select.labels is not None
+    score = task.score(learner.trial.metric, logits.argmax(-1), data.select.labels)
+    learner.seconds += time.perf_counter() - began
+    return score
+
+
+def _finish(
+    learners: list[Learner],
+    data: Data,
+    where: Where,
+    recorder: Recorder,
+    keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
+    teacher_seconds: float,
+) -> None:
+    """Training has ended: the best student by select meets the test split, once."""
+    for learner in learners:
+        trial, metric = learner.trial, learner.trial.metric
+        if learner.failure is not None:
+            if where.group.rank == 0:
+                recorder.fail(trial, learner.failure)
+            continue
+        learner.restore_best()
+        logits_NC = evaluate(learner.model, data.test, data, where)
+        if where.group.rank != 0:
+            continue
+        labels_N = data.test_labels()
+        seen = trial.training.steps * trial.training.batch
+        metrics = {
+            f"test_{metric}": task.score(metric, logits_NC.argmax(-1), labels_N),
+            f"best_select_{metric}": learner.best_score,
+            "best_step": float(learner.best_step),
+            "seconds": learner.seconds,
+            "teacher_seconds": teacher_seconds,
+            "examples_per_second": seen / learner.seconds,
+            "peak_memory_mb": _peak_memory_mb(where.device),
+        }
+        predictions = task.predictions(data.test.ids, labels_N, logits_NC, data.labels)
+        with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
+            kept = keep is not None and keep(trial, learner.model, Path(folder))
+            recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

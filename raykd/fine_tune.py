@@ -1,0 +1,92 @@
+"""Fine-tuning the teacher once, by the students' own loop with nobody to imitate."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from raykd import teacher as teachers
+from raykd.distill import Data, Hooks, Where, distill, evaluate
+from raykd.errors import UserError
+from raykd.learner import stream
+from raykd.materials import load_data, save_model, use_bf16
+from raykd.recorder import Memory
+from raykd.student import width
+from raykd.study import Study, teacher_trial
+from raykd.tasks import classification as task
+from raykd.trial import Cohort
+
+
+def fine_tune(
+    study: Study, *, where: Where | None = None, hooks: Hooks | None = None
+) -> teachers.Stored:
+    """The study's teacher: as stored under its fingerprint, else made and stored now.
+
+    With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
+    Raises UserError for a teacher no better than the majority class, unless the file allows it.
+    """
+    found = teachers.stored(study.home, study.teacher) or _make(study, where or Where(), hooks)
+    if found.weak and not study.config.teacher.allow_weak:
+        raise UserError(
+            f"{study.file}: teacher.model: {study.config.teacher.model} reaches "
+            f"{found.select:.1f} {found.metric} on select, no better than always answering the "
+            f"commonest class ({found.majority:.1f}); train it longer (teacher.epochs, "
+            "teacher.lr), or write `allow_weak: true` to go on all the same"
+        )
+    return found
+
+
+def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
+    began = time.perf_counter()
+    config, base, trial = study.config, study.base.folder, teacher_trial(study)
+    names = study.prepared.labels
+    if not config.teacher.fine_tune:
+        names = teachers.label_order(base, names)
+    data = load_data(study.prepared, names, base, config.task.max_length, study.home)
+    torch.manual_seed(stream(trial.seed, "head"))
+    model = task.load_model(base, names).to(where.device)
+    bf16 = use_bf16(trial, where.device, study.home, width(model))
+    where = replace(where, bf16=bf16)
+    if config.teacher.fine_tune:
+        memory = Memory()
+        distill(
+            Cohort((trial,)), data, lambda _: model, None, width(model), memory,
+            where=where, hooks=hooks,
+        )  # fmt: skip
+        if trial.id in memory.failures:
+            raise UserError(
+                f"{study.file}: teacher.lr: the teacher {memory.failures[trial.id]}; "
+                f"write a smaller rate than {config.teacher.lr:g}"
+            )
+        metrics = memory.results[trial.id].metrics
+        select, test = (
+            metrics[f"best_select_{trial.metric}"],
+            metrics[f"test_{trial.metric}"],
+        )
+    else:
+        select, test = _scores(model, data, trial.metric, where)
+
+    def write(folder: Path) -> None:
+        save_model(model, base, folder)
+
+    scores = {
+        "metric": trial.metric,
+        "select": select,
+        "test": test,
+        "majority": study.prepared.majority,
+        "seconds": time.perf_counter() - began,
+    }
+    return teachers.store(study.home, study.teacher, write, scores)
+
+
+def _scores(model: object, data: Data, metric: str, where: Where) -> tuple[float, float]:
+    select = evaluate(model, data.select, data, where)  # type: ignore[arg-type]
+    test = evaluate(model, data.test, data, where)  # type: ignore[arg-type]
+    assert data.select.labels is not None
+    return (
+        task.score(metric, select.argmax(-1), data.select.labels),
+        task.score(metric, test.argmax(-1), data.test_labels()),
+    )

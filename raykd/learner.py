@@ -1,0 +1,181 @@
+"""One student in training: its weights, optimiser, running losses and best state so far."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from raykd import losses
+from raykd.batches import Batch
+from raykd.group import GradientSum, Group
+from raykd.student import build_projections, project, width
+from raykd.taps import Taps
+from raykd.tasks import classification as task
+from raykd.teacher_source import Targets
+from raykd.trial import TrialSpec
+
+
+def stream(seed: int, *names: object) -> int:
+    """A seed of its own for each use of randomness: the same seed and names, the same stream."""
+    digest = hashlib.sha256(repr((seed, names)).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def learning_rate(trial: TrialSpec, step: int) -> float:
+    """Linear warm-up to the stated rate, then linear decay to zero; `step` counts from 0."""
+    t = trial.training
+    warm = round(t.warmup * t.steps)
+    if step < warm:
+        return t.lr * (step + 1) / warm
+    return t.lr * (t.steps - step) / max(1, t.steps - warm)
+
+
+class Learner:
+    """A trial's student as it learns. Nothing it does depends on who trains beside it."""
+
+    def __init__(
+        self,
+        trial: TrialSpec,
+        model: PreTrainedModel,
+        teacher_width: int,
+        group: Group,
+        device: torch.device,
+        autocast: AbstractContextManager[Any],
+    ) -> None:
+        self.trial = trial
+        self.model = model.to(device)
+        seed = stream(trial.seed, "projections")
+        self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
+        self.projections.to(device)
+        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
+        self.taps = Taps(model, [s for s, _ in self.pairs])
+        self.parameters = [p for m in (model, self.projections) for p in m.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [  # biases and norms are not decayed, as everywhere in the field
+                {"params": [p for p in self.parameters if p.ndim > 1]},
+                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=trial.training.lr,
+            weight_decay=trial.training.weight_decay,
+            fused=True,
+        )
+        self.group = group
+        self.gradients = GradientSum(self.parameters, group)
+        self.autocast = autocast
+        pair_names = [f"hidden_{s}_to_{t}" for s, t in self.pairs]
+        self.names = ["loss", "ce", "kl", "hidden", *pair_names]
+        self.sums = torch.zeros(len(self.names), device=device)
+        self.counted = 0
+        self.best_score = float("-inf")
+        self.best_step = 0
+        self.best: dict[str, Tensor] = {}
+        self.failure: str | None = None
+        self.seconds = 0.0
+
+    def backward(self, batch: Batch, targets: Targets | None, step: int) -> None:
+        """Forward and backward on this worker's share; gradients start on their way."""
+        start = time.perf_counter()
+        # Seeded at every step: dropout depends on seed, step and worker alone, so neighbours in
+        # the cohort, an interruption or another strategy leave the noise as it is.
+        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank))
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        if batch.labels is not None and len(batch.labels):
+            terms = self._losses(batch, targets)
+            terms[0].backward()  # type: ignore[no-untyped-call]
+            self.sums += torch.stack([t.detach() for t in terms])
+        self.counted += 1
+        self.gradients.start()
+        self.seconds += time.perf_counter() - start
+
+    def _losses(self, batch: Batch, targets: Targets | None) -> list[Tensor]:
+        loss = self.trial.loss
+        assert batch.labels is not None
+        with self.autocast:
+            logits_BC = task.forward(self.model, batch)
+        zero = logits_BC.new_zeros((), dtype=torch.float32)
+        ce = losses.cross_entropy(logits_BC, batch.labels, batch.examples)
+        kl, hidden, each = zero, zero, []
+        if targets is not None and loss.kl:
+            kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
+        if targets is not None and self.pairs:
+            mask_BT = batch.inputs["attention_mask"]
+            pairs = [
+                (
+                    project(self.projections, s, losses.valid(self.taps.states[s], mask_BT)),
+                    targets.states_ND[t],
+                )
+                for s, t in self.pairs
+            ]
+            hidden, each = losses.hidden(loss.kind, pairs, batch.tokens, batch.examples)
+        self.taps.clear()
+        total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
+        return [total, ce, kl, hidden, *each]
+
+    def update(self, step: int) -> None:
+        """One optimiser step on the summed gradients."""
+        start = time.perf_counter()
+        self.gradients.wait()
+        nn.utils.clip_grad_norm_(self.parameters, self.trial.training.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.trial, step)
+        self.optimizer.step()
+        self.seconds += time.perf_counter() - start
+
+    def running_losses(self) -> dict[str, float]:
+        """Mean loss terms since the last call; a divergence is noticed here and ends the student.
+
+        The one place where the host waits for the device.
+        """
+        means = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
+        self.sums.zero_()
+        self.counted = 0
+        if not means[0] <= self.trial.training.diverged:  # NaN compares false
+            self.failure = f"diverged: training loss {means[0]:.4g}"
+        return dict(zip(self.names, means, strict=True))
+
+    def consider(self, score: float, step: int) -> None:
+        """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
+        if score > self.best_score:
+            self.best_score, self.best_step = score, step
+            self.best = {k: v.detach().to("cpu", copy=True) for k, v in self._weights().items()}
+
+    def restore_best(self) -> None:
+        self.model.load_state_dict(self.best)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.model.state_dict()
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on: tensors and plain values only, read back without pickle."""
+        if self.failure is not None:
+            return {"failure": self.failure}
+        return {
+            "failure": None,
+            "model": self._weights(),
+            "projections": self.projections.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sums": self.sums,
+            "counted": self.counted,
+            "best": self.best,
+            "best_score": self.best_score,
+            "best_step": self.best_step,
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.failure = state["failure"]
+        if self.failure is not None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.projections.load_state_dict(state["projections"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sums.copy_(state["sums"])
+        for name in ("counted", "best", "best_score", "best_step", "seconds"):
+            setattr(self, name, state[name])

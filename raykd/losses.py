@@ -1,0 +1,85 @@
+"""The three loss terms: cross entropy, KL to the teacher, hidden states. Pure functions.
+
+Shapes: P loss positions (one per example in classification), C classes, N valid tokens, D width.
+Padding never reaches a loss: hidden losses see the N valid tokens alone. Every function returns
+this shard's share of the global batch's mean: the caller names the global counts, and the shares
+of all workers (or accumulation steps) sum to the loss of the whole batch, whatever the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cross_entropy(logits_PC: Tensor, labels_P: Tensor, positions: int) -> Tensor:
+    """Mean cross entropy over the global batch's `positions`; a scalar in nats."""
+    return F.cross_entropy(logits_PC.float(), labels_P, reduction="sum") / positions
+
+
+def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: int) -> Tensor:
+    """T^2 * KL(teacher || student) at temperature T, mean over positions (Hinton et al., 2015)."""
+    student = F.log_softmax(student_PC.float() / temperature, -1)
+    teacher = F.log_softmax(teacher_PC.float() / temperature, -1)
+    total = F.kl_div(student, teacher, log_target=True, reduction="sum")
+    return total * (temperature**2 / positions)
+
+
+def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """Squared error, mean over valid tokens and width."""
+    squared = F.mse_loss(student_ND.float(), teacher_ND.float(), reduction="sum")
+    return squared / (tokens * student_ND.shape[-1])
+
+
+def normalized_mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """`mse` after each token's vector is set to zero mean and unit variance over its width.
+
+    Scale-free, so that one weight serves shallow and deep blocks and different teachers.
+    """
+    width = student_ND.shape[-1:]
+    student, teacher = (F.layer_norm(x.float(), width) for x in (student_ND, teacher_ND))
+    return mse(student, teacher, tokens, examples)
+
+
+def cosine(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """1 - cos(student, teacher), mean over valid tokens (DistilBERT, arXiv 1910.01108)."""
+    similarity = F.cosine_similarity(student_ND.float(), teacher_ND.float(), dim=-1)
+    return (1 - similarity).sum() / tokens
+
+
+def paper(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """The released BERT arithmetic: squared error summed over width, mean over valid tokens,
+    divided once more by the batch size (arXiv 2502.04499, classification/trainer.py:2014-2023).
+
+    Its weight changes with the batch size: kept for parity, not for use.
+    """
+    squared = F.mse_loss(student_ND.float(), teacher_ND.float(), reduction="sum")
+    return squared / (tokens * examples)
+
+
+HiddenLoss = Callable[[Tensor, Tensor, int, int], Tensor]
+"""(student_ND, teacher_ND, valid tokens, examples of the global batch) -> scalar share."""
+
+HIDDEN: dict[str, HiddenLoss] = {f.__name__: f for f in (mse, normalized_mse, cosine, paper)}
+
+
+def valid(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """The valid tokens of x as x_ND, in row-major order."""
+    return x_BTD.flatten(0, 1)[mask_BT.flatten().nonzero().squeeze(1)]
+
+
+def hidden(
+    kind: str,
+    pairs: list[tuple[Tensor, Tensor]],
+    tokens: int,
+    examples: int,
+) -> tuple[Tensor, list[Tensor]]:
+    """The mean over matched pairs of a hidden loss, and every pair's own loss.
+
+    `pairs` holds (student_ND, teacher_ND); at least one. The paper's M is `len(pairs)`.
+    """
+    each = [HIDDEN[kind](s, t, tokens, examples) for s, t in pairs]
+    return torch.stack(each).mean(), each

@@ -1,0 +1,121 @@
+"""What a process needs to train a study's trials: encoded data, the teacher, student builders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from raykd.data import Encoded, Prepared, encode, load
+from raykd.distill import Data, Hooks, Where, distill
+from raykd.learner import stream
+from raykd.precision import bf16_pays
+from raykd.recorder import Recorder
+from raykd.student import build_student, width
+from raykd.study import Study
+from raykd.tasks import classification as task
+from raykd.teacher import label_order
+from raykd.teacher_source import Live
+from raykd.trial import Cohort, TrialSpec
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where another process finds what it needs; plain values that travel well."""
+
+    home: Path
+    data: Path
+    teacher: Path
+    max_length: int
+
+    @classmethod
+    def of(cls, study: Study, teacher: Path) -> Sources:
+        return cls(study.home, study.prepared.folder, teacher, study.config.task.max_length)
+
+
+def load_data(
+    prepared: Prepared, names: tuple[str, ...], tokenizer_folder: Path, max_length: int, home: Path
+) -> Data:
+    """The encoded splits, labels numbered in the order of `names`.
+
+    A model that was fine-tuned elsewhere may number its labels differently from the data
+    (contradiction first or entailment first), so labels are brought into the model's order.
+    """
+    tokenizer = task.load_tokenizer(tokenizer_folder)
+    place = np.array([names.index(name) for name in prepared.labels], dtype=np.int64)
+
+    def split(name: str) -> Encoded:
+        encoded = encode(prepared, name, tokenizer, max_length, home)
+        if encoded.labels is None:
+            return encoded
+        return replace(encoded, labels=place[encoded.labels])
+
+    return Data(
+        train=split("train"),
+        select=split("select"),
+        test=split("test"),
+        test_labels=lambda: place[prepared.test_labels()],
+        labels=names,
+        pad=int(tokenizer.pad_token_id),
+    )
+
+
+def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
+    """Whether this trial trains under bf16 autocast here."""
+    if trial.training.precision == "auto":
+        return bf16_pays(home, device, model_width)
+    return trial.training.precision == "bf16"
+
+
+def run_cohort(
+    cohort: Cohort,
+    sources: Sources,
+    recorder: Recorder,
+    *,
+    where: Where | None = None,
+    hooks: Hooks | None = None,
+    resume: Mapping[str, Any] | None = None,
+    keep: frozenset[str] = frozenset(),
+) -> None:
+    """Train a cohort from its sources: load, build, `distill`.
+
+    `keep` names the trials whose student is handed to the recorder as a folder.
+    """
+    where = where or Where()
+    prepared = load(sources.data)
+    names = label_order(sources.teacher, prepared.labels)
+    data = load_data(prepared, names, sources.teacher, sources.max_length, sources.home)
+    teacher = task.load_model(sources.teacher, names).to(where.device)
+    teacher_width = width(teacher)
+    where = replace(
+        where, bf16=use_bf16(cohort.trials[0], where.device, sources.home, teacher_width)
+    )
+    states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
+    needed = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
+    source = Live(teacher, states, where.autocast()) if needed else None
+
+    def build(trial: TrialSpec) -> PreTrainedModel:
+        return build_student(teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+
+    def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
+        if trial.id not in keep:
+            return False
+        save_model(model, sources.teacher, folder)
+        return True
+
+    facts = {"precision": "bf16" if where.bf16 else "fp32", "device": str(where.device)}
+    distill(
+        cohort, data, build, source, teacher_width, recorder,
+        where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
+    )  # fmt: skip
+
+
+def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path) -> None:
+    """A plain transformers folder: safetensors weights, configuration, tokenizer."""
+    model.save_pretrained(folder)
+    task.load_tokenizer(tokenizer_folder).save_pretrained(folder)

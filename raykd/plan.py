@@ -1,0 +1,133 @@
+"""What a sweep would run: the trials that are missing, their cohorts, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoConfig
+
+from raykd.layermap import LayerMap
+from raykd.search import best_maps
+from raykd.space import Space
+from raykd.student import student_parameters
+from raykd.study import Study, confirm_trials
+from raykd.trial import Cohort, TrialSpec, into_cohorts
+
+MIB = 2**20
+BYTES_PER_PARAMETER = 20  # fp32 weights, gradients, two AdamW moments, and the best weights so far
+RUNTIME_BYTES = 1536 * MIB  # Ray's processes and a worker's imports
+ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the teacher's
+MEMORY_SHARE = 0.8  # of what is free when the plan is made
+LARGEST_COHORT = 16
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What the ledger holds of this sweep's search."""
+
+    scores: Mapping[LayerMap, float | None]
+    """Select score of every map tried; None where its trial failed of itself."""
+    interrupted: tuple[tuple[LayerMap, ...], ...] = ()
+    """Maps of cohorts that were cut short; they go first, from their checkpoints."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    study: Study
+    space: Space | None
+    explore_wanted: int
+    explore_done: int
+    confirm: tuple[TrialSpec, ...]
+    finished: frozenset[str]
+    cohort_size: int
+
+    @property
+    def covered(self) -> bool:
+        """Whether explore tries every map there is."""
+        return self.space is not None and self.explore_wanted == self.space.size()
+
+    @property
+    def missing(self) -> tuple[TrialSpec, ...]:
+        return tuple(t for t in self.confirm if t.id not in self.finished)
+
+    @property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """Of confirm; explore's are proposed as it goes."""
+        return into_cohorts(self.missing, self.cohort_size)
+
+    @property
+    def explore_missing(self) -> int:
+        return max(0, self.explore_wanted - self.explore_done)
+
+    @property
+    def best_missing(self) -> int:
+        """Confirm trials of the best explored maps, where those maps are not known yet."""
+        config = self.study.config
+        if config.explore is None or config.confirm is None or not self.explore_missing:
+            return 0
+        return config.confirm.best * len(config.confirm.inits) * len(config.confirm.seed_list)
+
+
+def make(study: Study, finished: Collection[str], explored: Explored, memory: int) -> Plan:
+    """`finished`: ids of FINISHED trials; `memory`: bytes one cohort's worker may use."""
+    explore = study.config.explore
+    space, wanted = None, 0
+    if explore is not None:
+        space = Space(study.base.depth, study.config.student.blocks, explore.space, explore.skip)
+        wanted = min(explore.maps, space.size())
+    done = len(explored.scores)
+    confirm = study.config.confirm
+    best: list[LayerMap] = []
+    if confirm is not None and done >= wanted:
+        best = best_maps(explored.scores, confirm.best)
+    return Plan(
+        study=study,
+        space=space,
+        explore_wanted=wanted,
+        explore_done=min(done, wanted),
+        confirm=confirm_trials(study, best),
+        finished=frozenset(finished),
+        cohort_size=study.config.cluster.cohort or cohort_size(study, memory),
+    )
+
+
+def cohort_size(study: Study, memory: int) -> int:
+    """Students that fit one worker beside the teacher."""
+    teacher = _parameters(study, study.base.depth) * 4
+    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teacher
+    return max(1, min(LARGEST_COHORT, int(free / student_bytes(study))))
+
+
+def student_bytes(study: Study) -> int:
+    """A student in training: weights, gradients, optimiser states, best weights."""
+    return _parameters(study, study.config.student.blocks, study.config.student.width) * (
+        BYTES_PER_PARAMETER
+    )
+
+
+def stored_bytes(plan: Plan) -> int:
+    """What the sweep will have on disk at most: the teacher, kept students, one checkpoint."""
+    study = plan.study
+    per_student = student_bytes(study) // BYTES_PER_PARAMETER * 4
+    keep = study.config.tracking.students
+    seeds = {t.seed for t in plan.missing}
+    kept = 0 if keep == "none" else len(plan.missing)
+    if keep == "first_seed" and seeds:
+        kept = sum(t.seed == min(seeds) for t in plan.missing)
+    largest = min(plan.cohort_size, max((len(c.trials) for c in plan.cohorts), default=0))
+    if plan.explore_missing:
+        largest = max(largest, min(plan.cohort_size, plan.explore_missing))
+    teacher = _parameters(study, study.base.depth) * 4
+    # Two checkpoints at a time: the newest is written before the one before it is dropped.
+    return teacher + kept * per_student + 2 * largest * per_student * 5
+
+
+def _parameters(study: Study, blocks: int, width: int | None = None) -> int:
+    from raykd.trial import Shape
+
+    config: Any = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
+    config.num_labels = len(study.prepared.labels)
+    shape = study.shape if blocks != study.base.depth or width else Shape(blocks)
+    return student_parameters(config, shape)

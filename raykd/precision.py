@@ -1,0 +1,55 @@
+"""Whether bf16 autocast pays on this machine, found once by a short probe."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+REPEATS = 5
+PAYS = 1.1  # bf16 costs some accuracy of rounding, so it has to be clearly faster
+
+
+def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
+    """Time a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved.
+
+    The answer is kept in `home`, so that two cohorts of one sweep never train in different
+    precisions because a noisy neighbour disturbed one probe.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"
+    file = home / "bf16.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    if key not in known:
+        known[key] = _probe(device, width)
+        home.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{time.time_ns()}")
+        draft.write_text(json.dumps(known, indent=1))
+        draft.replace(file)
+    return bool(known[key])
+
+
+def _probe(device: torch.device, width: int) -> bool:
+    block = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+    block.to(device)
+    x_ND = torch.ones(512, width, device=device)
+
+    def run(enabled: bool) -> float:
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            loss = block(x_ND).float().square().mean()
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    for enabled in (False, True):
+        run(enabled)
+    times = [(run(False), run(True)) for _ in range(REPEATS)]
+    fp32, bf16 = (statistics.median(t) for t in zip(*times, strict=True))
+    return fp32 > PAYS * bf16

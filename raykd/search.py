@@ -1,0 +1,159 @@
+"""Which maps explore tries next: Optuna proposes, and no map is ever proposed twice."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import TYPE_CHECKING
+
+from raykd.layermap import LayerMap
+from raykd.space import Space
+
+if TYPE_CHECKING:
+    import optuna
+
+ASKS = 4  # asks per wanted map before the rest is drawn among the unseen
+
+
+class Proposer:
+    """Asks an Optuna sampler for distinct maps and tells it their select scores.
+
+    Samplers repeat themselves on finite spaces (of 60 asks over 81 maps TPE gives 44 distinct),
+    so a repeat is told the score it had, and what is missing is drawn uniformly among the unseen.
+    Built from the results so far alone: a restart needs no state but the ledger's.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        sampler: str,
+        seed: int,
+        history: Iterable[tuple[LayerMap, float | None]] = (),
+    ) -> None:
+        history = list(history)
+        # A resumed search must not draw again the numbers that it drew before.
+        self._rng = Random(f"raykd explore {seed} {len(history)}")
+        self._space = space
+        # Brute force is the uniform draw among the unseen, over and over: no sampler is asked.
+        # (Optuna's own stops its study when it thinks that the space is used up.)
+        self._asks = 0 if sampler == "brute_force" else ASKS
+        study_sampler = "random" if sampler == "brute_force" else sampler
+        self._study = _study(study_sampler, self._rng.randrange(2**31))
+        self._open: dict[LayerMap, optuna.Trial] = {}
+        self._scores: dict[LayerMap, float | None] = {}
+        self._distributions = _distributions(space)
+        for layer_map, score in history:
+            self._add(layer_map, score)
+
+    @property
+    def seen(self) -> set[LayerMap]:
+        return {*self._open, *self._scores}
+
+    def ask(self, count: int) -> list[LayerMap]:
+        """Up to `count` maps never asked or told before; fewer where the space is used up."""
+        count = min(count, self._space.size() - sum(m in self._space for m in self.seen))
+        found: list[LayerMap] = []
+        for _ in range(self._asks * count):
+            if len(found) == count:
+                break
+            trial = self._study.ask(self._distributions)
+            layer_map = _decode(self._space, trial.params)
+            if (score := self._scores.get(layer_map)) is not None:
+                self._study.tell(trial, score)
+            elif layer_map in self.seen or layer_map not in self._space:
+                self._study.tell(trial, state=_failed())
+            else:
+                self._open[layer_map] = trial
+                found.append(layer_map)
+        for layer_map in self._space.unseen(self.seen, count - len(found), self._rng):
+            self.reserve(layer_map)
+            found.append(layer_map)
+        return found
+
+    def reserve(self, layer_map: LayerMap) -> None:
+        """Count a map as asked, without the sampler's say."""
+        self._study.enqueue_trial(_encode(self._space, layer_map))
+        self._open[layer_map] = self._study.ask(self._distributions)
+
+    def tell(self, layer_map: LayerMap, score: float | None) -> None:
+        """The select score of a map that was asked; None where its trial failed."""
+        trial = self._open.pop(layer_map)
+        self._scores[layer_map] = score
+        if score is None:
+            self._study.tell(trial, state=_failed())
+        else:
+            self._study.tell(trial, score)
+
+    def _add(self, layer_map: LayerMap, score: float | None) -> None:
+        import optuna
+
+        self._scores[layer_map] = score
+        if score is not None and layer_map in self._space:
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=_encode(self._space, layer_map),
+                    distributions=self._distributions,
+                    value=score,
+                )
+            )
+
+    def best(self, count: int) -> list[LayerMap]:
+        return best_maps(self._scores, count)
+
+
+def best_maps(scores: Mapping[LayerMap, float | None], count: int) -> list[LayerMap]:
+    """The best explored maps, best first; ties by the map's text, so that all readers agree."""
+    ranked = sorted((-score, str(m), m) for m, score in scores.items() if score is not None)
+    return [m for _, _, m in ranked[:count]]
+
+
+def _study(sampler: str, seed: int) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        samplers = {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+            "cma_es": lambda: optuna.samplers.CmaEsSampler(seed=seed),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+        }
+        return optuna.create_study(direction="maximize", sampler=samplers[sampler]())
+
+
+def _failed() -> optuna.trial.TrialState:
+    import optuna
+
+    return optuna.trial.TrialState.FAIL
+
+
+def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    """One integer a student block. Integers and not categories, since near blocks are alike and
+    the samplers can use that; 0 stands for unmatched."""
+    import optuna
+
+    low = 0 if space.skip else 1
+    high = space.teacher
+    if space.kind == "in_order" and not space.skip:
+        high = space.teacher - space.student + 1  # block k is at least k: see _decode
+    return {
+        f"map_{i}": optuna.distributions.IntDistribution(low, high)
+        for i in range(1, space.student + 1)
+    }
+
+
+def _decode(space: Space, params: dict[str, int]) -> LayerMap:
+    """In order, the sorted draws with block k moved up by k - 1: every in-order map, no other."""
+    drawn = [params[f"map_{i}"] for i in range(1, space.student + 1)]
+    if space.kind == "in_order" and not space.skip:
+        drawn = [block + i for i, block in enumerate(sorted(drawn))]
+    return LayerMap(tuple(b or None for b in drawn))
+
+
+def _encode(space: Space, layer_map: LayerMap) -> dict[str, int]:
+    blocks = [b or 0 for b in layer_map.blocks]
+    if space.kind == "in_order" and not space.skip:
+        blocks = [block - i for i, block in enumerate(blocks)]
+    return {f"map_{i}": block for i, block in enumerate(blocks, 1)}

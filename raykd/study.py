@@ -1,0 +1,193 @@
+"""A sweep file met with its data and its teacher: every trial it asks for, fully stated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raykd import config as files
+from raykd import teacher as teachers
+from raykd.batches import steps_per_epoch
+from raykd.config import SweepConfig, strategy_options
+from raykd.data import Prepared, prepare
+from raykd.errors import UserError
+from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
+from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
+
+DEFAULT_EPOCHS = 3.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved sweep: the file's choices, the data, the teacher's base and name."""
+
+    config: SweepConfig
+    file: str
+    home: Path
+    prepared: Prepared
+    base: teachers.Base
+    teacher: str
+    data: str
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps of a full-length training."""
+        t = self.config.training
+        per_epoch = steps_per_epoch(self.prepared.counts["train"], t.batch)
+        return t.steps or math.ceil((t.epochs or DEFAULT_EPOCHS) * per_epoch)
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(**self.config.student.model_dump())
+
+
+def resolve(config: SweepConfig, home: Path, file: str) -> Study:
+    """Read the data, find the teacher's base, and check all that the file names against them."""
+    base = teachers.find_base(config.teacher, home, file)
+    prepared = prepare(config.task, home, file)
+    name = teachers.fingerprint(config.teacher, base, prepared, config.task.max_length)
+    data = digest([prepared.fingerprint, base.fingerprint, config.task.max_length])
+    study = Study(config, file, home, prepared, base, name, data)
+    _check(study)
+    return study
+
+
+def _check(study: Study) -> None:
+    """Everything the file says of blocks, against the depths; one line a mistake."""
+    config, file, depth = study.config, study.file, study.base.depth
+    blocks, problems = config.student.blocks, []
+    inits = [("explore.init", config.explore.init)] if config.explore else []
+    if config.confirm:
+        inits += [(f"confirm.inits.{i}", x) for i, x in enumerate(config.confirm.inits)]
+    for key, init in inits:
+        if init == "random":
+            continue
+        if blocks > depth:
+            problems.append(
+                f"{file}: student.blocks: {blocks} is deeper than the teacher's {depth}, which "
+                f"{key} copies from; write at most {depth}, or the init `random`"
+            )
+        elif (config.student.width or study.base.width) != study.base.width:
+            problems.append(
+                f"{file}: {key}: weights cannot be copied into width {config.student.width} from "
+                f"the teacher's {study.base.width}; write `random`, or leave student.width out"
+            )
+        elif isinstance(init, files.CopiedInit) and isinstance(init.copied, tuple):
+            problem = check(LayerMap(init.copied), depth, blocks)
+            problems += [f"{file}: {key}.copied: {problem}"] if problem else []
+    for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
+        key = f"{file}: confirm.strategies.{index}"
+        for option, limit in (("block", depth), ("student_block", blocks)):
+            value = getattr(strategy, option)
+            if value is not None and value > limit:
+                whose = "teacher" if option == "block" else "student"
+                problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
+                break
+        else:
+            problem = check(strategy_map(study, strategy, 0), depth, blocks)
+            problems += [f"{key}.map: {problem}"] if problem else []
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
+
+
+def strategy_map(study: Study, strategy: files.Strategy, seed: int) -> LayerMap:
+    """The map a strategy of the file yields under a seed, embeddings as the file says."""
+    if strategy.strategy == "custom":
+        assert strategy.map is not None
+        layer_map = LayerMap(strategy.map)
+    else:
+        rule = STRATEGIES[strategy.strategy]
+        options = strategy_options(strategy)
+        layer_map = rule(study.base.depth, study.config.student.blocks, seed, **options)
+    return _with_embedding(study, layer_map, strategy.strategy)
+
+
+def _with_embedding(study: Study, layer_map: LayerMap, strategy: str) -> LayerMap:
+    losses = study.config.losses
+    wanted = losses.kind == "paper" if losses.embedding is None else losses.embedding
+    return match_embedding(layer_map, strategy) if wanted else layer_map
+
+
+def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:
+    """Every strategy x init x seed of the file, and the best explored maps; seeds outermost, so
+    that the trials that share their batches stand together."""
+    confirm = study.config.confirm
+    if confirm is None:
+        return ()
+    best_maps = tuple(best)[: confirm.best]
+    trials = []
+    for seed in confirm.seed_list:
+        arms = [(s.label, strategy_map(study, s, seed)) for s in confirm.strategies]
+        arms += [(f"best_{rank}", m) for rank, m in enumerate(best_maps, 1)]
+        for init in confirm.inits:
+            trials += [trial(study, "confirm", name, m, init, seed) for name, m in arms]
+    return tuple(trials)
+
+
+def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
+    """The explore trial of a map."""
+    explore = study.config.explore
+    assert explore is not None
+    matched = _with_embedding(study, layer_map, "explored")
+    return trial(study, "explore", "explored", matched, explore.init, explore.seed)
+
+
+def trial(
+    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int
+) -> TrialSpec:
+    config = study.config
+    share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
+    training = config.training.model_dump(exclude={"epochs", "steps"})
+    return TrialSpec(
+        task=config.task.kind,
+        metric=config.task.metric,
+        data=study.data,
+        teacher=study.teacher,
+        shape=study.shape,
+        init=_init(study, init),
+        phase=phase,
+        strategy=strategy,
+        layer_map=layer_map,
+        loss=Loss(**config.losses.model_dump(exclude={"embedding"})),
+        training=Training(steps=max(1, round(study.steps * share)), **training),
+        seed=seed,
+    )
+
+
+def _init(study: Study, init: files.Init) -> Init:
+    if init == "random":
+        return Init("random")
+    copied = files.CopiedInit() if init == "copied" else init
+    assert isinstance(copied, files.CopiedInit)
+    blocks: Any = copied.copied
+    if isinstance(blocks, str):
+        rule = {"forward": forward, "reverse": reverse}[blocks]
+        blocks = rule(study.base.depth, study.config.student.blocks, 0).blocks
+    return Init("copied", tuple(blocks), copied.head)
+
+
+def teacher_trial(study: Study) -> TrialSpec:
+    """Fine-tuning the teacher, as a trial: all its own blocks, labels only, nobody to imitate."""
+    t, depth = study.config.teacher, study.base.depth
+    steps = teachers.fine_tune_steps(t, study.prepared.counts["train"])
+    return TrialSpec(
+        task=study.config.task.kind,
+        metric=study.config.task.metric,
+        data=study.data,
+        teacher=study.base.fingerprint,
+        shape=Shape(depth),
+        init=Init("copied", tuple(range(1, depth + 1))),
+        phase="confirm",
+        strategy="teacher",
+        layer_map=LayerMap((None,) * depth),
+        loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
+        training=Training(
+            steps=steps, batch=t.batch, lr=t.lr, warmup=t.warmup, weight_decay=t.weight_decay,
+            clip=1.0, evaluations=min(steps, max(1, round(t.epochs))), precision="auto",
+            diverged=1e4,
+        ),
+        seed=t.seed,
+    )  # fmt: skip

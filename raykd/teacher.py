@@ -1,0 +1,185 @@
+"""The teacher: found, identified by content, fine-tuned once, stored by its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from raykd import assets
+from raykd.config import Teacher
+from raykd.data import Prepared
+from raykd.errors import UserError
+from raykd.trial import digest
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model a teacher starts from: a folder in transformers' format and its content's name."""
+
+    folder: Path
+    fingerprint: str
+    depth: int
+    width: int
+
+
+def find_base(teacher: Teacher, home: Path, file: str) -> Base:
+    """The base model by asset name, folder or hub name. Raises UserError where there is none."""
+    folder = _folder(teacher, home, file)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    return Base(folder, _content(folder, home), config.num_hidden_layers, config.hidden_size)
+
+
+def _folder(teacher: Teacher, home: Path, file: str) -> Path:
+    if teacher.model in assets.ASSETS:
+        return assets.fetch(teacher.model, home)
+    folder = Path(teacher.model).expanduser()
+    if folder.exists():
+        for needed, what in (("config.json", "configuration"), ("tokenizer_config.json", "tokenizer")):
+            if not (folder / needed).is_file():
+                raise UserError(
+                    f"{file}: teacher.model: {folder} has no {what} ({needed}); name a folder that "
+                    "`save_pretrained` of both model and tokenizer wrote"
+                )
+        if not any(folder.glob("*.safetensors")):
+            pickled = next(iter(sorted(folder.glob("*.bin"))), None)
+            raise UserError(
+                f"{file}: teacher.model: {folder} has "
+                + (
+                    f"pickled weights only ({pickled.name}), which can run code when read; save "
+                    "them again as safetensors"
+                    if pickled
+                    else "no weights (*.safetensors)"
+                )
+            )
+        return folder
+    if teacher.model.count("/") != 1 or teacher.model.startswith((".", "/", "~")):
+        known = ", ".join(sorted(n for n, a in assets.ASSETS.items() if a.kind == "model"))
+        raise UserError(
+            f"{file}: teacher.model: {teacher.model!r} is neither a folder nor a packaged model; "
+            f"write one of {known}, a folder, or a hub name such as google-bert/bert-base-uncased"
+        )
+    return _from_hub(teacher, file)
+
+
+def _from_hub(teacher: Teacher, file: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(teacher.model, revision=teacher.revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises a family of its own per kind of failure
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{file}: teacher.model: {teacher.model} cannot be had from the hub ({reason}); check "
+            "the name, `teacher.revision` and the network, or name a local folder"
+        ) from error
+
+
+def _content(folder: Path, home: Path) -> str:
+    """SHA-256 over the weights, the configuration and the tokenizer, whatever the folder's name.
+
+    Hashing gigabytes takes seconds, so the answer is kept by path, size and time of change.
+    """
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model")
+        and p.name != "raykd.json"
+    )  # fmt: skip
+    stamp = digest([[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files])
+    known = home / "hashes" / stamp
+    if known.exists():
+        return known.read_text(encoding="utf-8")
+    sha = hashlib.sha256()
+    for path in files:
+        sha.update(path.name.encode())
+        with path.open("rb") as stream:
+            sha.update(hashlib.file_digest(stream, "sha256").digest())
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.write_text(sha.hexdigest()[:12], encoding="utf-8")
+    return sha.hexdigest()[:12]
+
+
+def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, max_length: int) -> str:
+    """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
+    recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak"})
+    return digest(
+        [base.fingerprint, list(prepared.labels), prepared.fingerprint, max_length, recipe]
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A teacher ready for use: its folder and the scores (percent) it was stored with."""
+
+    folder: Path
+    fingerprint: str
+    metric: str
+    select: float
+    test: float
+    majority: float
+    seconds: float
+
+    @property
+    def weak(self) -> bool:
+        """No better on select than always answering the commonest class."""
+        return self.select <= self.majority
+
+
+def stored(home: Path, name: str) -> Stored | None:
+    """The teacher of this fingerprint, if it was stored."""
+    note = home / "teachers" / name / "raykd.json"
+    if not note.is_file():
+        return None
+    return Stored(note.parent, name, **json.loads(note.read_text(encoding="utf-8")))
+
+
+def store(
+    home: Path, name: str, write: Callable[[Path], None], scores: Mapping[str, Any]
+) -> Stored:
+    """Write a teacher's folder by `write`, complete or not at all."""
+    final = home / "teachers" / name
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
+    try:
+        write(draft)
+        (draft / "raykd.json").write_text(json.dumps(scores), encoding="utf-8")
+        try:
+            draft.rename(final)
+        except OSError:  # another process stored the same teacher first
+            if stored(home, name) is None:
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    found = stored(home, name)
+    assert found is not None
+    return found
+
+
+def fine_tune_steps(teacher: Teacher, rows: int) -> int:
+    return max(1, math.ceil(teacher.epochs * rows / teacher.batch))
+
+
+def label_order(folder: Path, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """A model's label names in its own order; the data's order where the model names none.
+
+    Raises UserError naming labels of the data that the model lacks.
+    """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+    unnamed = names == tuple(f"LABEL_{i}" for i in range(len(names)))
+    if unnamed and len(names) == len(labels):
+        return labels
+    if lacking := [label for label in labels if label not in names]:
+        raise UserError(
+            f"task.label: {', '.join(lacking[:5])} in the data, but the teacher knows only "
+            f"{', '.join(names[:10])}; relabel the rows, or fine-tune the teacher on this data"
+        )
+    return names

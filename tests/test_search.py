@@ -1,0 +1,115 @@
+"""The space of maps and the proposals: every map is in the space, and none is proposed twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raykd.layermap import LayerMap
+from raykd.search import Proposer, best_maps
+from raykd.space import Space
+
+SAMPLERS = ("tpe", "random", "brute_force", "cma_es", "gp")
+
+spaces = st.builds(
+    Space,
+    teacher=st.integers(3, 6),
+    student=st.integers(1, 3),
+    kind=st.sampled_from(["any", "in_order"]),
+    skip=st.booleans(),
+)
+
+
+@given(spaces)
+def test_a_space_lists_each_of_its_maps_once(space: Space) -> None:
+    listed = list(space)
+    assert len(listed) == len(set(listed)) == space.size()
+    assert all(m in space for m in listed)
+
+
+@given(spaces, st.integers(0, 1000))
+def test_draws_are_members(space: Space, seed: int) -> None:
+    assert space.draw(Random(seed)) in space
+
+
+@pytest.mark.parametrize("kind", ["any", "in_order"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_draws_are_uniform(kind: str, skip: bool) -> None:
+    space = Space(4, 2, kind, skip)  # type: ignore[arg-type]
+    rng, draws = Random(0), 400 * space.size()
+    counts = Counter(space.draw(rng) for _ in range(draws))
+    expected = draws / space.size()
+    chi_squared = sum((counts[m] - expected) ** 2 / expected for m in space)
+    assert chi_squared < 2.5 * space.size()  # its mean is size - 1
+
+
+def test_sizes_of_the_papers_spaces() -> None:
+    assert Space(12, 3).size() == 1728
+    assert Space(12, 3, "any", True).size() == 13**3 - 1
+    assert Space(12, 3, "in_order").size() == 220
+    assert Space(36, 9, "in_order").size() == 94_143_280
+
+
+@given(spaces, st.integers(0, 100), st.data())
+def test_unseen_maps_are_new_and_as_many_as_there_are(
+    space: Space, seed: int, data: st.DataObject
+) -> None:
+    seen = data.draw(st.sets(st.sampled_from(list(space))))
+    count = data.draw(st.integers(0, space.size()))
+    found = space.unseen(seen, count, Random(seed))
+    assert len(found) == len(set(found)) == min(count, space.size() - len(seen))
+    assert not set(found) & seen
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("space", [Space(3, 2), Space(5, 2, "in_order"), Space(3, 2, skip=True)])
+def test_every_sampler_covers_a_small_space_without_a_repeat(sampler: str, space: Space) -> None:
+    proposer, found = Proposer(space, sampler, 0), []
+    while maps := proposer.ask(4):
+        found += maps
+        for layer_map in maps:
+            proposer.tell(layer_map, float(sum(b or 0 for b in layer_map.blocks)))
+    assert sorted(map(str, found)) == sorted(map(str, space))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_restart_proposes_nothing_that_was_tried(sampler: str) -> None:
+    space = Space(4, 2)
+    first = Proposer(space, sampler, 7)
+    tried = first.ask(6)
+    history = [(m, float(i)) for i, m in enumerate(tried[:4])] + [(tried[4], None)]
+    again = Proposer(space, sampler, 7, history)
+    again.reserve(tried[5])
+    found = again.ask(space.size())
+    assert not set(found) & set(tried)
+    assert len(found) == space.size() - len(tried)
+
+
+def test_a_seed_gives_the_same_proposals() -> None:
+    assert Proposer(Space(12, 3), "tpe", 3).ask(8) == Proposer(Space(12, 3), "tpe", 3).ask(8)
+    assert Proposer(Space(12, 3), "tpe", 3).ask(8) != Proposer(Space(12, 3), "tpe", 4).ask(8)
+
+
+def test_tpe_finds_better_maps_than_chance() -> None:
+    """On a score that falls with the distance from a target, the last proposals beat the first."""
+    target, space = (10, 3, 7), Space(12, 3)
+
+    def score(m: LayerMap) -> float:
+        return -float(sum(abs((b or 0) - t) for b, t in zip(m.blocks, target, strict=True)))
+
+    proposer, rounds = Proposer(space, "tpe", 0), []
+    for _ in range(12):
+        maps = proposer.ask(8)
+        rounds.append(sum(map(score, maps)) / 8)
+        for m in maps:
+            proposer.tell(m, score(m))
+    assert sum(rounds[-4:]) / 4 > sum(rounds[:2]) / 2 + 3
+
+
+def test_best_maps_order_by_score_and_leave_failures_out() -> None:
+    a, b, c = LayerMap((1,)), LayerMap((2,)), LayerMap((3,))
+    assert best_maps({c: 1.0, a: 2.0, b: 2.0, LayerMap((4,)): None}, 3) == [a, b, c]
