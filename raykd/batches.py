@@ -1,0 +1,113 @@
+"""Batches: which rows at which step, and their padded tensors. torch and numpy only.
+
+The order depends on lengths, batch size and seed alone: not on workers, cohort or interruptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from raykd.data import Encoded
+
+BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's share of a global batch, padded to its own longest row.
+
+    `inputs` holds int64 tensors [B, T]; `examples` and `tokens` (valid ones) count the global
+    batch, so that losses over the shares sum to the loss of the whole.
+    """
+
+    ids: np.ndarray
+    inputs: dict[str, Tensor]
+    labels: Tensor | None
+    examples: int
+    tokens: int
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+
+        def move(x: Tensor) -> Tensor:
+            return x.pin_memory().to(device, non_blocking=True)
+
+        labels = None if self.labels is None else move(self.labels)
+        return replace(self, inputs={k: move(v) for k, v in self.inputs.items()}, labels=labels)
+
+
+def steps_per_epoch(rows: int, batch: int) -> int:
+    return -(-rows // batch)
+
+
+def order(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """One epoch's global batches as row indices: every row once, near lengths together.
+
+    Rows are shuffled, cut into buckets of `BUCKET` batches, sorted by length within each, cut
+    into batches, and the batches shuffled. The last batch may be smaller.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    rows = rng.permutation(len(lengths))
+    span = BUCKET * batch
+    buckets = [rows[i : i + span] for i in range(0, len(rows), span)]
+    by_length = [b[np.argsort(lengths[b], kind="stable")] for b in buckets]
+    batches = [b[i : i + batch] for b in by_length for i in range(0, len(b), batch)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def schedule(lengths: np.ndarray, batch: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
+    """The global batch of every step from `start` (0-based) on, epoch after epoch, without end."""
+    epoch, offset = divmod(start, steps_per_epoch(len(lengths), batch))
+    while True:
+        yield from order(lengths, batch, seed, epoch)[offset:]
+        epoch, offset = epoch + 1, 0
+
+
+def shard(rows: np.ndarray, rank: int, world: int) -> np.ndarray:
+    """A worker's share of a global batch; empty where there are fewer rows than workers."""
+    return rows[rank::world]
+
+
+def eval_batches(lengths: np.ndarray, batch: int) -> list[np.ndarray]:
+    """Every row once, sorted by length, for evaluation."""
+    rows = np.argsort(lengths, kind="stable")
+    return [rows[i : i + batch] for i in range(0, len(rows), batch)]
+
+
+def collate(
+    encoded: Encoded,
+    rows: np.ndarray,
+    pad: int,
+    examples: int,
+    tokens: int,
+    pad_to: int | None = None,
+) -> Batch:
+    """Gather rows into tensors padded to the longest of them (or to `pad_to`)."""
+    lengths = encoded.lengths[rows]
+    width = max(int(lengths.max(initial=1)), pad_to or 0)
+    positions = np.arange(width)
+    mask_BT = positions < lengths[:, None]
+    # Out-of-range places are clipped to a valid one and then overwritten by padding.
+    places = np.minimum(encoded.offsets[rows][:, None] + positions, len(encoded.input_ids) - 1)
+
+    def padded(flat: np.ndarray, fill: int) -> Tensor:
+        return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64))
+
+    inputs = {
+        "input_ids": padded(encoded.input_ids, pad),
+        "attention_mask": torch.from_numpy(mask_BT.astype(np.int64)),
+    }
+    if encoded.type_ids is not None:
+        inputs["token_type_ids"] = padded(encoded.type_ids, 0)
+    labels = None
+    if encoded.labels is not None:
+        labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
+    return Batch(encoded.ids[rows], inputs, labels, examples, tokens)

@@ -1,0 +1,253 @@
+"""Rows: read, checked, split by hash, stored once; then tokenised once.
+
+A row is known by the hash of its text. The hash decides its split, so a row never moves when the
+file grows, and a text never stands in two splits. Labels of the test split are stored in a file
+of their own that nothing reads before training has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raykd.config import Task
+from raykd.errors import UserError
+from raykd.rows import Row, read
+from raykd.trial import digest
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase
+
+SPLITS = ("train", "select", "test")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task's rows on disk. `majority` is the commonest class's share of train, in percent."""
+
+    folder: Path
+    fingerprint: str
+    labels: tuple[str, ...]
+    counts: dict[str, int]
+    majority: float
+    duplicates: int
+
+    def rows(self, split: str) -> datasets.Dataset:
+        """Columns `id`, `text`, for pairs `text_2`, and `label` (int), which test does not have."""
+        import datasets
+
+        return datasets.load_from_disk(str(self.folder / split))
+
+    def test_labels(self) -> np.ndarray:
+        """int64 [test rows]. To be called when training has ended, and not before."""
+        labels: np.ndarray = np.load(self.folder / "test_labels.npy")
+        return labels
+
+
+def load(folder: Path) -> Prepared:
+    """Read a prepared task back, in any process."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"])})
+
+
+def prepare(task: Task, home: Path, file: str) -> Prepared:
+    """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
+    source = read(task, home, file)
+    fields = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind"})
+    folder = home / "data" / digest([FORMAT, source.key, fields])
+    if (folder / "manifest.json").is_file():
+        return load(folder)
+    rows, duplicates = _distinct(source.rows())
+    splits = _split(rows, task, file)
+    names = _label_names(splits, file)
+    _store(folder, splits, names, duplicates)
+    return load(folder)
+
+
+def _distinct(rows: list[Row]) -> tuple[list[Row], int]:
+    """The first row of each text, and how many were dropped."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+    return list(first.values()), len(rows) - len(first)
+
+
+def _split(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
+    """Rows by split, each in order of its id, so that a file's own order does not matter."""
+    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    given = {r.split for r in rows if r.split}
+    for row in sorted(rows, key=lambda r: r.id):
+        splits[row.split or _by_hash(row.id, task, given)].append(row)
+    if task.rows is not None:
+        splits["train"] = splits["train"][: task.rows]
+    for name, members in splits.items():
+        if not members:
+            raise UserError(
+                f"{file}: task.data: no rows for {name}; give more rows, a larger "
+                "`select_share` or `test_share`, or a `split` column with train, select and test"
+            )
+    return splits
+
+
+def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
+    """The split of a row that the file puts in none. Where the file has a test (or select) split
+    of its own, only the others are cut from the rest."""
+    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
+    test = 0.0 if "test" in given else task.test_share
+    select = 0.0 if "select" in given else task.select_share
+    if place < test:
+        return "test"
+    return "select" if place < test + select else "train"
+
+
+def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
+    found = {r.label for name in ("train", "select") for r in splits[name]}
+    if len(found) < 2:
+        raise UserError(
+            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
+            "classifier needs at least two classes"
+        )
+    if only := sorted({str(r.label) for r in splits["test"]} - {str(f) for f in found}):
+        raise UserError(
+            f"{file}: task.label: {', '.join(only[:5])} stands in test rows only; every label "
+            "needs training rows"
+        )
+    if all(isinstance(label, int) for label in found):
+        return tuple(str(label) for label in sorted(found))  # type: ignore[type-var]
+    return tuple(sorted(str(label) for label in found))
+
+
+def _store(
+    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...], duplicates: int
+) -> None:
+    """Write the prepared task, whole or not at all."""
+    import datasets
+
+    number = {name: i for i, name in enumerate(names)}
+    labels = {s: np.array([number[str(r.label)] for r in rows]) for s, rows in splits.items()}
+    sha = hashlib.sha256(json.dumps(names).encode())
+    for split, rows in splits.items():
+        for row, label in zip(rows, labels[split], strict=True):
+            sha.update(f"{split} {row.id} {label}\n".encode())
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
+    try:
+        datasets.disable_progress_bars()
+        for split, rows in splits.items():
+            columns: dict[str, Any] = {
+                "id": [r.id for r in rows],
+                "text": [r.texts[0] for r in rows],
+            }
+            if len(rows[0].texts) == 2:
+                columns["text_2"] = [r.texts[1] for r in rows]
+            if split != "test":
+                columns["label"] = labels[split]
+            datasets.Dataset.from_dict(columns).save_to_disk(str(draft / split))
+        np.save(draft / "test_labels.npy", labels["test"].astype(np.int64))
+        manifest = {
+            "fingerprint": sha.hexdigest()[:12],
+            "labels": names,
+            "counts": {s: len(rows) for s, rows in splits.items()},
+            "majority": float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100),
+            "duplicates": duplicates,
+        }
+        (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        _settle(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _settle(draft: Path, final: Path) -> None:
+    """Give a finished folder its name; another process may have been first with the same."""
+    try:
+        draft.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`."""
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    type_ids: np.ndarray | None
+    labels: np.ndarray | None
+    ids: np.ndarray
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Names what a tokenizer does, whatever its folder and its padding settings."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return digest([type(tokenizer).__name__, tokenizer.get_vocab()])
+    backend.no_padding()
+    backend.no_truncation()
+    return digest([type(tokenizer).__name__, backend.to_str()])
+
+
+def encode(
+    prepared: Prepared,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    home: Path,
+) -> Encoded:
+    """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
+    max_length = min(max_length, tokenizer.model_max_length)
+    parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
+    folder = home / "encoded" / digest(parts)
+    if not folder.is_dir():
+        _encode(prepared, split, tokenizer, max_length, folder)
+
+    def array(name: str) -> np.ndarray | None:
+        file = folder / f"{name}.npy"
+        return np.load(file, mmap_mode="r") if file.exists() else None
+
+    return Encoded(**{n: array(n) for n in ("input_ids", "offsets", "type_ids", "labels", "ids")})  # type: ignore[arg-type]
+
+
+def _encode(
+    prepared: Prepared,
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    folder: Path,
+) -> None:
+    rows = prepared.rows(split)
+    pair = "text_2" in rows.column_names
+    texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
+    found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
+    lengths = [len(ids) for ids in found["input_ids"]]
+    arrays = {
+        "input_ids": np.concatenate([np.array(x, np.int32) for x in found["input_ids"]]),
+        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "ids": np.array(rows["id"][:]),
+    }
+    if pair and "token_type_ids" in found:
+        arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
+    if "label" in rows.column_names:
+        arrays["labels"] = np.array(rows["label"][:], np.int64)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = Path(tempfile.mkdtemp(prefix=".encoded-", dir=folder.parent))
+    try:
+        for name, value in arrays.items():
+            np.save(draft / f"{name}.npy", value)
+        _settle(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""Sequence classification: loading, forward, scores, predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from raykd.batches import Batch
+
+
+def load_model(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
+    """A classifier over `labels` from a local folder, in fp32. A missing head starts from torch's
+    current seed. Only safetensors are read, and no code comes with them."""
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={name: i for i, name in enumerate(labels)},
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        dtype=torch.float32,
+    )
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Logits [B, C]; the loss positions are the B examples."""
+    logits: Tensor = model(**batch.inputs).logits
+    return logits
+
+
+def score(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
+    """A test metric in percent. `f1` is of the last class; `matthews` lies in -100..100."""
+    from sklearn import metrics
+
+    if metric == "accuracy":
+        return float(np.mean(predicted == labels) * 100)
+    if metric == "f1":
+        positive = int(labels.max())
+        return float(metrics.f1_score(labels == positive, predicted == positive) * 100)
+    if metric == "macro_f1":
+        return float(metrics.f1_score(labels, predicted, average="macro") * 100)
+    if metric == "matthews":
+        return float(metrics.matthews_corrcoef(labels, predicted) * 100)
+    raise ValueError(f"unknown metric {metric!r}")
+
+
+def predictions(
+    ids: np.ndarray, labels: np.ndarray, logits: np.ndarray, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """One row a test example, in columns: id, label, predicted, correct, a logit for each class."""
+    predicted = logits.argmax(-1)
+    return {
+        "id": [str(i) for i in ids],
+        "label": [names[i] for i in labels],
+        "predicted": [names[i] for i in predicted],
+        "correct": (predicted == labels).tolist(),
+        **{f"logit_{name}": logits[:, i].tolist() for i, name in enumerate(names)},
+    }
