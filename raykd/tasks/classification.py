@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from raykd.batches import Batch
 
@@ -21,6 +22,7 @@ from raykd.batches import Batch
 def load_model(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
     """A classifier over `labels` from a local folder, in fp32. A missing head starts from torch's
     current seed. Only safetensors are read, and no code comes with them."""
+    logging.disable_progress_bar()
     model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
         folder,
         num_labels=len(labels),
