@@ -56,7 +56,7 @@ class CohortSearcher(Searcher):
                 return Searcher.FINISHED
             cohort = self._confirm.popleft()
         self._out[trial_id] = cohort
-        return {"cohort": json.dumps([t.to_json() for t in cohort.trials])}
+        return {"id": cohort.id, "cohort": json.dumps([t.to_json() for t in cohort.trials])}
 
     def _next_explore(self) -> Cohort | None:
         assert self._proposer is not None

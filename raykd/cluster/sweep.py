@@ -20,10 +20,10 @@ from raykd.distill import Hooks
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
-from raykd.study import Study, confirm_trials, explore_trial, resolve
+from raykd.study import Study, explore_trial, resolve
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
-from raykd.trial import Cohort, digest
+from raykd.trial import Cohort
 
 if TYPE_CHECKING:
     from raykd.cluster.run import Watch
@@ -118,9 +118,7 @@ class Sweep:
         records = self.records()
         made = self.plan(records)
         study, config = self.study, self.study.config
-        steps = {"confirm": study.steps, "explore": 0}
-        if config.explore:
-            steps["explore"] = explore_trial(study, LayerMap((1,) * study.shape.blocks)).training.steps
+        steps = self.steps()
         confirm_runs = len(made.missing) + made.best_missing
         examples = config.training.batch * (
             steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
@@ -159,6 +157,14 @@ class Sweep:
             "bytes": plan.stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "margin": config.margin,
         }  # fmt: skip
+
+    def steps(self) -> dict[str, int]:
+        """Optimisation steps of one trial, by phase."""
+        explored = 0
+        if self.study.config.explore:
+            blank = LayerMap((1,) * self.study.shape.blocks)
+            explored = explore_trial(self.study, blank).training.steps
+        return {"confirm": self.study.steps, "explore": explored}
 
     def outdated(self, records: Iterable[Record], made: plan.Plan) -> list[Record]:
         """Trials of this name that the file, as it is now, does not ask for. They stay."""
@@ -201,7 +207,6 @@ class Sweep:
         ledger.log_teacher(
             self.client,
             experiment,
-            None,
             found.fingerprint,
             {k: str(v) for k, v in config.model_dump().items()},
             {
@@ -263,8 +268,3 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
         )
 
 
-def sweep_id(config: SweepConfig) -> str:
-    return digest(config.model_dump(mode="json"))
-
-
-__all__ = ["Status", "Sweep", "check_disk", "confirm_trials", "smoke_config"]

@@ -13,7 +13,7 @@ import torch
 
 from raykd.distill import Where
 from raykd.group import Group
-from raykd.materials import Sources, run_cohort
+from raykd.materials import run_cohort
 from raykd.recorder import Recorder, Result
 from raykd.trial import Cohort, TrialSpec
 
@@ -75,6 +75,7 @@ def train_cohort(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
+    from raykd.cluster.leftovers import note_placement_group
     from raykd.tracking.writer import Writer
 
     torch.set_num_threads(config["threads"])
@@ -82,22 +83,30 @@ def train_cohort(config: dict[str, Any]) -> None:
     group = Group.current()
     recorder: Recorder = Silent()
     if group.rank == 0:
+        note_placement_group(cohort.id)
         recorder = Writer(
-            config["tracking_uri"], config["experiment"], config["launch"], cohort.id, {}
+            config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
+            config["tags"],
         )
-    sources = Sources(**{**config["sources"], **{
-        k: Path(config["sources"][k]) for k in ("home", "data", "teacher")
-    }})  # fmt: skip
     run_cohort(
         cohort,
-        sources,
+        config["sources"],
         recorder,
         where=Where(get_device(), group),
         hooks=TrainHooks(group, len(cohort.trials), config["checkpoint_seconds"]),
         resume=_resume(train.get_checkpoint()),
-        keep=frozenset(config["keep"]),
+        keep=_keep(cohort, config["keep"]),
     )
     recorder.flush()
+
+
+def _keep(cohort: Cohort, rule: str | int) -> frozenset[str]:
+    """Trials whose student is stored: confirmed ones, `all`, `none`, or those of one seed."""
+    return frozenset(
+        t.id
+        for t in cohort.trials
+        if t.phase == "confirm" and (rule == "all" or rule == t.seed)
+    )
 
 
 def _resume(checkpoint: Any) -> dict[str, Any] | None:

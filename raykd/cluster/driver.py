@@ -1,0 +1,46 @@
+"""A cohort's driver: the Tune trial that starts and watches its Ray Train workers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
+    """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
+
+    `config` holds the cohort as JSON and its id; `settings` is the launch's, in plain values.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from raykd.cluster import leftovers
+    from raykd.cluster.worker import train_cohort
+
+    share = settings["share"]
+    leftovers.free_dead_attempt(config["id"])
+    trainer = TorchTrainer(
+        train_cohort,
+        train_loop_config={**settings["worker"], **config},
+        torch_config=TorchConfig(backend="nccl" if share["gpus"] else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=share["workers"],
+            use_gpu=bool(share["gpus"]),
+            resources_per_worker={
+                "CPU": share["cpus"], **({"GPU": share["gpus"]} if share["gpus"] else {})
+            },
+        ),
+        run_config=RunConfig(
+            # Train goes on from the newest checkpoint of a run with this name, whoever began it.
+            name=config["id"],
+            storage_path=settings["storage"],
+            failure_config=FailureConfig(max_failures=settings["retries"]),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            callbacks=[TuneReportCallback()],
+        ),
+    )  # fmt: skip
+    trainer.fit()
+    leftovers.forget(config["id"])
+    shutil.rmtree(Path(settings["storage"]) / config["id"], ignore_errors=True)

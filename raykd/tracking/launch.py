@@ -1,0 +1,119 @@
+"""One launch of a sweep file: the parent run of the trials it works on, and what it leaves if it
+dies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from raykd.tracking.ledger import PAGE
+
+LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
+PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
+
+
+@dataclass(frozen=True)
+class Launch:
+    client: MlflowClient
+    run_id: str
+
+    @classmethod
+    def start(
+        cls, client: MlflowClient, experiment: str, config: Mapping[str, Any], command: str
+    ) -> Launch:
+        started = psutil.Process().create_time()
+        tags = {
+            "raykd.launch": "true",
+            "raykd.command": command,
+            "raykd.host": socket.gethostname(),
+            "raykd.pid": str(os.getpid()),
+            "raykd.process_start": f"{started:.2f}",
+            "raykd.heartbeat": str(time.time()),
+            **versions(),
+        }
+        name = time.strftime("launch %Y-%m-%d %H:%M:%S")
+        run = client.create_run(experiment, run_name=name, tags=tags)
+        client.log_dict(run.info.run_id, dict(config), "sweep.json")
+        return cls(client, run.info.run_id)
+
+    def beat(self) -> None:
+        self.client.set_tag(self.run_id, "raykd.heartbeat", str(time.time()))
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(self.run_id, status)
+
+
+def versions() -> dict[str, str]:
+    """Package versions and the working folder's commit, as tags."""
+    tags = {"raykd.version.python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            tags[f"raykd.version.{package}"] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if git.returncode == 0:
+        tags["raykd.commit"] = git.stdout.strip()
+    return tags
+
+
+def _open_launches(client: MlflowClient, experiment: str) -> list[Run]:
+    query = "tags.`raykd.launch` = 'true' AND attributes.status = 'RUNNING'"
+    return list(client.search_runs([experiment], query, max_results=PAGE))
+
+
+def other_live_launch(client: MlflowClient, experiment: str) -> str | None:
+    """Who else runs this sweep now, in words; None if nobody does."""
+    for run in _open_launches(client, experiment):
+        if _alive(run):
+            tags = run.data.tags
+            return f"process {tags['raykd.pid']} on {tags['raykd.host']}"
+    return None
+
+
+def _alive(run: Run) -> bool:
+    tags = run.data.tags
+    if tags["raykd.host"] != socket.gethostname():
+        return time.time() - float(tags["raykd.heartbeat"]) < LAPSE_SECONDS
+    pid = int(tags["raykd.pid"])
+    try:
+        process = psutil.Process(pid)
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - float(tags["raykd.process_start"])) < 1
+        return same and not zombie
+    except psutil.NoSuchProcess:
+        return False
+
+
+def settle_dead(client: MlflowClient, experiment: str) -> int:
+    """Close what dead launches left open: their runs become KILLED, their trials' runs too, marked
+    as interrupted. Returns how many trials that were."""
+    settled = 0
+    for launch in _open_launches(client, experiment):
+        if _alive(launch):
+            continue
+        settled += interrupt_children(client, experiment, launch.info.run_id)
+        client.set_terminated(launch.info.run_id, "KILLED")
+    return settled
+
+
+def interrupt_children(client: MlflowClient, experiment: str, launch: str) -> int:
+    """Trial runs that a launch left RUNNING become KILLED, marked as interrupted; how many."""
+    query = f"tags.`mlflow.parentRunId` = '{launch}' AND attributes.status = 'RUNNING'"
+    runs = client.search_runs([experiment], query, max_results=PAGE)
+    for run in runs:
+        client.set_tag(run.info.run_id, "raykd.end", "interrupted")
+        client.set_terminated(run.info.run_id, "KILLED")
+    return len(runs)
