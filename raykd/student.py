@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
-from raykd.layermap import LayerMap
+from raykd.layermap import LayerMap, check
 from raykd.taps import stacks
 from raykd.trial import Init, Shape
 
@@ -23,40 +23,59 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
 
     What is random depends on `seed` alone; the global random state is left as it was. `copied`
     takes the embeddings and all shared parts, the blocks that `init.blocks` names (1-based), and
-    with `init.head` the classifier. Raises ValueError where copied weights would not fit.
+    with `init.head` the classifier. The weights are on the CPU and in fp32, wherever the teacher
+    is, so that a seed means the same weights on every machine.
+    Raises ValueError where heads do not divide the width or copied weights would not fit.
     """
     config = student_config(teacher.config, shape)
+    if init.kind == "copied":
+        _check_copy(teacher, config, init)
     with _seeded(seed):
         student = type(teacher)(config)
-    if init.kind == "copied":
-        assert init.blocks is not None
-        if width(student) != width(teacher):
-            raise ValueError(
-                f"weights of width {width(teacher)} cannot be copied into width {width(student)}"
-            )
+    if init.blocks is not None:
         _copy(teacher, student, init.blocks, init.head)
     return student.requires_grad_(True)
+
+
+def _check_copy(teacher: PreTrainedModel, config: PretrainedConfig, init: Init) -> None:
+    if init.blocks is None:
+        raise ValueError("a copied init names the teacher block each student block starts from")
+    depth = len(stacks(teacher)["encoder"])
+    problem = check(LayerMap(init.blocks), depth, config.num_hidden_layers)
+    if problem:
+        raise ValueError(f"init map {problem}")
+    # Other heads would fit the shapes of most models, and mean another function.
+    names = {"hidden_size": "width", "num_attention_heads": "heads", _inner(config): "intermediate"}
+    for key, name in names.items():
+        own, theirs = getattr(config, key), getattr(teacher.config, key)
+        if own != theirs:
+            raise ValueError(f"weights of {name} {theirs} cannot be copied into {name} {own}")
 
 
 def _copy(
     teacher: PreTrainedModel, student: PreTrainedModel, blocks: tuple[int, ...], head: bool
 ) -> None:
     source, target = stacks(teacher)["encoder"], stacks(student)["encoder"]
-    for position, block in enumerate(blocks):
-        target[position].load_state_dict(source[block - 1].state_dict())
+    for position, block in enumerate(blocks, 1):
+        weights, into = source[block - 1].state_dict(), target[position - 1]
+        # Where blocks are not all alike (ModernBERT's first has one norm less) not all can move.
+        differing = sorted(weights.keys() ^ into.state_dict().keys())
+        if differing:
+            raise ValueError(
+                f"teacher block {block} cannot be copied into student block {position}: "
+                f"only one of them has {differing[0]}"
+            )
+        into.load_state_dict(weights)
     # What is left is shared by all blocks (embeddings, position biases, pooler) or is the head.
-    inside = f"{_name_of(student, target)}."
+    inside: str = next(f"{name}." for name, found in student.named_modules() if found is target)
     base = f"{student.base_model_prefix}."
     shared = {
         name: value
         for name, value in teacher.state_dict().items()
         if not name.startswith(inside) and (head or name.startswith(base))
     }
-    student.load_state_dict(shared, strict=False)
-
-
-def _name_of(model: nn.Module, module: nn.Module) -> str:
-    return next(name for name, found in model.named_modules() if found is module)
+    # Over the student's own weights, so that a name it does not know is an error.
+    student.load_state_dict({**student.state_dict(), **shared})
 
 
 def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
@@ -64,25 +83,34 @@ def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
 
     A stated width keeps the teacher's number of heads where it divides the width (as the paper's
     widths do), else the largest number below it that does, and the teacher's feed-forward ratio.
+    Raises ValueError where stated heads do not divide the width.
     """
     config = copy.deepcopy(teacher)
     config.num_hidden_layers = shape.blocks
-    inner = next(n for n in INTERMEDIATE if hasattr(config, n))
+    inner = _inner(config)
     wide = shape.width or config.hidden_size
     if wide != config.hidden_size:
         ratio = getattr(config, inner) / config.hidden_size
         setattr(config, inner, round(ratio * wide))
-        # DeBERTa's pooler states its width apart; embeddings of their own width stay as they are.
-        if getattr(config, "pooler_hidden_size", None) == config.hidden_size:
-            config.pooler_hidden_size = wide
+        # DeBERTa's pooler and ELECTRA's embeddings state their width apart; one that is of its own
+        # stays as it is.
+        for name in ("pooler_hidden_size", "embedding_size"):
+            if getattr(config, name, None) == config.hidden_size:
+                setattr(config, name, wide)
         config.hidden_size = wide
     heads = shape.heads or config.num_attention_heads
     if shape.heads is None:
         heads = next(h for h in range(heads, 0, -1) if wide % h == 0)
+    if wide % heads:
+        raise ValueError(f"{heads} heads do not divide the width {wide}")
     config.num_attention_heads = heads
     if shape.intermediate is not None:
         setattr(config, inner, shape.intermediate)
     return config
+
+
+def _inner(config: PretrainedConfig) -> str:
+    return next(name for name in INTERMEDIATE if hasattr(config, name))
 
 
 def student_parameters(teacher: PretrainedConfig, shape: Shape) -> int:
@@ -109,10 +137,13 @@ def build_projections(
 
 
 def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
-    """A student state in the teacher's width."""
+    """A student state in the teacher's width, always in fp32.
+
+    Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
+    """
     if not len(projections):
         return x_ND
-    projected: Tensor = projections[str(state)](x_ND)
+    projected: Tensor = projections[str(state)](x_ND.float())
     return projected
 
 
@@ -122,7 +153,11 @@ def width(model: PreTrainedModel) -> int:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside, the surrounding stream untouched."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    """Random numbers from `seed` inside, the surrounding streams untouched.
+
+    Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would
+    open a context on every GPU of the machine.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
         yield

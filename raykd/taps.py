@@ -1,8 +1,9 @@
 """Captures block outputs by hooks: only the states a map names are ever kept.
 
 States are numbered as in the paper: 0 is the embedding output, k the output of block k (1-based).
-State k is taken where it enters block k + 1, and only the last one where it leaves its block:
-some models (DeBERTa's convolution) still work on a state between two blocks.
+State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
+models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
+states that `output_hidden_states` would give.
 """
 
 from __future__ import annotations
@@ -19,35 +20,43 @@ from transformers import PreTrainedModel
 def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
     """A model's stacks of transformer blocks by name; an encoder has one, `encoder`.
 
-    Found by structure and not by class: the module list as long as the configuration says, with
-    the most parameters. Raises ValueError where there is none.
+    Found by structure and not by class: the one module list as long as the configuration says
+    that is not itself part of a block. Raises ValueError where there is none, or more than one
+    (an encoder-decoder, or attention and feed-forward parts listed apart).
     """
-    depth = model.config.num_hidden_layers
+    depth, name = model.config.num_hidden_layers, type(model).__name__
     lists = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList)]
-    fitting = [m for m in lists if len(m) == depth]
+    inner = {m for outer in lists for m in outer.modules() if m is not outer}
+    fitting = [m for m in lists if len(m) == depth and m not in inner]
     if not fitting:
-        raise ValueError(f"{type(model).__name__} has no list of {depth} blocks")
-    return {"encoder": max(fitting, key=lambda m: sum(p.numel() for p in m.parameters()))}
+        raise ValueError(f"{name} has no list of {depth} blocks, so it has none to match or copy")
+    if len(fitting) > 1:
+        raise ValueError(f"{name} has {len(fitting)} lists of {depth} modules, not one of blocks")
+    return {"encoder": fitting[0]}
 
 
 class Taps:
     """`states[k]` holds state k as x_BTD after a forward pass, with its graph where there is one.
 
     Hooks are set once and serve many passes; `clear` lets go of the tensors between them. As a
-    context manager it also removes the hooks.
+    context manager it also removes the hooks. Raises ValueError on a state the model has not.
     """
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
         self.states: dict[int, Tensor] = {}
         blocks = stacks(model)["encoder"]
+        named = sorted(set(states))
+        for state in named:
+            if not 0 <= state <= len(blocks):
+                raise ValueError(f"no state {state} in a model of {len(blocks)} blocks")
         self._hooks = []
-        for state in sorted(set(states)):
+        for state in named:
             if state < len(blocks):
                 hook = blocks[state].register_forward_pre_hook(
                     partial(self._entering, state), with_kwargs=True
                 )
             else:
-                hook = blocks[-1].register_forward_hook(partial(self._leaving, state))
+                hook = _owner(model, blocks).register_forward_hook(partial(self._leaving, state))
             self._hooks.append(hook)
 
     def _entering(
@@ -56,7 +65,8 @@ class Taps:
         self.states[state] = args[0] if args else kwargs["hidden_states"]
 
     def _leaving(self, state: int, module: nn.Module, args: Any, output: Any) -> None:
-        self.states[state] = output[0] if isinstance(output, tuple) else output
+        # A tuple or a transformers ModelOutput, which begins with the last hidden state.
+        self.states[state] = output if isinstance(output, Tensor) else output[0]
 
     def clear(self) -> None:
         self.states.clear()
@@ -76,3 +86,9 @@ class Taps:
         trace: TracebackType | None,
     ) -> None:
         self.remove()
+
+
+def _owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:
+    """The module that runs the blocks one after the other."""
+    owner: nn.Module = next(m for m in model.modules() if any(c is blocks for c in m.children()))
+    return owner
