@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,76 @@ def test_a_student_cut_at_the_top_computes_the_teachers_lower_states(kind: str) 
         student(**inputs())
         teacher(**inputs())
     assert torch.equal(own.states[3], theirs.states[3])
+
+
+def test_a_copied_student_computes_the_named_blocks_in_that_order(kind: str) -> None:
+    """Against the teacher itself with its own modules put in that order."""
+    teacher = tiny_model(kind)
+    student = build_student(teacher, Shape(3), Init("copied", (5, 2, 5), head=True), seed=1).eval()
+    rearranged = copy.deepcopy(teacher)
+    blocks, kept = stacks(rearranged)["encoder"], stacks(teacher)["encoder"]
+    for position, block in enumerate((5, 2, 5)):
+        blocks[position] = kept[block - 1]
+    del blocks[3:]
+    assert torch.equal(student(**inputs()).logits, rearranged(**inputs()).logits)
+
+
+def test_only_the_head_is_fresh_and_it_depends_on_the_seed(kind: str) -> None:
+    teacher = tiny_model(kind)
+    build = [
+        state(build_student(teacher, Shape(3), Init("copied", (2, 4, 6)), seed=s))
+        for s in (1, 1, 2)
+    ]
+    differing = [k for k, v in build[0].items() if not torch.equal(v, build[2][k])]
+    assert differing
+    assert not [k for k in differing if k.startswith(teacher.base_model_prefix)]
+    assert all(torch.equal(v, build[1][k]) for k, v in build[0].items())
+
+
+def test_every_parameter_takes_part_and_is_trained(kind: str) -> None:
+    teacher = tiny_model(kind).requires_grad_(False)
+    for shape, init in ((Shape(6), ALL), (Shape(3, width=24), Init("random"))):
+        student = build_student(teacher, shape, init, seed=0).train()
+        student(**inputs(), labels=torch.tensor([0, 1, 2])).loss.backward()
+        assert [n for n, p in student.named_parameters() if p.grad is None] == []
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_a_student_is_on_the_cpu_in_fp32_whatever_the_surroundings(kind: str) -> None:
+    teacher = tiny_model(kind)
+    expected = state(build_student(teacher, Shape(2), Init("copied", (3, 6)), seed=4))
+    with torch.device("meta"):
+        student = build_student(teacher.bfloat16(), Shape(2), Init("copied", (3, 6)), seed=4)
+    for name, value in student.state_dict().items():
+        assert (value.device.type, value.dtype) == ("cpu", torch.float32), name
+        torch.testing.assert_close(value, expected[name], rtol=1e-2, atol=0)
+
+
+def test_a_student_has_the_teachers_settings_but_for_its_size(kind: str) -> None:
+    teacher = tiny_model(kind, dropout=0.3)
+    student = build_student(teacher, Shape(2, width=16), Init("random"), seed=0)
+    assert type(student) is type(teacher)
+    assert student.config._attn_implementation == teacher.config._attn_implementation
+    own, theirs = student.config.to_dict(), teacher.config.to_dict()
+    sizes = {
+        "num_hidden_layers", "n_layers", "hidden_size", "dim", "intermediate_size", "hidden_dim",
+        "pooler_hidden_size",
+    }  # fmt: skip
+    assert {k for k in own if own[k] != theirs[k]} <= sizes
+    rates = [
+        [m.p for m in x.modules() if isinstance(m, torch.nn.Dropout)] for x in (student, teacher)
+    ]
+    assert set(rates[0]) == set(rates[1])
+
+
+def test_narrow_states_are_projected_under_bf16_autocast(kind: str) -> None:
+    student = build_student(tiny_model(kind), Shape(2, width=24), Init("random"), seed=0)
+    projections = build_projections(LayerMap((2, 6), embedding=0), 24, 32, seed=0)
+    with Taps(student, [0, 1, 2]) as taps, torch.autocast("cpu", torch.bfloat16):
+        student(**inputs())
+    for number, x_BTD in taps.states.items():
+        projected_BTD = project(projections, number, x_BTD)
+        assert (projected_BTD.dtype, projected_BTD.shape) == (torch.float32, (3, 9, 32))
 
 
 def test_random_weights_depend_on_the_seed_alone(kind: str) -> None:
