@@ -25,31 +25,39 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     takes the embeddings and all shared parts, the blocks that `init.blocks` names (1-based), and
     with `init.head` the classifier. The weights are on the CPU and in fp32, wherever the teacher
     is, so that a seed means the same weights on every machine.
-    Raises ValueError where heads do not divide the width or copied weights would not fit.
+    Raises ValueError with the line of `misfit`, or where blocks are not alike.
     """
-    config = student_config(teacher.config, shape)
-    if init.kind == "copied":
-        _check_copy(teacher, config, init)
+    problem = misfit(teacher.config, shape, init)
+    if problem:
+        raise ValueError(problem)
     with _seeded(seed):
-        student = type(teacher)(config)
+        student = type(teacher)(student_config(teacher.config, shape))
     if init.blocks is not None:
         _copy(teacher, student, init.blocks, init.head)
     return student.requires_grad_(True)
 
 
-def _check_copy(teacher: PreTrainedModel, config: PretrainedConfig, init: Init) -> None:
+def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
+    """What keeps such a student from being built from such a teacher, in one line; None if
+    nothing does. Needs the teacher's configuration alone."""
+    try:
+        config = student_config(teacher, shape)
+    except ValueError as error:
+        return str(error)
+    if init.kind == "random":
+        return None
     if init.blocks is None:
-        raise ValueError("a copied init names the teacher block each student block starts from")
-    depth = len(stacks(teacher)["encoder"])
-    problem = check(LayerMap(init.blocks), depth, config.num_hidden_layers)
+        return "a copied init names the teacher block that each student block starts from"
+    problem = check(LayerMap(init.blocks), teacher.num_hidden_layers, shape.blocks)
     if problem:
-        raise ValueError(f"init map {problem}")
+        return f"init map {problem}"
     # Other heads would fit the shapes of most models, and mean another function.
     names = {"hidden_size": "width", "num_attention_heads": "heads", _inner(config): "intermediate"}
     for key, name in names.items():
-        own, theirs = getattr(config, key), getattr(teacher.config, key)
+        own, theirs = getattr(config, key), getattr(teacher, key)
         if own != theirs:
-            raise ValueError(f"weights of {name} {theirs} cannot be copied into {name} {own}")
+            return f"weights of {name} {theirs} cannot be copied into {name} {own}"
+    return None
 
 
 def _copy(

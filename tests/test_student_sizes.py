@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given
@@ -18,6 +20,7 @@ from raykd.layermap import LayerMap
 from raykd.student import (
     build_projections,
     build_student,
+    misfit,
     project,
     student_config,
     student_parameters,
@@ -90,16 +93,30 @@ def test_embeddings_follow_the_width_unless_they_have_their_own(
         (Shape(3), Init("copied", (1, 2)), "2 entries, the student has 3 blocks"),
         (Shape(3), Init("copied", (1, 2, 3, 4)), "4 entries, the student has 3 blocks"),
         (Shape(3), Init("copied", (1, 2, 7)), "names teacher block 7, the teacher has 6 blocks"),
-        (Shape(3), Init("copied", (0, 1, 2)), "blocks count from 1"),
+        (Shape(7), Init("copied", (1,) * 6), "6 entries, the student has 7 blocks"),
         (Shape(3), Init("copied"), "names the teacher block"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_line(
     kind: str, shape: Shape, init: Init, line: str
 ) -> None:
-    with pytest.raises(ValueError, match=line) as raised:
+    told = misfit(CONFIGS[kind], shape, init)
+    assert told is not None
+    assert re.search(line, told)
+    assert "\n" not in told
+    with pytest.raises(ValueError, match=line):
         build_student(tiny_model(kind), shape, init, seed=0)
-    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_fits_is_not_refused(kind: str) -> None:
+    for shape, init in (
+        (Shape(9, width=24, heads=3, intermediate=10), Init("random")),
+        (Shape(9), Init("copied", (1, 1, 2, 2, 3, 3, 4, 5, 6))),
+        (Shape(2, width=32, heads=4, intermediate=64), Init("copied", (6, 1))),
+    ):
+        assert misfit(CONFIGS[kind], shape, init) is None
+        build_student(tiny_model(kind), shape, init, seed=0)
 
 
 def test_blocks_of_different_build_do_not_change_places() -> None:

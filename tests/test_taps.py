@@ -15,6 +15,8 @@ from transformers import (
     EuroBertForSequenceClassification,
     FlaubertConfig,
     FlaubertForSequenceClassification,
+    MobileBertConfig,
+    MobileBertForSequenceClassification,
 )
 
 from raykd.student import build_student
@@ -165,6 +167,18 @@ def test_the_stack_holds_all_block_weights_and_nothing_shared(kind: str, blocks:
     assert len(stack) == blocks
     added = deeper.num_parameters() - model.num_parameters()
     assert sum(p.numel() for p in stack[-1].parameters()) == added
+
+
+def test_lists_inside_a_block_are_not_the_stack() -> None:
+    """MobileBERT's blocks hold a list of feed-forward parts, here as long as the stack."""
+    config = MobileBertConfig(
+        vocab_size=99, hidden_size=32, embedding_size=16, num_hidden_layers=3,
+        num_attention_heads=4, intermediate_size=64, intra_bottleneck_size=32,
+        num_feedforward_networks=4,
+    )  # fmt: skip
+    model = MobileBertForSequenceClassification(config)
+    assert stacks(model)["encoder"] is model.mobilebert.encoder.layer
+    assert len(stacks(model)["encoder"][0].ffn) == 3
 
 
 def test_models_whose_blocks_are_not_one_list_are_refused() -> None:
