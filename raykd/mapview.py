@@ -1,0 +1,84 @@
+"""Layer maps for a person's eyes: which map each strategy yields, as a small grid."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from itertools import accumulate
+
+from raykd.errors import UserError
+from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
+
+WIDTH = 100
+
+
+def maps(
+    teacher: int, student: int, strategies: list[str], seed: int, paper: bool
+) -> list[tuple[str, LayerMap]]:
+    """(strategy, map) for the named strategies, or for all.
+
+    `paper` matches embedding outputs as the paper's release does: with its encoders and
+    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks.
+    """
+    for option, blocks in (("--teacher", teacher), ("--student", student)):
+        if blocks < 1:
+            raise UserError(f"{option}: {blocks}; write a number of blocks from 1 on")
+    found = []
+    for name in strategies or STRATEGIES:
+        if name not in STRATEGIES:
+            near = difflib.get_close_matches(name, STRATEGIES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(STRATEGIES)}"
+            raise UserError(f"--strategy: {name!r} is not known; {hint}")
+        layer_map = STRATEGIES[name](teacher, student, seed)
+        if paper and teacher not in PAPER_DECODER_DEPTHS:
+            layer_map = match_embedding(layer_map, name)
+        found.append((name, layer_map))
+    return found
+
+
+def picture(layer_map: LayerMap, teacher: int, title: str) -> str:
+    """A grid: a row for each student block, a column for each teacher block, a dot where the
+    student block imitates the teacher block. `emb` is the embedding output.
+
+    At most WIDTH columns wide: a deep teacher's columns stand closer, with every fifth or tenth
+    numbered; a teacher too deep even for that is left to the words at the end of each row.
+    """
+    states = dict(layer_map.pairs())
+    first = 0 if layer_map.embedding is not None else 1
+    rows = []
+    for state in range(first, layer_map.depth + 1):
+        target = states.get(state)
+        says = "not matched" if target is None else f"imitates {_name(target)}"
+        rows.append((_name(state), target, says))
+    columns = range(first, teacher + 1)
+    around = 12 + 2 + max(len(says) for _, _, says in rows)
+    cell = next((c for c in (3, 2, 1) if around + _width(columns, c) <= WIDTH), 0)
+    lines = textwrap.wrap(f"{title}  {layer_map}", WIDTH, subsequent_indent="    ")
+    if cell:
+        lines += ["  student │ teacher block", f"    block │ {_numbers(columns, cell)}"]
+    for name, target, says in rows:
+        dots = "".join(("●" if c == target else "·").rjust(_cell(c, cell)) for c in columns)
+        lines.append(f"{name:>9} │ {dots}  {says}" if cell else f"{name:>9} │ {says}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _name(state: int) -> str:
+    return str(state) if state else "emb"
+
+
+def _cell(column: int, cell: int) -> int:
+    return cell if column else 3
+
+
+def _width(columns: range, cell: int) -> int:
+    return sum(_cell(c, cell) for c in columns)
+
+
+def _numbers(columns: range, cell: int) -> str:
+    """The head of the grid, each number right over its column."""
+    every = {3: 1, 2: 5, 1: 10}[cell]
+    line = ""
+    for end, column in zip(accumulate(_cell(c, cell) for c in columns), columns, strict=True):
+        if column % every == 0:
+            line = line.ljust(end - len(_name(column))) + _name(column)
+    return line
