@@ -121,7 +121,7 @@ def teacher(sweep: SweepFile, tracking_uri: Uri = None) -> None:
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    with show.bar("teacher") as progress:
+    with show.bar("teacher", opened.teacher_steps()) as progress:
         found = opened.teacher(progress)
     show.teacher(found)
 
@@ -147,12 +147,12 @@ def run_sweep(
 
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke)
     show.intent(opened.overview())
-    with show.bar("teacher") as progress:
+    with show.bar("teacher", opened.teacher_steps()) as progress:
         found = opened.teacher(progress)
     show.teacher(found)
     try:
         with show.SweepProgress() as watch:
-            failed = opened.run(address, watch)
+            failed = opened.run(found, address, watch)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True

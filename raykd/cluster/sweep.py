@@ -20,7 +20,7 @@ from raykd.distill import Hooks
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
-from raykd.study import Study, explore_trial, resolve
+from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
 from raykd.trial import Cohort
@@ -218,6 +218,23 @@ class Sweep:
             {"raykd.data": self.study.data},
         )
         return found
+
+    def teacher_steps(self) -> int:
+        return teacher_trial(self.study).training.steps
+
+    def a_student(self) -> str | None:
+        """The trial id of the best confirmed student by select whose weights were stored."""
+        keep, confirm = self.study.config.tracking.students, self.study.config.confirm
+        if keep == "none" or confirm is None:
+            return None
+        seeds = set(confirm.seed_list if keep == "all" else [min(confirm.seed_list)])
+        metric = f"best_select_{self.study.config.task.metric}"
+        stored = [
+            r for r in self.records()
+            if r.status == "finished" and r.phase == "confirm" and r.seed in seeds
+        ]  # fmt: skip
+        best = max(stored, key=lambda r: r.metrics[metric], default=None)
+        return None if best is None else best.trial
 
     def run(self, found: teachers.Stored, address: str | None, watch: Watch) -> int:
         """Run what is missing; the number of trials that did not finish."""

@@ -1,0 +1,238 @@
+"""What the terminal shows: plans, progress, the strategy table. Results go to stdout, progress to
+stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from raykd.cluster.sweep import Status, Sweep
+    from raykd.teacher import Stored
+    from raykd.trial import Cohort
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def plan(overview: Mapping[str, Any]) -> None:
+    """`raykd plan`: what would run."""
+    task, teacher, student = overview["task"], overview["teacher"], overview["student"]
+    rows = task["rows"]
+    out.print(f"[bold]{overview['sweep']}[/]")
+    out.print(
+        f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
+        f"{rows['test']} test; labels {', '.join(task['labels'])}; {task['metric']}"
+    )
+    ready = "ready" if teacher["ready"] else "to be fine-tuned first"
+    out.print(
+        f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
+        f"{teacher['fingerprint']} ({ready})"
+    )
+    out.print(f"  student   {student['blocks']} blocks x {student['width']}")
+    explore, confirm = overview["explore"], overview["confirm"]
+    if explore["maps"]:
+        whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
+        out.print(
+            f"  explore   {explore['missing']} of {explore['maps']} maps to try{whole}; "
+            f"{explore['steps']} steps each, {explore['cohorts']} cohorts"
+        )
+    if confirm["trials"]:
+        out.print(
+            f"  confirm   {confirm['missing']} of {confirm['trials']} trials to run "
+            f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
+            f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
+        )
+    out.print(
+        f"  in all    {overview['examples']:,} student examples, "
+        f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
+    )
+    if overview["outdated"]:
+        out.print(
+            f"  kept      {overview['outdated']} finished trials of this name that the file no "
+            "longer asks for; they stay in MLflow and count for nothing here"
+        )
+    out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def intent(overview: Mapping[str, Any]) -> None:
+    """One line before a sweep begins."""
+    explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
+    if not explore and not confirm:
+        err.print(f"{overview['sweep']}: every trial is finished; nothing to train")
+        return
+    parts = ([f"{explore} maps to explore"] if explore else []) + (
+        [f"{confirm} trials to confirm"] if confirm else []
+    )
+    err.print(f"{overview['sweep']}: {' and '.join(parts)}; results in {overview['tracking_uri']}")
+
+
+def teacher(found: Stored) -> None:
+    out.print(
+        f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
+        f"always the commonest class {found.majority:.1f}"
+    )
+
+
+class StepBar:
+    """Progress of one training in this process, as distill's hooks. Silent off a terminal."""
+
+    def __init__(self, progress: Progress, name: str, steps: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=steps, note="")
+
+    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        note = "".join(f"select {s:.1f}" for s in scores.values())
+        self._progress.update(self._task, completed=step, note=note)
+
+    def checkpoint(self, step: int, state: Any) -> None: ...
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=err,
+        transient=True,
+    )
+
+
+@contextmanager
+def bar(name: str, steps: int) -> Iterator[StepBar]:
+    with _progress() as progress:
+        yield StepBar(progress, name, steps)
+
+
+class SweepProgress:
+    """Cohorts done and running, student examples per second, time left, best and worst so far.
+
+    On a terminal a live line; elsewhere a plain line whenever a cohort ends.
+    """
+
+    def __init__(self) -> None:
+        self._live = _progress() if err.is_terminal else None
+        self._work = 0.0
+        self._done = 0.0
+        self._steps: dict[str, int] = {}
+        self._share: dict[str, float] = {}
+        self._running: set[str] = set()
+        self._ended = 0
+        self._examples = 0
+        self._first_tick: float | None = None
+        self._scores: dict[str, tuple[str, float]] = {}
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
+        self._steps = dict(steps)
+        self._work = explore * steps["explore"] + confirm * steps["confirm"]
+        if self._live is not None:
+            self._task = self._live.add_task("sweep", total=self._work, note="")
+        self._draw("starting Ray")
+
+    def started(self, cohort: Cohort) -> None:
+        self._running.add(cohort.id)
+        self._draw()
+
+    def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        self._first_tick = self._first_tick or now
+        self._examples += examples
+        share = step * len(cohort.trials)
+        self._done += share - self._share.get(cohort.id, 0)
+        self._share[cohort.id] = share
+        names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
+                 for t in cohort.trials}  # fmt: skip
+        self._scores |= {t: (names[t], s) for t, s in scores.items()}
+        self._draw()
+
+    def ended(self, cohort: Cohort, error: str | None) -> None:
+        self._running.discard(cohort.id)
+        self._ended += 1
+        if error is not None:
+            err.print(f"cohort {cohort.id} was lost: {error}")
+        self._draw(line=True)
+
+    def _draw(self, note: str | None = None, line: bool = False) -> None:
+        note = note or self._note()
+        if self._live is not None:
+            self._live.update(self._task, completed=self._done, note=note)
+        elif line or time.monotonic() - self._last_line > 30:
+            self._last_line = time.monotonic()
+            err.print(f"{100 * self._done / self._work:3.0f} %  {note}")
+
+    def _note(self) -> str:
+        parts = [f"cohorts {self._ended} done {len(self._running)} running"]
+        if self._first_tick is not None:
+            seconds = max(1e-3, time.monotonic() - self._first_tick)
+            parts.append(f"{self._examples / seconds:,.0f} examples/s")
+            if self._done:
+                left = (self._work - self._done) * seconds / self._done
+                parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
+        if self._scores:
+            ranked = sorted(self._scores.values(), key=lambda pair: pair[1])
+            (low_name, low), (high_name, high) = ranked[0], ranked[-1]
+            parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
+        return "; ".join(parts)
+
+
+def status(found: Status) -> None:
+    """`raykd status`: counts, failures, the strategy table so far."""
+    out.print(
+        f"[bold]{found.sweep}[/]: {found.finished} finished, {found.running} running, "
+        f"{found.failed} failed, {found.missing} missing"
+    )
+    for trial, error in found.failures[:5]:
+        out.print(f"  {trial} failed: {error}")
+    if not found.rows:
+        out.print("no confirmed trial is finished yet")
+        return
+    table = Table(title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False)
+    for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
+                          ("mean", "right"), ("seeds", "right"), ("range", "right"),
+                          ("to forward", "right")):  # fmt: skip
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in found.rows:
+        gap = row.against_forward
+        table.add_row(
+            row.init, row.strategy, row.map.replace("[", "\\["), f"{row.mean:.2f}", str(row.seeds),
+            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+.2f}",
+        )  # fmt: skip
+    out.print(table)
+
+
+def next_steps(opened: Sweep, file: Path) -> None:
+    """Where the results are, and three commands worth trying."""
+    student = opened.a_student()
+    out.print(f"\nMLflow runs: {opened.uri}, experiment {opened.study.config.name!r}")
+    out.print("Worth trying next:")
+    depth, blocks = opened.study.base.depth, opened.study.shape.blocks
+    steps = [
+        ("raykd ui", "the runs in MLflow's own UI"),
+        (f"raykd maps --teacher {depth} --student {blocks}", "every strategy's map, drawn"),
+        (f"raykd export {student} student", "a trained student as a transformers folder")
+        if student is not None
+        else (f"raykd status {file} --json", "the numbers above, for scripts"),
+    ]
+    for command, what in steps:
+        out.print(f"  {command:<44} {what}")
