@@ -35,11 +35,12 @@ class LayerMap:
         if not self.blocks:
             raise ValueError("a layer map needs at least one student block")
         for position, block in enumerate(self.blocks, 1):
-            if block is not None and (isinstance(block, bool) or block < 1):
+            if block is not None and (type(block) is not int or block < 1):
                 raise ValueError(
-                    f"student block {position} names teacher block {block}; blocks count from 1"
+                    f"student block {position} names teacher block {block!r}; blocks are whole "
+                    "numbers from 1 on"
                 )
-        if self.embedding is not None and self.embedding < 0:
+        if self.embedding is not None and (type(self.embedding) is not int or self.embedding < 0):
             raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
 
     @property
@@ -67,7 +68,9 @@ class LayerMap:
         """
         match = _TEXT.fullmatch(text.strip())
         if not match:
-            raise ValueError(f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]")
+            raise ValueError(
+                f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
+            )
         try:
             blocks = json.loads(f"[{match['blocks']}]")
         except json.JSONDecodeError as error:
@@ -114,9 +117,7 @@ def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = Non
     return LayerMap((block or max(1, teacher // 2),) * student)
 
 
-def random(
-    teacher: int, student: int, seed: int, *, exclude_identity: bool = True
-) -> LayerMap:
+def random(teacher: int, student: int, seed: int, *, exclude_identity: bool = True) -> LayerMap:
     """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
 
     The identity is the forward map itself (one draw in six at three blocks), so it is left out
@@ -152,7 +153,11 @@ def last(teacher: int, student: int, seed: int) -> LayerMap:
 
 
 def single(
-    teacher: int, student: int, seed: int, *, student_block: int | None = None,
+    teacher: int,
+    student: int,
+    seed: int,
+    *,
+    student_block: int | None = None,
     block: int | None = None,
 ) -> LayerMap:
     """One student block imitates one teacher block; by default the middle of both."""

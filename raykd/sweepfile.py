@@ -92,8 +92,9 @@ def read(file: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}:" if mark else ""
-        says = "stands twice; leave one out" if isinstance(error, _Twice) else "(YAML)"
-        raise UserError(f"{file}:{line} {error.problem} {says}") from None
+        twice = isinstance(error, _Twice)
+        says = " stands twice; leave one out" if twice else "; a sweep file is YAML"
+        raise UserError(f"{file}:{line} {error.problem}{says}") from None
     except yaml.YAMLError:
         raise UserError(f"{file}: holds characters that no text has; save it as UTF-8") from None
     if not isinstance(data, dict):
