@@ -170,7 +170,7 @@ def _archive(name: str, archive: Archive, folder: Path) -> Path:
         path.unlink()
         raise UserError(
             f"{name}: {path.name} has SHA-256 {found}, expected {archive.sha256}; it was removed. "
-            "Run again to fetch it anew; if it differs again, the package was changed: do not use it"
+            "Run again to fetch it anew; if it differs again, the package was changed: leave it"
         )
     return path
 

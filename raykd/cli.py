@@ -25,7 +25,9 @@ app = typer.Typer(
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Uri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")]
+Uri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
+]
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:

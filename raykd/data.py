@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPLITS = ("train", "select", "test")
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Prepared:
     counts: dict[str, int]
     majority: float
     duplicates: int
+    mean_words: float
 
     def rows(self, split: str) -> datasets.Dataset:
         """Columns `id`, `text`, for pairs `text_2`, and `label` (int), which test does not have."""
@@ -123,7 +124,7 @@ def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
             "needs training rows"
         )
     if all(isinstance(label, int) for label in found):
-        return tuple(str(label) for label in sorted(found))  # type: ignore[type-var]
+        return tuple(str(label) for label in sorted(found))
     return tuple(sorted(str(label) for label in found))
 
 
@@ -160,6 +161,7 @@ def _store(
             "counts": {s: len(rows) for s, rows in splits.items()},
             "majority": float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100),
             "duplicates": duplicates,
+            "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
         (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         _settle(draft, folder)

@@ -86,7 +86,7 @@ def distill(
     *,
     where: Where | None = None,
     hooks: Hooks | None = None,
-    resume: dict[str, Any] | None = None,
+    resume: Mapping[str, Any] | None = None,
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> None:
@@ -106,6 +106,8 @@ def distill(
         for t, is_open in zip(cohort.trials, opened, strict=True)  # type: ignore[call-overload]
         if is_open
     ]
+    if not learners:
+        return
     start = 0
     if resume is not None:
         start = int(resume["step"])
@@ -190,6 +192,7 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where)
 def _select_score(learner: Learner, data: Data, where: Where) -> float:
     began = time.perf_counter()
     logits = evaluate(learner.model, data.select, data, where)
+    learner.taps.clear()
     assert data.select.labels is not None
     score = task.score(learner.trial.metric, logits.argmax(-1), data.select.labels)
     learner.seconds += time.perf_counter() - began
@@ -213,6 +216,7 @@ def _finish(
             continue
         learner.restore_best()
         logits_NC = evaluate(learner.model, data.test, data, where)
+        learner.taps.clear()
         if where.group.rank != 0:
             continue
         labels_N = data.test_labels()

@@ -102,7 +102,9 @@ def _assets() -> Check:
             if (home / "assets" / f"{n}-{a.fingerprint}").is_dir()]  # fmt: skip
     missing = sorted(set(assets.ASSETS) - set(here))
     found = f"in {home}: {', '.join(here) or 'none'}"
-    return Check("assets", True, found + (f"; fetched when named: {', '.join(missing)}" if missing else ""))
+    return Check(
+        "assets", True, found + (f"; fetched when named: {', '.join(missing)}" if missing else "")
+    )
 
 
 def _disk() -> Check:

@@ -23,7 +23,7 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 | layer map (position = student block, value = teacher block) | `{map}` |
 | strategy | {strategy} |
 | initial weights | {init} |
-| loss | {loss_ce} CE + {loss_kl} KL at temperature {temperature} + {loss_hidden} hidden ({hidden_loss}) |
+| loss | {loss_ce} CE + {loss_kl} KL (temperature {temperature}) + {loss_hidden} {hidden_loss} |
 | training | {steps} steps of {batch}, learning rate {lr}, seed {seed}, {precision} |
 | test {metric} | {test} |
 | best select {metric} | {select} |

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from raykd import teacher as teachers
 from raykd.distill import Data, Hooks, Where, distill, evaluate
@@ -82,9 +83,9 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     return teachers.store(study.home, study.teacher, write, scores)
 
 
-def _scores(model: object, data: Data, metric: str, where: Where) -> tuple[float, float]:
-    select = evaluate(model, data.select, data, where)  # type: ignore[arg-type]
-    test = evaluate(model, data.test, data, where)  # type: ignore[arg-type]
+def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:
+    select = evaluate(model, data.select, data, where)
+    test = evaluate(model, data.test, data, where)
     assert data.select.labels is not None
     return (
         task.score(metric, select.argmax(-1), data.select.labels),

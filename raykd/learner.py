@@ -55,12 +55,15 @@ class Learner:
         self.projections.to(device)
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         self.taps = Taps(model, [s for s, _ in self.pairs])
-        self.parameters = [p for m in (model, self.projections) for p in m.parameters()]
+        self.parameters: list[nn.Parameter] = [
+            p for m in (model, self.projections) for p in m.parameters()
+        ]
+        groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
+            {"params": [p for p in self.parameters if p.ndim > 1]},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.AdamW(
-            [  # biases and norms are not decayed, as everywhere in the field
-                {"params": [p for p in self.parameters if p.ndim > 1]},
-                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
+            groups,
             lr=trial.training.lr,
             weight_decay=trial.training.weight_decay,
             fused=True,
@@ -101,7 +104,8 @@ class Learner:
             logits_BC = task.forward(self.model, batch)
         zero = logits_BC.new_zeros((), dtype=torch.float32)
         ce = losses.cross_entropy(logits_BC, batch.labels, batch.examples)
-        kl, hidden, each = zero, zero, []
+        kl, hidden = zero, zero
+        each: list[Tensor] = []
         if targets is not None and loss.kl:
             kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.pairs:
@@ -138,7 +142,16 @@ class Learner:
         self.counted = 0
         if not means[0] <= self.trial.training.diverged:  # NaN compares false
             self.failure = f"diverged: training loss {means[0]:.4g}"
+            self._let_go()
         return dict(zip(self.names, means, strict=True))
+
+    def _let_go(self) -> None:
+        """A student that left its cohort keeps no memory."""
+        self.taps.remove()
+        self.model.to("meta")
+        self.projections.to("meta")
+        self.optimizer.state.clear()
+        self.best.clear()
 
     def consider(self, score: float, step: int) -> None:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
@@ -150,7 +163,8 @@ class Learner:
         self.model.load_state_dict(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
-        return self.model.state_dict()
+        weights: dict[str, Tensor] = self.model.state_dict()
+        return weights
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on: tensors and plain values only, read back without pickle."""
@@ -172,6 +186,7 @@ class Learner:
     def load(self, state: dict[str, Any]) -> None:
         self.failure = state["failure"]
         if self.failure is not None:
+            self._let_go()
             return
         self.model.load_state_dict(state["model"])
         self.projections.load_state_dict(state["projections"])

@@ -72,47 +72,66 @@ def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: in
     return trial.training.precision == "bf16"
 
 
+@dataclass(frozen=True)
+class Materials:
+    """Data and teacher in memory, ready for one cohort after another."""
+
+    sources: Sources
+    where: Where
+    data: Data
+    teacher: PreTrainedModel
+
+    @classmethod
+    def load(cls, sources: Sources, where: Where) -> Materials:
+        prepared = load(sources.data)
+        names = label_order(sources.teacher, prepared.labels)
+        data = load_data(prepared, names, sources.teacher, sources.max_length, sources.home)
+        teacher = task.load_model(sources.teacher, names).to(where.device)
+        return cls(sources, where, data, teacher)
+
+    def run(
+        self,
+        cohort: Cohort,
+        recorder: Recorder,
+        *,
+        hooks: Hooks | None = None,
+        resume: Mapping[str, Any] | None = None,
+        keep: frozenset[str] = frozenset(),
+    ) -> None:
+        """Train a cohort: `distill` with students built from this teacher.
+
+        `keep` names the trials whose student is handed to the recorder as a folder.
+        """
+        teacher_width = width(self.teacher)
+        bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
+        where = replace(self.where, bf16=bf16)
+        states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
+        source = Live(self.teacher, states, where.autocast())
+
+        def build(trial: TrialSpec) -> PreTrainedModel:
+            return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+
+        def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
+            if trial.id not in keep:
+                return False
+            save_model(model, self.sources.teacher, folder)
+            return True
+
+        facts = {"precision": "bf16" if bf16 else "fp32", "device": str(where.device)}
+        try:
+            distill(
+                cohort, self.data, build, source, teacher_width, recorder,
+                where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
+            )  # fmt: skip
+        finally:
+            source.close()
+
+
 def run_cohort(
-    cohort: Cohort,
-    sources: Sources,
-    recorder: Recorder,
-    *,
-    where: Where | None = None,
-    hooks: Hooks | None = None,
-    resume: Mapping[str, Any] | None = None,
-    keep: frozenset[str] = frozenset(),
+    cohort: Cohort, sources: Sources, recorder: Recorder, where: Where | None = None, **options: Any
 ) -> None:
-    """Train a cohort from its sources: load, build, `distill`.
-
-    `keep` names the trials whose student is handed to the recorder as a folder.
-    """
-    where = where or Where()
-    prepared = load(sources.data)
-    names = label_order(sources.teacher, prepared.labels)
-    data = load_data(prepared, names, sources.teacher, sources.max_length, sources.home)
-    teacher = task.load_model(sources.teacher, names).to(where.device)
-    teacher_width = width(teacher)
-    where = replace(
-        where, bf16=use_bf16(cohort.trials[0], where.device, sources.home, teacher_width)
-    )
-    states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
-    needed = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
-    source = Live(teacher, states, where.autocast()) if needed else None
-
-    def build(trial: TrialSpec) -> PreTrainedModel:
-        return build_student(teacher, trial.shape, trial.init, stream(trial.seed, "init"))
-
-    def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
-        if trial.id not in keep:
-            return False
-        save_model(model, sources.teacher, folder)
-        return True
-
-    facts = {"precision": "bf16" if where.bf16 else "fp32", "device": str(where.device)}
-    distill(
-        cohort, data, build, source, teacher_width, recorder,
-        where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
-    )  # fmt: skip
+    """One cohort in this process, from its sources. Options are those of `Materials.run`."""
+    Materials.load(sources, where or Where()).run(cohort, recorder, **options)
 
 
 def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path) -> None:

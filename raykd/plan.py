@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from raykd.search import best_maps
 from raykd.space import Space
 from raykd.student import student_parameters
 from raykd.study import Study, confirm_trials
-from raykd.trial import Cohort, TrialSpec, into_cohorts
+from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
 MIB = 2**20
 BYTES_PER_PARAMETER = 20  # fp32 weights, gradients, two AdamW moments, and the best weights so far
@@ -21,6 +22,8 @@ RUNTIME_BYTES = 1536 * MIB  # Ray's processes and a worker's imports
 ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the teacher's
 MEMORY_SHARE = 0.8  # of what is free when the plan is made
 LARGEST_COHORT = 16
+JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
+CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly: only to size jobs by
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,19 @@ class Explored:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What one job has to train with, and how many jobs run at once."""
+
+    cpus: float
+    gpus: float
+    at_once: int
+
+    @property
+    def flops(self) -> float:
+        return self.gpus * GPU_FLOPS or self.cpus * CPU_FLOPS
+
+
+@dataclass(frozen=True)
 class Plan:
     study: Study
     space: Space | None
@@ -42,6 +58,23 @@ class Plan:
     confirm: tuple[TrialSpec, ...]
     finished: frozenset[str]
     cohort_size: int
+    power: Power
+
+    def jobs(self, cohorts: Sequence[Cohort]) -> list[Job]:
+        """Cohorts gathered into jobs of a few minutes at least, shared out over the jobs that run
+        at once."""
+        if not cohorts:
+            return []
+        by_time = math.ceil(JOB_SECONDS / self._seconds(cohorts[0]))
+        size = max(1, min(by_time, math.ceil(len(cohorts) / self.power.at_once)))
+        return [tuple(cohorts[i : i + size]) for i in range(0, len(cohorts), size)]
+
+    def _seconds(self, cohort: Cohort) -> float:
+        """Roughly: six operations a parameter and token forward and backward, two forward."""
+        training, study = cohort.trials[0].training, self.study
+        tokens = training.steps * training.batch * study.mean_tokens
+        blocks = len(cohort.trials) * study.shape.blocks * 6 + study.base.depth * 2
+        return tokens * blocks * 12 * study.base.width**2 / self.power.flops
 
     @property
     def covered(self) -> bool:
@@ -70,7 +103,9 @@ class Plan:
         return config.confirm.best * len(config.confirm.inits) * len(config.confirm.seed_list)
 
 
-def make(study: Study, finished: Collection[str], explored: Explored, memory: int) -> Plan:
+def make(
+    study: Study, finished: Collection[str], explored: Explored, memory: int, power: Power
+) -> Plan:
     """`finished`: ids of FINISHED trials; `memory`: bytes one cohort's worker may use."""
     explore = study.config.explore
     space, wanted = None, 0
@@ -90,44 +125,41 @@ def make(study: Study, finished: Collection[str], explored: Explored, memory: in
         confirm=confirm_trials(study, best),
         finished=frozenset(finished),
         cohort_size=study.config.cluster.cohort or cohort_size(study, memory),
+        power=power,
     )
 
 
 def cohort_size(study: Study, memory: int) -> int:
     """Students that fit one worker beside the teacher."""
-    teacher = _parameters(study, study.base.depth) * 4
-    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teacher
-    return max(1, min(LARGEST_COHORT, int(free / student_bytes(study))))
-
-
-def student_bytes(study: Study) -> int:
-    """A student in training: weights, gradients, optimiser states, best weights."""
-    return _parameters(study, study.config.student.blocks, study.config.student.width) * (
-        BYTES_PER_PARAMETER
-    )
+    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - 4 * _teacher_parameters(study)
+    return max(1, min(LARGEST_COHORT, int(free / (BYTES_PER_PARAMETER * _parameters(study)))))
 
 
 def stored_bytes(plan: Plan) -> int:
-    """What the sweep will have on disk at most: the teacher, kept students, one checkpoint."""
+    """What the sweep will have on disk at most: the teacher, kept students, checkpoints."""
     study = plan.study
-    per_student = student_bytes(study) // BYTES_PER_PARAMETER * 4
     keep = study.config.tracking.students
     seeds = {t.seed for t in plan.missing}
     kept = 0 if keep == "none" else len(plan.missing)
     if keep == "first_seed" and seeds:
         kept = sum(t.seed == min(seeds) for t in plan.missing)
-    largest = min(plan.cohort_size, max((len(c.trials) for c in plan.cohorts), default=0))
-    if plan.explore_missing:
-        largest = max(largest, min(plan.cohort_size, plan.explore_missing))
-    teacher = _parameters(study, study.base.depth) * 4
-    # Two checkpoints at a time: the newest is written before the one before it is dropped.
-    return teacher + kept * per_student + 2 * largest * per_student * 5
+    largest = max((len(c.trials) for c in plan.cohorts), default=0)
+    largest = max(largest, min(plan.cohort_size, plan.explore_missing))
+    # A checkpoint holds weights, best weights and two moments; the newest is written, and copied
+    # into the storage, before the one before it is dropped.
+    checkpoints = 3 * largest * 4
+    return 4 * (_teacher_parameters(study) + (kept + checkpoints) * _parameters(study))
 
 
-def _parameters(study: Study, blocks: int, width: int | None = None) -> int:
-    from raykd.trial import Shape
+def _parameters(study: Study) -> int:
+    return student_parameters(_teacher_config(study), study.shape)
 
-    config: Any = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
+
+def _teacher_parameters(study: Study) -> int:
+    return student_parameters(_teacher_config(study), Shape(study.base.depth))
+
+
+def _teacher_config(study: Study) -> Any:
+    config = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
     config.num_labels = len(study.prepared.labels)
-    shape = study.shape if blocks != study.base.depth or width else Shape(blocks)
-    return student_parameters(config, shape)
+    return config

@@ -52,4 +52,4 @@ def _probe(device: torch.device, width: int) -> bool:
         run(enabled)
     times = [(run(False), run(True)) for _ in range(REPEATS)]
     fp32, bf16 = (statistics.median(t) for t in zip(*times, strict=True))
-    return fp32 > PAYS * bf16
+    return bool(fp32 > PAYS * bf16)

@@ -128,7 +128,9 @@ def _hub(task: Task, home: Path, file: str) -> Source:
                 task.data, task.subset, revision=task.revision, cache_dir=str(home / "hf")
             )
         except Exception as error:  # datasets and its hub client raise many kinds
-            reason = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
+            reason = (
+                str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
+            )
             raise UserError(
                 f"{where}: neither a built-in task (movie-reviews) nor a file, and the hub does "
                 f"not give it ({reason}); check the name, `revision` and the network"
@@ -209,7 +211,9 @@ def _refuse_empty(what: str, numbers: Iterable[int], where: str) -> None:
     found = sorted(set(numbers))
     if found:
         first = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise UserError(f"{where}: {len(found)} rows with an empty {what} (row {first}); fill or drop them")
+        raise UserError(
+            f"{where}: {len(found)} rows with an empty {what} (row {first}); fill or drop them"
+        )
 
 
 def _split_name(value: Any, task: Task, file: str) -> str:

@@ -16,9 +16,11 @@ from rich.table import Table
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Status, Sweep
     from raykd.teacher import Stored
-    from raykd.trial import Cohort
+    from raykd.trial import Cohort, Job
 
 out = Console(highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out = Console(highlight=False, soft_wrap=True, width=200)  # pipes and files cut nothing
 err = Console(stderr=True, highlight=False)
 
 
@@ -128,7 +130,7 @@ class SweepProgress:
         self._steps: dict[str, int] = {}
         self._share: dict[str, float] = {}
         self._running: set[str] = set()
-        self._ended = 0
+        self._ended: set[str] = set()
         self._examples = 0
         self._first_tick: float | None = None
         self._scores: dict[str, tuple[str, float]] = {}
@@ -150,8 +152,8 @@ class SweepProgress:
             self._task = self._live.add_task("sweep", total=self._work, note="")
         self._draw("starting Ray")
 
-    def started(self, cohort: Cohort) -> None:
-        self._running.add(cohort.id)
+    def started(self, job: Job) -> None:
+        self._running |= {c.id for c in job}
         self._draw()
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
@@ -164,13 +166,17 @@ class SweepProgress:
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
         self._scores |= {t: (names[t], s) for t, s in scores.items()}
-        self._draw()
+        last = step == cohort.trials[0].training.steps
+        if last:
+            self._running.discard(cohort.id)
+            self._ended.add(cohort.id)
+        self._draw(line=last)
 
-    def ended(self, cohort: Cohort, error: str | None) -> None:
-        self._running.discard(cohort.id)
-        self._ended += 1
+    def ended(self, job: Job, error: str | None) -> None:
+        self._ended |= {c.id for c in job}
+        self._running -= self._ended
         if error is not None:
-            err.print(f"cohort {cohort.id} was lost: {error}")
+            err.print(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
         self._draw(line=True)
 
     def _draw(self, note: str | None = None, line: bool = False) -> None:
@@ -182,7 +188,7 @@ class SweepProgress:
             err.print(f"{100 * self._done / self._work:3.0f} %  {note}")
 
     def _note(self) -> str:
-        parts = [f"cohorts {self._ended} done {len(self._running)} running"]
+        parts = [f"cohorts {len(self._ended)} done {len(self._running)} running"]
         if self._first_tick is not None:
             seconds = max(1e-3, time.monotonic() - self._first_tick)
             parts.append(f"{self._examples / seconds:,.0f} examples/s")
@@ -207,7 +213,9 @@ def status(found: Status) -> None:
     if not found.rows:
         out.print("no confirmed trial is finished yet")
         return
-    table = Table(title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False
+    )
     for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
                           ("mean", "right"), ("seeds", "right"), ("range", "right"),
                           ("to forward", "right")):  # fmt: skip

@@ -30,7 +30,8 @@ class Space:
     def size(self) -> int:
         """How many maps there are; the map that matches nothing is not one of them."""
         if self.kind == "any":
-            return (self.teacher + 1) ** self.student - 1 if self.skip else self.teacher**self.student
+            whole: int = (self.teacher + self.skip) ** self.student
+            return whole - self.skip
         if not self.skip:
             return math.comb(self.teacher, self.student)
         return sum(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
+
 from raykd import config as files
 from raykd import teacher as teachers
 from raykd.batches import steps_per_epoch
@@ -15,6 +17,7 @@ from raykd.config import SweepConfig, strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
+from raykd.student import misfit
 from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
@@ -40,6 +43,11 @@ class Study:
         return t.steps or math.ceil((t.epochs or DEFAULT_EPOCHS) * per_epoch)
 
     @property
+    def mean_tokens(self) -> float:
+        """Of a training row, roughly: word pieces and the special tokens."""
+        return min(self.prepared.mean_words * 1.3 + 2, self.config.task.max_length)
+
+    @property
     def shape(self) -> Shape:
         return Shape(**self.config.student.model_dump())
 
@@ -62,22 +70,20 @@ def _check(study: Study) -> None:
     inits = [("explore.init", config.explore.init)] if config.explore else []
     if config.confirm:
         inits += [(f"confirm.inits.{i}", x) for i, x in enumerate(config.confirm.inits)]
+    teacher = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
     for key, init in inits:
-        if init == "random":
-            continue
-        if blocks > depth:
+        problem = misfit(teacher, study.shape, Init("random"))
+        if problem:
+            problems.append(f"{file}: student: {problem}")
+        elif init != "random" and blocks > depth:
             problems.append(
                 f"{file}: student.blocks: {blocks} is deeper than the teacher's {depth}, which "
                 f"{key} copies from; write at most {depth}, or the init `random`"
             )
-        elif (config.student.width or study.base.width) != study.base.width:
+        elif problem := misfit(teacher, study.shape, _init(study, init)):
             problems.append(
-                f"{file}: {key}: weights cannot be copied into width {config.student.width} from "
-                f"the teacher's {study.base.width}; write `random`, or leave student.width out"
+                f"{file}: {key}: {problem}; leave that size of the student out, or write `random`"
             )
-        elif isinstance(init, files.CopiedInit) and isinstance(init.copied, tuple):
-            problem = check(LayerMap(init.copied), depth, blocks)
-            problems += [f"{file}: {key}.copied: {problem}"] if problem else []
     for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
         key = f"{file}: confirm.strategies.{index}"
         for option, limit in (("block", depth), ("student_block", blocks)):

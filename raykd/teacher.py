@@ -43,7 +43,10 @@ def _folder(teacher: Teacher, home: Path, file: str) -> Path:
         return assets.fetch(teacher.model, home)
     folder = Path(teacher.model).expanduser()
     if folder.exists():
-        for needed, what in (("config.json", "configuration"), ("tokenizer_config.json", "tokenizer")):
+        for needed, what in (
+            ("config.json", "configuration"),
+            ("tokenizer_config.json", "tokenizer"),
+        ):
             if not (folder / needed).is_file():
                 raise UserError(
                     f"{file}: teacher.model: {folder} has no {what} ({needed}); name a folder that "
@@ -75,7 +78,9 @@ def _from_hub(teacher: Teacher, file: str) -> Path:
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
-        return Path(snapshot_download(teacher.model, revision=teacher.revision, allow_patterns=patterns))
+        return Path(
+            snapshot_download(teacher.model, revision=teacher.revision, allow_patterns=patterns)
+        )
     except Exception as error:  # the hub's client raises a family of its own per kind of failure
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

@@ -47,3 +47,7 @@ class Live:
         states = {k: valid(x_BTD, mask_BT) for k, x_BTD in self._taps.states.items()}
         self._taps.clear()
         return Targets(logits_BC, states)
+
+    def close(self) -> None:
+        """Take the hooks off the teacher."""
+        self._taps.remove()

@@ -135,6 +135,19 @@ class Cohort:
         return digest(sorted(t.id for t in self.trials))
 
 
+Job = tuple[Cohort, ...]
+"""Cohorts that one group of workers trains one after another, so that starting the workers costs
+little beside the training."""
+
+
+def job_to_json(job: Job) -> list[list[dict[str, Any]]]:
+    return [[t.to_json() for t in cohort.trials] for cohort in job]
+
+
+def job_from_json(data: list[list[dict[str, Any]]]) -> Job:
+    return tuple(Cohort(tuple(TrialSpec.from_json(t) for t in trials)) for trials in data)
+
+
 def shared(trial: TrialSpec) -> tuple[object, ...]:
     """What the trials of one cohort have in common: the batches, their order and the teacher."""
     t = trial.training
@@ -157,9 +170,7 @@ def into_cohorts(trials: Iterable[TrialSpec], size: int) -> tuple[Cohort, ...]:
     for group in groups.values():
         parts = -(-len(group) // size)
         cuts = [round(i * len(group) / parts) for i in range(parts + 1)]
-        cohorts += [
-            Cohort(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)
-        ]
+        cohorts += [Cohort(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)]
     return tuple(cohorts)
 
 

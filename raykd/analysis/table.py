@@ -66,7 +66,5 @@ def _row(
         seeds=len(scores),
         low=min(scores.values()),
         high=max(scores.values()),
-        against_forward=(
-            statistics.fmean(paired) if paired and strategy != "forward" else None
-        ),
+        against_forward=(statistics.fmean(paired) if paired and strategy != "forward" else None),
     )

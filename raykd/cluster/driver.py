@@ -1,4 +1,4 @@
-"""A cohort's driver: the Tune trial that starts and watches its Ray Train workers."""
+"""A job's driver: the Tune trial that starts and watches the Ray Train workers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
 
-    `config` holds the cohort as JSON and its id; `settings` is the launch's, in plain values.
+    `config` holds the job as JSON and its id; `settings` is the launch's, in plain values.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     from raykd.cluster import leftovers
-    from raykd.cluster.worker import train_cohort
+    from raykd.cluster.worker import train_job
 
     share = settings["share"]
     leftovers.free_dead_attempt(config["id"])
     trainer = TorchTrainer(
-        train_cohort,
+        train_job,
         train_loop_config={**settings["worker"], **config},
         torch_config=TorchConfig(backend="nccl" if share["gpus"] else "gloo"),
         scaling_config=ScalingConfig(

@@ -1,4 +1,4 @@
-"""Runs what a sweep is missing: Ray Tune places cohorts, their drivers start Train workers."""
+"""Runs what a sweep is missing: Ray Tune places jobs, their drivers start Train workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
@@ -21,7 +20,7 @@ from raykd.materials import Sources
 from raykd.teacher import Stored
 from raykd.tracking import store
 from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
-from raykd.trial import Cohort, TrialSpec
+from raykd.trial import Cohort, Job, TrialSpec, job_from_json
 
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
@@ -49,12 +48,12 @@ class Watch(Protocol):
     def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
         """Trials to run by phase, and optimisation steps of a trial of each phase."""
 
-    def started(self, cohort: Cohort) -> None: ...
+    def started(self, job: Job) -> None: ...
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
         """`step` of the cohort's steps done, `examples` student rows since the last tick."""
 
-    def ended(self, cohort: Cohort, error: str | None) -> None: ...
+    def ended(self, job: Job, error: str | None) -> None: ...
 
 
 def run(sweep: Sweep, teacher: Stored, address: str | None, watch: Watch) -> int:
@@ -81,7 +80,7 @@ def run(sweep: Sweep, teacher: Stored, address: str | None, watch: Watch) -> int
     check_disk(study.home, stored_bytes(made), study.file)
     with _ray(address) as nodes:
         fitted = share(config.cluster, nodes, _slots(), study.file)
-        made = sweep.plan(records, at_once=fitted.at_once)
+        made = sweep.plan(records, fitted)
         launch = Launch.start(
             sweep.client, experiment, config.model_dump(mode="json"), sweep.command
         )
@@ -168,12 +167,12 @@ def _tune(
     from ray.tune import FailureConfig, RunConfig, TuneConfig
 
     from raykd.cluster.driver import drive
-    from raykd.cluster.searcher import CohortSearcher
+    from raykd.cluster.searcher import JobSearcher
 
     study, config = sweep.study, sweep.study.config
     storage = study.home / "checkpoints"
     storage.mkdir(parents=True, exist_ok=True)
-    searcher = CohortSearcher(made, sweep.explored(records), sweep.select_scores)
+    searcher = JobSearcher(made, sweep.explored(records), sweep.select_scores)
     settings = {
         "share": asdict(fitted),
         "storage": str(storage),
@@ -196,6 +195,7 @@ def _tune(
             # As many as there may ever be: one a trial; the searcher says when it is done.
             num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
             max_concurrent_trials=fitted.at_once,
+            reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
             trial_name_creator=lambda trial: trial.trial_id,
         ),
@@ -225,14 +225,14 @@ def _watching(watch: Watch, launch: Launch) -> Any:
 
     class Watching(Callback):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.cohorts: dict[str, Cohort] = {}
+            self.jobs: dict[str, dict[str, Cohort]] = {}
             self.beat = time.monotonic()
 
-        def cohort(self, trial: Any) -> Cohort:
-            if trial.trial_id not in self.cohorts:
-                specs = json.loads(trial.config["cohort"])
-                self.cohorts[trial.trial_id] = Cohort(tuple(map(TrialSpec.from_json, specs)))
-            return self.cohorts[trial.trial_id]
+        def job(self, trial: Any) -> dict[str, Cohort]:
+            if trial.trial_id not in self.jobs:
+                cohorts = job_from_json(json.loads(trial.config["job"]))
+                self.jobs[trial.trial_id] = {c.id: c for c in cohorts}
+            return self.jobs[trial.trial_id]
 
         def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
             if time.monotonic() - self.beat > BEAT_SECONDS:
@@ -240,23 +240,20 @@ def _watching(watch: Watch, launch: Launch) -> Any:
                 launch.beat()
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            watch.started(self.cohort(trial))
+            watch.started(tuple(self.job(trial).values()))
 
         def on_trial_result(
             self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
         ) -> None:
-            scores = result.get("scores", {})
-            watch.tick(self.cohort(trial), result["step"], result["examples"], scores)
+            if "cohort" in result:
+                cohort = self.job(trial)[result["cohort"]]
+                watch.tick(cohort, result["step"], result["examples"], result.get("scores", {}))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            watch.ended(self.cohort(trial), None)
+            watch.ended(tuple(self.job(trial).values()), None)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            error = trial.get_error() if hasattr(trial, "get_error") else None
-            lines = str(error or "lost").strip().splitlines()
-            watch.ended(self.cohort(trial), lines[-1][:300])
+            lines = str(trial.get_error() or "lost").strip().splitlines()
+            watch.ended(tuple(self.job(trial).values()), lines[-1][:300])
 
     return Watching()
-
-
-__all__ = ["Path", "Watch", "run"]

@@ -1,4 +1,8 @@
-"""Hands Tune one cohort after another: explore's proposals first, then confirm's design."""
+"""Hands Tune one job after another: explore's proposals first, then confirm's design.
+
+A job is a Tune trial: one cohort of explore, or so many of confirm that starting their workers
+costs little beside training them.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,13 @@ from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan
 from raykd.search import Proposer
 from raykd.study import confirm_trials, explore_trial
-from raykd.trial import Cohort, into_cohorts
+from raykd.trial import Cohort, Job, digest, into_cohorts, job_to_json
 
 Scores = Callable[[Cohort], Mapping[str, float]]
 """Select scores by trial id, of those trials of a cohort that the ledger holds as finished."""
 
 
-class CohortSearcher(Searcher):
+class JobSearcher(Searcher):  # type: ignore[misc]
     """Explore goes first, so that the best maps join the confirm cohorts of their seeds.
 
     Its only state beyond the ledger is which cohorts are out; a new launch builds it anew.
@@ -29,8 +33,8 @@ class CohortSearcher(Searcher):
         super().__init__(metric=None, mode=None)
         self._plan = plan
         self._scores = scores
-        self._out: dict[str, Cohort] = {}
-        self._confirm: deque[Cohort] | None = None
+        self._out: dict[str, Job] = {}
+        self._confirm: deque[Job] | None = None
         self._proposer: Proposer | None = None
         self._interrupted: deque[tuple[LayerMap, ...]] = deque()
         explore = plan.study.config.explore
@@ -45,18 +49,20 @@ class CohortSearcher(Searcher):
         self._to_ask = plan.explore_missing - sum(map(len, self._interrupted))
 
     def suggest(self, trial_id: str) -> Any:
-        """The next cohort; None while explore must be waited for; FINISHED at the end."""
+        """The next job; None while explore must be waited for; FINISHED at the end."""
         cohort = self._next_explore() if self._proposer else None
-        if cohort is None:
-            if self._proposer and any(c.trials[0].phase == "explore" for c in self._out.values()):
+        if cohort is not None:
+            job: Job = (cohort,)
+        else:
+            if self._proposer and any(_explores(job) for job in self._out.values()):
                 return None
             if self._confirm is None:
-                self._confirm = deque(self._confirm_cohorts())
+                self._confirm = deque(self._plan.jobs(self._confirm_cohorts()))
             if not self._confirm:
                 return Searcher.FINISHED
-            cohort = self._confirm.popleft()
-        self._out[trial_id] = cohort
-        return {"id": cohort.id, "cohort": json.dumps([t.to_json() for t in cohort.trials])}
+            job = self._confirm.popleft()
+        self._out[trial_id] = job
+        return {"id": digest([c.id for c in job]), "job": json.dumps(job_to_json(job))}
 
     def _next_explore(self) -> Cohort | None:
         assert self._proposer is not None
@@ -83,14 +89,15 @@ class CohortSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        cohort = self._out.pop(trial_id)
-        if self._proposer is None or cohort.trials[0].phase != "explore":
+        job = self._out.pop(trial_id)
+        if self._proposer is None or not _explores(job):
             return
-        scores = self._scores(cohort)
-        for trial in cohort.trials:
-            # Embeddings, where matched, follow from the map: the space knows maps without them.
-            bare = LayerMap(trial.layer_map.blocks)
-            self._proposer.tell(bare, scores.get(trial.id))
+        for cohort in job:
+            scores = self._scores(cohort)
+            for trial in cohort.trials:
+                # Embeddings, where matched, follow from the map: the space has maps without.
+                bare = LayerMap(trial.layer_map.blocks)
+                self._proposer.tell(bare, scores.get(trial.id))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: MLflow is the ledger, and a new launch reads it."""
@@ -98,3 +105,6 @@ class CohortSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a sweep goes on from MLflow, by running its file again")
 
+
+def _explores(job: Job) -> bool:
+    return job[0].trials[0].phase == "explore"

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from mlflow import MlflowClient
 
-from raykd import assets, plan
+from raykd import assets
 from raykd import teacher as teachers
 from raykd.analysis import table
+from raykd.cluster.resources import Share
 from raykd.config import SweepConfig, load
 from raykd.distill import Hooks
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
+from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
@@ -87,16 +89,20 @@ class Sweep:
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else ledger.read(self.client, experiment)
 
-    def plan(self, records: Iterable[Record], *, at_once: int = 1) -> plan.Plan:
+    def plan(self, records: Iterable[Record], share: Share | None = None) -> Plan:
+        """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
-        memory = psutil.virtual_memory().available // max(1, at_once)
-        return plan.make(self.study, done, self.explored(records), memory)
+        if share is None:
+            share = Share(self.study.config.cluster.workers, psutil.cpu_count() or 1, 0, 1)
+        memory = psutil.virtual_memory().available // share.at_once
+        power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
+        return make(self.study, done, self.explored(records), memory, power)
 
-    def explored(self, records: Iterable[Record]) -> plan.Explored:
+    def explored(self, records: Iterable[Record]) -> Explored:
         """What the ledger holds of this very search: same data, teacher, student and training."""
         config = self.study.config
         if config.explore is None:
-            return plan.Explored({})
+            return Explored({})
         blank = LayerMap((1,) * config.student.blocks)
         family = explore_trial(self.study, blank).family
         mine = [r for r in records if r.phase == "explore" and r.family == family]
@@ -111,7 +117,7 @@ class Sweep:
                 scores[bare] = None
             else:
                 cut_short.setdefault(record.cohort, []).append(bare)
-        return plan.Explored(scores, tuple(tuple(maps) for maps in cut_short.values()))
+        return Explored(scores, tuple(tuple(maps) for maps in cut_short.values()))
 
     def overview(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
@@ -136,7 +142,9 @@ class Sweep:
                 "blocks": study.base.depth, "width": study.base.width,
                 "ready": teachers.stored(study.home, study.teacher) is not None,
             },
-            "student": {"blocks": study.shape.blocks, "width": study.shape.width or study.base.width},
+            "student": {
+                "blocks": study.shape.blocks, "width": study.shape.width or study.base.width,
+            },
             "explore": {
                 "maps": made.explore_wanted, "finished": made.explore_done,
                 "missing": made.explore_missing, "steps": steps["explore"],
@@ -154,7 +162,7 @@ class Sweep:
             "outdated": len(self.outdated(records, made)),
             "cohort_size": made.cohort_size,
             "examples": examples,
-            "bytes": plan.stored_bytes(made) if confirm_runs + made.explore_missing else 0,
+            "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "margin": config.margin,
         }  # fmt: skip
 
@@ -166,7 +174,7 @@ class Sweep:
             explored = explore_trial(self.study, blank).training.steps
         return {"confirm": self.study.steps, "explore": explored}
 
-    def outdated(self, records: Iterable[Record], made: plan.Plan) -> list[Record]:
+    def outdated(self, records: Iterable[Record], made: Plan) -> list[Record]:
         """Trials of this name that the file, as it is now, does not ask for. They stay."""
         wanted = {t.id for t in made.confirm}
         explored = self.explored(records).scores
@@ -195,7 +203,9 @@ class Sweep:
             missing=len(made.missing) + made.best_missing + made.explore_missing,
             outdated=len(self.outdated(records, made)),
             failures=tuple((r.trial, r.error or "") for r in records if r.status == "failed"),
-            rows=table.rows((r for r in records if r.trial in wanted), self.study.config.task.metric),
+            rows=table.rows(
+                (r for r in records if r.trial in wanted), self.study.config.task.metric
+            ),
             tracking_uri=self.uri,
         )
 
@@ -283,5 +293,3 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
             "are free; free some, set RAYKD_HOME or cluster.storage to a larger disk, or write "
             "`tracking: {students: none}`"
         )
-
-

@@ -1,4 +1,4 @@
-"""What runs inside a Ray Train worker: one cohort, its checkpoints, its reports."""
+"""What runs inside a Ray Train worker: a job's cohorts, their checkpoints, their reports."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 
 from raykd.distill import Where
 from raykd.group import Group
-from raykd.materials import run_cohort
+from raykd.materials import Materials
 from raykd.recorder import Recorder, Result
-from raykd.trial import Cohort, TrialSpec
+from raykd.trial import Cohort, TrialSpec, job_from_json
 
 STATE = "state.pt"
 
@@ -38,18 +38,16 @@ class Silent:
 class TrainHooks:
     """Progress and checkpoints by `ray.train.report`, which every worker calls together."""
 
-    def __init__(self, group: Group, students: int, every_seconds: float) -> None:
+    def __init__(self, cohort: Cohort, group: Group, every_seconds: float) -> None:
+        self._cohort = cohort
         self._group = group
-        self._students = students
         self._every = every_seconds
         self._last = time.monotonic()
 
     def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
         from ray import train
 
-        train.report(
-            {"step": step, "examples": examples * self._students, "scores": dict(scores)}
-        )
+        train.report(self._report(step, examples, scores))
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         from ray import train
@@ -60,18 +58,24 @@ class TrainHooks:
             return
         self._last = time.monotonic()
         if self._group.rank != 0:
-            train.report({"step": step, "examples": 0, "scores": {}})
+            train.report(self._report(step, 0, {}))
             return
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
-            torch.save(state(), Path(folder) / STATE)
-            train.report(
-                {"step": step, "examples": 0, "scores": {}},
-                checkpoint=train.Checkpoint.from_directory(folder),
-            )
+            torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
+            checkpoint = train.Checkpoint.from_directory(folder)
+            train.report(self._report(step, 0, {}), checkpoint=checkpoint)
+
+    def _report(self, step: int, examples: int, scores: Mapping[str, float]) -> dict[str, Any]:
+        return {
+            "cohort": self._cohort.id,
+            "step": step,
+            "examples": examples * len(self._cohort.trials),
+            "scores": dict(scores),
+        }
 
 
-def train_cohort(config: dict[str, Any]) -> None:
-    """Ray Train's entry, on each worker. `config` is plain values: see `cluster.driver`."""
+def train_job(config: dict[str, Any]) -> None:
+    """Ray Train's entry, on each worker. `config` is plain values: see `driver` and `run`."""
     from ray import train
     from ray.train.torch import get_device
 
@@ -79,33 +83,33 @@ def train_cohort(config: dict[str, Any]) -> None:
     from raykd.tracking.writer import Writer
 
     torch.set_num_threads(config["threads"])
-    cohort = Cohort(tuple(TrialSpec.from_json(t) for t in json.loads(config["cohort"])))
     group = Group.current()
-    recorder: Recorder = Silent()
     if group.rank == 0:
-        note_placement_group(cohort.id)
-        recorder = Writer(
-            config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
-            config["tags"],
+        note_placement_group(config["id"])
+    materials = Materials.load(config["sources"], Where(get_device(), group))
+    resume = _resume(train.get_checkpoint())
+    for cohort in job_from_json(json.loads(config["job"])):
+        recorder: Recorder = Silent()
+        if group.rank == 0:
+            recorder = Writer(
+                config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
+                config["tags"],
+            )  # fmt: skip
+        # A cohort that is finished already, before a worker was lost, opens no trial and is over.
+        materials.run(
+            cohort,
+            recorder,
+            hooks=TrainHooks(cohort, group, config["checkpoint_seconds"]),
+            resume=resume if resume and resume["cohort"] == cohort.id else None,
+            keep=_keep(cohort, config["keep"]),
         )
-    run_cohort(
-        cohort,
-        config["sources"],
-        recorder,
-        where=Where(get_device(), group),
-        hooks=TrainHooks(group, len(cohort.trials), config["checkpoint_seconds"]),
-        resume=_resume(train.get_checkpoint()),
-        keep=_keep(cohort, config["keep"]),
-    )
-    recorder.flush()
+        recorder.flush()
 
 
 def _keep(cohort: Cohort, rule: str | int) -> frozenset[str]:
     """Trials whose student is stored: confirmed ones, `all`, `none`, or those of one seed."""
     return frozenset(
-        t.id
-        for t in cohort.trials
-        if t.phase == "confirm" and (rule == "all" or rule == t.seed)
+        t.id for t in cohort.trials if t.phase == "confirm" and (rule == "all" or rule == t.seed)
     )
 
 

@@ -41,7 +41,9 @@ class Record:
 
 def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
     """Every trial of an experiment, in order of its start."""
-    records = [_record(run) for run in _runs(client, [experiment]) if "raykd.trial" in run.data.tags]
+    records = [
+        _record(run) for run in _runs(client, [experiment]) if "raykd.trial" in run.data.tags
+    ]
     return tuple(sorted(records, key=lambda r: (r.start, r.trial)))
 
 

@@ -43,7 +43,9 @@ def connect(uri: str) -> MlflowClient:
     elif uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
         if not path.parent.is_dir():
-            raise UserError(f"tracking.uri: {uri}: no folder {path.parent}; make it, or write another")
+            raise UserError(
+                f"tracking.uri: {uri}: no folder {path.parent}; make it, or write another"
+            )
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise UserError(f"tracking.uri: {uri}: {path} cannot be written; write another place")
     elif not re.match(r"(postgresql|mysql|mssql)(\+\w+)?://", uri):
@@ -56,7 +58,9 @@ def connect(uri: str) -> MlflowClient:
         client.search_experiments(max_results=1)
     except MlflowException as error:
         reason = str(error).replace(uri, safe(uri)).strip().splitlines()[0][:200]
-        raise UserError(f"tracking.uri: {safe(uri)} does not answer as a store: {reason}") from error
+        raise UserError(
+            f"tracking.uri: {safe(uri)} does not answer as a store: {reason}"
+        ) from error
     return client
 
 

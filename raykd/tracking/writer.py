@@ -82,9 +82,7 @@ class Writer:
         if result.student is not None:
             student = str(result.student)
             _patiently(lambda: self._client.log_artifacts(run_id, student, "student"))
-        final = [
-            Metric(k, v, now, trial.training.steps) for k, v in result.metrics.items()
-        ]
+        final = [Metric(k, v, now, trial.training.steps) for k, v in result.metrics.items()]
         _patiently(lambda: self._client.log_batch(run_id, metrics=final))
         _patiently(lambda: self._client.set_terminated(run_id, "FINISHED"))
 
