@@ -6,6 +6,7 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -171,6 +172,8 @@ class Strategy(Model):
             raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
         if self.strategy == "custom" and not self.map:
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
+        if re.fullmatch(r"best_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of an explored map; write another")
         return self
 
     @property

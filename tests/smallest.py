@@ -1,0 +1,26 @@
+"""The smallest sweep file, and the same with one value set."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SMALLEST: dict[str, Any] = {
+    "name": "first",
+    "task": {"data": "movie-reviews"},
+    "teacher": {"model": "minilm"},
+    "student": {"blocks": 3},
+}
+EXPLORE = {"maps": 20}
+
+
+def with_key(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The smallest sweep with one value set, under a path of keys."""
+    sweep: dict[str, Any] = json.loads(json.dumps(SMALLEST))
+    if path[0] == "explore" and len(path) > 1:
+        sweep["explore"] = dict(EXPLORE)
+    holder = sweep
+    for key in path[:-1]:
+        holder = holder.setdefault(key, {})
+    holder[path[-1]] = value
+    return sweep
