@@ -1,4 +1,4 @@
-"""Shared by all tests: no time limits in properties (machines are noisy), the same examples always."""
+"""Shared by all tests: properties have no time limit (machines are noisy) and fixed examples."""
 
 from __future__ import annotations
 

@@ -215,7 +215,9 @@ def test_matching_pulls_the_student_towards_its_teacher(study: Study, sources: S
 def test_width_trains_projections_and_leaves_them_out_of_the_student(
     study: Study, sources: Sources
 ) -> None:
-    base = next(t for t in confirm_trials(study) if t.strategy == "forward" and t.init.kind == "random")
+    base = next(
+        t for t in confirm_trials(study) if t.strategy == "forward" and t.init.kind == "random"
+    )
     narrow = replace(base, shape=replace(base.shape, width=16))
     kept: dict[str, list[str]] = {}
 
