@@ -1,0 +1,3 @@
+from raykd.cli import app
+
+app(prog_name="raykd")
