@@ -6,6 +6,8 @@ Only `MlflowClient` is used, with explicit parents: no active runs, no global tr
 import logging
 import os
 
+# MLflow reads these when it is imported; where that has happened already, the levels still count.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +18,9 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from raykd.errors import UserError
 from raykd.tracking.ledger import PAGE
+from raykd.tracking.store import patiently, safe
 
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
@@ -32,6 +35,7 @@ class Launch:
     def start(
         cls, client: MlflowClient, experiment: str, config: Mapping[str, Any], command: str
     ) -> Launch:
+        """Raises UserError where another launch of the sweep is alive."""
         started = psutil.Process().create_time()
         tags = {
             "raykd.launch": "true",
@@ -44,15 +48,32 @@ class Launch:
         }
         name = time.strftime("launch %Y-%m-%d %H:%M:%S")
         run = client.create_run(experiment, run_name=name, tags=tags)
-        client.log_dict(run.info.run_id, dict(config), "sweep.json")
-        return cls(client, run.info.run_id)
+        run_id = str(run.info.run_id)
+        # Whoever looks only before, misses one that starts in the same moment.
+        if other := other_live_launch(client, experiment, besides=run_id):
+            client.set_terminated(run_id, "KILLED")
+            sweep = client.get_experiment(experiment).name
+            raise UserError(
+                f"the sweep {sweep!r} is running already ({other}); wait for it, or stop it and "
+                "run this again"
+            )
+        patiently(lambda: client.log_dict(run_id, _without_credentials(config), "sweep.json"))
+        return cls(client, run_id)
 
     def beat(self) -> None:
-        self.client.set_tag(self.run_id, "raykd.heartbeat", str(time.time()))
+        now = str(time.time())
+        patiently(lambda: self.client.set_tag(self.run_id, "raykd.heartbeat", now))
 
     def end(self, status: str) -> None:
         """FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(self.run_id, status)
+        patiently(lambda: self.client.set_terminated(self.run_id, status))
+
+
+def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+    tracking = dict(config.get("tracking", {}))
+    if tracking.get("uri"):
+        tracking["uri"] = safe(tracking["uri"])
+    return {**config, "tracking": tracking}
 
 
 def versions() -> dict[str, str]:
@@ -63,9 +84,10 @@ def versions() -> dict[str, str]:
             tags[f"raykd.version.{package}"] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if git.returncode == 0:
-        tags["raykd.commit"] = git.stdout.strip()
+    if git := shutil.which("git"):
+        head = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        if head.returncode == 0:
+            tags["raykd.commit"] = head.stdout.strip()
     return tags
 
 
@@ -74,10 +96,12 @@ def _open_launches(client: MlflowClient, experiment: str) -> list[Run]:
     return list(client.search_runs([experiment], query, max_results=PAGE))
 
 
-def other_live_launch(client: MlflowClient, experiment: str) -> str | None:
-    """Who else runs this sweep now, in words; None if nobody does."""
+def other_live_launch(
+    client: MlflowClient, experiment: str, besides: str | None = None
+) -> str | None:
+    """Who else runs this sweep now, in words; None if nobody does. `besides`: one's own launch."""
     for run in _open_launches(client, experiment):
-        if _alive(run):
+        if run.info.run_id != besides and _alive(run):
             tags = run.data.tags
             return f"process {tags['raykd.pid']} on {tags['raykd.host']}"
     return None
@@ -112,8 +136,12 @@ def settle_dead(client: MlflowClient, experiment: str) -> int:
 def interrupt_children(client: MlflowClient, experiment: str, launch: str) -> int:
     """Trial runs that a launch left RUNNING become KILLED, marked as interrupted; how many."""
     query = f"tags.`mlflow.parentRunId` = '{launch}' AND attributes.status = 'RUNNING'"
-    runs = client.search_runs([experiment], query, max_results=PAGE)
-    for run in runs:
-        client.set_tag(run.info.run_id, "raykd.end", "interrupted")
-        client.set_terminated(run.info.run_id, "KILLED")
-    return len(runs)
+    settled = 0
+    for run in client.search_runs([experiment], query, max_results=PAGE):
+        run_id = run.info.run_id
+        # A worker that outlived its launch may have finished its trial just now: look again.
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, "raykd.end", "interrupted")
+            client.set_terminated(run_id, "KILLED")
+            settled += 1
+    return settled

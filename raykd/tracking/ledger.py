@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Metric, Param, Run, ViewType
 
 from raykd.errors import UserError
+from raykd.tracking.store import patiently
 
 PAGE = 1000
+MOST = 50_000  # results that MLflow hands out at once
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
 
 
@@ -40,23 +45,48 @@ class Record:
 
 
 def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
-    """Every trial of an experiment, in order of its start."""
+    """Every trial of an experiment, in order of its start.
+
+    A run without params was cut off in the moment of its creation and holds nothing yet.
+    """
     records = [
-        _record(run) for run in _runs(client, [experiment]) if "raykd.trial" in run.data.tags
+        _record(run)
+        for run in _runs(client, [experiment])
+        if "raykd.trial" in run.data.tags and run.data.params
     ]
     return tuple(sorted(records, key=lambda r: (r.start, r.trial)))
+
+
+def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) -> tuple[Record, ...]:
+    """The records of a few trials by their ids, quicker than reading all; those there are."""
+    found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
+    return tuple(_record(run) for run in found if run is not None and run.data.params)
 
 
 def _runs(client: MlflowClient, experiments: list[str], query: str = "") -> Iterator[Run]:
     token: str | None = None
     while True:
-        page = client.search_runs(
-            experiments, query, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
-        )
+        with _collector_resting():
+            page = client.search_runs(
+                experiments, query, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
+            )
         yield from page
         token = page.token
         if not token:
             return
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """A page is some 60,000 objects that all live; looking through them for garbage over and over
+    takes more than half of the time that reading a page takes."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _record(run: Run) -> Record:
@@ -76,7 +106,8 @@ def _record(run: Run) -> Record:
         metrics=run.data.metrics,
         params=params,
         start=run.info.start_time / 1000,
-        end=run.info.end_time / 1000 if run.info.end_time else None,
+        # A run that was begun again still shows when it ended before.
+        end=run.info.end_time / 1000 if run.info.end_time and _state(run) != "running" else None,
     )
 
 
@@ -95,8 +126,10 @@ def duplicates(records: Iterable[Record]) -> tuple[str, ...]:
 
 def find(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
     """The oldest run whose tag has this value."""
-    found = client.search_runs(
-        [experiment], f"tags.`{tag}` = '{value}'", max_results=1, order_by=["start_time ASC"]
+    query = f"tags.`{tag}` = '{value}'"
+    order = ["start_time ASC", "run_id ASC"]
+    found = patiently(
+        lambda: client.search_runs([experiment], query, max_results=1, order_by=order)
     )
     return found[0] if found else None
 
@@ -109,37 +142,41 @@ def log_teacher(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> str:
-    """The teacher's run, written the first time."""
+    """The teacher's run, written the first time; one that was cut off is completed."""
     found = find(client, experiment, "raykd.teacher", fingerprint)
     if found is not None and found.info.status == "FINISHED":
         return str(found.info.run_id)
-    run = client.create_run(
+    run = found or client.create_run(
         experiment, run_name="teacher", tags={**tags, "raykd.teacher": fingerprint}
     )
-    for name, value in params.items():
-        client.log_param(run.info.run_id, name, value)
-    for name, number in metrics.items():
-        client.log_metric(run.info.run_id, name, number)
-    client.set_terminated(run.info.run_id, "FINISHED")
-    return str(run.info.run_id)
+    run_id, now = str(run.info.run_id), int(time.time() * 1000)
+    new = [Param(name, value) for name, value in params.items() if name not in run.data.params]
+    scores = [Metric(name, number, now, 0) for name, number in metrics.items()]
+    patiently(lambda: client.log_batch(run_id, metrics=scores, params=new))
+    patiently(lambda: client.set_terminated(run_id, "FINISHED"))
+    return run_id
 
 
 def open_run(client: MlflowClient, name: str) -> Run:
     """The trial run that a person means by a run id or a trial id, or the beginning of one."""
-    experiments = [e.experiment_id for e in client.search_experiments()]
     if not re.fullmatch(r"[0-9a-f]{4,32}", name):
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
-    by_trial = list(_runs(client, experiments, f"tags.`raykd.trial` LIKE '{name}%'"))
-    by_run = [
-        r for r in _runs(client, experiments, "tags.`raykd.trial` LIKE '%'")
-        if r.info.run_id.startswith(name)
-    ] if not by_trial else []  # fmt: skip
-    found = {r.info.run_id: r for r in by_trial + by_run}
-    if len(found) > 1:
-        raise UserError(f"{name!r} fits {len(found)} runs; write more of it")
+    experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
+    ids = list(experiments)
+    found = list(_runs(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
+        run
+        for run in _runs(client, ids, f"attributes.run_id LIKE '{name}%'")
+        if "raykd.trial" in run.data.tags
+    ]
     if not found:
         raise UserError(f"no trial {name!r} in this store; `raykd status SWEEP --json` lists them")
-    return next(iter(found.values()))
+    if len(found) > 1:
+        some = [
+            f"{r.info.run_id} ({experiments[r.info.experiment_id]}: {r.info.run_name})"
+            for r in found[:5]
+        ]
+        raise UserError(f"{name!r} fits {len(found)} runs; write the run id of one:", *some)
+    return found[0]
 
 
 def download(client: MlflowClient, run_id: str, artifact: str, into: Path) -> Path | None:

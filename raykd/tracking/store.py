@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
+import socket
+import sqlite3
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
@@ -15,6 +22,24 @@ from mlflow.exceptions import MlflowException
 from raykd.errors import UserError
 
 PROBE_SECONDS = 5.0
+ATTEMPTS = 5
+DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # and where each listens by default
+
+T = TypeVar("T")
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Call again after a passing fault of the store, at most five times: 1, 2, 4 and 8 seconds
+    apart, on top of the minutes for which MLflow itself asks a server again."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return call()
+        except MlflowException as error:
+            passing = error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+            if not passing or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(2.0**attempt)
+    raise AssertionError("unreachable")
 
 
 def resolve(uri: str | None, directory: Path) -> str:
@@ -28,27 +53,32 @@ def resolve(uri: str | None, directory: Path) -> str:
 
 
 def safe(uri: str) -> str:
-    """The address without credentials, for messages."""
-    parts = urlsplit(uri)
-    if parts.password is None and parts.username is None:
+    """The address without credentials, for messages and records."""
+    if uri.startswith("sqlite:"):
         return uri
-    host = parts.hostname or ""
-    return uri.replace(parts.netloc, f"***@{host}" + (f":{parts.port}" if parts.port else ""))
+    # To the last @: a password that was not quoted may hold a slash or an @ of its own.
+    return re.sub(r"\?.*", "", re.sub(r"(?<=://).*@", "***@", uri))
+
+
+def _told(uri: str, error: Exception) -> str:
+    """An error's first line, without the address's credentials."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    secret = re.search(r"://(.*)@", uri)
+    for part in (secret[1], secret[1].partition(":")[2]) if secret else ():
+        text = text.replace(part, "***") if part else text
+    return text
 
 
 def connect(uri: str) -> MlflowClient:
     """A client for a store that answers. Raises UserError within seconds where none does."""
+    scheme = re.match(r"(\w+)(\+\w+)?://", uri)
     if uri.startswith(("http://", "https://")):
-        _probe(uri)
+        _probe_server(uri)
     elif uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        if not path.parent.is_dir():
-            raise UserError(
-                f"tracking.uri: {uri}: no folder {path.parent}; make it, or write another"
-            )
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise UserError(f"tracking.uri: {uri}: {path} cannot be written; write another place")
-    elif not re.match(r"(postgresql|mysql|mssql)(\+\w+)?://", uri):
+        _probe_file(uri)
+    elif scheme and scheme[1] in DATABASES:
+        _probe_database(uri, DATABASES[scheme[1]])
+    else:
         raise UserError(
             f"tracking.uri: {safe(uri)!r} is no MLflow store that raykd uses; write "
             "sqlite:///mlflow.db, http://host:port of an MLflow server, or a database address"
@@ -57,29 +87,72 @@ def connect(uri: str) -> MlflowClient:
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        reason = str(error).replace(uri, safe(uri)).strip().splitlines()[0][:200]
+        advice = ""
+        if error.get_http_status_code() in (401, 403):
+            advice = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise UserError(
-            f"tracking.uri: {safe(uri)} does not answer as a store: {reason}"
+            f"tracking.uri: {safe(uri)} does not answer as a store: {_told(uri, error)}{advice}"
         ) from error
     return client
 
 
-def _probe(uri: str) -> None:
-    """MLflow's own client would retry an absent server for minutes."""
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    health = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
+# MLflow would ask an absent server or a broken database again for minutes, so look first.
+
+
+def _probe_server(uri: str) -> None:
     try:
+        parts = urlsplit(uri)
+        host = parts.netloc.rpartition("@")[2]
+        health = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
         with urllib.request.urlopen(health, timeout=PROBE_SECONDS):
-            pass
-    except urllib.error.HTTPError:
-        pass  # it answers; whether it lets us in is for the client to find out
-    except OSError as error:
+            return
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return  # it answers; whether it lets us in is for the client to find out
+        reason: object = error
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
+    raise UserError(
+        f"tracking.uri: no MLflow server answers at {safe(uri)} ({str(reason).strip()}); start it, "
+        "correct the address, or leave it out to use sqlite:///mlflow.db here"
+    )
+
+
+def _probe_file(uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not path.parent.is_dir():
+        raise UserError(f"tracking.uri: {uri}: no folder {path.parent}; make it, or write another")
+    try:
+        with closing(sqlite3.connect(path, timeout=0)) as database:
+            database.execute("BEGIN IMMEDIATE")  # asks for the right to write, and writes nothing
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            return  # somebody is writing just now
         raise UserError(
-            f"tracking.uri: no MLflow server answers at {safe(uri)} ({reason}); start it, correct "
-            "the address, or leave it out to use sqlite:///mlflow.db here"
-        ) from None
+            f"tracking.uri: {uri}: {path} cannot be used as an SQLite database ({error}); write "
+            "another place"
+        ) from error
+
+
+def _probe_database(uri: str, port: int) -> None:
+    import sqlalchemy
+
+    try:
+        parts = urlsplit(uri)
+        if parts.hostname:
+            socket.create_connection((parts.hostname, parts.port or port), PROBE_SECONDS).close()
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+        engine.connect().close()
+    except ImportError as error:
+        raise UserError(
+            f"tracking.uri: {safe(uri)} needs the Python package {error.name}; install it here and "
+            "on every node, or use an MLflow server"
+        ) from error
+    except (OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise UserError(
+            f"tracking.uri: no database answers at {safe(uri)} ({_told(uri, error)}); start it, or "
+            "correct the address"
+        ) from error
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:

@@ -7,125 +7,156 @@ import queue
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from raykd.recorder import Result
 from raykd.tracking import ledger
+from raykd.tracking.store import patiently
 from raykd.trial import TrialSpec
 
-ATTEMPTS = 5  # a passing fault of a server is waited out: 1 + 2 + 4 + 8 seconds
+MOST_PARAMS = 100  # that MLflow takes in one call
 
 
 class Writer:
     """A recorder over `MlflowClient`. What is logged is sent by a thread of its own, in order, so
-    that training never waits; a failure there is raised by the next call."""
+    that training never waits; a failure there is raised by the next call.
+
+    A trial belongs to the writer that opened it last: one that was taken for dead and lives on,
+    in a worker cut off from its cluster, no longer ends it.
+    """
 
     def __init__(
         self, uri: str, experiment: str, launch: str, cohort: str, tags: Mapping[str, str]
     ) -> None:
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = experiment
-        self._tags = {**tags, "mlflow.parentRunId": launch, "raykd.cohort": cohort}
+        self._name = uuid.uuid4().hex
+        self._tags = {
+            **tags,
+            "mlflow.parentRunId": launch,
+            "raykd.cohort": cohort,
+            "raykd.writer": self._name,
+        }
         self._runs: dict[str, str] = {}
-        self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._sender: threading.Thread | None = None
         self._error: BaseException | None = None
-        threading.Thread(target=self._send, name="raykd-mlflow", daemon=True).start()
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         tags = {**self._tags, **trial_tags(trial), **{f"raykd.{k}": v for k, v in facts.items()}}
-        found = ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
-        if found is None:
-            run = self._client.create_run(self._experiment, run_name=run_name(trial), tags=tags)
-            run_id = run.info.run_id
-            params = [Param(k, v) for k, v in trial_params(trial).items()]
-            _patiently(lambda: self._client.log_batch(run_id, params=params))
-        else:
-            run_id = found.info.run_id
-            pruned = found.data.tags.get("raykd.end") == "pruned"
-            if found.info.status == "FINISHED" or (found.info.status == "KILLED" and pruned):
-                return False
-            self._adopt(run_id, found.data.tags, tags)
-        self._runs[trial.id] = run_id
+        run = self._find(trial) or self._create(trial, tags)
+        pruned = run.data.tags.get("raykd.end") == "pruned"
+        if run.info.status == "FINISHED" or (run.info.status == "KILLED" and pruned):
+            return False
+        self._adopt(run, trial, tags)
+        self._runs[trial.id] = run.info.run_id
         return True
 
-    def _adopt(self, run_id: str, old: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        self._client.update_run(run_id, status="RUNNING")
+    def _find(self, trial: TrialSpec) -> Run | None:
+        return ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
+
+    def _create(self, trial: TrialSpec, tags: Mapping[str, str]) -> Run:
+        mine = patiently(
+            lambda: self._client.create_run(
+                self._experiment, run_name=run_name(trial), tags=dict(tags)
+            )
+        )
+        # Another process may have been as quick; the oldest run is the trial's, for everyone.
+        oldest = self._find(trial) or mine
+        if oldest.info.run_id != mine.info.run_id:
+            self._client.delete_run(mine.info.run_id)
+        return oldest
+
+    def _adopt(self, run: Run, trial: TrialSpec, tags: Mapping[str, str]) -> None:
+        run_id, old = run.info.run_id, run.data.tags
+        # Params come a moment after the run, which may have been its creator's last.
+        new = [Param(k, v) for k, v in trial_params(trial).items() if k not in run.data.params]
+        for i in range(0, len(new), MOST_PARAMS):
+            patiently(partial(self._client.log_batch, run_id, params=new[i : i + MOST_PARAMS]))
         changed = [RunTag(k, v) for k, v in tags.items() if old.get(k) != v]
-        _patiently(lambda: self._client.log_batch(run_id, tags=changed))
-        for name in ("raykd.end", "raykd.error"):
-            if name in old:
-                self._client.delete_tag(run_id, name)
+        patiently(lambda: self._client.log_batch(run_id, tags=changed))
+        if run.info.status != "RUNNING":
+            patiently(lambda: self._client.update_run(run_id, status="RUNNING"))
+        for name in {"raykd.end", "raykd.error"} & old.keys():
+            patiently(partial(self._client.delete_tag, run_id, name))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
+        self._raise()
         run_id, now = self._runs[trial.id], int(time.time() * 1000)
         batch = [Metric(name, value, now, step) for name, value in metrics.items()]
-        self._put(lambda: self._client.log_batch(run_id, metrics=batch))
+        if self._sender is None:
+            self._sender = threading.Thread(target=self._send, name="raykd-mlflow", daemon=True)
+            self._sender.start()
+        self._queue.put(lambda: self._client.log_batch(run_id, metrics=batch))
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
         """Artifacts first, then the final metrics, then the state: FINISHED means complete."""
         self.flush()
+        if not self._is_mine(trial):
+            return
         run_id, now = self._runs[trial.id], int(time.time() * 1000)
         with tempfile.TemporaryDirectory(prefix="raykd-artifacts-") as folder:
             file = Path(folder) / "predictions.parquet"
             pq.write_table(pa.table(dict(result.predictions)), file)
-            _patiently(lambda: self._client.log_artifact(run_id, str(file)))
-        _patiently(lambda: self._client.log_dict(run_id, trial.to_json(), "trial.json"))
+            patiently(lambda: self._client.log_artifact(run_id, str(file)))
+        patiently(lambda: self._client.log_dict(run_id, trial.to_json(), "trial.json"))
         if result.student is not None:
             student = str(result.student)
-            _patiently(lambda: self._client.log_artifacts(run_id, student, "student"))
+            patiently(lambda: self._client.log_artifacts(run_id, student, "student"))
         final = [Metric(k, v, now, trial.training.steps) for k, v in result.metrics.items()]
-        _patiently(lambda: self._client.log_batch(run_id, metrics=final))
-        _patiently(lambda: self._client.set_terminated(run_id, "FINISHED"))
+        patiently(lambda: self._client.log_batch(run_id, metrics=final))
+        if self._is_mine(trial):
+            patiently(lambda: self._client.set_terminated(run_id, "FINISHED"))
 
     def fail(self, trial: TrialSpec, reason: str) -> None:
         self.flush()
         run_id = self._runs[trial.id]
-        _patiently(lambda: self._client.set_tag(run_id, "raykd.error", reason[:5000]))
-        _patiently(lambda: self._client.set_terminated(run_id, "FAILED"))
+        if self._is_mine(trial):
+            patiently(lambda: self._client.set_tag(run_id, "raykd.error", reason[:5000]))
+            patiently(lambda: self._client.set_terminated(run_id, "FAILED"))
+
+    def _is_mine(self, trial: TrialSpec) -> bool:
+        """Whether this writer may end the trial. A twin, created by two processes in one instant,
+        is removed: the oldest run is the trial's."""
+        mine, run = self._runs[trial.id], self._find(trial)
+        if run is not None and run.info.run_id != mine:
+            self._client.delete_run(mine)
+            return False
+        return (
+            run is not None
+            and run.info.status != "FINISHED"
+            and run.data.tags["raykd.writer"] == self._name
+        )
 
     def flush(self) -> None:
-        self._queue.join()
+        """Return when all that was logged is stored; no thread is left."""
+        if self._sender is not None:
+            self._queue.put(None)
+            self._sender.join()
+            self._sender = None
         self._raise()
-
-    def _put(self, call: Callable[[], None]) -> None:
-        self._raise()
-        self._queue.put(call)
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
 
     def _send(self) -> None:
-        while True:
-            call = self._queue.get()
+        while (call := self._queue.get()) is not None:
             try:
                 if self._error is None:
-                    _patiently(call)
+                    patiently(call)
             except BaseException as error:  # raised in the training thread by the next call
                 self._error = error
-            finally:
-                self._queue.task_done()
-
-
-def _patiently(call: Callable[[], Any]) -> None:
-    for attempt in range(ATTEMPTS):
-        try:
-            call()
-            return
-        except MlflowException as error:
-            passing = error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
-            if not passing or attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(2.0**attempt)
 
 
 def run_name(trial: TrialSpec) -> str:
