@@ -145,16 +145,22 @@ def run_sweep(
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
     from raykd import show
+    from raykd.cluster.machine import machine
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke)
-    show.intent(opened.overview())
-    with show.bar("teacher", opened.teacher_steps()) as progress:
-        found = opened.teacher(progress)
-    show.teacher(found)
     try:
-        with show.SweepProgress() as watch:
-            failed = opened.run(found, address, watch)
+        with machine(opened, address) as share:
+            show.intent(opened.overview())
+            with show.bar("teacher", opened.teacher_steps()) as progress:
+                found = opened.teacher(progress)
+            show.teacher(found)
+            failed = 0
+            if opened.missing():
+                from raykd.cluster.run import run
+
+                with show.SweepProgress() as watch:
+                    failed = run(opened, found, share, watch)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -34,7 +35,7 @@ def fine_tune(
         raise UserError(
             f"{study.file}: teacher.model: {study.config.teacher.model} reaches "
             f"{found.select:.1f} {found.metric} on select, no better than always answering the "
-            f"commonest class ({found.majority:.1f}); train it longer (teacher.epochs, "
+            f"commonest class ({found.select_majority:.1f}); train it longer (teacher.epochs, "
             "teacher.lr), or write `allow_weak: true` to go on all the same"
         )
     return found
@@ -73,14 +74,22 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     def write(folder: Path) -> None:
         save_model(model, base, folder)
 
+    assert data.train.labels is not None and data.select.labels is not None
+    common = int(np.bincount(data.train.labels).argmax())
     scores = {
         "metric": trial.metric,
         "select": select,
         "test": test,
-        "majority": study.prepared.majority,
+        "select_majority": _always(common, data.select.labels, trial.metric),
+        "test_majority": _always(common, data.test_labels(), trial.metric),
         "seconds": time.perf_counter() - began,
     }
     return teachers.store(study.home, study.teacher, write, scores)
+
+
+def _always(label: int, labels: np.ndarray, metric: str) -> float:
+    """What always answering one label scores."""
+    return task.score(metric, np.full_like(labels, label), labels)
 
 
 def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from raykd.teacher import Stored
     from raykd.trial import Cohort, Job
 
-out = Console(highlight=False, soft_wrap=True)
-if not out.is_terminal:
-    out = Console(highlight=False, soft_wrap=True, width=200)  # pipes and files cut nothing
-err = Console(stderr=True, highlight=False)
+PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 
 def plan(overview: Mapping[str, Any]) -> None:
@@ -79,7 +86,7 @@ def intent(overview: Mapping[str, Any]) -> None:
 def teacher(found: Stored) -> None:
     out.print(
         f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
-        f"always the commonest class {found.majority:.1f}"
+        f"always the commonest class {found.test_majority:.1f}"
     )
 
 
@@ -113,7 +120,11 @@ def _progress() -> Progress:
 
 @contextmanager
 def bar(name: str, steps: int) -> Iterator[StepBar]:
-    with _progress() as progress:
+    progress = _progress()
+    if not err.is_terminal:
+        yield StepBar(progress, name, steps)
+        return
+    with progress:
         yield StepBar(progress, name, steps)
 
 

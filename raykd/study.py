@@ -58,6 +58,8 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     prepared = prepare(config.task, home, file)
     name = teachers.fingerprint(config.teacher, base, prepared, config.task.max_length)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.max_length])
+    if not config.teacher.fine_tune:
+        teachers.label_order(base.folder, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
     _check(study)
     return study

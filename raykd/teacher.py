@@ -122,20 +122,23 @@ def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, max_length: in
 
 @dataclass(frozen=True)
 class Stored:
-    """A teacher ready for use: its folder and the scores (percent) it was stored with."""
+    """A teacher ready for use: its folder and the scores (percent) it was stored with.
+
+    The majorities are the scores of always answering the commonest training class.
+    """
 
     folder: Path
     fingerprint: str
     metric: str
     select: float
     test: float
-    majority: float
+    select_majority: float
+    test_majority: float
     seconds: float
 
     @property
     def weak(self) -> bool:
-        """No better on select than always answering the commonest class."""
-        return self.select <= self.majority
+        return self.select <= self.select_majority
 
 
 def stored(home: Path, name: str) -> Stored | None:
@@ -172,7 +175,7 @@ def fine_tune_steps(teacher: Teacher, rows: int) -> int:
     return max(1, math.ceil(teacher.epochs * rows / teacher.batch))
 
 
-def label_order(folder: Path, labels: tuple[str, ...]) -> tuple[str, ...]:
+def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file") -> tuple[str, ...]:
     """A model's label names in its own order; the data's order where the model names none.
 
     Raises UserError naming labels of the data that the model lacks.
@@ -184,7 +187,7 @@ def label_order(folder: Path, labels: tuple[str, ...]) -> tuple[str, ...]:
         return labels
     if lacking := [label for label in labels if label not in names]:
         raise UserError(
-            f"task.label: {', '.join(lacking[:5])} in the data, but the teacher knows only "
+            f"{file}: task.label: {', '.join(lacking[:5])} in the data, but the teacher knows only "
             f"{', '.join(names[:10])}; relabel the rows, or fine-tune the teacher on this data"
         )
     return names

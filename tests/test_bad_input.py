@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from raykd import assets
 from raykd.cli import app
-from raykd.cluster import sweep as sweeps
+from raykd.cluster import machine
 
 from .world import texts, write_csv, write_model, write_sweep
 
@@ -243,7 +243,7 @@ def test_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_disk_too_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(folder)
-    monkeypatch.setattr(sweeps.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     refused("sweep", folder / "sweep.yaml", wanted=("GiB", "free", "RAYKD_HOME"))
 
 

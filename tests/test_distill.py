@@ -59,7 +59,7 @@ def series(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
 
 
 def test_the_teacher_beats_the_majority(study: Study) -> None:
-    assert fine_tune(study).test > study.prepared.majority + 20
+    assert fine_tune(study).test > fine_tune(study).test_majority + 20
 
 
 def test_a_trial_alone_equals_the_same_trial_in_a_cohort_bitwise(

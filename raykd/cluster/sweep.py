@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 from mlflow import MlflowClient
@@ -18,7 +17,6 @@ from raykd.analysis import table
 from raykd.cluster.resources import Share
 from raykd.config import SweepConfig, load
 from raykd.distill import Hooks
-from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
@@ -26,9 +24,6 @@ from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
 from raykd.trial import Cohort
-
-if TYPE_CHECKING:
-    from raykd.cluster.run import Watch
 
 SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
 
@@ -222,12 +217,17 @@ class Sweep:
             {
                 f"test_{found.metric}": found.test,
                 f"best_select_{found.metric}": found.select,
-                "majority": found.majority,
+                "majority": found.test_majority,
                 "seconds": found.seconds,
             },
             {"raykd.data": self.study.data},
         )
         return found
+
+    def missing(self) -> int:
+        """How many trials are still to run."""
+        made = self.plan(self.records())
+        return len(made.missing) + made.best_missing + made.explore_missing
 
     def teacher_steps(self) -> int:
         return teacher_trial(self.study).training.steps
@@ -245,12 +245,6 @@ class Sweep:
         ]  # fmt: skip
         best = max(stored, key=lambda r: r.metrics[metric], default=None)
         return None if best is None else best.trial
-
-    def run(self, found: teachers.Stored, address: str | None, watch: Watch) -> int:
-        """Run what is missing; the number of trials that did not finish."""
-        from raykd.cluster.run import run
-
-        return run(self, found, address, watch)
 
     def select_scores(self, cohort: Cohort) -> Mapping[str, float]:
         """The ledger's select scores of a cohort's finished trials."""
@@ -281,15 +275,3 @@ def smoke_config(config: SweepConfig) -> SweepConfig:
         seeds = config.confirm.seed_list[: SMOKE["seeds"]]
         update["confirm"] = config.confirm.model_copy(update={"seeds": seeds})
     return config.model_copy(update=update)
-
-
-def check_disk(home: Path, wanted: int, file: str) -> None:
-    """Raises UserError where the plan would not fit on the disk that `home` is on."""
-    home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(home).free
-    if wanted > free:
-        raise UserError(
-            f"{file}: the plan needs {wanted / 2**30:.1f} GiB under {home}, {free / 2**30:.1f} GiB "
-            "are free; free some, set RAYKD_HOME or cluster.storage to a larger disk, or write "
-            "`tracking: {students: none}`"
-        )

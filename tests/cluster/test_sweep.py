@@ -108,9 +108,9 @@ def logged(folder: Path, step: int) -> Callable[[], bool]:
 
 
 def once_each(found: tuple[Record, ...]) -> bool:
-    return set(Counter(r.trial for r in found).values()) == {1} and {
-        r.status for r in found
-    } == {"finished"}
+    return set(Counter(r.trial for r in found).values()) == {1} and {r.status for r in found} == {
+        "finished"
+    }
 
 
 @pytest.fixture(scope="module")

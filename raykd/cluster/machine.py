@@ -1,0 +1,145 @@
+"""The Ray that a sweep runs on: one of its own on this machine, or a running cluster it joins."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from raykd.cluster.resources import Node, Share, share
+from raykd.errors import UserError
+from raykd.plan import stored_bytes
+from raykd.tracking import store
+from raykd.tracking.launch import other_live_launch
+
+if TYPE_CHECKING:
+    from raykd.cluster.sweep import Sweep
+
+# Set before Ray is imported, and inherited by every process that it starts.
+SETTINGS = {
+    # Reports are throttled by this poll (two seconds by default); a fifth of one costs nothing.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
+}
+REACH_SECONDS = 5.0
+
+
+@contextmanager
+def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
+    """What each job gets of this machine, or of a running cluster, which is joined for the block.
+
+    Raises UserError, before anything is started or trained, where the sweep cannot run there:
+    running already, a disk too small, more asked than there is, no cluster at the address.
+    """
+    study, config = sweep.study, sweep.study.config
+    experiment = store.find_experiment(sweep.client, config.name)
+    other = experiment and other_live_launch(sweep.client, experiment)
+    if other:
+        raise UserError(
+            f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
+            "for it, or stop it and run this again"
+        )
+    check_disk(study.home, stored_bytes(sweep.plan(sweep.records())), study.file)
+    if address is None:
+        node = _this_machine()
+        yield share(config.cluster, [node], int(node.cpus), study.file)
+        return
+    _reach(address)
+    with _ray({"address": address}):
+        import ray
+
+        nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
+        slots = int(ray.cluster_resources().get("trial_slot", 0))
+        yield share(config.cluster, nodes, slots, study.file)
+
+
+def check_disk(home: Path, wanted: int, file: str) -> None:
+    """Raises UserError where the plan would not fit on the disk that `home` is on."""
+    home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if wanted > free:
+        raise UserError(
+            f"{file}: the plan needs {wanted / 2**30:.1f} GiB under {home}, {free / 2**30:.1f} GiB "
+            "are free; free some, set RAYKD_HOME or cluster.storage to a larger disk, or write "
+            "`tracking: {students: none}`"
+        )
+
+
+def _this_machine() -> Node:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    return Node(cores or 1, torch.cuda.device_count(), psutil.virtual_memory().total)
+
+
+def _node(resources: Mapping[str, float]) -> Node:
+    memory = int(resources.get("memory", 0))
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory)
+
+
+def _reach(address: str) -> None:
+    """Ray ends the process that asks for an absent cluster, so knock first."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # `auto`, which Ray looks up on this machine
+    try:
+        socket.create_connection((host, int(port)), REACH_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"--address: no Ray cluster at {address} ({error.strerror or error}); start one with "
+            "`ray start --head`, or leave --address out to use this machine"
+        ) from None
+
+
+@contextmanager
+def local_ray() -> Iterator[None]:
+    """A Ray of this sweep's own for the block; none where a cluster was joined."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    node = _this_machine()
+    own = {
+        "address": "local",
+        "num_cpus": int(node.cpus),
+        "resources": {"trial_slot": int(node.cpus)},
+        "include_dashboard": False,
+    }
+    with _ray(own):
+        yield
+
+
+@contextmanager
+def _ray(options: dict[str, Any]) -> Iterator[None]:
+    os.environ.update(SETTINGS)
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(
+            f"--address: Ray does not start with {options['address']!r}: {reason}"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,67 @@
+"""What a running sweep tells whoever watches it, and the Tune callback that hears it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ray.tune import Callback
+
+from raykd.tracking.launch import Launch
+from raykd.trial import Cohort, Job, job_from_json
+
+BEAT_SECONDS = 10.0
+
+
+class Watch(Protocol):
+    """Who is shown how a sweep goes."""
+
+    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
+        """Trials to run by phase, and optimisation steps of a trial of each phase."""
+
+    def started(self, job: Job) -> None: ...
+
+    def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        """`step` of the cohort's steps are done; `examples` student rows since the last tick."""
+
+    def ended(self, job: Job, error: str | None) -> None: ...
+
+
+class Listener(Callback):  # type: ignore[misc]
+    """Passes on what jobs report, and keeps the launch's heart beating."""
+
+    def __init__(self, watch: Watch, launch: Launch) -> None:
+        self._watch = watch
+        self._launch = launch
+        self._jobs: dict[str, dict[str, Cohort]] = {}
+        self._beat = time.monotonic()
+
+    def _job(self, trial: Any) -> dict[str, Cohort]:
+        if trial.trial_id not in self._jobs:
+            cohorts = job_from_json(json.loads(trial.config["job"]))
+            self._jobs[trial.trial_id] = {c.id: c for c in cohorts}
+        return self._jobs[trial.trial_id]
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        if time.monotonic() - self._beat > BEAT_SECONDS:
+            self._beat = time.monotonic()
+            self._launch.beat()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._watch.started(tuple(self._job(trial).values()))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
+    ) -> None:
+        if "cohort" in result:  # Tune's own last result of a trial has none
+            cohort = self._job(trial)[result["cohort"]]
+            self._watch.tick(cohort, result["step"], result["examples"], result["scores"])
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._watch.ended(tuple(self._job(trial).values()), None)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        lines = str(trial.get_error() or "its driver was lost").strip().splitlines()
+        self._watch.ended(tuple(self._job(trial).values()), lines[-1][:300])
