@@ -6,22 +6,40 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
+from ray.train.v2.api.exceptions import ControllerError
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from raykd.cluster import leftovers
+from raykd.cluster.worker import train_job
+
 
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
 
     `config` holds the job as JSON and its id; `settings` is the launch's, in plain values.
     """
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.tune.integration.ray_train import TuneReportCallback
+    job = config["id"]
+    folder = Path(settings["storage"]) / job
+    leftovers.free_dead_attempts(job)
+    try:
+        _trainer(config, settings).fit()
+    except ControllerError as error:
+        if not isinstance(error.controller_failure, CheckpointManagerInitializationError):
+            raise
+        # A kill in the instant of writing leaves Train's own note of the checkpoints in halves:
+        # without it they are worth nothing, and the job begins anew.
+        shutil.rmtree(folder, ignore_errors=True)
+        _trainer(config, settings).fit()
+    leftovers.forget(job)
+    shutil.rmtree(folder, ignore_errors=True)
 
-    from raykd.cluster import leftovers
-    from raykd.cluster.worker import train_job
 
+def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> TorchTrainer:
     share = settings["share"]
-    leftovers.free_dead_attempt(config["id"])
-    trainer = TorchTrainer(
+    return TorchTrainer(
         train_job,
         train_loop_config={**settings["worker"], **config},
         torch_config=TorchConfig(backend="nccl" if share["gpus"] else "gloo"),
@@ -29,7 +47,8 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
             num_workers=share["workers"],
             use_gpu=bool(share["gpus"]),
             resources_per_worker={
-                "CPU": share["cpus"], **({"GPU": share["gpus"]} if share["gpus"] else {})
+                "CPU": share["cpus"],
+                **({"GPU": share["gpus"]} if share["gpus"] else {}),
             },
         ),
         run_config=RunConfig(
@@ -38,9 +57,6 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
             storage_path=settings["storage"],
             failure_config=FailureConfig(max_failures=settings["retries"]),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
-            callbacks=[TuneReportCallback()],
+            callbacks=[TuneReportCallback(), leftovers.NoteController(config["id"])],
         ),
-    )  # fmt: skip
-    trainer.fit()
-    leftovers.forget(config["id"])
-    shutil.rmtree(Path(settings["storage"]) / config["id"], ignore_errors=True)
+    )

@@ -1,47 +1,58 @@
-"""What a dead cohort driver leaves behind in Ray: its workers' placement group.
+"""What a dead job driver leaves behind in Ray: its workers' placement group.
 
-Ray removes a placement group when its creator *and* the job are gone; the job is the sweep, which
-goes on. (Ray Train's own cleaner asks the dashboard, which a local sweep does not start.) So each
-cohort notes its group in Ray's key-value store, and a new attempt at the cohort frees that group
-and nothing else.
+When a driver dies, Ray ends its controller and workers within seconds, but the placement group
+stays as long as the sweep lives and holds the machines. (Ray Train's own cleaner asks the
+dashboard, which a local sweep does not start.) Groups have no names, but Ray knows which actor
+made each. So a job's controller notes its own id before it makes a group, and a new attempt at
+the job removes the groups of the controllers noted for that job, and nothing else.
+
+This reads Ray's tables by interfaces that Ray keeps to itself; the pin in pyproject.toml and the
+test of a lost driver stand guard.
 """
 
 from __future__ import annotations
 
 import ray
-from ray.experimental.internal_kv import (
-    _internal_kv_del,
-    _internal_kv_get,
-    _internal_kv_put,
-)
+from ray._private.state import state
+from ray.core.generated import gcs_pb2
+from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
+from ray.train.v2._internal.execution.callback import ControllerCallback
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 
-def _key(cohort: str) -> str:
-    return f"raykd:placement_group:{cohort}"
+def _key(job: str) -> str:
+    return f"raykd:controllers:{job}"
 
 
-def note_placement_group(cohort: str) -> None:
-    """Called by a cohort's worker: the group it runs in belongs to this cohort."""
-    group = ray.util.get_current_placement_group()
-    if group is not None:
-        _internal_kv_put(_key(cohort), group.id.hex(), overwrite=True)
+class NoteController(ControllerCallback):  # type: ignore[misc]
+    """Runs in a job's controller, before it makes any placement group."""
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+
+    def after_controller_start(self, train_run_context: object) -> None:
+        noted = _internal_kv_get(_key(self._job)) or b""
+        own = ray.get_runtime_context().get_actor_id()
+        _internal_kv_put(_key(self._job), noted + own.encode() + b" ", overwrite=True)
 
 
-def free_dead_attempt(cohort: str) -> bool:
-    """Remove the placement group of an earlier attempt at this cohort; whether there was one."""
-    noted = _internal_kv_get(_key(cohort))
-    if not noted:
-        return False
-    group_id = ray.PlacementGroupID.from_hex(noted.decode())
-    _internal_kv_del(_key(cohort))
-    known = ray.util.placement_group_table().get(group_id.hex())
-    if known is None or known["state"] == "REMOVED":
-        return False
-    remove_placement_group(PlacementGroup(group_id))
-    return True
+def free_dead_attempts(job: str) -> int:
+    """Remove the placement groups of earlier attempts at this job; how many there were."""
+    controllers = set((_internal_kv_get(_key(job)) or b"").decode().split())
+    freed = 0
+    if controllers:
+        for row in state._connect_and_get_accessor().get_placement_group_table():
+            group = gcs_pb2.PlacementGroupTableData.FromString(row)
+            removed = group.state == gcs_pb2.PlacementGroupTableData.REMOVED
+            if group.creator_actor_id.hex() in controllers and not removed:
+                remove_placement_group(
+                    PlacementGroup(ray.PlacementGroupID(group.placement_group_id))
+                )
+                freed += 1
+        forget(job)
+    return freed
 
 
-def forget(cohort: str) -> None:
-    """The cohort ended in order; its group is gone."""
-    _internal_kv_del(_key(cohort))
+def forget(job: str) -> None:
+    """The job ended in order; its groups are gone."""
+    _internal_kv_del(_key(job))

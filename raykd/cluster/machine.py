@@ -59,7 +59,9 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
         yield share(config.cluster, [node], int(node.cpus), study.file)
         return
     _reach(address)
-    with _ray({"address": address}):
+    # A joined cluster does not inherit this process's environment.
+    travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")}
+    with _ray({"address": address, "runtime_env": {"env_vars": travelling}}):
         import ray
 
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
@@ -130,10 +132,17 @@ def _ray(options: dict[str, Any]) -> Iterator[None]:
     os.environ.update(SETTINGS)
     import ray
 
+    # The one switch for "(raylet) A worker died", which log_to_driver leaves on; what is lost and
+    # what is done about it is ours to tell.
+    ray._private.worker._worker_logs_enabled = False
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **options,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise UserError(

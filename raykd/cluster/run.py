@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from dataclasses import asdict
@@ -114,8 +113,7 @@ def _tune(
         ),
     )
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            tuner.fit()  # it prints where its folder is, whatever its verbosity
+        tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

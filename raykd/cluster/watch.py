@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ray.tune import Callback
+from ray import cloudpickle
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from raykd.tracking.launch import Launch
 from raykd.trial import Cohort, Job, job_from_json
@@ -29,8 +30,11 @@ class Watch(Protocol):
     def ended(self, job: Job, error: str | None) -> None: ...
 
 
-class Listener(Callback):  # type: ignore[misc]
-    """Passes on what jobs report, and keeps the launch's heart beating."""
+class Listener(TrialProgressCallback):  # type: ignore[misc]
+    """Passes on what jobs report, and keeps the launch's heart beating.
+
+    In the place of Tune's own progress callback, which prints even where it is told not to.
+    """
 
     def __init__(self, watch: Watch, launch: Launch) -> None:
         self._watch = watch
@@ -63,5 +67,17 @@ class Listener(Callback):  # type: ignore[misc]
         self._watch.ended(tuple(self._job(trial).values()), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        lines = str(trial.get_error() or "its driver was lost").strip().splitlines()
-        self._watch.ended(tuple(self._job(trial).values()), lines[-1][:300])
+        self._watch.ended(tuple(self._job(trial).values()), _cause(trial))
+
+
+def _cause(trial: Any) -> str:
+    """Why a job was given up, in one line: the workers' own error where there is one."""
+    if trial.pickled_error_file is None:
+        return "its driver was lost"
+    with open(trial.pickled_error_file, "rb") as file:
+        error = cloudpickle.load(file)
+    cause = getattr(error, "cause", error)
+    failures = getattr(cause, "worker_failures", {})
+    first = next(iter(failures.values()), cause)
+    lines = str(first).strip().splitlines() or [type(first).__name__]
+    return lines[-1][:300]

@@ -79,13 +79,10 @@ def train_job(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
-    from raykd.cluster.leftovers import note_placement_group
     from raykd.tracking.writer import Writer
 
     torch.set_num_threads(config["threads"])
     group = Group.current()
-    if group.rank == 0:
-        note_placement_group(config["id"])
     materials = Materials.load(config["sources"], Where(get_device(), group))
     resume = _resume(train.get_checkpoint())
     for cohort in job_from_json(json.loads(config["job"])):
