@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sqlite3
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -123,15 +124,31 @@ def _probe_file(uri: str) -> None:
     if not path.parent.is_dir():
         raise UserError(f"tracking.uri: {uri}: no folder {path.parent}; make it, or write another")
     try:
+        if not path.exists():
+            _create(path)
         with closing(sqlite3.connect(path, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")  # asks for the right to write, and writes nothing
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+    except (OSError, sqlite3.DatabaseError) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return  # somebody is writing just now
         raise UserError(
             f"tracking.uri: {uri}: {path} cannot be used as an SQLite database ({error}); write "
             "another place"
         ) from error
+
+
+def _create(path: Path) -> None:
+    """A new store, put in its place when it is whole: MLflow makes its tables in many steps, which
+    neither a kill half way nor a second process at the same time leaves in order."""
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            return  # another process was quicker
+        except OSError:  # a file system without hard links
+            new.replace(path)
 
 
 def _probe_database(uri: str, port: int) -> None:

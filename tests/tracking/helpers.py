@@ -1,0 +1,69 @@
+"""Writers, results and programs that tests run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raykd.recorder import Result
+from raykd.tracking import ledger
+from raykd.tracking.ledger import Record
+from raykd.tracking.writer import Writer
+from raykd.trial import TrialSpec
+
+from .conftest import Place
+
+ROOT = Path(__file__).parents[2]
+RESULT = Result(
+    metrics={"test_accuracy": 81.25, "best_select_accuracy": 80.0},
+    predictions={
+        "id": ["a", "b"],
+        "label": [0, 1],
+        "predicted": [0, 0],
+        "correct": [True, False],
+        "logit_neg": [1.5, 0.5],
+        "logit_pos": [-1.5, 0.25],
+    },
+)
+
+
+def writer(place: Place, launch: str = "0" * 32, tags: Mapping[str, str] | None = None) -> Writer:
+    return Writer(place.uri, place.experiment, launch, "cohort-1", tags or {})
+
+
+def records(place: Place) -> tuple[Record, ...]:
+    return ledger.read(place.client, place.experiment)
+
+
+def record(place: Place, trial: TrialSpec) -> Record:
+    """The only record of a trial."""
+    (found,) = (r for r in records(place) if r.trial == trial.id)
+    return found
+
+
+def finish_one(place: Place, trial: TrialSpec, launch: str = "0" * 32) -> None:
+    writing = writer(place, launch)
+    assert writing.open(trial, {})
+    writing.finish(trial, RESULT)
+
+
+def program(source: str, *args: Any) -> subprocess.Popen[str]:
+    """A Python process of its own; what it prints is read line by line."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", source, *map(str, args)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """The next line that a program prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
