@@ -1,4 +1,4 @@
-"""Every mistake of the issue's list, through the command line: one clear line with file, key and
+"""Every mistake a person can make, through the command line: one clear line with file, key and
 value, exit code 2, nothing started and nothing lost."""
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from raykd import assets
 from raykd.cli import app
 from raykd.cluster import machine
 
-from .world import texts, write_csv, write_model, write_sweep
+from .finished import finish
+from .world import texts, write_csv, write_sweep
 
 
 @pytest.fixture
@@ -292,22 +293,7 @@ def test_a_sweep_file_that_is_none(folder: Path) -> None:
 
 def test_a_changed_file_keeps_old_trials_and_says_which_still_count(folder: Path) -> None:
     """Trained once, then one arm replaced and the training lengthened."""
-    from raykd.cluster.sweep import Sweep
-    from raykd.materials import Sources, run_cohort
-    from raykd.study import confirm_trials
-    from raykd.tracking import store
-    from raykd.tracking.launch import Launch
-    from raykd.tracking.writer import Writer
-    from raykd.trial import into_cohorts
-
-    opened = Sweep.open(folder / "sweep.yaml")
-    found = opened.teacher()
-    experiment = store.experiment(opened.client, "tiny")
-    launch = Launch.start(opened.client, experiment, {}, "test")
-    for cohort in into_cohorts(confirm_trials(opened.study), 8):
-        writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
-        run_cohort(cohort, Sources.of(opened.study, found.folder), writer)
-    launch.end("FINISHED")
+    finish(folder / "sweep.yaml")
 
     def planned() -> tuple[int, int, int]:
         result = CliRunner().invoke(app, ["plan", str(folder / "sweep.yaml"), "--json"])
@@ -322,7 +308,6 @@ def test_a_changed_file_keeps_old_trials_and_says_which_still_count(folder: Path
     change(folder, lambda d: d["training"].update(steps=13))
     assert planned() == (0, 6, 6)
     assert len(trials()) == 6
-    write_model(folder / "model")
 
 
 def test_doctor_and_schema_answer(folder: Path) -> None:
