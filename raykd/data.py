@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raykd.columns import Row
 from raykd.config import Task
 from raykd.errors import UserError
-from raykd.rows import Row, read
+from raykd.rows import read
 from raykd.trial import digest
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPLITS = ("train", "select", "test")
-FORMAT = 2
+FORMAT = 3  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,17 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     source = read(task, home, file)
     fields = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind"})
     folder = home / "data" / digest([FORMAT, source.key, fields])
-    if (folder / "manifest.json").is_file():
-        return load(folder)
-    rows, duplicates = _distinct(source.rows())
-    splits = _split(rows, task, file)
-    names = _label_names(splits, file)
-    _store(folder, splits, names, duplicates)
-    return load(folder)
+    if not (folder / "manifest.json").is_file():
+        rows, duplicates = _distinct(source.rows())
+        splits = _split(rows, task, file)
+        _store(folder, splits, _label_names(splits, file), duplicates)
+    prepared = load(folder)
+    if task.metric == "f1" and len(prepared.labels) != 2:
+        raise UserError(
+            f"{file}: task.metric: f1 is for two classes, and {task.data} has "
+            f"{len(prepared.labels)}; write macro_f1"
+        )
+    return prepared
 
 
 def _distinct(rows: list[Row]) -> tuple[list[Row], int]:
@@ -93,9 +98,10 @@ def _split(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
         splits["train"] = splits["train"][: task.rows]
     for name, members in splits.items():
         if not members:
+            share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
             raise UserError(
-                f"{file}: task.data: no rows for {name}; give more rows, a larger "
-                "`select_share` or `test_share`, or a `split` column with train, select and test"
+                f"{file}: task.data: no rows for {name}; give more rows, "
+                + (f"or some that the column {task.split!r} puts there" if task.split else share)
             )
     return splits
 
@@ -112,16 +118,17 @@ def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
 
 
 def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
-    found = {r.label for name in ("train", "select") for r in splits[name]}
+    found = {r.label for r in splits["train"]}
     if len(found) < 2:
         raise UserError(
             f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
             "classifier needs at least two classes"
         )
-    if only := sorted({str(r.label) for r in splits["test"]} - {str(f) for f in found}):
+    held_out = {r.label for name in ("select", "test") for r in splits[name]}
+    if unseen := sorted(map(str, held_out - found)):
         raise UserError(
-            f"{file}: task.label: {', '.join(only[:5])} stands in test rows only; every label "
-            "needs training rows"
+            f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
+            "stands in select or test; give more rows of it, or drop them"
         )
     if all(isinstance(label, int) for label in found):
         return tuple(str(label) for label in sorted(found))

@@ -51,16 +51,16 @@ def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
 
 
 def score(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
-    """A test metric in percent. `f1` is of the last class; `matthews` lies in -100..100."""
+    """A metric in percent. `f1` is of the second of two classes; `matthews` lies in -100..100."""
     from sklearn import metrics
 
     if metric == "accuracy":
         return float(np.mean(predicted == labels) * 100)
     if metric == "f1":
-        positive = int(labels.max())
-        return float(metrics.f1_score(labels == positive, predicted == positive) * 100)
+        return float(metrics.f1_score(labels == 1, predicted == 1, zero_division=0.0) * 100)
     if metric == "macro_f1":
-        return float(metrics.f1_score(labels, predicted, average="macro") * 100)
+        f1 = metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)
+        return float(f1 * 100)
     if metric == "matthews":
         return float(metrics.matthews_corrcoef(labels, predicted) * 100)
     raise ValueError(f"unknown metric {metric!r}")
