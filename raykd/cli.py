@@ -108,7 +108,7 @@ def plan(sweep: SweepFile, tracking_uri: Uri = None, as_json: Json = False) -> N
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    overview = opened.overview()
+    overview = opened.plan()
     if as_json:
         _print_json(overview)
     else:
@@ -151,7 +151,7 @@ def run_sweep(
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke)
     try:
         with machine(opened, address) as share:
-            show.intent(opened.overview())
+            show.intent(opened.plan())
             with show.bar("teacher", opened.teacher_steps()) as progress:
                 found = opened.teacher(progress)
             show.teacher(found)

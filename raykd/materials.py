@@ -106,7 +106,8 @@ class Materials:
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
         where = replace(self.where, bf16=bf16)
         states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
-        source = Live(self.teacher, states, where.autocast())
+        imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
+        source = Live(self.teacher, states, where.autocast()) if imitates else None
 
         def build(trial: TrialSpec) -> PreTrainedModel:
             return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
@@ -124,7 +125,8 @@ class Materials:
                 where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
             )  # fmt: skip
         finally:
-            source.close()
+            if source is not None:
+                source.close()
 
 
 def run_cohort(

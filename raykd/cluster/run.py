@@ -35,7 +35,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
     records = sweep.records()
-    made = sweep.plan(records, fitted)
+    made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
         return 0
     watch.begin(made.explore_missing, len(made.missing) + made.best_missing, sweep.steps())
@@ -46,7 +46,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
             searcher = JobSearcher(made, sweep.explored(records), sweep.select_scores)
             _tune(sweep.study, made, searcher, settings, Listener(watch, launch))
-        left = sweep.plan(sweep.records())
+        left = sweep.planned(sweep.records())
         unfinished = len(left.missing) + left.explore_missing
         status = "FAILED" if unfinished else "FINISHED"
         return unfinished

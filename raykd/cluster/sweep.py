@@ -84,7 +84,7 @@ class Sweep:
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else ledger.read(self.client, experiment)
 
-    def plan(self, records: Iterable[Record], share: Share | None = None) -> Plan:
+    def planned(self, records: Iterable[Record], share: Share | None = None) -> Plan:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
@@ -98,8 +98,7 @@ class Sweep:
         config = self.study.config
         if config.explore is None:
             return Explored({})
-        blank = LayerMap((1,) * config.student.blocks)
-        family = explore_trial(self.study, blank).family
+        family = self._family()
         mine = [r for r in records if r.phase == "explore" and r.family == family]
         metric = f"best_select_{config.task.metric}"
         scores: dict[LayerMap, float | None] = {}
@@ -114,10 +113,10 @@ class Sweep:
                 cut_short.setdefault(record.cohort, []).append(bare)
         return Explored(scores, tuple(tuple(maps) for maps in cut_short.values()))
 
-    def overview(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
         records = self.records()
-        made = self.plan(records)
+        made = self.planned(records)
         study, config = self.study, self.study.config
         steps = self.steps()
         confirm_runs = len(made.missing) + made.best_missing
@@ -154,7 +153,7 @@ class Sweep:
                 "seeds": list(config.confirm.seed_list) if config.confirm else [],
                 "arms": sorted({t.strategy for t in made.confirm}),
             },
-            "outdated": len(self.outdated(records, made)),
+            "outdated": len(records) - len(self.current(records, made)),
             "cohort_size": made.cohort_size,
             "examples": examples,
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
@@ -169,26 +168,30 @@ class Sweep:
             explored = explore_trial(self.study, blank).training.steps
         return {"confirm": self.study.steps, "explore": explored}
 
-    def outdated(self, records: Iterable[Record], made: Plan) -> list[Record]:
-        """Trials of this name that the file, as it is now, does not ask for. They stay."""
+    def current(self, records: Iterable[Record], made: Plan) -> list[Record]:
+        """The trials that the file, as it is now, asks for. Others of its name stay, and count for
+        nothing. What the best explored maps are is open until explore is through."""
         wanted = {t.id for t in made.confirm}
-        explored = self.explored(records).scores
+        family = self._family()
         return [
             r
             for r in records
-            if (r.phase == "confirm" and r.trial not in wanted and not self._a_best(r))
-            or (r.phase == "explore" and LayerMap(LayerMap.parse(r.map).blocks) not in explored)
+            if (r.phase == "explore" and r.family == family)
+            or (r.phase == "confirm" and r.trial in wanted)
+            or (made.best_missing and r.strategy.startswith("best_"))
         ]
 
-    def _a_best(self, record: Record) -> bool:
-        config = self.study.config
-        return config.explore is not None and record.strategy.startswith("best_")
+    def _family(self) -> str | None:
+        """The family of the file's explore trials."""
+        if self.study.config.explore is None:
+            return None
+        return explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks)).family
 
     def status(self) -> Status:
         records = self.records()
-        made = self.plan(records)
-        wanted = {t.id for t in made.confirm}
-        counts = Counter(r.status for r in records)
+        made = self.planned(records)
+        current = self.current(records, made)
+        counts = Counter(r.status for r in current)
         return Status(
             sweep=self.study.config.name,
             metric=self.study.config.task.metric,
@@ -196,11 +199,9 @@ class Sweep:
             running=counts["running"],
             failed=counts["failed"],
             missing=len(made.missing) + made.best_missing + made.explore_missing,
-            outdated=len(self.outdated(records, made)),
-            failures=tuple((r.trial, r.error or "") for r in records if r.status == "failed"),
-            rows=table.rows(
-                (r for r in records if r.trial in wanted), self.study.config.task.metric
-            ),
+            outdated=len(records) - len(current),
+            failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
+            rows=table.rows(current, self.study.config.task.metric),
             tracking_uri=self.uri,
         )
 
@@ -226,7 +227,7 @@ class Sweep:
 
     def missing(self) -> int:
         """How many trials are still to run."""
-        made = self.plan(self.records())
+        made = self.planned(self.records())
         return len(made.missing) + made.best_missing + made.explore_missing
 
     def teacher_steps(self) -> int:
