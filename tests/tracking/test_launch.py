@@ -1,0 +1,200 @@
+"""A launch of a sweep file: who is alive, and what the dead leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raykd.errors import UserError
+from raykd.tracking import launch as launches
+from raykd.tracking import ledger
+from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
+
+from ..specs import spec
+from .conftest import Place
+from .helpers import RESULT, finish_one, line, program, record, writer
+
+LIVE = """if True:
+    import sys
+    from raykd.tracking import store
+    from raykd.tracking.launch import Launch
+    from raykd.tracking.writer import Writer
+    from tests.specs import spec
+    from tests.tracking.helpers import RESULT
+    uri, experiment = sys.argv[1:]
+    launch = Launch.start(store.connect(uri), experiment, {}, "raykd sweep x.yaml")
+    writing = Writer(uri, experiment, launch.run_id, "c", {})
+    for seed in (0, 1, 2):
+        writing.open(spec(seed=seed), {})
+    writing.finish(spec(seed=0), RESULT)
+    writing.fail(spec(seed=1), "diverged")
+    print(launch.run_id)
+    sys.stdin.readline()
+"""
+
+
+def started(place: Place, **config: object) -> Launch:
+    return Launch.start(place.client, place.experiment, config, "raykd sweep x.yaml")
+
+
+def written(place: Place, **tags: object) -> str:
+    """A launch that says this of itself; otherwise this very process."""
+    own = psutil.Process()
+    stated = {
+        "launch": "true", "host": socket.gethostname(), "pid": own.pid,
+        "process_start": own.create_time(), "heartbeat": time.time(), **tags,
+    }  # fmt: skip
+    run = place.client.create_run(
+        place.experiment, tags={f"raykd.{k}": str(v) for k, v in stated.items()}
+    )
+    return str(run.info.run_id)
+
+
+def status(place: Place, run_id: str) -> str:
+    return str(place.client.get_run(run_id).info.status)
+
+
+def test_a_launch_is_a_run_with_its_sweep_and_its_versions(place: Place, tmp_path: Path) -> None:
+    launch = started(place, name="first", margin=1.0)
+    run = place.client.get_run(launch.run_id)
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["raykd.command"] == "raykd sweep x.yaml"
+    assert {"raykd.version.raykd", "raykd.version.mlflow", "raykd.version.python"} <= set(
+        run.data.tags
+    )
+    stored = ledger.download(place.client, launch.run_id, "sweep.json", tmp_path / "a")
+    assert stored is not None
+    sweep = json.loads(stored.read_text())
+    assert (sweep["name"], sweep["margin"]) == ("first", 1.0)
+    launch.end("FINISHED")
+    assert status(place, launch.run_id) == "FINISHED"
+
+
+def test_a_launch_stores_no_credentials(place: Place, tmp_path: Path) -> None:
+    launch = started(place, tracking={"uri": "http://u:secret@host", "students": "all"})
+    stored = ledger.download(place.client, launch.run_id, "sweep.json", tmp_path / "a")
+    assert stored is not None and "secret" not in stored.read_text()
+    assert json.loads(stored.read_text())["tracking"] == {
+        "uri": "http://***@host", "students": "all",
+    }  # fmt: skip
+
+
+def test_the_heart_of_a_launch_beats(place: Place) -> None:
+    launch = started(place)
+
+    def heart() -> float:
+        return float(place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"])
+
+    first = heart()
+    launch.beat()
+    assert first < heart() <= time.time()
+
+
+def test_a_killed_launch_is_settled_and_its_trials_can_go_on(place: Place) -> None:
+    """A real process, alive first, then killed; before anyone has waited for it, and after."""
+    process = program(LIVE, place.uri, place.experiment)
+    dead = line(process)
+    mine, failed, left = (spec(seed=s) for s in (0, 1, 2))
+    assert other_live_launch(place.client, place.experiment) == (
+        f"process {process.pid} on {socket.gethostname()}"
+    )
+    with pytest.raises(UserError, match=f"running already .process {process.pid} on"):
+        started(place)
+    assert settle_dead(place.client, place.experiment) == 0
+    assert status(place, dead) == "RUNNING" and record(place, left).status == "running"
+
+    process.send_signal(signal.SIGKILL)
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert other_live_launch(place.client, place.experiment) is None
+    process.communicate()
+    assert other_live_launch(place.client, place.experiment) is None
+    kept = record(place, mine), record(place, failed)
+    assert settle_dead(place.client, place.experiment) == 1
+    assert status(place, dead) == "KILLED"
+    assert record(place, left).status == "interrupted"
+    assert (record(place, mine), record(place, failed)) == kept
+    assert settle_dead(place.client, place.experiment) == 0
+
+    now = started(place)
+    finish_one(place, left, now.run_id)
+    assert record(place, left).status == "finished"
+
+
+def test_a_trial_that_another_launch_took_over_is_left_alone(place: Place) -> None:
+    trial = spec()
+    dead = written(place, pid=2**22 + 1)
+    writer(place, dead).open(trial, {})
+    now = started(place)
+    writing = writer(place, now.run_id)
+    assert writing.open(trial, {})
+    assert settle_dead(place.client, place.experiment) == 0
+    assert status(place, dead) == "KILLED" and record(place, trial).status == "running"
+    writing.finish(trial, RESULT)
+    assert record(place, trial).status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("tags", "alive"),
+    [
+        ({}, True),
+        ({"heartbeat": 0.0}, True),
+        ({"process_start": 1.0}, False),
+        ({"pid": 2**22 + 1}, False),
+        ({"host": "elsewhere"}, True),
+        ({"host": "elsewhere", "pid": 2**22 + 1}, True),
+        ({"host": "elsewhere", "heartbeat": time.time() - launches.LAPSE_SECONDS - 1}, False),
+    ],
+    ids=["itself", "slow", "reused pid", "gone", "elsewhere", "pid there", "lapsed there"],
+)
+def test_who_is_alive(place: Place, tags: dict[str, object], alive: bool) -> None:
+    """On this host by process, which needs no heartbeat; elsewhere by heartbeat alone."""
+    run_id = written(place, **tags)
+    assert (other_live_launch(place.client, place.experiment) is not None) == alive
+    assert other_live_launch(place.client, place.experiment, besides=run_id) is None
+    settle_dead(place.client, place.experiment)
+    assert status(place, run_id) == ("RUNNING" if alive else "KILLED")
+
+
+def test_a_launch_that_has_ended_or_of_another_sweep_is_nobody(place: Place) -> None:
+    started(place).end("FINISHED")
+    other = Place(place.uri, place.client, place.client.create_experiment("another sweep"))
+    started(other)
+    assert other_live_launch(place.client, place.experiment) is None
+    assert settle_dead(place.client, place.experiment) == 0
+
+
+def test_a_refused_launch_is_over(place: Place) -> None:
+    running = started(place)
+    with pytest.raises(UserError):
+        started(place)
+    launched = place.client.search_runs([place.experiment], "tags.`raykd.launch` = 'true'")
+    assert {r.info.run_id: r.info.status for r in launched} == {
+        running.run_id: "RUNNING",
+        next(r.info.run_id for r in launched if r.info.run_id != running.run_id): "KILLED",
+    }
+
+
+def test_the_commit_is_that_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    assert "raykd.commit" not in versions()
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
+    ):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+    assert versions()["raykd.commit"] == head.strip()
+    monkeypatch.setenv("PATH", os.devnull)
+    assert "raykd.commit" not in versions() and "raykd.version.torch" in versions()
