@@ -74,22 +74,21 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     def write(folder: Path) -> None:
         save_model(model, base, folder)
 
-    assert data.train.labels is not None and data.select.labels is not None
-    common = int(np.bincount(data.train.labels).argmax())
+    assert data.select.labels is not None
     scores = {
         "metric": trial.metric,
         "select": select,
         "test": test,
-        "select_majority": _always(common, data.select.labels, trial.metric),
-        "test_majority": _always(common, data.test_labels(), trial.metric),
+        "select_majority": _majority(data.select.labels, trial.metric),
+        "test_majority": _majority(data.test_labels(), trial.metric),
         "seconds": time.perf_counter() - began,
     }
     return teachers.store(study.home, study.teacher, write, scores)
 
 
-def _always(label: int, labels: np.ndarray, metric: str) -> float:
-    """What always answering one label scores."""
-    return task.score(metric, np.full_like(labels, label), labels)
+def _majority(labels: np.ndarray, metric: str) -> float:
+    """The best that always answering one label can score on these labels."""
+    return max(task.score(metric, np.full_like(labels, x), labels) for x in np.unique(labels))
 
 
 def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:

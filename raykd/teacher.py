@@ -124,7 +124,7 @@ def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, max_length: in
 class Stored:
     """A teacher ready for use: its folder and the scores (percent) it was stored with.
 
-    The majorities are the scores of always answering the commonest training class.
+    The majorities are the best that always answering one class scores on these splits.
     """
 
     folder: Path
