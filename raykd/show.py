@@ -143,7 +143,8 @@ class SweepProgress:
         self._running: set[str] = set()
         self._ended: set[str] = set()
         self._examples = 0
-        self._first_tick: float | None = None
+        # Rates count from the first tick, so that starting the workers is in none of them.
+        self._since: tuple[float, float, int] | None = None
         self._scores: dict[str, tuple[str, float]] = {}
         self._last_line = time.monotonic()
 
@@ -169,11 +170,11 @@ class SweepProgress:
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
         now = time.monotonic()
-        self._first_tick = self._first_tick or now
         self._examples += examples
         share = step * len(cohort.trials)
         self._done += share - self._share.get(cohort.id, 0)
         self._share[cohort.id] = share
+        self._since = self._since or (now, self._done, self._examples)
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
         self._scores |= {t: (names[t], s) for t, s in scores.items()}
@@ -200,12 +201,12 @@ class SweepProgress:
 
     def _note(self) -> str:
         parts = [f"cohorts {len(self._ended)} done {len(self._running)} running"]
-        if self._first_tick is not None:
-            seconds = max(1e-3, time.monotonic() - self._first_tick)
-            parts.append(f"{self._examples / seconds:,.0f} examples/s")
-            if self._done:
-                left = (self._work - self._done) * seconds / self._done
-                parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
+        if self._since is not None and self._done > self._since[1]:
+            start, done, examples = self._since
+            seconds = time.monotonic() - start
+            parts.append(f"{(self._examples - examples) / seconds:,.0f} examples/s")
+            left = (self._work - self._done) * seconds / (self._done - done)
+            parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
         if self._scores:
             ranked = sorted(self._scores.values(), key=lambda pair: pair[1])
             (low_name, low), (high_name, high) = ranked[0], ranked[-1]
@@ -242,8 +243,10 @@ def status(found: Status) -> None:
 
 def next_steps(opened: Sweep, file: Path) -> None:
     """Where the results are, and three commands worth trying."""
+    from raykd.tracking.store import safe
+
     student = opened.a_student()
-    out.print(f"\nMLflow runs: {opened.uri}, experiment {opened.study.config.name!r}")
+    out.print(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
     out.print("Worth trying next:")
     depth, blocks = opened.study.base.depth, opened.study.shape.blocks
     steps = [

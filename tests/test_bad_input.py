@@ -18,17 +18,27 @@ from typer.testing import CliRunner
 from raykd import assets
 from raykd.cli import app
 from raykd.cluster import machine
+from raykd.tracking import store
 
 from .finished import finish
 from .world import texts, write_csv, write_sweep
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world and an empty MLflow store, made once: the store's migrations take seconds."""
+    folder = tmp_path_factory.mktemp("template")
+    write_sweep(folder)
+    store.connect(f"sqlite:///{folder / 'mlflow.db'}")
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
-    write_sweep(tmp_path)
-    return tmp_path
+    return write_sweep(tmp_path).parent
 
 
 def refused(*args: object, wanted: tuple[str, ...], lines: int = 1) -> str:
