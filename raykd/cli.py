@@ -220,7 +220,7 @@ def ui(
     stated = tracking_uri or (load(sweep).tracking.uri if sweep else None)
     uri = store.resolve(stated, Path.cwd())
     if uri.startswith(("http://", "https://")):
-        typer.echo(f"The store is a server with a UI of its own: {uri}")
+        typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
         return
     store.connect(uri)
     typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from mlflow import MlflowClient
 
 from raykd import assets
 from raykd import teacher as teachers
@@ -24,6 +23,9 @@ from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
 from raykd.trial import Cohort
+
+if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+    from mlflow import MlflowClient
 
 SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
 
@@ -126,7 +128,7 @@ class Sweep:
         explore_cohorts = -(-made.explore_missing // made.cohort_size)
         return {
             "sweep": config.name,
-            "tracking_uri": self.uri,
+            "tracking_uri": store.safe(self.uri),
             "task": {
                 "data": config.task.data, "rows": study.prepared.counts,
                 "labels": list(study.prepared.labels), "metric": config.task.metric,
@@ -202,7 +204,7 @@ class Sweep:
             outdated=len(records) - len(current),
             failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
             rows=table.rows(current, self.study.config.task.metric),
-            tracking_uri=self.uri,
+            tracking_uri=store.safe(self.uri),
         )
 
     def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
@@ -250,12 +252,9 @@ class Sweep:
     def select_scores(self, cohort: Cohort) -> Mapping[str, float]:
         """The ledger's select scores of a cohort's finished trials."""
         metric = f"best_select_{self.study.config.task.metric}"
-        wanted = {t.id for t in cohort.trials}
-        return {
-            r.trial: r.metrics[metric]
-            for r in self.records()
-            if r.trial in wanted and r.status == "finished"
-        }
+        experiment = store.experiment(self.client, self.study.config.name)
+        found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
+        return {r.trial: r.metrics[metric] for r in found if r.status == "finished"}
 
 
 def smoke_config(config: SweepConfig) -> SweepConfig:

@@ -3,6 +3,7 @@ told at once, without their passwords."""
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 import sqlite3
@@ -274,3 +275,13 @@ def test_a_new_store_is_made_without_a_word_and_without_telemetry(tmp_path: Path
         cwd=ROOT, env=env, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_whoever_imports_mlflow_goes_through_tracking_which_silences_it_first() -> None:
+    for module in (ROOT / "raykd").rglob("*.py"):
+        if module.parent.name == "tracking":
+            continue
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {getattr(node, "module", None) or node.names[0].name for node in at_import}
+        assert not {n for n in names if n.split(".")[0] == "mlflow"}, module

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import UserDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +210,22 @@ def test_a_writer_that_lost_its_trial_to_another_no_longer_ends_it(every_place: 
     lost.fail(trial, "of no interest")
     owner.fail(trial, "of no interest")
     assert record(every_place, trial) == found
+
+
+def test_a_trial_taken_over_while_its_artifacts_are_written_is_not_ended(place: Place) -> None:
+    trial = spec()
+    slow, owner = writer(place, "1" * 32), writer(place, "2" * 32)
+
+    class Slow(UserDict[str, Any]):
+        def __iter__(self) -> Iterator[str]:
+            assert owner.open(trial, {})
+            return super().__iter__()
+
+    slow.open(trial, {})
+    slow.finish(trial, Result(RESULT.metrics, Slow(RESULT.predictions)))
+    assert record(place, trial).status == "running"
+    owner.finish(trial, RESULT)
+    assert record(place, trial).status == "finished"
 
 
 def test_a_twin_run_is_removed_when_it_would_end(place: Place) -> None:
