@@ -49,7 +49,7 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
         names = teachers.label_order(base, names)
     data = load_data(study.prepared, names, base, config.task.max_length, study.home)
     torch.manual_seed(stream(trial.seed, "head"))
-    model = task.load_model(base, names).to(where.device)
+    model = task.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16)
     if config.teacher.fine_tune:

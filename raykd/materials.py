@@ -86,7 +86,7 @@ class Materials:
         prepared = load(sources.data)
         names = label_order(sources.teacher, prepared.labels)
         data = load_data(prepared, names, sources.teacher, sources.max_length, sources.home)
-        teacher = task.load_model(sources.teacher, names).to(where.device)
+        teacher = task.load_model(sources.teacher, names, trained=True).to(where.device)
         return cls(sources, where, data, teacher)
 
     def run(

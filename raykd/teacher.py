@@ -34,12 +34,19 @@ class Base:
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
     """The base model by asset name, folder or hub name. Raises UserError where there is none."""
     folder = _folder(teacher, home, file)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
+            f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
+        ) from error
     return Base(folder, _content(folder, home), config.num_hidden_layers, config.hidden_size)
 
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
-    if teacher.model in assets.ASSETS:
+    asset = assets.ASSETS.get(teacher.model)
+    if asset is not None and asset.kind == "model":
         return assets.fetch(teacher.model, home)
     folder = Path(teacher.model).expanduser()
     if folder.exists():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
@@ -17,24 +18,49 @@ from transformers import (
 from transformers.utils import logging
 
 from raykd.batches import Batch
+from raykd.errors import UserError
 
 
-def load_model(folder: Path, labels: tuple[str, ...]) -> PreTrainedModel:
-    """A classifier over `labels` from a local folder, in fp32. A missing head starts from torch's
-    current seed. Only safetensors are read, and no code comes with them."""
+def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:
+    """A classifier over `labels` from a local folder, in fp32.
+
+    Only safetensors are read, and no code comes with them. Where the model is not `trained` yet,
+    a head (or pooler) that it lacks starts from torch's current seed. Raises UserError where
+    anything else is lacking: transformers would fill it with noise.
+    """
     logging.disable_progress_bar()
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id={name: i for i, name in enumerate(labels)},
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,
-        dtype=torch.float32,
-    )
-    return model
+    try:
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={name: i for i, name in enumerate(labels)},
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except SafetensorError as error:
+        raise UserError(
+            f"teacher.model: {folder}: the weights cannot be read ({error}); copy them anew"
+        ) from error
+    lacking = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    encoder = f"{model.base_model_prefix}."
+    body = {n for n in lacking if n.startswith(encoder) and ".pooler." not in n}
+    if body:
+        raise UserError(
+            f"teacher.model: {folder}: its configuration asks for {len(body)} weights that it does "
+            f"not have in that shape ({min(body)}); config.json belongs to another model"
+        )
+    if trained and lacking:
+        raise UserError(
+            f"teacher.model: {folder} has no trained head for {len(labels)} labels "
+            f"({min(lacking)}); write `fine_tune: true`"
+        )
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
