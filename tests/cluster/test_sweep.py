@@ -78,17 +78,17 @@ def wait_until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     return found
 
 
-def workers() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["name", "cmdline"]) if "RayTrainWorker" in title(p)]
+def workers(folder: Path) -> list[psutil.Process]:
+    return [p for p in ours(folder) if "RayTrainWorker" in title(p)]
 
 
-def drivers() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["name", "cmdline"]) if "ImplicitFunc" in title(p)]
+def drivers(folder: Path) -> list[psutil.Process]:
+    return [p for p in ours(folder) if "ImplicitFunc" in title(p)]
 
 
 def title(process: psutil.Process) -> str:
     try:
-        return " ".join(process.info["cmdline"] or [process.info["name"]])
+        return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
 
@@ -161,7 +161,7 @@ def test_a_killed_sweep_goes_on_and_finishes_each_trial_once(
     sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
     process = start("sweep", sweep)
     waits: dict[str, Callable[[], Any]] = {
-        "starting": drivers,
+        "starting": lambda: drivers(folder),
         "training": logged(folder, 20),
         "between": lambda: any(r.status == "finished" for r in records(folder)),
     }
@@ -183,7 +183,7 @@ def test_a_killed_worker_resumes_and_ends_with_the_same_metrics(
     sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
     process = start("sweep", sweep)
     wait_until(logged(folder, 24), process)
-    (worker,) = workers()
+    (worker,) = workers(folder)
     worker.kill()
     output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -198,7 +198,7 @@ def test_a_lost_driver_is_retried_without_its_leftovers(
     sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
     process = start("sweep", sweep)
     wait_until(logged(folder, 12), process)
-    (driver,) = drivers()
+    (driver,) = drivers(folder)
     driver.kill()
     output, _ = process.communicate()
     assert process.returncode == 0, output
