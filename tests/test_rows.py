@@ -1,0 +1,392 @@
+"""Reading rows: every format gives the same, cells stand as written, mistakes are told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from raykd.columns import Row
+from raykd.config import Task
+from raykd.data import prepare
+from raykd.errors import UserError
+from raykd.rows import read
+
+from .world import texts, write_csv
+
+Table = dict[str, list[Any]]
+
+
+def write(path: Path, table: Table) -> Path:
+    """The table in the format that the path's ending names."""
+    names = list(table)
+    rows = list(zip(*table.values(), strict=True))
+    match path.suffix:
+        case ".csv":
+            with path.open("w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerows([names, *rows])
+        case ".tsv":
+            lines = ["\t".join(map(str, cells)) for cells in (names, *rows)]
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        case ".jsonl":
+            lines = [json.dumps(dict(zip(names, r, strict=True))) for r in rows]
+            path.write_text("\n".join(lines), encoding="utf-8")
+        case ".json":
+            records = [dict(zip(names, r, strict=True)) for r in rows]
+            path.write_text(json.dumps(records), encoding="utf-8")
+        case ".parquet":
+            datasets.Dataset.from_dict(table).to_parquet(str(path))
+    return path
+
+
+def rows(path: Path, home: Path, **task: Any) -> list[Row]:
+    return read(Task(data=str(path), **task), home, "sweep.yaml").rows()
+
+
+def told(path: Path, home: Path, **task: Any) -> str:
+    with pytest.raises(UserError) as error:
+        prepare(Task(data=str(path), **task), home, "sweep.yaml")
+    assert len(error.value.lines) == 1 and "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Formats
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+REVIEWS: Table = {
+    "id": list(range(60)),
+    "text": [f"a film «{i}» that \"moves\", 'so' it says" for i in range(60)],
+    "other": [f"plot {i}" for i in range(60)],
+    "label": ["gut" if i % 3 else "schlecht" for i in range(60)],
+    "stars": [i % 4 - 1 for i in range(60)],
+}
+
+
+@pytest.mark.parametrize("label", ["label", "stars"])
+def test_every_format_holds_the_same_rows(tmp_path: Path, label: str) -> None:
+    found = {
+        suffix: prepare(
+            Task(data=str(write(tmp_path / f"rows{suffix}", REVIEWS)), label=label),
+            tmp_path / "home",
+            "sweep.yaml",
+        )
+        for suffix in FORMATS
+    }
+    assert len({p.fingerprint for p in found.values()}) == 1
+    names = {p.labels for p in found.values()}
+    assert names == {("gut", "schlecht") if label == "label" else ("-1", "0", "1", "2")}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_pairs_of_texts(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"rows{suffix}", REVIEWS)
+    found = rows(path, tmp_path / "home", text=["other", "text"])
+    assert found[7].texts == ("plot 7", REVIEWS["text"][7])
+
+
+def test_cells_are_read_as_they_stand(tmp_path: Path) -> None:
+    cells = ["007", "1e5", "NA", "None", "null", "True", "2020-01-01", '"quoted" word', "a,b\nc"]
+    path = write(tmp_path / "rows.csv", {"text": cells, "label": ["x", "y", "z"] * 3})
+    assert [r.texts[0] for r in rows(path, tmp_path / "home")] == cells
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["True", "False"], ["True", "False"]),
+        (["NA", "None"], ["NA", "None"]),
+        (["0", "10"], [0, 10]),
+        (["1.0", "-1.0"], [1, -1]),
+        (["0", "x"], ["0", "x"]),
+        ([" good ", "bad"], ["good", "bad"]),
+    ],
+)
+def test_labels_are_strings_or_whole_numbers(
+    tmp_path: Path, cells: list[str], labels: list[str | int]
+) -> None:
+    path = write(tmp_path / "rows.csv", {"text": ["a", "b"], "label": cells})
+    assert [r.label for r in rows(path, tmp_path / "home")] == labels
+
+
+def test_a_column_of_numbers_may_end_in_words(tmp_path: Path) -> None:
+    """Readers that guess a column's type from its first ten thousand rows fail here."""
+    count = 10_050
+    table: Table = {"text": [*range(count), "word"], "label": [*([1, 0] * (count // 2)), "maybe"]}
+    found = rows(write(tmp_path / "rows.csv", table), tmp_path / "home")
+    assert (found[3].texts, found[3].label) == (("3",), "0")
+    assert (found[-1].texts, found[-1].label) == (("word",), "maybe")
+
+
+def test_quotation_marks_in_tabbed_files_are_text(tmp_path: Path) -> None:
+    table = {"text": ['"opens here', "plain", 'closes" here', "last"], "label": list("abab")}
+    found = rows(write(tmp_path / "rows.tsv", table), tmp_path / "home")
+    assert [r.texts[0] for r in found] == table["text"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"rows{suffix}", {"text": ["a", "b"], "label": ["x", "y"]})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(rows(path, tmp_path / "home")) == 2
+
+
+def test_a_file_changed_under_the_same_name_and_time_is_read_anew(tmp_path: Path) -> None:
+    path, home = tmp_path / "rows.csv", tmp_path / "home"
+    for word in ("first", "other"):
+        write(path, {"text": [f"{word} {i}" for i in range(60)], "label": ["x", "y"] * 30})
+        os.utime(path, (1, 1))
+        found = prepare(Task(data=str(path)), home, "sweep.yaml")
+        assert all(t.startswith(word) for t in found.rows("train")["text"])
+
+
+def test_local_files_need_no_network_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    path = write_csv(tmp_path / "rows.csv", texts(60))
+    prepare(Task(data=str(path)), tmp_path / "home", "sweep.yaml")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("text,label\na,b\na,b,c,d\n")
+    told(bad, tmp_path / "home")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reading_leaves_no_second_copy(tmp_path: Path) -> None:
+    path, home = write_csv(tmp_path / "rows.csv", texts(60)), tmp_path / "home"
+    prepare(Task(data=str(path)), home, "sweep.yaml")
+    assert [p.name for p in home.iterdir()] == ["data"]
+
+
+# Mistakes
+
+
+def lines(*rows: object, header: str = "text,label") -> Callable[[Path], object]:
+    return lambda p: p.write_text("\n".join([header, *map(str, rows)]) + "\n", encoding="utf-8")
+
+
+GOOD_ROWS = [f"text {i},{'yn'[i % 2]}" for i in range(60)]
+MISTAKES: dict[str, tuple[str, Callable[[Path], object], dict[str, Any], tuple[str, ...]]] = {
+    "a cell too many": (
+        "a.csv", lines(*GOOD_ROWS, "a,b,c"), {}, ("cannot be read as csv", "line 62"),
+    ),
+    "a label left out": (
+        "a.csv", lines(*GOOD_ROWS, "text"), {}, ("1 row", "empty label", "row 61"),
+    ),
+    "more empty texts than are named": (
+        "a.csv", lines(*[" ,y"] * 7, *GOOD_ROWS), {},
+        ("7 rows", "empty text", "(row 1, 2, 3, 4, 5, ...)"),
+    ),
+    "fractions for labels": (
+        "a.csv", lines("a,0.5", "b,1"), {}, ("task.label", "'label'", "0.5", "whole numbers"),
+    ),
+    "broken JSON": (
+        "a.jsonl", lines('{"text": ', header='{"text": "a", "label": 1}'), {},
+        ("cannot be read as json",),
+    ),
+    "JSON of another shape": (
+        "a.json", lines(header='{"data": [{"text": "a", "label": 1}]}'), {},
+        ("task.text", "'text'", "it has data"),
+    ),
+    "lists for texts": (
+        "a.jsonl", lines(header='{"text": ["a", "b"], "label": 1}'), {},
+        ("task.text", "'text'", "a text is a string"),
+    ),
+    "dictionaries for labels": (
+        "a.jsonl", lines(header='{"text": "a", "label": {"b": 1}}'), {},
+        ("task.label", "{'b': 1}"),
+    ),
+    "a key left out of a JSON line": (
+        "a.jsonl", lines('{"text": "b"}', header='{"text": "a", "label": 1}'), {},
+        ("empty label", "row 2"),
+    ),
+    "no Parquet inside": ("a.parquet", lines(), {}, ("cannot be read as parquet",)),
+    "an unknown ending": ("a.xlsx", lines(), {}, ("a.xlsx", ".csv", ".parquet")),
+    "cut in the middle of a character": (
+        "a.csv", lambda p: p.write_bytes(b"text,label\na,b\ncaf\xc3"), {}, ("byte 18", "UTF-8"),
+    ),
+    "a column that is not there, of a pair": (
+        "a.csv", lines(*GOOD_ROWS), {"text": ["text", "text_2"]},
+        ("task.text", "'text_2'", "it has text, label"),
+    ),
+    "a split column that is not there": (
+        "a.csv", lines(*GOOD_ROWS), {"split": "fold"}, ("task.split", "'fold'"),
+    ),
+    "an unknown split": (
+        "a.csv", lines("a,b,train", "c,d,holdout", header="text,label,fold"), {"split": "fold"},
+        ("task.split", "'fold'", "'holdout'", "train, select or test"),
+    ),
+    "no rows of one split": (
+        "a.csv",
+        lines("a,b,train", "c,d,train", "e,b,select", header="text,label,fold"),
+        {"split": "fold"},
+        ("no rows for test", "'fold'"),
+    ),
+    "shares that leave no training rows": (
+        "a.csv", lines(*GOOD_ROWS), {"select_share": 0.6, "test_share": 0.6},
+        ("no rows for train", "smaller shares"),
+    ),
+    "a label without training rows": (
+        "a.csv",
+        lines("a,b,train", "c,d,train", "e,odd,select", "f,b,test", header="text,label,fold"),
+        {"split": "fold"},
+        ("task.label", "odd", "no training row"),
+    ),
+    "one class in train": (
+        "a.csv",
+        lines("a,b,train", "e,c,select", "f,b,test", header="text,label,fold"),
+        {"split": "fold"},
+        ("task.label", "'b'", "two classes"),
+    ),
+    "f1 of three classes": (
+        "a.csv", lines(*(f"text {i},{i % 3}" for i in range(90))), {"metric": "f1"},
+        ("task.metric", "f1", "3", "macro_f1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_told_in_one_line(tmp_path: Path, case: str) -> None:
+    name, make, task, wanted = MISTAKES[case]
+    make(tmp_path / name)
+    message = told(tmp_path / name, tmp_path / "home", **task)
+    for part in ("sweep.yaml", "task.", *wanted):
+        assert part in message
+    stored = tmp_path / "home" / "data"
+    assert case == "f1 of three classes" or not stored.exists()
+
+
+def test_bytes_are_counted_over_the_whole_file(tmp_path: Path) -> None:
+    """Characters are cut by the chunks that are read: two bytes each, from an odd offset."""
+    path = tmp_path / "rows.csv"
+    start = b"text,label\n" + "é".encode() * (1 << 20)
+    path.write_bytes(start + b"\xff,x\n")
+    assert f"byte {len(start)};" in told(path, tmp_path / "home")
+
+
+# Hub
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, **splits: datasets.Dataset) -> list[Any]:
+    """The hub, as far as `load_dataset` shows it; returns what was asked of it."""
+    asked: list[Any] = []
+
+    def load(*args: Any, **options: Any) -> datasets.DatasetDict:
+        asked.append((*args, options["revision"]))
+        return datasets.DatasetDict(splits)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    return asked
+
+
+def table(word: str, count: int, label: int | None = None, **more: Any) -> datasets.Dataset:
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["worse", "better"])}
+        | {k: datasets.Value("string") for k in more}
+    )
+    labels = [i % 2 if label is None else label for i in range(count)]
+    columns = {"text": [f"{word} {i}" for i in range(count)], "label": labels, **more}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def words(prepared: Any, split: str) -> set[str]:
+    return {text.split()[0] for text in prepared.rows(split)["text"]}
+
+
+def test_a_hub_set_with_an_unlabelled_test_is_tested_on_its_validation_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub(
+        monkeypatch,
+        train=table("train", 100),
+        validation_matched=table("val", 20),
+        validation_mismatched=table("other", 20),
+        test_matched=table("sealed", 20, label=-1),
+    )
+    task = Task(data="owner/set", subset="mnli", revision="abc")
+    found = prepare(task, tmp_path, "sweep.yaml")
+    assert asked == [("owner/set", "mnli", "abc")]
+    assert found.labels == ("better", "worse")
+    assert found.counts["test"] == 20 and words(found, "test") == {"val"}
+    assert words(found, "train") == words(found, "select") == {"train"}
+    assert found.counts["train"] + found.counts["select"] == 100
+    assert prepare(task, tmp_path, "sweep.yaml") == found and len(asked) == 1
+
+
+def test_a_hub_set_with_three_splits_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub(
+        monkeypatch,
+        train=table("train", 30),
+        validation=table("val", 20),
+        test=table("test", 10),
+        unsupervised=table("none", 9),
+    )
+    found = prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+    assert found.counts == {"train": 30, "select": 20, "test": 10}
+    assert words(found, "select") == {"val"}
+
+
+def test_a_hub_set_of_train_rows_alone_is_split_by_hash_or_by_its_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = ["train", "dev", "test"] * 20
+    hub(monkeypatch, train=table("train", 60, fold=folds))
+    found = prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+    assert min(found.counts.values()) > 0 and sum(found.counts.values()) == 60
+    found = prepare(Task(data="owner/set", split="fold"), tmp_path, "sweep.yaml")
+    assert found.counts == {"train": 20, "select": 20, "test": 20}
+
+
+def test_an_empty_cell_of_a_hub_set_is_named_with_its_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub(monkeypatch, train=table("train", 30), test=table("", 1))
+    with pytest.raises(UserError, match="owner/set"):
+        prepare(Task(data="owner/set", text="body"), tmp_path, "sweep.yaml")
+    blank = table("x", 2).map(lambda row: {"text": " "})
+    hub(monkeypatch, train=table("train", 30), test=blank)
+    with pytest.raises(UserError, match=r"owner/set \(test\): 2 rows with an empty text"):
+        prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+
+
+def test_a_hub_out_of_reach_is_told_and_nothing_else_said(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from raykd.config import Task; from raykd.data import prepare\n"
+        "from raykd.errors import UserError\n"
+        "try: prepare(Task(data='owner/set'), Path('home'), 'sweep.yaml')\n"
+        "except UserError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
+    )  # fmt: skip
+    assert done.stderr == ""
+    message = done.stdout.strip()
+    assert "\n" not in message
+    for part in ("sweep.yaml", "task.data", "owner/set", "movie-reviews", "network"):
+        assert part in message
+
+
+def test_a_path_is_never_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hub(monkeypatch)
+    for name in ("./reviews", "/no/reviews", "~/no-reviews", "reviews.csv"):
+        with pytest.raises(UserError, match="no such file"):
+            read(Task(data=name), tmp_path, "sweep.yaml").rows()
+    assert not asked
