@@ -207,7 +207,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
         return digest([type(tokenizer).__name__, tokenizer.get_vocab()])
     backend.no_padding()
     backend.no_truncation()
-    return digest([type(tokenizer).__name__, backend.to_str()])
+    return digest([type(tokenizer).__name__, tokenizer.model_input_names, backend.to_str()])
 
 
 def encode(
