@@ -88,6 +88,8 @@ def score(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
         f1 = metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)
         return float(f1 * 100)
     if metric == "matthews":
+        if len(np.union1d(labels, predicted)) == 1:  # no correlation; sklearn warns of it
+            return 0.0
         return float(metrics.matthews_corrcoef(labels, predicted) * 100)
     raise ValueError(f"unknown metric {metric!r}")
 
