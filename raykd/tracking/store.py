@@ -24,6 +24,8 @@ from raykd.errors import UserError
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
+# The last is what MLflow makes of a row that another process inserted in the same instant.
+PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
 DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # and where each listens by default
 
 T = TypeVar("T")
@@ -36,8 +38,7 @@ def patiently(call: Callable[[], T]) -> T:
         try:
             return call()
         except MlflowException as error:
-            passing = error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
-            if not passing or attempt == ATTEMPTS - 1:
+            if error.error_code not in PASSING or attempt == ATTEMPTS - 1:
                 raise
             time.sleep(2.0**attempt)
     raise AssertionError("unreachable")
