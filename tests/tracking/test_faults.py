@@ -102,8 +102,7 @@ OPEN_AND_FINISH = """if True:
 """
 
 
-def test_processes_that_open_the_same_trials_at_once_finish_each_once(every_place: Place) -> None:
-    place = every_place
+def test_processes_that_open_the_same_trials_at_once_finish_each_once(place: Place) -> None:
     processes = [
         program(OPEN_AND_FINISH, place.uri, place.experiment, str(i) * 32) for i in range(3)
     ]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import UserDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,23 @@ def test_opening_again_by_the_same_writer_goes_on(place: Place) -> None:
     writing.finish(trial, RESULT)
     assert record(place, trial).status == "finished"
     assert began - 1 < record(place, trial).start < time.time() + 1
+
+
+def test_writers_that_open_a_trial_in_one_instant_all_get_its_one_run(every_place: Place) -> None:
+    trials = [spec(seed=s) for s in range(5)]
+    writers, barrier = [writer(every_place) for _ in range(4)], threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+
+        def open_all(writing: Writer) -> list[bool]:
+            opened = []
+            for trial in trials:
+                barrier.wait()
+                opened.append(writing.open(trial, {}))
+            return opened
+
+        assert list(pool.map(open_all, writers)) == [[True] * 5] * 4
+    for trial in trials:
+        for writing in writers:
+            writing.finish(trial, RESULT)
+    assert {r.trial: r.status for r in records(every_place)} == {t.id: "finished" for t in trials}
+    assert len(records(every_place)) == len(trials)
