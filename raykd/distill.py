@@ -134,11 +134,11 @@ def distill(
         done = step + 1
         if done in ticks or done in evaluations:
             for learner in alive:
-                losses = learner.running_losses()
+                losses = learner.running_losses(done)
                 if group.rank == 0:
                     recorder.log(learner.trial, done, losses)
                     if learner.failure is not None:
-                        recorder.fail(learner.trial, f"{learner.failure} at step {done}")
+                        recorder.fail(learner.trial, learner.failure)
         if done in evaluations:
             for learner in (x for x in alive if x.failure is None):
                 score = _select_score(learner, data, where)

@@ -132,7 +132,7 @@ class Learner:
         self.optimizer.step()
         self.seconds += time.perf_counter() - start
 
-    def running_losses(self) -> dict[str, float]:
+    def running_losses(self, step: int) -> dict[str, float]:
         """Mean loss terms since the last call; a divergence is noticed here and ends the student.
 
         The one place where the host waits for the device.
@@ -141,7 +141,7 @@ class Learner:
         self.sums.zero_()
         self.counted = 0
         if not means[0] <= self.trial.training.diverged:  # NaN compares false
-            self.failure = f"diverged: training loss {means[0]:.4g}"
+            self.failure = f"diverged: training loss {means[0]:.4g} at step {step}"
             self._let_go()
         return dict(zip(self.names, means, strict=True))
 
