@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,13 @@ def test_a_schedule_taken_up_at_a_step_goes_on_as_if_never_left(
     assert same(list(islice(schedule(lengths, batch, seed, start), 8)), whole[start:])
     epoch = steps_per_epoch(len(lengths), batch)
     assert same(list(islice(schedule(lengths, batch, seed), epoch)), order(lengths, batch, seed, 0))
+
+
+@pytest.mark.parametrize("start", [0, 2, 5, 7, 12])
+def test_later_epochs_are_whole_wherever_a_schedule_was_taken_up(start: int) -> None:
+    lengths = np.arange(1, 18)  # 5 steps an epoch
+    epochs = [b for epoch in range(6) for b in order(lengths, 4, 7, epoch)]
+    assert same(list(islice(schedule(lengths, 4, 7, start), 15)), epochs[start : start + 15])
 
 
 @given(LENGTHS, BATCH)

@@ -88,7 +88,7 @@ def flipped(rows: Rows) -> Rows:
 
 @pytest.mark.parametrize(
     "rows",
-    [ROWS[1:], flipped(ROWS), [(t, {"pos": "good"}.get(x, x)) for t, x in ROWS]],
+    [ROWS[1:], flipped(ROWS), [(t, {"pos": "positive"}.get(x, x)) for t, x in ROWS]],
     ids=["a row less", "a label flipped", "a label renamed"],
 )
 def test_other_content_has_another_name(tmp_path: Path, rows: Rows) -> None:
