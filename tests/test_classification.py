@@ -233,3 +233,23 @@ def test_the_tokenizer_is_the_one_that_was_saved(tmp_path: Path) -> None:
     text = "a lovely film with unknown words"
     assert found(text)["input_ids"] == tokenizer()(text)["input_ids"]
     assert found.pad_token_id == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_is_longer_than_the_model_has_positions(tmp_path: Path, kind: str) -> None:
+    """For tokenizers that state no limit of their own."""
+    model = tiny_model(kind)
+    model.save_pretrained(tmp_path)
+    endless = tokenizer()
+    endless.model_max_length = int(1e30)
+    endless.save_pretrained(tmp_path)
+    longest = load_tokenizer(tmp_path).model_max_length
+    if kind == "deberta":  # relative positions: any length will do
+        assert longest > 1000
+        return
+    assert longest == {"roberta": 63, "mpnet": 62}.get(kind, 64)
+    ids = torch.full((1, longest), 5)
+    assert model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.isfinite().all()
+    with pytest.raises((IndexError, RuntimeError)):
+        ids = torch.full((1, longest + 1), 5)
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -64,9 +65,17 @@ def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTr
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A model's tokenizer; its `model_max_length` is at most what the model has positions for."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
+    # Many published tokenizers state no limit, and the model fails in the middle of training.
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and not getattr(config, "relative_attention", False):
+        if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
+            positions -= config.pad_token_id + 1  # they count from behind the padding's own
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     return tokenizer
 
 
