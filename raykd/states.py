@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from raykd.errors import UserError
 from raykd.study import Study
-from raykd.teacher_cache import bytes_needed
 
 GB = 10**9
 CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
@@ -37,7 +35,7 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
     """
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".probe-{time.monotonic_ns()}"
-    content = torch.empty(32 * 2**20, dtype=torch.uint8).random_().numpy().tobytes()
+    content = os.urandom(32 * 2**20)
     try:
         began = time.perf_counter()
         probe.write_bytes(content)
@@ -64,6 +62,11 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
         return Speeds(**json.loads(path.read_text(encoding="utf-8")))
     flops = GPU_FLOPS if gpu else CPU_FLOPS
     return Speeds(flops / (2 * parameters), DISK_BYTES, DISK_BYTES, measured=False)
+
+
+def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
+    """What so many states take in half precision, and the logits in fp32."""
+    return tokens * width * 2 * states + rows * classes * 4
 
 
 @dataclass(frozen=True)
