@@ -5,9 +5,11 @@ The order depends on lengths, batch size and seed alone: not on workers, cohort 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from raykd.data import Encoded
 
 BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
+AHEAD = 3  # batches that are made ready while a step computes
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,16 @@ class Batch:
     examples: int
     tokens: int
 
+    def pinned(self, device: torch.device) -> Batch:
+        """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
+        return self if device.type == "cpu" else self._each(lambda x: x.pin_memory())
+
     def to(self, device: torch.device) -> Batch:
-        if device.type == "cpu":
-            return self
+        return (
+            self if device.type == "cpu" else self._each(lambda x: x.to(device, non_blocking=True))
+        )
 
-        def move(x: Tensor) -> Tensor:
-            return x.pin_memory().to(device, non_blocking=True)
-
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
         labels = None if self.labels is None else move(self.labels)
         return replace(self, inputs={k: move(v) for k, v in self.inputs.items()}, labels=labels)
 
@@ -111,3 +120,20 @@ def collate(
     if encoded.labels is not None:
         labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
     return Batch(encoded.ids[rows], inputs, labels, examples, tokens)
+
+
+def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:
+    """`make` of each item, in order, on a thread that is up to `depth` items ahead: a step never
+    waits for its batch. What `make` raises is raised here, at its item."""
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="raykd-batches") as thread:
+        try:
+            for item in items:
+                waiting.append(thread.submit(make, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

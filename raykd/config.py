@@ -109,6 +109,18 @@ class Losses(Model):
     )
 
 
+class States(Model):
+    """Where students get the teacher's outputs: from the teacher at each step, or from a store
+    that it fills once."""
+
+    source: Literal["auto", "live", "cached"] = Field("auto", description="auto: the cheaper")
+    half: Literal["auto", "float16", "bfloat16"] = Field("auto", description="how states are kept")
+    cache: str | None = Field(
+        None, description="a folder or fsspec address that all nodes see; default: in the storage"
+    )
+    limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
+
+
 class Training(Model):
     """One student's training. `steps` wins over `epochs` where both could count."""
 
@@ -245,6 +257,7 @@ class SweepConfig(Model):
     teacher: Teacher
     student: Student
     losses: Losses = Losses()
+    states: States = States()
     training: Training = Training()
     explore: Explore | None = None
     confirm: Confirm | None = Confirm()

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from raykd.batches import Batch, collate, eval_batches, schedule, shard
+from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
 from raykd.data import Encoded
 from raykd.group import Group
 from raykd.learner import Learner, stream
 from raykd.recorder import Recorder, Result
 from raykd.tasks import classification as task
-from raykd.teacher_source import TeacherSource
+from raykd.teacher_source import Targets, TeacherSource
 from raykd.trial import Cohort, TrialSpec
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
@@ -116,15 +116,16 @@ def distill(
 
     ticks, evaluations = marks(steps, TICKS), marks(steps, first.training.evaluations)
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
-    batches = schedule(data.train.lengths, batch_size, stream(first.seed, "order"), start)
-    for step, rows in enumerate(islice(batches, steps - start), start):
+    order = schedule(data.train.lengths, batch_size, stream(first.seed, "order"), start)
+    feed = ahead(islice(order, steps - start), lambda rows: _feed(data, rows, where, teacher))
+    for step, (batch, stored) in enumerate(feed, start):
         alive = [x for x in learners if x.failure is None]
         if not alive:
             break
-        batch = _batch(data.train, rows, data.pad, where)
+        batch = batch.to(where.device)
         examples += batch.examples
         began = time.perf_counter()
-        targets = teacher(batch) if teacher is not None and len(batch.ids) else None
+        targets = teacher(batch, stored) if teacher is not None and len(batch.ids) else None
         teacher_seconds += time.perf_counter() - began
         for learner in alive:
             learner.backward(batch, targets, step)
@@ -160,10 +161,15 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _batch(encoded: Encoded, rows: np.ndarray, pad: int, where: Where) -> Batch:
+def _feed(
+    data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None
+) -> tuple[Batch, Targets | None]:
+    """This worker's share of a global batch, and what the teacher said of it before."""
     mine = shard(rows, where.group.rank, where.group.world)
-    tokens = int(encoded.lengths[rows].sum())
-    return collate(encoded, mine, pad, len(rows), tokens).to(where.device)
+    tokens = int(data.train.lengths[rows].sum())
+    batch = collate(data.train, mine, data.pad, len(rows), tokens)
+    stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
+    return batch.pinned(where.device), stored
 
 
 def _state(step: int, learners: list[Learner]) -> dict[str, Any]:

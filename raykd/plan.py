@@ -12,8 +12,9 @@ from transformers import AutoConfig
 from raykd.layermap import LayerMap
 from raykd.search import best_maps
 from raykd.space import Space
+from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
 from raykd.student import student_parameters
-from raykd.study import Study, confirm_trials
+from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
 MIB = 2**20
@@ -23,7 +24,6 @@ ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the te
 MEMORY_SHARE = 0.8  # of what is free when the plan is made
 LARGEST_COHORT = 16
 JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
-CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly: only to size jobs by
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,32 @@ class Plan:
     @property
     def explore_missing(self) -> int:
         return max(0, self.explore_wanted - self.explore_done)
+
+    def teacher_states(self) -> tuple[int, ...]:
+        """The teacher states that the missing trials' maps name, or may come to name."""
+        named = {t for trial in self.missing for _, t in trial.layer_map.pairs()}
+        if self.explore_missing:
+            example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
+            named |= {*range(1, self.study.base.depth + 1)}
+            named |= {t for s, t in example.layer_map.pairs() if s == 0}
+        return tuple(sorted(named))
+
+    def teacher_passes(self) -> float:
+        """How often the missing cohorts go over the training rows; each has a teacher pass where
+        the teacher is live."""
+        study, steps = self.study, sum(c.trials[0].training.steps for c in self.cohorts)
+        if self.explore_missing:
+            example = explore_trial(study, LayerMap((1,) * study.shape.blocks))
+            cohorts = math.ceil(self.explore_missing / self.cohort_size)
+            steps += cohorts * example.training.steps
+        return steps * study.config.training.batch / study.prepared.counts["train"]
+
+    def choice(self) -> Choice:
+        """Where the missing trials get the teacher's outputs from."""
+        study = self.study
+        known = speeds(study, _teacher_parameters(study), self.power.gpus > 0)
+        free = free_bytes(cache_root(study))
+        return choose(study, self.teacher_states(), self.teacher_passes(), known, free)
 
     @property
     def best_missing(self) -> int:

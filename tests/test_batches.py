@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,7 @@ def encoded(lengths: Any, types: bool = False, labels: bool = True) -> Encoded:
     rng = np.random.default_rng(0)
     total = int(np.sum(lengths))
     return Encoded(
+        fingerprint="made up",
         input_ids=rng.integers(10, 90, total, dtype=np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         type_ids=rng.integers(0, 2, total, dtype=np.int8) if types else None,
@@ -178,9 +180,7 @@ def test_tensors_are_copies(tmp_path: Any) -> None:
     """Stored tokens are mapped from a file, read-only: a batch must not share their memory."""
     data = encoded([3, 4])
     np.save(tmp_path / "ids.npy", data.input_ids)
-    mapped = Encoded(
-        np.load(tmp_path / "ids.npy", mmap_mode="r"), data.offsets, None, data.labels, data.ids
-    )
+    mapped = replace(data, input_ids=np.load(tmp_path / "ids.npy", mmap_mode="r"))
     batch = collate(mapped, np.array([0, 1]), PAD, 2, 7)
     batch.inputs["input_ids"].zero_()
     assert mapped.input_ids.tolist() == data.input_ids.tolist()

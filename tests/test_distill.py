@@ -73,6 +73,26 @@ def test_a_trial_alone_equals_the_same_trial_in_a_cohort_bitwise(
         assert told(train(Cohort((trial,)), sources), trial) == told(together, trial)
 
 
+def test_a_stored_teacher_gives_the_losses_of_a_live_one(
+    study: Study, sources: Sources, tmp_path: Path
+) -> None:
+    """Invariant 3: to the storage's precision, which the losses at every tick stay within."""
+    trials = [t for t in confirm_trials(study) if t.seed == 0][:4]
+    stored = replace(sources, cache=str(tmp_path), states=tuple(range(1, 5)))
+    live = train(Cohort(tuple(trials)), sources)
+    cached = train(Cohort(tuple(trials)), stored)
+    for trial in trials:
+        a, b = series(live, trial), series(cached, trial)
+        assert a.keys() == b.keys()
+        assert list(b.values()) == pytest.approx(list(a.values()), rel=5e-3, abs=1e-4)
+        assert live.opened[trial.id]["teacher_source"] == "live"
+        assert cached.opened[trial.id]["teacher_source"] == "cached float16"
+    hidden = [k for k in series(cached, trials[1]) if k[1] == "hidden"]
+    assert hidden and any(
+        series(live, trials[1])[k] != series(cached, trials[1])[k] for k in hidden
+    )
+
+
 class Interrupt:
     """Keeps every checkpoint as it would be on disk, and stops the training at a step."""
 

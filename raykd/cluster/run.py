@@ -67,7 +67,7 @@ def _settings(
         "storage": str(study.home / "checkpoints"),
         "retries": config.cluster.retries,
         "worker": {
-            "sources": Sources.of(study, teacher.folder),
+            "sources": Sources.of(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": launch.run_id,

@@ -159,6 +159,7 @@ class Sweep:
             "cohort_size": made.cohort_size,
             "examples": examples,
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
+            "states": made.choice().to_json(),
             "margin": config.margin,
         }  # fmt: skip
 
