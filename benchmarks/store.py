@@ -199,9 +199,9 @@ def launch(file: str) -> None:
     import ray.tune  # noqa: F401
 
     began = time.perf_counter()
-    from raykd import cli
+    from raykd import cli, plainly
 
-    cli.quiet()
+    plainly.quiet()
     from raykd.cluster import run
 
     def first(study: Any, made: Any, searcher: Any, settings: Any, listener: Any) -> None:

@@ -9,11 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from raykd.errors import UserError
 from raykd.study import Study
-from raykd.teacher_cache import bytes_needed
 
 GB = 10**9
 CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
@@ -35,6 +32,8 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
 
     The reading is of a file just written, from memory as it will be for most of a training.
     """
+    import torch
+
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".probe-{time.monotonic_ns()}"
     content = torch.empty(32 * 2**20, dtype=torch.uint8).random_().numpy().tobytes()
@@ -80,6 +79,11 @@ class Choice:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "states": list(self.states)}
+
+
+def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
+    """What an entry of so many states takes on disk."""
+    return tokens * width * 2 * states + rows * classes * 4
 
 
 def cache_root(study: Study) -> str:

@@ -84,11 +84,6 @@ def spans(encoded: Encoded, width: int, shard_bytes: int = SHARD_BYTES) -> tuple
     return tuple(found)
 
 
-def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
-    """What an entry of so many states takes on disk."""
-    return tokens * width * 2 * states + rows * classes * 4
-
-
 class Cache:
     """One entry under `root` (a folder or any address that fsspec knows), for one encoded split.
 

@@ -17,8 +17,8 @@ from raykd.cluster.machine import local_ray
 from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
-from raykd.materials import Sources
 from raykd.plan import Plan
+from raykd.sources import Sources
 from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
@@ -34,7 +34,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
-    records = sweep.records()
+    records = sweep.known
     made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
         return 0

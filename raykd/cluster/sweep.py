@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from raykd import teacher as teachers
 from raykd.analysis import table
 from raykd.cluster.resources import Share
 from raykd.config import SweepConfig, load
-from raykd.distill import Hooks
-from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.study import Study, explore_trial, resolve, teacher_trial
@@ -26,6 +25,8 @@ from raykd.trial import Cohort
 
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
+
+    from raykd.distill import Hooks
 
 SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
 
@@ -83,8 +84,18 @@ class Sweep:
         return cls(study, uri, client, f"raykd sweep {file}")
 
     def records(self) -> tuple[Record, ...]:
+        """Every trial that the ledger holds now."""
         experiment = store.find_experiment(self.client, self.study.config.name)
-        return () if experiment is None else ledger.read(self.client, experiment)
+        found = () if experiment is None else ledger.read(self.client, experiment)
+        vars(self)["known"] = found
+        return found
+
+    @cached_property
+    def known(self) -> tuple[Record, ...]:
+        """The ledger as it was last read: it may be long, and a launch reads it once before it
+        trains and once after. A trial that ends in between is still not trained twice: see
+        `Writer.open`."""
+        return self.records()
 
     def planned(self, records: Iterable[Record], share: Share | None = None) -> Plan:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
@@ -117,7 +128,7 @@ class Sweep:
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
-        records = self.records()
+        records = self.known
         made = self.planned(records)
         study, config = self.study, self.study.config
         steps = self.steps()
@@ -191,7 +202,7 @@ class Sweep:
         return explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks)).family
 
     def status(self) -> Status:
-        records = self.records()
+        records = self.known
         made = self.planned(records)
         current = self.current(records, made)
         counts = Counter(r.status for r in current)
@@ -210,7 +221,13 @@ class Sweep:
 
     def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
         """The teacher, made if need be, and its MLflow run."""
-        found = fine_tune(self.study, hooks=hooks)
+        found = teachers.stored(self.study.home, self.study.teacher)
+        if found is None:
+            from raykd.fine_tune import fine_tune
+
+            found = fine_tune(self.study, hooks=hooks)
+            vars(self).pop("known", None)  # that took a while
+        teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)
         config = self.study.config.teacher
         ledger.log_teacher(
@@ -230,7 +247,7 @@ class Sweep:
 
     def missing(self) -> int:
         """How many trials are still to run."""
-        made = self.planned(self.records())
+        made = self.planned(self.known)
         return len(made.missing) + made.best_missing + made.explore_missing
 
     def teacher_steps(self) -> int:
@@ -244,7 +261,7 @@ class Sweep:
         seeds = set(confirm.seed_list if keep == "all" else [min(confirm.seed_list)])
         metric = f"best_select_{self.study.config.task.metric}"
         stored = [
-            r for r in self.records()
+            r for r in self.known
             if r.status == "finished" and r.phase == "confirm" and r.seed in seeds
         ]  # fmt: skip
         best = max(stored, key=lambda r: r.metrics[metric], default=None)

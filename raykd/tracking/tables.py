@@ -81,15 +81,19 @@ def _columns(uri: str, experiment: str) -> list[Row]:
         with engine.connect() as database:
             # States first: a run that is FINISHED then has all its values, which are read after.
             states = database.execute(state).all()
-            tags = _by_run(database.execute(values(tag).where(tag.key.in_(TAGS))))
-            params = _by_run(database.execute(values(models.SqlParam)))
+            tags = _by_run(database.execute(values(tag).where(tag.key.in_(TAGS))).all())
+            params = _by_run(database.execute(values(models.SqlParam)).all())
             metrics = _by_run(
                 (run_id, key, float("nan") if is_nan else value)
-                for run_id, key, value, is_nan in database.execute(metric)
+                for run_id, key, value, is_nan in database.execute(metric).all()
             )
     finally:
         engine.dispose()
-    return [Row(*s, tags[s[0]], params[s[0]], metrics[s[0]]) for s in states if TRIAL in tags[s[0]]]
+    return [
+        Row(run_id, status, start, end, tags[run_id], params[run_id], metrics[run_id])
+        for run_id, status, start, end in states
+        if TRIAL in tags[run_id]
+    ]
 
 
 def _by_run(values: Iterable[Any]) -> defaultdict[str, dict[str, Any]]:
