@@ -75,6 +75,7 @@ def _settings(
             "launch": launch.run_id,
             "threads": fitted.cpus,
             "micro_batch": config.cluster.micro_batch,
+            "compile": config.cluster.compile,
             "rungs": _rungs(config),
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
