@@ -15,6 +15,7 @@ from raykd.data import Encoded, Prepared, encode, load
 from raykd.distill import Data, Hooks, Where, distill
 from raykd.learner import stream
 from raykd.precision import bf16_pays
+from raykd.pruning import Rungs
 from raykd.recorder import Recorder
 from raykd.sources import Sources
 from raykd.student import build_student, width
@@ -87,6 +88,7 @@ class Materials:
         hooks: Hooks | None = None,
         resume: Mapping[str, Any] | None = None,
         keep: frozenset[str] = frozenset(),
+        rungs: Rungs | None = None,
     ) -> None:
         """Train a cohort: `distill` with students built from this teacher.
 
@@ -97,7 +99,8 @@ class Materials:
         where = replace(self.where, bf16=bf16)
         states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
-        source = self._source(states, where) if imitates else None
+        live = self.sources.cache is None or (resume is not None and resume["source"] == Live.name)
+        source = self._source(states, where, live) if imitates else None
 
         def build(trial: TrialSpec) -> PreTrainedModel:
             return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
@@ -116,15 +119,16 @@ class Materials:
         try:
             distill(
                 cohort, self.data, build, source, teacher_width, recorder,
-                where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
+                where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
             )  # fmt: skip
         finally:
             if isinstance(source, Live):
                 source.close()
 
-    def _source(self, states: set[int], where: Where) -> Live | Cached:
-        """The teacher for a cohort whose maps name these states."""
-        if self.sources.cache is None:
+    def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
+        """The teacher for a cohort whose maps name these states. What began live ends live: an
+        interrupted training ends with the numbers of one that was not."""
+        if live:
             return Live(self.teacher, states, where.autocast())
         precision = "bf16" if where.bf16 else "fp32"
         if precision not in self.opened:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from raykd import sizes
 from raykd.layermap import LayerMap
-from raykd.search import best_maps
+from raykd.search import Tried, best_maps
 from raykd.space import Space
 from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
 from raykd.study import Study, confirm_trials, explore_trial
@@ -27,10 +27,16 @@ JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % o
 class Explored:
     """What the ledger holds of this sweep's search."""
 
-    scores: Mapping[LayerMap, float | None]
-    """Select score of every map tried; None where its trial failed of itself."""
+    tried: Mapping[LayerMap, Tried]
+    """What became of every map that is done with."""
     interrupted: tuple[tuple[LayerMap, ...], ...] = ()
-    """Maps of cohorts that were cut short; they go first, from their checkpoints."""
+    """Cohorts that were cut short, with those of their maps that were done; they go first, from
+    their checkpoints, which a cohort finds by all its trials."""
+
+    @property
+    def open(self) -> list[LayerMap]:
+        """Maps of the interrupted cohorts that are still to be tried."""
+        return [m for maps in self.interrupted for m in maps if m not in self.tried]
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Plan:
     def _seconds(self, cohort: Cohort) -> float:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
         training, study = cohort.trials[0].training, self.study
-        tokens = training.steps * training.batch * study.mean_tokens
+        tokens = training.steps * study.batch_rows * study.mean_tokens
         blocks = len(cohort.trials) * study.shape.blocks * 6 + study.base.depth * 2
         return tokens * blocks * 12 * study.base.width**2 / self.power.flops
 
@@ -108,7 +114,7 @@ class Plan:
             example = explore_trial(study, LayerMap((1,) * study.shape.blocks))
             cohorts = math.ceil(self.explore_missing / self.cohort_size)
             steps += cohorts * example.training.steps
-        return steps * study.config.training.batch / study.prepared.counts["train"]
+        return steps * study.batch_rows / study.prepared.counts["train"]
 
     def choice(self) -> Choice:
         """Where the missing trials get the teacher's outputs from."""
@@ -135,11 +141,11 @@ def make(
     if explore is not None:
         space = Space(study.base.depth, study.config.student.blocks, explore.space, explore.skip)
         wanted = min(explore.maps, space.size())
-    done = len(explored.scores)
+    done = len(explored.tried)
     confirm = study.config.confirm
     best: list[LayerMap] = []
     if confirm is not None and done >= wanted:
-        best = best_maps(explored.scores, confirm.best)
+        best = best_maps(explored.tried, confirm.best)
     return Plan(
         study=study,
         space=space,

@@ -238,6 +238,11 @@ def status(found: Status) -> None:
         f"[bold]{found.sweep}[/]: {found.finished} finished, {found.running} running, "
         f"{found.failed} failed, {found.missing} missing"
     )
+    if found.pruned:
+        out.print(
+            f"  {found.pruned} explored trials were dropped early, which saved "
+            f"{100 * found.saved:.0f} % of explore's steps"
+        )
     for trial, error in found.failures[:5]:
         out.print(f"  {trial} failed: {error}")
     if not found.rows:

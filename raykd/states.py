@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -32,11 +33,9 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
 
     The reading is of a file just written, from memory as it will be for most of a training.
     """
-    import torch
-
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".probe-{time.monotonic_ns()}"
-    content = torch.empty(32 * 2**20, dtype=torch.uint8).random_().numpy().tobytes()
+    content = os.urandom(32 * 2**20)
     try:
         began = time.perf_counter()
         probe.write_bytes(content)
@@ -65,6 +64,11 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
     return Speeds(flops / (2 * parameters), DISK_BYTES, DISK_BYTES, measured=False)
 
 
+def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
+    """What so many states take in half precision, and the logits in fp32."""
+    return tokens * width * 2 * states + rows * classes * 4
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a sweep's missing cohorts would spend on the teacher either way, in seconds."""
@@ -79,11 +83,6 @@ class Choice:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "states": list(self.states)}
-
-
-def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
-    """What an entry of so many states takes on disk."""
-    return tokens * width * 2 * states + rows * classes * 4
 
 
 def cache_root(study: Study) -> str:
