@@ -13,11 +13,16 @@ import psutil
 from raykd import assets
 from raykd import teacher as teachers
 from raykd.cluster.resources import Share
+<<<<<<< HEAD
 from raykd.cluster.status import Status, stand
 from raykd.config import SweepConfig, load
+=======
+from raykd.config import load
+>>>>>>> ledger
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
+from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
@@ -27,8 +32,6 @@ if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without t
     from mlflow import MlflowClient
 
     from raykd.distill import Hooks
-
-SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,7 @@ class Sweep:
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
 
 
+<<<<<<< HEAD
 def smoke_config(config: SweepConfig) -> SweepConfig:
     """The same path with minimal steps, under a name of its own."""
     steps, rows = SMOKE["steps"], SMOKE["rows"]
@@ -269,3 +273,12 @@ def smoke_config(config: SweepConfig) -> SweepConfig:
         seeds = config.confirm.seed_list[: SMOKE["seeds"]]
         update["confirm"] = config.confirm.model_copy(update={"seeds": seeds})
     return config.model_copy(update=update)
+=======
+def _saved(records: Iterable[Record]) -> float:
+    explored = [r for r in records if r.phase == "explore" and r.status in ("finished", "pruned")]
+    whole = sum(int(r.params["steps"]) for r in explored)
+    left = sum(
+        int(r.params["steps"]) - r.metrics["pruned_step"] for r in explored if r.status == "pruned"
+    )
+    return left / whole if whole else 0.0
+>>>>>>> ledger
