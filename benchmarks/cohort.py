@@ -56,7 +56,9 @@ class Timed(Memory):
                 self.clock.stop()
 
 
-def build_cache(materials: Materials, cohort: Cohort, source: Source) -> tuple[dict[str, Any], float]:
+def build_cache(
+    materials: Materials, cohort: Cohort, source: Source
+) -> tuple[dict[str, Any], float]:
     """What `Materials.run` is told so that the cohort reads its teacher from `source`, and the
     seconds that it took to have the cache ready."""
     if source == "cached":

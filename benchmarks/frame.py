@@ -45,6 +45,10 @@ class Setting:
     share: int
     """Students that one cache of the teacher serves, where an arm has one."""
     threads: int
+    tokens: int
+    """Valid tokens of all training rows together."""
+    teacher_parameters: int
+    student_parameters: int
     seed: int = 0
     students: int = 1
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,14 +20,13 @@ from benchmarks.frame import Setting
 from raykd import assets
 from raykd.config import SweepConfig
 from raykd.data import Encoded
+from raykd.distill import Where
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap, all_to_one, forward, reverse
-from raykd.materials import Materials, Sources, load_data
-from raykd.distill import Where
+from raykd.materials import Materials, Sources
 from raykd.space import Space
 from raykd.student import build_student
 from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Init, Shape
 
 ROWS = 512
 BATCH = 32
@@ -66,7 +64,8 @@ def sweep(depth: int, task: Mapping[str, Any], teacher: Mapping[str, Any], **tra
 def reviews(folder: Path, steps: int, threads: int) -> Setting:
     """The main setting: a MiniLM teacher of 6 blocks, students of 3, real movie reviews."""
     task = {"data": "movie-reviews", "rows": ROWS, "select_share": 0.01, "test_share": 0.1}
-    return make(folder, sweep(6, task, {"model": "minilm", "epochs": 6}, steps=steps, batch=BATCH), threads)
+    teacher = {"model": "minilm", "epochs": 6}
+    return make(folder, sweep(6, task, teacher, steps=steps, batch=BATCH), threads)
 
 
 def synthetic(
@@ -112,8 +111,11 @@ def make(folder: Path, content: dict[str, Any], threads: int) -> Setting:
         folder=str(folder), home=str(study.home), teacher=str(teacher),
         student=str(folder / "student"), sweep=content, steps=t.steps, batch=t.batch, lr=t.lr,
         warmup=t.warmup, weight_decay=t.weight_decay, clip=t.clip,
-        layer_map=tuple(b for b in trial.layer_map.blocks if b), max_length=study.config.task.max_length,
-        pad=data.pad, share=COHORT, threads=threads,
+        layer_map=tuple(b for b in trial.layer_map.blocks if b),
+        max_length=study.config.task.max_length, pad=data.pad, share=COHORT, threads=threads,
+        tokens=int(data.train.lengths.sum()),
+        teacher_parameters=materials.teacher.num_parameters(),
+        student_parameters=student.num_parameters(),
     )  # fmt: skip
 
 
