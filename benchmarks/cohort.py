@@ -12,17 +12,18 @@ from typing import Any, Literal
 
 from benchmarks.frame import WARM_STEPS, Clock, Outcome, Setting
 from benchmarks.setting import prepare
+from raykd import states
 from raykd.distill import Where
 from raykd.materials import Materials, Sources
 from raykd.recorder import Memory
-from raykd.study import confirm_trials
+from raykd.study import Study, confirm_trials
 from raykd.trial import Cohort, TrialSpec
 
 Source = Literal["live", "cached"]
 
 # What may be there before the clock starts. All else in RAYKD_HOME, a cache of the teacher's
 # outputs above all, each run makes anew.
-GIVEN = ("assets", "data", "encoded", "hashes", "teachers", "bf16.json")
+GIVEN = ("assets", "data", "encoded", "hashes", "speeds", "teachers", "bf16.json")
 
 
 @contextmanager
@@ -43,49 +44,58 @@ class Timed(Memory):
 
     clock: Clock | None = None
     steps: int = 0
+    waited: float = 0.0
+    """Seconds until the first student was built: making the cache, where there is one."""
+
+    def __post_init__(self) -> None:
+        self._began = time.perf_counter()
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         if self.clock is not None and not self.opened:
+            self.waited = time.perf_counter() - self._began
             self.clock.start()
         return super().open(trial, facts)
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         super().log(trial, step, metrics)
-        if self.clock is not None and step == self.steps and "loss" in metrics:
-            if trial.id == list(self.opened)[-1]:
-                self.clock.stop()
+        last = step == self.steps and trial.id == list(self.opened)[-1]
+        if self.clock is not None and last and "loss" in metrics:
+            self.clock.stop()
 
 
-def build_cache(
-    materials: Materials, cohort: Cohort, source: Source
-) -> tuple[dict[str, Any], float]:
-    """What `Materials.run` is told so that the cohort reads its teacher from `source`, and the
-    seconds that it took to have the cache ready."""
-    if source == "cached":
-        raise NotImplementedError("the cached teacher source")
-    return {}, 0.0
+def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """A sweep file's content that says where students get the teacher's outputs."""
+    return {**content, "states": {"source": source}}
+
+
+def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> Materials:
+    """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
+    named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
+    known = states.speeds(study, parameters=1, gpu=False)
+    choice = states.choose(study, tuple(named), len(trials), known, None)
+    return Materials.load(Sources.of(study, teacher, choice), Where())
 
 
 def train(setting: Setting, clock: Clock, source: Source) -> Outcome:
     with fresh_home(setting) as home:
-        study, teacher = prepare(setting.sweep, home)
-        materials = Materials.load(Sources.of(study, teacher), Where())
+        study, teacher = prepare(with_source(setting.sweep, source), home)
         trials = [t for t in confirm_trials(study) if t.seed == setting.seed][: setting.students]
+        materials = load(study, teacher, trials)
         clock.loaded()
 
-        warming = _for_steps(trials, WARM_STEPS)
-        materials.run(warming, Memory(), **build_cache(materials, warming, "live")[0])
-        cohort = _for_steps(trials, setting.steps)
-        options, cache_seconds = build_cache(materials, cohort, source)
+        # The warm-up makes no cache: that is part of what is measured.
+        warming = replace(materials, sources=replace(materials.sources, cache=None))
+        warming.run(_for_steps(trials, WARM_STEPS), Memory())
         recorder = Timed(clock=clock, steps=setting.steps)
         began = time.perf_counter()
-        materials.run(cohort, recorder, **options)
+        materials.run(_for_steps(trials, setting.steps), recorder)
         whole = time.perf_counter() - began
-    scores = [recorder.results[t.id].metrics["test_accuracy"] for t in cohort.trials]
+    cache_seconds = recorder.waited if source == "cached" else 0.0
+    scores = [result.metrics["test_accuracy"] for result in recorder.results.values()]
     return Outcome(
-        setting.students, clock.seconds, scores[0], cache_seconds, setting.students,
-        # With evaluations and test, as a sweep does it.
-        {"whole_seconds": whole, "scores": scores},
+        len(trials), clock.seconds, scores[0], cache_seconds, len(trials),
+        # With evaluations and test, as a sweep does it; the cache apart.
+        {"whole_seconds": whole - cache_seconds, "scores": scores},
     )  # fmt: skip
 
 

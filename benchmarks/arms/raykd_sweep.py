@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from benchmarks import frame
-from benchmarks.cohort import fresh_home
+from benchmarks.cohort import fresh_home, with_source
 from benchmarks.frame import Clock, Outcome, Setting
 
 SEEDS = [0, 1]
 
 
 def sweep_file(setting: Setting) -> dict[str, Any]:
-    content = dict(setting.sweep)
+    content = with_source(setting.sweep, "cached")
     training = {**content["training"], "steps": setting.steps}
     strategies = content["confirm"]["strategies"][: setting.students]
     confirm = {"strategies": strategies, "seeds": SEEDS}
