@@ -13,12 +13,8 @@ import psutil
 from raykd import assets
 from raykd import teacher as teachers
 from raykd.cluster.resources import Share
-<<<<<<< HEAD
 from raykd.cluster.status import Status, stand
-from raykd.config import SweepConfig, load
-=======
 from raykd.config import load
->>>>>>> ledger
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
@@ -252,33 +248,3 @@ class Sweep:
         experiment = store.experiment(self.client, self.study.config.name)
         found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
-
-
-<<<<<<< HEAD
-def smoke_config(config: SweepConfig) -> SweepConfig:
-    """The same path with minimal steps, under a name of its own."""
-    steps, rows = SMOKE["steps"], SMOKE["rows"]
-    update: dict[str, Any] = {
-        "name": f"{config.name}-smoke",
-        "task": config.task.model_copy(update={"rows": rows}),
-        "teacher": config.teacher.model_copy(update={"epochs": 0.5, "allow_weak": True}),
-        "training": config.training.model_copy(
-            update={"steps": steps, "epochs": None, "evaluations": 1}
-        ),
-    }
-    if config.explore:
-        maps = min(config.explore.maps, SMOKE["maps"])
-        update["explore"] = config.explore.model_copy(update={"maps": maps})
-    if config.confirm:
-        seeds = config.confirm.seed_list[: SMOKE["seeds"]]
-        update["confirm"] = config.confirm.model_copy(update={"seeds": seeds})
-    return config.model_copy(update=update)
-=======
-def _saved(records: Iterable[Record]) -> float:
-    explored = [r for r in records if r.phase == "explore" and r.status in ("finished", "pruned")]
-    whole = sum(int(r.params["steps"]) for r in explored)
-    left = sum(
-        int(r.params["steps"]) - r.metrics["pruned_step"] for r in explored if r.status == "pruned"
-    )
-    return left / whole if whole else 0.0
->>>>>>> ledger
