@@ -9,7 +9,7 @@ from raykd.analysis import gap, hypotheses, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.problems import absent_arms, of_cell
 from raykd.analysis.ratio import SMALL, Ratio
-from raykd.analysis.rivals import controls, curses, sampled_maps
+from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
 from raykd.analysis.scores import FORWARD, NONE, Problem, Score, Scores
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
@@ -87,6 +87,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         curse=curses(scores, cell, tested, forward_pairs, rule),
         controls=controls(arms, tested, rule),
         problems=of_cell(scores, cell, arms),
+        landscape=explored_maps(scores, cell, tested, rule),
     )  # fmt: skip
 
 
