@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from raykd import cli_verdict
-from raykd.command import Json, Uri, plainly, print_json
+from raykd import cli_cache, cli_verdict
+from raykd.command import Json, Uri, print_json
 from raykd.errors import UserError
+from raykd.plainly import plainly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
 )
+
+app.add_typer(cli_cache.app, name="cache")
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 
