@@ -9,7 +9,7 @@ import pytest
 
 from raykd.errors import UserError
 from raykd.layermap import LayerMap
-from raykd.tracking import ledger
+from raykd.tracking import ledger, tables
 from raykd.tracking.launch import Launch
 from raykd.trial import Init, Shape, TrialSpec
 
@@ -48,7 +48,7 @@ def teacher(place: Place, name: str = "t" * 12, **params: Any) -> str:
 def test_records_say_what_was_told_on_however_many_pages(
     place: Place, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "PAGE", page)
+    monkeypatch.setattr(tables, "PAGE", page)
     assert records(place) == ()
     launch = Launch.start(place.client, place.experiment, {}, "raykd sweep x.yaml")
     teacher(place)
