@@ -66,6 +66,8 @@ def plan(overview: Mapping[str, Any]) -> None:
     )
     if overview["examples"]:
         out.print(f"  states    {_states(overview['states'])}")
+    if overview["decides"]:
+        out.print(f"  decides   {overview['decides']}")
     if overview["outdated"]:
         out.print(
             f"  kept      {overview['outdated']} finished trials of this name that the file no "

@@ -19,7 +19,10 @@ PACKAGE = ROOT / "raykd"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What stands between a person and the library. All else directly in raykd/, and tasks/, is core.
-FRONT = {"__main__", "cli", "show", "doctor", "export"}
+FRONT = {
+    "__main__", "cli", "cli_verdict", "command", "show", "show_verdict", "judged", "doctor",
+    "export",
+}  # fmt: skip
 CORE = [
     *(m for m in sorted(PACKAGE.glob("*.py")) if m.stem not in FRONT),
     *sorted((PACKAGE / "tasks").rglob("*.py")),

@@ -112,6 +112,8 @@ class Sweep:
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
+        from raykd.analysis import foresight
+
         records = self.known
         made = self.planned(records)
         study, config = self.study, self.study.config
@@ -155,6 +157,7 @@ class Sweep:
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "states": made.choice().to_json(),
             "margin": config.margin,
+            "decides": foresight.of_plan(config, {t.strategy for t in made.confirm}),
         }  # fmt: skip
 
     def steps(self) -> dict[str, int]:
