@@ -208,9 +208,10 @@ def launch(file: str) -> None:
         assert searcher.suggest("first")["job"]
         raise _Enough
 
-    run._tune = first
-    run.local_ray = contextlib.nullcontext
-    run.ray.shutdown = lambda: None
+    without_ray: Any = run
+    without_ray._tune = first
+    without_ray.local_ray = contextlib.nullcontext
+    without_ray.ray.shutdown = lambda: None
     with contextlib.suppress(_Enough):
         cli.run_sweep(Path(file))
     print(time.perf_counter() - began)
