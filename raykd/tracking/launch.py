@@ -69,6 +69,13 @@ class Launch:
         patiently(lambda: self.client.set_terminated(self.run_id, status))
 
 
+def newest(client: MlflowClient, experiment: str) -> Run | None:
+    """The parent run of the latest launch; None before the first."""
+    query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
+    found = client.search_runs([experiment], query, max_results=1, order_by=order)
+    return found[0] if found else None
+
+
 def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
     tracking = dict(config.get("tracking", {}))
     if tracking.get("uri"):

@@ -42,6 +42,8 @@ class Record:
     params: Mapping[str, str]
     start: float
     end: float | None
+    device: str | None = None
+    """`cpu`, `cuda:0`, ...: where its first worker trained it."""
 
 
 def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
@@ -108,6 +110,7 @@ def _record(run: Run) -> Record:
         start=run.info.start_time / 1000,
         # A run that was begun again still shows when it ended before.
         end=run.info.end_time / 1000 if run.info.end_time and _state(run) != "running" else None,
+        device=tags.get("raykd.device"),
     )
 
 
