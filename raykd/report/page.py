@@ -1,0 +1,38 @@
+"""Everything that the page tells, gathered into one value. The verdict in it is the object whose
+JSON `raykd verdict --json` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raykd.analysis.landscape import Landscape
+from raykd.analysis.verdict import Verdict
+from raykd.report.cost import Cost
+from raykd.report.courses import Course
+from raykd.report.maps import Drawn
+from raykd.report.origin import Origin
+
+
+@dataclass(frozen=True)
+class Page:
+    """A sweep's page, or a table's, which has scores alone and the rest empty.
+
+    `setting`: data, teacher and student in a sentence. `teacher_blocks` goes with `maps`.
+    `missing`: what is not there, a sentence each, beside the verdict's own problems.
+    """
+
+    name: str
+    setting: str
+    verdict: Verdict
+    origin: Origin
+    courses: tuple[Course, ...] = ()
+    maps: tuple[Drawn, ...] = ()
+    teacher_blocks: int = 0
+    landscape: Landscape | None = None
+    costs: tuple[Cost, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> str:
+        """What was measured, for axes: `test accuracy`."""
+        return f"test {self.verdict.metric}"

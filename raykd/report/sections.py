@@ -1,0 +1,216 @@
+"""The page from top to bottom: what each section says, draws and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raykd.report import explored, figures
+from raykd.report.courses import curves
+from raykd.report.drawing import Mark, marks
+from raykd.report.maps import layer_maps
+from raykd.report.page import Page
+from raykd.report.section import Detail, Section, Table
+from raykd.report.tables import comparisons, curses, paper_table, seed_table, share_table
+from raykd.report.words import SURE, evidence, findings, headline
+
+
+def sections(page: Page) -> tuple[Section, ...]:
+    """Those that have something to say, in the order of the page. Pure: the same page gives the
+    same sections."""
+    looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
+    found = (
+        _verdict(page),
+        _strategies(page),
+        _seeds(page, looks),
+        _equivalence(page),
+        _variance(page),
+        _curves(page, looks),
+        _maps(page, looks),
+        _search(page),
+        _cost(page),
+        _missing(page),
+        _reproduce(page),
+    )
+    return tuple(s for s in found if s is not None)
+
+
+def _verdict(page: Page) -> Section:
+    verdict = page.verdict
+    return Section(
+        "verdict",
+        "Verdict",
+        words=(headline(verdict), SURE),
+        findings=findings(verdict),
+        points=(*(c.controls.says for c in verdict.cells if c.controls), *verdict.notes),
+        tables=(evidence(verdict),) if verdict.hypotheses else (),
+    )
+
+
+def _strategies(page: Page) -> Section | None:
+    if not page.verdict.cells:
+        return None
+    return Section("strategies", "Strategies", tables=(paper_table(page),))
+
+
+def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    verdict = page.verdict
+    if not verdict.cells:
+        return None
+    gaps = [
+        f"{figures.where(c)}: the largest gap between any two of {c.gap.strategies} strategies is "
+        f"{c.gap.effect:.2f}, {c.gap.best} over {c.gap.worst}; {100 * c.gap.level:g} percent "
+        f"interval {c.gap.interval[0]:.2f} to {c.gap.interval[1]:.2f}, {c.gap.n} seeds."
+        for c in verdict.cells
+        if c.gap
+    ]
+    level = 100 * (1 - verdict.alpha)
+    return Section(
+        "seeds",
+        "Every seed",
+        words=(
+            f"A dot is one trained student. The upright line is a strategy's mean with its "
+            f"{level:g} percent interval over seeds; the shaded band is the margin, "
+            f"{verdict.margin:g} on either side of forward's mean.",
+        ),
+        points=tuple(gaps),
+        drawings=tuple(
+            figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
+        ),
+        details=(Detail("Every score as a table", seed_table(verdict)),),
+    )
+
+
+def _equivalence(page: Page) -> Section | None:
+    compared = [(i, c) for i, c in enumerate(page.verdict.cells, 1) if c.to_forward]
+    if not compared:
+        return None
+    return Section(
+        "equivalence",
+        "Equivalent or different",
+        words=(
+            "The difference to forward over the seeds that both have, with its interval. Inside "
+            "the shaded margin: equivalent. Wholly outside it: different. Anything else is "
+            "undecided. Right is better.",
+        ),
+        drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
+        details=(Detail("Every comparison as a table", comparisons(page.verdict)),),
+    )
+
+
+def _variance(page: Page) -> Section | None:
+    sampled = [
+        f"{figures.where(c)}: {c.sampled.says}" for c in page.verdict.cells if c.sampled is not None
+    ]
+    table = share_table(page.verdict)
+    if not table.rows and not sampled:
+        return None
+    return Section(
+        "variance",
+        "What the scores' variance comes from",
+        points=tuple(sampled),
+        tables=(table,) if table.rows else (),
+    )
+
+
+def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    if not page.courses:
+        return None
+    score = f"select {page.verdict.metric}"
+    return Section(
+        "curves",
+        "Learning curves",
+        words=(
+            "Scores on the select split during training, which chose each student's checkpoint: "
+            "a thick line is a strategy's mean, a thin one is a seed.",
+        ),
+        drawings=curves(page.courses, looks, score),
+    )
+
+
+def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    if not page.maps:
+        return None
+    drawn = {d.strategy: d for d in page.maps}
+    known = {**marks([*looks, *drawn]), **looks}
+    return Section(
+        "maps",
+        "Layer maps",
+        words=("Teacher blocks above, student blocks below; a line joins a student block to the "
+               "teacher block that it imitates. Thin lines: only some seeds have it.",),
+        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, known),),
+    )  # fmt: skip
+
+
+def _search(page: Page) -> Section | None:
+    found = page.landscape
+    if found is None:
+        return None
+    score = f"select {page.verdict.metric}"
+    words = [
+        "The search saw each map under one seed and on the select split. Its scores are selected: "
+        "they show where to look, and test nothing.",
+    ]
+    if found.seed_share is not None:
+        words.append(
+            f"A change of seed alone brings {100 * found.seed_share:.0f} percent of the variance "
+            "of the scores that the search saw."
+        )
+    drawings = [explored.history(found, score), explored.landscape(found, score)]
+    drawings += explored.distances(found, score)
+    if found.importance:
+        drawings.append(explored.importance(found))
+    table = curses(page.verdict)
+    return Section(
+        "search",
+        "The search for a better map",
+        words=tuple(words),
+        points=tuple(c.says for cell in page.verdict.cells for c in cell.curse),
+        drawings=tuple(drawings),
+        tables=(table,) if table.rows else (),
+    )
+
+
+def _cost(page: Page) -> Section | None:
+    if not page.costs:
+        return None
+    rows = tuple(
+        (c.phase, c.device, str(c.trials), f"{c.seconds:.1f}", f"{c.examples_per_second:,.0f}",
+         f"{c.hours:.2f}")
+        for c in page.costs
+    )  # fmt: skip
+    gpu = [c.hours for c in page.costs if c.device == "cuda"]
+    words = [f"{sum(gpu):.2f} GPU-hours of training."] if gpu else ["No GPU was used."]
+    heads = ("phase", "device", "students", "seconds each", "examples/s", "device hours")
+    return Section(
+        "cost",
+        "Cost",
+        words=(
+            *words,
+            "Seconds are a student's training, its evaluations and its share of the teacher's "
+            "pass; starting the workers is not counted.",
+        ),
+        tables=(Table("Finished students", heads, rows),),
+    )
+
+
+def _missing(page: Page) -> Section:
+    problems = [
+        p.says for p in (*page.verdict.problems, *(q for c in page.verdict.cells for q in c.problems))
+    ]  # fmt: skip
+    lines = tuple(dict.fromkeys((*problems, *page.missing)))
+    return Section("missing", "What is missing", points=lines or ("Nothing is.",))
+
+
+def _reproduce(page: Page) -> Section:
+    origin = page.origin
+    points = [f"Command: {origin.command}", f"Results: {origin.store}"]
+    if origin.commit:
+        points.append(f"Commit of the folder it ran in: {origin.commit}")
+    versions = Table("Versions", ("package", "version"), tuple(origin.versions.items()))
+    return Section(
+        "reproduce",
+        "How to reproduce this",
+        points=tuple(points),
+        tables=(versions,) if versions.rows else (),
+        details=(Detail("The sweep file", text=origin.file),),
+    )
