@@ -187,7 +187,5 @@ def _shares(maps: Sequence[LayerMap], scores: Sequence[float]) -> dict[int, floa
     evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `normalize`
-        found = optuna.importance.get_param_importances(
-            study, evaluator=evaluator, normalize=False
-        )
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
     return {i: float(found.get(f"{i}", 0.0)) for i in range(1, maps[0].depth + 1)}

@@ -10,7 +10,7 @@ from scipy import stats
 from raykd.analysis.landscape import Distance, Landscape, distance
 from raykd.report.drawing import COLOURS, INK, Drawing, canvas, rows_height
 
-BLUE, ORANGE = COLOURS[0], COLOURS[1]
+BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
 
 def history(found: Landscape, score: str) -> Drawing:
@@ -113,7 +113,7 @@ def importance(found: Landscape) -> Drawing:
     figure = canvas(height, "percent of the scores' variance", None, showlegend=True)
     figure.add_trace(
         go.Bar(x=shares, y=names, orientation="h", name="this position's choice",
-               marker={"color": BLUE}, hovertemplate="%{x:.0f} percent<extra></extra>")
+               marker={"color": LIGHT}, hovertemplate="%{x:.0f} percent<extra></extra>")
     )  # fmt: skip
     figure.add_trace(
         go.Scatter(x=chance, y=names, mode="markers", name="reached by chance",
@@ -138,5 +138,3 @@ def importance(found: Landscape) -> Drawing:
 
 def _block(block: int | None) -> str:
     return str(block) if block else "none"
-
-

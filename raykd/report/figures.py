@@ -11,7 +11,15 @@ from scipy import stats
 from raykd.analysis.scores import FORWARD
 from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.drawing import (
-    BAND, COLOURS, GREY, INK, Drawing, Mark, canvas, rows_height, text,
+    BAND,
+    COLOURS,
+    GREY,
+    INK,
+    Drawing,
+    Mark,
+    canvas,
+    rows_height,
+    text,
 )  # fmt: skip
 
 FINDINGS = {
@@ -21,10 +29,11 @@ FINDINGS = {
 }
 
 
-def where(cell: Cell) -> str:
-    """A cell's name: task, init, blocks of the student."""
-    shape = f"student of {cell.shape} blocks" if cell.shape else ""
-    return ", ".join(filter(None, (cell.task, cell.init, shape)))
+def settings(verdict: Verdict) -> tuple[str, ...]:
+    """A name for each cell, of what tells it from the others; the page's head says the rest."""
+    parts = [(c.task, c.init, f"{c.shape} blocks") for c in verdict.cells]
+    differing = [i for i in range(3) if len({p[i] for p in parts}) > 1] or [1]
+    return tuple(", ".join(part[i] for i in differing) for part in parts)
 
 
 def seeds(
@@ -69,7 +78,7 @@ def seeds(
         f"{len(a.scores)} seeds)" for a in cell.arms
     )  # fmt: skip
     alt = f"Mean, lowest and highest {score}: {told}."
-    return Drawing(f"seeds-{number}", where(cell), alt, figure, height)
+    return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
 def half_width(arm: Arm, alpha: float) -> float:
@@ -102,14 +111,15 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
     told = "; ".join(f"{c.strategy} {difference(c)}, {c.finding}" for c in cell.to_forward)
     alt = f"Difference to forward, against a margin of {margin:g}: {told}."
-    return Drawing(f"equivalence-{number}", where(cell), alt, figure, height)
+    return Drawing(f"equivalence-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
 def _intervals(name: str, look: Mark, rows: Sequence[tuple[int, Comparison]]) -> go.Scatter:
     sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
     return go.Scatter(
-        x=[c.effect for _, c in rows] or [None],
-        y=[y for y, _ in rows] or [None],
+        # A trace without a point has no place in the legend, and all three belong there.
+        x=[c.effect for _, c in rows] if rows else [None],
+        y=[y for y, _ in rows] if rows else [None],
         name=name,
         mode="markers",
         marker={"color": look.colour, "symbol": look.sign, "size": 11, "line": {"width": 2}},

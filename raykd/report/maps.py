@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from raykd.layermap import LayerMap
 from raykd.report.drawing import GREY, INK, Drawing, Mark, canvas, faded, text
 
-ROW = 118  # pixels of one strategy
+ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,21 @@ def layer_maps(drawn: Sequence[Drawn], teacher: int, looks: dict[str, Mark]) -> 
     embedding = any(s == 0 or t == 0 for d in drawn for m in d.maps for s, t in m.pairs())
     first = 0 if embedding else 1
     for row, one in enumerate(drawn):
-        top, bottom = -3.0 * row, -3.0 * row - 1.45
+        top = -PITCH * row
+        bottom = top - 1.45
         _lines(figure, one, teacher, (top, bottom), looks[one.strategy].colour)
-        upper = [(t, _place(t, teacher, first), _block(t)) for t in range(first, teacher + 1)]
-        lower = [(s, _place(s, depth, first), _block(s)) for s in range(first, depth + 1)]
+        upper = [(t, _place(t, teacher), _block(t)) for t in range(first, teacher + 1)]
+        lower = [(s, _place(s, depth), _block(s)) for s in range(first, depth + 1)]
         _blocks(figure, upper, top, "top center", teacher > 16)
         _blocks(figure, lower, bottom, "bottom center", depth > 16)
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=top + 0.95, showarrow=False,
+            x=0, xref="paper", xanchor="left", y=top + 1.0, showarrow=False,
             text=f"<b>{text(one.strategy)}</b>  {_in_words(one)}", font={"size": 13},
         )  # fmt: skip
-    figure.update_xaxes(visible=False, range=[-0.06, 1.06])
-    figure.update_yaxes(visible=False, range=[-3.0 * len(drawn) + 0.75, 1.3])
+    figure.update_xaxes(
+        visible=False, range=[-0.04 if embedding else 1 / max(teacher, depth) - 0.06, 1.06]
+    )
+    figure.update_yaxes(visible=False, range=[-PITCH * len(drawn) + 1.1, 1.3])
     words = "; ".join(f"{d.strategy}: {_in_words(d)}" for d in drawn)
     return Drawing("maps", "Which teacher block each student block imitates", words, figure,
                    figure.layout.height)  # fmt: skip
@@ -50,14 +53,13 @@ def layer_maps(drawn: Sequence[Drawn], teacher: int, looks: dict[str, Mark]) -> 
 def _lines(
     figure: go.Figure, one: Drawn, teacher: int, levels: tuple[float, float], colour: str
 ) -> None:
-    first = 0 if any(0 in pair for m in one.maps for pair in m.pairs()) else 1
     depth = one.maps[0].depth
     pairs = Counter(pair for m in one.maps for pair in m.pairs())
     for (s, t), count in sorted(pairs.items()):
         share = count / len(one.maps)
         figure.add_trace(
             go.Scatter(
-                x=[_place(t, teacher, first), _place(s, depth, first)],
+                x=[_place(t, teacher), _place(s, depth)],
                 y=list(levels),
                 mode="lines",
                 line={"width": 1 + 2.5 * share, "color": faded(colour, 0.35 + 0.65 * share)},
@@ -68,9 +70,9 @@ def _lines(
         )
 
 
-def _place(block: int, blocks: int, first: int) -> float:
-    """Spread over the width, first block left and last block right; a lone one in the middle."""
-    return (block - first) / (blocks - first) if blocks > first else 0.5
+def _place(block: int, blocks: int) -> float:
+    """Where a block stands in its model, 0 to 1: forward's lines are upright, or nearly so."""
+    return block / blocks
 
 
 def _blocks(

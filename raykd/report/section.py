@@ -36,6 +36,7 @@ class Finding:
 class Section:
     id: str
     title: str
+    headline: str = ""
     words: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     points: tuple[str, ...] = ()

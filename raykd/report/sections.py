@@ -39,7 +39,8 @@ def _verdict(page: Page) -> Section:
     return Section(
         "verdict",
         "Verdict",
-        words=(headline(verdict), SURE),
+        headline=headline(verdict),
+        words=(SURE,),
         findings=findings(verdict),
         points=(*(c.controls.says for c in verdict.cells if c.controls), *verdict.notes),
         tables=(evidence(verdict),) if verdict.hypotheses else (),
@@ -57,10 +58,10 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
     if not verdict.cells:
         return None
     gaps = [
-        f"{figures.where(c)}: the largest gap between any two of {c.gap.strategies} strategies is "
+        f"{name}: the largest gap between any two of {c.gap.strategies} strategies is "
         f"{c.gap.effect:.2f}, {c.gap.best} over {c.gap.worst}; {100 * c.gap.level:g} percent "
         f"interval {c.gap.interval[0]:.2f} to {c.gap.interval[1]:.2f}, {c.gap.n} seeds."
-        for c in verdict.cells
+        for name, c in zip(figures.settings(verdict), verdict.cells, strict=True)
         if c.gap
     ]
     level = 100 * (1 - verdict.alpha)
@@ -99,7 +100,9 @@ def _equivalence(page: Page) -> Section | None:
 
 def _variance(page: Page) -> Section | None:
     sampled = [
-        f"{figures.where(c)}: {c.sampled.says}" for c in page.verdict.cells if c.sampled is not None
+        f"{name}: {c.sampled.says}"
+        for name, c in zip(figures.settings(page.verdict), page.verdict.cells, strict=True)
+        if c.sampled is not None
     ]
     table = share_table(page.verdict)
     if not table.rows and not sampled:
@@ -194,9 +197,10 @@ def _cost(page: Page) -> Section | None:
 
 
 def _missing(page: Page) -> Section:
+    verdict = page.verdict
     problems = [
-        p.says for p in (*page.verdict.problems, *(q for c in page.verdict.cells for q in c.problems))
-    ]  # fmt: skip
+        p.says for p in (*verdict.problems, *(p for c in verdict.cells for p in c.problems))
+    ]
     lines = tuple(dict.fromkeys((*problems, *page.missing)))
     return Section("missing", "What is missing", points=lines or ("Nothing is.",))
 

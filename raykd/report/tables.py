@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import signed, spread, where
+from raykd.report.figures import settings, signed, spread
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -21,7 +21,7 @@ def paper_table(page: Page) -> Table:
         (name, *(_score(arms.get((name, i))) for i in range(len(cells)))) for name in names
     )
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds, lowest to highest, seeds"
-    return Table(caption, ("strategy", *(where(c) for c in cells)), rows)
+    return Table(caption, ("strategy", *settings(page.verdict)), rows)
 
 
 def _order(arm: Arm) -> tuple[bool, bool, bool]:
@@ -38,8 +38,8 @@ def _score(arm: Arm | None) -> str:
 
 def seed_table(verdict: Verdict) -> Table:
     rows = tuple(
-        (arm.strategy, where(cell), str(seed), f"{score:.2f}")
-        for cell in verdict.cells
+        (arm.strategy, place, str(seed), f"{score:.2f}")
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for arm in cell.arms
         for seed, score in zip(arm.seeds, arm.scores, strict=True)
     )
@@ -51,10 +51,10 @@ def comparisons(verdict: Verdict) -> Table:
     heads = ("strategy", "against", "setting", "finding", "difference", "interval",
              "over examples too", "p", "seeds", "same answers")  # fmt: skip
     rows = []
-    for cell in verdict.cells:
+    for place, cell in zip(settings(verdict), verdict.cells, strict=True):
         controls = cell.controls.comparisons if cell.controls else ()
         for c in (*cell.to_forward, *cell.to_none, *controls):
-            rows.append((c.strategy, c.reference, where(cell), c.finding, signed(c.effect),
+            rows.append((c.strategy, c.reference, place, c.finding, signed(c.effect),
                          spread(c.interval), spread(c.population), _p(c), str(c.n),
                          _agreement(c)))  # fmt: skip
     return Table("Comparisons", heads, tuple(rows))
@@ -78,7 +78,11 @@ def _agreement(c: Comparison) -> str:
 
 def share_table(verdict: Verdict) -> Table:
     """Shares of variance within each setting, and over the inits where there are several."""
-    within = [(where(c), c.shares) for c in verdict.cells if c.shares]
+    within = [
+        (place, c.shares)
+        for place, c in zip(settings(verdict), verdict.cells, strict=True)
+        if c.shares
+    ]
     over = [(f"{task}, all inits, student of {shape} blocks", s) for task, shape, s in
             verdict.shares]  # fmt: skip
     rows = tuple(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from raykd.analysis.scores import SMALLER_IS_BETTER
 from raykd.analysis.verdict import Hypothesis, Verdict
-from raykd.report.figures import signed, spread
+from raykd.report.figures import settings, signed, spread
 from raykd.report.section import Finding, Table
 
 CLAIMS = {
@@ -22,7 +23,8 @@ SURE = (
 def headline(verdict: Verdict) -> str:
     """H1 over all settings in a sentence: does the choice of layers matter?"""
     first = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g} of {verdict.metric}"
+    unit = "" if verdict.metric in SMALLER_IS_BETTER else "points of "
+    margin = f"{verdict.margin:g} {unit}{verdict.metric}"
     against = [h for h in first if h.status == "contradicted"]
     open_ = [h for h in first if h.status == "undecided"]
     of = f" in {{}} of {len(first)} settings" if len(first) > 1 else ""
@@ -47,28 +49,28 @@ def headline(verdict: Verdict) -> str:
 def findings(verdict: Verdict) -> tuple[Finding, ...]:
     several = len(verdict.cells) > 1
     return tuple(
-        Finding(
-            h.status,
-            f"{h.id}{f', {h.task}, {h.init}, {h.shape} blocks' if several else ''}: "
-            f"{CLAIMS.get(h.id, '')}",
-            h.says,
-        )
-        for h in verdict.hypotheses
+        Finding(h.status, f"{h.id}{f', {place}' if several else ''}: {CLAIMS[h.id]}", h.says)
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for h in cell.hypotheses
     )
 
 
 def evidence(verdict: Verdict) -> Table:
     """What each status rests on, as in `raykd verdict --json`."""
-    heads = ("hypothesis", "task", "init", "status", "decided by", "effect", "interval", "level",
-             "n", "margin", "more seeds")  # fmt: skip
-    return Table("Evidence", heads, tuple(_evidence(h) for h in verdict.hypotheses))
+    heads = ("hypothesis", "setting", "status", "decided by", "effect", "interval", "level", "n",
+             "margin", "more seeds")  # fmt: skip
+    rows = (
+        _evidence(h, place)
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for h in cell.hypotheses
+    )
+    return Table("Evidence", heads, tuple(rows))
 
 
-def _evidence(h: Hypothesis) -> tuple[str, ...]:
+def _evidence(h: Hypothesis, place: str) -> tuple[str, ...]:
     return (
         h.id,
-        h.task,
-        h.init,
+        place,
         h.status,
         h.strategy or "-",
         "-" if h.effect is None else signed(h.effect),

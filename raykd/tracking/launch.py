@@ -57,7 +57,7 @@ class Launch:
                 f"the sweep {sweep!r} is running already ({other}); wait for it, or stop it and "
                 "run this again"
             )
-        patiently(lambda: client.log_dict(run_id, _without_credentials(config), "sweep.json"))
+        patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
         return cls(client, run_id)
 
     def beat(self) -> None:
@@ -76,7 +76,7 @@ def newest(client: MlflowClient, experiment: str) -> Run | None:
     return found[0] if found else None
 
 
-def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
     tracking = dict(config.get("tracking", {}))
     if tracking.get("uri"):
         tracking["uri"] = safe(tracking["uri"])

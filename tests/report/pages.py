@@ -24,7 +24,8 @@ NAMES = ("none", "forward", "reverse", "all_to_one", "random", "best_1")
 GAINS = {"none": -3.0, "forward": 0.0, "reverse": -0.2, "all_to_one": 0.9, "random": -2.6,
          "best_1": 0.4}  # fmt: skip
 FOUND: dict[str, Finding] = {
-    "reverse": "equivalent", "all_to_one": "undecided", "random": "different", "best_1": "undecided",
+    "reverse": "equivalent", "all_to_one": "undecided", "random": "different",
+    "best_1": "undecided",
 }  # fmt: skip
 
 

@@ -14,17 +14,10 @@
   }
   document.documentElement.dataset.drawn = places.length;
 
-  // Paper is narrower than most screens, and shows what is folded away.
-  let folded = [];
-  addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
-    folded.forEach((d) => { d.open = true; });
-    places.forEach((p) => Plotly.relayout(p, { width: 640 }));
-  });
-  addEventListener("afterprint", () => {
-    folded.forEach((d) => { d.open = false; });
-    places.forEach((p) => Plotly.relayout(p, { width: null, autosize: true }));
-  });
+  // Paper is narrower than most screens.
+  addEventListener("beforeprint", () => places.forEach((p) => Plotly.relayout(p, { width: 640 })));
+  addEventListener("afterprint", () =>
+    places.forEach((p) => Plotly.relayout(p, { width: null, autosize: true })));
 })().catch((error) => {
   console.error(error);
   for (const place of document.querySelectorAll(".figure")) {

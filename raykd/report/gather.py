@@ -1,0 +1,99 @@
+"""A sweep's page, from its ledger and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import yaml
+
+from raykd.analysis.landscape import Landscape, Point, survey
+from raykd.analysis.verdict import Verdict
+from raykd.cluster.sweep import Sweep
+from raykd.layermap import LayerMap
+from raykd.report.cost import costs
+from raykd.report.courses import Course
+from raykd.report.maps import Drawn
+from raykd.report.origin import Origin, of_launch
+from raykd.report.page import Page
+from raykd.study import explore_trial
+from raykd.tracking import history, launch, store
+from raykd.tracking.ledger import Record
+
+NO_ANGLES = "The angles between teacher layers, seen from the student: none were measured."
+NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`)."
+
+
+def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
+    """Reads the ledger, and the select scores by step of every confirmed student."""
+    records = sweep.records()
+    made = sweep.planned(records)
+    current = sweep.current(records, made)
+    finished = [r for r in current if r.status == "finished"]
+    confirmed = [r for r in finished if r.phase == "confirm"]
+    config, study = sweep.study.config, sweep.study
+    missing = [NO_ANGLES]
+    if config.explore is None:
+        missing.append(NO_SEARCH)
+    elif made.explore_missing:
+        missing.append(f"Of {made.explore_wanted} maps to explore, {made.explore_missing}.")
+    return Page(
+        name=config.name,
+        setting=_setting(sweep),
+        verdict=verdict,
+        origin=_origin(sweep),
+        courses=_courses(sweep, confirmed),
+        maps=_drawn(confirmed),
+        teacher_blocks=study.base.depth,
+        landscape=_landscape(sweep, finished),
+        costs=costs(finished, config.cluster.workers),
+        missing=tuple(missing),
+    )
+
+
+def _setting(sweep: Sweep) -> str:
+    study, config = sweep.study, sweep.study.config
+    rows = study.prepared.counts
+    return (
+        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows; teacher "
+        f"{config.teacher.model}, {study.base.depth} blocks of width {study.base.width}; students "
+        f"of {study.shape.blocks} blocks of width {study.shape.width or study.base.width}."
+    )
+
+
+def _origin(sweep: Sweep) -> Origin:
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    last = launch.newest(sweep.client, experiment) if experiment else None
+    stated = sweep.study.config.model_dump(mode="json", exclude_unset=True)
+    text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
+    tags = last.data.tags if last else {}
+    return of_launch(tags, sweep.command, store.safe(sweep.uri), text)
+
+
+def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
+    metric = f"select_{sweep.study.config.task.metric}"
+    curves = history.curves(sweep.client, (r.run_id for r in confirmed), metric)
+    return tuple(Course(r.init, r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+
+
+def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
+    """A strategy's maps, one a seed: the inits share them."""
+    maps: dict[str, dict[int, LayerMap]] = {}
+    for record in confirmed:
+        maps.setdefault(record.strategy, {})[record.seed] = LayerMap.parse(record.map)
+    return tuple(Drawn(name, tuple(found.values())) for name, found in maps.items())
+
+
+def _landscape(sweep: Sweep, finished: Iterable[Record]) -> Landscape | None:
+    study = sweep.study
+    if study.config.explore is None:
+        return None
+    init = str(explore_trial(study, LayerMap((1,) * study.shape.blocks)).init)
+    metric = f"best_select_{study.config.task.metric}"
+    points, arms = [], dict[tuple[str, str], list[float]]()
+    for record in finished:
+        score = record.metrics[metric]
+        if record.phase == "explore":
+            points.append(Point(LayerMap(LayerMap.parse(record.map).blocks), score))
+        elif record.init == init:
+            arms.setdefault((record.strategy, record.map), []).append(score)
+    return survey(study.base.depth, points, arms.values())
