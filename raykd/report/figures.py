@@ -70,7 +70,7 @@ def seeds(
             )
         )  # fmt: skip
     figure.update_yaxes(
-        tickvals=list(range(len(arms))), ticktext=[text(a.strategy) for a in arms],
+        tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
     )  # fmt: skip
     told = "; ".join(
@@ -79,6 +79,10 @@ def seeds(
     )  # fmt: skip
     alt = f"Mean, lowest and highest {score}: {told}."
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+
+
+def named(arm: Arm) -> str:
+    return f"{arm.strategy} (control)" if arm.control else arm.strategy
 
 
 def half_width(arm: Arm, alpha: float) -> float:

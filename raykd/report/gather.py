@@ -20,6 +20,7 @@ from raykd.tracking import history, launch, store
 from raykd.tracking.ledger import Record
 
 NO_ANGLES = "The angles between teacher layers, seen from the student: none were measured."
+NO_CURVES = "Learning curves: each student was evaluated once (`training.evaluations`)."
 NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`)."
 
 
@@ -32,6 +33,8 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     confirmed = [r for r in finished if r.phase == "confirm"]
     config, study = sweep.study.config, sweep.study
     missing = [NO_ANGLES]
+    if config.training.evaluations == 1:
+        missing.append(NO_CURVES)
     if config.explore is None:
         missing.append(NO_SEARCH)
     elif made.explore_missing:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from raykd.analysis.verdict import Cell
 from raykd.report import explored, figures
 from raykd.report.courses import curves
 from raykd.report.drawing import Mark, marks
@@ -11,7 +12,7 @@ from raykd.report.maps import layer_maps
 from raykd.report.page import Page
 from raykd.report.section import Detail, Section, Table
 from raykd.report.tables import comparisons, curses, paper_table, seed_table, share_table
-from raykd.report.words import SURE, evidence, findings, headline
+from raykd.report.words import SURE, evidence, findings, headline, sentence
 
 
 def sections(page: Page) -> tuple[Section, ...]:
@@ -42,7 +43,10 @@ def _verdict(page: Page) -> Section:
         headline=headline(verdict),
         words=(SURE,),
         findings=findings(verdict),
-        points=(*(c.controls.says for c in verdict.cells if c.controls), *verdict.notes),
+        points=(
+            *_each(page, lambda c: c.controls.says if c.controls else ""),
+            *map(sentence, verdict.notes),
+        ),
         tables=(evidence(verdict),) if verdict.hypotheses else (),
     )
 
@@ -57,13 +61,6 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
     verdict = page.verdict
     if not verdict.cells:
         return None
-    gaps = [
-        f"{name}: the largest gap between any two of {c.gap.strategies} strategies is "
-        f"{c.gap.effect:.2f}, {c.gap.best} over {c.gap.worst}; {100 * c.gap.level:g} percent "
-        f"interval {c.gap.interval[0]:.2f} to {c.gap.interval[1]:.2f}, {c.gap.n} seeds."
-        for name, c in zip(figures.settings(verdict), verdict.cells, strict=True)
-        if c.gap
-    ]
     level = 100 * (1 - verdict.alpha)
     return Section(
         "seeds",
@@ -73,7 +70,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
             f"{level:g} percent interval over seeds; the shaded band is the margin, "
             f"{verdict.margin:g} on either side of forward's mean.",
         ),
-        points=tuple(gaps),
+        points=_each(page, _gap),
         drawings=tuple(
             figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
@@ -98,25 +95,41 @@ def _equivalence(page: Page) -> Section | None:
     )
 
 
+def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
+    """A sentence for each setting that has one, with the setting's name where there are several."""
+    cells = page.verdict.cells
+    told = zip(figures.settings(page.verdict), map(say, cells), strict=True)
+    return tuple(
+        sentence(f"{name}: {said}" if len(cells) > 1 else said) for name, said in told if said
+    )
+
+
+def _gap(cell: Cell) -> str:
+    gap = cell.gap
+    if gap is None:
+        return ""
+    return (
+        f"the largest gap between any two of {gap.strategies} strategies is {gap.effect:.2f}, "
+        f"{gap.best} over {gap.worst}; {100 * gap.level:g} percent interval "
+        f"{gap.interval[0]:.2f} to {gap.interval[1]:.2f}, {gap.n} seeds"
+    )
+
+
 def _variance(page: Page) -> Section | None:
-    sampled = [
-        f"{name}: {c.sampled.says}"
-        for name, c in zip(figures.settings(page.verdict), page.verdict.cells, strict=True)
-        if c.sampled is not None
-    ]
+    sampled = _each(page, lambda c: c.sampled.says if c.sampled else "")
     table = share_table(page.verdict)
     if not table.rows and not sampled:
         return None
     return Section(
         "variance",
         "What the scores' variance comes from",
-        points=tuple(sampled),
+        points=sampled,
         tables=(table,) if table.rows else (),
     )
 
 
 def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
-    if not page.courses:
+    if all(len(c.scores) < 2 for c in page.courses):  # one evaluation is no curve
         return None
     score = f"select {page.verdict.metric}"
     return Section(
@@ -167,7 +180,7 @@ def _search(page: Page) -> Section | None:
         "search",
         "The search for a better map",
         words=tuple(words),
-        points=tuple(c.says for cell in page.verdict.cells for c in cell.curse),
+        points=tuple(sentence(c.says) for cell in page.verdict.cells for c in cell.curse),
         drawings=tuple(drawings),
         tables=(table,) if table.rows else (),
     )
@@ -198,10 +211,11 @@ def _cost(page: Page) -> Section | None:
 
 def _missing(page: Page) -> Section:
     verdict = page.verdict
-    problems = [
-        p.says for p in (*verdict.problems, *(p for c in verdict.cells for p in c.problems))
-    ]
-    lines = tuple(dict.fromkeys((*problems, *page.missing)))
+    lines = (
+        *(sentence(p.says) for p in verdict.problems),
+        *_each(page, lambda c: "; ".join(p.says for p in c.problems)),
+        *page.missing,
+    )
     return Section("missing", "What is missing", points=lines or ("Nothing is.",))
 
 

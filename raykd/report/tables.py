@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import settings, signed, spread
+from raykd.report.figures import named, settings, signed, spread
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -14,11 +14,10 @@ def paper_table(page: Page) -> Table:
     No matching first, controls last."""
     cells = page.verdict.cells
     arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
-    names = dict.fromkeys(a.strategy for a in sorted(
-        (a for cell in cells for a in cell.arms), key=_order
-    ))  # fmt: skip
+    ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
     rows = tuple(
-        (name, *(_score(arms.get((name, i))) for i in range(len(cells)))) for name in names
+        (label, *(_score(arms.get((name, i))) for i in range(len(cells))))
+        for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds, lowest to highest, seeds"
     return Table(caption, ("strategy", *settings(page.verdict)), rows)

@@ -23,8 +23,7 @@ SURE = (
 def headline(verdict: Verdict) -> str:
     """H1 over all settings in a sentence: does the choice of layers matter?"""
     first = [h for h in verdict.hypotheses if h.id == "H1"]
-    unit = "" if verdict.metric in SMALLER_IS_BETTER else "points of "
-    margin = f"{verdict.margin:g} {unit}{verdict.metric}"
+    margin = f"{verdict.margin:g}{_unit(verdict)} {verdict.metric}"
     against = [h for h in first if h.status == "contradicted"]
     open_ = [h for h in first if h.status == "undecided"]
     of = f" in {{}} of {len(first)} settings" if len(first) > 1 else ""
@@ -46,10 +45,24 @@ def headline(verdict: Verdict) -> str:
     )
 
 
+def _unit(verdict: Verdict) -> str:
+    if verdict.metric.lower() in SMALLER_IS_BETTER:
+        return ""
+    return " point of" if verdict.margin == 1 else " points of"
+
+
+def sentence(fragment: str) -> str:
+    """The analysis says things in fragments, which fit a terminal's lines."""
+    whole = fragment[:1].upper() + fragment[1:]
+    return whole if whole.endswith((".", "?", "!")) else f"{whole}."
+
+
 def findings(verdict: Verdict) -> tuple[Finding, ...]:
     several = len(verdict.cells) > 1
     return tuple(
-        Finding(h.status, f"{h.id}{f', {place}' if several else ''}: {CLAIMS[h.id]}", h.says)
+        Finding(
+            h.status, f"{h.id}{f', {place}' if several else ''}: {CLAIMS[h.id]}", sentence(h.says)
+        )
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for h in cell.hypotheses
     )

@@ -1,16 +1,13 @@
-"""A page with everything on it, of made-up numbers: no training."""
+"""A page with everything on it, judged from made-up scores: no training."""
 
 from __future__ import annotations
 
-import statistics
 from random import Random
 
-from raykd.analysis.curse import Curse
-from raykd.analysis.gap import Gap
+from raykd.analysis.judge import judge
 from raykd.analysis.landscape import Point, survey
-from raykd.analysis.scores import Problem
-from raykd.analysis.variance import Share, Shares
-from raykd.analysis.verdict import Arm, Cell, Comparison, Finding, Hypothesis, Verdict
+from raykd.analysis.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict import Verdict
 from raykd.layermap import STRATEGIES, LayerMap
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
@@ -19,90 +16,68 @@ from raykd.report.origin import Origin
 from raykd.report.page import Page
 from raykd.space import Space
 
-TEACHER, STUDENT, SEEDS = 6, 3, 5
-NAMES = ("none", "forward", "reverse", "all_to_one", "random", "best_1")
-GAINS = {"none": -3.0, "forward": 0.0, "reverse": -0.2, "all_to_one": 0.9, "random": -2.6,
-         "best_1": 0.4}  # fmt: skip
-FOUND: dict[str, Finding] = {
-    "reverse": "equivalent", "all_to_one": "undecided", "random": "different",
-    "best_1": "undecided",
-}  # fmt: skip
+TASK, TEACHER, STUDENT = "movie-reviews", 6, 3
+INITS = ("copied [2, 4, 6]", "random")
+GAINS = {"none": -5.0, "forward": 0.0, "reverse": 0.0, "all_to_one": 0.9, "random": -2.5,
+         "best_1": 0.4, "untrained": -4.5}  # fmt: skip
+BEST = LayerMap((5, 3, 6))
 
 
-def arm(strategy: str, rng: Random) -> Arm:
-    scores = tuple(80 + GAINS[strategy] + rng.gauss(0, 0.6) for _ in range(SEEDS))
-    return Arm(strategy, False, ("[2, 4, 6]",), tuple(range(SEEDS)), scores,
-               statistics.fmean(scores), statistics.stdev(scores))  # fmt: skip
-
-
-def comparison(strategy: str, arms: dict[str, Arm]) -> Comparison:
-    pairs = zip(arms[strategy].scores, arms["forward"].scores, strict=True)
-    differences = tuple(a - b for a, b in pairs)
-    effect, sd = statistics.fmean(differences), statistics.stdev(differences)
-    return Comparison(strategy, "forward", FOUND[strategy], effect, sd,
-                      (effect - 0.95 * sd, effect + 0.95 * sd), 0.9, SEEDS, tuple(range(SEEDS)),
-                      differences, p_tost=0.03, p_tost_holm=0.06)  # fmt: skip
-
-
-def cell(init: str, seed: int) -> Cell:
-    rng = Random(seed)
-    arms = {name: arm(name, rng) for name in NAMES}
-    compared = tuple(comparison(name, arms) for name in FOUND)
-    hypotheses = tuple(
-        Hypothesis(name, "movie-reviews", init, "3", status, effect, interval, 0.9, SEEDS, margin,  # type: ignore[arg-type]
-                   more, strategy, says)
-        for name, status, effect, interval, margin, more, strategy, says in (
-            ("H1", "contradicted", -2.6, (-3.3, -1.9), 1.0, None, "random",
-             "random lies 2.6 below forward."),
-            ("H2", "supported", 0.4, (0.1, 0.7), 0.0, None, "random", "All do."),
-            ("H3", "undecided", 0.8, None, 1.0, 7, None, "The ratio cannot be told yet."),
-            ("H5", "undecided", 0.9, (-float("inf"), 1.6), 1.0, 4, "all_to_one",
-             "all_to_one may beat forward by more than 1."),
-        )
+def scores(seeds: int = 6, noise: float = 0.4) -> Scores:
+    """Reverse is forward's equal, random is worse by more than a point, the rest lie between."""
+    rng = Random(1)
+    common = [rng.gauss(0, 1) for _ in range(seeds)]  # what a seed does to every strategy
+    items = tuple(
+        Score(TASK, init, str(STUDENT), name, seed, "accuracy",
+              80 + gain + common[seed] + rng.gauss(0, noise), map=f"map of {name}",
+              control=name == "untrained")
+        for init in INITS for name, gain in GAINS.items() for seed in range(seeds)
     )  # fmt: skip
-    return Cell(
-        "movie-reviews", init, "3", tuple(arms.values()), hypotheses, compared, (),
-        Gap("all_to_one", "random", 3.5, (2.1, 4.9), 0.95, SEEDS, 5), None,
-        Shares((Share("map", 1.2, 0.6, (0.3, 0.8)), Share("seed", 0.8, 0.4, (0.2, 0.7))), 0.001,
-               0.9, 5, SEEDS, 1),
-        None,
-        (Curse("best_1", "[5, 3, 6]", 84.0, "forward", 2.5, 0.4, (-0.4, 1.2), 2.1, SEEDS, None,
-               "best_1 promised 2.5 and kept 0.4."),),
-        None, (Problem("failed", "reverse, seed 4 failed: diverged at step 12"),),
-    )  # fmt: skip
+    explored = tuple(
+        Explored(TASK, INITS[0], str(STUDENT), str(m), score)
+        for m, score in ((BEST, 83.0), (LayerMap((2, 4, 6)), 80.0), (LayerMap((1, 1, 1)), 79.0))
+    )
+    problem = Problem("failed", "all_to_one failed under seeds 9: diverged at step 12",
+                      TASK, INITS[0], str(STUDENT), "all_to_one")  # fmt: skip
+    return Scores(items, "accuracy", explored=explored, problems=(problem,), source="tiny")
 
 
-def page() -> Page:
+def verdict() -> Verdict:
+    return judge(scores(), 1.0, 0.05)
+
+
+def table_page() -> Page:
+    """Of scores alone, as from a table that a person typed."""
+    origin = Origin("raykd report --from scores.csv", "scores.csv", {}, None, "scores.csv")
+    return Page("scores.csv", "Scores from a table.", verdict(), origin)
+
+
+def page(seeds: int = 6, evaluations: int = 4) -> Page:
     rng = Random(0)
-    inits = ("copied [2, 4, 6]", "random")
-    verdict = Verdict("tiny", "accuracy", True, 1.0, 0.05, tuple(
-        cell(init, i) for i, init in enumerate(inits)
-    ))  # fmt: skip
     courses = tuple(
         Course(init, name, seed, tuple(
-            (step, 80 + GAINS[name] - 20 / step**0.5 + rng.gauss(0, 0.5))
-            for step in (25, 50, 75, 100)
+            (25 * i, 80 + gain - 20 / i + rng.gauss(0, 0.5)) for i in range(1, evaluations + 1)
         ))
-        for init in inits for name in NAMES for seed in range(SEEDS)
+        for init in INITS for name, gain in GAINS.items() for seed in range(seeds)
     )  # fmt: skip
     maps = tuple(
-        Drawn(name, tuple(STRATEGIES[name](TEACHER, STUDENT, s) for s in range(SEEDS)))
-        for name in NAMES
+        Drawn(name, tuple(STRATEGIES[name](TEACHER, STUDENT, s) for s in range(seeds)))
+        for name in GAINS
         if name in STRATEGIES
-    ) + (Drawn("best_1", (LayerMap((5, 3, 6)),)),)
+    )
     points = [Point(m, rng.gauss(80, 1) + 2 * (m.blocks[1] == 3)) for m in Space(TEACHER, STUDENT)]
     rng.shuffle(points)
     return Page(
         name="tiny",
-        setting="movie-reviews, a teacher of 6 blocks, students of 3.",
-        verdict=verdict,
+        setting="movie-reviews; a teacher of 6 blocks, students of 3.",
+        verdict=judge(scores(seeds), 1.0, 0.05),
         origin=Origin("raykd sweep tiny.yaml", "sqlite:///mlflow.db", {"torch": "2.13.0"},
                       "0123456789abcdef", "name: tiny\n"),
         courses=courses,
-        maps=maps,
+        maps=(*maps, Drawn("best_1", (BEST,))),
         teacher_blocks=TEACHER,
-        landscape=survey(TEACHER, points[:60], [[80.0, 80.9], [79.0, 80.0]]),
-        costs=(Cost("confirm", "cpu", 60, 15.2, 410.0, 0.25),
-               Cost("explore", "cpu", 60, 7.6, 405.0, 0.13)),
-        missing=("Angles were not measured.",),
+        landscape=survey(TEACHER, points[:40], [[80.0, 80.9], [79.0, 80.0]]),
+        costs=(Cost("confirm", "cpu", 84, 15.2, 410.0, 0.35),
+               Cost("explore", "cuda", 40, 7.6, 405.0, 0.08)),
+        missing=("The angles were not measured.",),
     )  # fmt: skip
