@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from raykd import cli_report, cli_verdict
+from raykd.command import Json, Uri, plainly, print_json
 from raykd.errors import UserError
 
 app = typer.Typer(
@@ -24,45 +23,6 @@ app = typer.Typer(
 )
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Uri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
-]
-
-
-def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A person's mistake ends in its lines on stderr and exit code 2, never in a traceback."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        quiet()
-        try:
-            return command(*args, **kwargs)
-        except UserError as error:
-            for line in error.lines:
-                typer.echo(f"raykd: {line}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("raykd: stopped", err=True)
-            raise typer.Exit(130) from None
-
-    return run
-
-
-def quiet() -> None:
-    """No usage pings, no telemetry, no progress bars of others; before anything is imported."""
-    defaults = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "DATASETS_VERBOSITY": "error",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OPTUNA_DISABLE_TELEMETRY": "true",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
 
 
 @app.command()
@@ -84,7 +44,7 @@ def maps(
         raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
     found = mapview.maps(teacher, student, strategy or [], seed, preset == "paper")
     if as_json:
-        _print_json([{"strategy": name, **m.to_json()} for name, m in found])
+        print_json([{"strategy": name, **m.to_json()} for name, m in found])
         return
     for name, layer_map in found:
         typer.echo(mapview.picture(layer_map, teacher, name))
@@ -97,7 +57,7 @@ def schema() -> None:
     """Print the JSON schema of a sweep file."""
     from raykd.config import SweepConfig
 
-    _print_json(SweepConfig.model_json_schema())
+    print_json(SweepConfig.model_json_schema())
 
 
 @app.command()
@@ -110,7 +70,7 @@ def plan(sweep: SweepFile, tracking_uri: Uri = None, as_json: Json = False) -> N
     opened = Sweep.open(sweep, tracking_uri)
     overview = opened.plan()
     if as_json:
-        _print_json(overview)
+        print_json(overview)
     else:
         show.plan(overview)
 
@@ -187,7 +147,7 @@ def status(
 
     found = Sweep.open(sweep, tracking_uri, smoke=smoke).status()
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         show.status(found)
 
@@ -237,7 +197,7 @@ def doctor(as_json: Json = False) -> None:
 
     checks = examine()
     if as_json:
-        _print_json([c.to_json() for c in checks])
+        print_json([c.to_json() for c in checks])
     else:
         for check in checks:
             typer.echo(f"{'ok ' if check.ok else 'NO '} {check.what:<14} {check.found}")
@@ -247,5 +207,5 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+cli_verdict.register(app)
+cli_report.register(app)

@@ -63,6 +63,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
     )
+    if overview["decides"]:
+        out.print(f"  decides   {overview['decides']}")
     if overview["outdated"]:
         out.print(
             f"  kept      {overview['outdated']} finished trials of this name that the file no "

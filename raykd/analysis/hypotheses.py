@@ -107,9 +107,11 @@ def decide(the: Claim, found: Sequence[Comparison], alpha: float, complete: bool
     level = 1 - 2 * alpha / the.sides / m
     if contradicted:
         return _found("contradicted", found[int(p_against.argmin())], level)
+    # Where p-values are the same, as they are without variance, the effect says which is worst.
+    worst = max(range(m), key=lambda i: (p_for[i], the.opposite(found[i].effect)))
     if supported and complete:
-        return _found("supported", found[int(p_for.argmax())], 1 - 2 * alpha)
-    return _found("undecided", found[int(p_for.argmax())], level)
+        return _found("supported", found[worst], 1 - 2 * alpha)
+    return _found("undecided", found[worst], level)
 
 
 def _found(status: Status, c: Comparison, level: float) -> Found:
@@ -135,10 +137,7 @@ def more_seeds(the: Claim, found: Sequence[Comparison], alpha: float) -> int | N
         ]
         total = min((n for n in counts if n is not None), default=None)
     else:
-        powers = [
-            lambda n, e=effect, s=sd: the.power_for(n, s, e, level)  # type: ignore[misc]
-            for effect, sd in known
-        ]
+        powers = [lambda n, e=effect, s=sd: the.power_for(n, s, e, level) for effect, sd in known]
         total = seeds_for(all_of(powers))
     return None if total is None else max(1, total - min(c.n for c in found))
 
@@ -173,7 +172,8 @@ def _says(
     the: Claim, decided: Found, m: int, more: int | None, absent: Sequence[str], rule: Rule
 ) -> str:
     c, who = decided.comparison, f"all {m} strategies" if m > 1 else decided.comparison.strategy
-    seen = f"{c.strategy} {c.effect:+.2f}{_bounds(decided)} over {seeds(c.n)}"
+    runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
+    seen = f"{c.strategy} {c.effect:+.2f}{_bounds(decided)} {runs}"
     bound = f"{the.margin:g}"
     if decided.status == "supported":
         lead = {
@@ -188,7 +188,13 @@ def _says(
             "H2": f"worse than no matching: {seen}",
             "H5": f"beats forward by more than {bound}: {seen}",
         }[the.id]
-    return f"{_open(the, seen)}; {missing_piece(c, more, absent, rule)}"
+    piece = missing_piece(c, more, absent, rule)
+    if the.id == "H1" and not rule.seeded and not absent:
+        piece += (
+            f"; equal arms would show as much in one case of twenty if the SD of a paired "
+            f"difference were {abs(c.effect) / 1.96:.2f}"
+        )
+    return f"{_open(the, seen)}; {piece}"
 
 
 def _open(the: Claim, seen: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from raykd.analysis import gap, hypotheses, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.problems import absent_arms, of_cell
+from raykd.analysis.ratio import SMALL, Ratio
 from raykd.analysis.rivals import controls, curses, sampled_maps
 from raykd.analysis.scores import FORWARD, NONE, Problem, Score, Scores
 from raykd.analysis.variance import Shares
@@ -110,11 +111,11 @@ def _of(
 
 def _h3(
     tested: ByArm, none: Mapping[int, Score] | None, rule: Rule, cell: CellName, absent: list[str]
-) -> tuple[Hypothesis, spread.Ratio | None]:
+) -> tuple[Hypothesis, Ratio | None]:
     if none is None or len(tested) < 2:
         lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
         return Hypothesis(
-            "H3", *cell, "undecided", None, None, None, 0, spread.SMALL, None, None,
+            "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
             f"{lacking} here, so nothing is said",
         ), None  # fmt: skip
     _, table = matrix([*tested.values(), none], rule.sign)

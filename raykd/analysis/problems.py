@@ -29,9 +29,9 @@ def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
     def add(kind: ProblemKind, says: str, strategy: str | None = None) -> None:
         found.append(Problem(kind, says, task, init, shape, strategy))
 
-    for arm in dict.fromkeys(s.strategy for s in scores.items):
-        if arm not in arms and arm not in named:
-            add("missing", f"{arm} has no score here, though it has elsewhere", arm)
+    for other in dict.fromkeys(s.strategy for s in scores.items):
+        if other not in arms and other not in named:
+            add("missing", f"{other} has no score here, though it has elsewhere", other)
     for reference, needed in ((FORWARD, "H1 and H5"), (NONE, "H2 and H3")):
         if reference not in arms:
             add("no_reference", f"there is no {reference}, so {needed} cannot be judged", reference)

@@ -60,7 +60,7 @@ def _contrast(scores: Array, none: Array, small: float) -> Array:
 
 def _criticals(n: int, pairs: int, alpha: float) -> tuple[float, float]:
     """t quantiles for the upper bounds, and for the lower ones, which share half of alpha."""
-    return tuple(stats.t.ppf([1 - alpha, 1 - alpha / 2 / pairs], n - 1))  # type: ignore[return-value]
+    return tuple(stats.t.ppf([1 - alpha, 1 - alpha / 2 / pairs], n - 1))
 
 
 def _bounds(scores: Array, none: Array, alpha: float, small: float) -> tuple[Array, Array]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+
+from raykd.errors import UserError
 
 NONE, FORWARD = "none", "forward"
 SMALLER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "error", "wer", "cer", "ter"})
@@ -83,3 +86,13 @@ class Scores:
     def cells(self) -> tuple[tuple[str, str, str], ...]:
         """(task, init, shape), in order of first appearance."""
         return tuple(dict.fromkeys(s.cell for s in self.items))
+
+
+def refuse_one_strategy(where: str, items: Iterable[Score]) -> None:
+    """Raises UserError where there is nothing to compare."""
+    names = {s.strategy for s in items if not s.control} - {NONE}
+    if len(names) < 2:
+        raise UserError(
+            f"{where}: only {', '.join(names) or NONE} here; a verdict compares strategies, so add "
+            "at least forward and one other"
+        )

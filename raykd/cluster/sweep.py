@@ -12,7 +12,7 @@ import psutil
 
 from raykd import assets
 from raykd import teacher as teachers
-from raykd.analysis import table
+from raykd.analysis import foresight, table
 from raykd.cluster.resources import Share
 from raykd.config import SweepConfig, load
 from raykd.distill import Hooks
@@ -160,7 +160,18 @@ class Sweep:
             "examples": examples,
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "margin": config.margin,
+            "decides": self._decides(made),
         }  # fmt: skip
+
+    def _decides(self, made: Plan) -> str | None:
+        config = self.study.config
+        if config.confirm is None:
+            return None
+        arms = {t.strategy for t in made.confirm}
+        if config.explore is not None:
+            arms |= {f"best_{rank}" for rank in range(1, config.confirm.best + 1)}
+        seeds = len(config.confirm.seed_list)
+        return foresight.decides(seeds, config.margin, config.alpha, arms)
 
     def steps(self) -> dict[str, int]:
         """Optimisation steps of one trial, by phase."""

@@ -1,8 +1,9 @@
-"""A sweep's page, from its ledger and its verdict."""
+"""A sweep's page, from its ledger and its verdict; a table's, from its verdict alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -10,15 +11,18 @@ from raykd.analysis.landscape import Landscape, Point, survey
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
 from raykd.layermap import LayerMap
+from raykd.report import origin
 from raykd.report.cost import costs
 from raykd.report.courses import Course
 from raykd.report.maps import Drawn
-from raykd.report.origin import Origin, of_launch
+from raykd.report.origin import Origin
 from raykd.report.page import Page
 from raykd.study import explore_trial
 from raykd.tracking import history, launch, store
 from raykd.tracking.ledger import Record
 
+ARTIFACT = "report.html"
+NO_RUNS = "Learning curves, layer maps, the search, angles and cost: a table holds scores alone."
 NO_ANGLES = "The angles between teacher layers, seen from the student: none were measured."
 NO_CURVES = "Learning curves: each student was evaluated once (`training.evaluations`)."
 NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`)."
@@ -53,6 +57,30 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     )
 
 
+def of_table(table: Path, verdict: Verdict) -> Page:
+    """What a table of scores can tell: no maps, no curves, no cost."""
+    return Page(
+        name=table.name,
+        setting=f"Scores from a table, {sum(len(a.scores) for c in verdict.cells for a in c.arms)} "
+        "in all.",
+        verdict=verdict,
+        origin=origin.of_table(table, f"raykd report --from {table} --margin {verdict.margin:g}"),
+        missing=(NO_RUNS,),
+    )
+
+
+def publish(sweep: Sweep, html: str) -> str | None:
+    """Store the page as an artifact of the newest launch, the parent of its trials; the run's name,
+    or None where the sweep was never launched."""
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    parent = launch.newest(sweep.client, experiment) if experiment else None
+    if parent is None:
+        return None
+    run_id = parent.info.run_id
+    store.patiently(lambda: sweep.client.log_text(run_id, html, ARTIFACT))
+    return str(parent.info.run_name)
+
+
 def _setting(sweep: Sweep) -> str:
     study, config = sweep.study, sweep.study.config
     rows = study.prepared.counts
@@ -69,7 +97,7 @@ def _origin(sweep: Sweep) -> Origin:
     stated = sweep.study.config.model_dump(mode="json", exclude_unset=True)
     text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
     tags = last.data.tags if last else {}
-    return of_launch(tags, sweep.command, store.safe(sweep.uri), text)
+    return origin.of_launch(tags, sweep.command, store.safe(sweep.uri), text)
 
 
 def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:

@@ -3,6 +3,7 @@ JSON `raykd verdict --json` prints."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from raykd.analysis.landscape import Landscape
@@ -31,6 +32,11 @@ class Page:
     landscape: Landscape | None = None
     costs: tuple[Cost, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a file's name."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
 
     @property
     def score(self) -> str:

@@ -6,7 +6,6 @@ import base64
 import gzip
 import importlib.resources
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +60,9 @@ def _plain(drawing: Drawing) -> dict[str, Any]:
     return {"data": figure["data"], "layout": figure["layout"]}
 
 
-def write_figures(drawings: Iterable[Drawing], folder: Path) -> tuple[Path, ...]:
-    """Each figure as SVG and PNG, by Kaleido, which needs Chrome or Chromium on this machine.
-
-    Raises UserError where there is none.
-    """
+def write_figures(page: Page, folder: Path) -> tuple[Path, ...]:
+    """Each figure of the page as SVG and PNG, drawn by Kaleido in the Chrome or Chromium of this
+    machine. Raises UserError where there is none."""
     import kaleido
     from choreographer.errors import ChromeNotFoundError
 
@@ -73,7 +70,7 @@ def write_figures(drawings: Iterable[Drawing], folder: Path) -> tuple[Path, ...]
     wanted = [
         {"fig": d.figure, "path": folder / f"{d.id}.{kind}",
          "opts": {"width": PAPER_WIDTH, "height": d.height, "scale": 1 if kind == "svg" else 3}}
-        for d in drawings for kind in ("svg", "png")
+        for s in sections(page) for d in s.drawings for kind in ("svg", "png")
     ]  # fmt: skip
     try:
         # MathJax would be fetched from the network, and no label of ours needs it.
