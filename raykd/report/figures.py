@@ -31,9 +31,14 @@ FINDINGS = {
 
 def settings(verdict: Verdict) -> tuple[str, ...]:
     """A name for each cell, of what tells it from the others; the page's head says the rest."""
-    parts = [(c.task, c.init, f"{c.shape} blocks") for c in verdict.cells]
+    parts = [(short(c.task), c.init, f"{c.shape} blocks") for c in verdict.cells]
     differing = [i for i in range(3) if len({p[i] for p in parts}) > 1] or [1]
     return tuple(", ".join(part[i] for i in differing) for part in parts)
+
+
+def short(task: str) -> str:
+    """A task's data by the last part of its path or hub name."""
+    return task.rstrip("/").rsplit("/", 1)[-1]
 
 
 def seeds(
@@ -49,11 +54,14 @@ def seeds(
         low, high = forward.mean - verdict.margin, forward.mean + verdict.margin
         figure.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
         figure.add_vline(x=forward.mean, line={"color": GREY, "width": 1, "dash": "dot"})
+    measured = [s for a in arms for s in a.scores]
+    near = (max(measured) - min(measured)) / 100
     for row, arm in enumerate(arms):
         look = looks[arm.strategy]
         figure.add_trace(
             go.Scatter(
-                x=list(arm.scores), y=[row + 0.14] * len(arm.scores), mode="markers",
+                x=list(arm.scores), mode="markers",
+                y=[row + 0.1 + 0.13 * s for s in stacked(arm.scores, near)],
                 marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
                 text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
                 hovertemplate="%{text}: %{x:.2f}<extra></extra>",
@@ -79,6 +87,16 @@ def seeds(
     )  # fmt: skip
     alt = f"Mean, lowest and highest {score}: {told}."
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+
+
+def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:
+    """How high to lift each dot so that none hides another: 0 for the first within `near`, 1 for
+    the next, up to 3."""
+    levels: list[int] = []
+    for i, score in enumerate(scores):
+        taken = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
+        levels.append(next((level for level in range(3) if level not in taken), 3))
+    return tuple(levels)
 
 
 def named(arm: Arm) -> str:
@@ -150,7 +168,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def signed(number: float) -> str:
-    return f"{number:+.2f}"
+    return f"{round(number, 2) + 0.0:+.2f}"  # no -0.00
 
 
 def spread(interval: tuple[float, float] | None) -> str:

@@ -18,7 +18,7 @@ from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
 from raykd.study import explore_trial
-from raykd.tracking import history, launch, store
+from raykd.tracking import history, launch, ledger, store
 from raykd.tracking.ledger import Record
 
 ARTIFACT = "report.html"
@@ -85,9 +85,25 @@ def _setting(sweep: Sweep) -> str:
     study, config = sweep.study, sweep.study.config
     rows = study.prepared.counts
     return (
-        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows; teacher "
-        f"{config.teacher.model}, {study.base.depth} blocks of width {study.base.width}; students "
-        f"of {study.shape.blocks} blocks of width {study.shape.width or study.base.width}."
+        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows. Teacher "
+        f"{config.teacher.model}, {study.base.depth} blocks of width {study.base.width}"
+        f"{_teacher_scores(sweep)}. Students of {study.shape.blocks} blocks of width "
+        f"{study.shape.width or study.base.width}."
+    )
+
+
+def _teacher_scores(sweep: Sweep) -> str:
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    if experiment is None:
+        return ""
+    run = ledger.find(sweep.client, experiment, "raykd.teacher", sweep.study.teacher)
+    metric = sweep.study.config.task.metric
+    found = run.data.metrics if run is not None else {}
+    if f"test_{metric}" not in found:
+        return ""
+    return (
+        f", test {metric} {found[f'test_{metric}']:.2f} (always the commonest class: "
+        f"{found['majority']:.2f})"
     )
 
 

@@ -100,7 +100,9 @@ def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
     cells = page.verdict.cells
     told = zip(figures.settings(page.verdict), map(say, cells), strict=True)
     return tuple(
-        sentence(f"{name}: {said}" if len(cells) > 1 else said) for name, said in told if said
+        f"{name}: {sentence(said, capital=False)}" if len(cells) > 1 else sentence(said)
+        for name, said in told
+        if said
     )
 
 

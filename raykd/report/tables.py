@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import named, settings, signed, spread
+from raykd.report.figures import named, settings, short, signed, spread
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -82,8 +82,15 @@ def share_table(verdict: Verdict) -> Table:
         for place, c in zip(settings(verdict), verdict.cells, strict=True)
         if c.shares
     ]
-    over = [(f"{task}, all inits, student of {shape} blocks", s) for task, shape, s in
-            verdict.shares]  # fmt: skip
+    over = [
+        (
+            "all inits"
+            if len(verdict.shares) == 1
+            else f"{short(task)}, {shape} blocks, all inits",
+            s,
+        )
+        for task, shape, s in verdict.shares
+    ]
     rows = tuple(
         (place, s.source, f"{100 * s.share:.0f} %",
          f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %", f"{s.sd:.2f}")

@@ -51,9 +51,9 @@ def _unit(verdict: Verdict) -> str:
     return " point of" if verdict.margin == 1 else " points of"
 
 
-def sentence(fragment: str) -> str:
+def sentence(fragment: str, capital: bool = True) -> str:
     """The analysis says things in fragments, which fit a terminal's lines."""
-    whole = fragment[:1].upper() + fragment[1:]
+    whole = fragment[:1].upper() + fragment[1:] if capital else fragment
     return whole if whole.endswith((".", "?", "!")) else f"{whole}."
 
 
