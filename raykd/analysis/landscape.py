@@ -115,7 +115,8 @@ class Landscape:
 
     @property
     def best(self) -> Point:
-        return max(self.points, key=lambda p: p.score)
+        """Ties go by the map's text, as in the search itself."""
+        return min(self.points, key=lambda p: (-p.score, str(p.layer_map)))
 
     def to_json(self) -> dict[str, Any]:
         return {

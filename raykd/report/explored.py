@@ -32,7 +32,7 @@ def history(found: Landscape, score: str) -> Drawing:
     top = found.best
     alt = (
         f"{len(scores)} maps tried, {score} from {min(scores):.2f} to {max(scores):.2f}; the best, "
-        f"{top.layer_map}, came as number {scores.index(top.score) + 1}."
+        f"{top.layer_map}, came as number {found.points.index(top) + 1}."
     )
     return Drawing("history", "The search, map by map", alt, figure, 300)
 

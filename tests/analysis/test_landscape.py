@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from raykd.analysis.landscape import Distance, Point, cells, distance, importance, survey
 from raykd.layermap import LayerMap, forward, reverse
+from raykd.search import best_maps
 from raykd.space import Space
 
 
@@ -99,3 +100,10 @@ def test_a_landscape_is_plain_json() -> None:
     assert len(told["points"]) == 12 and told["points"][0].keys() == {
         "map", "score", "inversions", "displacement", "span",
     }  # fmt: skip
+
+
+def test_of_equal_maps_the_best_is_the_one_that_the_search_takes() -> None:
+    maps = [LayerMap((4, 1)), LayerMap((2, 3)), LayerMap((1, 1))]
+    found = survey(4, [Point(maps[0], 80.0), Point(maps[1], 80.0), Point(maps[2], 70.0)])
+    assert found is not None
+    assert [found.best.layer_map] == best_maps({maps[0]: 80, maps[1]: 80, maps[2]: 70}, 1)

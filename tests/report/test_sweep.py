@@ -96,7 +96,8 @@ def server(folder: Path, report: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def ui(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": WIDE, "height": 1000})
+    # MLflow's table draws only the columns that fit.
+    context = browser.new_context(viewport={"width": 2000, "height": 1000})
     expect.set_options(timeout=SECONDS)
     context.set_default_timeout(SECONDS)
     yield context.new_page()
