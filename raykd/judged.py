@@ -72,12 +72,17 @@ def scores_of(sweep: Sweep) -> Scores:
     done = [r for r in current if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
         current,
-        task=config.task.data,
+        task=task_name(config.task.data),
         metric=config.task.metric,
         source=config.name,
         planned=sorted(planned),
         correct=correct(sweep.client, done),
     )
+
+
+def task_name(data: str) -> str:
+    """A file goes by its name: where it lies on this machine is of no interest in a table."""
+    return Path(data).name if Path(data).suffix else data
 
 
 def power(
