@@ -36,12 +36,11 @@ class Mark:
 
 def marks(strategies: Iterable[str]) -> Mapping[str, Mark]:
     """A colour and a sign for each strategy; no two share both, up to 56 strategies."""
+    n = len(COLOURS)
     return {
-        name: Mark(
-            COLOURS[i % len(COLOURS)], SIGNS[(i + i // len(COLOURS)) % len(SIGNS)]
-        )
+        name: Mark(COLOURS[i % n], SIGNS[(i % n + i // n) % len(SIGNS)])
         for i, name in enumerate(dict.fromkeys(strategies))
-    }  # fmt: skip
+    }
 
 
 def text(value: object) -> str:

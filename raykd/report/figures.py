@@ -57,26 +57,9 @@ def seeds(
     measured = [s for a in arms for s in a.scores]
     near = (max(measured) - min(measured)) / 100
     for row, arm in enumerate(arms):
-        look = looks[arm.strategy]
-        figure.add_trace(
-            go.Scatter(
-                x=list(arm.scores), mode="markers",
-                y=[row + 0.1 + 0.13 * s for s in stacked(arm.scores, near)],
-                marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
-                text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
-                hovertemplate="%{text}: %{x:.2f}<extra></extra>",
-            )
-        )  # fmt: skip
-        figure.add_trace(
-            go.Scatter(
-                x=[arm.mean], y=[row - 0.2], mode="markers",
-                marker={"symbol": "line-ns", "size": 14, "color": INK,
-                        "line": {"width": 2.5, "color": INK}},
-                error_x={"array": [half_width(arm, verdict.alpha)], "color": INK,
-                         "thickness": 1.5, "width": 4},
-                hovertemplate=f"{text(arm.strategy)}, mean: %{{x:.2f}}<extra></extra>",
-            )
-        )  # fmt: skip
+        figure.add_trace(_dots(row, arm, looks[arm.strategy], near))
+        if len(arm.scores) > 1:
+            figure.add_trace(_mean(row, arm, verdict.alpha))
     figure.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
@@ -87,6 +70,30 @@ def seeds(
     )  # fmt: skip
     alt = f"Mean, lowest and highest {score}: {told}."
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+
+
+def _dots(row: int, arm: Arm, look: Mark, near: float) -> go.Scatter:
+    return go.Scatter(
+        x=list(arm.scores),
+        y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
+        mode="markers",
+        marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
+        text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
+        hovertemplate="%{text}: %{x:.2f}<extra></extra>",
+    )
+
+
+def _mean(row: int, arm: Arm, alpha: float) -> go.Scatter:
+    upright = {"symbol": "line-ns", "size": 14, "color": INK, "line": {"width": 2.5, "color": INK}}
+    half = {"array": [half_width(arm, alpha)], "color": INK, "thickness": 1.5, "width": 4}
+    return go.Scatter(
+        x=[arm.mean],
+        y=[row - 0.2],
+        mode="markers",
+        marker=upright,
+        error_x=half,
+        hovertemplate=f"{text(arm.strategy)}, mean: %{{x:.2f}}<extra></extra>",
+    )
 
 
 def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from raykd.report.cost import Cost
 from raykd.report.courses import Course
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
+from raykd.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Page:
     landscape: Landscape | None = None
     costs: tuple[Cost, ...] = ()
     missing: tuple[str, ...] = ()
+    angles: Section | None = None
+    """What was measured of the angles between teacher layers, ready to show."""
 
     @property
     def slug(self) -> str:
@@ -41,4 +44,5 @@ class Page:
     @property
     def score(self) -> str:
         """What was measured, for axes: `test accuracy`."""
-        return f"test {self.verdict.metric}"
+        metric = self.verdict.metric
+        return "test score" if ", " in metric else f"test {metric}"

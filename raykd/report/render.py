@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 import raykd
@@ -45,14 +44,14 @@ def html(page: Page) -> str:
     )
 
 
-def _asset(name: str) -> Markup:
+def _asset(name: str) -> str:
     folder = importlib.resources.files("raykd.report") / "templates"
-    return Markup((folder / name).read_text(encoding="utf-8"))
+    return (folder / name).read_text(encoding="utf-8")
 
 
-def _json(value: Any) -> Markup:
+def _json(value: Any) -> str:
     """JSON inside a script element: no text in it can end the element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c"))
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _plain(drawing: Drawing) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def write_figures(page: Page, folder: Path) -> tuple[Path, ...]:
     """Each figure of the page as SVG and PNG, drawn by Kaleido in the Chrome or Chromium of this
     machine. Raises UserError where there is none."""
     import kaleido
-    from choreographer.errors import ChromeNotFoundError
+    from kaleido.errors import ChromeNotFoundError
 
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [

@@ -15,21 +15,22 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Detail:
-    """What is folded away: a table or a text."""
-
-    title: str
-    table: Table | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True)
 class Finding:
     """One hypothesis: what it claims, how it stands, and what that rests on."""
 
     status: str
     claim: str
     words: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is folded away: findings, a table or a text."""
+
+    title: str
+    findings: tuple[Finding, ...] = ()
+    table: Table | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)

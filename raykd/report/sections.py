@@ -11,8 +11,17 @@ from raykd.report.drawing import Mark, marks
 from raykd.report.maps import layer_maps
 from raykd.report.page import Page
 from raykd.report.section import Detail, Section, Table
-from raykd.report.tables import comparisons, curses, paper_table, seed_table, share_table
-from raykd.report.words import SURE, evidence, findings, headline, sentence
+from raykd.report.tables import (
+    comparisons,
+    curses,
+    over_tasks,
+    paper_table,
+    seed_table,
+    share_table,
+)
+from raykd.report.words import SURE, claims, evidence, findings, headline, overview, sentence
+
+FEW = 3  # settings whose findings stand on the page as sentences
 
 
 def sections(page: Page) -> tuple[Section, ...]:
@@ -24,10 +33,12 @@ def sections(page: Page) -> tuple[Section, ...]:
         _strategies(page),
         _seeds(page, looks),
         _equivalence(page),
+        _tasks(page),
         _variance(page),
         _curves(page, looks),
         _maps(page, looks),
         _search(page),
+        page.angles,
         _cost(page),
         _missing(page),
         _reproduce(page),
@@ -37,17 +48,25 @@ def sections(page: Page) -> tuple[Section, ...]:
 
 def _verdict(page: Page) -> Section:
     verdict = page.verdict
+    many = len(verdict.cells) > FEW
     return Section(
         "verdict",
         "Verdict",
         headline=headline(verdict),
         words=(SURE,),
-        findings=findings(verdict),
+        findings=() if many else findings(verdict),
         points=(
+            *(claims(verdict) if many else ()),
             *_each(page, lambda c: c.controls.says if c.controls else ""),
             *map(sentence, verdict.notes),
         ),
-        tables=(evidence(verdict),) if verdict.hypotheses else (),
+        tables=(overview(verdict),) if many else (),
+        details=(
+            *([Detail("Every hypothesis in words", findings=findings(verdict))] if many else []),
+            Detail("The evidence as a table", table=evidence(verdict)),
+        )
+        if verdict.hypotheses
+        else (),
     )
 
 
@@ -74,7 +93,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
         drawings=tuple(
             figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
-        details=(Detail("Every score as a table", seed_table(verdict)),),
+        details=(Detail("Every score as a table", table=seed_table(verdict)),),
     )
 
 
@@ -91,7 +110,7 @@ def _equivalence(page: Page) -> Section | None:
             "undecided. Right is better.",
         ),
         drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
-        details=(Detail("Every comparison as a table", comparisons(page.verdict)),),
+        details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
     )
 
 
@@ -115,6 +134,11 @@ def _gap(cell: Cell) -> str:
         f"{gap.best} over {gap.worst}; {100 * gap.level:g} percent interval "
         f"{gap.interval[0]:.2f} to {gap.interval[1]:.2f}, {gap.n} seeds"
     )
+
+
+def _tasks(page: Page) -> Section | None:
+    table = over_tasks(page.verdict)
+    return Section("tasks", "Over all tasks", tables=(table,)) if table.rows else None
 
 
 def _variance(page: Page) -> Section | None:
@@ -213,9 +237,20 @@ def _cost(page: Page) -> Section | None:
 
 def _missing(page: Page) -> Section:
     verdict = page.verdict
+    places: dict[str, list[str]] = {}
+    for place, cell in zip(figures.settings(verdict), verdict.cells, strict=True):
+        for problem in cell.problems:
+            places.setdefault(problem.says, []).append(place)
+    several = len(verdict.cells) > 1
     lines = (
         *(sentence(p.says) for p in verdict.problems),
-        *_each(page, lambda c: "; ".join(p.says for p in c.problems)),
+        *(
+            f"{'; '.join(found) if len(found) < len(verdict.cells) else 'Everywhere'}: "
+            f"{sentence(says, capital=False)}"
+            if several
+            else sentence(says)
+            for says, found in places.items()
+        ),
         *page.missing,
     )
     return Section("missing", "What is missing", points=lines or ("Nothing is.",))
@@ -232,5 +267,5 @@ def _reproduce(page: Page) -> Section:
         "How to reproduce this",
         points=tuple(points),
         tables=(versions,) if versions.rows else (),
-        details=(Detail("The sweep file", text=origin.file),),
+        details=(Detail(origin.what, text=origin.file),),
     )

@@ -19,7 +19,7 @@ def paper_table(page: Page) -> Table:
         (label, *(_score(arms.get((name, i))) for i in range(len(cells))))
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
-    caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds, lowest to highest, seeds"
+    caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
     return Table(caption, ("strategy", *settings(page.verdict)), rows)
 
 
@@ -31,7 +31,7 @@ def _score(arm: Arm | None) -> str:
     if arm is None:
         return "-"
     if len(arm.scores) == 1:
-        return f"{arm.mean:.2f} (one score)"
+        return f"{arm.mean:.2f}"
     return f"{arm.mean:.2f} ({min(arm.scores):.2f} to {max(arm.scores):.2f}, {len(arm.scores)})"
 
 
@@ -99,6 +99,17 @@ def share_table(verdict: Verdict) -> Table:
     )  # fmt: skip
     heads = ("setting", "source", "share", "interval", f"SD in {verdict.metric}")
     return Table("Shares of variance", heads, rows)
+
+
+def over_tasks(verdict: Verdict) -> Table:
+    rows = tuple(
+        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks), signed(e.effect),
+         spread(e.interval))
+        for m in verdict.mixed
+        for e in m.effects
+    )  # fmt: skip
+    heads = ("strategy", "setting", "metric", "tasks", "difference to forward", "interval")
+    return Table("A mixed model in which tasks and seeds are samples", heads, rows)
 
 
 def curses(verdict: Verdict) -> Table:

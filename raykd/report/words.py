@@ -23,7 +23,7 @@ SURE = (
 def headline(verdict: Verdict) -> str:
     """H1 over all settings in a sentence: does the choice of layers matter?"""
     first = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g}{_unit(verdict)} {verdict.metric}"
+    margin = f"{verdict.margin:g}{_unit(verdict)}"
     against = [h for h in first if h.status == "contradicted"]
     open_ = [h for h in first if h.status == "undecided"]
     of = f" in {{}} of {len(first)} settings" if len(first) > 1 else ""
@@ -46,9 +46,11 @@ def headline(verdict: Verdict) -> str:
 
 
 def _unit(verdict: Verdict) -> str:
-    if verdict.metric.lower() in SMALLER_IS_BETTER:
-        return ""
-    return " point of" if verdict.margin == 1 else " points of"
+    points = " point" if verdict.margin == 1 else " points"
+    if ", " in verdict.metric:
+        return points
+    small = verdict.metric.lower() in SMALLER_IS_BETTER
+    return f" {verdict.metric}" if small else f"{points} of {verdict.metric}"
 
 
 def sentence(fragment: str, capital: bool = True) -> str:
@@ -66,6 +68,21 @@ def findings(verdict: Verdict) -> tuple[Finding, ...]:
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for h in cell.hypotheses
     )
+
+
+def claims(verdict: Verdict) -> tuple[str, ...]:
+    names = dict.fromkeys(h.id for h in verdict.hypotheses)
+    return tuple(f"{name}: {CLAIMS[name]}" for name in names)
+
+
+def overview(verdict: Verdict) -> Table:
+    """Every setting's statuses, a column a hypothesis."""
+    names = tuple(dict.fromkeys(h.id for h in verdict.hypotheses))
+    rows = tuple(
+        (place, *(cell.hypothesis(name).status for name in names))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+    )
+    return Table("Every setting", ("setting", *names), rows)
 
 
 def evidence(verdict: Verdict) -> Table:

@@ -48,7 +48,9 @@ def verdict() -> Verdict:
 
 def table_page() -> Page:
     """Of scores alone, as from a table that a person typed."""
-    origin = Origin("raykd report --from scores.csv", "scores.csv", {}, None, "scores.csv")
+    origin = Origin(
+        "raykd report --from scores.csv", "scores.csv", {}, None, "The table", "scores.csv"
+    )
     return Page("scores.csv", "Scores from a table.", verdict(), origin)
 
 
@@ -72,7 +74,7 @@ def page(seeds: int = 6, evaluations: int = 4) -> Page:
         setting="movie-reviews; a teacher of 6 blocks, students of 3.",
         verdict=judge(scores(seeds), 1.0, 0.05),
         origin=Origin("raykd sweep tiny.yaml", "sqlite:///mlflow.db", {"torch": "2.13.0"},
-                      "0123456789abcdef", "name: tiny\n"),
+                      "0123456789abcdef", "The sweep file", "name: tiny\n"),
         courses=courses,
         maps=(*maps, Drawn("best_1", (BEST,))),
         teacher_blocks=TEACHER,
