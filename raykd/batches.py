@@ -5,9 +5,12 @@ The order depends on lengths, batch size and seed alone: not on workers, cohort 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,58 +20,84 @@ if TYPE_CHECKING:
     from raykd.data import Encoded
 
 BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
+AHEAD = 3  # batches that are made ready while a step computes
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
 class Batch:
     """One worker's share of a global batch, padded to its own longest row.
 
-    `inputs` holds int64 tensors [B, T]; `examples` and `tokens` (valid ones) count the global
-    batch, so that losses over the shares sum to the loss of the whole.
+    `inputs` holds int64 tensors [B, T], `valid` the places of the valid tokens in the flattened
+    [B * T], found on the host so that a GPU need not be waited for. `examples` and `tokens` (valid
+    ones) count the global batch, so that losses over the shares sum to the loss of the whole.
     """
 
     ids: np.ndarray
     inputs: dict[str, Tensor]
+    valid: Tensor
     labels: Tensor | None
     examples: int
     tokens: int
 
+    def pinned(self, device: torch.device) -> Batch:
+        """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
+        return self if device.type == "cpu" else self._each(lambda x: x.pin_memory())
+
     def to(self, device: torch.device) -> Batch:
-        if device.type == "cpu":
-            return self
+        return (
+            self if device.type == "cpu" else self._each(lambda x: x.to(device, non_blocking=True))
+        )
 
-        def move(x: Tensor) -> Tensor:
-            return x.pin_memory().to(device, non_blocking=True)
-
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
         labels = None if self.labels is None else move(self.labels)
-        return replace(self, inputs={k: move(v) for k, v in self.inputs.items()}, labels=labels)
+        inputs = {k: move(v) for k, v in self.inputs.items()}
+        return replace(self, inputs=inputs, valid=move(self.valid), labels=labels)
 
 
-def steps_per_epoch(rows: int, batch: int) -> int:
-    return -(-rows // batch)
-
-
-def order(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
+def order(
+    lengths: np.ndarray, batch: int, seed: int, epoch: int, tokens: int | None = None
+) -> list[np.ndarray]:
     """One epoch's global batches as row indices: every row once, near lengths together.
 
     Rows are shuffled, cut into buckets of `BUCKET` batches, sorted by length within each, cut
-    into batches, and the batches shuffled. The last batch may be smaller.
+    into batches, and the batches shuffled. A batch has `batch` rows (the last may have fewer), or
+    where `tokens` is stated, as many as fit so many tokens, padding included, and at least one.
     """
     rng = np.random.default_rng([seed, epoch])
     rows = rng.permutation(len(lengths))
-    span = BUCKET * batch
+    span = BUCKET * (batch if tokens is None else max(1, round(tokens / lengths.mean())))
     buckets = [rows[i : i + span] for i in range(0, len(rows), span)]
     by_length = [b[np.argsort(lengths[b], kind="stable")] for b in buckets]
-    batches = [b[i : i + batch] for b in by_length for i in range(0, len(b), batch)]
+    batches = [part for b in by_length for part in _cut(b, lengths[b], batch, tokens)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def schedule(lengths: np.ndarray, batch: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
+def _cut(
+    rows: np.ndarray, lengths: np.ndarray, batch: int, tokens: int | None
+) -> Iterator[np.ndarray]:
+    """Rows sorted by length, in batches."""
+    first = 0
+    while first < len(rows):
+        last = first + batch
+        if tokens is not None:  # the padded size of the first n rows grows with n
+            padded = lengths[first:] * np.arange(1, len(rows) - first + 1)
+            last = first + max(1, int(np.searchsorted(padded, tokens, "right")))
+        yield rows[first:last]
+        first = last
+
+
+def schedule(
+    lengths: np.ndarray, batch: int, seed: int, start: int = 0, tokens: int | None = None
+) -> Iterator[np.ndarray]:
     """The global batch of every step from `start` (0-based) on, epoch after epoch, without end."""
-    epoch, offset = divmod(start, steps_per_epoch(len(lengths), batch))
-    while True:
-        yield from order(lengths, batch, seed, epoch)[offset:]
-        epoch, offset = epoch + 1, 0
+    epochs = (order(lengths, batch, seed, epoch, tokens) for epoch in itertools.count())
+    if tokens is None:  # every epoch has as many batches, so the first ones need not be made
+        skipped, start = divmod(start, -(-len(lengths) // batch))
+        epochs = (order(lengths, batch, seed, e) for e in itertools.count(skipped))
+    return itertools.islice(itertools.chain.from_iterable(epochs), start, None)
 
 
 def shard(rows: np.ndarray, rank: int, world: int) -> np.ndarray:
@@ -110,4 +139,22 @@ def collate(
     labels = None
     if encoded.labels is not None:
         labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
-    return Batch(encoded.ids[rows], inputs, labels, examples, tokens)
+    valid = torch.from_numpy(np.flatnonzero(mask_BT))
+    return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens)
+
+
+def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:
+    """`make` of each item, in order, on a thread that is up to `depth` items ahead: a step never
+    waits for its batch. What `make` raises is raised here, at its item."""
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="raykd-batches") as thread:
+        try:
+            for item in items:
+                waiting.append(thread.submit(make, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -10,9 +10,15 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from raykd import cli_report, cli_verdict
 from raykd.command import Json, Uri, plainly, print_json
+=======
+from raykd import cli_cache, cli_verdict
+from raykd.command import Json, Uri, print_json
+>>>>>>> stat
 from raykd.errors import UserError
+from raykd.plainly import plainly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +27,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
 )
+
+app.add_typer(cli_cache.app, name="cache")
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 

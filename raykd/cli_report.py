@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from raykd.command import Uri, plainly
+from raykd.command import Uri
 from raykd.errors import UserError
+from raykd.plainly import plainly
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raykd.command import Json, Uri, plainly, print_json
+from raykd.command import Json, Uri, print_json
+from raykd.plainly import plainly
 
 
 def register(app: typer.Typer) -> None:

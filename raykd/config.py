@@ -6,18 +6,16 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from raykd import sweepfile
+from raykd.config_design import Confirm, Explore, Positive
 from raykd.errors import UserError
-from raykd.layermap import STRATEGIES
 from raykd.sweepfile import Compound, Model, Plain, by
 
-Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -80,22 +78,6 @@ class Student(Model):
     intermediate: Positive | None = None
 
 
-class CopiedInit(Model):
-    """Weights copied from teacher blocks, by an init map of its own."""
-
-    copied: Annotated[
-        Annotated[Literal["forward", "reverse"], Plain] | Annotated[tuple[Positive, ...], Compound],
-        by(tuple),
-    ] = "forward"
-    head: bool = Field(True, description="start from the teacher's classifier head too")
-
-
-Init = Annotated[
-    Annotated[Literal["copied", "random"], Plain] | Annotated[CopiedInit, Compound],
-    by(CopiedInit),
-]
-
-
 class Losses(Model):
     """loss = ce * CE + kl * KL(teacher || student) + hidden * hidden loss."""
 
@@ -109,12 +91,27 @@ class Losses(Model):
     )
 
 
+class States(Model):
+    """Where students get the teacher's outputs: from the teacher at each step, or from a store
+    that it fills once."""
+
+    source: Literal["auto", "live", "cached"] = Field("auto", description="auto: the cheaper")
+    half: Literal["auto", "float16", "bfloat16"] = Field("auto", description="how states are kept")
+    cache: str | None = Field(
+        None, description="a folder or fsspec address that all nodes see; default: in the storage"
+    )
+    limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
+
+
 class Training(Model):
     """One student's training. `steps` wins over `epochs` where both could count."""
 
     epochs: float | None = Field(None, gt=0)
     steps: Positive | None = None
-    batch: Positive = Field(32, description="the global batch, split over the workers")
+    batch: Positive = Field(32, description="rows of the global batch, split over the workers")
+    batch_tokens: Positive | None = Field(
+        None, description="instead: as many rows as fit so many tokens, padding included"
+    )
     lr: float = Field(1e-4, gt=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     weight_decay: Weight = 0.01
@@ -127,95 +124,9 @@ class Training(Model):
     def _one_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("`epochs` and `steps` both stand here; leave one out")
+        if self.batch_tokens is not None and "batch" in self.model_fields_set:
+            raise ValueError("`batch` and `batch_tokens` both stand here; leave one out")
         return self
-
-
-class Explore(Model):
-    """A search over maps by an optimiser; its results are selected, so never tested."""
-
-    maps: Positive = Field(examples=[20], description="how many distinct maps to try")
-    space: Literal["any", "in_order"] = "any"
-    skip: bool = Field(False, description="a student block may also stay unmatched")
-    sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
-    seed: int = Field(1000, description="of the sampler and of the explored students")
-    init: Init = "copied"
-    fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
-
-
-StrategyName = Literal[
-    "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
-    "last", "single", "custom",
-]  # fmt: skip
-
-
-class Strategy(Model):
-    """A strategy with its options; a bare name stands for the strategy with none."""
-
-    strategy: StrategyName = Field(examples=["forward"])
-    name: str | None = Field(None, description="its name in the table, if not the strategy's own")
-    map: tuple[Positive | None, ...] | None = Field(None, description="for `custom`")
-    block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
-    student_block: Positive | None = Field(None, description="for single")
-    exclude_identity: bool | None = Field(None, description="for random; default true")
-
-    @model_validator(mode="after")
-    def _options_fit(self) -> Self:
-        allowed = {
-            "custom": {"map"},
-            "all_to_one": {"block"},
-            "single": {"block", "student_block"},
-            "random": {"exclude_identity"},
-        }.get(self.strategy, set())
-        stated = {k for k in ("map", "block", "student_block", "exclude_identity")
-                  if getattr(self, k) is not None}  # fmt: skip
-        if extra := sorted(stated - allowed):
-            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
-        if self.strategy == "custom" and not self.map:
-            raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
-        if re.fullmatch(r"best_\d+", self.label):
-            raise ValueError(f"{self.label} is the name of an explored map; write another")
-        return self
-
-    @property
-    def label(self) -> str:
-        return self.name or self.strategy
-
-
-class Confirm(Model):
-    """The fixed, replicated, full-length design; the only input of the verdict."""
-
-    strategies: tuple[Strategy, ...] = tuple(
-        Strategy(strategy=s) for s in ("none", "forward", "reverse", "all_to_one", "random")
-    )
-    inits: tuple[Init, ...] = ("copied",)
-    seeds: Annotated[
-        Annotated[Positive, Plain] | Annotated[tuple[int, ...], Compound], by(tuple)
-    ] = Field(5, description="how many, or which")
-    best: int = Field(1, ge=0, description="the best explored maps, confirmed under these seeds")
-
-    @field_validator("strategies", mode="before")
-    @classmethod
-    def _bare_names(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return [{"strategy": v} if isinstance(v, str) else v for v in value]
-
-    @field_validator("strategies", "inits", "seeds")
-    @classmethod
-    def _some_and_distinct(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int):
-            return value
-        if not value:
-            raise ValueError("[] is empty; name at least one")
-        names = [v.label if isinstance(v, Strategy) else v for v in value]
-        if twice := [n for n in names if names.count(n) > 1]:
-            other = " or give one a `name`" if info.field_name == "strategies" else ""
-            raise ValueError(f"{twice[0]} stands twice; leave one out{other}")
-        return value
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
 class Cluster(Model):
@@ -225,6 +136,9 @@ class Cluster(Model):
     cpus_per_worker: Positive | None = Field(None, description="default: the cores, shared out")
     gpus_per_worker: float | None = Field(None, ge=0, description="default: 1 where there are any")
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
+    micro_batch: Positive | None = Field(
+        None, description="rows a worker computes at a time, where memory is short"
+    )
     storage: str | None = Field(None, description="checkpoints, teacher and data; all nodes see it")
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
@@ -245,6 +159,7 @@ class SweepConfig(Model):
     teacher: Teacher
     student: Student
     losses: Losses = Losses()
+    states: States = States()
     training: Training = Training()
     explore: Explore | None = None
     confirm: Confirm | None = Confirm()
@@ -273,12 +188,3 @@ def load(path: str | Path) -> SweepConfig:
         return SweepConfig.model_validate(data)
     except ValidationError as error:
         raise UserError(*sweepfile.explain(file, error, SweepConfig)) from None
-
-
-def strategy_options(strategy: Strategy) -> dict[str, Any]:
-    """The keyword options of a named strategy's rule, as stated in the file."""
-    names = ("block", "student_block", "exclude_identity")
-    return {n: getattr(strategy, n) for n in names if getattr(strategy, n) is not None}
-
-
-assert set(StrategyName.__args__) == {*STRATEGIES, "custom"}  # type: ignore[attr-defined]

@@ -187,8 +187,12 @@ def _settle(draft: Path, final: Path) -> None:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`."""
+    """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
+    `fingerprint` names the texts, the tokenizer and the cut.
+    """
+
+    fingerprint: str
     input_ids: np.ndarray
     offsets: np.ndarray
     type_ids: np.ndarray | None
@@ -220,7 +224,8 @@ def encode(
     """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
     max_length = min(max_length, tokenizer.model_max_length)
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
-    folder = home / "encoded" / digest(parts)
+    fingerprint = digest(parts)
+    folder = home / "encoded" / fingerprint
     if not folder.is_dir():
         _encode(prepared, split, tokenizer, max_length, folder)
 
@@ -228,7 +233,8 @@ def encode(
         file = folder / f"{name}.npy"
         return np.load(file, mmap_mode="r") if file.exists() else None
 
-    return Encoded(**{n: array(n) for n in ("input_ids", "offsets", "type_ids", "labels", "ids")})  # type: ignore[arg-type]
+    names = ("input_ids", "offsets", "type_ids", "labels", "ids")
+    return Encoded(fingerprint, **{n: array(n) for n in names})  # type: ignore[arg-type]
 
 
 def _encode(

@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from raykd.batches import Batch, collate, eval_batches, schedule, shard
+from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
 from raykd.data import Encoded
 from raykd.group import Group
 from raykd.learner import Learner, stream
-from raykd.recorder import Recorder, Result
+from raykd.pruning import Rungs
+from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks import classification as task
-from raykd.teacher_source import TeacherSource
+from raykd.teacher_source import Targets, TeacherSource
 from raykd.trial import Cohort, TrialSpec
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
@@ -53,6 +54,8 @@ class Where:
     device: torch.device = torch.device("cpu")
     group: Group = Group()
     bf16: bool = False
+    micro_batch: int | None = None
+    """Rows a worker computes at a time; their gradients add up to those of its share."""
 
     def autocast(self) -> Any:
         if not self.bf16:
@@ -89,23 +92,17 @@ def distill(
     resume: Mapping[str, Any] | None = None,
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
     facts: Mapping[str, str] | None = None,
+    rungs: Rungs | None = None,
 ) -> None:
     """Train the cohort's students, evaluate, and tell `recorder`.
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
-    stored; `keep` may write a finished student into a folder and says whether it did.
+    stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
+    say when the worst students are dropped.
     """
     where, hooks = where or Where(), hooks or NoHooks()
-    group, first = where.group, cohort.trials[0]
-    steps, batch_size = first.training.steps, first.training.batch
-    opened = group.gather(
-        [recorder.open(t, facts or {}) for t in cohort.trials] if group.rank == 0 else None
-    )[0]
-    learners = [
-        Learner(t, build(t), teacher_width, group, where.device, where.autocast())
-        for t, is_open in zip(cohort.trials, opened, strict=True)  # type: ignore[call-overload]
-        if is_open
-    ]
+    recorder = recorder if where.group.rank == 0 else Silent()
+    learners = _learners(cohort, build, teacher_width, recorder, where, facts or {})
     if not learners:
         return
     start = 0
@@ -114,45 +111,95 @@ def distill(
         for learner in learners:
             learner.load(resume["students"][learner.trial.id])
 
-    ticks, evaluations = marks(steps, TICKS), marks(steps, first.training.evaluations)
+    first, plan = cohort.trials[0], cohort.trials[0].training
+    ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
+    drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
-    batches = schedule(data.train.lengths, batch_size, stream(first.seed, "order"), start)
-    for step, rows in enumerate(islice(batches, steps - start), start):
-        alive = [x for x in learners if x.failure is None]
+    seed = stream(first.seed, "order")
+    order = schedule(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
+    feed = ahead(islice(order, plan.steps - start), lambda rows: _feed(data, rows, where, teacher))
+    for done, parts in enumerate(feed, start + 1):
+        alive = [x for x in learners if x.training]
         if not alive:
             break
-        batch = _batch(data.train, rows, data.pad, where)
-        examples += batch.examples
+        examples += parts[0][0].examples
         began = time.perf_counter()
-        targets = teacher(batch) if teacher is not None and len(batch.ids) else None
+        ready = [_targets(teacher, batch.to(where.device), stored) for batch, stored in parts]
         teacher_seconds += time.perf_counter() - began
-        for learner in alive:
-            learner.backward(batch, targets, step)
-        for learner in alive:
-            learner.update(step)
+        _step(alive, ready, done - 1)
 
-        done = step + 1
-        if done in ticks or done in evaluations:
-            for learner in alive:
-                losses = learner.running_losses(done)
-                if group.rank == 0:
-                    recorder.log(learner.trial, done, losses)
-                    if learner.failure is not None:
-                        recorder.fail(learner.trial, learner.failure)
+        if not (done in ticks or done in evaluations or done in drops):
+            continue
+        for learner in alive:
+            losses = learner.running_losses(done)
+            recorder.log(learner.trial, done, losses)
+            if learner.failure is not None:
+                recorder.fail(learner.trial, learner.failure)
+        if done in evaluations or done in drops:
+            found = {x.trial.id: _select_score(x, data, where) for x in alive if x.training}
+            for learner in (x for x in alive if x.trial.id in found):
+                score = found[learner.trial.id]
+                recorder.log(learner.trial, done, {f"select_{first.metric}": score})
+                if done in evaluations:
+                    learner.consider(score, done)
+            if rungs is not None and done in drops:
+                _drop(alive, rungs.losers(found, len(cohort.trials), drops[done]), found, recorder)
+            scores |= found
         if done in evaluations:
-            for learner in (x for x in alive if x.failure is None):
-                score = _select_score(learner, data, where)
-                learner.consider(score, done)
-                scores[learner.trial.id] = score
-                if group.rank == 0:
-                    recorder.log(learner.trial, done, {f"select_{first.metric}": score})
-            hooks.checkpoint(done, lambda at=done: _state(at, learners))  # type: ignore[misc]
-        if done in ticks or done in evaluations:
-            hooks.progress(done, examples, scores)
-            examples = 0
+            hooks.checkpoint(done, lambda at=done: _state(at, learners, teacher))  # type: ignore[misc]
+        hooks.progress(done, examples, scores)
+        examples = 0
 
     share = teacher_seconds / max(1, len(learners))
-    _finish(learners, data, where, recorder, keep, share)
+    _finish([x for x in learners if not x.pruned], data, where, recorder, keep, share)
+
+
+def _learners(
+    cohort: Cohort,
+    build: Callable[[TrialSpec], PreTrainedModel],
+    teacher_width: int,
+    recorder: Recorder,
+    where: Where,
+    facts: Mapping[str, str],
+) -> list[Learner]:
+    """A learner for each trial that is not over already; every worker gets the same ones."""
+    group = where.group
+    told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
+    opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
+    return [
+        Learner(t, build(t), teacher_width, group, where.device, where.autocast())
+        for t, is_open in zip(cohort.trials, opened, strict=True)
+        if is_open
+    ]
+
+
+def _targets(
+    teacher: TeacherSource | None, batch: Batch, stored: Targets | None
+) -> tuple[Batch, Targets | None]:
+    return batch, teacher(batch, stored) if teacher is not None and len(batch.ids) else None
+
+
+def _step(alive: list[Learner], parts: list[tuple[Batch, Targets | None]], step: int) -> None:
+    """One optimisation step of every student. A student is updated when the next one has
+    computed its gradients, so that they travel meanwhile and two students' exist at a time."""
+    before: Learner | None = None
+    for learner in alive:
+        for i, (batch, targets) in enumerate(parts):
+            learner.backward(batch, targets, step, i, len(parts))
+        if before is not None:
+            before.update(step)
+        before = learner
+    assert before is not None
+    before.update(step)
+
+
+def _drop(
+    alive: list[Learner], losers: list[str], scores: Mapping[str, float], recorder: Recorder
+) -> None:
+    for learner in alive:
+        if learner.trial.id in losers:
+            learner.prune()
+            recorder.prune(learner.trial, learner.steps, scores[learner.trial.id])
 
 
 def marks(steps: int, count: int) -> frozenset[int]:
@@ -160,14 +207,24 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _batch(encoded: Encoded, rows: np.ndarray, pad: int, where: Where) -> Batch:
+def _feed(
+    data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None
+) -> list[tuple[Batch, Targets | None]]:
+    """This worker's share of a global batch, in parts that fit it, and what the teacher said of
+    each before."""
     mine = shard(rows, where.group.rank, where.group.world)
-    tokens = int(encoded.lengths[rows].sum())
-    return collate(encoded, mine, pad, len(rows), tokens).to(where.device)
+    tokens, parts = int(data.train.lengths[rows].sum()), []
+    size = where.micro_batch or max(1, len(mine))
+    for i in range(0, max(1, len(mine)), size):
+        batch = collate(data.train, mine[i : i + size], data.pad, len(rows), tokens)
+        stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
+        parts.append((batch.pinned(where.device), stored))
+    return parts
 
 
-def _state(step: int, learners: list[Learner]) -> dict[str, Any]:
-    return {"step": step, "students": {x.trial.id: x.state() for x in learners}}
+def _state(step: int, learners: list[Learner], teacher: TeacherSource | None) -> dict[str, Any]:
+    students = {x.trial.id: x.state() for x in learners}
+    return {"step": step, "source": teacher.name if teacher else None, "students": students}
 
 
 def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
@@ -211,8 +268,7 @@ def _finish(
     for learner in learners:
         trial, metric = learner.trial, learner.trial.metric
         if learner.failure is not None:
-            if where.group.rank == 0:
-                recorder.fail(trial, learner.failure)
+            recorder.fail(trial, learner.failure)
             continue
         learner.restore_best()
         logits_NC = evaluate(learner.model, data.test, data, where)
@@ -220,14 +276,13 @@ def _finish(
         if where.group.rank != 0:
             continue
         labels_N = data.test_labels()
-        seen = trial.training.steps * trial.training.batch
         metrics = {
             f"test_{metric}": task.score(metric, logits_NC.argmax(-1), labels_N),
             f"best_select_{metric}": learner.best_score,
             "best_step": float(learner.best_step),
             "seconds": learner.seconds,
             "teacher_seconds": teacher_seconds,
-            "examples_per_second": seen / learner.seconds,
+            "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
         predictions = task.predictions(data.test.ids, labels_N, logits_NC, data.labels)

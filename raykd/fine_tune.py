@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from raykd import states
 from raykd import teacher as teachers
 from raykd.distill import Data, Hooks, Where, distill, evaluate
 from raykd.errors import UserError
@@ -71,6 +72,8 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     else:
         select, test = _scores(model, data, trial.metric, where)
 
+    _measure(study, model, data, where)
+
     def write(folder: Path) -> None:
         save_model(model, base, folder)
 
@@ -84,6 +87,16 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
         "seconds": time.perf_counter() - began,
     }
     return teachers.store(study.home, study.teacher, write, scores)
+
+
+def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:
+    """How fast this teacher is here, by which a plan says whether storing its outputs pays."""
+    began = time.perf_counter()
+    evaluate(model, data.select, data, where)
+    took = time.perf_counter() - began
+    tokens = int(data.select.lengths.sum())
+    found = states.measure(study.home / "states", tokens, took)
+    states.remember(study.home, study.teacher, found)
 
 
 def _majority(labels: np.ndarray, metric: str) -> float:

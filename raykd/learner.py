@@ -79,22 +79,40 @@ class Learner:
         self.best_step = 0
         self.best: dict[str, Tensor] = {}
         self.failure: str | None = None
+        self.pruned = False
+        self.examples = 0
+        self.steps = 0
         self.seconds = 0.0
 
-    def backward(self, batch: Batch, targets: Targets | None, step: int) -> None:
-        """Forward and backward on this worker's share; gradients start on their way."""
+    @property
+    def training(self) -> bool:
+        """Neither diverged nor pruned."""
+        return self.failure is None and not self.pruned
+
+    def prune(self) -> None:
+        """Leave the cohort before the end."""
+        self.pruned = True
+        self._let_go()
+
+    def backward(
+        self, batch: Batch, targets: Targets | None, step: int, part: int = 0, parts: int = 1
+    ) -> None:
+        """Forward and backward on one part of this worker's share; after the last, the gradients
+        start on their way."""
         start = time.perf_counter()
         # Seeded at every step: dropout depends on seed, step and worker alone, so neighbours in
         # the cohort, an interruption or another strategy leave the noise as it is.
-        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank))
+        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, part))
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        if part == 0:
+            self.examples += batch.examples
         if batch.labels is not None and len(batch.labels):
             terms = self._losses(batch, targets)
             terms[0].backward()  # type: ignore[no-untyped-call]
             self.sums += torch.stack([t.detach() for t in terms])
-        self.counted += 1
-        self.gradients.start()
+        if part == parts - 1:
+            self.counted += 1
+            self.gradients.start()
         self.seconds += time.perf_counter() - start
 
     def _losses(self, batch: Batch, targets: Targets | None) -> list[Tensor]:
@@ -109,10 +127,9 @@ class Learner:
         if targets is not None and loss.kl:
             kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.pairs:
-            mask_BT = batch.inputs["attention_mask"]
             pairs = [
                 (
-                    project(self.projections, s, losses.valid(self.taps.states[s], mask_BT)),
+                    project(self.projections, s, losses.valid(self.taps.states[s], batch.valid)),
                     targets.states_ND[t],
                 )
                 for s, t in self.pairs
@@ -126,10 +143,12 @@ class Learner:
         """One optimiser step on the summed gradients."""
         start = time.perf_counter()
         self.gradients.wait()
+        self.steps = step + 1
         nn.utils.clip_grad_norm_(self.parameters, self.trial.training.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
         self.seconds += time.perf_counter() - start
 
     def running_losses(self, step: int) -> dict[str, float]:
@@ -168,10 +187,11 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on: tensors and plain values only, read back without pickle."""
-        if self.failure is not None:
-            return {"failure": self.failure}
+        if not self.training:
+            return {"failure": self.failure, "pruned": self.pruned}
         return {
             "failure": None,
+            "pruned": False,
             "model": self._weights(),
             "projections": self.projections.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -180,17 +200,18 @@ class Learner:
             "best": self.best,
             "best_score": self.best_score,
             "best_step": self.best_step,
+            "examples": self.examples,
             "seconds": self.seconds,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.failure = state["failure"]
-        if self.failure is not None:
+        self.failure, self.pruned = state["failure"], state["pruned"]
+        if not self.training:
             self._let_go()
             return
         self.model.load_state_dict(state["model"])
         self.projections.load_state_dict(state["projections"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
-        for name in ("counted", "best", "best_score", "best_step", "seconds"):
+        for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):
             setattr(self, name, state[name])

@@ -66,9 +66,9 @@ HiddenLoss = Callable[[Tensor, Tensor, int, int], Tensor]
 HIDDEN: dict[str, HiddenLoss] = {f.__name__: f for f in (mse, normalized_mse, cosine, paper)}
 
 
-def valid(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """The valid tokens of x as x_ND, in row-major order."""
-    return x_BTD.flatten(0, 1)[mask_BT.flatten().nonzero().squeeze(1)]
+def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
+    """The valid tokens of x as x_ND, in row-major order; their places are a batch's `valid`."""
+    return x_BTD.flatten(0, 1).index_select(0, places_N)
 
 
 def hidden(

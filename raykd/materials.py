@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ from raykd.data import Encoded, Prepared, encode, load
 from raykd.distill import Data, Hooks, Where, distill
 from raykd.learner import stream
 from raykd.precision import bf16_pays
+from raykd.pruning import Rungs
 from raykd.recorder import Recorder
+from raykd.states import GB, Choice, cache_root
 from raykd.student import build_student, width
 from raykd.study import Study
 from raykd.tasks import classification as task
 from raykd.teacher import label_order
-from raykd.teacher_source import Live
+from raykd.teacher_cache import Entry
+from raykd.teacher_fill import Filler, choose_half, open_cache
+from raykd.teacher_source import Cached, Live
 from raykd.trial import Cohort, TrialSpec
 
 
@@ -31,11 +35,28 @@ class Sources:
     home: Path
     data: Path
     teacher: Path
+    fingerprint: str
     max_length: int
+    cache: str | None = None
+    """Where the teacher's outputs are stored; None: it runs at each step."""
+    half: str = "auto"
+    states: tuple[int, ...] = ()
+    """The teacher states that any of the sweep's maps may name."""
+    limit: float = float("inf")
+    """Bytes that the store may take."""
 
     @classmethod
-    def of(cls, study: Study, teacher: Path) -> Sources:
-        return cls(study.home, study.prepared.folder, teacher, study.config.task.max_length)
+    def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
+        sources = cls(
+            study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length
+        )
+        if choice is None or choice.source == "live":
+            return sources
+        wanted = study.config.states
+        return replace(
+            sources, cache=cache_root(study), half=wanted.half, states=choice.states,
+            limit=wanted.limit_gb * GB,
+        )  # fmt: skip
 
 
 def load_data(
@@ -80,6 +101,8 @@ class Materials:
     where: Where
     data: Data
     teacher: PreTrainedModel
+    opened: dict[str, Cached] = field(default_factory=dict)
+    """Caches that are open already, by the precision the teacher computes in."""
 
     @classmethod
     def load(cls, sources: Sources, where: Where) -> Materials:
@@ -97,6 +120,7 @@ class Materials:
         hooks: Hooks | None = None,
         resume: Mapping[str, Any] | None = None,
         keep: frozenset[str] = frozenset(),
+        rungs: Rungs | None = None,
     ) -> None:
         """Train a cohort: `distill` with students built from this teacher.
 
@@ -107,7 +131,8 @@ class Materials:
         where = replace(self.where, bf16=bf16)
         states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
-        source = Live(self.teacher, states, where.autocast()) if imitates else None
+        live = self.sources.cache is None or (resume is not None and resume["source"] == Live.name)
+        source = self._source(states, where, live) if imitates else None
 
         def build(trial: TrialSpec) -> PreTrainedModel:
             return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
@@ -118,15 +143,44 @@ class Materials:
             save_model(model, self.sources.teacher, folder)
             return True
 
-        facts = {"precision": "bf16" if bf16 else "fp32", "device": str(where.device)}
+        facts = {
+            "precision": "bf16" if bf16 else "fp32",
+            "device": str(where.device),
+            "teacher_source": source.name if source else "none",
+        }
         try:
             distill(
                 cohort, self.data, build, source, teacher_width, recorder,
-                where=where, hooks=hooks, resume=resume, keep=save, facts=facts,
+                where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
             )  # fmt: skip
         finally:
-            if source is not None:
+            if isinstance(source, Live):
                 source.close()
+
+    def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
+        """The teacher for a cohort whose maps name these states. What began live ends live: an
+        interrupted training ends with the numbers of one that was not."""
+        if live:
+            return Live(self.teacher, states, where.autocast())
+        precision = "bf16" if where.bf16 else "fp32"
+        if precision not in self.opened:
+            self.opened[precision] = self._open(precision, where)
+        return self.opened[precision].naming(states)
+
+    def _open(self, precision: str, where: Where) -> Cached:
+        sources, encoded = self.sources, self.data.train
+        filler = Filler(self.teacher, encoded, self.data.pad, where.device, where.autocast)
+        half = sources.half
+        if half == "auto":
+            half = choose_half(filler, self.teacher.config.num_hidden_layers)
+        entry = Entry(
+            sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
+        )
+        assert sources.cache is not None
+        return open_cache(
+            sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
+            sources.limit,
+        )  # fmt: skip
 
 
 def run_cohort(

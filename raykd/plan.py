@@ -10,10 +10,11 @@ from typing import Any
 from transformers import AutoConfig
 
 from raykd.layermap import LayerMap
-from raykd.search import best_maps
+from raykd.search import Tried, best_maps
 from raykd.space import Space
+from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
 from raykd.student import student_parameters
-from raykd.study import Study, confirm_trials
+from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
 MIB = 2**20
@@ -23,17 +24,22 @@ ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the te
 MEMORY_SHARE = 0.8  # of what is free when the plan is made
 LARGEST_COHORT = 16
 JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
-CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly: only to size jobs by
 
 
 @dataclass(frozen=True)
 class Explored:
     """What the ledger holds of this sweep's search."""
 
-    scores: Mapping[LayerMap, float | None]
-    """Select score of every map tried; None where its trial failed of itself."""
+    tried: Mapping[LayerMap, Tried]
+    """What became of every map that is done with."""
     interrupted: tuple[tuple[LayerMap, ...], ...] = ()
-    """Maps of cohorts that were cut short; they go first, from their checkpoints."""
+    """Cohorts that were cut short, with those of their maps that were done; they go first, from
+    their checkpoints, which a cohort finds by all its trials."""
+
+    @property
+    def open(self) -> list[LayerMap]:
+        """Maps of the interrupted cohorts that are still to be tried."""
+        return [m for maps in self.interrupted for m in maps if m not in self.tried]
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Plan:
     def _seconds(self, cohort: Cohort) -> float:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
         training, study = cohort.trials[0].training, self.study
-        tokens = training.steps * training.batch * study.mean_tokens
+        tokens = training.steps * study.batch_rows * study.mean_tokens
         blocks = len(cohort.trials) * study.shape.blocks * 6 + study.base.depth * 2
         return tokens * blocks * 12 * study.base.width**2 / self.power.flops
 
@@ -94,6 +100,32 @@ class Plan:
     def explore_missing(self) -> int:
         return max(0, self.explore_wanted - self.explore_done)
 
+    def teacher_states(self) -> tuple[int, ...]:
+        """The teacher states that the missing trials' maps name, or may come to name."""
+        named = {t for trial in self.missing for _, t in trial.layer_map.pairs()}
+        if self.explore_missing:
+            example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
+            named |= {*range(1, self.study.base.depth + 1)}
+            named |= {t for s, t in example.layer_map.pairs() if s == 0}
+        return tuple(sorted(named))
+
+    def teacher_passes(self) -> float:
+        """How often the missing cohorts go over the training rows; each has a teacher pass where
+        the teacher is live."""
+        study, steps = self.study, sum(c.trials[0].training.steps for c in self.cohorts)
+        if self.explore_missing:
+            example = explore_trial(study, LayerMap((1,) * study.shape.blocks))
+            cohorts = math.ceil(self.explore_missing / self.cohort_size)
+            steps += cohorts * example.training.steps
+        return steps * study.batch_rows / study.prepared.counts["train"]
+
+    def choice(self) -> Choice:
+        """Where the missing trials get the teacher's outputs from."""
+        study = self.study
+        known = speeds(study, _teacher_parameters(study), self.power.gpus > 0)
+        free = free_bytes(cache_root(study))
+        return choose(study, self.teacher_states(), self.teacher_passes(), known, free)
+
     @property
     def best_missing(self) -> int:
         """Confirm trials of the best explored maps, where those maps are not known yet."""
@@ -112,11 +144,11 @@ def make(
     if explore is not None:
         space = Space(study.base.depth, study.config.student.blocks, explore.space, explore.skip)
         wanted = min(explore.maps, space.size())
-    done = len(explored.scores)
+    done = len(explored.tried)
     confirm = study.config.confirm
     best: list[LayerMap] = []
     if confirm is not None and done >= wanted:
-        best = best_maps(explored.scores, confirm.best)
+        best = best_maps(explored.tried, confirm.best)
     return Plan(
         study=study,
         space=space,

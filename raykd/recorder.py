@@ -37,8 +37,28 @@ class Recorder(Protocol):
     def fail(self, trial: TrialSpec, reason: str) -> None:
         """The trial ended for a reason of its own (diverged)."""
 
+    def prune(self, trial: TrialSpec, step: int, score: float) -> None:
+        """The trial was dropped at a rung, at this step and select score."""
+
     def flush(self) -> None:
         """Return when all that was told is stored."""
+
+
+class Silent:
+    """The recorder of every worker but the first: results are told once."""
+
+    def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
+        return True
+
+    def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def finish(self, trial: TrialSpec, result: Result) -> None: ...
+
+    def fail(self, trial: TrialSpec, reason: str) -> None: ...
+
+    def prune(self, trial: TrialSpec, step: int, score: float) -> None: ...
+
+    def flush(self) -> None: ...
 
 
 @dataclass
@@ -49,10 +69,11 @@ class Memory:
     metrics: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    pruned: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         self.opened[trial.id] = dict(facts)
-        return trial.id not in self.results
+        return trial.id not in self.results and trial.id not in self.pruned
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         self.metrics.setdefault(trial.id, []).append((step, dict(metrics)))
@@ -62,5 +83,8 @@ class Memory:
 
     def fail(self, trial: TrialSpec, reason: str) -> None:
         self.failures[trial.id] = reason
+
+    def prune(self, trial: TrialSpec, step: int, score: float) -> None:
+        self.pruned[trial.id] = (step, score)
 
     def flush(self) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,21 @@ from raykd.space import Space
 
 if TYPE_CHECKING:
     import optuna
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of an explored map: its select score, None where its trial failed of itself.
+    A pruned trial's score is that of the step it was dropped at."""
+
+    score: float | None
+    pruned_at: int | None = None
+
+    @property
+    def final(self) -> float | None:
+        """The score after the whole training, where there is one."""
+        return None if self.pruned_at is not None else self.score
+
 
 ASKS = 4  # asks per wanted map before the rest is drawn among the unseen
 
@@ -29,7 +45,7 @@ class Proposer:
         space: Space,
         sampler: str,
         seed: int,
-        history: Iterable[tuple[LayerMap, float | None]] = (),
+        history: Iterable[tuple[LayerMap, Tried]] = (),
     ) -> None:
         history = list(history)
         # A resumed search must not draw again the numbers that it drew before.
@@ -41,14 +57,14 @@ class Proposer:
         study_sampler = "random" if sampler == "brute_force" else sampler
         self._study = _study(study_sampler, self._rng.randrange(2**31))
         self._open: dict[LayerMap, optuna.Trial] = {}
-        self._scores: dict[LayerMap, float | None] = {}
+        self._tried: dict[LayerMap, Tried] = {}
         self._distributions = _distributions(space)
-        for layer_map, score in history:
-            self._add(layer_map, score)
+        for layer_map, tried in history:
+            self._add(layer_map, tried)
 
     @property
     def seen(self) -> set[LayerMap]:
-        return {*self._open, *self._scores}
+        return {*self._open, *self._tried}
 
     def ask(self, count: int) -> list[LayerMap]:
         """Up to `count` maps never asked or told before; fewer where the space is used up."""
@@ -59,8 +75,9 @@ class Proposer:
                 break
             trial = self._study.ask(self._distributions)
             layer_map = _decode(self._space, trial.params)
-            if (score := self._scores.get(layer_map)) is not None:
-                self._study.tell(trial, score)
+            known = self._tried.get(layer_map)
+            if known is not None and known.final is not None:
+                self._study.tell(trial, known.final)
             elif layer_map in self.seen or layer_map not in self._space:
                 self._study.tell(trial, state=_failed())
             else:
@@ -76,35 +93,50 @@ class Proposer:
         self._study.enqueue_trial(_encode(self._space, layer_map))
         self._open[layer_map] = self._study.ask(self._distributions)
 
-    def tell(self, layer_map: LayerMap, score: float | None) -> None:
-        """The select score of a map that was asked; None where its trial failed."""
-        trial = self._open.pop(layer_map)
-        self._scores[layer_map] = score
-        if score is None:
-            self._study.tell(trial, state=_failed())
-        else:
-            self._study.tell(trial, score)
+    def waits_for(self, layer_map: LayerMap) -> bool:
+        """Whether this map was asked and not told yet."""
+        return layer_map in self._open
 
-    def _add(self, layer_map: LayerMap, score: float | None) -> None:
+    def tell(self, layer_map: LayerMap, tried: Tried) -> None:
+        """What became of a map that was asked."""
         import optuna
 
-        self._scores[layer_map] = score
-        if score is not None and layer_map in self._space:
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    params=_encode(self._space, layer_map),
-                    distributions=self._distributions,
-                    value=score,
-                )
+        trial = self._open.pop(layer_map)
+        self._tried[layer_map] = tried
+        if tried.score is None:
+            self._study.tell(trial, state=_failed())
+        elif tried.pruned_at is not None:
+            trial.report(tried.score, tried.pruned_at)
+            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            self._study.tell(trial, tried.score)
+
+    def _add(self, layer_map: LayerMap, tried: Tried) -> None:
+        import optuna
+
+        self._tried[layer_map] = tried
+        if tried.score is None or layer_map not in self._space:
+            return
+        states = optuna.trial.TrialState
+        pruned = tried.pruned_at is not None
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=states.PRUNED if pruned else states.COMPLETE,
+                params=_encode(self._space, layer_map),
+                distributions=self._distributions,
+                value=tried.final,
+                intermediate_values={tried.pruned_at: tried.score} if pruned else None,
             )
+        )
 
     def best(self, count: int) -> list[LayerMap]:
-        return best_maps(self._scores, count)
+        return best_maps(self._tried, count)
 
 
-def best_maps(scores: Mapping[LayerMap, float | None], count: int) -> list[LayerMap]:
-    """The best explored maps, best first; ties by the map's text, so that all readers agree."""
-    ranked = sorted((-score, str(m), m) for m, score in scores.items() if score is not None)
+def best_maps(tried: Mapping[LayerMap, Tried], count: int) -> list[LayerMap]:
+    """The best explored maps, best first; ties by the map's text, so that all readers agree.
+    Only whole trainings count."""
+    ranked = sorted((-t.final, str(m), m) for m, t in tried.items() if t.final is not None)
     return [m for _, _, m in ranked[:count]]
 
 

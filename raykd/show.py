@@ -63,6 +63,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
     )
+    if overview["examples"]:
+        out.print(f"  states    {_states(overview['states'])}")
     if overview["decides"]:
         out.print(f"  decides   {overview['decides']}")
     if overview["outdated"]:
@@ -71,6 +73,22 @@ def plan(overview: Mapping[str, Any]) -> None:
             "longer asks for; they stay in MLflow and count for nothing here"
         )
     out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def _states(choice: Mapping[str, Any]) -> str:
+    live, cached = seconds(choice["live_seconds"]), seconds(choice["cached_seconds"])
+    size = f"{choice['bytes'] / 2**20:,.0f} MiB"
+    costs = f"{live} of teacher passes live, {cached} stored once and read ({size})"
+    return f"{choice['source']}, {choice['why']}: {costs}" + (
+        "" if choice["measured"] else "; rough figures until the teacher is made"
+    )
+
+
+def seconds(value: float) -> str:
+    """A span of time as a person says it."""
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
 def intent(overview: Mapping[str, Any]) -> None:
@@ -205,10 +223,10 @@ class SweepProgress:
         parts = [f"cohorts {len(self._ended)} done {len(self._running)} running"]
         if self._since is not None and self._done > self._since[1]:
             start, done, examples = self._since
-            seconds = time.monotonic() - start
-            parts.append(f"{(self._examples - examples) / seconds:,.0f} examples/s")
-            left = (self._work - self._done) * seconds / (self._done - done)
-            parts.append(f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left")
+            passed = time.monotonic() - start
+            parts.append(f"{(self._examples - examples) / passed:,.0f} examples/s")
+            left = (self._work - self._done) * passed / (self._done - done)
+            parts.append(f"{seconds(left)} left")
         if self._scores:
             ranked = sorted(self._scores.values(), key=lambda pair: pair[1])
             (low_name, low), (high_name, high) = ranked[0], ranked[-1]
@@ -222,6 +240,11 @@ def status(found: Status) -> None:
         f"[bold]{found.sweep}[/]: {found.finished} finished, {found.running} running, "
         f"{found.failed} failed, {found.missing} missing"
     )
+    if found.pruned:
+        out.print(
+            f"  {found.pruned} explored trials were dropped early, which saved "
+            f"{100 * found.saved:.0f} % of explore's steps"
+        )
     for trial, error in found.failures[:5]:
         out.print(f"  {trial} failed: {error}")
     if not found.rows:

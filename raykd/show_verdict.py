@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Cell, Comparison, Verdict
@@ -62,6 +63,8 @@ def _cell(cell: Cell) -> None:
         *([cell.controls.says] if cell.controls else []),
     ]:
         out.print(f"  {escape(says)}")
+    if cell.landscape is not None:
+        out.print(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
@@ -89,6 +92,14 @@ def _gap(c: Comparison | None) -> tuple[str, str]:
         return f"{c.effect:+.2f}", c.finding
     low, high = c.interval
     return f"{c.effect:+.2f} ({low:+.2f} to {high:+.2f})", c.finding
+
+
+def _landscape(found: Landscape) -> str:
+    shares = ", ".join(f"block {p.block} {100 * p.share:.0f} %" for p in found.positions)
+    noise = (
+        "" if found.noise is None else f"; seed noise alone would make {100 * found.noise:.0f} %"
+    )
+    return f"of the variance over {found.maps} explored maps, the choice explains: {shares}{noise}"
 
 
 def _shares(shares: Shares) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from raykd import config as files
+from raykd import config_design as files
 from raykd import teacher as teachers
-from raykd.batches import steps_per_epoch
-from raykd.config import SweepConfig, strategy_options
+from raykd.config import SweepConfig
+from raykd.config_design import strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
@@ -39,8 +39,16 @@ class Study:
     def steps(self) -> int:
         """Optimisation steps of a full-length training."""
         t = self.config.training
-        per_epoch = steps_per_epoch(self.prepared.counts["train"], t.batch)
-        return t.steps or math.ceil((t.epochs or DEFAULT_EPOCHS) * per_epoch)
+        if t.steps:
+            return t.steps
+        epochs, rows = t.epochs or DEFAULT_EPOCHS, self.prepared.counts["train"]
+        return math.ceil(epochs * math.ceil(rows / self.batch_rows))
+
+    @property
+    def batch_rows(self) -> float:
+        """Rows of a global batch; under a token budget the mean, roughly."""
+        t = self.config.training
+        return t.batch if t.batch_tokens is None else max(1.0, t.batch_tokens / self.mean_tokens)
 
     @property
     def mean_tokens(self) -> float:
@@ -193,9 +201,9 @@ def teacher_trial(study: Study) -> TrialSpec:
         layer_map=LayerMap((None,) * depth),
         loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
         training=Training(
-            steps=steps, batch=t.batch, lr=t.lr, warmup=t.warmup, weight_decay=t.weight_decay,
-            clip=1.0, evaluations=min(steps, max(1, round(t.epochs))), precision="auto",
-            diverged=1e4,
+            steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr, warmup=t.warmup,
+            weight_decay=t.weight_decay, clip=1.0,
+            evaluations=min(steps, max(1, round(t.epochs))), precision="auto", diverged=1e4,
         ),
         seed=t.seed,
     )  # fmt: skip

@@ -65,6 +65,7 @@ class Training:
 
     steps: int
     batch: int
+    batch_tokens: int | None
     lr: float
     warmup: float
     weight_decay: float
@@ -153,7 +154,7 @@ def shared(trial: TrialSpec) -> tuple[object, ...]:
     t = trial.training
     return (
         trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
-        t.steps, t.batch, t.evaluations,
+        t.steps, t.batch, t.batch_tokens, t.evaluations,
     )  # fmt: skip
 
 

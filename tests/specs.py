@@ -22,6 +22,7 @@ SPEC = TrialSpec(
     training=Training(
         steps=100,
         batch=32,
+        batch_tokens=None,
         lr=1e-4,
         warmup=0.1,
         weight_decay=0.01,

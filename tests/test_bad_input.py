@@ -286,7 +286,7 @@ def test_commands_about_runs_that_are_not_there(folder: Path) -> None:
     refused("export", "abcdef123456", folder, wanted=(str(folder), "empty folder"))
 
 
-def test_options_that_will_not_do() -> None:
+def test_options_that_will_not_do(folder: Path) -> None:
     refused("maps", "--teacher", 0, "--student", 3, wanted=("--teacher", "0"))
     refused("maps", "--teacher", 12, "--student", 3, "--strategy", "forwrd",
             wanted=("forwrd", "forward"))  # fmt: skip

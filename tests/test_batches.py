@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.batches import BUCKET, collate, eval_batches, order, schedule, shard, steps_per_epoch
+from raykd.batches import BUCKET, ahead, collate, eval_batches, order, schedule, shard
 from raykd.data import Encoded
 
 PAD = 9
@@ -25,6 +27,7 @@ def encoded(lengths: Any, types: bool = False, labels: bool = True) -> Encoded:
     rng = np.random.default_rng(0)
     total = int(np.sum(lengths))
     return Encoded(
+        fingerprint="made up",
         input_ids=rng.integers(10, 90, total, dtype=np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         type_ids=rng.integers(0, 2, total, dtype=np.int8) if types else None,
@@ -46,7 +49,7 @@ def test_every_row_stands_once_in_an_epoch(
 ) -> None:
     batches = order(lengths, batch, seed, epoch)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
-    assert len(batches) == steps_per_epoch(len(lengths), batch)
+    assert len(batches) == -(-len(lengths) // batch)
     sizes = sorted((len(b) for b in batches), reverse=True)
     assert sizes[:-1] == [batch] * (len(sizes) - 1)
 
@@ -89,7 +92,7 @@ def test_a_schedule_taken_up_at_a_step_goes_on_as_if_never_left(
 ) -> None:
     whole = list(islice(schedule(lengths, batch, seed), start + 8))
     assert same(list(islice(schedule(lengths, batch, seed, start), 8)), whole[start:])
-    epoch = steps_per_epoch(len(lengths), batch)
+    epoch = -(-len(lengths) // batch)
     assert same(list(islice(schedule(lengths, batch, seed), epoch)), order(lengths, batch, seed, 0))
 
 
@@ -98,6 +101,25 @@ def test_later_epochs_are_whole_wherever_a_schedule_was_taken_up(start: int) -> 
     lengths = np.arange(1, 18)  # 5 steps an epoch
     epochs = [b for epoch in range(6) for b in order(lengths, 4, 7, epoch)]
     assert same(list(islice(schedule(lengths, 4, 7, start), 15)), epochs[start : start + 15])
+
+
+@given(LENGTHS, st.integers(1, 400), SEED, st.integers(0, 30))
+def test_a_token_budget_holds_padding_included(
+    lengths: np.ndarray, tokens: int, seed: int, start: int
+) -> None:
+    batches = order(lengths, 32, seed, 0, tokens)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    assert all(len(b) * lengths[b].max() <= tokens or len(b) == 1 for b in batches)
+    whole = list(islice(schedule(lengths, 32, seed, 0, tokens), start + 8))
+    assert same(list(islice(schedule(lengths, 32, seed, start, tokens), 8)), whole[start:])
+    assert same(whole, batches[: len(whole)] + whole[len(batches) :])
+
+
+def test_a_token_budget_is_used() -> None:
+    lengths = np.random.default_rng(0).integers(4, 40, 3000)
+    batches = order(lengths, 32, 0, 0, 1024)
+    padded = [len(b) * lengths[b].max() for b in batches]
+    assert np.mean(padded) > 0.9 * 1024
 
 
 @given(LENGTHS, BATCH)
@@ -178,9 +200,7 @@ def test_tensors_are_copies(tmp_path: Any) -> None:
     """Stored tokens are mapped from a file, read-only: a batch must not share their memory."""
     data = encoded([3, 4])
     np.save(tmp_path / "ids.npy", data.input_ids)
-    mapped = Encoded(
-        np.load(tmp_path / "ids.npy", mmap_mode="r"), data.offsets, None, data.labels, data.ids
-    )
+    mapped = replace(data, input_ids=np.load(tmp_path / "ids.npy", mmap_mode="r"))
     batch = collate(mapped, np.array([0, 1]), PAD, 2, 7)
     batch.inputs["input_ids"].zero_()
     assert mapped.input_ids.tolist() == data.input_ids.tolist()
@@ -190,3 +210,33 @@ def test_tensors_are_copies(tmp_path: Any) -> None:
 def test_a_batch_stays_where_it_is_on_the_cpu() -> None:
     batch = collate(encoded([2, 3]), np.array([0, 1]), PAD, 2, 5)
     assert batch.to(torch.device("cpu")) is batch
+
+
+# Ahead
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+def test_what_is_made_ahead_comes_in_order(items: list[int], depth: int) -> None:
+    assert list(ahead(items, lambda x: x * 2, depth)) == [x * 2 for x in items]
+
+
+def test_a_fault_ahead_is_raised_at_its_item_and_the_thread_ends() -> None:
+    def make(x: int) -> int:
+        if x == 3:
+            raise ValueError("three")
+        return x
+
+    found = []
+    with pytest.raises(ValueError, match="three"):
+        for x in ahead(range(9), make):
+            found.append(x)
+    assert found == [0, 1, 2]
+    assert not [t for t in threading.enumerate() if t.name.startswith("raykd-batches")]
+
+
+def test_no_more_is_made_ahead_than_asked_for() -> None:
+    made: list[int] = []
+    feed = ahead(range(100), made.append, depth=2)
+    next(feed)
+    feed.close()  # type: ignore[attr-defined]
+    assert len(made) <= 3

@@ -103,7 +103,7 @@ def test_logits_do_not_depend_on_padding(kind: str) -> None:
     lengths = np.array([3, 11, 1, 7])
     rng = np.random.default_rng(0)
     data = Encoded(
-        rng.integers(4, 99, lengths.sum(), dtype=np.int32),
+        "made up", rng.integers(4, 99, lengths.sum(), dtype=np.int32),
         np.concatenate([[0], np.cumsum(lengths)]), None, None, np.array(list("abcd")),
     )  # fmt: skip
     model, rows = tiny_model(kind), np.arange(4)

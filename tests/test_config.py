@@ -10,8 +10,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from raykd import config
-from raykd.config import CopiedInit, Strategy, SweepConfig, load
+from raykd import config_design
+from raykd.config import SweepConfig, load
+from raykd.config_design import CopiedInit, Strategy
 from raykd.layermap import STRATEGIES
 
 from .smallest import SMALLEST, with_key
@@ -46,7 +47,10 @@ def test_a_name_stands_for_a_strategy_without_options() -> None:
         Strategy(strategy="forward"),
         Strategy(strategy="all_to_one", block=4),
     )
-    assert [config.strategy_options(s) for s in sweep.confirm.strategies] == [{}, {"block": 4}]
+    assert [config_design.strategy_options(s) for s in sweep.confirm.strategies] == [
+        {},
+        {"block": 4},
+    ]
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES, "custom"])

@@ -21,7 +21,7 @@ from raykd.recorder import Memory
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec
 
-from .world import write_sweep
+from .world import write_model, write_sweep
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 
@@ -71,6 +71,44 @@ def test_a_trial_alone_equals_the_same_trial_in_a_cohort_bitwise(
     together = train(Cohort(tuple(trials)), sources)
     for trial in trials:
         assert told(train(Cohort((trial,)), sources), trial) == told(together, trial)
+
+
+def test_a_stored_teacher_gives_the_losses_of_a_live_one(
+    study: Study, sources: Sources, tmp_path: Path
+) -> None:
+    """Invariant 3: to the storage's precision, which the losses at every tick stay within."""
+    trials = [t for t in confirm_trials(study) if t.seed == 0][:4]
+    stored = replace(sources, cache=str(tmp_path), states=tuple(range(1, 5)))
+    live = train(Cohort(tuple(trials)), sources)
+    cached = train(Cohort(tuple(trials)), stored)
+    for trial in trials:
+        a, b = series(live, trial), series(cached, trial)
+        assert a.keys() == b.keys()
+        assert list(b.values()) == pytest.approx(list(a.values()), rel=5e-3, abs=1e-4)
+        assert live.opened[trial.id]["teacher_source"] == "live"
+        assert cached.opened[trial.id]["teacher_source"] == "cached float16"
+    hidden = [k for k in series(cached, trials[1]) if k[1] == "hidden"]
+    assert hidden and any(
+        series(live, trials[1])[k] != series(cached, trials[1])[k] for k in hidden
+    )
+
+
+def test_micro_batches_give_the_losses_of_the_whole_batch(tmp_path: Path) -> None:
+    """Parts of a share count valid tokens and rows of the global batch: their sum is its loss."""
+    write_model(tmp_path / "model", dropout=0.0)
+    sweep = write_sweep(tmp_path, losses={"kind": "cosine"})
+    own = resolve(load(sweep), tmp_path / "home", str(sweep))
+    trials = tuple(t for t in confirm_trials(own) if t.seed == 0)
+    found = fine_tune(own).folder
+
+    def curves(micro_batch: int | None) -> list[float]:
+        where = distill.Where(micro_batch=micro_batch)
+        memory = train(Cohort(trials), Sources.of(own, found), where=where)
+        return [v for t in trials for v in series(memory, t).values()]
+
+    whole = curves(None)
+    for size in (1, 5, 16, 40):
+        assert curves(size) == pytest.approx(whole, rel=1e-3, abs=1e-4)
 
 
 class Interrupt:

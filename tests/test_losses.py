@@ -16,6 +16,10 @@ def states(seed: int, n: int = 12, d: int = 8) -> tuple[torch.Tensor, torch.Tens
     return torch.randn(n, d, generator=g), torch.randn(n, d, generator=g)
 
 
+def places(mask_BT: torch.Tensor) -> torch.Tensor:
+    return mask_BT.flatten().nonzero().squeeze(1)
+
+
 @pytest.mark.parametrize("kind", losses.HIDDEN)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 11))
 def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, cut: int) -> None:
@@ -43,7 +47,7 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
     garbage = torch.full((3, 4, 8), 1e6)
 
     def loss(s: torch.Tensor, t: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        pair = (losses.valid(s, mask), losses.valid(t, mask))
+        pair = (losses.valid(s, places(mask)), losses.valid(t, places(mask)))
         return losses.hidden(kind, [pair], 9, 3)[0]
 
     padded_mask = F.pad(mask_BT, (0, 4))
@@ -93,7 +97,7 @@ def test_paper_preset_is_the_released_arithmetic_in_value_and_gradient(seed: int
     ours = torch.randn(M, B, T, D, generator=g).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     pairs = [
-        (losses.valid(s, mask_BT), losses.valid(t, mask_BT))
+        (losses.valid(s, places(mask_BT)), losses.valid(t, places(mask_BT)))
         for s, t in zip(ours, teacher, strict=True)
     ]
     value, each = losses.hidden("paper", pairs, int(mask_BT.sum()), B)

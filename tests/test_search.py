@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raykd.layermap import LayerMap
-from raykd.search import Proposer, best_maps
+from raykd.search import Proposer, Tried, best_maps
 from raykd.space import Space
 
 SAMPLERS = ("tpe", "random", "brute_force", "cma_es", "gp")
@@ -72,7 +72,7 @@ def test_every_sampler_covers_a_small_space_without_a_repeat(sampler: str, space
     while maps := proposer.ask(4):
         found += maps
         for layer_map in maps:
-            proposer.tell(layer_map, float(sum(b or 0 for b in layer_map.blocks)))
+            proposer.tell(layer_map, Tried(float(sum(b or 0 for b in layer_map.blocks))))
     assert sorted(map(str, found)) == sorted(map(str, space))
 
 
@@ -81,7 +81,8 @@ def test_a_restart_proposes_nothing_that_was_tried(sampler: str) -> None:
     space = Space(4, 2)
     first = Proposer(space, sampler, 7)
     tried = first.ask(6)
-    history = [(m, float(i)) for i, m in enumerate(tried[:4])] + [(tried[4], None)]
+    history = [(m, Tried(float(i))) for i, m in enumerate(tried[:3])]
+    history += [(tried[3], Tried(None)), (tried[4], Tried(1.0, pruned_at=2))]
     again = Proposer(space, sampler, 7, history)
     again.reserve(tried[5])
     found = again.ask(space.size())
@@ -106,10 +107,29 @@ def test_tpe_finds_better_maps_than_chance() -> None:
         maps = proposer.ask(8)
         rounds.append(sum(map(score, maps)) / 8)
         for m in maps:
-            proposer.tell(m, score(m))
+            proposer.tell(m, Tried(score(m)))
     assert sum(rounds[-4:]) / 4 > sum(rounds[:2]) / 2 + 3
 
 
 def test_best_maps_order_by_score_and_leave_failures_out() -> None:
     a, b, c = LayerMap((1,)), LayerMap((2,)), LayerMap((3,))
-    assert best_maps({c: 1.0, a: 2.0, b: 2.0, LayerMap((4,)): None}, 3) == [a, b, c]
+    tried = {c: Tried(1.0), a: Tried(2.0), b: Tried(2.0), LayerMap((4,)): Tried(None)}
+    assert best_maps(tried, 3) == [a, b, c]
+
+
+def test_best_maps_are_those_of_whole_trainings() -> None:
+    a, b = LayerMap((1,)), LayerMap((2,))
+    assert best_maps({a: Tried(1.0), b: Tried(9.0, pruned_at=5)}, 2) == [a]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_search_goes_on_after_prunings(sampler: str) -> None:
+    space = Space(4, 2)
+    proposer, found = Proposer(space, sampler, 0), []
+    while maps := proposer.ask(4):
+        found += maps
+        for i, layer_map in enumerate(maps):
+            assert proposer.waits_for(layer_map)
+            proposer.tell(layer_map, Tried(float(i), pruned_at=3 if i < 2 else None))
+            assert not proposer.waits_for(layer_map)
+    assert len(found) == len(set(found)) == space.size()

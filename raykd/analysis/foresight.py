@@ -8,11 +8,21 @@ from collections.abc import Collection
 from raykd.analysis.power import POWER, largest_sd
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.analysis.verdict import Verdict
+from raykd.config import SweepConfig
 from raykd.errors import UserError
 
 
+def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
+    """For `raykd plan`: the arms known by now, and the explored maps that will join them."""
+    if config.confirm is None:
+        return None
+    best = config.confirm.best if config.explore else 0
+    arms = {*arms, *(f"best_{rank}" for rank in range(1, best + 1))}
+    return decides(len(config.confirm.seed_list), config.margin, config.alpha, arms)
+
+
 def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:
-    """In a line, for `raykd plan`: which noise these seeds can see through."""
+    """In a line: which noise these seeds can see through."""
     others = len(set(arms) - {NONE, FORWARD})
     if seeds < 2:
         return f"nothing: {seeds} seed shows no variance; write at least two"

@@ -171,7 +171,8 @@ def judge(
 def _says(
     the: Claim, decided: Found, m: int, more: int | None, absent: Sequence[str], rule: Rule
 ) -> str:
-    c, who = decided.comparison, f"all {m} strategies" if m > 1 else decided.comparison.strategy
+    c = decided.comparison
+    who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
     seen = f"{c.strategy} {c.effect:+.2f}{_bounds(decided)} {runs}"
     bound = f"{the.margin:g}"
@@ -219,7 +220,7 @@ def seeds(n: int) -> str:
 def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
     """What stands between an undecided hypothesis and its decision."""
     if absent:
-        return f"no score of {', '.join(absent)}, without which nothing is said of all"
+        return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
     if not rule.seeded:
         return "without seeds nothing tells a difference from noise"
     if c is not None and c.sd is None:

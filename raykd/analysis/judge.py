@@ -9,7 +9,7 @@ from raykd.analysis import gap, hypotheses, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.problems import absent_arms, of_cell
 from raykd.analysis.ratio import SMALL, Ratio
-from raykd.analysis.rivals import controls, curses, sampled_maps
+from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
 from raykd.analysis.scores import FORWARD, NONE, Problem, Score, Scores
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
@@ -60,10 +60,11 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     tested = {a: s for a, s in arms.items() if a != NONE and not _control(s)}
     others = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
-    forward_pairs = to_forward(_shared(others, forward), forward, rule) if forward else ()
-    none_arms = _shared(tested, none)
+    forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
+    forward_pairs = to_forward(forward_arms, forward, rule) if forward else ()
     none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
                               rule)  # fmt: skip
+    apart = [*absent, *(a for a in others if a not in forward_arms)]
     h3, ratio = _h3(tested, none, rule, cell, absent)
     best = [c for c in forward_pairs if c.strategy.startswith("best_")]
     seeds, table = matrix(list(tested.values()), rule.sign)
@@ -72,11 +73,12 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         *cell,
         arms=tuple(_arm(name, arm) for name, arm in arms.items()),
         hypotheses=(
-            _of(hypotheses.equivalent(rule.margin), forward_pairs, rule, cell, absent),
-            _of(hypotheses.better(), none_pairs, rule, cell, absent),
+            _of(hypotheses.equivalent(rule.margin), forward_pairs, rule, cell, apart),
+            _of(hypotheses.better(), none_pairs, rule, cell,
+                [*absent, *(a for a in tested if a not in none_arms)]),
             h3,
             _of(hypotheses.not_beaten(rule.margin), best or forward_pairs, rule, cell,
-                [a for a in absent if a.startswith("best_")] if best else absent),
+                [a for a in apart if a.startswith("best_")] if best else apart),
         ),
         to_forward=forward_pairs,
         to_none=none_pairs,
@@ -87,6 +89,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         curse=curses(scores, cell, tested, forward_pairs, rule),
         controls=controls(arms, tested, rule),
         problems=of_cell(scores, cell, arms),
+        landscape=explored_maps(scores, cell, tested, rule),
     )  # fmt: skip
 
 

@@ -11,11 +11,13 @@ ByArm = Mapping[str, Mapping[int, Score]]
 
 
 def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
-    """Arms that were to be here and have no score at all, as their loader reported."""
+    """Strategies that were to be under test here and have no score at all, as their loader
+    reported. A control that is not there takes nothing from what is said of the strategies."""
     named = {
         p.strategy: None
         for p in scores.problems
-        if (p.task, p.init, p.shape) == cell and p.kind in ("failed", "missing") and p.strategy
+        if (p.task, p.init, p.shape) == cell and p.kind in ("failed", "missing")
+        if p.strategy not in (None, NONE) and not p.control
     }
     return [name for name in named if name is not None and name not in arms]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from raykd.analysis import curse, variance
+from raykd.analysis import curse, importance, variance
 from raykd.analysis.compare import Rule, matrix, to_reference
 from raykd.analysis.curse import Curse
+from raykd.analysis.importance import Landscape
 from raykd.analysis.scores import FORWARD, Score, Scores
 from raykd.analysis.variance import Sampled
 from raykd.analysis.verdict import Comparison, Controls, Status
@@ -96,3 +97,20 @@ def curses(
                 )
             )  # fmt: skip
     return tuple(result)
+
+
+def explored_maps(
+    scores: Scores, cell: tuple[str, str, str], tested: ByArm, rule: Rule
+) -> Landscape | None:
+    """The landscape of the maps that the search tried under this cell's init."""
+    explored = {e.map: e.score for e in scores.explored if (e.task, e.init, e.shape) == cell}
+    forward = next((s.map for s in tested.get(FORWARD, {}).values()), "")
+    if not explored or not forward:
+        return None
+    fixed = [arm for arm in tested.values() if len({s.map for s in arm.values()}) == 1]
+    known = [
+        {seed: replace(s, score=s.select) for seed, s in arm.items() if s.select is not None}
+        for arm in fixed
+    ]
+    _, table = matrix(known, rule.sign)
+    return importance.landscape(explored, forward, table, rule.sign)

@@ -66,6 +66,7 @@ class Problem:
     init: str | None = None
     shape: str | None = None
     strategy: str | None = None
+    control: bool = False
 
 
 @dataclass(frozen=True)

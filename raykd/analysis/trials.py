@@ -100,7 +100,7 @@ def from_trials(
         larger_is_better=metric not in SMALLER_IS_BETTER,
         resolution=100 / examples if examples else 0.0,
         explored=explored,
-        problems=_not_finished(found, planned, task),
+        problems=_not_finished(found, planned, task, controls),
         source=source,
     )
 
@@ -128,7 +128,7 @@ def _metric(trial: Trial, name: str, source: str) -> float:
 
 
 def _not_finished(
-    trials: Iterable[Trial], planned: Collection[Arm], task: str
+    trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str]
 ) -> tuple[Problem, ...]:
     """Failed trials with their reason, and cells that have no finished trial, one line an arm."""
     confirm = {(t.init, shape(t), t.strategy, t.seed): t for t in trials if t.phase == "confirm"}
@@ -144,7 +144,7 @@ def _not_finished(
             reasons.setdefault(arm, t.error.splitlines()[0])
     return tuple(
         Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy))),
-                task, init, size, strategy)
+                task, init, size, strategy, strategy in controls)
         for (init, size, strategy), kinds in open_.items()
         for kind, seeds in kinds.items()
     )  # fmt: skip

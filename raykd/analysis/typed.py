@@ -100,7 +100,7 @@ def _score(file: Path, number: int, row: Mapping[str, Any], seeded: bool) -> Sco
 
 def _seed(where: str, text: str) -> int:
     try:
-        return int(text)
+        return int(text.removesuffix(".0"))  # a column with a gap is written as floats
     except ValueError:
         raise UserError(
             f"{where}: seed: {text!r} is not a whole number; number the runs, the same number for "

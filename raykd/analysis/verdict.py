@@ -9,6 +9,7 @@ from typing import Any, Literal
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
+from raykd.analysis.importance import Landscape
 from raykd.analysis.mixed import Mixed
 from raykd.analysis.plain import plain
 from raykd.analysis.ratio import Ratio
@@ -118,6 +119,8 @@ class Cell:
     curse: tuple[Curse, ...]
     controls: Controls | None
     problems: tuple[Problem, ...]
+    landscape: Landscape | None = None
+    """Of what the search saw under this init; explored, so never tested."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)

@@ -17,8 +17,10 @@ from raykd.cluster.machine import local_ray
 from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
+from raykd.config import SweepConfig
 from raykd.materials import Sources
 from raykd.plan import Plan
+from raykd.pruning import Rungs
 from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
@@ -44,7 +46,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
     try:
         with local_ray():
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
-            searcher = JobSearcher(made, sweep.explored(records), sweep.select_scores)
+            searcher = JobSearcher(made, sweep.explored(records), sweep.outcomes)
             _tune(sweep.study, made, searcher, settings, Listener(watch, launch))
         left = sweep.planned(sweep.records())
         unfinished = len(left.missing) + left.explore_missing
@@ -67,16 +69,23 @@ def _settings(
         "storage": str(study.home / "checkpoints"),
         "retries": config.cluster.retries,
         "worker": {
-            "sources": Sources.of(study, teacher.folder),
+            "sources": Sources.of(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": launch.run_id,
             "threads": fitted.cpus,
+            "micro_batch": config.cluster.micro_batch,
+            "rungs": _rungs(config),
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
             "keep": _kept(config.tracking.students, made.confirm),
         },
     }
+
+
+def _rungs(config: SweepConfig) -> Rungs | None:
+    prune = config.explore.prune if config.explore else None
+    return None if prune is None else Rungs(prune.at, prune.drop)
 
 
 def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:

@@ -15,12 +15,12 @@ from ray.tune.search import Searcher
 
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan
-from raykd.search import Proposer
+from raykd.search import Proposer, Tried
 from raykd.study import confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, digest, into_cohorts, job_to_json
 
-Scores = Callable[[Cohort], Mapping[str, float]]
-"""Select scores by trial id, of those trials of a cohort that the ledger holds as finished."""
+Outcomes = Callable[[Cohort], Mapping[str, Tried]]
+"""By trial id, what the ledger holds of those trials of a cohort that are over."""
 
 
 class JobSearcher(Searcher):  # type: ignore[misc]
@@ -29,10 +29,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
     Its only state beyond the ledger is which cohorts are out; a new launch builds it anew.
     """
 
-    def __init__(self, plan: Plan, explored: Explored, scores: Scores) -> None:
+    def __init__(self, plan: Plan, explored: Explored, outcomes: Outcomes) -> None:
         super().__init__(metric=None, mode=None)
         self._plan = plan
-        self._scores = scores
+        self._outcomes = outcomes
         self._out: dict[str, Job] = {}
         self._confirm: deque[Job] | None = None
         self._proposer: Proposer | None = None
@@ -40,13 +40,12 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         explore = plan.study.config.explore
         if explore is not None and plan.explore_missing:
             assert plan.space is not None
-            history = sorted(explored.scores.items(), key=lambda item: str(item[0]))
+            history = sorted(explored.tried.items(), key=lambda item: str(item[0]))
             self._proposer = Proposer(plan.space, explore.sampler, explore.seed, history)
             self._interrupted.extend(explored.interrupted)
-            for maps in self._interrupted:
-                for layer_map in maps:
-                    self._proposer.reserve(layer_map)
-        self._to_ask = plan.explore_missing - sum(map(len, self._interrupted))
+            for layer_map in explored.open:
+                self._proposer.reserve(layer_map)
+        self._to_ask = plan.explore_missing - len(explored.open)
 
     def suggest(self, trial_id: str) -> Any:
         """The next job; None while explore must be waited for; FINISHED at the end."""
@@ -93,11 +92,12 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         if self._proposer is None or not _explores(job):
             return
         for cohort in job:
-            scores = self._scores(cohort)
+            outcomes = self._outcomes(cohort)
             for trial in cohort.trials:
                 # Embeddings, where matched, follow from the map: the space has maps without.
                 bare = LayerMap(trial.layer_map.blocks)
-                self._proposer.tell(bare, scores.get(trial.id))
+                if self._proposer.waits_for(bare):
+                    self._proposer.tell(bare, outcomes.get(trial.id, Tried(None)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: MLflow is the ledger, and a new launch reads it."""

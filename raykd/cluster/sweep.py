@@ -19,6 +19,7 @@ from raykd.distill import Hooks
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
+from raykd.search import Tried
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
@@ -40,6 +41,9 @@ class Status:
     running: int
     failed: int
     missing: int
+    pruned: int
+    saved: float
+    """Of explore's steps, the share that pruning saved, 0 to 1."""
     outdated: int
     failures: tuple[tuple[str, str], ...]
     rows: tuple[table.Row, ...]
@@ -101,19 +105,27 @@ class Sweep:
         if config.explore is None:
             return Explored({})
         family = self._family()
-        mine = [r for r in records if r.phase == "explore" and r.family == family]
-        metric = f"best_select_{config.task.metric}"
-        scores: dict[LayerMap, float | None] = {}
-        cut_short: dict[str, list[LayerMap]] = {}
-        for record in mine:
+        tried: dict[LayerMap, Tried] = {}
+        cohorts: dict[str, list[LayerMap]] = {}
+        for record in records:
+            if record.phase != "explore" or record.family != family:
+                continue
             bare = LayerMap(LayerMap.parse(record.map).blocks)
-            if record.status == "finished":
-                scores[bare] = record.metrics[metric]
-            elif record.status in ("failed", "pruned"):
-                scores[bare] = None
-            else:
-                cut_short.setdefault(record.cohort, []).append(bare)
-        return Explored(scores, tuple(tuple(maps) for maps in cut_short.values()))
+            cohorts.setdefault(record.cohort, []).append(bare)
+            if found := self.outcome(record):
+                tried[bare] = found
+        cut_short = tuple(
+            tuple(maps) for maps in cohorts.values() if any(m not in tried for m in maps)
+        )
+        return Explored(tried, cut_short)
+
+    def outcome(self, record: Record) -> Tried | None:
+        """What became of an explored trial; None while it is not over."""
+        if record.status == "finished":
+            return Tried(record.metrics[f"best_select_{self.study.config.task.metric}"])
+        if record.status == "pruned":
+            return Tried(record.metrics["pruned_score"], int(record.metrics["pruned_step"]))
+        return Tried(None) if record.status == "failed" else None
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
@@ -122,9 +134,8 @@ class Sweep:
         study, config = self.study, self.study.config
         steps = self.steps()
         confirm_runs = len(made.missing) + made.best_missing
-        examples = config.training.batch * (
-            steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
-        )
+        steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
+        examples = round(study.batch_rows * steps_left)
         explore_cohorts = -(-made.explore_missing // made.cohort_size)
         return {
             "sweep": config.name,
@@ -159,19 +170,10 @@ class Sweep:
             "cohort_size": made.cohort_size,
             "examples": examples,
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
+            "states": made.choice().to_json(),
             "margin": config.margin,
-            "decides": self._decides(made),
+            "decides": foresight.of_plan(config, {t.strategy for t in made.confirm}),
         }  # fmt: skip
-
-    def _decides(self, made: Plan) -> str | None:
-        config = self.study.config
-        if config.confirm is None:
-            return None
-        arms = {t.strategy for t in made.confirm}
-        if config.explore is not None:
-            arms |= {f"best_{rank}" for rank in range(1, config.confirm.best + 1)}
-        seeds = len(config.confirm.seed_list)
-        return foresight.decides(seeds, config.margin, config.alpha, arms)
 
     def steps(self) -> dict[str, int]:
         """Optimisation steps of one trial, by phase."""
@@ -212,6 +214,8 @@ class Sweep:
             running=counts["running"],
             failed=counts["failed"],
             missing=len(made.missing) + made.best_missing + made.explore_missing,
+            pruned=counts["pruned"],
+            saved=_saved(current),
             outdated=len(records) - len(current),
             failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
             rows=table.rows(current, self.study.config.task.metric),
@@ -260,12 +264,20 @@ class Sweep:
         best = max(stored, key=lambda r: r.metrics[metric], default=None)
         return None if best is None else best.trial
 
-    def select_scores(self, cohort: Cohort) -> Mapping[str, float]:
-        """The ledger's select scores of a cohort's finished trials."""
-        metric = f"best_select_{self.study.config.task.metric}"
+    def outcomes(self, cohort: Cohort) -> Mapping[str, Tried]:
+        """What the ledger holds of a cohort's explored trials that are over, by trial id."""
         experiment = store.experiment(self.client, self.study.config.name)
         found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
-        return {r.trial: r.metrics[metric] for r in found if r.status == "finished"}
+        return {r.trial: tried for r in found if (tried := self.outcome(r))}
+
+
+def _saved(records: Iterable[Record]) -> float:
+    explored = [r for r in records if r.phase == "explore" and r.status in ("finished", "pruned")]
+    whole = sum(int(r.params["steps"]) for r in explored)
+    left = sum(
+        int(r.params["steps"]) - r.metrics["pruned_step"] for r in explored if r.status == "pruned"
+    )
+    return left / whole if whole else 0.0
 
 
 def smoke_config(config: SweepConfig) -> SweepConfig:

@@ -14,25 +14,10 @@ import torch
 from raykd.distill import Where
 from raykd.group import Group
 from raykd.materials import Materials
-from raykd.recorder import Recorder, Result
-from raykd.trial import Cohort, TrialSpec, job_from_json
+from raykd.recorder import Recorder, Silent
+from raykd.trial import Cohort, job_from_json
 
 STATE = "state.pt"
-
-
-class Silent:
-    """The recorder of every worker but the first: results are told once."""
-
-    def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
-        return True
-
-    def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None: ...
-
-    def finish(self, trial: TrialSpec, result: Result) -> None: ...
-
-    def fail(self, trial: TrialSpec, reason: str) -> None: ...
-
-    def flush(self) -> None: ...
 
 
 class TrainHooks:
@@ -83,7 +68,9 @@ def train_job(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(config["threads"])
     group = Group.current()
-    materials = Materials.load(config["sources"], Where(get_device(), group))
+    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
+    where = Where(get_device(), group, micro_batch=config["micro_batch"])
+    materials = Materials.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
     for cohort in job_from_json(json.loads(config["job"])):
         recorder: Recorder = Silent()
@@ -99,6 +86,7 @@ def train_job(config: dict[str, Any]) -> None:
             hooks=TrainHooks(cohort, group, config["checkpoint_seconds"]),
             resume=resume if resume and resume["cohort"] == cohort.id else None,
             keep=_keep(cohort, config["keep"]),
+            rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,
         )
         recorder.flush()
 

@@ -125,6 +125,16 @@ class Writer:
             patiently(lambda: self._client.set_tag(run_id, "raykd.error", reason[:5000]))
             patiently(lambda: self._client.set_terminated(run_id, "FAILED"))
 
+    def prune(self, trial: TrialSpec, step: int, score: float) -> None:
+        self.flush()
+        run_id, now = self._runs[trial.id], int(time.time() * 1000)
+        if not self._is_mine(trial):
+            return
+        rung = [Metric("pruned_step", step, now, step), Metric("pruned_score", score, now, step)]
+        tags = [RunTag("raykd.end", "pruned")]
+        patiently(lambda: self._client.log_batch(run_id, metrics=rung, tags=tags))
+        patiently(lambda: self._client.set_terminated(run_id, "KILLED"))
+
     def _is_mine(self, trial: TrialSpec) -> bool:
         """Whether this writer may end the trial. A twin, created by two processes in one instant,
         is removed: the oldest run is the trial's."""

@@ -108,8 +108,23 @@ def test_an_arm_that_failed_keeps_all_from_being_said_of_all() -> None:
     lost = Problem("failed", "random failed under seeds 0, 1", "reviews", "copied", "3", "random")
     found = cell(replace(good, problems=(lost,)))
     assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "undecided")
-    assert "no score of random" in found.hypothesis("H1").says
+    assert "no paired score of random" in found.hypothesis("H1").says
     assert lost in found.problems
+    for harmless in (replace(lost, control=True), replace(lost, strategy="none")):
+        arms = {"forward": arm(80), "reverse": arm(80)}
+        assert cell(replace(scores(arms), problems=(harmless,))).hypothesis("H1").status == (
+            "supported"
+        )
+
+
+def test_an_arm_that_shares_no_seed_keeps_all_from_being_said_of_all() -> None:
+    whole = scores({"none": arm(70), "forward": arm(80), "reverse": arm(80), "random": arm(80)})
+    moved = tuple(
+        replace(s, seed=s.seed + 100) if s.strategy == "random" else s for s in whole.items
+    )
+    found = cell(replace(whole, items=moved))
+    assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "undecided")
+    assert "no paired score of random" in found.hypothesis("H1").says
 
 
 def test_without_none_or_forward_what_cannot_be_judged_is_named() -> None:

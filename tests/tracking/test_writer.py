@@ -166,12 +166,14 @@ def test_a_failed_trial_says_why_and_its_neighbours_go_on(every_place: Place) ->
 
 def test_a_pruned_trial_is_over(place: Place) -> None:
     trial = spec(phase="explore")
-    writer(place).open(trial, {})
-    run_id = record(place, trial).run_id
-    place.client.set_tag(run_id, "raykd.end", "pruned")
-    place.client.set_terminated(run_id, "KILLED")
+    writing = writer(place)
+    writing.open(trial, {})
+    writing.prune(trial, 30, 71.5)
+    found = record(place, trial)
+    assert found.status == "pruned"
+    assert (found.metrics["pruned_step"], found.metrics["pruned_score"]) == (30, 71.5)
+    assert place.client.get_run(found.run_id).info.status == "KILLED"
     assert not writer(place).open(trial, {})
-    assert record(place, trial).status == "pruned"
 
 
 def test_a_run_cut_off_before_its_params_breaks_no_reading_and_is_completed(place: Place) -> None:
@@ -284,7 +286,7 @@ def test_opening_again_by_the_same_writer_goes_on(place: Place) -> None:
 
 def test_writers_that_open_a_trial_in_one_instant_all_get_its_one_run(every_place: Place) -> None:
     trials = [spec(seed=s) for s in range(5)]
-    writers, barrier = [writer(every_place) for _ in range(4)], threading.Barrier(4)
+    writers, barrier = [writer(every_place) for _ in range(4)], threading.Barrier(4, timeout=120)
     with ThreadPoolExecutor(4) as pool:
 
         def open_all(writing: Writer) -> list[bool]:

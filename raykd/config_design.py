@@ -1,0 +1,143 @@
+"""The part of the sweep file that says what is compared: inits, explore, strategies, confirm."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from raykd.layermap import STRATEGIES
+from raykd.sweepfile import Compound, Model, Plain, by
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class CopiedInit(Model):
+    """Weights copied from teacher blocks, by an init map of its own."""
+
+    copied: Annotated[
+        Annotated[Literal["forward", "reverse"], Plain] | Annotated[tuple[Positive, ...], Compound],
+        by(tuple),
+    ] = "forward"
+    head: bool = Field(True, description="start from the teacher's classifier head too")
+
+
+Init = Annotated[
+    Annotated[Literal["copied", "random"], Plain] | Annotated[CopiedInit, Compound],
+    by(CopiedInit),
+]
+
+
+class Prune(Model):
+    """Explored students that leave before their end, to spend less: the worst of each cohort."""
+
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.34, 0.67), description="fractions of the training"
+    )
+    drop: float = Field(0.5, gt=0, lt=1, description="share of the cohort dropped at each")
+
+    @field_validator("at")
+    @classmethod
+    def _in_order(cls, at: tuple[float, ...]) -> tuple[float, ...]:
+        if not at or list(at) != sorted(set(at)):
+            raise ValueError("write fractions between 0 and 1 in rising order, such as [0.5]")
+        return at
+
+
+class Explore(Model):
+    """A search over maps by an optimiser; its results are selected, so never tested."""
+
+    maps: Positive = Field(examples=[20], description="how many distinct maps to try")
+    space: Literal["any", "in_order"] = "any"
+    skip: bool = Field(False, description="a student block may also stay unmatched")
+    sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
+    seed: int = Field(1000, description="of the sampler and of the explored students")
+    init: Init = "copied"
+    fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
+    prune: Prune | None = Field(None, description="drop each cohort's worst before the end")
+
+
+StrategyName = Literal[
+    "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
+    "last", "single", "custom",
+]  # fmt: skip
+
+
+class Strategy(Model):
+    """A strategy with its options; a bare name stands for the strategy with none."""
+
+    strategy: StrategyName = Field(examples=["forward"])
+    name: str | None = Field(None, description="its name in the table, if not the strategy's own")
+    map: tuple[Positive | None, ...] | None = Field(None, description="for `custom`")
+    block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
+    student_block: Positive | None = Field(None, description="for single")
+    exclude_identity: bool | None = Field(None, description="for random; default true")
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Self:
+        allowed = {
+            "custom": {"map"},
+            "all_to_one": {"block"},
+            "single": {"block", "student_block"},
+            "random": {"exclude_identity"},
+        }.get(self.strategy, set())
+        stated = {k for k in ("map", "block", "student_block", "exclude_identity")
+                  if getattr(self, k) is not None}  # fmt: skip
+        if extra := sorted(stated - allowed):
+            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
+        if self.strategy == "custom" and not self.map:
+            raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
+        if re.fullmatch(r"best_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of an explored map; write another")
+        return self
+
+    @property
+    def label(self) -> str:
+        return self.name or self.strategy
+
+
+class Confirm(Model):
+    """The fixed, replicated, full-length design; the only input of the verdict."""
+
+    strategies: tuple[Strategy, ...] = tuple(
+        Strategy(strategy=s) for s in ("none", "forward", "reverse", "all_to_one", "random")
+    )
+    inits: tuple[Init, ...] = ("copied",)
+    seeds: Annotated[
+        Annotated[Positive, Plain] | Annotated[tuple[int, ...], Compound], by(tuple)
+    ] = Field(5, description="how many, or which")
+    best: int = Field(1, ge=0, description="the best explored maps, confirmed under these seeds")
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"strategy": v} if isinstance(v, str) else v for v in value]
+
+    @field_validator("strategies", "inits", "seeds")
+    @classmethod
+    def _some_and_distinct(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int):
+            return value
+        if not value:
+            raise ValueError("[] is empty; name at least one")
+        names = [v.label if isinstance(v, Strategy) else v for v in value]
+        if twice := [n for n in names if names.count(n) > 1]:
+            other = " or give one a `name`" if info.field_name == "strategies" else ""
+            raise ValueError(f"{twice[0]} stands twice; leave one out{other}")
+        return value
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+def strategy_options(strategy: Strategy) -> dict[str, Any]:
+    """The keyword options of a named strategy's rule, as stated in the file."""
+    names = ("block", "student_block", "exclude_identity")
+    return {n: getattr(strategy, n) for n in names if getattr(strategy, n) is not None}
+
+
+assert set(StrategyName.__args__) == {*STRATEGIES, "custom"}  # type: ignore[attr-defined]

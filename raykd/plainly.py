@@ -1,0 +1,47 @@
+"""How a command of raykd behaves when a person is mistaken or stops it, and what it silences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from raykd.errors import UserError
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A person's mistake ends in its lines on stderr and exit code 2, never in a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        quiet()
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            for line in error.lines:
+                typer.echo(f"raykd: {line}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("raykd: stopped", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def quiet() -> None:
+    """No usage pings, no telemetry, no progress bars of others; before anything is imported."""
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "DATASETS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OPTUNA_DISABLE_TELEMETRY": "true",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

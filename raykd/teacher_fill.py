@@ -1,0 +1,185 @@
+"""Fills a teacher's cache by passes of the teacher, and checks it against the teacher."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from raykd.batches import collate, eval_batches
+from raykd.cache_shelf import make_room
+from raykd.data import Encoded
+from raykd.errors import UserError
+from raykd.group import Group
+from raykd.teacher_cache import HALVES, LOGITS, Cache, Entry, Span, column, columns
+from raykd.teacher_source import Cached, Live, Targets
+
+FILL_BATCH = 64
+SAMPLE = 16  # examples by which the storage format is chosen and the entry is checked
+HEADROOM = 16  # float16 is used where the sample's largest value lies so far below its limit
+
+
+@dataclass(frozen=True)
+class Filler:
+    """A teacher with what it takes to run it over a split's rows."""
+
+    teacher: PreTrainedModel
+    encoded: Encoded
+    pad: int
+    device: torch.device
+    autocast: Callable[[], object]
+
+    @contextmanager
+    def live(self, states: Sequence[int]) -> Iterator[Live]:
+        source = Live(self.teacher, states, self.autocast())  # type: ignore[arg-type]
+        try:
+            yield source
+        finally:
+            source.close()
+
+    def targets(self, live: Live, rows: np.ndarray) -> Targets:
+        tokens = int(self.encoded.lengths[rows].sum())
+        batch = collate(self.encoded, rows, self.pad, len(rows), tokens)
+        return live(batch.to(self.device)).each(lambda x: x.float().cpu())
+
+
+def open_cache(
+    root: str, entry: Entry, filler: Filler, states: Sequence[int], scratch: Path, group: Group,
+    limit: float = float("inf"),
+) -> Cached:  # fmt: skip
+    """The teacher's outputs for these states as a source: found complete, gone on with, or made.
+    `limit`: bytes that the whole store may take.
+
+    Every worker of the group calls it and fills its part. Two sweeps on one machine that want the
+    same entry take turns, and the second finds it made. An entry that does not agree with the
+    teacher is made anew, once. Raises UserError where the disk is full or the format too narrow.
+    """
+    cache = Cache(root, entry, filler.encoded, scratch)
+    with _turn(cache, group):
+        if group.rank == 0:
+            cache.prepare()
+            wanted = cache.missing_bytes(columns(states), filler.teacher.config.num_labels)
+            make_room(root, wanted, limit, entry.key)
+        group.gather(None)
+        for again in (False, True):
+            _fill(cache, filler, states, group)
+            source = Cached(cache, states, filler.device, lambda n, s: _repair(cache, filler, n, s))
+            agrees = _agrees(cache, source, filler, states)
+            if all(group.gather(agrees)):
+                return source
+            if again:
+                break
+            if group.rank == 0:
+                cache.drop()
+                cache.prepare()
+            group.gather(None)
+    raise UserError(
+        f"{cache.folder}: the teacher's stored outputs differ from the teacher although they are "
+        "newly written; write `states: {source: live}`"
+    )
+
+
+@contextmanager
+def _turn(cache: Cache, group: Group) -> Iterator[None]:
+    """One group at a time where a lock can be had; elsewhere two that write do the work twice,
+    with the same result."""
+    if group.rank != 0 or not cache.local:
+        yield
+        return
+    lock = Path(cache.folder).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
+def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> None:
+    missing = cache.missing(columns(states))
+    group.gather(None)  # everyone has looked before anyone writes
+    for span, lacking in missing[group.rank :: group.world]:
+        write_span(cache, filler, span, lacking)
+    group.gather(None)
+
+
+def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
+    """One pass of the teacher over a span's rows, and its shards of these columns."""
+    encoded, half = filler.encoded, HALVES[cache.entry.half]
+    states = [int(n.removeprefix("state-")) for n in names if n != LOGITS]
+    begin = int(encoded.offsets[span.first])
+    tokens = int(encoded.offsets[span.last]) - begin
+    kept = {k: torch.empty(tokens, cache.entry.width, dtype=half) for k in states}
+    logits: Tensor | None = None
+    with filler.live(states) as live:
+        for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
+            rows = part + span.first
+            found = filler.targets(live, rows)
+            if logits is None:
+                logits = torch.empty(span.last - span.first, found.logits_PC.shape[1])
+            logits[part] = found.logits_PC
+            lengths = encoded.lengths[rows]
+            offsets = np.cumsum(lengths) - lengths
+            places = np.repeat(encoded.offsets[rows] - begin - offsets, lengths)
+            at = torch.from_numpy(places + np.arange(lengths.sum()))
+            for k, x_ND in found.states_ND.items():
+                kept[k][at] = x_ND.to(half)
+    assert logits is not None
+    values = {LOGITS: logits, **{column(k): x for k, x in kept.items()}}
+    for name in names:
+        if not torch.isfinite(values[name]).all():
+            raise UserError(
+                f"{cache.folder}: the teacher's {name} does not fit {cache.entry.half}; write "
+                "`states: {half: bfloat16}`, or `states: {source: live}`"
+            )
+        try:
+            cache.write(name, span, values[name])
+        except OSError as error:
+            reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+            raise UserError(
+                f"{cache.folder}: the teacher's outputs cannot be stored ({reason}); free some "
+                "space, set `states: {cache: ...}` to a larger disk, or `states: {source: live}`"
+            ) from error
+
+
+def _repair(cache: Cache, filler: Filler, name: str, span: Span) -> None:
+    cache.forget(name, span)
+    write_span(cache, filler, span, [name])
+
+
+def sample(encoded: Encoded) -> np.ndarray:
+    """A few rows spread over the split, the same for everyone."""
+    count = min(SAMPLE, len(encoded.ids))
+    return np.linspace(0, len(encoded.ids) - 1, count).astype(np.int64)
+
+
+def choose_half(filler: Filler, depth: int) -> str:
+    """float16, which keeps three more bits, unless the teacher's values come near its limit."""
+    with filler.live(range(depth + 1)) as live:
+        found = filler.targets(live, sample(filler.encoded))
+    largest = max(float(x.abs().max()) for x in found.states_ND.values())
+    limit = torch.finfo(torch.float16).max / HEADROOM
+    return "float16" if largest < limit else "bfloat16"
+
+
+def _agrees(cache: Cache, source: Cached, filler: Filler, states: Sequence[int]) -> bool:
+    """Whether stored and live outputs of a sample are equal to the storage's precision."""
+    rows = sample(filler.encoded)
+    with filler.live(states) as live:
+        wanted = filler.targets(live, rows)
+    tokens = int(filler.encoded.lengths[rows].sum())
+    batch = collate(filler.encoded, rows, filler.pad, len(rows), tokens)
+    found = source.ahead(replace(batch)).each(lambda x: x.float())
+    coarse = "bfloat16" if cache.entry.precision == "bf16" else cache.entry.half
+    # Other padding rounds otherwise; that is far below what another teacher would change.
+    allowed = 8 * torch.finfo(HALVES[coarse]).eps
+    pairs = [(wanted.logits_PC, found.logits_PC)]
+    pairs += [(x, found.states_ND[k]) for k, x in wanted.states_ND.items()]
+    return all(
+        bool(((a - b).norm(dim=-1) <= allowed * a.norm(dim=-1) + allowed).all()) for a, b in pairs
+    )

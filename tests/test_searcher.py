@@ -1,0 +1,86 @@
+"""What Tune is handed: explore's cohorts, whole ones after an interruption, then confirm's jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from raykd.cluster.searcher import JobSearcher
+from raykd.config import load
+from raykd.layermap import LayerMap
+from raykd.plan import Explored, Plan, Power, make
+from raykd.search import Tried
+from raykd.study import Study, explore_trial, resolve
+from raykd.trial import Cohort, Job, job_from_json
+
+from .world import write_sweep
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("world")
+    confirm = {"strategies": ["none", "forward"], "seeds": 2, "best": 1}
+    sweep = write_sweep(folder, explore={"maps": 8}, confirm=confirm, cluster={"cohort": 4})
+    return resolve(load(sweep), folder / "home", str(sweep))
+
+
+def plan(study: Study, explored: Explored) -> Plan:
+    return make(study, (), explored, 2**40, Power(2, 0, 1))
+
+
+def job(suggested: dict[str, str]) -> Job:
+    return job_from_json(json.loads(suggested["job"]))
+
+
+def maps(found: Job) -> list[LayerMap]:
+    return [t.layer_map for cohort in found for t in cohort.trials]
+
+
+def nothing(cohort: Cohort) -> Mapping[str, Tried]:
+    return {}
+
+
+def test_explore_comes_first_and_its_best_map_is_confirmed(study: Study) -> None:
+    def by_sum(cohort: Cohort) -> Mapping[str, Tried]:
+        return {t.id: Tried(float(sum(t.layer_map.blocks))) for t in cohort.trials}  # type: ignore[arg-type]
+
+    searcher = JobSearcher(plan(study, Explored({})), Explored({}), by_sum)
+    seen: list[LayerMap] = []
+    for name in "ab":
+        found = job(searcher.suggest(name))
+        assert len(found) == 1 and len(found[0].trials) == 4
+        seen += maps(found)
+    assert searcher.suggest("c") is None  # explore is out: its best map is not known yet
+    searcher.on_trial_complete("a")
+    searcher.on_trial_complete("b")
+    assert len(set(seen)) == 8
+    confirmed = job(searcher.suggest("d"))
+    best = max(seen, key=lambda m: (sum(m.blocks), -ord(str(m)[0])))  # type: ignore[arg-type]
+    arms = {t.strategy: t.layer_map for c in confirmed for t in c.trials}
+    assert arms.keys() == {"none", "forward", "best_1"}
+    assert sum(arms["best_1"].blocks) == sum(best.blocks)  # type: ignore[arg-type]
+
+
+def test_an_interrupted_cohort_is_handed_out_whole(study: Study) -> None:
+    """Its checkpoint is found by all its trials, though some of them are over."""
+    cut = tuple(LayerMap(m) for m in ((1, 1), (2, 2), (3, 3), (4, 4)))
+    explored = Explored({cut[0]: Tried(60.0, pruned_at=4), cut[1]: Tried(None)}, (cut,))
+    assert explored.open == list(cut[2:])
+    searcher = JobSearcher(plan(study, explored), explored, nothing)
+    first = job(searcher.suggest("a"))
+    assert maps(first) == list(cut)
+    assert first[0].id == Cohort(tuple(explore_trial(study, m) for m in cut)).id
+    rest = job(searcher.suggest("b"))
+    assert not set(maps(rest)) & set(cut)
+    assert len(maps(rest)) == 4  # eight in all: two are over, two were cut short
+    searcher.on_trial_complete("a")
+    searcher.on_trial_complete("b")
+    assert job(searcher.suggest("c"))[0].trials[0].phase == "confirm"
+
+
+def test_a_job_travels_as_json(study: Study) -> None:
+    searcher = JobSearcher(plan(study, Explored({})), Explored({}), nothing)
+    found = job(searcher.suggest("a"))
+    assert all(t == explore_trial(study, t.layer_map) for t in found[0].trials)
