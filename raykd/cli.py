@@ -10,13 +10,8 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from raykd import cli_report, cli_verdict
-from raykd.command import Json, Uri, plainly, print_json
-=======
-from raykd import cli_cache, cli_verdict
+from raykd import cli_cache, cli_report, cli_verdict
 from raykd.command import Json, Uri, print_json
->>>>>>> stat
 from raykd.errors import UserError
 from raykd.plainly import plainly
 

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import yaml
 
-from raykd.analysis.landscape import Landscape, Point, survey
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
 from raykd.layermap import LayerMap
 from raykd.report import origin
 from raykd.report.cost import costs
 from raykd.report.courses import Course
+from raykd.report.explored import Tried
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
-from raykd.study import explore_trial
 from raykd.tracking import history, launch, ledger, store
 from raykd.tracking.ledger import Record
 
@@ -51,7 +50,12 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         courses=_courses(sweep, confirmed),
         maps=_drawn(confirmed),
         teacher_blocks=study.base.depth,
-        landscape=_landscape(sweep, finished),
+        pruned=sum(r.status == "pruned" for r in current),
+        tried=tuple(
+            Tried(r.map, r.metrics[f"best_select_{config.task.metric}"])
+            for r in finished
+            if r.phase == "explore"
+        ),
         costs=costs(finished, config.cluster.workers),
         missing=tuple(missing),
     )
@@ -128,19 +132,3 @@ def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
     for record in confirmed:
         maps.setdefault(record.strategy, {})[record.seed] = LayerMap.parse(record.map)
     return tuple(Drawn(name, tuple(found.values())) for name, found in maps.items())
-
-
-def _landscape(sweep: Sweep, finished: Iterable[Record]) -> Landscape | None:
-    study = sweep.study
-    if study.config.explore is None:
-        return None
-    init = str(explore_trial(study, LayerMap((1,) * study.shape.blocks)).init)
-    metric = f"best_select_{study.config.task.metric}"
-    points, arms = [], dict[tuple[str, str], list[float]]()
-    for record in finished:
-        score = record.metrics[metric]
-        if record.phase == "explore":
-            points.append(Point(LayerMap(LayerMap.parse(record.map).blocks), score))
-        elif record.init == init:
-            arms.setdefault((record.strategy, record.map), []).append(score)
-    return survey(study.base.depth, points, arms.values())

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from raykd.analysis.landscape import Landscape
 from raykd.analysis.verdict import Verdict
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
+from raykd.report.explored import Tried
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.section import Section
@@ -19,7 +19,8 @@ from raykd.report.section import Section
 class Page:
     """A sweep's page, or a table's, which has scores alone and the rest empty.
 
-    `setting`: data, teacher and student in a sentence. `teacher_blocks` goes with `maps`.
+    `setting`: data, teacher and student in a sentence. `teacher_blocks` goes with `maps` and
+    `tried`, the explored maps in the order of the search.
     `missing`: what is not there, a sentence each, beside the verdict's own problems.
     """
 
@@ -30,7 +31,9 @@ class Page:
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
     teacher_blocks: int = 0
-    landscape: Landscape | None = None
+    tried: tuple[Tried, ...] = ()
+    pruned: int = 0
+    """Explored maps whose training was cut short for being among the worst so far."""
     costs: tuple[Cost, ...] = ()
     missing: tuple[str, ...] = ()
     angles: Section | None = None

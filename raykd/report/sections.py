@@ -184,29 +184,32 @@ def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
 
 
 def _search(page: Page) -> Section | None:
-    found = page.landscape
-    if found is None:
+    if not page.tried:
         return None
-    score = f"select {page.verdict.metric}"
+    verdict, score = page.verdict, f"select {page.verdict.metric}"
     words = [
         "The search saw each map under one seed and on the select split. Its scores are selected: "
         "they show where to look, and test nothing.",
     ]
-    if found.seed_share is not None:
-        words.append(
-            f"A change of seed alone brings {100 * found.seed_share:.0f} percent of the variance "
-            "of the scores that the search saw."
-        )
-    drawings = [explored.history(found, score), explored.landscape(found, score)]
-    drawings += explored.distances(found, score)
-    if found.importance:
-        drawings.append(explored.importance(found))
-    table = curses(page.verdict)
+    if page.pruned:
+        words.append(f"{page.pruned} further maps were stopped early; they are not drawn.")
+    drawings = [explored.history(page.tried, score, verdict.larger_is_better)]
+    found = next((c.landscape for c in verdict.cells if c.landscape), None)
+    if found is not None:
+        drawings.append(explored.landscape(found, page.teacher_blocks, score))
+        drawings += explored.distances(found, score)
+        drawings += [explored.importance(found)] if found.positions else []
+        if found.noise is not None:
+            words.append(
+                f"Seed noise alone would make {100 * found.noise:.0f} percent of the variance of "
+                "the scores that the search saw."
+            )
+    table = curses(verdict)
     return Section(
         "search",
         "The search for a better map",
         words=tuple(words),
-        points=tuple(sentence(c.says) for cell in page.verdict.cells for c in cell.curse),
+        points=tuple(sentence(c.says) for cell in verdict.cells for c in cell.curse),
         drawings=tuple(drawings),
         tables=(table,) if table.rows else (),
     )

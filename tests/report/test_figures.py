@@ -21,7 +21,7 @@ from raykd.report.sections import sections
 from raykd.report.words import headline, sentence
 from raykd.tracking.ledger import Record
 
-from .pages import GAINS, page, scores, table_page, verdict
+from .pages import GAINS, TEACHER, scores, table_page, tried, verdict
 
 # Told apart
 
@@ -116,13 +116,21 @@ def test_a_line_for_every_pair_of_every_map() -> None:
 
 
 def test_the_search_ends_at_its_best_map() -> None:
-    found = page().landscape
+    best_so_far = explored.history(tried(), "select accuracy").figure.data[1]
+    assert best_so_far.y[-1] == max(t.score for t in tried())
+    lowest = explored.history(tried(), "select loss", larger_is_better=False).figure.data[1]
+    assert lowest.y[-1] == min(t.score for t in tried())
+
+
+def test_the_landscape_is_the_verdicts() -> None:
+    found = verdict().cells[0].landscape
     assert found is not None
-    best_so_far = explored.history(found, "select accuracy").figure.data[1]
-    assert best_so_far.y[-1] == max(p.score for p in found.points) == found.best.score
-    grid = explored.landscape(found, "select accuracy").figure.data[0]
-    cell = next(c for c in found.cells if (c.position, c.block) == (2, 3))
-    assert grid.z[1][list(grid.x).index("3")] == cell.mean
+    grid = explored.landscape(found, TEACHER, "select accuracy").figure.data[0]
+    place = next(p for p in found.places if (p.student, p.teacher) == (2, 3))
+    assert grid.z[1][list(grid.x).index("3")] == place.mean
+    bars = explored.importance(found).figure.data[0]
+    assert list(bars.x) == [100 * p.share for p in found.positions]
+    assert max(zip(bars.x, bars.y, strict=True))[1] == "student block 2"
 
 
 def record(phase: str, device: str | None, seconds: float, status: str = "finished") -> Record:
