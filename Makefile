@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install browser quickstart test clean
+PEERS := benchmarks/.venv
+PEERS_INSTALLED := $(PEERS)/.installed
+
+.PHONY: install browser quickstart test bench bench-quick clean
 
 install: $(INSTALLED)
 
@@ -37,7 +40,29 @@ test: install browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
 	$(BIN)/pytest tests/cluster
 
+# raykd beside what people use today, in one run: about 25 minutes on 2 cores, which it wants for
+# itself. Writes benchmarks/results.{json,md,svg}.
+bench: install $(PEERS_INSTALLED)
+	@$(BIN)/python -m benchmarks.run
+
+# A part of it in under 5 minutes; the same JSON to a path of yours: make bench-quick OUT=x.json
+OUT ?= benchmarks/quick.json
+bench-quick: install $(PEERS_INSTALLED)
+	@$(BIN)/python -m benchmarks.run --quick --out $(OUT)
+
+# The peers have an environment of their own. torchdistill is installed without what it requires:
+# torchvision, whose usual wheel does not load beside a torch without CUDA (arms/torchdistill.py).
+$(PEERS_INSTALLED): benchmarks/peers-constraints.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "Installing the peers into $(PEERS) (a few minutes the first time)"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c benchmarks/peers-constraints.txt torch transformers accelerate textbrewer \
+		numpy pillow psutil pyyaml safetensors scipy
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-c benchmarks/peers-constraints.txt torchdistill
+	@touch $@
+
 # Sweeps' results (mlflow.db, mlruns) are not rubbish and stay.
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
-	find raykd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv $(PEERS) benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find raykd tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

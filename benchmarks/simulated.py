@@ -7,7 +7,7 @@ ordinary noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,10 +98,9 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
     sd_off = truth.sd * np.sqrt((1 + 9) / 2) if truth.noise == "unequal" else truth.sd
     effects = [0.0] * (OTHERS - 1) + [truth.effect]
     level = ALPHA / OTHERS
-    everyone = all_of([lambda k, e=e: tost_power(k, truth.sd, MARGIN, e, level) for e in effects])
+    everyone = all_of([_equal(truth.sd, effect, level) for effect in effects])
     gains = [2.0] * OTHERS + [2 + truth.effect]
-    better = all_of([lambda k, g=g: above_power(k, truth.sd, 0, g, ALPHA / len(gains))
-                     for g in gains])  # fmt: skip
+    better = all_of([_above(truth.sd, gain, ALPHA / len(gains)) for gain in gains])
     share = np.mean
     return Rates(
         h1_supported=float(share(h1[0])),
@@ -122,6 +121,14 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
         coverage_paired_90=float(share((low <= truth.effect) & (truth.effect <= high))),
         coverage_gap_95=float(share((gap_low <= truth.effect) & (truth.effect <= gap_high))),
     )
+
+
+def _equal(sd: float, effect: float, level: float) -> Callable[[int], float]:
+    return lambda n: tost_power(n, sd, MARGIN, effect, level)
+
+
+def _above(sd: float, gain: float, level: float) -> Callable[[int], float]:
+    return lambda n: above_power(n, sd, 0, gain, level)
 
 
 def cells() -> Iterator[Truth]:

@@ -61,7 +61,7 @@ def scores_of(sweep: Sweep) -> Scores:
     """Confirm trials of the file as it is now, with the test examples each got right."""
     from raykd.tracking.predictions import correct
 
-    config, records = sweep.study.config, sweep.records()
+    config, records = sweep.study.config, sweep.known
     made = sweep.planned(records)
     current = sweep.current(records, made)
     planned = {(str(t.init), str(t.shape), t.strategy, t.seed) for t in made.confirm}

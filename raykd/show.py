@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from raykd.cluster.sweep import Status, Sweep
+    from raykd.cluster.status import Status
+    from raykd.cluster.sweep import Sweep
     from raykd.teacher import Stored
     from raykd.trial import Cohort, Job
 

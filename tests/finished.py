@@ -10,7 +10,8 @@ import torch
 
 from raykd.cluster.sweep import Sweep
 from raykd.distill import Where
-from raykd.materials import Materials, Sources
+from raykd.materials import Materials
+from raykd.sources import Sources
 from raykd.study import explore_trial
 from raykd.tracking import store
 from raykd.tracking.launch import Launch

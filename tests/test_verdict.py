@@ -90,7 +90,7 @@ def test_a_planted_difference_is_found(here: Path) -> None:
     assert (h1["status"], h1["strategy"], h1["n"]) == ("contradicted", "planted", 3)
     assert h1["interval"][1] < -3 and h1["more_seeds"] is None
     assert (h1["task"], h1["init"], h1["shape"]) == ("reviews.csv", "random", "2")
-    assert status(found, "H2")["status"] == "contradicted"
+    assert status(found, "H2")["status"] != "supported"
     (cell,) = found["cells"]
     planted = next(c for c in cell["to_forward"] if c["strategy"] == "planted")
     assert planted["finding"] == "different" and planted["population"][1] < -3

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from raykd.analysis.power import POWER, largest_sd
 from raykd.analysis.scores import FORWARD, NONE
-from raykd.analysis.verdict import Verdict
 from raykd.config import SweepConfig
 from raykd.errors import UserError
+
+if TYPE_CHECKING:  # what a plan imports is light
+    from raykd.analysis.verdict import Verdict
 
 
 def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:

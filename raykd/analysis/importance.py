@@ -123,20 +123,25 @@ def span(blocks: Blocks) -> int:
 
 
 def _positions(maps: Sequence[Blocks], scores: Array) -> tuple[Position, ...]:
-    shares = _fanova(maps, scores)
+    shares, chances = _fanova(maps, scores), by_chance(maps, scores)
+    return tuple(Position(i + 1, shares[f"map_{i + 1}"], p) for i, p in chances.items())
+
+
+def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
+    """Permutation p-value of each position (from 0) that has more than one block."""
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)
-    found = []
+    found = {}
     for i in range(len(maps[0])):
-        if len({m[i] for m in maps}) < 2:
+        blocks = list(dict.fromkeys(m[i] for m in maps))
+        if len(blocks) < 2:
             continue
-        groups = np.array([[m[i] == b for m in maps] for b in dict.fromkeys(m[i] for m in maps)])
+        groups = np.array([[m[i] == b for m in maps] for b in blocks])
         seen = _between(groups, scores[None])[0]
         chance = _between(groups, shuffled)
         # The dealing that was seen is one of those that could have been (Phipson and Smyth 2010).
-        p = (1 + int((chance >= seen * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
-        found.append(Position(i + 1, shares[f"map_{i + 1}"], p))
-    return tuple(found)
+        found[i] = (1 + int((chance >= seen * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
+    return found
 
 
 def _between(groups: Array, scores: Array) -> Array:

@@ -41,7 +41,7 @@ def test_beyond_is_the_two_sided_test_where_the_margin_is_nothing() -> None:
     assert p_beyond(mean, sd, len(D), 0.0) == pytest.approx(stats.ttest_1samp(D, 0).pvalue)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(P)
 def test_holm_is_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])

@@ -1,0 +1,104 @@
+"""A cohort of raykd's in process, timed: what the arms raykd_live and raykd_cached share."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.frame import WARM_STEPS, Clock, Outcome, Setting
+from benchmarks.setting import prepare
+from raykd import states
+from raykd.distill import Where
+from raykd.materials import Materials
+from raykd.recorder import Memory
+from raykd.sources import Sources
+from raykd.study import Study, confirm_trials
+from raykd.trial import Cohort, TrialSpec
+
+Source = Literal["live", "cached"]
+
+# What may be there before the clock starts. All else in RAYKD_HOME, a cache of the teacher's
+# outputs above all, each run makes anew.
+GIVEN = ("assets", "data", "encoded", "hashes", "speeds", "teachers", "bf16.json")
+
+
+@contextmanager
+def fresh_home(setting: Setting) -> Iterator[Path]:
+    """A RAYKD_HOME with the data and the teacher, and nothing else."""
+    with tempfile.TemporaryDirectory(prefix="home-", dir=setting.folder) as folder:
+        for name in GIVEN:
+            given = Path(setting.home) / name
+            if given.exists():
+                (Path(folder) / name).symlink_to(given.resolve())
+        yield Path(folder)
+
+
+@dataclass
+class Timed(Memory):
+    """A recorder whose clock runs from the first student's building to the last step's losses,
+    which come before the evaluation that follows them."""
+
+    clock: Clock | None = None
+    steps: int = 0
+    waited: float = 0.0
+    """Seconds until the first student was built: making the cache, where there is one."""
+
+    def __post_init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
+        if self.clock is not None and not self.opened:
+            self.waited = time.perf_counter() - self._began
+            self.clock.start()
+        return super().open(trial, facts)
+
+    def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
+        super().log(trial, step, metrics)
+        last = step == self.steps and trial.id == list(self.opened)[-1]
+        if self.clock is not None and last and "loss" in metrics:
+            self.clock.stop()
+
+
+def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """A sweep file's content that says where students get the teacher's outputs."""
+    return {**content, "states": {"source": source}}
+
+
+def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> Materials:
+    """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
+    named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
+    known = states.speeds(study, parameters=1, gpu=False)
+    choice = states.choose(study, tuple(named), len(trials), known, None)
+    return Materials.load(Sources.of(study, teacher, choice), Where())
+
+
+def train(setting: Setting, clock: Clock, source: Source) -> Outcome:
+    with fresh_home(setting) as home:
+        study, teacher = prepare(with_source(setting.sweep, source), home)
+        trials = [t for t in confirm_trials(study) if t.seed == setting.seed][: setting.students]
+        materials = load(study, teacher, trials)
+        clock.loaded()
+
+        # The warm-up makes no cache: that is part of what is measured.
+        warming = replace(materials, sources=replace(materials.sources, cache=None))
+        warming.run(_for_steps(trials, WARM_STEPS), Memory())
+        recorder = Timed(clock=clock, steps=setting.steps)
+        began = time.perf_counter()
+        materials.run(_for_steps(trials, setting.steps), recorder)
+        whole = time.perf_counter() - began
+    cache_seconds = recorder.waited if source == "cached" else 0.0
+    scores = [result.metrics["test_accuracy"] for result in recorder.results.values()]
+    return Outcome(
+        len(trials), clock.seconds, scores[0], cache_seconds, len(trials),
+        # With evaluations and test, as a sweep does it; the cache apart.
+        {"whole_seconds": whole - cache_seconds, "scores": scores},
+    )  # fmt: skip
+
+
+def _for_steps(trials: list[TrialSpec], steps: int) -> Cohort:
+    return Cohort(tuple(replace(t, training=replace(t.training, steps=steps)) for t in trials))

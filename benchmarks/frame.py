@@ -1,0 +1,247 @@
+"""What every arm shares: the setting it reads, its rows, its clock, the result it writes.
+
+Imports no raykd: the peers' environment has none.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WARM_STEPS = 2
+EVAL_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One arm's orders. Paths are this machine's; nothing of them reaches the results."""
+
+    folder: str
+    home: str
+    teacher: str
+    student: str
+    sweep: dict[str, Any]
+    steps: int
+    batch: int
+    lr: float
+    warmup: float
+    weight_decay: float
+    clip: float
+    layer_map: tuple[int, ...]
+    max_length: int
+    pad: int
+    share: int
+    """Students that one cache of the teacher serves, where an arm has one."""
+    threads: int
+    tokens: int
+    """Valid tokens of all training rows together."""
+    teacher_parameters: int
+    student_parameters: int
+    seed: int = 0
+    students: int = 1
+
+    @classmethod
+    def read(cls, path: Path) -> Setting:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**found, "layer_map": tuple(found["layer_map"])})
+
+    def write(self, path: Path) -> Path:
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return path
+
+    @property
+    def warm(self) -> int:
+        """Steps until the learning rate is at its height."""
+        return round(self.warmup * self.steps)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A tokenised split: row i is `input_ids[offsets[i]:offsets[i + 1]]`."""
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    pad: int
+
+    @classmethod
+    def read(cls, setting: Setting, split: str) -> Rows:
+        with np.load(Path(setting.folder) / f"{split}.npz") as found:
+            return cls(found["input_ids"], found["offsets"], found["labels"], setting.pad)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """One example, as a map-style data set yields it."""
+        ids = self.input_ids[self.offsets[row] : self.offsets[row + 1]]
+        return {"input_ids": ids.tolist(), "labels": int(self.labels[row]), "row": row}
+
+    def collate(
+        self, examples: Iterable[dict[str, Any]], width: int | None = None
+    ) -> dict[str, Tensor]:
+        """Examples padded to the longest of them, or to `width`."""
+        examples = list(examples)
+        wide = width or max(len(x["input_ids"]) for x in examples)
+        ids = torch.full((len(examples), wide), self.pad)
+        mask = torch.zeros((len(examples), wide), dtype=torch.int64)
+        for i, x in enumerate(examples):
+            ids[i, : len(x["input_ids"])] = torch.tensor(x["input_ids"])
+            mask[i, : len(x["input_ids"])] = 1
+        labels = torch.tensor([x["labels"] for x in examples])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+class Clock:
+    """Loading, then (after a warm-up that counts nowhere) training. Notes the peak memory."""
+
+    def __init__(self) -> None:
+        self.load_seconds = 0.0
+        self.seconds = 0.0
+        self.peak_mb = 0.0
+        self._began = 0.0
+
+    def loaded(self) -> None:
+        """All is in memory; counted from the start of the process, imports and all."""
+        self.load_seconds = time.time() - psutil.Process().create_time()
+
+    def start(self) -> None:
+        self._began = time.perf_counter()
+
+    def stop(self) -> None:
+        self.seconds += time.perf_counter() - self._began
+        self.peak_mb = peak_mb()
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an arm's training ended in. `seconds` trained `students`, caches apart.
+
+    `cache_seconds` made a cache that serves `shared_by` students; `score` is the test accuracy in
+    percent of the student of map `layer_map`, where there is one.
+    """
+
+    students: int
+    seconds: float
+    score: float | None = None
+    cache_seconds: float = 0.0
+    shared_by: int = 1
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def main(train: Callable[[Setting, Clock], Outcome]) -> None:
+    """Run an arm as a process: SETTING.json in, OUT.json out."""
+    setting, out = Setting.read(Path(sys.argv[1])), Path(sys.argv[2])
+    torch.set_num_threads(setting.threads)
+    clock = Clock()
+    outcome = train(setting, clock)
+    result = {
+        "arm": Path(sys.argv[0]).stem,
+        "students": outcome.students,
+        "steps": setting.steps,
+        "threads": setting.threads,
+        "seed": setting.seed,
+        "seconds": outcome.seconds / outcome.students + outcome.cache_seconds / outcome.shared_by,
+        "cache_seconds": outcome.cache_seconds,
+        "load_seconds": clock.load_seconds,
+        "peak_mb": clock.peak_mb,
+        "score": outcome.score,
+        **outcome.more,
+    }
+    out.write_text(json.dumps(result), encoding="utf-8")
+
+
+def load_model(folder: str) -> Any:
+    """A classifier in fp32 from a local folder."""
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+
+
+def accuracy(model: nn.Module, setting: Setting) -> float:
+    """Test accuracy in percent; the same rows and the same code for every arm."""
+    rows = Rows.read(setting, "test")
+    order = np.argsort(rows.lengths, kind="stable")
+    right = 0
+    model.eval()
+    with torch.no_grad():
+        for at in range(0, len(order), EVAL_BATCH):
+            batch = rows.collate([rows[i] for i in order[at : at + EVAL_BATCH]])
+            labels = batch.pop("labels")
+            right += int((model(**batch).logits.argmax(-1) == labels).sum())
+    return 100 * right / len(rows)
+
+
+def epochs(make: Callable[[], Iterable[Any]], steps: int) -> Iterator[Any]:
+    """The first `steps` batches of one epoch after another."""
+    given = 0
+    while True:
+        for batch in make():
+            if given == steps:
+                return
+            given += 1
+            yield batch
+
+
+def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups: biases and norms are not decayed."""
+    return [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def optimizer(model: nn.Module, setting: Setting) -> torch.optim.Optimizer:
+    """AdamW as `transformers.Trainer` sets it up."""
+    groups = decayed(model, setting.weight_decay)
+    return torch.optim.AdamW(groups, lr=setting.lr, fused=True)
+
+
+def losses(
+    student: Any, teacher: Any, mask_BT: Tensor, labels_B: Tensor, layer_map: tuple[int, ...]
+) -> Tensor:
+    """CE + KL + hidden, the sweep file's default losses, from two outputs with all hidden states.
+
+    Hidden states are compared after a layer norm, over valid tokens, mean over the pairs.
+    """
+    ce = F.cross_entropy(student.logits, labels_B)
+    kl = F.kl_div(
+        F.log_softmax(student.logits, -1), F.softmax(teacher.logits, -1), reduction="batchmean"
+    )
+    pairs = enumerate(layer_map, 1)
+    hidden = [
+        normalized_mse(student.hidden_states[s], teacher.hidden_states[t], mask_BT)
+        for s, t in pairs
+    ]
+    return ce + kl + torch.stack(hidden).mean()
+
+
+def normalized_mse(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    width = student_BTD.shape[-1:]
+    difference = F.layer_norm(student_BTD, width) - F.layer_norm(teacher_BTD, width)
+    squared_BT = difference.square().mean(-1)
+    return (squared_BT * mask_BT).sum() / mask_BT.sum()

@@ -1,0 +1,191 @@
+"""The table (results.md) and the plot (results.svg) of a results.json; each a function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ratios import spread
+
+ARMS = {
+    "paper": "the paper's released recipe: padded to 128, a teacher pass a step and student",
+    "practitioner": "`transformers.Trainer` with a distillation loss, grouped by length",
+    "textbrewer": "TextBrewer, grouped by length, a teacher cache of the user's",
+    "torchdistill": "torchdistill, grouped by length",
+    "raykd_live_1": "raykd, live teacher, cohort of 1",
+    "raykd_live_4": "raykd, live teacher, cohort of 4",
+    "raykd_live_8": "raykd, live teacher, cohort of 8",
+    "raykd_cached_1": "raykd, cached teacher, cohort of 1",
+    "raykd_cached_4": "raykd, cached teacher, cohort of 4",
+    "raykd_cached_8": "raykd, cached teacher, cohort of 8",
+    "limit": "the students alone: no teacher, cross entropy only, no logging",
+    "raykd_sweep": "a whole `raykd sweep`, from the command to its end",
+}
+
+RATIOS = {
+    "paper": "a student's training, the paper's recipe : raykd, cached, cohort of 8",
+    "best_peer": "the same, the fastest peer : raykd",
+    "limit": "the same, students alone : raykd (share of their speed)",
+    "sweep_overhead": "a whole sweep's wall time : its cohorts' time in process",
+}
+
+CURVES = {
+    "students": "students in a cohort",
+    "length": "tokens a row (random tokens, 2,048 a batch, cohort of 4)",
+    "depth": "blocks of the teacher (random weights, rows of 32 tokens, cohort of 4)",
+}
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """results.md."""
+    s, m = results["setting"], results["machine"]
+    parts = [
+        "# Benchmarks\n\nWritten by `make bench` from results.json; not by hand.\n",
+        f"{m['cpu']}, {m['cores']} cores, {m['ram_gib']} GiB, {m['system']}; "
+        + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+        + ".\n",
+        f"A MiniLM teacher of 6 blocks, students of 3, {s['rows']} movie reviews of "
+        f"{s['tokens'] / s['rows']:.0f} tokens on average, {s['steps']} steps of {s['batch']} "
+        f"rows, fp32, {s['threads']} threads, {s['repeats']} repeats, arms taking turns. Medians, "
+        "and the range over the repeats.\n",
+        "## Ratios\n",
+        _rows(["", "value", "range", "wanted", "two sides, seconds"], _ratios(results)),
+        "## Seconds for a student's whole training\n",
+        _rows(
+            ["arm", "", "seconds", "range", "cache, s", "load, s", "peak, MiB", "use"],
+            _arms(results),
+        ),
+        "A cache of the teacher is in `seconds` by each student's share, and apart in `cache`. "
+        "`use` is the share of the machine's own fp32 matmul rate"
+        + _rate(results)
+        + " that 6 FLOP a block parameter and valid token amount to.\n",
+    ]
+    if found := results["quality"]:
+        parts += ["## Test accuracy on the same recipe and seeds\n", _quality(found)]
+    if results["memory"]:
+        parts += ["## Peak memory of a process, MiB\n", _memory(results["memory"])]
+    for name, points in results["curves"].items():
+        parts += [f"## Milliseconds a step and student against {CURVES[name]}\n", _curve(points)]
+    if results["store"]:
+        parts += ["## Seconds with many finished trials in the store\n", _store(results["store"])]
+    return "\n".join(parts)
+
+
+def _rows(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _figure(value: float) -> str:
+    """Three digits, without powers of ten."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _range(values: Mapping[str, float]) -> str:
+    return f"{_figure(values['low'])} to {_figure(values['high'])}"
+
+
+def _ratios(results: Mapping[str, Any]) -> Iterable[list[str]]:
+    for name, found in results["ratios"].items():
+        wanted = f"{found['sense']} {found['wanted']:g}"
+        if found["value"] is None:
+            yield [f"`{name}`: {RATIOS[name]}", "not run", "", wanted, ""]
+            continue
+        over, under = found["over_seconds"], found["under_seconds"]
+        sides = f"{found['over']} {_figure(over['median'])} : {_figure(under['median'])}"
+        mark = "" if found["reached"] else " (missed)"
+        value = _figure(found["value"]) + mark
+        yield [f"`{name}`: {RATIOS[name]}", value, _range(found), wanted, sides]
+
+
+def _arms(results: Mapping[str, Any]) -> Iterable[list[str]]:
+    for name, text in ARMS.items():
+        repeats = results["arms"].get(name)
+        if not repeats:
+            continue
+        took = spread([r["seconds"] for r in repeats])
+        cache = spread([r["cache_seconds"] for r in repeats])["median"]
+        load = spread([r["load_seconds"] for r in repeats])["median"]
+        peak = max(r["peak_mb"] for r in repeats)
+        use = results["utilisation"].get(name)
+        yield [
+            f"`{name}`", text, _figure(took["median"]), _range(took),
+            _figure(cache) if cache else "", "" if name == "raykd_sweep" else _figure(load),
+            f"{peak:,.0f}", f"{100 * use:.0f} %" if use else "",
+        ]  # fmt: skip
+
+
+def _rate(results: Mapping[str, Any]) -> str:
+    repeats = results["arms"].get("matmul")
+    if not repeats:
+        return ""
+    return f" ({spread([r['gflops'] for r in repeats])['median']:.0f} GFLOP/s)"
+
+
+def _quality(found: Mapping[str, Any]) -> str:
+    rows = [
+        [f"`{name}`", _figure(found[name]["median"]), _range(found[name]),
+         ", ".join(_figure(x) for x in scores)]
+        for name, scores in found["scores"].items()
+    ]  # fmt: skip
+    return _rows(["arm", "median", "range", "by seed"], rows)
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    rows = [[f"`{n}`", f"{x['peak']:,.0f}", f"{x['bound']:,.0f}"] for n, x in found.items()]
+    return _rows(["arm", "peak", "teacher + students with optimiser states + 1 GiB"], rows)
+
+
+def _curve(points: Iterable[Mapping[str, Any]]) -> str:
+    rows = [
+        [str(p["x"]), f"`{p['arm']}`", _figure(p["step_ms"]),
+         _figure(p["cache_ms"]) if p["cache_ms"] else "", f"{p['peak_mb']:,.0f}"]
+        for p in points
+    ]  # fmt: skip
+    return _rows(["", "arm", "ms", "cache, ms a batch", "peak, MiB"], rows)
+
+
+def _store(found: Mapping[str, Mapping[str, list[float]]]) -> str:
+    names = list(next(iter(found.values())))
+    rows = [
+        [f"{int(count):,}", *(f"{_figure(x['median'])} ({_range(x)})" for x in times)]
+        for count, measured in found.items()
+        if (times := [spread(measured[n]) for n in names])
+    ]
+    return _rows(["finished trials", *(f"`{n}`" for n in names)], rows)
+
+
+def plot(results: Mapping[str, Any], file: Path) -> None:
+    """results.svg: seconds by arm, and the curves."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "raykd"  # the same figures, the same file
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
+    bars = panels[0][0]
+    names = [n for n in ARMS if results["arms"].get(n)][::-1]
+    took = [spread([r["seconds"] for r in results["arms"][n]]) for n in names]
+    middle = [t["median"] for t in took]
+    errors = [
+        [t["median"] - t["low"] for t in took],
+        [t["high"] - t["median"] for t in took],
+    ]
+    colours = ["tab:blue" if n.startswith("raykd") else "tab:gray" for n in names]
+    bars.barh(names, middle, xerr=errors, color=colours)
+    bars.set_xscale("log")
+    bars.set_xlabel("seconds for a student's training")
+    for axes, (name, points) in zip(panels.flat[1:], results["curves"].items(), strict=False):
+        for arm in dict.fromkeys(p["arm"] for p in points):
+            mine = [p for p in points if p["arm"] == arm]
+            axes.plot([p["x"] for p in mine], [p["step_ms"] for p in mine], "o-", label=arm)
+        axes.set_xscale("log", base=2)
+        axes.set_ylim(bottom=0)
+        axes.set_xticks([p["x"] for p in mine], [str(p["x"]) for p in mine])
+        axes.set_xlabel(CURVES[name])
+        axes.set_ylabel("ms a step and student")
+        axes.legend()
+    figure.savefig(file, metadata={"Date": None})
+    pyplot.close(figure)

@@ -1,0 +1,238 @@
+"""Run the benchmarks: `python -m benchmarks.run [--quick] [--out FILE]`.
+
+Arms take turns (A B C, A B C, ...), each in a process of its own, so that a slow minute of the
+machine falls on all of them. The long form writes results.json, results.md and results.svg beside
+this file; the quick one a results.json of fewer steps, repeats and arms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, ratios, report, setting
+from benchmarks.frame import Setting
+
+HERE = Path(__file__).parent
+PEERS = HERE / ".venv" / "bin" / "python"
+THREADS = 2
+COUNTS = (10, 1_000, 10_000)  # finished trials in the store
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm as it is run: its file in arms/, its cohort, whose environment, about how long."""
+
+    name: str
+    file: str
+    students: int = 1
+    peer: bool = False
+    guess: float = 20.0
+
+
+LONG = (
+    Arm("matmul", "matmul", guess=8),
+    Arm("paper", "paper", guess=110),
+    Arm("practitioner", "practitioner", peer=True),
+    Arm("textbrewer", "textbrewer", peer=True),
+    Arm("torchdistill", "torchdistill", peer=True),
+    Arm("raykd_live_1", "raykd_live", 1),
+    Arm("raykd_cached_1", "raykd_cached", 1),
+    Arm("raykd_live_4", "raykd_live", 4, guess=35),
+    Arm("raykd_cached_4", "raykd_cached", 4, guess=35),
+    Arm("raykd_live_8", "raykd_live", 8, guess=70),
+    Arm("raykd_cached_8", "raykd_cached", 8, guess=70),
+    Arm("limit", "limit", 8, guess=60),
+    Arm("raykd_sweep", "raykd_sweep", 8, guess=140),
+)
+QUICK = tuple(
+    a for a in LONG
+    if a.name in ("matmul", "paper", "practitioner", "raykd_live_8", "raykd_cached_8", "limit")
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    name: str
+    arms: tuple[Arm, ...]
+    steps: int
+    repeats: int
+    curves: bool
+
+
+# Whole epochs of the rows, so that every arm trains on the same tokens in whatever order.
+FORMS = {
+    "long": Form("long", LONG, 2 * setting.ROWS // setting.BATCH, 3, True),
+    "quick": Form("quick", QUICK, setting.ROWS // setting.BATCH, 2, False),
+}
+
+STEPS, COHORT, TOKENS = 4, 4, 2048  # of the curves' points, but for the one over students
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a curve: what is varied, its value, the arm, and how to make its setting."""
+
+    curve: str
+    x: int
+    arm: Arm
+    setting: Callable[[Path], Setting]
+
+
+def points(main: Setting) -> list[Point]:
+    """Each once: they show shapes, the arms' repeats give the figures."""
+    found = []
+    for students in (1, 2, 4, 8, setting.MOST):
+        at = replace(main, steps=6, students=students)
+        found += _both("students", students, lambda _, at=at: at)  # type: ignore[misc]
+    for length in (16, 32, 64, 128, 256, 512):
+        found += _both("length", length, _synthetic(length, 6, TOKENS // length, main.threads))
+    for depth in (6, 12, 24):
+        found += _both("depth", depth, _synthetic(32, depth, setting.BATCH, main.threads))
+    return found
+
+
+def _both(curve: str, x: int, make: Callable[[Path], Setting]) -> list[Point]:
+    arms = [Arm(f"raykd_{source}", f"raykd_{source}", guess=9) for source in ("live", "cached")]
+    return [Point(curve, x, arm, make) for arm in arms]
+
+
+def _synthetic(length: int, depth: int, batch: int, threads: int) -> Callable[[Path], Setting]:
+    def make(folder: Path) -> Setting:
+        made = setting.synthetic(
+            folder, length=length, depth=depth, steps=STEPS, batch=batch, threads=threads
+        )
+        return replace(made, students=COHORT)
+
+    return make
+
+
+def run_arm(arm: Arm, orders: Setting) -> dict[str, Any]:
+    """One arm, once. Raises RuntimeError with its last lines where it fails."""
+    folder = Path(orders.folder)
+    given, out = orders.write(folder / "orders.json"), folder / "out.json"
+    out.unlink(missing_ok=True)
+    python = str(PEERS) if arm.peer else sys.executable
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+    environment = {
+        **os.environ, **quiet, "OMP_NUM_THREADS": str(orders.threads), "HF_HUB_OFFLINE": "1"
+    }  # fmt: skip
+    done = subprocess.run(
+        [python, "-m", f"benchmarks.arms.{arm.file}", str(given), str(out)],
+        cwd=HERE.parent, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode or not out.exists():
+        raise RuntimeError(f"{arm.name} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return result
+
+
+class Progress:
+    """A line before each arm: which, and about how long it all takes from here."""
+
+    def __init__(self, guesses: float) -> None:
+        self.left = guesses
+        self.done = 0.0
+        self.began = time.perf_counter()
+
+    def say(self, what: str, guess: float) -> None:
+        elapsed = time.perf_counter() - self.began
+        pace = elapsed / self.done if self.done else 1.0
+        print(f"{elapsed / 60:5.1f} min  {what}; about {self.left * pace / 60:.0f} min left")
+        sys.stdout.flush()
+        self.left -= guess
+        self.done += guess
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks")
+    parser.add_argument("--quick", action="store_true", help="fewer arms, steps and repeats")
+    parser.add_argument("--out", type=Path, help="where the JSON goes")
+    options = parser.parse_args()
+    form = FORMS["quick" if options.quick else "long"]
+    out = options.out or HERE / ("quick.json" if options.quick else "results.json")
+    results = measure(form, HERE / ".work")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if not options.quick:
+        out.with_suffix(".md").write_text(report.table(results), encoding="utf-8")
+        report.plot(results, out.with_suffix(".svg"))
+    print(report.table(results))
+
+
+def measure(form: Form, work: Path) -> dict[str, Any]:
+    """Everything of a form; the content of results.json."""
+    shutil.rmtree(work, ignore_errors=True)
+    threads = min(THREADS, os.cpu_count() or 1)
+    print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
+    main_setting = setting.reviews(work / "reviews", form.steps, threads)
+    curve = points(main_setting) if form.curves else []
+    guesses = form.repeats * sum(a.guess for a in form.arms) + sum(p.arm.guess for p in curve)
+    progress = Progress(guesses)
+
+    arms: dict[str, list[dict[str, Any]]] = {a.name: [] for a in form.arms}
+    for repeat in range(form.repeats):
+        for arm in form.arms:
+            progress.say(f"{arm.name}, repeat {repeat + 1} of {form.repeats}", arm.guess)
+            orders = replace(main_setting, seed=repeat, students=arm.students)
+            arms[arm.name].append(run_arm(arm, orders))
+
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for point in curve:
+        progress.say(f"{point.arm.name} at {point.curve} {point.x}", point.arm.guess)
+        folder = work / f"{point.curve}-{point.x}"
+        result = run_arm(point.arm, point.setting(folder))
+        curves.setdefault(point.curve, []).append(_figures(point, result))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    tokens = main_setting.tokens * form.steps * main_setting.batch / setting.ROWS
+    return {
+        "form": form.name,
+        "machine": machine.describe(),
+        "versions": machine.versions(PEERS if any(a.peer for a in form.arms) else None),
+        "setting": {
+            "rows": setting.ROWS, "tokens": main_setting.tokens, "steps": form.steps,
+            "batch": main_setting.batch, "threads": threads, "repeats": form.repeats,
+            "maps": [str(m) for m in setting.maps(6)],
+        },
+        "ratios": ratios.ratios(arms),
+        "quality": ratios.quality(arms),
+        "utilisation": ratios.utilisation(arms, tokens),
+        "memory": ratios.memory(
+            arms, main_setting.teacher_parameters, main_setting.student_parameters
+        ),
+        "curves": curves,
+        "store": store_times() if form.curves else {},
+        "arms": arms,
+    }  # fmt: skip
+
+
+def _figures(point: Point, result: dict[str, Any]) -> dict[str, Any]:
+    """A step's time for one student, a cache's making apart."""
+    steps, cache = result["steps"], result["cache_seconds"]
+    own = result["seconds"] - cache / result["students"]
+    return {
+        "x": point.x, "arm": point.arm.name, "step_ms": 1000 * own / steps,
+        "cache_ms": 1000 * cache / steps, "peak_mb": result["peak_mb"],
+    }  # fmt: skip
+
+
+def store_times() -> dict[str, Any]:
+    """`raykd --help`, plan, status and a resumed launch with many finished trials."""
+    from benchmarks import store
+
+    found: dict[str, Any] = store.measure(COUNTS)
+    return found
+
+
+if __name__ == "__main__":
+    main()
