@@ -14,8 +14,9 @@ from benchmarks.frame import WARM_STEPS, Clock, Outcome, Setting
 from benchmarks.setting import prepare
 from raykd import states
 from raykd.distill import Where
-from raykd.materials import Materials, Sources
+from raykd.materials import Materials
 from raykd.recorder import Memory
+from raykd.sources import Sources
 from raykd.study import Study, confirm_trials
 from raykd.trial import Cohort, TrialSpec
 

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from raykd import cli_cache
+from raykd import cli_cache, cli_verdict
+from raykd.command import Json, Uri, print_json
 from raykd.errors import UserError
 from raykd.plainly import plainly
 
@@ -26,10 +26,6 @@ app = typer.Typer(
 app.add_typer(cli_cache.app, name="cache")
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Uri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
-]
 
 
 @app.command()
@@ -51,7 +47,7 @@ def maps(
         raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
     found = mapview.maps(teacher, student, strategy or [], seed, preset == "paper")
     if as_json:
-        _print_json([{"strategy": name, **m.to_json()} for name, m in found])
+        print_json([{"strategy": name, **m.to_json()} for name, m in found])
         return
     for name, layer_map in found:
         typer.echo(mapview.picture(layer_map, teacher, name))
@@ -64,7 +60,7 @@ def schema() -> None:
     """Print the JSON schema of a sweep file."""
     from raykd.config import SweepConfig
 
-    _print_json(SweepConfig.model_json_schema())
+    print_json(SweepConfig.model_json_schema())
 
 
 @app.command()
@@ -77,7 +73,7 @@ def plan(sweep: SweepFile, tracking_uri: Uri = None, as_json: Json = False) -> N
     opened = Sweep.open(sweep, tracking_uri)
     overview = opened.plan()
     if as_json:
-        _print_json(overview)
+        print_json(overview)
     else:
         show.plan(overview)
 
@@ -154,7 +150,7 @@ def status(
 
     found = Sweep.open(sweep, tracking_uri, smoke=smoke).status()
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         show.status(found)
 
@@ -204,7 +200,7 @@ def doctor(as_json: Json = False) -> None:
 
     checks = examine()
     if as_json:
-        _print_json([c.to_json() for c in checks])
+        print_json([c.to_json() for c in checks])
     else:
         for check in checks:
             typer.echo(f"{'ok ' if check.ok else 'NO '} {check.what:<14} {check.found}")
@@ -214,5 +210,4 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+cli_verdict.register(app)

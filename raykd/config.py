@@ -139,6 +139,9 @@ class Cluster(Model):
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"
     )
+    compile: bool = Field(
+        False, description="torch.compile of the students' blocks: a minute or two to begin with"
+    )
     storage: str | None = Field(None, description="checkpoints, teacher and data; all nodes see it")
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")

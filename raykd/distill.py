@@ -56,6 +56,8 @@ class Where:
     bf16: bool = False
     micro_batch: int | None = None
     """Rows a worker computes at a time; their gradients add up to those of its share."""
+    compile: bool = False
+    """Whether the students' blocks go through torch.compile."""
 
     def autocast(self) -> Any:
         if not self.bf16:
@@ -167,7 +169,7 @@ def _learners(
     told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
     return [
-        Learner(t, build(t), teacher_width, group, where.device, where.autocast())
+        Learner(t, build(t), teacher_width, group, where.device, where.autocast(), where.compile)
         for t, is_open in zip(cohort.trials, opened, strict=True)
         if is_open
     ]

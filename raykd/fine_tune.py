@@ -32,13 +32,7 @@ def fine_tune(
     Raises UserError for a teacher no better than the majority class, unless the file allows it.
     """
     found = teachers.stored(study.home, study.teacher) or _make(study, where or Where(), hooks)
-    if found.weak and not study.config.teacher.allow_weak:
-        raise UserError(
-            f"{study.file}: teacher.model: {study.config.teacher.model} reaches "
-            f"{found.select:.1f} {found.metric} on select, no better than always answering the "
-            f"commonest class ({found.select_majority:.1f}); train it longer (teacher.epochs, "
-            "teacher.lr), or write `allow_weak: true` to go on all the same"
-        )
+    teachers.refuse_weak(found, study.config.teacher, study.file)
     return found
 
 

@@ -15,7 +15,7 @@ from raykd import losses
 from raykd.batches import Batch
 from raykd.group import GradientSum, Group
 from raykd.student import build_projections, project, width
-from raykd.taps import Taps
+from raykd.taps import Taps, stacks
 from raykd.tasks import classification as task
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
@@ -47,9 +47,15 @@ class Learner:
         group: Group,
         device: torch.device,
         autocast: AbstractContextManager[Any],
+        compiled: bool = False,
     ) -> None:
         self.trial = trial
         self.model = model.to(device)
+        if (
+            compiled
+        ):  # block by block: alike blocks are compiled once, and hooks stay where they are
+            for block in stacks(model)["encoder"]:
+                block.compile(dynamic=True)
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
         self.projections.to(device)

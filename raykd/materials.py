@@ -17,46 +17,14 @@ from raykd.learner import stream
 from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder
-from raykd.states import GB, Choice, cache_root
+from raykd.sources import Sources
 from raykd.student import build_student, width
-from raykd.study import Study
 from raykd.tasks import classification as task
 from raykd.teacher import label_order
 from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live
 from raykd.trial import Cohort, TrialSpec
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where another process finds what it needs; plain values that travel well."""
-
-    home: Path
-    data: Path
-    teacher: Path
-    fingerprint: str
-    max_length: int
-    cache: str | None = None
-    """Where the teacher's outputs are stored; None: it runs at each step."""
-    half: str = "auto"
-    states: tuple[int, ...] = ()
-    """The teacher states that any of the sweep's maps may name."""
-    limit: float = float("inf")
-    """Bytes that the store may take."""
-
-    @classmethod
-    def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
-        sources = cls(
-            study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length
-        )
-        if choice is None or choice.source == "live":
-            return sources
-        wanted = study.config.states
-        return replace(
-            sources, cache=cache_root(study), half=wanted.half, states=choice.states,
-            limit=wanted.limit_gb * GB,
-        )  # fmt: skip
 
 
 def load_data(

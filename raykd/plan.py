@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from transformers import AutoConfig
-
+from raykd import sizes
 from raykd.layermap import LayerMap
 from raykd.search import Tried, best_maps
 from raykd.space import Space
 from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
-from raykd.student import student_parameters
 from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
@@ -184,14 +181,9 @@ def stored_bytes(plan: Plan) -> int:
 
 
 def _parameters(study: Study) -> int:
-    return student_parameters(_teacher_config(study), study.shape)
+    return sizes.parameters(study.base, study.shape, len(study.prepared.labels), study.home)
 
 
 def _teacher_parameters(study: Study) -> int:
-    return student_parameters(_teacher_config(study), Shape(study.base.depth))
-
-
-def _teacher_config(study: Study) -> Any:
-    config = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
-    config.num_labels = len(study.prepared.labels)
-    return config
+    shape = Shape(study.base.depth)
+    return sizes.parameters(study.base, shape, len(study.prepared.labels), study.home)

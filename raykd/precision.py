@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
 import time
 from pathlib import Path
 
 import torch
 from torch import nn
 
-REPEATS = 5
-PAYS = 1.1  # bf16 costs some accuracy of rounding, so it has to be clearly faster
+REPEATS = 10
+PAYS = 1.2  # bf16 costs some accuracy of rounding, so it has to be clearly faster
+WIDTH = 256  # at least: a smaller block is over before its time can be told from noise
 
 
 def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
-    """Time a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved.
+    """Time a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved;
+    the quickest of each counts, which a busy machine disturbs least.
 
     The answer is kept in `home`, so that two cohorts of one sweep never train in different
     precisions because a noisy neighbour disturbed one probe.
@@ -35,6 +36,7 @@ def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
 
 
 def _probe(device: torch.device, width: int) -> bool:
+    width = max(width, WIDTH)
     block = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
     block.to(device)
     x_ND = torch.ones(512, width, device=device)
@@ -51,5 +53,5 @@ def _probe(device: torch.device, width: int) -> bool:
     for enabled in (False, True):
         run(enabled)
     times = [(run(False), run(True)) for _ in range(REPEATS)]
-    fp32, bf16 = (statistics.median(t) for t in zip(*times, strict=True))
+    fp32, bf16 = (min(t) for t in zip(*times, strict=True))
     return bool(fp32 > PAYS * bf16)

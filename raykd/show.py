@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from raykd.cluster.sweep import Status, Sweep
+    from raykd.cluster.status import Status
+    from raykd.cluster.sweep import Sweep
     from raykd.teacher import Stored
     from raykd.trial import Cohort, Job
 
@@ -65,6 +66,8 @@ def plan(overview: Mapping[str, Any]) -> None:
     )
     if overview["examples"]:
         out.print(f"  states    {_states(overview['states'])}")
+    if overview["decides"]:
+        out.print(f"  decides   {overview['decides']}")
     if overview["outdated"]:
         out.print(
             f"  kept      {overview['outdated']} finished trials of this name that the file no "

@@ -33,6 +33,7 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
 
     The reading is of a file just written, from memory as it will be for most of a training.
     """
+
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".probe-{time.monotonic_ns()}"
     content = os.urandom(32 * 2**20)

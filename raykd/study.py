@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from raykd import config_design as files
+from raykd import sizes
 from raykd import teacher as teachers
 from raykd.config import SweepConfig
 from raykd.config_design import strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
-from raykd.student import misfit
 from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
@@ -55,7 +54,12 @@ class Study:
         """Of a training row, roughly: word pieces and the special tokens."""
         return min(self.prepared.mean_words * 1.3 + 2, self.config.task.max_length)
 
-    @property
+    @cached_property
+    def designs(self) -> dict[tuple[LayerMap, ...], tuple[TrialSpec, ...]]:
+        """`confirm_trials` by the best maps, kept: with their ids, thousands take a while."""
+        return {}
+
+    @cached_property
     def shape(self) -> Shape:
         return Shape(**self.config.student.model_dump())
 
@@ -67,7 +71,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     name = teachers.fingerprint(config.teacher, base, prepared, config.task.max_length)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.max_length])
     if not config.teacher.fine_tune:
-        teachers.label_order(base.folder, prepared.labels, file)
+        teachers.in_order(base.labels, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
     _check(study)
     return study
@@ -80,9 +84,8 @@ def _check(study: Study) -> None:
     inits = [("explore.init", config.explore.init)] if config.explore else []
     if config.confirm:
         inits += [(f"confirm.inits.{i}", x) for i, x in enumerate(config.confirm.inits)]
-    teacher = AutoConfig.from_pretrained(study.base.folder, local_files_only=True)
     for key, init in inits:
-        problem = misfit(teacher, study.shape, Init("random"))
+        problem = sizes.misfit(study.base, study.shape, Init("random"), study.home)
         if problem:
             problems.append(f"{file}: student: {problem}")
         elif init != "random" and blocks > depth:
@@ -90,7 +93,7 @@ def _check(study: Study) -> None:
                 f"{file}: student.blocks: {blocks} is deeper than the teacher's {depth}, which "
                 f"{key} copies from; write at most {depth}, or the init `random`"
             )
-        elif problem := misfit(teacher, study.shape, _init(study, init)):
+        elif problem := sizes.misfit(study.base, study.shape, _init(study, init), study.home):
             problems.append(
                 f"{file}: {key}: {problem}; leave that size of the student out, or write `random`"
             )
@@ -134,6 +137,14 @@ def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSp
     if confirm is None:
         return ()
     best_maps = tuple(best)[: confirm.best]
+    if best_maps not in study.designs:
+        study.designs[best_maps] = _design(study, confirm, best_maps)
+    return study.designs[best_maps]
+
+
+def _design(
+    study: Study, confirm: files.Confirm, best_maps: tuple[LayerMap, ...]
+) -> tuple[TrialSpec, ...]:
     trials = []
     for seed in confirm.seed_list:
         arms = [(s.label, strategy_map(study, s, seed)) for s in confirm.strategies]

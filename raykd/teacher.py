@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
-from raykd import assets
+from raykd import assets, sizes
 from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
@@ -29,19 +27,22 @@ class Base:
     fingerprint: str
     depth: int
     width: int
+    labels: tuple[str, ...]
+    """Its classifier's own, in its own order."""
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
     """The base model by asset name, folder or hub name. Raises UserError where there is none."""
     folder = _folder(teacher, home, file)
+    content = _content(folder, home)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        found = sizes.of_base(folder, content, home)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
         ) from error
-    return Base(folder, _content(folder, home), config.num_hidden_layers, config.hidden_size)
+    return Base(folder, content, found["depth"], found["width"], tuple(found["labels"]))
 
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
@@ -148,6 +149,18 @@ class Stored:
         return self.select <= self.select_majority
 
 
+def refuse_weak(found: Stored, teacher: Teacher, file: str) -> None:
+    """Raises UserError for a teacher no better than the majority class, unless the file allows
+    it."""
+    if found.weak and not teacher.allow_weak:
+        raise UserError(
+            f"{file}: teacher.model: {teacher.model} reaches {found.select:.1f} {found.metric} on "
+            "select, no better than always answering the commonest class "
+            f"({found.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
+            "write `allow_weak: true` to go on all the same"
+        )
+
+
 def stored(home: Path, name: str) -> Stored | None:
     """The teacher of this fingerprint, if it was stored."""
     note = home / "teachers" / name / "raykd.json"
@@ -183,12 +196,19 @@ def fine_tune_steps(teacher: Teacher, rows: int) -> int:
 
 
 def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file") -> tuple[str, ...]:
+    """`in_order` for the model in a folder."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+    return in_order(names, labels, file)
+
+
+def in_order(names: tuple[str, ...], labels: tuple[str, ...], file: str) -> tuple[str, ...]:
     """A model's label names in its own order; the data's order where the model names none.
 
     Raises UserError naming labels of the data that the model lacks.
     """
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
     unnamed = names == tuple(f"LABEL_{i}" for i in range(len(names)))
     if unnamed and len(names) == len(labels):
         return labels

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -103,7 +103,10 @@ class TrialSpec:
         return digest(blank.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "layer_map": self.layer_map.to_json()}
+        # Not asdict, which copies value by value: a plan names ten thousand trials.
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts = {name: _plain(own[name]) for name in ("shape", "init", "loss", "training")}
+        return {**own, **parts, "layer_map": self.layer_map.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
@@ -119,6 +122,10 @@ class TrialSpec:
                 "training": Training(**data["training"]),
             }
         )
+
+
+def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 
 from raykd.cluster.sweep import Sweep
 from raykd.distill import Where
-from raykd.materials import Materials, Sources
+from raykd.materials import Materials
+from raykd.sources import Sources
 from raykd.study import confirm_trials
 from raykd.tracking import store
 from raykd.tracking.launch import Launch

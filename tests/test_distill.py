@@ -16,8 +16,9 @@ from raykd.config import load
 from raykd.data import Prepared
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
-from raykd.materials import Sources, run_cohort
+from raykd.materials import run_cohort
 from raykd.recorder import Memory
+from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec
 

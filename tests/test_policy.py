@@ -19,7 +19,10 @@ PACKAGE = ROOT / "raykd"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What stands between a person and the library. All else directly in raykd/, and tasks/, is core.
-FRONT = {"__main__", "cli", "show", "doctor", "export"}
+FRONT = {
+    "__main__", "cli", "cli_verdict", "command", "show", "show_verdict", "judged", "doctor",
+    "export",
+}  # fmt: skip
 CORE = [
     *(m for m in sorted(PACKAGE.glob("*.py")) if m.stem not in FRONT),
     *sorted((PACKAGE / "tasks").rglob("*.py")),
@@ -91,6 +94,13 @@ def test_arrows_point_down(part: str) -> None:
 
 def test_what_every_command_imports_is_light() -> None:
     assert loaded_by(LIGHT, HEAVY) == []
+
+
+def test_plans_and_launches_import_of_the_heavy_only_what_they_are_made_of() -> None:
+    own = HEAVY - {"mlflow", "pandas"}  # MLflow brings pandas
+    assert loaded_by(["raykd.cluster.sweep", "raykd.cluster.machine"], own) == []
+    # Ray Train for torch brings torch; the workers, not the launcher, need what builds models.
+    assert loaded_by(["raykd.cluster.run"], own) == ["ray", "torch"]
 
 
 # Files

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from raykd.config import load
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap
-from raykd.materials import Sources, run_cohort
+from raykd.materials import run_cohort
 from raykd.pruning import Rungs
 from raykd.recorder import Memory
+from raykd.sources import Sources
 from raykd.study import Study, explore_trial, resolve
 from raykd.trial import Cohort
 

@@ -22,7 +22,8 @@ from benchmarks.setting import prepare
 from raykd.batches import collate, schedule
 from raykd.distill import Data, Where
 from raykd.learner import learning_rate, stream
-from raykd.materials import Materials, Sources
+from raykd.materials import Materials
+from raykd.sources import Sources
 from raykd.student import build_student
 from raykd.study import confirm_trials
 from raykd.trial import TrialSpec

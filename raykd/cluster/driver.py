@@ -13,7 +13,6 @@ from ray.train.v2.api.exceptions import ControllerError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd.cluster import leftovers
-from raykd.cluster.worker import train_job
 
 
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
@@ -38,6 +37,8 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 
 def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> TorchTrainer:
+    from raykd.cluster.worker import train_job
+
     share = settings["share"]
     return TorchTrainer(
         train_job,

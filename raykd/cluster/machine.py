@@ -53,7 +53,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
             f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
             "for it, or stop it and run this again"
         )
-    check_disk(study.home, stored_bytes(sweep.planned(sweep.records())), study.file)
+    check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
         yield share(config.cluster, [node], int(node.cpus), study.file)

@@ -18,9 +18,9 @@ from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
 from raykd.config import SweepConfig
-from raykd.materials import Sources
 from raykd.plan import Plan
 from raykd.pruning import Rungs
+from raykd.sources import Sources
 from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
@@ -36,7 +36,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
-    records = sweep.records()
+    records = sweep.known
     made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
         return 0
@@ -75,6 +75,7 @@ def _settings(
             "launch": launch.run_id,
             "threads": fitted.cpus,
             "micro_batch": config.cluster.micro_batch,
+            "compile": config.cluster.compile,
             "rungs": _rungs(config),
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,13 @@ import psutil
 
 from raykd import assets
 from raykd import teacher as teachers
-from raykd.analysis import table
 from raykd.cluster.resources import Share
-from raykd.config import SweepConfig, load
-from raykd.distill import Hooks
-from raykd.fine_tune import fine_tune
+from raykd.cluster.status import Status, stand
+from raykd.config import load
 from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
+from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
@@ -28,33 +27,7 @@ from raykd.trial import Cohort
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
 
-SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a sweep stands: counts of trials, failures with their reason, the strategy table."""
-
-    sweep: str
-    metric: str
-    finished: int
-    running: int
-    failed: int
-    missing: int
-    pruned: int
-    saved: float
-    """Of explore's steps, the share that pruning saved, 0 to 1."""
-    outdated: int
-    failures: tuple[tuple[str, str], ...]
-    rows: tuple[table.Row, ...]
-    tracking_uri: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **{k: v for k, v in vars(self).items() if k not in ("rows", "failures")},
-            "failures": [{"trial": t, "error": e} for t, e in self.failures],
-            "strategies": [r.to_json() for r in self.rows],
-        }
+    from raykd.distill import Hooks
 
 
 @dataclass(frozen=True)
@@ -87,8 +60,18 @@ class Sweep:
         return cls(study, uri, client, f"raykd sweep {file}")
 
     def records(self) -> tuple[Record, ...]:
+        """Every trial that the ledger holds now."""
         experiment = store.find_experiment(self.client, self.study.config.name)
-        return () if experiment is None else ledger.read(self.client, experiment)
+        found = () if experiment is None else ledger.read(self.client, experiment)
+        vars(self)["known"] = found
+        return found
+
+    @cached_property
+    def known(self) -> tuple[Record, ...]:
+        """The ledger as it was last read: it may be long, and a launch reads it once before it
+        trains and once after. A trial that ends in between is still not trained twice: see
+        `Writer.open`."""
+        return self.records()
 
     def planned(self, records: Iterable[Record], share: Share | None = None) -> Plan:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
@@ -129,7 +112,9 @@ class Sweep:
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
-        records = self.records()
+        from raykd.analysis import foresight
+
+        records = self.known
         made = self.planned(records)
         study, config = self.study, self.study.config
         steps = self.steps()
@@ -172,6 +157,7 @@ class Sweep:
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "states": made.choice().to_json(),
             "margin": config.margin,
+            "decides": foresight.of_plan(config, {t.strategy for t in made.confirm}),
         }  # fmt: skip
 
     def steps(self) -> dict[str, int]:
@@ -202,28 +188,25 @@ class Sweep:
         return explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks)).family
 
     def status(self) -> Status:
-        records = self.records()
+        records = self.known
         made = self.planned(records)
         current = self.current(records, made)
-        counts = Counter(r.status for r in current)
-        return Status(
-            sweep=self.study.config.name,
-            metric=self.study.config.task.metric,
-            finished=counts["finished"],
-            running=counts["running"],
-            failed=counts["failed"],
-            missing=len(made.missing) + made.best_missing + made.explore_missing,
-            pruned=counts["pruned"],
-            saved=_saved(current),
-            outdated=len(records) - len(current),
-            failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
-            rows=table.rows(current, self.study.config.task.metric),
-            tracking_uri=store.safe(self.uri),
-        )
+        missing = len(made.missing) + made.best_missing + made.explore_missing
+        config = self.study.config
+        return stand(
+            config.name, config.task.metric, current, missing, len(records) - len(current),
+            store.safe(self.uri),
+        )  # fmt: skip
 
     def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
         """The teacher, made if need be, and its MLflow run."""
-        found = fine_tune(self.study, hooks=hooks)
+        found = teachers.stored(self.study.home, self.study.teacher)
+        if found is None:
+            from raykd.fine_tune import fine_tune
+
+            found = fine_tune(self.study, hooks=hooks)
+            vars(self).pop("known", None)  # that took a while
+        teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)
         config = self.study.config.teacher
         ledger.log_teacher(
@@ -243,7 +226,7 @@ class Sweep:
 
     def missing(self) -> int:
         """How many trials are still to run."""
-        made = self.planned(self.records())
+        made = self.planned(self.known)
         return len(made.missing) + made.best_missing + made.explore_missing
 
     def teacher_steps(self) -> int:
@@ -257,7 +240,7 @@ class Sweep:
         seeds = set(confirm.seed_list if keep == "all" else [min(confirm.seed_list)])
         metric = f"best_select_{self.study.config.task.metric}"
         stored = [
-            r for r in self.records()
+            r for r in self.known
             if r.status == "finished" and r.phase == "confirm" and r.seed in seeds
         ]  # fmt: skip
         best = max(stored, key=lambda r: r.metrics[metric], default=None)
@@ -268,32 +251,3 @@ class Sweep:
         experiment = store.experiment(self.client, self.study.config.name)
         found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
-
-
-def _saved(records: Iterable[Record]) -> float:
-    explored = [r for r in records if r.phase == "explore" and r.status in ("finished", "pruned")]
-    whole = sum(int(r.params["steps"]) for r in explored)
-    left = sum(
-        int(r.params["steps"]) - r.metrics["pruned_step"] for r in explored if r.status == "pruned"
-    )
-    return left / whole if whole else 0.0
-
-
-def smoke_config(config: SweepConfig) -> SweepConfig:
-    """The same path with minimal steps, under a name of its own."""
-    steps, rows = SMOKE["steps"], SMOKE["rows"]
-    update: dict[str, Any] = {
-        "name": f"{config.name}-smoke",
-        "task": config.task.model_copy(update={"rows": rows}),
-        "teacher": config.teacher.model_copy(update={"epochs": 0.5, "allow_weak": True}),
-        "training": config.training.model_copy(
-            update={"steps": steps, "epochs": None, "evaluations": 1}
-        ),
-    }
-    if config.explore:
-        maps = min(config.explore.maps, SMOKE["maps"])
-        update["explore"] = config.explore.model_copy(update={"maps": maps})
-    if config.confirm:
-        seeds = config.confirm.seed_list[: SMOKE["seeds"]]
-        update["confirm"] = config.confirm.model_copy(update={"seeds": seeds})
-    return config.model_copy(update=update)

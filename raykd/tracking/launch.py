@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raykd.errors import UserError
-from raykd.tracking.ledger import PAGE
 from raykd.tracking.store import patiently, safe
+from raykd.tracking.tables import PAGE
 
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, ViewType
+from mlflow.entities import Metric, Param, Run
 
 from raykd.errors import UserError
+from raykd.tracking import tables
 from raykd.tracking.store import patiently
+from raykd.tracking.tables import Row
 
-PAGE = 1000
 MOST = 50_000  # results that MLflow hands out at once
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
 
@@ -49,52 +48,23 @@ def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
 
     A run without params was cut off in the moment of its creation and holds nothing yet.
     """
-    records = [
-        _record(run)
-        for run in _runs(client, [experiment])
-        if "raykd.trial" in run.data.tags and run.data.params
-    ]
-    return tuple(sorted(records, key=lambda r: (r.start, r.trial)))
+    records = [_record(row) for row in tables.rows(client, experiment) if row.params]
+    return tuple(sorted(records, key=lambda r: (r.start, r.trial, r.run_id)))
 
 
 def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) -> tuple[Record, ...]:
     """The records of a few trials by their ids, quicker than reading all; those there are."""
     found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
-    return tuple(_record(run) for run in found if run is not None and run.data.params)
+    rows = (tables.row(run) for run in found if run is not None)
+    return tuple(_record(row) for row in rows if row.params)
 
 
-def _runs(client: MlflowClient, experiments: list[str], query: str = "") -> Iterator[Run]:
-    token: str | None = None
-    while True:
-        with _collector_resting():
-            page = client.search_runs(
-                experiments, query, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
-            )
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-@contextmanager
-def _collector_resting() -> Iterator[None]:
-    """A page is some 60,000 objects that all live; looking through them for garbage over and over
-    takes more than half of the time that reading a page takes."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _record(run: Run) -> Record:
-    tags, params = run.data.tags, run.data.params
+def _record(row: Row) -> Record:
+    tags, params, status = row.tags, row.params, _state(row)
     return Record(
         trial=tags["raykd.trial"],
-        run_id=run.info.run_id,
-        status=_state(run),
+        run_id=row.run_id,
+        status=status,
         phase=params["phase"],
         strategy=params["strategy"],
         map=params["map"],
@@ -103,19 +73,19 @@ def _record(run: Run) -> Record:
         family=tags["raykd.family"],
         cohort=tags["raykd.cohort"],
         error=tags.get("raykd.error"),
-        metrics=run.data.metrics,
+        metrics=row.metrics,
         params=params,
-        start=run.info.start_time / 1000,
+        start=row.start / 1000,
         # A run that was begun again still shows when it ended before.
-        end=run.info.end_time / 1000 if run.info.end_time and _state(run) != "running" else None,
+        end=row.end / 1000 if row.end and status != "running" else None,
     )
 
 
-def _state(run: Run) -> State:
-    if run.info.status == "KILLED":
-        return "pruned" if run.data.tags.get("raykd.end") == "pruned" else "interrupted"
+def _state(row: Row) -> State:
+    if row.status == "KILLED":
+        return "pruned" if row.tags.get("raykd.end") == "pruned" else "interrupted"
     states: dict[str, State] = {"FINISHED": "finished", "FAILED": "failed"}
-    return states.get(run.info.status, "running")
+    return states.get(row.status, "running")
 
 
 def duplicates(records: Iterable[Record]) -> tuple[str, ...]:
@@ -163,9 +133,9 @@ def open_run(client: MlflowClient, name: str) -> Run:
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
     experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
     ids = list(experiments)
-    found = list(_runs(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
+    found = list(tables.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
         run
-        for run in _runs(client, ids, f"attributes.run_id LIKE '{name}%'")
+        for run in tables.pages(client, ids, f"attributes.run_id LIKE '{name}%'")
         if "raykd.trial" in run.data.tags
     ]
     if not found:

@@ -3,12 +3,11 @@ stopped it, goes on in its own run, and is finished exactly once."""
 
 from __future__ import annotations
 
-import queue
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from raykd.recorder import Result
 from raykd.tracking import ledger
 from raykd.tracking.store import patiently
 from raykd.trial import TrialSpec
 
-MOST_PARAMS = 100  # that MLflow takes in one call
+MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes in one call
+SEND_SECONDS = 1.0  # what is logged within so long goes in one call for each trial
 
 
 class Writer:
-    """A recorder over `MlflowClient`. What is logged is sent by a thread of its own, in order, so
-    that training never waits; a failure there is raised by the next call.
+    """A recorder over `MlflowClient`. What is logged is gathered and sent by a thread of its own,
+    in order, so that training never waits; a failure there is raised by the next call.
 
     A trial belongs to the writer that opened it last: one that was taken for dead and lives on,
     in a worker cut off from its cluster, no longer ends it.
@@ -48,7 +49,10 @@ class Writer:
             "raykd.writer": self._name,
         }
         self._runs: dict[str, str] = {}
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._steps: dict[str, dict[str, int]] = {}
+        self._logged: dict[str, list[Metric]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._sender: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -58,9 +62,21 @@ class Writer:
         pruned = run.data.tags.get("raykd.end") == "pruned"
         if run.info.status == "FINISHED" or (run.info.status == "KILLED" and pruned):
             return False
-        self._adopt(run, trial, tags)
+        try:
+            self._adopt(run, trial, tags)
+        except MlflowException:
+            if self._client.get_run(run.info.run_id).info.lifecycle_stage == "active":
+                raise
+            return self.open(trial, facts)  # it was a twin, which its creator has removed since
         self._runs[trial.id] = run.info.run_id
+        self._steps[trial.id] = self._last_steps(run)
         return True
+
+    def _last_steps(self, run: Run) -> dict[str, int]:
+        """How far a run's metrics go: a trial goes on from a checkpoint before that, and tells
+        again what it told."""
+        read = partial(self._client.get_metric_history, run.info.run_id)
+        return {k: max(m.step for m in patiently(partial(read, k))) for k in run.data.metrics}
 
     def _find(self, trial: TrialSpec) -> Run | None:
         return ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
@@ -81,10 +97,10 @@ class Writer:
         run_id, old = run.info.run_id, run.data.tags
         # Params come a moment after the run, which may have been its creator's last.
         new = [Param(k, v) for k, v in trial_params(trial).items() if k not in run.data.params]
-        for i in range(0, len(new), MOST_PARAMS):
-            patiently(partial(self._client.log_batch, run_id, params=new[i : i + MOST_PARAMS]))
         changed = [RunTag(k, v) for k, v in tags.items() if old.get(k) != v]
-        patiently(lambda: self._client.log_batch(run_id, tags=changed))
+        patiently(lambda: self._client.log_batch(run_id, params=new[:MOST_PARAMS], tags=changed))
+        for i in range(MOST_PARAMS, len(new), MOST_PARAMS):
+            patiently(partial(self._client.log_batch, run_id, params=new[i : i + MOST_PARAMS]))
         if run.info.status != "RUNNING":
             patiently(lambda: self._client.update_run(run_id, status="RUNNING"))
         for name in {"raykd.end", "raykd.error"} & old.keys():
@@ -92,12 +108,14 @@ class Writer:
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         self._raise()
-        run_id, now = self._runs[trial.id], int(time.time() * 1000)
-        batch = [Metric(name, value, now, step) for name, value in metrics.items()]
+        now, told = int(time.time() * 1000), self._steps[trial.id]
+        new = [Metric(k, v, now, step) for k, v in metrics.items() if step > told.get(k, 0)]
+        with self._lock:
+            self._logged.setdefault(self._runs[trial.id], []).extend(new)
         if self._sender is None:
+            self._closing.clear()
             self._sender = threading.Thread(target=self._send, name="raykd-mlflow", daemon=True)
             self._sender.start()
-        self._queue.put(lambda: self._client.log_batch(run_id, metrics=batch))
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
         """Artifacts first, then the final metrics, then the state: FINISHED means complete."""
@@ -151,7 +169,7 @@ class Writer:
     def flush(self) -> None:
         """Return when all that was logged is stored; no thread is left."""
         if self._sender is not None:
-            self._queue.put(None)
+            self._closing.set()
             self._sender.join()
             self._sender = None
         self._raise()
@@ -161,12 +179,19 @@ class Writer:
             raise self._error
 
     def _send(self) -> None:
-        while (call := self._queue.get()) is not None:
+        closing = False
+        while not closing:
+            closing = self._closing.wait(SEND_SECONDS)
+            with self._lock:
+                logged, self._logged = self._logged, {}
             try:
-                if self._error is None:
-                    patiently(call)
+                for run_id, metrics in logged.items():
+                    for i in range(0, len(metrics), MOST_METRICS):
+                        part = metrics[i : i + MOST_METRICS]
+                        patiently(partial(self._client.log_batch, run_id, metrics=part))
             except BaseException as error:  # raised in the training thread by the next call
                 self._error = error
+                return
 
 
 def run_name(trial: TrialSpec) -> str:

@@ -9,12 +9,12 @@ import pytest
 
 from raykd.errors import UserError
 from raykd.layermap import LayerMap
-from raykd.tracking import ledger
+from raykd.tracking import ledger, store, tables
 from raykd.tracking.launch import Launch
 from raykd.trial import Init, Shape, TrialSpec
 
 from ..specs import spec
-from .conftest import Place
+from .conftest import Place, Server, place_in
 from .helpers import RESULT, finish_one, record, records, writer
 
 TRIALS = [
@@ -48,7 +48,7 @@ def teacher(place: Place, name: str = "t" * 12, **params: Any) -> str:
 def test_records_say_what_was_told_on_however_many_pages(
     place: Place, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "PAGE", page)
+    monkeypatch.setattr(tables, "PAGE", page)
     assert records(place) == ()
     launch = Launch.start(place.client, place.experiment, {}, "raykd sweep x.yaml")
     teacher(place)
@@ -66,6 +66,45 @@ def test_records_say_what_was_told_on_however_many_pages(
         assert (told.status, told.error) == ("finished", None)
         assert told.metrics == RESULT.metrics
         assert told.end is not None and told.start <= told.end
+
+
+def test_a_server_and_the_database_behind_it_tell_the_same(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one is read page by page, the other table by table."""
+    monkeypatch.setattr(tables, "PAGE", 3)
+    asked = place_in(server.uri)
+    client, experiment = asked.client, asked.experiment
+    launch = Launch.start(client, experiment, {}, "raykd sweep x.yaml")
+    teacher(asked)
+    finish_one(place_in(server.uri), TRIALS[0])  # of another sweep
+    for trial in TRIALS:
+        finish_one(asked, trial, launch.run_id)
+    others = [spec(seed=900 + i) for i in range(5)]
+    writing = writer(asked)
+    for trial in others:
+        assert writing.open(trial, {})
+        for step, loss in enumerate((2.5, 1e-320, float("inf"), float("nan")), 1):
+            writing.log(trial, step, {"loss": loss, "ce": -loss, f"at_{step}": 1 / 3})
+    writing.fail(others[0], "diverged: ∞\nat step 4")
+    for trial, end in zip(others[1:], ("pruned", "interrupted", None), strict=False):
+        run_id = record(asked, trial).run_id
+        if end:
+            client.set_tag(run_id, "raykd.end", end)
+        client.set_terminated(run_id, "KILLED" if end else "FAILED")
+    client.delete_run(record(asked, TRIALS[1]).run_id)
+    client.create_run(experiment, tags={"raykd.trial": "f" * 12})  # cut off before its params
+    client.create_run(experiment)
+
+    database = store.connect(f"sqlite:///{server.folder / 'mlflow.db'}")
+    told = ledger.read(client, experiment)
+    assert len(told) == len(TRIALS) - 1 + len(others)
+    assert {r.status for r in told} == {"finished", "failed", "pruned", "interrupted", "running"}
+    # repr: no not-a-number equals another
+    assert [{**vars(r), "metrics": repr(sorted(r.metrics.items()))} for r in told] == [
+        {**vars(r), "metrics": repr(sorted(r.metrics.items()))}
+        for r in ledger.read(database, experiment)
+    ]
 
 
 def test_a_few_trials_are_read_by_their_ids(place: Place) -> None:

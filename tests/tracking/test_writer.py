@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections import UserDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from raykd.layermap import LayerMap
 from raykd.recorder import Result
 from raykd.tracking import ledger
-from raykd.tracking.writer import Writer, trial_params, trial_tags
+from raykd.tracking.writer import SEND_SECONDS, Writer, trial_params, trial_tags
 from raykd.trial import Init, Shape, TrialSpec
 
 from ..specs import spec
@@ -100,6 +103,48 @@ def test_what_was_logged_is_all_there_and_in_order_after_a_flush(every_place: Pl
     assert "raykd-mlflow" not in {t.name for t in threading.enumerate()}
 
 
+def test_training_never_waits_for_a_store_that_is_slow(place: Place) -> None:
+    trial = spec()
+    writing = writer(place)
+    writing.open(trial, {})
+    with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.perf_counter()
+        for step in range(1, 1001):
+            writing.log(trial, step, {"loss": 1 / step})
+        per_call = (time.perf_counter() - began) / 1000
+        time.sleep(2 * SEND_SECONDS)
+        other.rollback()
+    writing.flush()
+    told = history(place, record(place, trial).run_id, "loss")
+    assert told == [(s, 1 / s) for s in range(1, 1001)]
+    assert per_call < 0.001
+
+
+def test_what_is_logged_in_one_moment_is_sent_in_one_call(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = [spec(seed=s) for s in range(2)]
+    writing = writer(place)
+    for trial in trials:
+        writing.open(trial, {})
+    sizes, send = [], MlflowClient.log_batch
+
+    def log_batch(client: MlflowClient, run_id: str, **values: Any) -> None:
+        sizes.append(len(values["metrics"]))
+        send(client, run_id, **values)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    monkeypatch.setattr("raykd.tracking.writer.SEND_SECONDS", 60.0)
+    for step in range(1, 621):
+        for trial in trials:
+            writing.log(trial, step, {"loss": 1.0, "kl": 0.5})
+    writing.flush()
+    assert sizes == [1000, 240, 1000, 240]
+    for trial in trials:
+        assert len(history(place, record(place, trial).run_id, "kl")) == 620
+
+
 def test_a_finished_trial_is_complete_and_is_not_opened_again(
     every_place: Place, tmp_path: Path
 ) -> None:
@@ -124,6 +169,21 @@ def test_a_finished_trial_is_complete_and_is_not_opened_again(
     assert ledger.download(every_place.client, found.run_id, "absent", tmp_path / "b") is None
     assert not writer(every_place).open(trial, {})
     assert records(every_place) == (found,)
+
+
+def test_what_is_told_again_after_a_checkpoint_is_stored_once(every_place: Place) -> None:
+    trial = spec()
+    for start, stop in ((1, 32), (11, 52), (1, 52)):
+        writing = writer(every_place)
+        writing.open(trial, {})
+        for step in range(start, stop, 10):
+            writing.log(trial, step, {"loss": 1 / step})
+            if step < 31 or stop > 32:  # the first was lost between the two
+                writing.log(trial, step, {"select_accuracy": float(step)})
+        writing.flush()
+    run_id, steps = record(every_place, trial).run_id, [1, 11, 21, 31, 41, 51]
+    assert history(every_place, run_id, "loss") == [(s, 1 / s) for s in steps]
+    assert history(every_place, run_id, "select_accuracy") == [(s, s) for s in steps]
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED"])

@@ -1,0 +1,199 @@
+"""From scores to the verdict: what is there in each cell, what is not, and what follows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from raykd.analysis import gap, hypotheses, mixed, spread, variance
+from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
+from raykd.analysis.problems import absent_arms, of_cell
+from raykd.analysis.ratio import SMALL, Ratio
+from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
+from raykd.analysis.scores import FORWARD, NONE, Problem, Score, Scores
+from raykd.analysis.variance import Shares
+from raykd.analysis.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
+
+ByArm = Mapping[str, Mapping[int, Score]]
+CellName = tuple[str, str, str]
+
+
+def judge(scores: Scores, margin: float = 1.0, alpha: float = 0.05) -> Verdict:
+    """The verdict at a margin (in the metric's units) that was stated before the sweep.
+
+    Only confirmed scores count; what the search saw goes into the winner's curse alone.
+    """
+    sign = 1 if scores.larger_is_better else -1
+    rule = Rule(margin, alpha, sign, scores.resolution, scores.seeded)
+    cells = tuple(_cell(scores, name, rule) for name in scores.cells)
+    return Verdict(
+        source=scores.source,
+        metric=scores.metric,
+        larger_is_better=scores.larger_is_better,
+        margin=margin,
+        alpha=alpha,
+        cells=cells,
+        shares=_over_inits(scores, rule),
+        mixed=_over_tasks(scores, rule),
+        problems=tuple(p for p in scores.problems if p.task is None),
+        notes=_notes(scores, rule),
+    )
+
+
+def by_arm(scores: Scores, cell: CellName) -> ByArm:
+    """Scores of a cell by strategy and seed: none, forward, the others by name, controls last."""
+    arms: dict[str, dict[int, Score]] = {}
+    for score in scores.items:
+        if score.cell == cell:
+            arms.setdefault(score.strategy, {})[score.seed] = score
+    order = sorted(arms, key=lambda a: (_control(arms[a]), a != NONE, a != FORWARD, a))
+    return {name: arms[name] for name in order}
+
+
+def _control(arm: Mapping[int, Score]) -> bool:
+    return next(iter(arm.values())).control
+
+
+def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
+    arms = by_arm(scores, cell)
+    none, forward = arms.get(NONE), arms.get(FORWARD)
+    tested = {a: s for a, s in arms.items() if a != NONE and not _control(s)}
+    others = {a: s for a, s in tested.items() if a != FORWARD}
+    absent = absent_arms(scores, cell, arms)
+    forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
+    forward_pairs = to_forward(forward_arms, forward, rule) if forward else ()
+    none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
+                              rule)  # fmt: skip
+    apart = [*absent, *(a for a in others if a not in forward_arms)]
+    h3, ratio = _h3(tested, none, rule, cell, absent)
+    best = [c for c in forward_pairs if c.strategy.startswith("best_")]
+    seeds, table = matrix(list(tested.values()), rule.sign)
+    enough = len(seeds) > 1 and len(tested) > 1
+    return Cell(
+        *cell,
+        arms=tuple(_arm(name, arm) for name, arm in arms.items()),
+        hypotheses=(
+            _of(hypotheses.equivalent(rule.margin), forward_pairs, rule, cell, apart),
+            _of(hypotheses.better(), none_pairs, rule, cell,
+                [*absent, *(a for a in tested if a not in none_arms)]),
+            h3,
+            _of(hypotheses.not_beaten(rule.margin), best or forward_pairs, rule, cell,
+                [a for a in apart if a.startswith("best_")] if best else apart),
+        ),
+        to_forward=forward_pairs,
+        to_none=none_pairs,
+        gap=gap.largest(list(tested), table, rule.alpha, rule.resolution) if enough else None,
+        ratio=ratio,
+        shares=variance.shares(table.T[None], rule.alpha) if enough else None,
+        sampled=sampled_maps(tested, rule),
+        curse=curses(scores, cell, tested, forward_pairs, rule),
+        controls=controls(arms, tested, rule),
+        problems=of_cell(scores, cell, arms),
+        landscape=explored_maps(scores, cell, tested, rule),
+    )  # fmt: skip
+
+
+def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
+    """Arms that have a seed in common with the reference."""
+    return {a: s for a, s in arms.items() if reference and s.keys() & reference.keys()}
+
+
+def _of(
+    the: hypotheses.Claim,
+    found: Sequence[Comparison],
+    rule: Rule,
+    cell: CellName,
+    absent: list[str],
+) -> Hypothesis:
+    if found:
+        return hypotheses.judge(the, found, rule, cell, absent)
+    lacking = "no arm without matching (none)" if the.id == "H2" else "no pair with forward"
+    says = f"{lacking} here, so nothing is said"
+    return Hypothesis(the.id, *cell, "undecided", None, None, None, 0, the.margin, None, None, says)
+
+
+def _h3(
+    tested: ByArm, none: Mapping[int, Score] | None, rule: Rule, cell: CellName, absent: list[str]
+) -> tuple[Hypothesis, Ratio | None]:
+    if none is None or len(tested) < 2:
+        lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
+        return Hypothesis(
+            "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
+            f"{lacking} here, so nothing is said",
+        ), None  # fmt: skip
+    _, table = matrix([*tested.values(), none], rule.sign)
+    return spread.judge(table[:, :-1], table[:, -1], rule, cell, absent)
+
+
+def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
+    seeds = tuple(sorted(arm))
+    found = tuple(arm[s].score for s in seeds)
+    return Arm(
+        strategy=name,
+        control=_control(arm),
+        maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
+        seeds=seeds,
+        scores=found,
+        mean=statistics.fmean(found),
+        sd=statistics.stdev(found) if len(found) > 1 else None,
+    )
+
+
+def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
+    """Shares of map, seed and init for each task and shape that has several inits, over the
+    strategies and seeds that all its inits have."""
+    result = []
+    for task, shape in dict.fromkeys((t, s) for t, _, s in scores.cells):
+        found = [by_arm(scores, c) for c in scores.cells if (c[0], c[2]) == (task, shape)]
+        names = [
+            a for a in found[0]
+            if a != NONE and not _control(found[0][a]) and all(a in arms for arms in found)
+        ]  # fmt: skip
+        if len(found) < 2 or len(names) < 2:
+            continue
+        seeds = set.intersection(*(set(arms[a]) for arms in found for a in names))
+        if len(seeds) < 2:
+            continue
+        table = [
+            [[rule.sign * arms[a][s].score for s in sorted(seeds)] for a in names] for arms in found
+        ]
+        if (shares := variance.shares(table, rule.alpha)) is not None:
+            result.append((task, shape, shares))
+    return tuple(result)
+
+
+def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
+    """A mixed model for each init, shape and metric that has forward and another strategy on
+    several tasks."""
+    groups: dict[tuple[str, str, str], list[Score]] = {}
+    for score in scores.items:
+        if score.strategy != NONE and not score.control:
+            groups.setdefault((score.init, score.shape, score.metric), []).append(score)
+    result = []
+    for group in groups.values():
+        tasks = {s.task for s in group}
+        whole = [a for a in {s.strategy for s in group}
+                 if {s.task for s in group if s.strategy == a} == tasks]  # fmt: skip
+        if len(tasks) > 1 and FORWARD in whole and len(whole) > 1:
+            kept = [s for s in group if s.strategy in whole]
+            found = mixed.over_tasks(kept, rule.sign, rule.alpha, rule.seeded)
+            result += [found] if found is not None else []
+    return tuple(result)
+
+
+def _notes(scores: Scores, rule: Rule) -> tuple[str, ...]:
+    notes = [] if scores.larger_is_better else [
+        f"{scores.metric}: smaller is better; effects are turned so that positive is better"
+    ]  # fmt: skip
+    if not scores.seeded:
+        notes.append(
+            f"No seeds are stated, so one score stands for each arm. Two runs of the very same arm "
+            f"differ by more than {rule.margin:g} in one case of twenty once the SD of a paired "
+            f"difference is {rule.margin / 1.96:.2f}: whether a difference here is more than that, "
+            "these numbers cannot say"
+        )
+    return tuple(notes)
+
+
+def all_problems(verdict: Verdict) -> tuple[Problem, ...]:
+    return (*verdict.problems, *(p for cell in verdict.cells for p in cell.problems))

@@ -1,0 +1,99 @@
+"""Scores: what a verdict is reached from. One score is one trained student on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from raykd.errors import UserError
+
+NONE, FORWARD = "none", "forward"
+SMALLER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "error", "wer", "cer", "ter"})
+
+ProblemKind = Literal[
+    "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
+]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A confirmed student. `score` and `select` are in the metric's units (percent for accuracy).
+
+    `ids` and `correct` hold one entry per test example, in one order for all scores of a task;
+    None where the predictions are not at hand.
+    """
+
+    task: str
+    init: str
+    shape: str
+    strategy: str
+    seed: int
+    metric: str
+    score: float
+    map: str = ""
+    control: bool = False
+    select: float | None = None
+    ids: np.ndarray | None = field(default=None, compare=False, repr=False)
+    correct: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        return (self.task, self.init, self.shape)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A map that the search tried, under the search's own seed: selected, so never tested."""
+
+    task: str
+    init: str
+    shape: str
+    map: str
+    score: float
+    """On select, in the metric's units."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not there, named rather than filled in."""
+
+    kind: ProblemKind
+    says: str
+    task: str | None = None
+    init: str | None = None
+    shape: str | None = None
+    strategy: str | None = None
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All of a sweep or a table. `seeded` is false where nothing says which seed a score is of;
+    `resolution` is the smallest step by which a score can change, 0 where that is not known."""
+
+    items: tuple[Score, ...]
+    metric: str
+    larger_is_better: bool = True
+    seeded: bool = True
+    resolution: float = 0.0
+    explored: tuple[Explored, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    source: str = ""
+
+    @property
+    def cells(self) -> tuple[tuple[str, str, str], ...]:
+        """(task, init, shape), in order of first appearance."""
+        return tuple(dict.fromkeys(s.cell for s in self.items))
+
+
+def refuse_one_strategy(where: str, items: Iterable[Score]) -> None:
+    """Raises UserError where there is nothing to compare."""
+    names = {s.strategy for s in items if not s.control} - {NONE}
+    if len(names) < 2:
+        raise UserError(
+            f"{where}: only {', '.join(names) or NONE} here; a verdict compares strategies, so add "
+            "at least forward and one other"
+        )

@@ -1,0 +1,114 @@
+"""H3 of a cell: the spread between strategies is small against the gain of matching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from raykd.analysis import ratio
+from raykd.analysis.compare import Rule
+from raykd.analysis.gap import contrasts
+from raykd.analysis.hypotheses import missing_piece, seeds
+from raykd.analysis.power import above_power, all_of, seeds_for
+from raykd.analysis.ratio import SMALL, Ratio
+from raykd.analysis.tost import Array, summary
+from raykd.analysis.verdict import Hypothesis, Status
+
+
+def judge(
+    scores: Array, none: Array, rule: Rule, cell: tuple[str, str, str], absent: list[str]
+) -> tuple[Hypothesis, Ratio | None]:
+    """scores: [seeds, strategies], none: [seeds], larger is better; at least two strategies."""
+    n = len(none)
+    if n < 2:
+        return _one(scores, none, rule, cell, absent), None
+    found = ratio.against_gain(scores, none, rule.alpha)
+    supported, contradicted = ratio.claim(scores, none, rule.alpha)
+    status: Status = "undecided"
+    if contradicted:
+        status = "contradicted"
+    elif supported and not absent:
+        status = "supported"
+    more = None
+    if status == "undecided" and not absent:
+        more = more_seeds(scores, none, rule.alpha)
+    hypothesis = Hypothesis(
+        "H3", *cell, status,
+        effect=found.ratio,
+        interval=found.interval,
+        level=found.level if found.interval else None,
+        n=n,
+        margin=SMALL,
+        more_seeds=more,
+        strategy=None,
+        says=_says(status, found, missing_piece(None, more, absent, rule)),
+    )  # fmt: skip
+    return hypothesis, found
+
+
+def more_seeds(scores: Array, none: Array, alpha: float) -> int | None:
+    """As for the other hypotheses, over the contrasts of every pair and the gain."""
+    gain = scores.mean(axis=1) - none
+    pairs = (scores @ contrasts(scores.shape[1]).T).T - SMALL * gain
+    mean, sd = summary(pairs)
+    gain_mean, gain_sd = (float(x) for x in summary(gain))
+    strict = alpha / 2 / len(pairs)
+    counts: list[int | None]
+    if (mean < 0).all():
+        powers: list[Callable[[int], float]] = [
+            lambda n, m=float(m), s=float(s): above_power(n, s, 0.0, -m, alpha)  # type: ignore[misc]
+            for m, s in zip(mean, sd, strict=True)
+        ]
+        powers.append(lambda n: above_power(n, gain_sd, 0.0, gain_mean, alpha))
+        counts = [seeds_for(all_of(powers))]
+    else:
+        worst = int(np.argmax(mean))
+        m, s = float(mean[worst]), float(sd[worst])
+        counts = [seeds_for(lambda n: above_power(n, s, 0.0, m, strict))] if m > 0 else []
+        if gain_mean < 0:
+            counts.append(seeds_for(lambda n: above_power(n, gain_sd, 0.0, -gain_mean, alpha / 2)))
+    total = min((c for c in counts if c is not None), default=None)
+    return None if total is None else max(1, total - len(none))
+
+
+def _one(
+    scores: Array, none: Array, rule: Rule, cell: tuple[str, str, str], absent: list[str]
+) -> Hypothesis:
+    """With one score an arm there is a number, and nothing to judge it by."""
+    effect, seen = None, "no seed that all arms have"
+    if len(none):
+        means = scores.mean(axis=0)
+        spread, gain = float(np.ptp(means)), float(means.mean() - none.mean())
+        effect = spread / gain if gain > 0 else None
+        seen = f"spread {spread:.2f}, gain over no matching {gain:+.2f}"
+    why = "without seeds nothing tells a ratio from noise"
+    if rule.seeded:
+        why = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
+    return Hypothesis(
+        "H3", *cell, "undecided", effect, None, None, len(none), SMALL, None, None, f"{seen}; {why}"
+    )
+
+
+def _says(status: Status, found: Ratio, piece: str) -> str:
+    seen = (
+        f"spread {found.spread:.2f} against a gain of {found.gain:+.2f} over {seeds(found.n)}"
+        f"{_bounds(found)}"
+    )
+    if status == "supported":
+        return f"the choice moves the score by less than {SMALL:g} of what matching brings: {seen}"
+    if status == "contradicted":
+        if found.interval is None:
+            return f"matching brings nothing that the spread could be small against: {seen}"
+        return f"the choice moves the score by more than {SMALL:g} of what matching brings: {seen}"
+    return f"neither below nor above {SMALL:g} of what matching brings is shown: {seen}; {piece}"
+
+
+def _bounds(found: Ratio) -> str:
+    if found.ratio is None:
+        return ""
+    if found.interval is None:
+        return f", ratio {found.ratio:.2f}"
+    low, high = found.interval
+    upper = f"{high:.2f}" if np.isfinite(high) else "no bound"
+    return f", ratio {found.ratio:.2f} ({low:.2f} to {upper}, {100 * found.level:.3g} % interval)"

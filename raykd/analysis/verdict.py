@@ -1,0 +1,152 @@
+"""The verdict as a value: hypotheses with their evidence, cell by cell. Positive effects are
+better, whichever way the metric runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from raykd.analysis.curse import Curse
+from raykd.analysis.examples import McNemar
+from raykd.analysis.gap import Gap
+from raykd.analysis.importance import Landscape
+from raykd.analysis.mixed import Mixed
+from raykd.analysis.plain import plain
+from raykd.analysis.ratio import Ratio
+from raykd.analysis.scores import Problem
+from raykd.analysis.variance import Sampled, Shares
+
+Status = Literal["supported", "contradicted", "undecided"]
+Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """H1, H2, H3 or H5 of one cell. `effect`, `interval` and `strategy` are those of the
+    comparison that decided it, or of the one that stands in the way.
+
+    `interval` lies inside the margin where H1 is supported, and wholly outside where it is
+    contradicted; None without variance. A bound may be infinite (null in JSON). `margin` is the
+    bound that the effect is held against: the file's for H1 and H5, 0 for H2, a ratio for H3.
+    `more_seeds`: further seeds that would decide it at the effect and variance seen, with power
+    0.8; None where it is decided or where no number would.
+    """
+
+    id: str
+    task: str
+    init: str
+    shape: str
+    status: Status
+    effect: float | None
+    interval: tuple[float, float] | None
+    level: float | None
+    n: int
+    margin: float
+    more_seeds: int | None
+    strategy: str | None
+    says: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A strategy against a reference, over the seeds that both have.
+
+    To forward: `equivalent` (TOST), `different` (beyond the margin) or `undecided`. To `none` and
+    to controls: `better`, `worse` or `undecided`. p-values beside their Holm-adjusted ones; those
+    that do not apply are None. `interval` is of level 1 - 2 alpha, over seeds on this test set;
+    `population` takes the test examples as a sample too.
+    """
+
+    strategy: str
+    reference: str
+    finding: Finding
+    effect: float
+    sd: float | None
+    interval: tuple[float, float] | None
+    level: float
+    n: int
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    p_tost: float | None = None
+    p_tost_holm: float | None = None
+    p_beyond: float | None = None
+    p_beyond_holm: float | None = None
+    p_better: float | None = None
+    p_better_holm: float | None = None
+    p_worse: float | None = None
+    p_worse_holm: float | None = None
+    population: tuple[float, float] | None = None
+    mcnemar: tuple[McNemar, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One strategy's scores, by seed, as they were measured."""
+
+    strategy: str
+    control: bool
+    maps: tuple[str, ...]
+    seeds: tuple[int, ...]
+    scores: tuple[float, ...]
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Does matching (the mean of the strategies under test) beat its controls?"""
+
+    status: Status
+    comparisons: tuple[Comparison, ...]
+    says: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task x init x shape."""
+
+    task: str
+    init: str
+    shape: str
+    arms: tuple[Arm, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    to_forward: tuple[Comparison, ...]
+    to_none: tuple[Comparison, ...]
+    gap: Gap | None
+    ratio: Ratio | None
+    shares: Shares | None
+    sampled: Sampled | None
+    curse: tuple[Curse, ...]
+    controls: Controls | None
+    problems: tuple[Problem, ...]
+    landscape: Landscape | None = None
+    """Of what the search saw under this init; explored, so never tested."""
+
+    def hypothesis(self, name: str) -> Hypothesis:
+        return next(h for h in self.hypotheses if h.id == name)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`shares` and `mixed` go over the cells: one of each task and shape with several inits, one
+    of each init and shape with several tasks."""
+
+    source: str
+    metric: str
+    larger_is_better: bool
+    margin: float
+    alpha: float
+    cells: tuple[Cell, ...]
+    shares: tuple[tuple[str, str, Shares], ...] = ()
+    """(task, shape, shares)"""
+    mixed: tuple[Mixed, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        return tuple(h for cell in self.cells for h in cell.hypotheses)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values, the hypotheses of every cell in one list at the top."""
+        return {"hypotheses": plain(self.hypotheses), **plain(self)}

@@ -1,0 +1,114 @@
+"""`raykd verdict` and `raykd power`: from a sweep or a table to what is said of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raykd.analysis import foresight
+from raykd.analysis import power as powers
+from raykd.analysis.judge import judge
+from raykd.analysis.scores import Scores
+from raykd.analysis.trials import from_trials
+from raykd.analysis.typed import from_table
+from raykd.analysis.verdict import Verdict
+from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.cluster.sweep import Sweep
+
+MARGIN, ALPHA, COMPARISONS = 1.0, 0.05, 4
+
+
+def verdict(
+    sweep: Path | None,
+    table: Path | None = None,
+    margin: float | None = None,
+    smaller_is_better: bool = False,
+    tracking_uri: str | None = None,
+) -> Verdict:
+    """Of a sweep file's confirm trials, or of a table. Raises UserError."""
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
+    if table is not None:
+        if sweep is not None:
+            raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
+        scores = from_table(table, smaller_is_better)
+        return judge(scores, MARGIN if margin is None else margin, ALPHA)
+    if sweep is None:
+        raise UserError("nothing to judge; write a sweep file, or --from TABLE")
+    if smaller_is_better:
+        raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
+    return of_sweep(sweep, margin, tracking_uri)
+
+
+def of_sweep(sweep: Path, margin: float | None = None, tracking_uri: str | None = None) -> Verdict:
+    """At the file's margin and alpha; another margin is named as one that was not stated before."""
+    from raykd.cluster.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri)
+    config = opened.study.config
+    found = judge(scores_of(opened), margin or config.margin, config.alpha)
+    if margin is None or margin == config.margin:
+        return found
+    note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
+    return replace(found, notes=(*found.notes, note))
+
+
+def scores_of(sweep: Sweep) -> Scores:
+    """Confirm trials of the file as it is now, with the test examples each got right."""
+    from raykd.tracking.predictions import correct
+
+    config, records = sweep.study.config, sweep.known
+    made = sweep.planned(records)
+    current = sweep.current(records, made)
+    planned = {(str(t.init), str(t.shape), t.strategy, t.seed) for t in made.confirm}
+    if made.best_missing and config.confirm is not None:
+        arms = {(init, shape, seed) for init, shape, _, seed in planned}
+        ranks = range(1, config.confirm.best + 1)
+        planned |= {(i, shape, f"best_{rank}", seed) for i, shape, seed in arms for rank in ranks}
+    done = [r for r in current if r.phase == "confirm" and r.status == "finished"]
+    return from_trials(
+        current,
+        task=task_name(config.task.data),
+        metric=config.task.metric,
+        source=config.name,
+        planned=sorted(planned),
+        correct=correct(sweep.client, done),
+    )
+
+
+def task_name(data: str) -> str:
+    """A file goes by its name: where it lies on this machine is of no interest in a table."""
+    return Path(data).name if Path(data).suffix else data
+
+
+def power(
+    sd: float | None,
+    pilot: Path | None = None,
+    margin: float | None = None,
+    alpha: float | None = None,
+    comparisons: int | None = None,
+    tracking_uri: str | None = None,
+) -> powers.Needed:
+    """Seeds needed at a stated SD, or at the SD that a pilot sweep shows. Raises UserError."""
+    for name, value, high in (("--sd", sd, math.inf), ("--margin", margin, math.inf),
+                              ("--alpha", alpha, 0.5)):  # fmt: skip
+        if value is not None and not 0 < value < high:
+            limit = "" if high == math.inf else f" and below {high:g}"
+            raise UserError(f"{name}: {value:g}; write a number above 0{limit}")
+    if (sd is None) == (pilot is None):
+        raise UserError(
+            "write --sd X (the SD of the difference between two strategies under one seed) or "
+            "--pilot SWEEP, one of the two"
+        )
+    source = ""
+    if pilot is not None:
+        found = of_sweep(pilot, margin, tracking_uri)
+        sd, df, seen = foresight.pilot(found)
+        margin, alpha, comparisons = found.margin, alpha or found.alpha, comparisons or seen
+        source = f"SD from {found.source}, {df} degrees of freedom"
+    assert sd is not None
+    return powers.needed(sd, margin or MARGIN, alpha or ALPHA, comparisons or COMPARISONS, source)

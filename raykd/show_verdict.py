@@ -1,0 +1,134 @@
+"""What the terminal shows of a verdict, and of the seeds it takes."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from raykd.analysis.importance import Landscape
+from raykd.analysis.power import POWER, Needed
+from raykd.analysis.variance import Shares
+from raykd.analysis.verdict import Cell, Comparison, Verdict
+from raykd.show import out
+
+COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+CLAIMS = {
+    "H1": "every strategy is equivalent to forward",
+    "H2": "every strategy beats no matching",
+    "H3": "the spread between strategies is small against the gain of matching",
+    "H5": "forward is not beaten by more than the margin",
+}
+
+
+def verdict(found: Verdict) -> None:
+    better = "" if found.larger_is_better else " (smaller is better)"
+    out.print(
+        f"[bold]{escape(found.source)}[/]: {found.metric}{better}, margin {found.margin:g}, "
+        f"alpha {found.alpha:g}"
+    )
+    for cell in found.cells:
+        out.print(f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]")
+        _cell(cell)
+    for task, shape, shares in found.shares:
+        out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
+    for model in found.mixed:
+        out.print(
+            f"\nOver {model.tasks} tasks ({escape(model.init)}, {model.shape} blocks, "
+            f"{model.metric}; mixed model, tasks as a sample), against forward:"
+        )
+        for effect in model.effects:
+            low, high = effect.interval
+            out.print(f"  {effect.strategy:<16} {effect.effect:+.2f} ({low:+.2f} to {high:+.2f})")
+    for line in [*(p.says for p in found.problems), *found.notes]:
+        out.print(f"\n{escape(line)}")
+
+
+def _cell(cell: Cell) -> None:
+    for h in cell.hypotheses:
+        colour = COLOURS[h.status]
+        out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
+        out.print(f"      {'':<13}{escape(h.says)}")
+    out.print(_table(cell))
+    if cell.gap is not None:
+        low, high = cell.gap.interval
+        out.print(
+            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {cell.gap.effect:.2f} "
+            f"({low:.2f} to {high:.2f}, {100 * cell.gap.level:g} % for whichever pair)"
+        )
+    if cell.shares is not None:
+        out.print(f"  variance: {_shares(cell.shares)}")
+    for says in [
+        *([cell.sampled.says] if cell.sampled else []),
+        *(c.says for c in cell.curse),
+        *([cell.controls.says] if cell.controls else []),
+    ]:
+        out.print(f"  {escape(says)}")
+    if cell.landscape is not None:
+        out.print(f"  {_landscape(cell.landscape)}")
+    for problem in cell.problems:
+        out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
+
+
+def _table(cell: Cell) -> Table:
+    table = Table(box=None, pad_edge=True)
+    for name in ("strategy", "mean", "seeds", "to forward", "", "to none", ""):
+        left = name in ("strategy", "")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    forward = {c.strategy: c for c in cell.to_forward}
+    none = {c.strategy: c for c in cell.to_none}
+    for arm in cell.arms:
+        name = f"{arm.strategy} (control)" if arm.control else arm.strategy
+        table.add_row(
+            escape(name), f"{arm.mean:.2f}", str(len(arm.seeds)),
+            *_gap(forward.get(arm.strategy)), *_gap(none.get(arm.strategy)),
+        )  # fmt: skip
+    return table
+
+
+def _gap(c: Comparison | None) -> tuple[str, str]:
+    if c is None:
+        return "", ""
+    if c.interval is None:
+        return f"{c.effect:+.2f}", c.finding
+    low, high = c.interval
+    return f"{c.effect:+.2f} ({low:+.2f} to {high:+.2f})", c.finding
+
+
+def _landscape(found: Landscape) -> str:
+    shares = ", ".join(f"block {p.block} {100 * p.share:.0f} %" for p in found.positions)
+    noise = (
+        "" if found.noise is None else f"; seed noise alone would make {100 * found.noise:.0f} %"
+    )
+    return f"of the variance over {found.maps} explored maps, the choice explains: {shares}{noise}"
+
+
+def _shares(shares: Shares) -> str:
+    return ", ".join(
+        f"{s.source} {100 * s.share:.0f} % ({100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f})"
+        for s in shares.sources
+    )
+
+
+def power(found: Needed) -> None:
+    m = found.comparisons
+    out.print(
+        f"SD of a paired difference {found.sd:.3g}, margin {found.margin:g}, "
+        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} (Holm)"
+        + (f"; {escape(found.source)}" if found.source else "")
+    )
+    for what, seeds in (
+        ("to show that equal strategies are equivalent", found.equal),
+        (f"the same where they differ by half the margin ({found.margin / 2:g})", found.half),
+        (f"to show a difference of twice the margin ({2 * found.margin:g})", found.twice),
+    ):
+        out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {what}")
+    out.print(f"  (power {POWER:g} in each comparison)\n")
+    table = Table(box=None, pad_edge=True)
+    for name in ("seeds", "equal", "", "half", "twice"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for p in found.curve:
+        table.add_row(
+            str(p.seeds), f"{p.equal:.2f}", "#" * round(20 * p.equal), f"{p.half:.2f}",
+            f"{p.twice:.2f}",
+        )  # fmt: skip
+    out.print(table)

@@ -1,0 +1,83 @@
+"""What transformers says of a model's sizes, kept: to import it takes seconds, and `plan` and
+`status` need nothing else of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import raykd
+from raykd.trial import Init, Shape, digest
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from raykd.teacher import Base
+
+
+def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
+    """The `depth` and `width` of the model in a folder, and its `labels` in its own order.
+
+    Raises OSError or ValueError where transformers does not know it.
+    """
+
+    def ask() -> dict[str, Any]:
+        config = _config(folder)
+        return {
+            "depth": config.num_hidden_layers,
+            "width": config.hidden_size,
+            "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
+        }
+
+    found: dict[str, Any] = _kept(home, ["base", fingerprint], ask)
+    return found
+
+
+def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
+    """`student.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        from raykd.student import misfit
+
+        return misfit(_config(base.folder), shape, init)
+
+    found: str | None = _kept(home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask)
+    return found
+
+
+def parameters(base: Base, shape: Shape, labels: int, home: Path) -> int:
+    """`student.student_parameters` for students of this base with so many labels."""
+
+    def ask() -> int:
+        from raykd.student import student_parameters
+
+        config = _config(base.folder)
+        config.num_labels = labels
+        return student_parameters(config, shape)
+
+    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels], ask))
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+    """The answer, asked once for each version of raykd and of transformers."""
+    versions = [raykd.__version__, importlib.metadata.version("transformers")]
+    file = home / "sizes" / f"{digest([*question, *versions])}.json"
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    answer = ask()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
+        json.dump(answer, draft)
+    Path(draft.name).replace(file)
+    return answer

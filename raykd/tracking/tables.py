@@ -1,0 +1,116 @@
+"""An experiment's trials, many at once: from the tables of a database, or in pages of a server.
+
+`search_runs` makes an object of every param, tag and metric of a run. Where the store is a
+database, the same values are read as plain columns of MLflow's tables in a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+
+PAGE = 1000
+TRIAL = "raykd.trial"
+TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error")
+
+
+class Row(NamedTuple):
+    """A trial's run as it is stored. Times are milliseconds since the epoch; of the tags, `TAGS`
+    are there for sure."""
+
+    run_id: str
+    status: str
+    start: int
+    end: int | None
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+
+
+def row(run: Run) -> Row:
+    info, data = run.info, run.data
+    return Row(
+        info.run_id, info.status, info.start_time, info.end_time, data.tags, data.params,
+        data.metrics,
+    )  # fmt: skip
+
+
+def rows(client: MlflowClient, experiment: str) -> list[Row]:
+    """Every trial's run that is not deleted, in no order."""
+    with _collector_resting():
+        if client.tracking_uri.startswith(("http://", "https://")):
+            found = map(row, pages(client, [experiment]))
+            return [r for r in found if TRIAL in r.tags]
+        return _columns(client.tracking_uri, experiment)
+
+
+def pages(client: MlflowClient, experiments: list[str], query: str = "") -> Iterator[Run]:
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            experiments, query, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _columns(uri: str, experiment: str) -> list[Row]:
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from mlflow.store.tracking.dbmodels import models
+    from sqlalchemy import select
+
+    run, tag = models.SqlRun, models.SqlTag
+    ours = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
+
+    def values(table: Any, *more: Any) -> Any:
+        query = select(table.run_uuid, table.key, table.value, *more)
+        return query.join(run, run.run_uuid == table.run_uuid).where(*ours)
+
+    metric = values(models.SqlLatestMetric, models.SqlLatestMetric.is_nan)
+    state = select(run.run_uuid, run.status, run.start_time, run.end_time).where(*ours)
+    engine = create_sqlalchemy_engine(uri)  # with what MLflow's settings say of certificates
+    try:
+        with engine.connect() as database:
+            # States first: a run that is FINISHED then has all its values, which are read after.
+            states = database.execute(state).all()
+            tags = _by_run(database.execute(values(tag).where(tag.key.in_(TAGS))).all())
+            params = _by_run(database.execute(values(models.SqlParam)).all())
+            metrics = _by_run(
+                (run_id, key, float("nan") if is_nan else value)
+                for run_id, key, value, is_nan in database.execute(metric).all()
+            )
+    finally:
+        engine.dispose()
+    return [
+        Row(run_id, status, start, end, tags[run_id], params[run_id], metrics[run_id])
+        for run_id, status, start, end in states
+        if TRIAL in tags[run_id]
+    ]
+
+
+def _by_run(values: Iterable[Any]) -> defaultdict[str, dict[str, Any]]:
+    found: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for run_id, key, value in values:
+        found[run_id][key] = value
+    return found
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """All that is read lives; looking through it for garbage over and over takes more than half of
+    the time that reading takes."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
