@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -187,12 +188,13 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
             arms[arm.name].append(run_arm(arm, orders))
 
     curves: dict[str, list[dict[str, Any]]] = {}
-    for point in curve:
-        progress.say(f"{point.arm.name} at {point.curve} {point.x}", point.arm.guess)
-        folder = work / f"{point.curve}-{point.x}"
-        result = run_arm(point.arm, point.setting(folder))
-        curves.setdefault(point.curve, []).append(_figures(point, result))
-        shutil.rmtree(folder, ignore_errors=True)
+    for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
+        orders: Setting | None = None
+        for point in together:
+            progress.say(f"{point.arm.name} at {name} {x}", point.arm.guess)
+            orders = orders or point.setting(work / f"{name}-{x}")
+            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, orders)))
+        shutil.rmtree(work / f"{name}-{x}", ignore_errors=True)
 
     return {
         "form": form.name,

@@ -24,7 +24,8 @@ from raykd.data import Encoded
 from raykd.distill import Where
 from raykd.fine_tune import fine_tune
 from raykd.layermap import LayerMap, all_to_one, forward, reverse
-from raykd.materials import Materials, Sources
+from raykd.materials import Materials
+from raykd.sources import Sources
 from raykd.space import Space
 from raykd.student import build_student
 from raykd.study import Study, confirm_trials, resolve
