@@ -77,20 +77,22 @@ class Probe:
 
     def __call__(self, students: Sequence[Student], step: int, recorder: Recorder) -> None:
         """Measure students in training and tell the recorder."""
-        for student, found in zip(students, self.measure(students, step), strict=True):
+        for student, found in zip(
+            students, self.measure(students, [step] * len(students)), strict=True
+        ):
             if found is not None:
-                recorder.log(student.trial, step, found.metrics())
                 recorder.angles(student.trial, found)
+                recorder.log(student.trial, step, found.metrics())
 
     @torch.no_grad()
     def measure(
         self,
         students: Sequence[Student],
-        step: int,
+        steps: Sequence[int],
         when: Literal["training", "stored"] = "training",
     ) -> list[Measured | None]:
-        """A measurement each; None for a student without a block in the teacher's width (one of
-        another width that matches nothing, or whose projections were not kept)."""
+        """A measurement each, at its step; None for a student without a block in the teacher's
+        width (one of another width that matches nothing, or whose projections were not kept)."""
         looking = [_Look(s, self._width, self._where, self._build) for s in students]
         try:
             self._means(looking)
@@ -98,7 +100,7 @@ class Probe:
         finally:
             for look in looking:
                 look.close()
-        return [self._measured(look, step, when) for look in looking]
+        return [self._measured(look, step, when) for look, step in zip(looking, steps, strict=True)]
 
     def _means(self, looking: Sequence[_Look]) -> None:
         whole = self._teacher_mean is None

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raykd import angled
 from raykd.analysis import foresight
 from raykd.analysis import power as powers
+from raykd.analysis.h6 import add_angles
 from raykd.analysis.judge import judge
 from raykd.analysis.scores import Scores
 from raykd.analysis.trials import from_trials
 from raykd.analysis.typed import from_table
 from raykd.analysis.verdict import Verdict
+from raykd.angled import task_name
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ def of_sweep(sweep: Path, margin: float | None = None, tracking_uri: str | None 
 
     opened = Sweep.open(sweep, tracking_uri)
     config = opened.study.config
-    found = judge(scores_of(opened), margin or config.margin, config.alpha)
+    scored = judge(scores_of(opened), margin or config.margin, config.alpha)
+    found = add_angles(scored, angled.of_sweep(opened))
     if margin is None or margin == config.margin:
         return found
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
@@ -78,11 +82,6 @@ def scores_of(sweep: Sweep) -> Scores:
         planned=sorted(planned),
         correct=correct(sweep.client, done),
     )
-
-
-def task_name(data: str) -> str:
-    """A file goes by its name: where it lies on this machine is of no interest in a table."""
-    return Path(data).name if Path(data).suffix else data
 
 
 def power(

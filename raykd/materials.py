@@ -82,6 +82,10 @@ class Materials:
         teacher = task.load_model(sources.teacher, names, trained=True).to(where.device)
         return cls(sources, where, data, teacher)
 
+    def build(self, trial: TrialSpec) -> PreTrainedModel:
+        """A trial's student before its training."""
+        return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+
     def run(
         self,
         cohort: Cohort,
@@ -104,9 +108,6 @@ class Materials:
         live = self.sources.cache is None or (resume is not None and resume["source"] == Live.name)
         source = self._source(states, where, live) if imitates else None
 
-        def build(trial: TrialSpec) -> PreTrainedModel:
-            return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
-
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
                 return False
@@ -115,7 +116,7 @@ class Materials:
 
         look = None
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
-            look = Probe(self.teacher, self.data, self.sources.angles, where, build)
+            look = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
         facts = {
             "precision": "bf16" if bf16 else "fp32",
             "device": str(where.device),
@@ -123,7 +124,7 @@ class Materials:
         }
         try:
             distill(
-                cohort, self.data, build, source, teacher_width, recorder,
+                cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
                 look=look,
             )  # fmt: skip

@@ -17,6 +17,7 @@ CLAIMS = {
     "H2": "every strategy beats no matching",
     "H3": "the spread between strategies is small against the gain of matching",
     "H5": "forward is not beaten by more than the margin",
+    "H6": "seen from the student, the teacher's layers lie at acute angles (docs/angles.md)",
 }
 
 
@@ -39,6 +40,8 @@ def verdict(found: Verdict) -> None:
         for effect in model.effects:
             low, high = effect.interval
             out.print(f"  {effect.strategy:<16} {effect.effect:+.2f} ({low:+.2f} to {high:+.2f})")
+    if found.angles is not None:
+        out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
     for line in [*(p.says for p in found.problems), *found.notes]:
         out.print(f"\n{escape(line)}")
 

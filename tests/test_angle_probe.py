@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from raykd import angle_probe, batches
 from raykd.angle_probe import Probe, Stored
 from raykd.config import load
 from raykd.distill import Where
 from raykd.fine_tune import fine_tune
-from raykd.learner import stream
 from raykd.materials import Materials
 from raykd.recorder import Memory
 from raykd.sources import Sources
-from raykd.student import build_student
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec
 
@@ -53,16 +49,11 @@ def materials(sources: Sources) -> Materials:
 
 
 def probe_of(materials: Materials, rows: int = ROWS) -> Probe:
-    def build(trial: TrialSpec) -> PreTrainedModel:
-        return build_student(materials.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
-
-    return Probe(materials.teacher, materials.data, rows, Where(), build)
+    return Probe(materials.teacher, materials.data, rows, Where(), materials.build)
 
 
 def untrained(materials: Materials, trial: TrialSpec) -> Stored:
-    seed = stream(trial.seed, "init")
-    model = build_student(materials.teacher, trial.shape, trial.init, seed)
-    return Stored(trial, model, torch.nn.ModuleDict())
+    return Stored(trial, materials.build(trial), torch.nn.ModuleDict())
 
 
 def first(study: Study, strategy: str, init: str = "copied") -> TrialSpec:
@@ -101,7 +92,7 @@ def test_a_copied_student_sees_the_block_it_is_in_no_direction(
     """Copied from teacher blocks 1 and 2, both of its states are the teacher's own."""
     trial = first(study, "forward")
     trial = replace(trial, init=replace(trial.init, blocks=(1, 2)))
-    (found,) = probe_of(materials).measure([untrained(materials, trial)], 0, "stored")
+    (found,) = probe_of(materials).measure([untrained(materials, trial)], [0], "stored")
     assert found is not None
     tokens = found.blocks[0].pairs[-1].raw.tokens
     for block in found.blocks:
@@ -124,13 +115,13 @@ def test_only_valid_tokens_count_however_far_they_are_padded(
 ) -> None:
     """Invariant 6."""
     student = untrained(materials, first(study, "forward", "random"))
-    (short,) = probe_of(materials).measure([student], 0)
+    (short,) = probe_of(materials).measure([student], [0])
 
     def collate_long(*args: Any) -> batches.Batch:
         return batches.collate(*args, pad_to=60)
 
     monkeypatch.setattr(angle_probe, "collate", collate_long)
-    (long,) = probe_of(materials).measure([student], 0)
+    (long,) = probe_of(materials).measure([student], [0])
     assert short is not None and long is not None
     encoded = materials.data.select
     kept = np.linspace(0, len(encoded.ids) - 1, ROWS).round().astype(int)
@@ -146,12 +137,12 @@ def test_batches_in_any_order_and_size(
     study: Study, materials: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = untrained(materials, first(study, "forward", "random"))
-    (whole,) = probe_of(materials).measure([student], 0)
+    (whole,) = probe_of(materials).measure([student], [0])
     probe = probe_of(materials)
     probe._batches.reverse()
-    (reversed_,) = probe.measure([student], 0)
+    (reversed_,) = probe.measure([student], [0])
     monkeypatch.setattr(angle_probe, "BATCH", 3)
-    (small,) = probe_of(materials).measure([student], 0)
+    (small,) = probe_of(materials).measure([student], [0])
     assert whole is not None and reversed_ is not None and small is not None
     for other, views in ((reversed_, ("raw", "centred", "shuffled")), (small, ("raw", "centred"))):
         for block, same in zip(whole.blocks, other.blocks, strict=True):
@@ -186,6 +177,7 @@ def test_the_students_and_the_random_streams_are_left_as_they_were(
     assert all(torch.equal(v, before[k]) for k, v in student.model.state_dict().items())
 
 
-def test_as_many_rows_as_there_are(study: Study, materials: Materials, tmp_path: Path) -> None:
-    (found,) = probe_of(materials, 10_000).measure([untrained(materials, first(study, "none"))], 0)
+def test_as_many_rows_as_there_are(study: Study, materials: Materials) -> None:
+    student = untrained(materials, first(study, "none"))
+    (found,) = probe_of(materials, 10_000).measure([student], [0])
     assert found is not None and found.rows == len(materials.data.select.ids)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from raykd.analysis.angles import Angles
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
@@ -22,12 +23,13 @@ Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """H1, H2, H3 or H5 of one cell. `effect`, `interval` and `strategy` are those of the
+    """H1, H2, H3, H5 or H6 of one cell. `effect`, `interval` and `strategy` are those of the
     comparison that decided it, or of the one that stands in the way.
 
     `interval` lies inside the margin where H1 is supported, and wholly outside where it is
     contradicted; None without variance. A bound may be infinite (null in JSON). `margin` is the
-    bound that the effect is held against: the file's for H1 and H5, 0 for H2, a ratio for H3.
+    bound that the effect is held against: the file's for H1 and H5, 0 for H2, a ratio for H3, and
+    for H6 a share of tokens of 0.5, or a difference of 0 where a null decided it.
     `more_seeds`: further seeds that would decide it at the effect and variance seen, with power
     0.8; None where it is decided or where no number would.
     """
@@ -142,6 +144,8 @@ class Verdict:
     mixed: tuple[Mixed, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    angles: Angles | None = None
+    """What the students see of the teacher's blocks, where it was measured."""
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
+from raykd import angled
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
 from raykd.layermap import LayerMap
 from raykd.report import origin
+from raykd.report.angles import section as angle_section
 from raykd.report.cost import costs
 from raykd.report.courses import Course
 from raykd.report.explored import Tried
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
+from raykd.report.section import Section
 from raykd.tracking import history, launch, ledger, store
 from raykd.tracking.ledger import Record
 
@@ -35,7 +39,8 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     finished = [r for r in current if r.status == "finished"]
     confirmed = [r for r in finished if r.phase == "confirm"]
     config, study = sweep.study.config, sweep.study
-    missing = [NO_ANGLES]
+    angles = _angles(sweep, verdict, confirmed)
+    missing = [] if angles else [NO_ANGLES]
     if config.training.evaluations == 1:
         missing.append(NO_CURVES)
     if config.explore is None:
@@ -58,6 +63,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         ),
         costs=costs(finished, config.cluster.workers),
         missing=tuple(missing),
+        angles=angles,
     )
 
 
@@ -124,6 +130,24 @@ def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     metric = f"select_{sweep.study.config.task.metric}"
     curves = history.curves(sweep.client, (r.run_id for r in confirmed), metric)
     return tuple(Course(r.init, r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+
+
+def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:
+    """What was measured, and its course through training where it was measured there."""
+    if verdict.angles is None:
+        return None
+    seen = angled.of_sweep(sweep)
+    blocks = sorted({b.student for s in seen for b in s.measured.blocks})
+    runs = [r.run_id for r in confirmed if angled.is_measured(r)]
+    found = [history.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
+    courses = []
+    for record in (r for r in confirmed if angled.is_measured(r)):
+        curves = [dict(by_run[record.run_id]) for by_run in found if by_run[record.run_id]]
+        steps = sorted(curves[0])
+        means = tuple((s, statistics.fmean(c[s] for c in curves)) for s in steps)
+        if len(means) > 1:
+            courses.append(Course(record.init, record.strategy, record.seed, means))
+    return angle_section(verdict, seen, courses)
 
 
 def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:

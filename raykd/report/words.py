@@ -12,7 +12,10 @@ CLAIMS = {
     "H2": "Every strategy beats no matching.",
     "H3": "The spread between strategies is small against the gain of matching.",
     "H5": "No strategy beats forward by more than the margin.",
-    "H6": "The teacher's layers, seen from the student, lie at acute angles.",
+    "H6": (
+        "The teacher's layers, seen from the student, lie at acute angles, more often than chance "
+        "and distance alone make them."
+    ),
 }
 SURE = (
     "Supported and contradicted are findings at the margin and the alpha stated for this sweep; "

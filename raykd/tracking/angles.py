@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import time
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from pydantic import ValidationError
 
 from raykd.angle_values import Measured
@@ -21,6 +23,13 @@ FOLDER = "angles"
 def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
     file = f"{FOLDER}/step-{measured.step}.json"
     patiently(lambda: client.log_dict(run_id, measured.to_json(), file))
+
+
+def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:
+    """For a run that is over: one in training logs its metrics by itself."""
+    now = int(time.time() * 1000)
+    found = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
+    patiently(lambda: client.log_batch(run_id, metrics=found))
 
 
 def steps(client: MlflowClient, run_id: str) -> tuple[int, ...]:
