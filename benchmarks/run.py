@@ -189,11 +189,11 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
 
     curves: dict[str, list[dict[str, Any]]] = {}
     for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
-        orders: Setting | None = None
+        made: Setting | None = None
         for point in together:
             progress.say(f"{point.arm.name} at {name} {x}", point.arm.guess)
-            orders = orders or point.setting(work / f"{name}-{x}")
-            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, orders)))
+            made = made or point.setting(work / f"{name}-{x}")
+            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, made)))
         shutil.rmtree(work / f"{name}-{x}", ignore_errors=True)
 
     return {
