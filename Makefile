@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install quickstart test bench bench-quick clean
+.PHONY: install browser quickstart test bench bench-quick clean
 
 install: $(INSTALLED)
 
@@ -19,11 +19,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# The tests open the report in a real browser. One that is there is used (tests/report/browser.py);
+# else Debian's package where we may install it, else the build that Playwright fetches.
+browser: install
+	@$(BIN)/python -m tests.report.browser >/dev/null || { \
+		if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+				chromium fonts-dejavu-core >/dev/null; \
+		else $(BIN)/playwright install chromium; fi; \
+		$(BIN)/python -m tests.report.browser; }
+
 quickstart: install
 	@$(BIN)/raykd sweep sweeps/quickstart.yaml
 
 # Ray's tests start clusters and kill processes: they have the machine to themselves.
-test: install
+test: install browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from raykd import cli_cache, cli_verdict
+from raykd import cli_cache, cli_report, cli_verdict
 from raykd.command import Json, Uri, print_json
 from raykd.errors import UserError
 from raykd.plainly import plainly
@@ -211,3 +211,4 @@ def doctor(as_json: Json = False) -> None:
 
 
 cli_verdict.register(app)
+cli_report.register(app)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import torch
 
@@ -10,25 +12,33 @@ from raykd.cluster.sweep import Sweep
 from raykd.distill import Where
 from raykd.materials import Materials
 from raykd.sources import Sources
-from raykd.study import confirm_trials
+from raykd.study import explore_trial
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.trial import into_cohorts
+from raykd.trial import TrialSpec, into_cohorts
 
 
 def finish(sweep_file: Path) -> Sweep:
-    """Train every confirm trial of the file; the students of the first seed are kept."""
+    """Train every trial of the file, explored maps drawn at random; the students of the first
+    confirm seed are kept."""
     torch.set_num_threads(1)
     opened = Sweep.open(sweep_file)
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
     materials = Materials.load(Sources.of(opened.study, found.folder), Where())
-    trials = confirm_trials(opened.study)
-    keep = frozenset(t.id for t in trials if t.seed == trials[0].seed)
-    for cohort in into_cohorts(trials, 8):
-        writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
-        materials.run(cohort, writer, keep=keep)
+
+    def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
+        for cohort in into_cohorts(trials, 8):
+            writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
+            materials.run(cohort, writer, keep=keep)
+
+    explore, space = opened.study.config.explore, opened.planned(()).space
+    if explore is not None and space is not None:
+        maps = space.unseen((), explore.maps, Random(0))
+        train([explore_trial(opened.study, m) for m in maps])
+    trials = opened.planned(opened.records()).confirm
+    train(trials, frozenset(t.id for t in trials if t.seed == trials[0].seed))
     launch.end("FINISHED")
     return opened

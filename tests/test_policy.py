@@ -20,8 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What stands between a person and the library. All else directly in raykd/, and tasks/, is core.
 FRONT = {
-    "__main__", "cli", "cli_verdict", "command", "show", "show_verdict", "judged", "doctor",
-    "export",
+    "__main__", "cli", "cli_report", "cli_verdict", "command", "show", "show_verdict", "judged",
+    "doctor", "export",
 }  # fmt: skip
 CORE = [
     *(m for m in sorted(PACKAGE.glob("*.py")) if m.stem not in FRONT),
@@ -33,7 +33,10 @@ LIGHT = [
     "raykd", "raykd.cli", "raykd.config", "raykd.errors", "raykd.layermap", "raykd.mapview",
     "raykd.recorder", "raykd.space", "raykd.sweepfile", "raykd.trial",
 ]  # fmt: skip
-HEAVY = {"torch", "transformers", "datasets", "ray", "mlflow", "optuna", "pandas", "sklearn"}
+HEAVY = {
+    "torch", "transformers", "datasets", "ray", "mlflow", "optuna", "pandas", "sklearn", "plotly",
+    "jinja2",
+}  # fmt: skip
 
 # Arrows point down only: what each part may not know of.
 ABOVE = {

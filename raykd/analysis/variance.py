@@ -82,7 +82,9 @@ def shares(scores: Array, alpha: float, seed: int = 0) -> Shares | None:
     low, high = np.quantile(ratio, [alpha / 2, 1 - alpha / 2], axis=1)
     map_ms, rest_ms = mean_squares[0], mean_squares[-1]
     with np.errstate(divide="ignore"):
-        p = stats.f.sf(map_ms / rest_ms, squares["map"][1], squares["rest"][1])
+        # Maps that score alike under every seed leave 0 / 0: none differs from another.
+        f = map_ms / rest_ms if map_ms else 0.0
+        p = stats.f.sf(f, squares["map"][1], squares["rest"][1])
     return Shares(
         sources=tuple(
             Share(name, float(np.sqrt(v)), float(v / estimate.sum()), (float(a), float(b)))

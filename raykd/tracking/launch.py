@@ -57,7 +57,7 @@ class Launch:
                 f"the sweep {sweep!r} is running already ({other}); wait for it, or stop it and "
                 "run this again"
             )
-        patiently(lambda: client.log_dict(run_id, _without_credentials(config), "sweep.json"))
+        patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
         return cls(client, run_id)
 
     def beat(self) -> None:
@@ -69,7 +69,14 @@ class Launch:
         patiently(lambda: self.client.set_terminated(self.run_id, status))
 
 
-def _without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+def newest(client: MlflowClient, experiment: str) -> Run | None:
+    """The parent run of the latest launch; None before the first."""
+    query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
+    found = client.search_runs([experiment], query, max_results=1, order_by=order)
+    return found[0] if found else None
+
+
+def without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
     tracking = dict(config.get("tracking", {}))
     if tracking.get("uri"):
         tracking["uri"] = safe(tracking["uri"])

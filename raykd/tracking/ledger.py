@@ -41,6 +41,8 @@ class Record:
     params: Mapping[str, str]
     start: float
     end: float | None
+    device: str | None = None
+    """`cpu`, `cuda:0`, ...: where its first worker trained it."""
 
 
 def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
@@ -78,6 +80,7 @@ def _record(row: Row) -> Record:
         start=row.start / 1000,
         # A run that was begun again still shows when it ended before.
         end=row.end / 1000 if row.end and status != "running" else None,
+        device=tags.get("raykd.device"),
     )
 
 

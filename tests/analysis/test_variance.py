@@ -128,3 +128,9 @@ def test_the_closed_form_is_the_two_level_bootstrap() -> None:
 def test_the_same_predictions_differ_by_nothing() -> None:
     right = RNG.random((3, 50)) < 0.8
     assert examples.two_level(right, right, 0.9) == (0.0, 0.0)
+
+
+def test_maps_that_score_alike_under_every_seed_do_not_differ() -> None:
+    found = variance.shares(np.array([[[80.0, 81.0, 79.0]] * 3]), 0.1)
+    assert found is not None and found.p_map == 1.0
+    assert {s.source: s.share for s in found.sources}["seed"] == pytest.approx(1.0)

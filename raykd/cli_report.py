@@ -1,0 +1,67 @@
+"""The command that writes the page: `raykd report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raykd.command import Uri
+from raykd.errors import UserError
+from raykd.plainly import plainly
+
+
+def register(app: typer.Typer) -> None:
+    """Make it a command of `raykd`."""
+    app.command()(report)
+
+
+@plainly
+def report(
+    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
+    table: Annotated[
+        Path | None, typer.Option("--from", metavar="TABLE", help="Draw a CSV or Parquet table.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: report-NAME.html here.")
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write each figure as SVG and PNG, for a paper."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="In the metric's units; default: the file's, or 1.0.")
+    ] = None,
+    smaller_is_better: Annotated[
+        bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")
+    ] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """One HTML page with the verdict, its evidence and its figures; MLflow's UI shows a sweep's."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise UserError(f"--out: {out}: write the path of a file, in a folder that is there")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise UserError(f"--figures: {figures} is a file; write a folder")
+
+    from raykd import judged
+    from raykd.report import gather, render
+
+    verdict = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    if table is not None:
+        page, opened = gather.of_table(table, verdict), None
+    else:
+        from raykd.cluster.sweep import Sweep
+
+        assert sweep is not None, "a verdict is of a sweep or of a table"
+        opened = Sweep.open(sweep, tracking_uri)
+        page = gather.of_sweep(opened, verdict)
+    text = render.html(page)
+    file = out or Path(f"report-{page.slug}.html")
+    file.write_text(text, encoding="utf-8")
+    typer.echo(f"{file}: open it in a browser")
+    if opened is not None and (run := gather.publish(opened, text)):
+        typer.echo(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
+    if figures is not None:
+        written = render.write_figures(page, figures)
+        typer.echo(f"{figures}: {len(written)} files")

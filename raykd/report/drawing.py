@@ -1,0 +1,85 @@
+"""What all figures share: a drawing with its words, colours and signs, plain axes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+# Okabe and Ito's colours, told apart by every kind of sight; without the yellow, which white
+# paper swallows. Signs and labels say the same again, for print in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SIGNS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+INK, GREY, PALE, BAND = "#1a1a1a", "#595959", "#d9d9d9", "rgba(0, 114, 178, 0.12)"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what a reader who cannot see it should know of it."""
+
+    id: str
+    title: str
+    alt: str
+    figure: go.Figure
+    height: int
+    """Pixels."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    colour: str
+    sign: str
+
+
+def marks(strategies: Iterable[str]) -> Mapping[str, Mark]:
+    """A colour and a sign for each strategy; no two share both, up to 56 strategies."""
+    n = len(COLOURS)
+    return {
+        name: Mark(COLOURS[i % n], SIGNS[(i % n + i // n) % len(SIGNS)])
+        for i, name in enumerate(dict.fromkeys(strategies))
+    }
+
+
+def text(value: object) -> str:
+    """A name as plotly shows it literally: it reads labels as HTML."""
+    return html.escape(str(value), quote=False)
+
+
+def faded(colour: str, opacity: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def canvas(height: int, x: str, y: str | None = None, **layout: object) -> go.Figure:
+    """An empty figure with named axes. Labels find their own margins; nothing moves on touch, so
+    that a thumb scrolls the page."""
+    figure = go.Figure()
+    axis = {
+        "showline": True, "linecolor": GREY, "gridcolor": "#ebebeb", "zeroline": False,
+        "ticks": "outside", "tickcolor": GREY, "automargin": True, "fixedrange": True,
+        "title": {"font": {"size": 13}},
+    }  # fmt: skip
+    figure.update_layout(
+        template="none",
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        height=height,
+        margin={"l": 8, "r": 12, "t": 8, "b": 8},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        hoverlabel={"bgcolor": "white", "font": {"color": INK}},
+        dragmode=False,
+        showlegend=False,
+    )
+    figure.update_xaxes(**axis, title_text=x)
+    figure.update_yaxes(**axis, title_text=y)
+    figure.update_layout(**layout)
+    return figure
+
+
+def rows_height(rows: int, each: int = 34) -> int:
+    """Pixels for so many labelled rows, with the axis below them."""
+    return 76 + each * max(rows, 1)

@@ -1,0 +1,192 @@
+"""The comparison, drawn: every seed as a dot, and each strategy's difference to forward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+from scipy import stats
+
+from raykd.analysis.scores import FORWARD
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.report.drawing import (
+    BAND,
+    COLOURS,
+    GREY,
+    INK,
+    Drawing,
+    Mark,
+    canvas,
+    rows_height,
+    text,
+)  # fmt: skip
+
+FINDINGS = {
+    "equivalent": Mark(COLOURS[0], "circle"),
+    "different": Mark(COLOURS[1], "square"),
+    "undecided": Mark(GREY, "diamond-open"),
+}
+
+
+def settings(verdict: Verdict) -> tuple[str, ...]:
+    """A name for each cell, of what tells it from the others; the page's head says the rest."""
+    parts = [(short(c.task), c.init, f"{c.shape} blocks") for c in verdict.cells]
+    differing = [i for i in range(3) if len({p[i] for p in parts}) > 1] or [1]
+    return tuple(", ".join(part[i] for i in differing) for part in parts)
+
+
+def short(task: str) -> str:
+    """A task's data by the last part of its path or hub name."""
+    return task.rstrip("/").rsplit("/", 1)[-1]
+
+
+def seeds(
+    number: int, cell: Cell, verdict: Verdict, looks: Mapping[str, Mark], score: str
+) -> Drawing:
+    """Every seed as a dot, each strategy's mean with its t interval, and the margin on both sides
+    of forward's mean."""
+    arms = [*cell.arms][::-1]
+    height = rows_height(len(arms), 40)
+    figure = canvas(height, score, None)
+    forward = next((a for a in arms if a.strategy == FORWARD), None)
+    if forward is not None:
+        low, high = forward.mean - verdict.margin, forward.mean + verdict.margin
+        figure.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
+        figure.add_vline(x=forward.mean, line={"color": GREY, "width": 1, "dash": "dot"})
+    measured = [s for a in arms for s in a.scores]
+    near = (max(measured) - min(measured)) / 100
+    for row, arm in enumerate(arms):
+        figure.add_trace(_dots(row, arm, looks[arm.strategy], near))
+        if len(arm.scores) > 1:
+            figure.add_trace(_mean(row, arm, verdict.alpha))
+    figure.update_yaxes(
+        tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
+        range=[-0.6, len(arms) - 0.4],
+    )  # fmt: skip
+    told = "; ".join(
+        f"{a.strategy} {a.mean:.2f} ({min(a.scores):.2f} to {max(a.scores):.2f}, "
+        f"{len(a.scores)} seeds)" for a in cell.arms
+    )  # fmt: skip
+    alt = f"Mean, lowest and highest {score}: {told}."
+    return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+
+
+def _dots(row: int, arm: Arm, look: Mark, near: float) -> go.Scatter:
+    return go.Scatter(
+        x=list(arm.scores),
+        y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
+        mode="markers",
+        marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
+        text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
+        hovertemplate="%{text}: %{x:.2f}<extra></extra>",
+    )
+
+
+def _mean(row: int, arm: Arm, alpha: float) -> go.Scatter:
+    upright = {"symbol": "line-ns", "size": 14, "color": INK, "line": {"width": 2.5, "color": INK}}
+    half = {"array": [half_width(arm, alpha)], "color": INK, "thickness": 1.5, "width": 4}
+    return go.Scatter(
+        x=[arm.mean],
+        y=[row - 0.2],
+        mode="markers",
+        marker=upright,
+        error_x=half,
+        hovertemplate=f"{text(arm.strategy)}, mean: %{{x:.2f}}<extra></extra>",
+    )
+
+
+def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:
+    """How high to lift each dot so that none hides another: 0 for the first within `near`, 1 for
+    the next, up to 3."""
+    levels: list[int] = []
+    for i, score in enumerate(scores):
+        taken = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
+        levels.append(next((level for level in range(3) if level not in taken), 3))
+    return tuple(levels)
+
+
+def named(arm: Arm) -> str:
+    return f"{arm.strategy} (control)" if arm.control else arm.strategy
+
+
+def half_width(arm: Arm, alpha: float) -> float:
+    """Half of the 1 - alpha t interval of an arm's mean; 0 without variance."""
+    n = len(arm.scores)
+    if arm.sd is None or n < 2:
+        return 0.0
+    return float(stats.t.ppf(1 - alpha / 2, n - 1)) * arm.sd / math.sqrt(n)
+
+
+def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
+    """Each strategy's difference to forward with its interval, against the band of the margin: an
+    interval inside it is equivalent, one outside is different."""
+    rows = [*cell.to_forward][::-1]
+    height = rows_height(len(rows)) + 50
+    margin = verdict.margin
+    figure = canvas(height, "difference to forward (right is better)", None, showlegend=True)
+    figure.add_vrect(x0=-margin, x1=margin, fillcolor=BAND, line_width=0, layer="below")
+    for bound in (-margin, 0.0, margin):
+        dash = "solid" if bound == 0 else "dash"
+        figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
+    for finding, look in FINDINGS.items():
+        mine = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
+        figure.add_trace(_intervals(finding, look, mine))
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
+        range=[-0.6, len(rows) - 0.4],
+    )  # fmt: skip
+    reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
+    figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
+    told = "; ".join(f"{c.strategy} {difference(c)}, {c.finding}" for c in cell.to_forward)
+    alt = f"Difference to forward, against a margin of {margin:g}: {told}."
+    return Drawing(f"equivalence-{number}", settings(verdict)[number - 1], alt, figure, height)
+
+
+def _intervals(name: str, look: Mark, rows: Sequence[tuple[int, Comparison]]) -> go.Scatter:
+    sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
+    return go.Scatter(
+        # A trace without a point has no place in the legend, and all three belong there.
+        x=[c.effect for _, c in rows] if rows else [None],
+        y=[y for y, _ in rows] if rows else [None],
+        name=name,
+        mode="markers",
+        marker={"color": look.colour, "symbol": look.sign, "size": 11, "line": {"width": 2}},
+        error_x={
+            "type": "data", "symmetric": False, "color": look.colour, "thickness": 2.5, "width": 5,
+            "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],
+            "arrayminus": [c.effect - low for (_, c), (low, _) in zip(rows, sides, strict=True)],
+        },
+        text=[f"{text(c.strategy)} {difference(c)}, {c.finding}" for _, c in rows],
+        hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
+    """The interval where it is finite, else nothing to draw."""
+    interval = comparison.interval
+    return interval if interval and all(map(math.isfinite, interval)) else ()
+
+
+def difference(comparison: Comparison) -> str:
+    return signed(comparison.effect) + (
+        f" ({spread(comparison.interval)})" if comparison.interval else ""
+    )
+
+
+def signed(number: float) -> str:
+    return f"{round(number, 2) + 0.0:+.2f}"  # no -0.00
+
+
+def spread(interval: tuple[float, float] | None) -> str:
+    """An interval in words; an open side is told as such, a missing one as a dash."""
+    if interval is None:
+        return "-"
+    low, high = interval
+    if math.isinf(low) and math.isinf(high):
+        return "unbounded"
+    if math.isinf(low):
+        return f"up to {signed(high)}"
+    if math.isinf(high):
+        return f"{signed(low)} or more"
+    return f"{signed(low)} to {signed(high)}"

@@ -1,0 +1,134 @@
+"""A sweep's page, from its ledger and its verdict; a table's, from its verdict alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml
+
+from raykd.analysis.verdict import Verdict
+from raykd.cluster.sweep import Sweep
+from raykd.layermap import LayerMap
+from raykd.report import origin
+from raykd.report.cost import costs
+from raykd.report.courses import Course
+from raykd.report.explored import Tried
+from raykd.report.maps import Drawn
+from raykd.report.origin import Origin
+from raykd.report.page import Page
+from raykd.tracking import history, launch, ledger, store
+from raykd.tracking.ledger import Record
+
+ARTIFACT = "report.html"
+NO_RUNS = "Learning curves, layer maps, the search, angles and cost: a table holds scores alone."
+NO_ANGLES = "The angles between teacher layers, seen from the student: none were measured."
+NO_CURVES = "Learning curves: each student was evaluated once (`training.evaluations`)."
+NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`)."
+
+
+def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
+    """Reads the ledger, and the select scores by step of every confirmed student."""
+    records = sweep.records()
+    made = sweep.planned(records)
+    current = sweep.current(records, made)
+    finished = [r for r in current if r.status == "finished"]
+    confirmed = [r for r in finished if r.phase == "confirm"]
+    config, study = sweep.study.config, sweep.study
+    missing = [NO_ANGLES]
+    if config.training.evaluations == 1:
+        missing.append(NO_CURVES)
+    if config.explore is None:
+        missing.append(NO_SEARCH)
+    elif made.explore_missing:
+        missing.append(f"Of {made.explore_wanted} maps to explore, {made.explore_missing}.")
+    return Page(
+        name=config.name,
+        setting=_setting(sweep),
+        verdict=verdict,
+        origin=_origin(sweep),
+        courses=_courses(sweep, confirmed),
+        maps=_drawn(confirmed),
+        teacher_blocks=study.base.depth,
+        pruned=sum(r.status == "pruned" for r in current),
+        tried=tuple(
+            Tried(r.map, r.metrics[f"best_select_{config.task.metric}"])
+            for r in finished
+            if r.phase == "explore"
+        ),
+        costs=costs(finished, config.cluster.workers),
+        missing=tuple(missing),
+    )
+
+
+def of_table(table: Path, verdict: Verdict) -> Page:
+    """What a table of scores can tell: no maps, no curves, no cost."""
+    return Page(
+        name=table.name,
+        setting=f"Scores from a table, {sum(len(a.scores) for c in verdict.cells for a in c.arms)} "
+        "in all.",
+        verdict=verdict,
+        origin=origin.of_table(table, f"raykd report --from {table} --margin {verdict.margin:g}"),
+        missing=(NO_RUNS,),
+    )
+
+
+def publish(sweep: Sweep, html: str) -> str | None:
+    """Store the page as an artifact of the newest launch, the parent of its trials; the run's name,
+    or None where the sweep was never launched."""
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    parent = launch.newest(sweep.client, experiment) if experiment else None
+    if parent is None:
+        return None
+    run_id = parent.info.run_id
+    store.patiently(lambda: sweep.client.log_text(run_id, html, ARTIFACT))
+    return str(parent.info.run_name)
+
+
+def _setting(sweep: Sweep) -> str:
+    study, config = sweep.study, sweep.study.config
+    rows = study.prepared.counts
+    return (
+        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows. Teacher "
+        f"{config.teacher.model}, {study.base.depth} blocks of width {study.base.width}"
+        f"{_teacher_scores(sweep)}. Students of {study.shape.blocks} blocks of width "
+        f"{study.shape.width or study.base.width}."
+    )
+
+
+def _teacher_scores(sweep: Sweep) -> str:
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    if experiment is None:
+        return ""
+    run = ledger.find(sweep.client, experiment, "raykd.teacher", sweep.study.teacher)
+    metric = sweep.study.config.task.metric
+    found = run.data.metrics if run is not None else {}
+    if f"test_{metric}" not in found:
+        return ""
+    return (
+        f", test {metric} {found[f'test_{metric}']:.2f} (always the commonest class: "
+        f"{found['majority']:.2f})"
+    )
+
+
+def _origin(sweep: Sweep) -> Origin:
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    last = launch.newest(sweep.client, experiment) if experiment else None
+    stated = sweep.study.config.model_dump(mode="json", exclude_unset=True)
+    text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
+    tags = last.data.tags if last else {}
+    return origin.of_launch(tags, sweep.command, store.safe(sweep.uri), text)
+
+
+def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
+    metric = f"select_{sweep.study.config.task.metric}"
+    curves = history.curves(sweep.client, (r.run_id for r in confirmed), metric)
+    return tuple(Course(r.init, r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+
+
+def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
+    """A strategy's maps, one a seed: the inits share them."""
+    maps: dict[str, dict[int, LayerMap]] = {}
+    for record in confirmed:
+        maps.setdefault(record.strategy, {})[record.seed] = LayerMap.parse(record.map)
+    return tuple(Drawn(name, tuple(found.values())) for name, found in maps.items())

@@ -1,0 +1,82 @@
+"""The page as one HTML file that needs nothing else, and its figures as files for a paper."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+import raykd
+from raykd.errors import UserError
+from raykd.report.drawing import Drawing
+from raykd.report.page import Page
+from raykd.report.sections import sections
+
+PAPER_WIDTH = 720  # pixels of a figure for a paper
+
+
+def html(page: Page) -> str:
+    """The whole page; under 5 MB with some thousand trials, most of it plotly's library."""
+    parts = sections(page)
+    drawings = [d for s in parts for d in s.drawings]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("raykd.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        page=page,
+        sections=parts,
+        version=raykd.__version__,
+        style=_asset("report.css"),
+        script=_asset("report.js"),
+        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
+        drawings_json=_json([{"id": d.id, **_plain(d)} for d in drawings]),
+        verdict_json=_json(page.verdict.to_json()),
+    )
+
+
+def _asset(name: str) -> str:
+    folder = importlib.resources.files("raykd.report") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _json(value: Any) -> str:
+    """JSON inside a script element: no text in it can end the element."""
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def _plain(drawing: Drawing) -> dict[str, Any]:
+    figure = json.loads(drawing.figure.to_json())
+    return {"data": figure["data"], "layout": figure["layout"]}
+
+
+def write_figures(page: Page, folder: Path) -> tuple[Path, ...]:
+    """Each figure of the page as SVG and PNG, drawn by Kaleido in the Chrome or Chromium of this
+    machine. Raises UserError where there is none."""
+    import kaleido
+    from kaleido.errors import ChromeNotFoundError
+
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [
+        {"fig": d.figure, "path": folder / f"{d.id}.{kind}",
+         "opts": {"width": PAPER_WIDTH, "height": d.height, "scale": 1 if kind == "svg" else 3}}
+        for s in sections(page) for d in s.drawings for kind in ("svg", "png")
+    ]  # fmt: skip
+    try:
+        # MathJax would be fetched from the network, and no label of ours needs it.
+        kaleido.write_fig_from_object_sync(wanted, kopts={"mathjax": False})
+    except ChromeNotFoundError as error:
+        raise UserError(
+            "--figures: no Chrome or Chromium here to draw them with; install one (Debian: "
+            "apt-get install chromium), or leave --figures out"
+        ) from error
+    return tuple(w["path"] for w in wanted)

@@ -1,0 +1,273 @@
+"""The page from top to bottom: what each section says, draws and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from raykd.analysis.verdict import Cell
+from raykd.report import explored, figures
+from raykd.report.courses import curves
+from raykd.report.drawing import Mark, marks
+from raykd.report.maps import layer_maps
+from raykd.report.page import Page
+from raykd.report.section import Detail, Section, Table
+from raykd.report.tables import (
+    comparisons,
+    curses,
+    over_tasks,
+    paper_table,
+    seed_table,
+    share_table,
+)
+from raykd.report.words import SURE, claims, evidence, findings, headline, overview, sentence
+
+FEW = 3  # settings whose findings stand on the page as sentences
+
+
+def sections(page: Page) -> tuple[Section, ...]:
+    """Those that have something to say, in the order of the page. Pure: the same page gives the
+    same sections."""
+    looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
+    found = (
+        _verdict(page),
+        _strategies(page),
+        _seeds(page, looks),
+        _equivalence(page),
+        _tasks(page),
+        _variance(page),
+        _curves(page, looks),
+        _maps(page, looks),
+        _search(page),
+        page.angles,
+        _cost(page),
+        _missing(page),
+        _reproduce(page),
+    )
+    return tuple(s for s in found if s is not None)
+
+
+def _verdict(page: Page) -> Section:
+    verdict = page.verdict
+    many = len(verdict.cells) > FEW
+    return Section(
+        "verdict",
+        "Verdict",
+        headline=headline(verdict),
+        words=(SURE,),
+        findings=() if many else findings(verdict),
+        points=(
+            *(claims(verdict) if many else ()),
+            *_each(page, lambda c: c.controls.says if c.controls else ""),
+            *map(sentence, verdict.notes),
+        ),
+        tables=(overview(verdict),) if many else (),
+        details=(
+            *([Detail("Every hypothesis in words", findings=findings(verdict))] if many else []),
+            Detail("The evidence as a table", table=evidence(verdict)),
+        )
+        if verdict.hypotheses
+        else (),
+    )
+
+
+def _strategies(page: Page) -> Section | None:
+    if not page.verdict.cells:
+        return None
+    return Section("strategies", "Strategies", tables=(paper_table(page),))
+
+
+def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    verdict = page.verdict
+    if not verdict.cells:
+        return None
+    level = 100 * (1 - verdict.alpha)
+    return Section(
+        "seeds",
+        "Every seed",
+        words=(
+            f"A dot is one trained student. The upright line is a strategy's mean with its "
+            f"{level:g} percent interval over seeds; the shaded band is the margin, "
+            f"{verdict.margin:g} on either side of forward's mean.",
+        ),
+        points=_each(page, _gap),
+        drawings=tuple(
+            figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
+        ),
+        details=(Detail("Every score as a table", table=seed_table(verdict)),),
+    )
+
+
+def _equivalence(page: Page) -> Section | None:
+    compared = [(i, c) for i, c in enumerate(page.verdict.cells, 1) if c.to_forward]
+    if not compared:
+        return None
+    return Section(
+        "equivalence",
+        "Equivalent or different",
+        words=(
+            "The difference to forward over the seeds that both have, with its interval. Inside "
+            "the shaded margin: equivalent. Wholly outside it: different. Anything else is "
+            "undecided. Right is better.",
+        ),
+        drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
+        details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
+    )
+
+
+def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
+    """A sentence for each setting that has one, with the setting's name where there are several."""
+    cells = page.verdict.cells
+    told = zip(figures.settings(page.verdict), map(say, cells), strict=True)
+    return tuple(
+        f"{name}: {sentence(said, capital=False)}" if len(cells) > 1 else sentence(said)
+        for name, said in told
+        if said
+    )
+
+
+def _gap(cell: Cell) -> str:
+    gap = cell.gap
+    if gap is None:
+        return ""
+    return (
+        f"the largest gap between any two of {gap.strategies} strategies is {gap.effect:.2f}, "
+        f"{gap.best} over {gap.worst}; {100 * gap.level:g} percent interval "
+        f"{gap.interval[0]:.2f} to {gap.interval[1]:.2f}, {gap.n} seeds"
+    )
+
+
+def _tasks(page: Page) -> Section | None:
+    table = over_tasks(page.verdict)
+    return Section("tasks", "Over all tasks", tables=(table,)) if table.rows else None
+
+
+def _variance(page: Page) -> Section | None:
+    sampled = _each(page, lambda c: c.sampled.says if c.sampled else "")
+    table = share_table(page.verdict)
+    if not table.rows and not sampled:
+        return None
+    return Section(
+        "variance",
+        "What the scores' variance comes from",
+        points=sampled,
+        tables=(table,) if table.rows else (),
+    )
+
+
+def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    if all(len(c.scores) < 2 for c in page.courses):  # one evaluation is no curve
+        return None
+    score = f"select {page.verdict.metric}"
+    return Section(
+        "curves",
+        "Learning curves",
+        words=(
+            "Scores on the select split during training, which chose each student's checkpoint: "
+            "a thick line is a strategy's mean, a thin one is a seed.",
+        ),
+        drawings=curves(page.courses, looks, score),
+    )
+
+
+def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+    if not page.maps:
+        return None
+    drawn = {d.strategy: d for d in page.maps}
+    known = {**marks([*looks, *drawn]), **looks}
+    return Section(
+        "maps",
+        "Layer maps",
+        words=("Teacher blocks above, student blocks below; a line joins a student block to the "
+               "teacher block that it imitates. Thin lines: only some seeds have it.",),
+        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, known),),
+    )  # fmt: skip
+
+
+def _search(page: Page) -> Section | None:
+    if not page.tried:
+        return None
+    verdict, score = page.verdict, f"select {page.verdict.metric}"
+    words = [
+        "The search saw each map under one seed and on the select split. Its scores are selected: "
+        "they show where to look, and test nothing.",
+    ]
+    if page.pruned:
+        words.append(f"{page.pruned} further maps were stopped early; they are not drawn.")
+    drawings = [explored.history(page.tried, score, verdict.larger_is_better)]
+    found = next((c.landscape for c in verdict.cells if c.landscape), None)
+    if found is not None:
+        drawings.append(explored.landscape(found, page.teacher_blocks, score))
+        drawings += explored.distances(found, score)
+        drawings += [explored.importance(found)] if found.positions else []
+        if found.noise is not None:
+            words.append(
+                f"Seed noise alone would make {100 * found.noise:.0f} percent of the variance of "
+                "the scores that the search saw."
+            )
+    table = curses(verdict)
+    return Section(
+        "search",
+        "The search for a better map",
+        words=tuple(words),
+        points=tuple(sentence(c.says, capital=False) for cell in verdict.cells for c in cell.curse),
+        drawings=tuple(drawings),
+        tables=(table,) if table.rows else (),
+    )
+
+
+def _cost(page: Page) -> Section | None:
+    if not page.costs:
+        return None
+    rows = tuple(
+        (c.phase, c.device, str(c.trials), f"{c.seconds:.1f}", f"{c.examples_per_second:,.0f}",
+         f"{c.hours:.2f}")
+        for c in page.costs
+    )  # fmt: skip
+    gpu = [c.hours for c in page.costs if c.device == "cuda"]
+    words = [f"{sum(gpu):.2f} GPU-hours of training."] if gpu else ["No GPU was used."]
+    heads = ("phase", "device", "students", "seconds each", "examples/s", "device hours")
+    return Section(
+        "cost",
+        "Cost",
+        words=(
+            *words,
+            "Seconds are a student's training, its evaluations and its share of the teacher's "
+            "pass; starting the workers is not counted.",
+        ),
+        tables=(Table("Finished students", heads, rows),),
+    )
+
+
+def _missing(page: Page) -> Section:
+    verdict = page.verdict
+    places: dict[str, list[str]] = {}
+    for place, cell in zip(figures.settings(verdict), verdict.cells, strict=True):
+        for problem in cell.problems:
+            places.setdefault(problem.says, []).append(place)
+
+    def whose(found: list[str]) -> str:
+        if len(verdict.cells) == 1:
+            return ""
+        return ("Everywhere" if len(found) == len(verdict.cells) else "; ".join(found)) + ": "
+
+    lines = (
+        *(sentence(p.says, capital=False) for p in verdict.problems),
+        *(f"{whose(found)}{sentence(says, capital=False)}" for says, found in places.items()),
+        *page.missing,
+    )
+    return Section("missing", "What is missing", points=lines or ("Nothing is.",))
+
+
+def _reproduce(page: Page) -> Section:
+    origin = page.origin
+    points = [f"Command: {origin.command}", f"Results: {origin.store}"]
+    if origin.commit:
+        points.append(f"Commit of the folder it ran in: {origin.commit}")
+    versions = Table("Versions", ("package", "version"), tuple(origin.versions.items()))
+    return Section(
+        "reproduce",
+        "How to reproduce this",
+        points=tuple(points),
+        tables=(versions,) if versions.rows else (),
+        details=(Detail(origin.what, text=origin.file),),
+    )

@@ -1,0 +1,124 @@
+"""The verdict's numbers as tables."""
+
+from __future__ import annotations
+
+from raykd.analysis.scores import FORWARD, NONE
+from raykd.analysis.verdict import Arm, Comparison, Verdict
+from raykd.report.figures import named, settings, short, signed, spread
+from raykd.report.page import Page
+from raykd.report.section import Table
+
+
+def paper_table(page: Page) -> Table:
+    """The paper's layout: a row a strategy, a column a task and init; mean and range over seeds.
+    No matching first, controls last."""
+    cells = page.verdict.cells
+    arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
+    ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
+    rows = tuple(
+        (label, *(_score(arms.get((name, i))) for i in range(len(cells))))
+        for name, label in {a.strategy: named(a) for a in ordered}.items()
+    )
+    caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
+    return Table(caption, ("strategy", *settings(page.verdict)), rows)
+
+
+def _order(arm: Arm) -> tuple[bool, bool, bool]:
+    return (arm.control, arm.strategy != NONE, arm.strategy != FORWARD)
+
+
+def _score(arm: Arm | None) -> str:
+    if arm is None:
+        return "-"
+    if len(arm.scores) == 1:
+        return f"{arm.mean:.2f}"
+    return f"{arm.mean:.2f} ({min(arm.scores):.2f} to {max(arm.scores):.2f}, {len(arm.scores)})"
+
+
+def seed_table(verdict: Verdict) -> Table:
+    rows = tuple(
+        (arm.strategy, place, str(seed), f"{score:.2f}")
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for arm in cell.arms
+        for seed, score in zip(arm.seeds, arm.scores, strict=True)
+    )
+    return Table("Every score", ("strategy", "setting", "seed", verdict.metric), rows)
+
+
+def comparisons(verdict: Verdict) -> Table:
+    """To forward, to no matching and to controls; p-values are those adjusted by Holm."""
+    heads = ("strategy", "against", "setting", "finding", "difference", "interval",
+             "over examples too", "p", "seeds", "same answers")  # fmt: skip
+    rows = []
+    for place, cell in zip(settings(verdict), verdict.cells, strict=True):
+        controls = cell.controls.comparisons if cell.controls else ()
+        for c in (*cell.to_forward, *cell.to_none, *controls):
+            rows.append((c.strategy, c.reference, place, c.finding, signed(c.effect),
+                         spread(c.interval), spread(c.population), _p(c), str(c.n),
+                         _agreement(c)))  # fmt: skip
+    return Table("Comparisons", heads, tuple(rows))
+
+
+def _p(c: Comparison) -> str:
+    """Of the finding; of equivalence or gain where it is undecided."""
+    by_finding = {
+        "equivalent": c.p_tost_holm, "different": c.p_beyond_holm,
+        "better": c.p_better_holm, "worse": c.p_worse_holm,
+    }  # fmt: skip
+    p = by_finding.get(c.finding, c.p_tost_holm if c.p_tost is not None else c.p_better_holm)
+    return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "under 0.001"
+
+
+def _agreement(c: Comparison) -> str:
+    if not c.mcnemar:
+        return "-"
+    return f"{100 * sum(m.agreement for m in c.mcnemar) / len(c.mcnemar):.0f} %"
+
+
+def share_table(verdict: Verdict) -> Table:
+    """Shares of variance within each setting, and over the inits where there are several."""
+    within = [
+        (place, c.shares)
+        for place, c in zip(settings(verdict), verdict.cells, strict=True)
+        if c.shares
+    ]
+    over = [
+        (
+            "all inits"
+            if len(verdict.shares) == 1
+            else f"{short(task)}, {shape} blocks, all inits",
+            s,
+        )
+        for task, shape, s in verdict.shares
+    ]
+    rows = tuple(
+        (place, s.source, f"{100 * s.share:.0f} %",
+         f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %", f"{s.sd:.2f}")
+        for place, shares in (*within, *over)
+        for s in shares.sources
+    )  # fmt: skip
+    heads = ("setting", "source", "share", "interval", f"SD in {verdict.metric}")
+    return Table("Shares of variance", heads, rows)
+
+
+def over_tasks(verdict: Verdict) -> Table:
+    rows = tuple(
+        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks), signed(e.effect),
+         spread(e.interval))
+        for m in verdict.mixed
+        for e in m.effects
+    )  # fmt: skip
+    heads = ("strategy", "setting", "metric", "tasks", "difference to forward", "interval")
+    return Table("A mixed model in which tasks and seeds are samples", heads, rows)
+
+
+def curses(verdict: Verdict) -> Table:
+    """What the search promised of its best maps, and what fresh seeds kept."""
+    rows = tuple(
+        (c.strategy, c.map, signed(c.promised), c.against, signed(c.kept), spread(c.interval),
+         signed(c.lost), str(c.n))
+        for cell in verdict.cells
+        for c in cell.curse
+    )  # fmt: skip
+    heads = ("map", "blocks", "promised", "over", "kept over forward", "interval", "lost", "seeds")
+    return Table("The search's best maps under fresh seeds", heads, rows)

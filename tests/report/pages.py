@@ -1,0 +1,94 @@
+"""A page with everything on it, judged from made-up scores: no training."""
+
+from __future__ import annotations
+
+from random import Random
+
+from raykd.analysis.judge import judge
+from raykd.analysis.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict import Verdict
+from raykd.layermap import STRATEGIES, LayerMap
+from raykd.report.cost import Cost
+from raykd.report.courses import Course
+from raykd.report.explored import Tried
+from raykd.report.maps import Drawn
+from raykd.report.origin import Origin
+from raykd.report.page import Page
+from raykd.space import Space
+
+TASK, TEACHER, STUDENT = "movie-reviews", 6, 3
+INITS = ("copied [2, 4, 6]", "random")
+GAINS = {"none": -5.0, "forward": 0.0, "reverse": 0.0, "all_to_one": 0.9, "random": -2.5,
+         "best_1": 0.4, "untrained": -4.5}  # fmt: skip
+BEST = LayerMap((5, 3, 6))
+MAPS = {"forward": "[2, 4, 6]", "reverse": "[6, 4, 2]", "all_to_one": "[3, 3, 3]",
+        "best_1": str(BEST)}  # fmt: skip
+
+
+def tried() -> tuple[Tried, ...]:
+    """40 maps and forward's; those in which student block 2 imitates block 3 are better."""
+    rng = Random(0)
+    maps = rng.sample(list(Space(TEACHER, STUDENT)), 40)
+    maps = [*dict.fromkeys([BEST, *maps, LayerMap((2, 4, 6))])]
+    return tuple(Tried(str(m), rng.gauss(80, 1) + 2 * (m.blocks[1] == 3)) for m in maps)
+
+
+def scores(seeds: int = 6, noise: float = 0.4) -> Scores:
+    """Reverse is forward's equal, random is worse by more than a point, the rest lie between."""
+    rng = Random(1)
+    common = [rng.gauss(0, 1) for _ in range(seeds)]  # what a seed does to every strategy
+    items = tuple(
+        Score(
+            TASK, init, str(STUDENT), name, seed, "accuracy",
+            score=80 + gain + common[seed] + rng.gauss(0, noise),
+            map=MAPS.get(name, f"map of {name}"),
+            control=name == "untrained",
+            select=81 + gain + rng.gauss(0, noise),
+        )
+        for init in INITS for name, gain in GAINS.items() for seed in range(seeds)
+    )  # fmt: skip
+    explored = tuple(Explored(TASK, INITS[0], str(STUDENT), t.map, t.score) for t in tried())
+    problem = Problem("failed", "all_to_one failed under seeds 9: diverged at step 12",
+                      TASK, INITS[0], str(STUDENT), "all_to_one")  # fmt: skip
+    return Scores(items, "accuracy", explored=explored, problems=(problem,), source="tiny")
+
+
+def verdict() -> Verdict:
+    return judge(scores(), 1.0, 0.05)
+
+
+def table_page() -> Page:
+    """Of scores alone, as from a table that a person typed."""
+    origin = Origin(
+        "raykd report --from scores.csv", "scores.csv", {}, None, "The table", "scores.csv"
+    )
+    return Page("scores.csv", "Scores from a table.", verdict(), origin)
+
+
+def page(seeds: int = 6, evaluations: int = 4) -> Page:
+    rng = Random(0)
+    courses = tuple(
+        Course(init, name, seed, tuple(
+            (25 * i, 80 + gain - 20 / i + rng.gauss(0, 0.5)) for i in range(1, evaluations + 1)
+        ))
+        for init in INITS for name, gain in GAINS.items() for seed in range(seeds)
+    )  # fmt: skip
+    maps = tuple(
+        Drawn(name, tuple(STRATEGIES[name](TEACHER, STUDENT, s) for s in range(seeds)))
+        for name in GAINS
+        if name in STRATEGIES
+    )
+    return Page(
+        name="tiny",
+        setting="movie-reviews; a teacher of 6 blocks, students of 3.",
+        verdict=judge(scores(seeds), 1.0, 0.05),
+        origin=Origin("raykd sweep tiny.yaml", "sqlite:///mlflow.db", {"torch": "2.13.0"},
+                      "0123456789abcdef", "The sweep file", "name: tiny\n"),
+        courses=courses,
+        maps=(*maps, Drawn("best_1", (BEST,))),
+        teacher_blocks=TEACHER,
+        tried=tried(),
+        costs=(Cost("confirm", "cpu", 84, 15.2, 410.0, 0.35),
+               Cost("explore", "cuda", 40, 7.6, 405.0, 0.08)),
+        missing=("The angles were not measured.",),
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""The page in a real browser: drawn, readable, reachable, and in accord with the verdict's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from raykd.report.page import Page
+from raykd.report.render import html
+from raykd.report.sections import sections
+
+from .opened import NARROW, WIDE, Opened, opened
+from .pages import INITS, page, scores, table_page
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def whole() -> Page:
+    return page()
+
+
+@pytest.fixture(scope="module")
+def text(whole: Page) -> str:
+    return html(whole)
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """One page for the tests that only look."""
+    with opened(browser, text, tmp_path_factory.mktemp("wide")) as found:
+        yield found
+
+
+# Drawn
+
+
+BOXES = """() => Object.fromEntries([...document.querySelectorAll(".figure")].map((f) => [f.id, {
+  svg: f.querySelector("svg.main-svg").getBoundingClientRect().toJSON(),
+  marks: f.querySelectorAll(".trace path, .trace .point, .hm image").length,
+}]))"""
+
+OVERLAPS = """() => [...document.querySelectorAll(".figure")].flatMap((f) => {
+  const parts = f.querySelectorAll(".legend, .xtitle, .ytitle, .cartesianlayer .bg");
+  const boxes = [...parts].map((e) => [e.getAttribute("class"), e.getBoundingClientRect()])
+    .filter(([, b]) => b.width && b.height);
+  const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1
+    || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
+  return boxes.flatMap(([n, a], i) => boxes.slice(i + 1)
+    .filter(([, b]) => !apart(a, b)).map(([m]) => [f.id, n, m]));
+})"""
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_every_figure_is_drawn_without_a_word_and_without_the_network(
+    browser: Browser, whole: Page, text: str, tmp_path: Path, width: int
+) -> None:
+    with opened(browser, text, tmp_path, width) as found:
+        boxes: dict[str, Any] = found.page.evaluate(BOXES)
+        wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
+        assert boxes.keys() == wanted and len(wanted) == 13
+        for name, box in boxes.items():
+            assert box["marks"] > 0, name
+            assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, name
+        # Wide tables scroll by themselves, the page never does.
+        assert found.page.evaluate("document.documentElement.scrollWidth") == width
+        found.page.screenshot(path=tmp_path / f"page-{width}.png", full_page=True)
+        assert found.said == []
+        assert found.asked == [found.page.url]
+
+
+def test_every_seed_is_a_dot(wide: Opened) -> None:
+    for number, init in enumerate(INITS, 1):
+        dots = wide.page.evaluate(
+            f"""document.getElementById("figure-seeds-{number}").data
+                .filter((t) => t.text).flatMap((t) => [...t.x])"""
+        )
+        mine = [s.score for s in scores().items if s.init == init]
+        assert sorted(dots) == pytest.approx(sorted(mine))
+
+
+def test_labels_do_not_overlap_their_plots_or_each_other(
+    browser: Browser, text: str, tmp_path: Path
+) -> None:
+    """Legends, axis titles and tick labels of each figure, on a phone."""
+    with opened(browser, text, tmp_path, NARROW) as found:
+        overlaps = found.page.evaluate(OVERLAPS)
+        assert overlaps == []
+
+
+# What it says
+
+
+def test_the_text_is_the_json(wide: Opened, whole: Page) -> None:
+    told = json.loads(wide.page.locator("#verdict-json").text_content() or "")
+    assert told == json.loads(json.dumps(whole.verdict.to_json()))
+    evidence = wide.cells("Evidence")
+    assert len(evidence) == len(told["hypotheses"]) == 8
+    for row, h in zip(evidence, told["hypotheses"], strict=True):
+        assert (row[0], row[1], row[2]) == (h["id"], h["init"], h["status"])
+        assert float(row[4]) == pytest.approx(h["effect"], abs=0.005)
+        assert (int(row[7]), float(row[8])) == (h["n"], h["margin"])
+        assert row[9] == ("-" if h["more_seeds"] is None else str(h["more_seeds"]))
+    badges = wide.page.locator("#verdict .status").all_text_contents()
+    assert badges == [h["status"] for h in told["hypotheses"]]
+
+
+def test_the_tables_are_the_json(wide: Opened) -> None:
+    told = json.loads(wide.page.locator("#verdict-json").text_content() or "")
+    means, findings = {}, {}
+    for cell in told["cells"]:
+        means |= {(arm["strategy"], cell["init"]): arm["mean"] for arm in cell["arms"]}
+        findings |= {(c["strategy"], cell["init"]): c["finding"] for c in cell["to_forward"]}
+    shown = {
+        (row[0].removesuffix(" (control)"), init): float(score.split()[0])
+        for row in wide.cells("Test accuracy")
+        for init, score in zip(INITS, row[1:], strict=True)
+    }
+    assert shown == pytest.approx(means, abs=0.005)
+    compared = wide.cells("Comparisons")
+    assert findings == {(row[0], row[2]): row[3] for row in compared if row[1] == "forward"}
+    assert set(findings.values()) == {"equivalent", "different", "undecided"}
+
+
+def test_the_order_of_the_paper(text: str, whole: Page) -> None:
+    table = next(s for s in sections(whole) if s.id == "strategies").tables[0]
+    names = [row[0] for row in table.rows]
+    assert names[:2] == ["none", "forward"] and names[-1] == "untrained (control)"
+    assert table.heads == ("strategy", *INITS)
+
+
+def test_from_the_verdict_down(whole: Page) -> None:
+    assert [s.id for s in sections(whole)] == [
+        "verdict", "strategies", "seeds", "equivalence", "variance", "curves", "maps", "search",
+        "cost", "missing", "reproduce",
+    ]  # fmt: skip
+    missing = next(s for s in sections(whole) if s.id == "missing").points
+    assert any("diverged at step 12" in line for line in missing)
+    assert "The angles were not measured." in missing
+
+
+def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
+    browser: Browser, tmp_path: Path
+) -> None:
+    alone = table_page()
+    with opened(browser, html(alone), tmp_path, NARROW) as found:
+        ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
+        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "missing",
+                       "reproduce"]  # fmt: skip
+        assert found.said == []
+
+
+# For everyone
+
+
+def test_reachable_by_keyboard(browser: Browser, text: str, tmp_path: Path) -> None:
+    with opened(browser, text, tmp_path) as found:
+        page = found.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.url.endswith("#verdict")
+        # Whatever scrolls can be scrolled from the keyboard, and has a name.
+        for region in page.locator(".scroll").all():
+            assert region.get_attribute("tabindex") == "0" and region.get_attribute("aria-label")
+        page.locator("summary").first.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details").first.get_attribute("open") is not None
+
+
+def test_told_to_a_screen_reader(wide: Opened) -> None:
+    labels = wide.page.locator(".figure").evaluate_all(
+        "all => all.map((f) => [f.getAttribute('role'), f.getAttribute('aria-label')])"
+    )
+    assert all(role == "img" and len(label) > 60 for role, label in labels)
+    # Our own ids; plotly names its clip paths and gradients itself.
+    ids = wide.page.evaluate("""[...document.querySelectorAll("[id]")]
+        .filter((e) => !e.closest("svg") && !e.closest("head")).map((e) => e.id)""")
+    assert len(ids) == len(set(ids)) > 30
+    assert wide.page.locator("h1").count() == 1
+    assert wide.page.locator("html").get_attribute("lang") == "en"
+
+
+CONTRAST = """() => {
+  const light = (c) => { const l = c.slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * l[0] + 0.7152 * l[1] + 0.0722 * l[2]; };
+  const rgb = (s) => s.match(/[\\d.]+/g).map(Number);
+  const behind = (e) => { for (; e; e = e.parentElement) {
+    const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] !== 0) return c; }
+    return [255, 255, 255]; };
+  return [...document.querySelectorAll("h1,h2,p,li,a,th,td,caption,figcaption,summary,pre,.status")]
+    .map((e) => { const a = light(rgb(getComputedStyle(e).color)), b = light(behind(e));
+      return [e.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; });
+}"""
+
+
+def test_dark_on_light(wide: Opened) -> None:
+    assert min(ratio for _, ratio in wide.page.evaluate(CONTRAST)) >= 7  # WCAG 2, AAA
+
+
+def test_prints_within_the_paper(browser: Browser, text: str, tmp_path: Path) -> None:
+    with opened(browser, text, tmp_path) as found:
+        widths = "[...document.querySelectorAll('.figure > div svg')].map((s) => s.clientWidth)"
+        before = found.page.evaluate(widths)
+        found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert set(found.page.evaluate(widths)) <= {640}
+        found.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert found.page.evaluate(widths) == before
+        assert found.page.pdf(format="A4").startswith(b"%PDF")
+        assert found.said == []
+
+
+# Hostile and large
+
+
+def test_names_are_shown_as_they_are(browser: Browser, whole: Page, tmp_path: Path) -> None:
+    name = "</script><img src=x onerror=alert(1)><b>bold</b>"
+    cell = whole.verdict.cells[0]
+    arm = replace(cell.arms[2], strategy=name)
+    cell = replace(cell, arms=(*cell.arms[:2], arm, *cell.arms[3:]))
+    odd = replace(whole, name=name, verdict=replace(whole.verdict, cells=(cell,)))
+    with opened(browser, html(odd), tmp_path) as found:
+        assert (
+            found.page.locator("h1").text_content() == f"{name}: does the choice of layers matter?"
+        )
+        ticks = found.page.locator("#figure-seeds-1 .ytick").all_text_contents()
+        assert name in ticks
+        assert found.page.locator("img").count() == 0 and found.said == []
+
+
+def test_a_large_sweep_stays_under_five_megabytes(whole: Page) -> None:
+    large = html(page(seeds=100, evaluations=10))  # 1,400 students
+    assert len(large.encode()) < 5 * MB
+    assert len(html(whole).encode()) < 2.5 * MB
+    assert large.count("plotly.js v") == 0 and large.count('id="plotly"') == 1

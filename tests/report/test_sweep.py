@@ -1,0 +1,199 @@
+"""`raykd report` on a sweep that has run, and MLflow's own UI showing what it left."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from typer.testing import CliRunner
+
+from raykd import judged
+from raykd.cli import app
+from raykd.cluster.sweep import Sweep
+from raykd.report.gather import of_sweep
+from raykd.tracking import launch, store
+
+from ..finished import finish
+from ..tracking.conftest import Server, free_port
+from ..world import write_sweep
+from .opened import WIDE, opened
+
+STRATEGIES = ("none", "forward", "reverse")
+SECONDS = 60_000  # in milliseconds; a busy machine serves MLflow's UI slowly
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a finished sweep: 8 maps explored, 3 strategies and the best map confirmed."""
+    made = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        patch.setenv("RAYKD_HOME", str(made / "home"))
+        finish(write_sweep(made, explore={"maps": 8}))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def sweep(folder: Path) -> Sweep:
+    return Sweep.open(folder / "sweep.yaml")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Path:
+    done = CliRunner().invoke(app, ["report", "sweep.yaml", "--out", "page.html"])
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    assert "page.html" in done.stdout and "report.html" in done.stdout
+    return folder / "page.html"
+
+
+def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> None:
+    with opened(browser, report.read_text("utf-8"), tmp_path, WIDE) as found:
+        ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
+        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "curves",
+                       "maps", "search", "cost", "missing", "reproduce"]  # fmt: skip
+        assert [row[0] for row in found.cells("Test accuracy")] == [
+            "none", "forward", "best_1", "reverse",
+        ]  # fmt: skip
+        assert found.cells("Finished students")[0][:3] == ["confirm", "cpu", "8"]
+        assert "4 blocks of width 32, test accuracy" in found.page.locator("header").inner_text()
+        assert "angles" in found.page.locator("#missing").inner_text()
+        assert found.said == [] and found.asked == [found.page.url]
+        found.page.screenshot(path=tmp_path / "sweep.png", full_page=True)
+
+
+def test_gathered_from_the_ledger(folder: Path, sweep: Sweep) -> None:
+    page = of_sweep(sweep, judged.verdict(folder / "sweep.yaml"))
+    assert {(c.strategy, c.seed) for c in page.courses} == {
+        (s, seed) for s in (*STRATEGIES, "best_1") for seed in (0, 1)
+    }
+    assert all([step for step, _ in c.scores] == [4, 8, 12] for c in page.courses)
+    assert len({t.map for t in page.tried}) == len(page.tried) == 8
+    best = next(d for d in page.maps if d.strategy == "best_1")
+    assert str(best.maps[0]) == min(page.tried, key=lambda t: (-t.score, t.map)).map
+    assert page.origin.versions["raykd"] and "name: tiny" in page.origin.file
+
+
+def test_the_artifact_is_the_file(report: Path, sweep: Sweep, tmp_path: Path) -> None:
+    experiment = store.find_experiment(sweep.client, "tiny")
+    assert experiment is not None
+    parent = launch.newest(sweep.client, experiment)
+    assert parent is not None
+    stored = sweep.client.download_artifacts(parent.info.run_id, "report.html", str(tmp_path))
+    assert Path(stored).read_bytes() == report.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, report: Path) -> Iterator[Server]:
+    running = Server(folder, free_port())
+    running.start()
+    yield running
+    running.signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def ui(browser: Browser) -> Iterator[Page]:
+    # MLflow's table draws only the columns that fit.
+    context = browser.new_context(viewport={"width": 2000, "height": 1000})
+    expect.set_options(timeout=SECONDS)
+    context.set_default_timeout(SECONDS)
+    yield context.new_page()
+    context.close()
+
+
+def test_mlflows_ui_shows_the_launch_its_trials_and_their_strategies(
+    server: Server, ui: Page, sweep: Sweep, tmp_path: Path
+) -> None:
+    experiment = store.find_experiment(sweep.client, "tiny")
+    ui.goto(f"{server.uri}/#/experiments/{experiment}/runs")
+    trial = ui.get_by_role("link", name="forward copied seed 0")
+    parent = ui.get_by_role("row").filter(has_text=re.compile("launch 20"))
+    expect(parent).to_be_visible()
+    expect(trial).to_have_count(0)  # folded under its launch
+    parent.locator("[col-id*='Run Name'] button").click()
+    expect(trial).to_be_visible()
+    ui.get_by_test_id("column-selection-dropdown").first.click()
+    ui.get_by_placeholder(re.compile("Search columns")).fill("strategy")
+    ui.locator(".du-bois-light-tree-treenode").filter(has_text=re.compile("^strategy$")).locator(
+        ".du-bois-light-tree-checkbox"
+    ).click()
+    ui.keyboard.press("Escape")
+    column = ui.locator("[role=gridcell][col-id='params.`strategy`']")
+    expect(column.get_by_text("forward", exact=True).first).to_be_visible()
+    assert {*STRATEGIES, "best_1"} <= {*column.all_inner_texts()}
+    ui.screenshot(path=tmp_path / "runs.png")
+
+
+def test_mlflows_ui_shows_the_report(
+    server: Server, ui: Page, sweep: Sweep, tmp_path: Path
+) -> None:
+    experiment = store.find_experiment(sweep.client, "tiny")
+    assert experiment is not None
+    parent = launch.newest(sweep.client, experiment)
+    assert parent is not None
+    where = f"experiments/{experiment}/runs/{parent.info.run_id}/artifacts/report.html"
+    ui.goto(f"{server.uri}/#/{where}")
+    page = ui.frame_locator("iframe")
+    expect(page.locator("h1")).to_have_text("tiny: does the choice of layers matter?")
+    expect(page.locator("#figure-seeds-1 svg.main-svg").first).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-drawn", re.compile(r"\d+"))
+    ui.screenshot(path=tmp_path / "artifact.png")
+
+
+# Other ways in, and mistakes
+
+
+def run(*args: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["report", *map(str, args)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
+    return done.exit_code, done.output
+
+
+def test_a_table_has_a_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"reviews,random,3,{name},{seed},accuracy,{80 + gain + seed / 10:.3f}"
+        for name, gain in (("none", -5), ("forward", 0.02), ("reverse", 0.05))
+        for seed in range(4)
+    ]
+    header = "task,init,shape,strategy,seed,metric,score"
+    (tmp_path / "scores.csv").write_text("\n".join([header, *rows]))
+    code, said = run("--from", "scores.csv", "--margin", 0.5)
+    assert code == 0, said
+    text = (tmp_path / "report-scores.csv.html").read_text("utf-8")
+    assert "The choice of layers does not matter here" in text and "within 0.5 points of" in text
+
+
+def test_figures_for_a_paper(folder: Path, tmp_path: Path) -> None:
+    code, said = run("sweep.yaml", "--out", tmp_path / "p.html", "--figures", tmp_path / "figures")
+    assert code == 0, said
+    drawn = {f.name for f in (tmp_path / "figures").iterdir()}
+    assert {"seeds-1.svg", "equivalence-1.png", "maps.svg", "history.png"} <= drawn
+    assert (tmp_path / "figures" / "maps.svg").read_text("utf-8").startswith("<svg")
+    assert (tmp_path / "figures" / "maps.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "a sweep file, or --from TABLE"),
+        (("sweep.yaml", "--out", "."), "--out: .: write the path of a file"),
+        (("sweep.yaml", "--out", "no/such/page.html"), "in a folder that is there"),
+        (("sweep.yaml", "--figures", "sweep.yaml"), "--figures: sweep.yaml is a file"),
+        (("nothing.yaml",), "nothing.yaml"),
+        (("--from", "nothing.csv"), "nothing.csv"),
+    ],
+)
+def test_mistakes_in_a_line(folder: Path, args: tuple[str, ...], said: str) -> None:
+    code, output = run(*args)
+    assert code == 2 and said in output and len(output.strip().splitlines()) == 1
+
+
+def test_no_browser_for_the_figures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("BROWSER_PATH", str(folder / "absent"))
+    code, output = run("sweep.yaml", "--out", "page.html", "--figures", "figures")
+    assert code == 2 and "no Chrome or Chromium here" in output
