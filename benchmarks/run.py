@@ -48,12 +48,10 @@ LONG = (
     Arm("torchdistill", "torchdistill", peer=True),
     Arm("raykd_live_1", "raykd_live", 1),
     Arm("raykd_cached_1", "raykd_cached", 1),
-    Arm("raykd_live_4", "raykd_live", 4, guess=35),
-    Arm("raykd_cached_4", "raykd_cached", 4, guess=35),
     Arm("raykd_live_8", "raykd_live", 8, guess=70),
     Arm("raykd_cached_8", "raykd_cached", 8, guess=70),
     Arm("limit", "limit", 8, guess=60),
-    Arm("raykd_sweep", "raykd_sweep", 8, guess=140),
+    Arm("raykd_sweep", "raykd_sweep", 8, guess=200),
 )
 QUICK = tuple(
     a for a in LONG
