@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from raykd.angle_probe import Probe
 from raykd.data import Encoded, Prepared, encode, load
-from raykd.distill import Data, Hooks, Where, distill
+from raykd.distill import Data, Where, distill
+from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
@@ -111,6 +113,9 @@ class Materials:
             save_model(model, self.sources.teacher, folder)
             return True
 
+        look = None
+        if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
+            look = Probe(self.teacher, self.data, self.sources.angles, where, build)
         facts = {
             "precision": "bf16" if bf16 else "fp32",
             "device": str(where.device),
@@ -120,6 +125,7 @@ class Materials:
             distill(
                 cohort, self.data, build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
+                look=look,
             )  # fmt: skip
         finally:
             if isinstance(source, Live):
