@@ -48,12 +48,10 @@ LONG = (
     Arm("torchdistill", "torchdistill", peer=True),
     Arm("raykd_live_1", "raykd_live", 1),
     Arm("raykd_cached_1", "raykd_cached", 1),
-    Arm("raykd_live_4", "raykd_live", 4, guess=35),
-    Arm("raykd_cached_4", "raykd_cached", 4, guess=35),
     Arm("raykd_live_8", "raykd_live", 8, guess=70),
     Arm("raykd_cached_8", "raykd_cached", 8, guess=70),
     Arm("limit", "limit", 8, guess=60),
-    Arm("raykd_sweep", "raykd_sweep", 8, guess=140),
+    Arm("raykd_sweep", "raykd_sweep", 8, guess=200),
 )
 QUICK = tuple(
     a for a in LONG
@@ -189,11 +187,11 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
 
     curves: dict[str, list[dict[str, Any]]] = {}
     for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
-        orders: Setting | None = None
+        made: Setting | None = None
         for point in together:
             progress.say(f"{point.arm.name} at {name} {x}", point.arm.guess)
-            orders = orders or point.setting(work / f"{name}-{x}")
-            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, orders)))
+            made = made or point.setting(work / f"{name}-{x}")
+            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, made)))
         shutil.rmtree(work / f"{name}-{x}", ignore_errors=True)
 
     return {
