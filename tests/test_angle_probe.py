@@ -102,9 +102,8 @@ def test_a_copied_student_sees_the_block_it_is_in_no_direction(
 
 
 def test_untrained_students_are_their_own_null(study: Study, materials: Materials) -> None:
-    (found,) = probe_of(materials).measure(
-        [untrained(materials, first(study, "none", "random"))], 0
-    )
+    student = untrained(materials, first(study, "none", "random"))
+    (found,) = probe_of(materials).measure([student], [0])
     assert found is not None
     for pair in (p for b in found.blocks for p in b.pairs):
         assert pair.untrained.cosine == pytest.approx(pair.raw.cosine, abs=1e-4)
