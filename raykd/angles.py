@@ -149,13 +149,14 @@ class Angles:
         for tokens, some in chunks(lengths):
             s, u, t, other = s_ND[tokens], u_ND[tokens], t_NLD[tokens], shuffled_NLD[tokens]
             sizes = torch.tensor(some, device=s.device)
-            d, strange = t - s[:, None], other - s[:, None]
+            d = t - s[:, None]
             near = _near(d, t)
             self.tallies["raw"].add(d, near, sizes)
             self.tallies["centred"].add(d - self.gap_LD, near, sizes)
             self.tallies["gradient"].add(gradients(self.kind, s, t), near, sizes)
+            strange = other - at_distance(s, t, s, other)[:, None]
             self.tallies["shuffled"].add(strange, _near(strange, other), sizes)
-            null = t - at_distance(s, u, t)[:, None]
+            null = t - at_distance(s, t, u, t)[:, None]
             self.tallies["untrained"].add(null, _near(null, t), sizes)
 
     def block(self) -> Block:
@@ -213,18 +214,25 @@ def chunks(lengths: Sequence[int]) -> Iterator[tuple[slice, list[int]]]:
         yield slice(start, end), some
 
 
-def at_distance(s_ND: Tensor, u_ND: Tensor, t_NLD: Tensor) -> Tensor:
-    """The untrained student u, brought as near to the teacher's states as the student s is.
+def at_distance(s_ND: Tensor, t_NLD: Tensor, u_ND: Tensor, other_NLD: Tensor) -> Tensor:
+    """u, brought as near to some teacher states `other` as the student s is to its own, t.
 
-    Token by token, along the line from the centroid of the teacher's states through u. The sum of
-    squared distances to them is that of s exactly: it is L |x - centroid|^2 plus what the student
-    has no part in. (Scaling u itself could not come nearer than its projection.)
+    Token by token, along the line from the centroid of `other` through u. Distances are measured
+    in the spread of the states around their centroid; where `other` is t itself, the sum of squared
+    distances to them is that of s exactly: it is L |x - centroid|^2 plus what the student has no
+    part in. (Scaling u itself could not come nearer than its projection.)
     """
-    centre = t_NLD.mean(1)
+    own, centre = t_NLD.mean(1), other_NLD.mean(1)
+    spread, wanted = _spread(t_NLD, own), _spread(other_NLD, centre)
     away = u_ND - centre
-    scale = (s_ND - centre).norm(dim=-1) / away.norm(dim=-1).clamp_min(1e-30)
-    moved: Tensor = centre + scale[:, None] * away
+    far = (s_ND - own).norm(dim=-1) * wanted / spread.clamp_min(1e-30)
+    moved: Tensor = centre + (far / away.norm(dim=-1).clamp_min(1e-30))[:, None] * away
     return moved
+
+
+def _spread(t_NLD: Tensor, centre_ND: Tensor) -> Tensor:
+    spread: Tensor = (t_NLD - centre_ND[:, None]).square().sum((1, 2)).sqrt()
+    return spread
 
 
 def gradients(kind: str, s_ND: Tensor, t_NLD: Tensor) -> Tensor:

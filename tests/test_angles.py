@@ -112,12 +112,13 @@ def test_streaming_equals_brute_force() -> None:
     lengths = [3, 700, 20, 1, 600]  # chunks break between examples, and one is longer than a chunk
     s, u, t, other = states(lengths)
     block, centre = look(lengths), gap(s, t)
-    d, null = t - s[:, None], t - at_distance(s, u, t)[:, None]
+    d, null = t - s[:, None], t - at_distance(s, t, u, t)[:, None]
+    strange = other - at_distance(s, t, s, other)[:, None]
     seen = {
         "raw": d,
         "centred": d - centre,
         "gradient": gradients("normalized_mse", s, t),
-        "shuffled": other - s[:, None],
+        "shuffled": strange,
         "untrained": null,
     }
     for pair, (i, j) in zip(block.pairs, pairs(4), strict=True):
@@ -207,9 +208,19 @@ def test_with_plain_mse_gradients_agree_just_where_the_angle_is_acute() -> None:
 
 def test_the_untrained_student_is_as_near_as_the_trained_one() -> None:
     s, u, t, _ = states([50])
-    null = at_distance(s, u, t)
+    null = at_distance(s, t, u, t)
     mine, theirs = ((t - x[:, None]).square().sum((1, 2)) for x in (s, null))
     assert torch.allclose(mine, theirs, rtol=1e-5)
+    assert torch.allclose(at_distance(s, t, s, t), s, atol=1e-5)
+
+
+def test_to_other_tokens_the_student_is_as_near_as_to_its_own() -> None:
+    """In units of the states' spread: with three times the spread, three times the distance."""
+    s, _, t, _ = states([50])
+    other = 3 * t + 10
+    moved = at_distance(s, t, s, other)
+    own, strange = ((x - y.mean(1)).norm(dim=1) for x, y in ((s, t), (moved, other)))
+    assert torch.allclose(strange, 3 * own, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("far", "lowest"), [(3.0, 0.3), (100.0, 0.99)])
@@ -218,7 +229,7 @@ def test_from_far_away_every_angle_is_acute(far: float, lowest: float) -> None:
     angles = Angles(1, "mse", torch.zeros(4, 32))
     angles.add(s * far, u, t, other, [80])
     for pair in angles.block().pairs:
-        assert pair.untrained.cosine > lowest and pair.raw.cosine > lowest
+        assert min(v.cosine for v in (pair.untrained, pair.raw, pair.shuffled)) > lowest
         assert pair.raw.share_acute == 1 and pair.thales.above[0] > 0.9
 
 

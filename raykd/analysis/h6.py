@@ -4,8 +4,8 @@ and distance alone would have it.
 Three claims, and H6 is supported where all are, contradicted where one is:
 - acute: for every strategy, student block and pair of teacher blocks, most tokens see the pair at
   an acute angle. Random directions would do so for a half of the tokens.
-- more often than with the teacher's states of other tokens (shuffled).
-- more often than an untrained student as near to the teacher's states.
+- more often than to the teacher's states of other tokens, were the student as near to them.
+- more often than from an untrained student that is as near to the teacher's states.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ UNMEASURED = (
     "and `angles: true` in the sweep file at all of them, in training"
 )
 NULL_NAMES = {
-    "shuffled": "with the teacher's states of other tokens",
-    "untrained": "from an untrained student as near",
+    "shuffled": "to the teacher's states of other tokens, as near",
+    "untrained": "from an untrained student, as near",
 }
 
 
@@ -85,9 +85,10 @@ def judge(seen: Sequence[Seen], cell: tuple[str, str, str], alpha: float) -> Hyp
     open_ = next((f for f in found if f.status == "undecided"), None)
     decided = against or open_ or found[0]
     status: Status = "contradicted" if against else "undecided" if open_ else "supported"
+    says = "; ".join(f.says for f in sorted(found, key=lambda f: f is not decided))
     return Hypothesis(
         "H6", *cell, status, decided.effect, decided.interval, decided.level, decided.n,
-        decided.margin, None, decided.strategy, "; ".join(f.says for f in found),
+        decided.margin, None, decided.strategy, says,
     )  # fmt: skip
 
 
@@ -135,17 +136,19 @@ def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[fl
     """A pair's mean share acute over seeds, and its two-sided interval of level 1 - 2 alpha.
 
     The variance of the mean over seeds and that over examples add up: all seeds see the same
-    examples. With one seed the interval is over examples alone, and says nothing of other seeds.
+    examples. Degrees of freedom by Satterthwaite (1946). With one seed the interval is over
+    examples alone, and says nothing of other seeds.
     """
     shares = np.array([v.share_acute for v in views])
     share, n = float(shares.mean()), len(views)
     effective = float(np.mean([v.effective for v in views]))
-    within = float(np.mean([v.share_acute * (1 - v.share_acute) / v.effective for v in views]))
+    freedom = max(1.0, effective - 1)
+    within = share * (1 - share) / effective
     between = float(shares.var(ddof=1)) / n if n > 1 else 0.0
-    spread = share * (1 - share)
-    if spread > 0 and within + between > 0:
-        effective = min(effective, spread / (within + between)) if n > 1 else effective
-    freedom = n - 1 if n > 1 else max(1.0, effective - 1)
+    if between > 0 and within > 0:
+        total = within + between
+        effective = share * (1 - share) / total
+        freedom = total**2 / (within**2 / freedom + between**2 / (n - 1))
     return share, wilson(share, effective, float(stats.t.ppf(1 - alpha, freedom)))
 
 
@@ -165,7 +168,7 @@ def _beyond(mine: Sequence[Seen], null: str, alpha: float) -> _Found:
     what = "seeds" if len(seeds) > 1 else "strategies of one seed"
     name = NULL_NAMES[null]
     if n < 2:
-        says = f"one student alone cannot be compared with what is seen {name}"
+        says = f"one student alone cannot be compared with a null ({null})"
         return _Found("undecided", float(gains.sum()), None, level, 0.0, len(seeds), None, says)
     mean = float(gains.mean())
     half = float(stats.t.ppf(1 - alpha, n - 1) * gains.std(ddof=1) / np.sqrt(n))
@@ -173,8 +176,11 @@ def _beyond(mine: Sequence[Seen], null: str, alpha: float) -> _Found:
     status: Status = (
         "supported" if interval[0] > 0 else "contradicted" if interval[1] < 0 else "undecided"
     )
-    answer = {"supported": "more often than", "contradicted": "less often than",
-              "undecided": "not shown to be more or less often than"}[status]  # fmt: skip
+    answer = {
+        "supported": "angles are acute more often than",
+        "contradicted": "angles are acute less often than",
+        "undecided": "angles are not shown to be acute more or less often than",
+    }[status]
     says = (
         f"{answer} {name} ({mean:+.3f} of the tokens, {interval[0]:+.3f} to {interval[1]:+.3f}; "
         f"{n} {what})"

@@ -19,14 +19,14 @@ from raykd.report.words import sentence
 LINES = {
     "raw": ("the students", COLOURS[0], "solid"),
     "centred": ("centred", COLOURS[2], "solid"),
-    "shuffled": ("other tokens", COLOURS[1], "dash"),
+    "shuffled": ("other tokens, as near", COLOURS[1], "dash"),
     "untrained": ("untrained, as near", COLOURS[3], "dot"),
 }
 WORDS = (
     "With a student's state as the corner, the angle between two teacher blocks, token by token. "
     "Where it is acute, a step towards one block is a step towards the other. Far from both it "
-    "always is, so it is held against what chance and distance alone make: the teacher's states "
-    "of other tokens, and an untrained student as near to the teacher's states."
+    "always is, so it is held against what chance and distance alone make: the student as near to "
+    "the teacher's states of other tokens, and an untrained student as near to its own."
 )
 
 
@@ -35,7 +35,7 @@ def section(verdict: Verdict, seen: Sequence[Seen], courses: Sequence[Course]) -
     angles = verdict.angles
     if angles is None:
         return None
-    looks = marks(s.strategy for s in seen)
+    looks = marks(a.strategy for cell in verdict.cells for a in cell.arms)
     drawings = [
         _cosines(number, name, mine)
         for number, (name, cell) in enumerate(zip(settings(verdict), verdict.cells, strict=True), 1)
@@ -125,9 +125,11 @@ def _points(found: Sequence[Point], says: str) -> Drawing:
 
 
 def _table(angles: Angles) -> Table:
-    heads = ("strategy", "init", "student block", "acute", "lowest pair", "mean cosine", "centred",
-             "gradients agree", "other tokens", "untrained, as near", "ratio of Thales", "above 2",
-             "seeds")  # fmt: skip
+    heads = (
+        "strategy", "init", "student block", "acute", "lowest pair", "mean cosine", "centred",
+        "gradients agree", "other tokens, as near", "untrained, as near", "ratio of Thales",
+        "above 2", "seeds",
+    )  # fmt: skip
     rows = tuple(
         (
             f"{b.strategy} (control)" if b.control else b.strategy, b.init, str(b.student),

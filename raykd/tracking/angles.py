@@ -22,7 +22,8 @@ FOLDER = "angles"
 
 def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
     file = f"{FOLDER}/step-{measured.step}.json"
-    patiently(lambda: client.log_dict(run_id, measured.to_json(), file))
+    text = json.dumps(measured.to_json(), separators=(",", ":"))
+    patiently(lambda: client.log_text(run_id, text, file))
 
 
 def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:
