@@ -22,14 +22,15 @@ import torch
 from transformers import PreTrainedModel
 
 from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
+from raykd.controls import Controls
 from raykd.data import Encoded
 from raykd.group import Group
 from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks import classification as task
-from raykd.teacher_source import Targets, TeacherSource
-from raykd.trial import Cohort, TrialSpec
+from raykd.teacher_source import Part, Targets, TeacherSource
+from raykd.trial import Cohort, TargetKind, TrialSpec
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 
@@ -95,12 +96,14 @@ def distill(
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
     facts: Mapping[str, str] | None = None,
     rungs: Rungs | None = None,
+    controls: Controls | None = None,
 ) -> None:
     """Train the cohort's students, evaluate, and tell `recorder`.
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
     stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
-    say when the worst students are dropped.
+    say when the worst students are dropped; `controls` make the targets of those trials that do
+    not imitate the teacher's own states.
     """
     where, hooks = where or Where(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -127,8 +130,12 @@ def distill(
         examples += parts[0][0].examples
         began = time.perf_counter()
         ready = [_targets(teacher, batch.to(where.device), stored) for batch, stored in parts]
+        targets = {x.trial.targets: ready for x in alive}
+        for kind in targets.keys() - {"teacher"}:
+            assert controls is not None
+            targets[kind] = controls.of(kind, ready, done - 1)
         teacher_seconds += time.perf_counter() - began
-        _step(alive, ready, done - 1)
+        _step(alive, targets, done - 1)
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
@@ -175,19 +182,18 @@ def _learners(
     ]
 
 
-def _targets(
-    teacher: TeacherSource | None, batch: Batch, stored: Targets | None
-) -> tuple[Batch, Targets | None]:
+def _targets(teacher: TeacherSource | None, batch: Batch, stored: Targets | None) -> Part:
     return batch, teacher(batch, stored) if teacher is not None and len(batch.ids) else None
 
 
-def _step(alive: list[Learner], parts: list[tuple[Batch, Targets | None]], step: int) -> None:
+def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
     """One optimisation step of every student. A student is updated when the next one has
     computed its gradients, so that they travel meanwhile and two students' exist at a time."""
     before: Learner | None = None
     for learner in alive:
-        for i, (batch, targets) in enumerate(parts):
-            learner.backward(batch, targets, step, i, len(parts))
+        parts = targets[learner.trial.targets]
+        for i, (batch, told) in enumerate(parts):
+            learner.backward(batch, told, step, i, len(parts))
         if before is not None:
             before.update(step)
         before = learner
@@ -209,9 +215,7 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _feed(
-    data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None
-) -> list[tuple[Batch, Targets | None]]:
+def _feed(data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None) -> list[Part]:
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
     mine = shard(rows, where.group.rank, where.group.world)

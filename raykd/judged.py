@@ -76,6 +76,7 @@ def scores_of(sweep: Sweep) -> Scores:
         metric=config.task.metric,
         source=config.name,
         planned=sorted(planned),
+        controls=config.confirm.controls if config.confirm else (),
         correct=correct(sweep.client, done),
     )
 

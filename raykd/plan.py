@@ -99,7 +99,7 @@ class Plan:
 
     def teacher_states(self) -> tuple[int, ...]:
         """The teacher states that the missing trials' maps name, or may come to name."""
-        named = {t for trial in self.missing for _, t in trial.layer_map.pairs()}
+        named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
             example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
             named |= {*range(1, self.study.base.depth + 1)}

@@ -60,6 +60,8 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
             f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
         )
+    if confirm["controls"]:
+        out.print(f"  controls  {', '.join(confirm['controls'])}")
     out.print(
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
@@ -260,8 +262,9 @@ def status(found: Status) -> None:
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in found.rows:
         gap = row.against_forward
+        name = f"{row.strategy} (control)" if row.control else row.strategy
         table.add_row(
-            row.init, row.strategy, row.map.replace("[", "\\["), f"{row.mean:.2f}", str(row.seeds),
+            row.init, name, row.map.replace("[", "\\["), f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+.2f}",
         )  # fmt: skip
     out.print(table)

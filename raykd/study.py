@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,18 @@ def _design(
     study: Study, confirm: files.Confirm, best_maps: tuple[LayerMap, ...]
 ) -> tuple[TrialSpec, ...]:
     trials = []
-    for seed in confirm.seed_list:
-        arms = [(s.label, strategy_map(study, s, seed)) for s in confirm.strategies]
-        arms += [(f"best_{rank}", m) for rank, m in enumerate(best_maps, 1)]
+    for count, seed in enumerate(confirm.seed_list, 1):
+        arms = [
+            (s.label, strategy_map(study, s, seed), s.targets)
+            for s in confirm.strategies
+            if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
+        ]
+        arms += [(f"best_{rank}", m, "teacher") for rank, m in enumerate(best_maps, 1)]
         for init in confirm.inits:
-            trials += [trial(study, "confirm", name, m, init, seed) for name, m in arms]
+            trials += [
+                replace(trial(study, "confirm", name, m, init, seed), targets=targets)
+                for name, m, targets in arms
+            ]
     return tuple(trials)
 
 

@@ -23,6 +23,7 @@ class Row:
     high: float
     against_forward: float | None
     """Mean difference to forward over the seeds both have; None for forward, or without any."""
+    control: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,10 +41,10 @@ def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
     return tuple(_row(key, arm, arms, metric) for key, arm in sorted(arms.items(), key=_order))
 
 
-def _order(item: tuple[tuple[str, str], list[Record]]) -> tuple[str, bool, bool, str]:
-    """By init; none first, then forward, then the others by name."""
-    (init, strategy), _ = item
-    return (init, strategy != "none", strategy != "forward", strategy)
+def _order(item: tuple[tuple[str, str], list[Record]]) -> tuple[str, bool, bool, bool, str]:
+    """By init; none first, then forward, then the others by name, controls last."""
+    (init, strategy), arm = item
+    return (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
 
 
 def _row(
@@ -67,4 +68,5 @@ def _row(
         low=min(scores.values()),
         high=max(scores.values()),
         against_forward=(statistics.fmean(paired) if paired and strategy != "forward" else None),
+        control=arm[0].control,
     )
