@@ -13,7 +13,7 @@ Only the targets of the hidden loss change. Cross entropy and KL are those of an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -54,6 +54,20 @@ class Controls:
             return {k: x_D.expand(len(batch.valid), -1) for k, x_D in self.means_D.items()}
         assert kind == "untrained" and self.untrained is not None
         return self.untrained(batch).states_ND
+
+
+def by_kind(
+    kinds: Collection[TargetKind], parts: list[Part], controls: Controls | None, step: int
+) -> dict[TargetKind, list[Part]]:
+    """`parts` hold the teacher's own targets; the same with those of each kind."""
+    found: dict[TargetKind, list[Part]] = {}
+    for kind in kinds:
+        if kind == "teacher":
+            found[kind] = parts
+        else:
+            assert controls is not None
+            found[kind] = controls.of(kind, parts, step)
+    return found
 
 
 def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:

@@ -22,7 +22,7 @@ import torch
 from transformers import PreTrainedModel
 
 from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
-from raykd.controls import Controls
+from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
 from raykd.learner import Learner, stream
@@ -102,8 +102,7 @@ def distill(
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
     stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
-    say when the worst students are dropped; `controls` make the targets of those trials that do
-    not imitate the teacher's own states.
+    say when the worst students are dropped; `controls` make the targets of trials that are some.
     """
     where, hooks = where or Where(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -130,10 +129,7 @@ def distill(
         examples += parts[0][0].examples
         began = time.perf_counter()
         ready = [_targets(teacher, batch.to(where.device), stored) for batch, stored in parts]
-        targets = {x.trial.targets: ready for x in alive}
-        for kind in targets.keys() - {"teacher"}:
-            assert controls is not None
-            targets[kind] = controls.of(kind, ready, done - 1)
+        targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
         _step(alive, targets, done - 1)
 

@@ -159,8 +159,12 @@ def make(
 
 
 def cohort_size(study: Study, memory: int) -> int:
-    """Students that fit one worker beside the teacher."""
-    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - 4 * _teacher_parameters(study)
+    """Students that fit one worker beside the teacher, and an untrained one where a control
+    imitates that."""
+    confirm = study.config.confirm
+    untrained = confirm is not None and any(s.targets == "untrained" for s in confirm.strategies)
+    teachers = 4 * _teacher_parameters(study) * (1 + untrained)
+    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teachers
     return max(1, min(LARGEST_COHORT, int(free / (BYTES_PER_PARAMETER * _parameters(study)))))
 
 

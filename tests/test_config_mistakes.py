@@ -194,6 +194,11 @@ def test_a_wrong_value_is_told_with_what_to_write(
         ({"strategy": "last", "name": "best_1"}, ": best_1 is the name of an explored map; write"),
         ({"strategy": "last", "block": 3}, ": `block` is not an option of last; leave it out"),
         (3, ": 3 will not do; write a mapping such as {strategy: forward}"),
+        ({"targets": "shufled"}, '.targets: "shufled" is not known; did you mean shuffled? Known:'),
+        ({"strategy": "none", "targets": "mean"}, ": none matches no hidden state, so it has no"),
+        ({"targets": "mean", "block": 2}, ": `block` is not an option of forward; leave it out"),
+        ({"targets": "mean", "name": "reverse"}, ": reverse is the name of a strategy under test;"),
+        ({"name": "mine"}, ".strategy: missing, and it has no default; write strategy: forward"),
     ],
 )
 def test_a_wrong_strategy_is_told(tmp_path: Path, strategy: Any, line: str) -> None:
