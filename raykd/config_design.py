@@ -104,6 +104,8 @@ class Strategy(Model):
             raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
         if re.fullmatch(r"best_\d+", self.label):
             raise ValueError(f"{self.label} is the name of an explored map; write another")
+        if re.fullmatch(r"uniform_random_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of a sampled map; write another")
         if self.control and self.label in STRATEGIES:
             raise ValueError(f"{self.label} is the name of a strategy under test; write another")
         return self
@@ -131,6 +133,11 @@ class Confirm(Model):
     control_seeds: Positive | None = Field(
         None, description="controls only under the first so many seeds; default: all"
     )
+    hidden_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="every strategy at each of these; default: `losses.hidden` alone"
+    )
+    sampled: int = Field(0, ge=0, description="so many maps drawn at random, under every seed")
+    sampled_seed: int = Field(0, description="of the draw of those maps")
     best: int = Field(1, ge=0, description="the best explored maps, confirmed under these seeds")
 
     @field_validator("strategies", mode="before")
@@ -140,10 +147,10 @@ class Confirm(Model):
             return value
         return [{"strategy": v} if isinstance(v, str) else v for v in value]
 
-    @field_validator("strategies", "inits", "seeds")
+    @field_validator("strategies", "inits", "seeds", "hidden_weights")
     @classmethod
     def _some_and_distinct(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int):
+        if value is None or isinstance(value, int):
             return value
         if not value:
             raise ValueError("[] is empty; name at least one")
@@ -152,6 +159,13 @@ class Confirm(Model):
             other = " or give one a `name`" if info.field_name == "strategies" else ""
             raise ValueError(f"{twice[0]} stands twice; leave one out{other}")
         return value
+
+    @field_validator("sampled")
+    @classmethod
+    def _more_than_one(cls, sampled: int) -> int:
+        if sampled == 1:
+            raise ValueError("one map says nothing of how maps differ; write 0, or 2 and more")
+        return sampled
 
     @property
     def controls(self) -> frozenset[str]:

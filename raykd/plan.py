@@ -129,7 +129,8 @@ class Plan:
         config = self.study.config
         if config.explore is None or config.confirm is None or not self.explore_missing:
             return 0
-        return config.confirm.best * len(config.confirm.inits) * len(config.confirm.seed_list)
+        arms = config.confirm.best * len(self.study.hidden_weights)
+        return arms * len(config.confirm.inits) * len(config.confirm.seed_list)
 
 
 def make(

@@ -113,6 +113,7 @@ class Sweep:
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
         from raykd.analysis import foresight
+        from raykd.analysis.scores import is_sampled
 
         records = self.known
         made = self.planned(records)
@@ -150,6 +151,8 @@ class Sweep:
                 "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
                 "seeds": list(config.confirm.seed_list) if config.confirm else [],
                 "arms": sorted({t.strategy for t in made.confirm}),
+                "hidden_weights": list(study.hidden_weights),
+                "sampled": config.confirm.sampled if config.confirm else 0,
                 "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
             },
             "outdated": len(records) - len(self.current(records, made)),
@@ -159,7 +162,8 @@ class Sweep:
             "states": made.choice().to_json(),
             "margin": config.margin,
             "decides": foresight.of_plan(
-                config, {t.strategy for t in made.confirm if t.targets == "teacher"}
+                config, {t.strategy for t in made.confirm if t.targets == "teacher"
+                         and not is_sampled(t.strategy)}
             ),
         }  # fmt: skip
 
