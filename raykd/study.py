@@ -188,6 +188,8 @@ def _weighted(study: Study, one: TrialSpec) -> list[TrialSpec]:
 def sampled_maps(study: Study, confirm: files.Confirm) -> list[tuple[str, LayerMap]]:
     """Distinct maps, uniformly among all there are, by the file's own seed: the same under every
     confirm seed, so that what a map does and what a seed does can be told apart."""
+    if not confirm.sampled:
+        return []
     space = Space(study.base.depth, study.config.student.blocks)
     rng = Random(f"raykd sampled {confirm.sampled_seed}")
     maps = space.unseen((), confirm.sampled, rng)

@@ -24,8 +24,8 @@ def label(weight: float) -> str:
 def over_weights(
     items: Sequence[Score], problems: Sequence[Problem], larger_is_better: bool
 ) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
-    """Scores and problems, tuned first, then by weight. An arm without a weight of its own (nothing is
-    matched) stands in every cell. With fewer than two weights there is no such factor."""
+    """Scores and problems, tuned first, then by weight. An arm without a weight of its own, which
+    matches nothing, stands in every cell. With fewer than two weights there is no such factor."""
     known = {s.weight for s in items} | {p.weight for p in problems}
     weights = sorted(known - {""}, key=lambda w: (_number(w), w))
     if len(weights) < 2:
