@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from raykd.cli import app
 from raykd.report.gather import of_sweep
-from raykd.report.render import render
+from raykd.report.render import html
 
 from .finished import finish
 from .world import write_sweep
@@ -105,7 +105,7 @@ def test_the_page_has_them_all(sweep: Path) -> None:
     from raykd.judged import of_sweep as judge
 
     page = of_sweep(Sweep.open(sweep), judge(sweep))
-    assert "hidden weight 0.5" in (text := render(page)) and "best weights" in text
+    assert "hidden weight 0.5" in (text := html(page)) and "best weights" in text
     assert "mean_forward (control)" in text and "uniform_random_02" in text
 
 

@@ -15,6 +15,8 @@ from dataclasses import replace
 from raykd.analysis.scores import Problem, Score
 
 TUNED = "tuned"
+Arm = tuple[str | None, str | None, str | None, str | None]
+"""(task, init, shape, strategy)"""
 
 
 def label(weight: float) -> str:
@@ -40,10 +42,12 @@ def over_weights(
     if all(s.select is None for s in items):
         return tuple(found), tuple(lacking)
     tuned: list[Score] = []
-    arms: dict[tuple[str | None, ...], list[Score]] = {}
+    arms: dict[Arm, list[Score]] = {}
     for s in items:
         arms.setdefault((s.task, s.init, s.shape, s.strategy), []).append(s)
-    without = {(p.task, p.init, p.shape, p.strategy): p for p in problems if p.weight}
+    without: dict[Arm, Problem] = {
+        (p.task, p.init, p.shape, p.strategy): p for p in problems if p.weight
+    }
     for key in dict.fromkeys([*arms, *without]):
         arm = arms.get(key, [])
         best = "" if arm and not arm[0].weight else _best(arm, weights, larger_is_better)
