@@ -86,7 +86,7 @@ def train(setting: Setting, clock: Clock, source: Source) -> Outcome:
 
         # The warm-up makes no cache: that is part of what is measured.
         warming = replace(materials, sources=replace(materials.sources, cache=None))
-        warming.run(_for_steps(trials, WARM_STEPS), Memory())
+        warming.run(_for_steps(trials[:1], WARM_STEPS), Memory())
         recorder = Timed(clock=clock, steps=setting.steps)
         began = time.perf_counter()
         materials.run(_for_steps(trials, setting.steps), recorder)

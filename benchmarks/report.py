@@ -165,7 +165,7 @@ def plot(results: Mapping[str, Any], file: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
-    bars = panels[0][0]
+    dots = panels[0][0]  # a bar's length would mean nothing on a logarithmic axis
     names = [n for n in ARMS if results["arms"].get(n)][::-1]
     took = [spread([r["seconds"] for r in results["arms"][n]]) for n in names]
     middle = [t["median"] for t in took]
@@ -174,9 +174,11 @@ def plot(results: Mapping[str, Any], file: Path) -> None:
         [t["high"] - t["median"] for t in took],
     ]
     colours = ["tab:blue" if n.startswith("raykd") else "tab:gray" for n in names]
-    bars.barh(names, middle, xerr=errors, color=colours)
-    bars.set_xscale("log")
-    bars.set_xlabel("seconds for a student's training")
+    dots.errorbar(middle, names, xerr=errors, fmt="none", ecolor=colours)
+    dots.scatter(middle, names, color=colours)
+    dots.set_xscale("log")
+    dots.set_xlabel("seconds for a student's training, and the range")
+    dots.grid(axis="x", which="both", alpha=0.3)
     for axes, (name, points) in zip(panels.flat[1:], results["curves"].items(), strict=False):
         for arm in dict.fromkeys(p["arm"] for p in points):
             mine = [p for p in points if p["arm"] == arm]
@@ -184,7 +186,7 @@ def plot(results: Mapping[str, Any], file: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_ylim(bottom=0)
         axes.set_xticks([p["x"] for p in mine], [str(p["x"]) for p in mine])
-        axes.set_xlabel(CURVES[name])
+        axes.set_xlabel(CURVES[name].replace(" (", "\n("))
         axes.set_ylabel("ms a step and student")
         axes.legend()
     figure.savefig(file, metadata={"Date": None})

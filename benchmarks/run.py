@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,10 @@ LONG = (
     Arm("torchdistill", "torchdistill", peer=True),
     Arm("raykd_live_1", "raykd_live", 1),
     Arm("raykd_cached_1", "raykd_cached", 1),
-    Arm("raykd_live_4", "raykd_live", 4, guess=35),
-    Arm("raykd_cached_4", "raykd_cached", 4, guess=35),
     Arm("raykd_live_8", "raykd_live", 8, guess=70),
     Arm("raykd_cached_8", "raykd_cached", 8, guess=70),
     Arm("limit", "limit", 8, guess=60),
-    Arm("raykd_sweep", "raykd_sweep", 8, guess=140),
+    Arm("raykd_sweep", "raykd_sweep", 8, guess=200),
 )
 QUICK = tuple(
     a for a in LONG
@@ -64,18 +63,18 @@ QUICK = tuple(
 class Form:
     name: str
     arms: tuple[Arm, ...]
-    steps: int
+    rows: int
+    epochs: int
     repeats: int
     curves: bool
 
 
-# Whole epochs of the rows, so that every arm trains on the same tokens in whatever order.
 FORMS = {
-    "long": Form("long", LONG, 2 * setting.ROWS // setting.BATCH, 3, True),
-    "quick": Form("quick", QUICK, setting.ROWS // setting.BATCH, 2, False),
+    "long": Form("long", LONG, rows=512, epochs=2, repeats=3, curves=True),
+    "quick": Form("quick", QUICK, rows=256, epochs=1, repeats=2, curves=False),
 }
 
-STEPS, COHORT, TOKENS = 4, 4, 2048  # of the curves' points, but for the one over students
+STEPS, COHORT, TOKENS = 4, 4, 2048  # of the curves' points
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def points(main: Setting) -> list[Point]:
     """Each once: they show shapes, the arms' repeats give the figures."""
     found = []
     for students in (1, 2, 4, 8, setting.MOST):
-        at = replace(main, steps=6, students=students)
+        at = replace(main, steps=STEPS, students=students)
         found += _both("students", students, lambda _, at=at: at)  # type: ignore[misc]
     for length in (16, 32, 64, 128, 256, 512):
         found += _both("length", length, _synthetic(length, 6, TOKENS // length, main.threads))
@@ -174,7 +173,7 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
     shutil.rmtree(work, ignore_errors=True)
     threads = min(THREADS, os.cpu_count() or 1)
     print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
-    main_setting = setting.reviews(work / "reviews", form.steps, threads)
+    main_setting = setting.reviews(work / "reviews", form.rows, form.epochs, threads)
     curve = points(main_setting) if form.curves else []
     guesses = form.repeats * sum(a.guess for a in form.arms) + sum(p.arm.guess for p in curve)
     progress = Progress(guesses)
@@ -187,26 +186,26 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
             arms[arm.name].append(run_arm(arm, orders))
 
     curves: dict[str, list[dict[str, Any]]] = {}
-    for point in curve:
-        progress.say(f"{point.arm.name} at {point.curve} {point.x}", point.arm.guess)
-        folder = work / f"{point.curve}-{point.x}"
-        result = run_arm(point.arm, point.setting(folder))
-        curves.setdefault(point.curve, []).append(_figures(point, result))
-        shutil.rmtree(folder, ignore_errors=True)
+    for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
+        made: Setting | None = None
+        for point in together:
+            progress.say(f"{point.arm.name} at {name} {x}", point.arm.guess)
+            made = made or point.setting(work / f"{name}-{x}")
+            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, made)))
+        shutil.rmtree(work / f"{name}-{x}", ignore_errors=True)
 
-    tokens = main_setting.tokens * form.steps * main_setting.batch / setting.ROWS
     return {
         "form": form.name,
         "machine": machine.describe(),
         "versions": machine.versions(PEERS if any(a.peer for a in form.arms) else None),
         "setting": {
-            "rows": setting.ROWS, "tokens": main_setting.tokens, "steps": form.steps,
+            "rows": form.rows, "tokens": main_setting.tokens, "steps": main_setting.steps,
             "batch": main_setting.batch, "threads": threads, "repeats": form.repeats,
             "maps": [str(m) for m in setting.maps(6)],
         },
         "ratios": ratios.ratios(arms),
         "quality": ratios.quality(arms),
-        "utilisation": ratios.utilisation(arms, tokens),
+        "utilisation": ratios.utilisation(arms, main_setting.tokens * form.epochs),
         "memory": ratios.memory(
             arms, main_setting.teacher_parameters, main_setting.student_parameters
         ),

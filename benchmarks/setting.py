@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging
 
 from benchmarks.frame import Setting
 from raykd import assets
@@ -29,7 +30,6 @@ from raykd.space import Space
 from raykd.student import build_student
 from raykd.study import Study, confirm_trials, resolve
 
-ROWS = 512
 BATCH = 32
 BLOCKS = 3
 COHORT = 8
@@ -62,11 +62,16 @@ def sweep(depth: int, task: Mapping[str, Any], teacher: Mapping[str, Any], **tra
     }
 
 
-def reviews(folder: Path, steps: int, threads: int) -> Setting:
-    """The main setting: a MiniLM teacher of 6 blocks, students of 3, real movie reviews."""
-    task = {"data": "movie-reviews", "rows": ROWS, "select_share": 0.01, "test_share": 0.1}
+def reviews(folder: Path, rows: int, epochs: int, threads: int) -> Setting:
+    """The main setting: a MiniLM teacher of 6 blocks, students of 3, real movie reviews.
+
+    Whole epochs, so that every arm trains on the same tokens in whatever order.
+    """
+    task = {"data": "movie-reviews", "rows": rows, "select_share": 0.01, "test_share": 0.05}
+    steps = epochs * rows // BATCH
     teacher = {"model": "minilm", "epochs": 6}
-    return make(folder, sweep(6, task, teacher, steps=steps, batch=BATCH), threads)
+    content = sweep(6, task, teacher, steps=steps, batch=BATCH)
+    return make(folder, content, assets.home(), threads)
 
 
 def synthetic(
@@ -94,13 +99,17 @@ def synthetic(
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     task = {"data": str(file), "split": "split", "max_length": length}
     teacher = {"model": str(folder / "base"), "fine_tune": False, "allow_weak": True}
-    return make(folder, sweep(depth, task, teacher, steps=steps, batch=batch), threads)
+    # A home of its own, so that no random teacher stays in the person's.
+    content = sweep(depth, task, teacher, steps=steps, batch=batch)
+    return make(folder, content, folder / "home", threads)
 
 
-def make(folder: Path, content: dict[str, Any], threads: int) -> Setting:
+def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Setting:
     """Write what the arms read, and say where it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    study, teacher = prepare(content, assets.home())
+    logging.set_verbosity_error()  # a fresh head, which is told of at length, is what is wanted
+    logging.disable_progress_bar()
+    study, teacher = prepare(content, home)
     materials = Materials.load(Sources.of(study, teacher), Where())
     data, trial = materials.data, confirm_trials(study)[0]
     _store(folder / "train.npz", data.train, data.train.labels)

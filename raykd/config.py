@@ -147,6 +147,12 @@ class Cluster(Model):
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
 
 
+class Angles(Model):
+    """The angles between teacher blocks, seen from the students, at every evaluation."""
+
+    rows: Positive = Field(256, description="rows of the select split to look at")
+
+
 class Tracking(Model):
     uri: str | None = Field(None, description="default: sqlite:///mlflow.db where raykd is run")
     students: Literal["none", "first_seed", "all"] = Field(
@@ -168,6 +174,10 @@ class SweepConfig(Model):
     confirm: Confirm | None = Confirm()
     margin: float = Field(1.0, gt=0, description="the difference that matters, in metric units")
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    angles: Annotated[
+        Annotated[bool, Plain] | Annotated[Angles, Compound],
+        by(Angles),
+    ] = Field(False, description="measure angles during training, at evaluations")
     cluster: Cluster = Cluster()
     tracking: Tracking = Tracking()
 
@@ -181,6 +191,13 @@ class SweepConfig(Model):
                 "maps found by explore are confirmed under fresh seeds"
             )
         return self
+
+    @property
+    def angle_rows(self) -> int | None:
+        """Rows to look at during training; None where the file does not ask."""
+        if isinstance(self.angles, Angles):
+            return self.angles.rows
+        return Angles().rows if self.angles else None
 
 
 def load(path: str | Path) -> SweepConfig:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
+from raykd.hooks import Hooks, NoHooks
 from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
@@ -66,22 +67,6 @@ class Where:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-class Hooks(Protocol):
-    """What the surroundings do between steps. Every worker calls them at the same steps."""
-
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
-        """At ticks: `examples` global rows since the last; `scores` select scores by trial id."""
-
-    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        """At evaluations: store `state()` if it is time."""
-
-
-class NoHooks:
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None: ...
-
-    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None: ...
-
-
 def distill(
     cohort: Cohort,
     data: Data,
@@ -96,13 +81,16 @@ def distill(
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
     facts: Mapping[str, str] | None = None,
     rungs: Rungs | None = None,
+    look: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
     controls: Controls | None = None,
 ) -> None:
     """Train the cohort's students, evaluate, and tell `recorder`.
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
     stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
-    say when the worst students are dropped; `controls` make the targets of trials that are some.
+    say when the worst students are dropped; `look` may study the students at evaluations, with
+    the step and the recorder, and leaves them as they are; `controls` make the targets of trials
+    that are some.
     """
     where, hooks = where or Where(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -150,6 +138,8 @@ def distill(
             if rungs is not None and done in drops:
                 _drop(alive, rungs.losers(found, len(cohort.trials), drops[done]), found, recorder)
             scores |= found
+        if done in evaluations and look is not None:
+            look([x for x in alive if x.training], done, recorder)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, teacher))  # type: ignore[misc]
         hooks.progress(done, examples, scores)

@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 
 from raykd import states
 from raykd import teacher as teachers
-from raykd.distill import Data, Hooks, Where, distill, evaluate
+from raykd.distill import Data, Where, distill, evaluate
 from raykd.errors import UserError
+from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.materials import load_data, save_model, use_bf16
 from raykd.recorder import Memory

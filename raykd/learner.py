@@ -108,7 +108,8 @@ class Learner:
         start = time.perf_counter()
         # Seeded at every step: dropout depends on seed, step and worker alone, so neighbours in
         # the cohort, an interruption or another strategy leave the noise as it is.
-        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, part))
+        later = (part,) if part else ()
+        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, *later))
         self.model.train()
         if part == 0:
             self.examples += batch.examples

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd.angle_probe import Probe
 from raykd.controls import Controls, mean_states, untrained
 from raykd.data import Encoded, Prepared, encode, load
-from raykd.distill import Data, Hooks, Where, distill
+from raykd.distill import Data, Where, distill
+from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
@@ -116,6 +118,9 @@ class Materials:
             save_model(model, self.sources.teacher, folder)
             return True
 
+        look = None
+        if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
+            look = Probe(self.teacher, self.data, self.sources.angles, where, build)
         facts = {
             "precision": _precision(where),
             "device": str(where.device),
@@ -125,7 +130,7 @@ class Materials:
             distill(
                 cohort, self.data, build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
-                controls=controls,
+                look=look, controls=controls,
             )  # fmt: skip
         finally:
             for each in (source, controls.untrained):

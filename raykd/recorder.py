@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raykd.trial import TrialSpec
+
+if TYPE_CHECKING:  # every command imports this module, and that one brings scipy's statistics
+    from raykd.angle_values import Measured
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Recorder(Protocol):
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics at an optimisation step (1-based)."""
 
+    def angles(self, trial: TrialSpec, measured: Measured) -> None:
+        """What was measured at an evaluation; told again after an interruption, with the same
+        result."""
+
     def finish(self, trial: TrialSpec, result: Result) -> None: ...
 
     def fail(self, trial: TrialSpec, reason: str) -> None:
@@ -52,6 +59,8 @@ class Silent:
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None: ...
 
+    def angles(self, trial: TrialSpec, measured: Measured) -> None: ...
+
     def finish(self, trial: TrialSpec, result: Result) -> None: ...
 
     def fail(self, trial: TrialSpec, reason: str) -> None: ...
@@ -67,6 +76,7 @@ class Memory:
 
     opened: dict[str, dict[str, str]] = field(default_factory=dict)
     metrics: dict[str, list[tuple[int, dict[str, float]]]] = field(default_factory=dict)
+    measured: dict[str, dict[int, Measured]] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     pruned: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -77,6 +87,9 @@ class Memory:
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         self.metrics.setdefault(trial.id, []).append((step, dict(metrics)))
+
+    def angles(self, trial: TrialSpec, measured: Measured) -> None:
+        self.measured.setdefault(trial.id, {})[measured.step] = measured
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
         self.results[trial.id] = result

@@ -25,12 +25,15 @@ class Sources:
     """The teacher states that any of the sweep's maps may name."""
     limit: float = float("inf")
     """Bytes that the store may take."""
+    angles: int | None = None
+    """Select rows over which confirmed students are looked at in training; None: they are not."""
 
     @classmethod
     def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
         sources = cls(
-            study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length
-        )
+            study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length,
+            angles=study.config.angle_rows,
+        )  # fmt: skip
         if choice is None or choice.source == "live":
             return sources
         wanted = study.config.states

@@ -36,7 +36,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def texts(count: int, seed: int = 0) -> list[tuple[str, str]]:
     """Texts of 3 to 12 words whose label is the majority of their good or bad words."""
-    rng, rows = random.Random(seed), []
+    rng = random.Random(seed)
+    rows: list[tuple[str, str]] = []
     while len(rows) < count:
         label, other = rng.choice([("pos", "neg"), ("neg", "pos")])
         own, far = (GOOD, BAD) if label == "pos" else (BAD, GOOD)

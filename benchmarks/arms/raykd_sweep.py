@@ -17,7 +17,7 @@ from benchmarks import frame
 from benchmarks.cohort import fresh_home, with_source
 from benchmarks.frame import Clock, Outcome, Setting
 
-SEEDS = [0, 1]
+SEEDS = [0, 1, 2]
 
 
 def sweep_file(setting: Setting) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd.cluster.resources import Node, Share, share
+from raykd.cluster.split import jobs_at_once
 from raykd.errors import UserError
 from raykd.plan import stored_bytes
 from raykd.tracking import store
@@ -56,7 +57,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
-        yield share(config.cluster, [node], int(node.cpus), study.file)
+        yield share(config.cluster, [node], int(node.cpus), study.file, _jobs(sweep, node))
         return
     _reach(address)
     # A joined cluster does not inherit this process's environment.
@@ -67,6 +68,16 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
         yield share(config.cluster, nodes, slots, study.file)
+
+
+def _jobs(sweep: Sweep, node: Node) -> int:
+    """How many jobs share this machine, where the file leaves it open and there is a choice."""
+    cluster, made = sweep.study.config.cluster, sweep.planned(sweep.known)
+    if cluster.cpus_per_worker is not None or cluster.workers > 1 or node.gpus:
+        return 1
+    if len(made.cohorts) + -(-made.explore_missing // made.cohort_size) < 2:
+        return 1
+    return jobs_at_once(sweep.study.home, int(node.cpus), sweep.study.base.width)
 
 
 def check_disk(home: Path, wanted: int, file: str) -> None:

@@ -30,10 +30,13 @@ class Share:
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
-def share(cluster: files.Cluster, nodes: Sequence[Node], slots: int, file: str) -> Share:
+def share(
+    cluster: files.Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1
+) -> Share:
     """Fit the file's request onto the nodes. Raises UserError where no cohort could ever start.
 
-    Left unstated, a worker gets one GPU where there are any, and its part of the node's cores.
+    Left unstated, a worker gets one GPU where there are any, and its part of the node's cores, of
+    which so many `jobs` take a part each.
     """
     most_gpus = max((n.gpus for n in nodes), default=0)
     gpus = cluster.gpus_per_worker
@@ -44,7 +47,7 @@ def share(cluster: files.Cluster, nodes: Sequence[Node], slots: int, file: str) 
             f"{file}: cluster.gpus_per_worker: {gpus:g} asked, the largest node has "
             f"{most_gpus:g}; write at most {most_gpus:g}"
         )
-    cpus = cluster.cpus_per_worker or _cpu_part(nodes, gpus, cluster.workers)
+    cpus = cluster.cpus_per_worker or max(1, _cpu_part(nodes, gpus, cluster.workers) // jobs)
     places = sum(_places(n, cpus, gpus) for n in nodes)
     if places < cluster.workers:
         have = ", ".join(f"{n.cpus:g} CPU" + (f" {n.gpus:g} GPU" if n.gpus else "") for n in nodes)

@@ -27,7 +27,7 @@ from raykd.trial import Cohort
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
 
-    from raykd.distill import Hooks
+    from raykd.hooks import Hooks
 
 
 @dataclass(frozen=True)

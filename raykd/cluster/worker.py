@@ -23,8 +23,11 @@ STATE = "state.pt"
 class TrainHooks:
     """Progress and checkpoints by `ray.train.report`, which every worker calls together."""
 
-    def __init__(self, cohort: Cohort, group: Group, every_seconds: float) -> None:
+    def __init__(
+        self, cohort: Cohort, group: Group, recorder: Recorder, every_seconds: float
+    ) -> None:
         self._cohort = cohort
+        self._recorder = recorder
         self._group = group
         self._every = every_seconds
         self._last = time.monotonic()
@@ -45,6 +48,7 @@ class TrainHooks:
         if self._group.rank != 0:
             train.report(self._report(step, 0, {}))
             return
+        self._recorder.flush()  # what the checkpoint has behind it is not told again
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
             torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
             checkpoint = train.Checkpoint.from_directory(folder)
@@ -83,7 +87,7 @@ def train_job(config: dict[str, Any]) -> None:
         materials.run(
             cohort,
             recorder,
-            hooks=TrainHooks(cohort, group, config["checkpoint_seconds"]),
+            hooks=TrainHooks(cohort, group, recorder, config["checkpoint_seconds"]),
             resume=resume if resume and resume["cohort"] == cohort.id else None,
             keep=_keep(cohort, config["keep"]),
             rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,

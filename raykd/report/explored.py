@@ -9,7 +9,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from raykd.analysis.importance import Landscape, Trend
-from raykd.report.drawing import COLOURS, Drawing, canvas, rows_height
+from raykd.report.drawing import COLOURS, INK, PALE, Drawing, canvas, rows_height
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
@@ -64,15 +64,17 @@ def landscape(found: Landscape, teacher: int, score: str) -> Drawing:
         grid[row][column] = place.mean
         words[row][column] = f"{place.mean:.1f}" if len(blocks) <= 8 else ""
     height = rows_height(depth, 44) + 30
-    figure = canvas(height, "imitates teacher block", "student block")
+    figure = canvas(height, "imitates teacher block (grey: not tried)", "student block")
     figure.add_trace(
         go.Heatmap(
             z=grid, x=[_block(b) for b in blocks], y=[str(i + 1) for i in range(depth)],
-            text=words, texttemplate="%{text}", colorscale="Cividis", xgap=2, ygap=2,
+            text=words, texttemplate="%{text}", textfont={"color": INK},
+            colorscale=[[0, "#ffffff"], [1, LIGHT]], xgap=2, ygap=2,
             colorbar={"thickness": 12, "outlinewidth": 0},
             hovertemplate="student %{y} on teacher %{x}: %{z:.2f}<extra></extra>",
         )
     )  # fmt: skip
+    figure.update_layout(plot_bgcolor=PALE)  # what was not tried
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     low, high = (pick(found.places, key=lambda p: p.mean) for pick in (min, max))
@@ -116,6 +118,8 @@ def _against(
             hovertemplate="%{text}<br>%{y:.2f}<extra></extra>",
         )
     )  # fmt: skip
+    if name != "displacement" and max(getattr(p, name) for p in found.points) <= 12:
+        figure.update_xaxes(dtick=1)
     told = "all maps alike"
     if trend is not None:
         told = f"rank correlation {trend.rho:+.2f}, p {trend.p:.3f}"

@@ -209,7 +209,7 @@ def _search(page: Page) -> Section | None:
         "search",
         "The search for a better map",
         words=tuple(words),
-        points=tuple(sentence(c.says) for cell in verdict.cells for c in cell.curse),
+        points=tuple(sentence(c.says, capital=False) for cell in verdict.cells for c in cell.curse),
         drawings=tuple(drawings),
         tables=(table,) if table.rows else (),
     )
@@ -244,16 +244,15 @@ def _missing(page: Page) -> Section:
     for place, cell in zip(figures.settings(verdict), verdict.cells, strict=True):
         for problem in cell.problems:
             places.setdefault(problem.says, []).append(place)
-    several = len(verdict.cells) > 1
+
+    def whose(found: list[str]) -> str:
+        if len(verdict.cells) == 1:
+            return ""
+        return ("Everywhere" if len(found) == len(verdict.cells) else "; ".join(found)) + ": "
+
     lines = (
-        *(sentence(p.says) for p in verdict.problems),
-        *(
-            f"{'; '.join(found) if len(found) < len(verdict.cells) else 'Everywhere'}: "
-            f"{sentence(says, capital=False)}"
-            if several
-            else sentence(says)
-            for says, found in places.items()
-        ),
+        *(sentence(p.says, capital=False) for p in verdict.problems),
+        *(f"{whose(found)}{sentence(says, capital=False)}" for says, found in places.items()),
         *page.missing,
     )
     return Section("missing", "What is missing", points=lines or ("Nothing is.",))

@@ -17,7 +17,7 @@ from mlflow.entities import Run, ViewType
 
 PAGE = 1000
 TRIAL = "raykd.trial"
-TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error")
+TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error", "raykd.device")
 
 
 class Row(NamedTuple):

@@ -19,8 +19,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from raykd.angle_values import Measured
 from raykd.recorder import Result
 from raykd.tracking import ledger
+from raykd.tracking.angles import store_angles
 from raykd.tracking.store import patiently
 from raykd.trial import TrialSpec
 
@@ -116,6 +118,10 @@ class Writer:
             self._closing.clear()
             self._sender = threading.Thread(target=self._send, name="raykd-mlflow", daemon=True)
             self._sender.start()
+
+    def angles(self, trial: TrialSpec, measured: Measured) -> None:
+        self._raise()
+        store_angles(self._client, self._runs[trial.id], measured)
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
         """Artifacts first, then the final metrics, then the state: FINISHED means complete."""

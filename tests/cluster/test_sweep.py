@@ -22,6 +22,8 @@ from raykd.tracking.ledger import Record
 from ..world import write_sweep
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
+# Bitwise comparisons need the same number of threads everywhere.
+WHOLE: dict[str, Any] = {"cpus_per_worker": 2}
 SLOW = {"steps": 60, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
 RAYKD = [sys.executable, "-m", "raykd"]
 
@@ -117,7 +119,7 @@ def once_each(found: tuple[Record, ...]) -> bool:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
     """The metrics of the slow sweep when nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    sweep = write_sweep(folder, training=SLOW)
+    sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
     env = {**os.environ, "RAYKD_HOME": str(folder / "home")}
     done = subprocess.run(
         [*RAYKD, "sweep", str(sweep)], cwd=folder, env=env, capture_output=True, text=True
@@ -158,7 +160,7 @@ def test_a_killed_sweep_goes_on_and_finishes_each_trial_once(
 ) -> None:
     """Invariant 5: SIGKILL before the workers are up, in mid-training, and among finished
     trials."""
-    sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
+    sweep = write_sweep(folder, training=SLOW, cluster={**WHOLE, "checkpoint_seconds": 0})
     process = start("sweep", sweep)
     waits: dict[str, Callable[[], Any]] = {
         "starting": lambda: drivers(folder),
@@ -180,7 +182,7 @@ def test_a_killed_sweep_goes_on_and_finishes_each_trial_once(
 def test_a_killed_worker_resumes_and_ends_with_the_same_metrics(
     folder: Path, undisturbed: dict[str, dict[str, float]]
 ) -> None:
-    sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
+    sweep = write_sweep(folder, training=SLOW, cluster={**WHOLE, "checkpoint_seconds": 0})
     process = start("sweep", sweep)
     wait_until(logged(folder, 24), process)
     (worker,) = workers(folder)
@@ -195,7 +197,7 @@ def test_a_killed_worker_resumes_and_ends_with_the_same_metrics(
 def test_a_lost_driver_is_retried_without_its_leftovers(
     folder: Path, undisturbed: dict[str, dict[str, float]]
 ) -> None:
-    sweep = write_sweep(folder, training=SLOW, cluster={"checkpoint_seconds": 0})
+    sweep = write_sweep(folder, training=SLOW, cluster={**WHOLE, "checkpoint_seconds": 0})
     process = start("sweep", sweep)
     wait_until(logged(folder, 12), process)
     (driver,) = drivers(folder)
@@ -232,7 +234,7 @@ def test_two_workers_give_the_loss_curve_of_one(folder: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(folder: Path) -> None:
-    sweep = write_sweep(folder, training=SLOW)
+    sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
     process = start("sweep", sweep)
     wait_until(logged(folder, 12), process)
     process.send_signal(signal.SIGINT)

@@ -1,0 +1,44 @@
+"""Angle measurements as artifacts of their trial's run: one file a step, so that a step told twice
+is there once."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+from mlflow import MlflowClient
+from pydantic import ValidationError
+
+from raykd.angle_values import Measured
+from raykd.errors import UserError
+from raykd.tracking.store import patiently
+
+FOLDER = "angles"
+
+
+def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
+    file = f"{FOLDER}/step-{measured.step}.json"
+    patiently(lambda: client.log_dict(run_id, measured.to_json(), file))
+
+
+def steps(client: MlflowClient, run_id: str) -> tuple[int, ...]:
+    """At which optimisation steps a trial was measured, in order."""
+    listed = patiently(lambda: client.list_artifacts(run_id, FOLDER))
+    found = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
+    return tuple(sorted(int(match[1]) for match in found if match))
+
+
+def read_angles(client: MlflowClient, run_id: str, step: int) -> Measured:
+    """Raises UserError for a file that holds no measurement."""
+    file = f"{FOLDER}/step-{step}.json"
+    with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
+        path = patiently(lambda: client.download_artifacts(run_id, file, folder))
+        try:
+            return Measured.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, ValidationError):
+            raise UserError(
+                f"{file} of run {run_id} holds no measurement of angles; delete it, or the run, "
+                "in MLflow's UI"
+            ) from None
