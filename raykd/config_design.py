@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.layermap import STRATEGIES
 from raykd.sweepfile import Compound, Model, Plain, by
+from raykd.trial import TargetKind
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -73,6 +74,17 @@ class Strategy(Model):
     block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
     student_block: Positive | None = Field(None, description="for single")
     exclude_identity: bool | None = Field(None, description="for random; default true")
+    targets: TargetKind = Field(
+        "teacher", description="what hidden states imitate; all but `teacher` make a control"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _controls_go_forward(cls, value: Any) -> Any:
+        """A control that names no strategy has the map of forward."""
+        if isinstance(value, dict) and "targets" in value:
+            return {"strategy": "forward", **value}
+        return value
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
@@ -88,13 +100,24 @@ class Strategy(Model):
             raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
         if self.strategy == "custom" and not self.map:
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
+        if self.strategy == "none" and self.control:
+            raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
         if re.fullmatch(r"best_\d+", self.label):
             raise ValueError(f"{self.label} is the name of an explored map; write another")
+        if re.fullmatch(r"uniform_random_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of a sampled map; write another")
+        if self.control and self.label in STRATEGIES:
+            raise ValueError(f"{self.label} is the name of a strategy under test; write another")
         return self
 
     @property
+    def control(self) -> bool:
+        """Whether it stands apart from the strategies under test."""
+        return self.targets != "teacher"
+
+    @property
     def label(self) -> str:
-        return self.name or self.strategy
+        return self.name or (f"{self.targets}_{self.strategy}" if self.control else self.strategy)
 
 
 class Confirm(Model):
@@ -107,6 +130,14 @@ class Confirm(Model):
     seeds: Annotated[
         Annotated[Positive, Plain] | Annotated[tuple[int, ...], Compound], by(tuple)
     ] = Field(5, description="how many, or which")
+    control_seeds: Positive | None = Field(
+        None, description="controls only under the first so many seeds; default: all"
+    )
+    hidden_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="every strategy at each of these; default: `losses.hidden` alone"
+    )
+    sampled: int = Field(0, ge=0, description="so many maps drawn at random, under every seed")
+    sampled_seed: int = Field(0, description="of the draw of those maps")
     best: int = Field(1, ge=0, description="the best explored maps, confirmed under these seeds")
 
     @field_validator("strategies", mode="before")
@@ -116,10 +147,10 @@ class Confirm(Model):
             return value
         return [{"strategy": v} if isinstance(v, str) else v for v in value]
 
-    @field_validator("strategies", "inits", "seeds")
+    @field_validator("strategies", "inits", "seeds", "hidden_weights")
     @classmethod
     def _some_and_distinct(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int):
+        if value is None or isinstance(value, int):
             return value
         if not value:
             raise ValueError("[] is empty; name at least one")
@@ -128,6 +159,18 @@ class Confirm(Model):
             other = " or give one a `name`" if info.field_name == "strategies" else ""
             raise ValueError(f"{twice[0]} stands twice; leave one out{other}")
         return value
+
+    @field_validator("sampled")
+    @classmethod
+    def _more_than_one(cls, sampled: int) -> int:
+        if sampled == 1:
+            raise ValueError("one map says nothing of how maps differ; write 0, or 2 and more")
+        return sampled
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """The names of the controls among the strategies."""
+        return frozenset(s.label for s in self.strategies if s.control)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

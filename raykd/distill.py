@@ -22,6 +22,7 @@ import torch
 from transformers import PreTrainedModel
 
 from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
+from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
 from raykd.hooks import Hooks, NoHooks
@@ -29,8 +30,8 @@ from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks import classification as task
-from raykd.teacher_source import Targets, TeacherSource
-from raykd.trial import Cohort, TrialSpec
+from raykd.teacher_source import Part, Targets, TeacherSource
+from raykd.trial import Cohort, TargetKind, TrialSpec
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 
@@ -81,13 +82,15 @@ def distill(
     facts: Mapping[str, str] | None = None,
     rungs: Rungs | None = None,
     look: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
+    controls: Controls | None = None,
 ) -> None:
     """Train the cohort's students, evaluate, and tell `recorder`.
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
     stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
     say when the worst students are dropped; `look` may study the students at evaluations, with
-    the step and the recorder, and leaves them as they are.
+    the step and the recorder, and leaves them as they are; `controls` make the targets of trials
+    that are some.
     """
     where, hooks = where or Where(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -114,8 +117,9 @@ def distill(
         examples += parts[0][0].examples
         began = time.perf_counter()
         ready = [_targets(teacher, batch.to(where.device), stored) for batch, stored in parts]
+        targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
-        _step(alive, ready, done - 1)
+        _step(alive, targets, done - 1)
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
@@ -164,19 +168,18 @@ def _learners(
     ]
 
 
-def _targets(
-    teacher: TeacherSource | None, batch: Batch, stored: Targets | None
-) -> tuple[Batch, Targets | None]:
+def _targets(teacher: TeacherSource | None, batch: Batch, stored: Targets | None) -> Part:
     return batch, teacher(batch, stored) if teacher is not None and len(batch.ids) else None
 
 
-def _step(alive: list[Learner], parts: list[tuple[Batch, Targets | None]], step: int) -> None:
+def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
     """One optimisation step of every student. A student is updated when the next one has
     computed its gradients, so that they travel meanwhile and two students' exist at a time."""
     before: Learner | None = None
     for learner in alive:
-        for i, (batch, targets) in enumerate(parts):
-            learner.backward(batch, targets, step, i, len(parts))
+        parts = targets[learner.trial.targets]
+        for i, (batch, told) in enumerate(parts):
+            learner.backward(batch, told, step, i, len(parts))
         if before is not None:
             before.update(step)
         before = learner
@@ -198,9 +201,7 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _feed(
-    data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None
-) -> list[tuple[Batch, Targets | None]]:
+def _feed(data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None) -> list[Part]:
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
     mine = shard(rows, where.group.rank, where.group.world)

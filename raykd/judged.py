@@ -16,6 +16,7 @@ from raykd.analysis.scores import Scores
 from raykd.analysis.trials import from_trials
 from raykd.analysis.typed import from_table
 from raykd.analysis.verdict import Verdict
+from raykd.analysis.weights import label
 from raykd.angled import task_name
 from raykd.errors import UserError
 
@@ -68,11 +69,16 @@ def scores_of(sweep: Sweep) -> Scores:
     config, records = sweep.study.config, sweep.known
     made = sweep.planned(records)
     current = sweep.current(records, made)
-    planned = {(str(t.init), str(t.shape), t.strategy, t.seed) for t in made.confirm}
+    planned = {
+        (str(t.init), str(t.shape), t.strategy, t.seed,
+         label(t.loss.hidden) if t.layer_map.pairs() else "")
+        for t in made.confirm
+    }  # fmt: skip
     if made.best_missing and config.confirm is not None:
-        arms = {(init, shape, seed) for init, shape, _, seed in planned}
-        ranks = range(1, config.confirm.best + 1)
-        planned |= {(i, shape, f"best_{rank}", seed) for i, shape, seed in arms for rank in ranks}
+        arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
+        best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
+        weights = [label(w) for w in sweep.study.hidden_weights]
+        planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
     done = [r for r in current if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
         current,
@@ -80,6 +86,7 @@ def scores_of(sweep: Sweep) -> Scores:
         metric=config.task.metric,
         source=config.name,
         planned=sorted(planned),
+        controls=config.confirm.controls if config.confirm else (),
         correct=correct(sweep.client, done),
     )
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.angle_probe import Probe
+from raykd.controls import Controls, mean_states, untrained
 from raykd.data import Encoded, Prepared, encode, load
 from raykd.distill import Data, Where, distill
 from raykd.hooks import Hooks
@@ -73,6 +75,8 @@ class Materials:
     teacher: PreTrainedModel
     opened: dict[str, Cached] = field(default_factory=dict)
     """Caches that are open already, by the precision the teacher computes in."""
+    means: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
     def load(cls, sources: Sources, where: Where) -> Materials:
@@ -103,9 +107,10 @@ class Materials:
         teacher_width = width(self.teacher)
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
         where = replace(self.where, bf16=bf16)
-        states = {t for trial in cohort.trials for _, t in trial.layer_map.pairs()}
+        states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
         live = self.sources.cache is None or (resume is not None and resume["source"] == Live.name)
+        controls = self._controls(cohort, where)
         source = self._source(states, where, live) if imitates else None
 
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
@@ -118,7 +123,7 @@ class Materials:
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
             look = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
         facts = {
-            "precision": "bf16" if bf16 else "fp32",
+            "precision": _precision(where),
             "device": str(where.device),
             "teacher_source": source.name if source else "none",
         }
@@ -126,25 +131,43 @@ class Materials:
             distill(
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
-                look=look,
+                look=look, controls=controls,
             )  # fmt: skip
         finally:
-            if isinstance(source, Live):
-                source.close()
+            for each in (source, controls.untrained):
+                if isinstance(each, Live):
+                    each.close()
+
+    def _controls(self, cohort: Cohort, where: Where) -> Controls:
+        """What the cohort's controls imitate; made of the teacher itself, whatever the source."""
+        kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
+        other, precision = None, _precision(where)
+        if "untrained" in kinds:
+            pairs = {
+                p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
+            }
+            model = untrained(self.teacher, seed).to(where.device)
+            other = Live(model, {state for _, state in pairs}, where.autocast())
+        if "mean" in kinds and precision not in self.means:
+            self.means[precision] = mean_states(self._filler(where))
+        return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
     def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
         """The teacher for a cohort whose maps name these states. What began live ends live: an
         interrupted training ends with the numbers of one that was not."""
         if live:
             return Live(self.teacher, states, where.autocast())
-        precision = "bf16" if where.bf16 else "fp32"
+        precision = _precision(where)
         if precision not in self.opened:
             self.opened[precision] = self._open(precision, where)
         return self.opened[precision].naming(states)
 
+    def _filler(self, where: Where) -> Filler:
+        return Filler(self.teacher, self.data.train, self.data.pad, where.device, where.autocast)
+
     def _open(self, precision: str, where: Where) -> Cached:
         sources, encoded = self.sources, self.data.train
-        filler = Filler(self.teacher, encoded, self.data.pad, where.device, where.autocast)
+        filler = self._filler(where)
         half = sources.half
         if half == "auto":
             half = choose_half(filler, self.teacher.config.num_hidden_layers)
@@ -156,6 +179,10 @@ class Materials:
             sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
             sources.limit,
         )  # fmt: skip
+
+
+def _precision(where: Where) -> str:
+    return "bf16" if where.bf16 else "fp32"
 
 
 def run_cohort(

@@ -99,7 +99,7 @@ class Plan:
 
     def teacher_states(self) -> tuple[int, ...]:
         """The teacher states that the missing trials' maps name, or may come to name."""
-        named = {t for trial in self.missing for _, t in trial.layer_map.pairs()}
+        named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
             example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
             named |= {*range(1, self.study.base.depth + 1)}
@@ -129,7 +129,8 @@ class Plan:
         config = self.study.config
         if config.explore is None or config.confirm is None or not self.explore_missing:
             return 0
-        return config.confirm.best * len(config.confirm.inits) * len(config.confirm.seed_list)
+        arms = config.confirm.best * len(self.study.hidden_weights)
+        return arms * len(config.confirm.inits) * len(config.confirm.seed_list)
 
 
 def make(
@@ -159,8 +160,12 @@ def make(
 
 
 def cohort_size(study: Study, memory: int) -> int:
-    """Students that fit one worker beside the teacher."""
-    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - 4 * _teacher_parameters(study)
+    """Students that fit one worker beside the teacher, and an untrained one where a control
+    imitates that."""
+    confirm = study.config.confirm
+    untrained = confirm is not None and any(s.targets == "untrained" for s in confirm.strategies)
+    teachers = 4 * _teacher_parameters(study) * (1 + untrained)
+    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teachers
     return max(1, min(LARGEST_COHORT, int(free / (BYTES_PER_PARAMETER * _parameters(study)))))
 
 

@@ -60,6 +60,12 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
             f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
         )
+    if len(confirm["hidden_weights"]) > 1:
+        out.print(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
+    if confirm["sampled"]:
+        out.print(f"  sampled   {confirm['sampled']} maps drawn at random")
+    if confirm["controls"]:
+        out.print(f"  controls  {', '.join(confirm['controls'])}")
     out.print(
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
@@ -254,14 +260,18 @@ def status(found: Status) -> None:
     table = Table(
         title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False
     )
+    weighted = len({row.weight for row in found.rows} - {""}) > 1
     for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
-                          ("mean", "right"), ("seeds", "right"), ("range", "right"),
-                          ("to forward", "right")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+                          ("weight", "right"), ("mean", "right"), ("seeds", "right"),
+                          ("range", "right"), ("to forward", "right")):  # fmt: skip
+        if name != "weight" or weighted:
+            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in found.rows:
         gap = row.against_forward
+        name = f"{row.strategy} (control)" if row.control else row.strategy
         table.add_row(
-            row.init, row.strategy, row.map.replace("[", "\\["), f"{row.mean:.2f}", str(row.seeds),
+            row.init, name, row.map.replace("[", "\\["), *([row.weight] if weighted else []),
+            f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+.2f}",
         )  # fmt: skip
     out.print(table)

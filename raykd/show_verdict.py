@@ -9,6 +9,7 @@ from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Cell, Comparison, Verdict
+from raykd.analysis.weights import TUNED
 from raykd.show import out
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
@@ -28,7 +29,10 @@ def verdict(found: Verdict) -> None:
         f"alpha {found.alpha:g}"
     )
     for cell in found.cells:
-        out.print(f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]")
+        out.print(
+            f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
+            f"{escape(_weight(cell))}"
+        )
         _cell(cell)
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
@@ -44,6 +48,12 @@ def verdict(found: Verdict) -> None:
         out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
     for line in [*(p.says for p in found.problems), *found.notes]:
         out.print(f"\n{escape(line)}")
+
+
+def _weight(cell: Cell) -> str:
+    if cell.weight == TUNED:
+        return ", each strategy at its best hidden weight (by select)"
+    return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
 def _cell(cell: Cell) -> None:
@@ -81,6 +91,7 @@ def _table(cell: Cell) -> Table:
     none = {c.strategy: c for c in cell.to_none}
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
+        name += f", weight {arm.chosen}" if arm.chosen else ""
         table.add_row(
             escape(name), f"{arm.mean:.2f}", str(len(arm.seeds)),
             *_gap(forward.get(arm.strategy)), *_gap(none.get(arm.strategy)),

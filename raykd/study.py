@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from raykd import config_design as files
@@ -17,6 +18,7 @@ from raykd.config_design import strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
+from raykd.space import Space
 from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
@@ -58,6 +60,12 @@ class Study:
     def designs(self) -> dict[tuple[LayerMap, ...], tuple[TrialSpec, ...]]:
         """`confirm_trials` by the best maps, kept: with their ids, thousands take a while."""
         return {}
+
+    @property
+    def hidden_weights(self) -> tuple[float, ...]:
+        """Those under which confirm's strategies are tried."""
+        stated = self.config.confirm.hidden_weights if self.config.confirm else None
+        return stated or (self.config.losses.hidden,)
 
     @cached_property
     def shape(self) -> Shape:
@@ -108,6 +116,12 @@ def _check(study: Study) -> None:
         else:
             problem = check(strategy_map(study, strategy, 0), depth, blocks)
             problems += [f"{key}.map: {problem}"] if problem else []
+    maps = Space(depth, blocks).size()
+    if config.confirm and config.confirm.sampled > maps:
+        problems.append(
+            f"{file}: confirm.sampled: {config.confirm.sampled}, there are {maps} maps of {blocks} "
+            f"blocks onto {depth}; write at most so many"
+        )
     if problems:
         raise UserError(*dict.fromkeys(problems))
 
@@ -145,13 +159,44 @@ def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSp
 def _design(
     study: Study, confirm: files.Confirm, best_maps: tuple[LayerMap, ...]
 ) -> tuple[TrialSpec, ...]:
-    trials = []
-    for seed in confirm.seed_list:
-        arms = [(s.label, strategy_map(study, s, seed)) for s in confirm.strategies]
-        arms += [(f"best_{rank}", m) for rank, m in enumerate(best_maps, 1)]
+    trials: list[TrialSpec] = []
+    sampled = sampled_maps(study, confirm)
+    for count, seed in enumerate(confirm.seed_list, 1):
+        arms = [
+            (s.label, strategy_map(study, s, seed), s.targets)
+            for s in confirm.strategies
+            if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
+        ]
+        arms += [(f"best_{rank}", m, "teacher") for rank, m in enumerate(best_maps, 1)]
+        arms += [(name, m, "teacher") for name, m in sampled]
         for init in confirm.inits:
-            trials += [trial(study, "confirm", name, m, init, seed) for name, m in arms]
+            made = [
+                replace(trial(study, "confirm", name, m, init, seed), targets=targets)
+                for name, m, targets in arms
+            ]
+            trials += [t for one in made for t in _weighted(study, one)]
     return tuple(trials)
+
+
+def _weighted(study: Study, one: TrialSpec) -> list[TrialSpec]:
+    """A trial at every hidden weight; once where it matches nothing."""
+    if not one.layer_map.pairs():
+        return [one]
+    return [replace(one, loss=replace(one.loss, hidden=w)) for w in study.hidden_weights]
+
+
+def sampled_maps(study: Study, confirm: files.Confirm) -> list[tuple[str, LayerMap]]:
+    """Distinct maps, uniformly among all there are, by the file's own seed: the same under every
+    confirm seed, so that what a map does and what a seed does can be told apart."""
+    if not confirm.sampled:
+        return []
+    space = Space(study.base.depth, study.config.student.blocks)
+    rng = Random(f"raykd sampled {confirm.sampled_seed}")
+    maps = space.unseen((), confirm.sampled, rng)
+    return [
+        (f"uniform_random_{i:02}", _with_embedding(study, m, "uniform_random"))
+        for i, m in enumerate(maps, 1)
+    ]
 
 
 def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:

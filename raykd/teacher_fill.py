@@ -152,9 +152,9 @@ def _repair(cache: Cache, filler: Filler, name: str, span: Span) -> None:
     write_span(cache, filler, span, [name])
 
 
-def sample(encoded: Encoded) -> np.ndarray:
+def sample(encoded: Encoded, count: int = SAMPLE) -> np.ndarray:
     """A few rows spread over the split, the same for everyone."""
-    count = min(SAMPLE, len(encoded.ids))
+    count = min(count, len(encoded.ids))
     return np.linspace(0, len(encoded.ids) - 1, count).astype(np.int64)
 
 

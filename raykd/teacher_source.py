@@ -33,6 +33,10 @@ class Targets:
         return Targets(change(self.logits_PC), {k: change(x) for k, x in self.states_ND.items()})
 
 
+Part = tuple[Batch, Targets | None]
+"""A part of a worker's share of a global batch, with its targets; None where it has no rows."""
+
+
 class TeacherSource(Protocol):
     """Called for each batch in two halves, so that a step never waits for a disk."""
 

@@ -16,6 +16,8 @@ from typing import Any, Literal
 from raykd.layermap import LayerMap
 
 Phase = Literal["explore", "confirm"]
+TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
+"""What matched hidden states imitate; all but `teacher` make a trial a control (controls.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,14 @@ class TrialSpec:
     loss: Loss
     training: Training
     seed: int
+    targets: TargetKind = "teacher"
+
+    @property
+    def teacher_states(self) -> frozenset[int]:
+        """The teacher states that this trial reads, by the numbers of taps.py."""
+        if self.targets not in ("teacher", "shuffled"):
+            return frozenset()
+        return frozenset(t for _, t in self.layer_map.pairs())
 
     @cached_property
     def id(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from raykd.analysis.compare import Rule
 from raykd.analysis.holm import claim
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
+from raykd.analysis.scores import CellName
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost
 from raykd.analysis.verdict import Comparison, Hypothesis, Status
 
@@ -146,7 +147,7 @@ def judge(
     the: Claim,
     found: Sequence[Comparison],
     rule: Rule,
-    cell: tuple[str, str, str],
+    cell: CellName,
     absent: Sequence[str],
 ) -> Hypothesis:
     """A hypothesis of one cell from its comparisons, at least one; `absent`: arms that belong here

@@ -10,12 +10,12 @@ from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.problems import absent_arms, of_cell
 from raykd.analysis.ratio import SMALL, Ratio
 from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
-from raykd.analysis.scores import FORWARD, NONE, Problem, Score, Scores
+from raykd.analysis.scores import FORWARD, NONE, CellName, Problem, Score, Scores
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
+from raykd.analysis.weights import TUNED
 
 ByArm = Mapping[str, Mapping[int, Score]]
-CellName = tuple[str, str, str]
 
 
 def judge(scores: Scores, margin: float = 1.0, alpha: float = 0.05) -> Verdict:
@@ -41,23 +41,26 @@ def judge(scores: Scores, margin: float = 1.0, alpha: float = 0.05) -> Verdict:
 
 
 def by_arm(scores: Scores, cell: CellName) -> ByArm:
-    """Scores of a cell by strategy and seed: none, forward, the others by name, controls last."""
+    """Scores of a cell by strategy and seed: none, forward, the others by name, then maps drawn at
+    random, controls last."""
     arms: dict[str, dict[int, Score]] = {}
     for score in scores.items:
         if score.cell == cell:
             arms.setdefault(score.strategy, {})[score.seed] = score
-    order = sorted(arms, key=lambda a: (_control(arms[a]), a != NONE, a != FORWARD, a))
+    order = sorted(arms, key=lambda a: (*_apart(arms[a]), a != NONE, a != FORWARD, a))
     return {name: arms[name] for name in order}
 
 
-def _control(arm: Mapping[int, Score]) -> bool:
-    return next(iter(arm.values())).control
+def _apart(arm: Mapping[int, Score]) -> tuple[bool, bool]:
+    """(control, sampled): what stands beside the strategies under test."""
+    first = next(iter(arm.values()))
+    return first.control, first.sampled
 
 
 def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     arms = by_arm(scores, cell)
     none, forward = arms.get(NONE), arms.get(FORWARD)
-    tested = {a: s for a, s in arms.items() if a != NONE and not _control(s)}
+    tested = {a: s for a, s in arms.items() if a != NONE and not any(_apart(s))}
     others = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
     forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
@@ -85,7 +88,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         gap=gap.largest(list(tested), table, rule.alpha, rule.resolution) if enough else None,
         ratio=ratio,
         shares=variance.shares(table.T[None], rule.alpha) if enough else None,
-        sampled=sampled_maps(tested, rule),
+        sampled=sampled_maps({a: s for a, s in arms.items() if a != NONE}, rule),
         curse=curses(scores, cell, tested, forward_pairs, rule),
         controls=controls(arms, tested, rule),
         problems=of_cell(scores, cell, arms),
@@ -130,7 +133,8 @@ def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
     found = tuple(arm[s].score for s in seeds)
     return Arm(
         strategy=name,
-        control=_control(arm),
+        control=_apart(arm)[0],
+        chosen=arm[seeds[0]].chosen,
         maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
         seeds=seeds,
         scores=found,
@@ -141,13 +145,14 @@ def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
 
 def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
     """Shares of map, seed and init for each task and shape that has several inits, over the
-    strategies and seeds that all its inits have."""
+    strategies and seeds that all its inits have; tuned, where the hidden weight is a factor."""
     result = []
-    for task, shape in dict.fromkeys((t, s) for t, _, s in scores.cells):
-        found = [by_arm(scores, c) for c in scores.cells if (c[0], c[2]) == (task, shape)]
+    cells = [c for c in scores.cells if c[3] in ("", TUNED)]
+    for task, shape in dict.fromkeys((c[0], c[2]) for c in cells):
+        found = [by_arm(scores, c) for c in cells if (c[0], c[2]) == (task, shape)]
         names = [
             a for a in found[0]
-            if a != NONE and not _control(found[0][a]) and all(a in arms for arms in found)
+            if a != NONE and not any(_apart(found[0][a])) and all(a in arms for arms in found)
         ]  # fmt: skip
         if len(found) < 2 or len(names) < 2:
             continue
@@ -167,7 +172,8 @@ def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
     several tasks."""
     groups: dict[tuple[str, str, str], list[Score]] = {}
     for score in scores.items:
-        if score.strategy != NONE and not score.control:
+        apart = score.strategy == NONE or score.control or score.sampled
+        if not apart and score.weight in ("", TUNED):
             groups.setdefault((score.init, score.shape, score.metric), []).append(score)
     result = []
     for group in groups.values():

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from raykd.analysis.scores import FORWARD, NONE, Problem, ProblemKind, Score, Scores
+from raykd.analysis.scores import (
+    FORWARD,
+    NONE,
+    CellName,
+    Problem,
+    ProblemKind,
+    Score,
+    Scores,
+    is_sampled,
+)
 
-CellName = tuple[str, str, str]
 ByArm = Mapping[str, Mapping[int, Score]]
 
 
 def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     """Strategies that were to be under test here and have no score at all, as their loader
-    reported. A control that is not there takes nothing from what is said of the strategies."""
+    reported. A control or a sampled map that is not there takes nothing from what is said of the
+    strategies."""
     named = {
         p.strategy: None
         for p in scores.problems
-        if (p.task, p.init, p.shape) == cell and p.kind in ("failed", "missing")
+        if _cell(p) == cell and p.kind in ("failed", "missing")
         if p.strategy not in (None, NONE) and not p.control
     }
-    return [name for name in named if name is not None and name not in arms]
+    return [n for n in named if n is not None and n not in arms and not is_sampled(n)]
 
 
 def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
     """The loader's problems of this cell, and those that its scores show."""
-    task, init, shape = cell
-    found = [p for p in scores.problems if (p.task, p.init, p.shape) == cell]
+    task, init, shape, weight = cell
+    found = [p for p in scores.problems if _cell(p) == cell]
     named = {p.strategy for p in found}
 
     def add(kind: ProblemKind, says: str, strategy: str | None = None) -> None:
-        found.append(Problem(kind, says, task, init, shape, strategy))
+        found.append(Problem(kind, says, task, init, shape, strategy, weight=weight))
 
     for other in dict.fromkeys(s.strategy for s in scores.items):
         if other not in arms and other not in named:
@@ -42,10 +51,20 @@ def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
         return tuple(found)
     base = arms.get(FORWARD) or arms.get(NONE) or {}
     for name, arm in arms.items():
-        if unpaired := sorted(arm.keys() ^ base.keys()):
+        # A control may be asked for under fewer seeds; any that were planned are named above.
+        apart = arm.keys() - base.keys() if _control(arm) else arm.keys() ^ base.keys()
+        if unpaired := sorted(apart):
             whose = FORWARD if FORWARD in arms else NONE
             listed = ", ".join(map(str, unpaired[:8])) + (", ..." if len(unpaired) > 8 else "")
             add("unpaired", f"{name} and {whose} do not share the seeds {listed}", name)
         if base and len(arm.keys() & base.keys()) < 2:
             add("few_seeds", f"{name} shares fewer than two seeds with its reference", name)
     return tuple(found)
+
+
+def _cell(problem: Problem) -> tuple[str | None, ...]:
+    return (problem.task, problem.init, problem.shape, problem.weight)
+
+
+def _control(arm: Mapping[int, Score]) -> bool:
+    return next(iter(arm.values())).control

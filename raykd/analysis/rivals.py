@@ -9,12 +9,11 @@ from raykd.analysis import curse, importance, variance
 from raykd.analysis.compare import Rule, matrix, to_reference
 from raykd.analysis.curse import Curse
 from raykd.analysis.importance import Landscape
-from raykd.analysis.scores import FORWARD, Score, Scores
+from raykd.analysis.scores import FORWARD, SAMPLED, CellName, Score, Scores, is_sampled
 from raykd.analysis.variance import Sampled
 from raykd.analysis.verdict import Comparison, Controls, Status
 
 ByArm = Mapping[str, Mapping[int, Score]]
-SAMPLED = "uniform_random"
 MATCHING = "matching"
 
 
@@ -49,10 +48,12 @@ def _of_controls(pairs: Sequence[Comparison]) -> tuple[Status, str]:
     return "undecided", f"that matching beats {', '.join(left)} is not shown"
 
 
-def sampled_maps(tested: ByArm, rule: Rule) -> Sampled | None:
+def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
     """Over the arms that draw any map. Where each map was trained under several seeds, those say
     what noise is; else the arms whose map stays the same under every seed do."""
-    drawn = [s for a, arm in tested.items() if a.startswith(SAMPLED) for s in arm.values()]
+    tested = {a: arm for a, arm in arms.items() if not next(iter(arm.values())).control}
+    names = [a for a in tested if is_sampled(a)] or [a for a in tested if a == SAMPLED]
+    drawn = [s for a in names for s in tested[a].values()]
     by_map: dict[str, dict[int, Score]] = {}
     for score in drawn:
         by_map.setdefault(score.map, {})[score.seed] = score
@@ -76,13 +77,13 @@ def sampled_maps(tested: ByArm, rule: Rule) -> Sampled | None:
 
 def curses(
     scores: Scores,
-    cell: tuple[str, str, str],
+    cell: CellName,
     tested: ByArm,
     to_forward: Sequence[Comparison],
     rule: Rule,
 ) -> tuple[Curse, ...]:
     """For every explored map that was confirmed, under the init that it was searched with."""
-    explored = {e.map: e.score for e in scores.explored if (e.task, e.init, e.shape) == cell}
+    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
     forward_map = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     result = []
     for pair in to_forward:
@@ -99,11 +100,9 @@ def curses(
     return tuple(result)
 
 
-def explored_maps(
-    scores: Scores, cell: tuple[str, str, str], tested: ByArm, rule: Rule
-) -> Landscape | None:
+def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> Landscape | None:
     """The landscape of the maps that the search tried under this cell's init."""
-    explored = {e.map: e.score for e in scores.explored if (e.task, e.init, e.shape) == cell}
+    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
     forward = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     if not explored or not forward:
         return None

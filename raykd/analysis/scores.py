@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,11 +12,20 @@ import numpy as np
 from raykd.errors import UserError
 
 NONE, FORWARD = "none", "forward"
+SAMPLED = "uniform_random"
 SMALLER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "error", "wer", "cer", "ter"})
 
 ProblemKind = Literal[
     "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
 ]
+
+
+CellName = tuple[str, str, str, str]
+"""(task, init, shape, weight)"""
+
+
+def is_sampled(strategy: str) -> bool:
+    return re.fullmatch(rf"{SAMPLED}_\d+", strategy) is not None
 
 
 @dataclass(frozen=True)
@@ -36,12 +46,21 @@ class Score:
     map: str = ""
     control: bool = False
     select: float | None = None
+    weight: str = ""
+    """Of the hidden loss, where that is a factor (weights.py): a number, or `tuned`."""
+    chosen: str = ""
+    """The weight that a tuned strategy has."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
     correct: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
-    def cell(self) -> tuple[str, str, str]:
-        return (self.task, self.init, self.shape)
+    def cell(self) -> CellName:
+        return (self.task, self.init, self.shape, self.weight)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its map was drawn at random to stand for all maps: no strategy under test."""
+        return is_sampled(self.strategy)
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,11 @@ class Explored:
     map: str
     score: float
     """On select, in the metric's units."""
+    weight: str = ""
+
+    @property
+    def cell(self) -> CellName:
+        return (self.task, self.init, self.shape, self.weight)
 
 
 @dataclass(frozen=True)
@@ -67,6 +91,7 @@ class Problem:
     shape: str | None = None
     strategy: str | None = None
     control: bool = False
+    weight: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,8 +109,8 @@ class Scores:
     source: str = ""
 
     @property
-    def cells(self) -> tuple[tuple[str, str, str], ...]:
-        """(task, init, shape), in order of first appearance."""
+    def cells(self) -> tuple[CellName, ...]:
+        """In order of first appearance."""
         return tuple(dict.fromkeys(s.cell for s in self.items))
 
 

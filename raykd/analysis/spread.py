@@ -12,12 +12,13 @@ from raykd.analysis.gap import contrasts
 from raykd.analysis.hypotheses import missing_piece, seeds
 from raykd.analysis.power import above_power, all_of, seeds_for
 from raykd.analysis.ratio import SMALL, Ratio
+from raykd.analysis.scores import CellName
 from raykd.analysis.tost import Array, summary
 from raykd.analysis.verdict import Hypothesis, Status
 
 
 def judge(
-    scores: Array, none: Array, rule: Rule, cell: tuple[str, str, str], absent: list[str]
+    scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[str]
 ) -> tuple[Hypothesis, Ratio | None]:
     """scores: [seeds, strategies], none: [seeds], larger is better; at least two strategies."""
     n = len(none)
@@ -72,9 +73,7 @@ def more_seeds(scores: Array, none: Array, alpha: float) -> int | None:
     return None if total is None else max(1, total - len(none))
 
 
-def _one(
-    scores: Array, none: Array, rule: Rule, cell: tuple[str, str, str], absent: list[str]
-) -> Hypothesis:
+def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[str]) -> Hypothesis:
     """With one score an arm there is a number, and nothing to judge it by."""
     effect, seen = None, "no seed that all arms have"
     if len(none):

@@ -4,6 +4,7 @@ things, or nothing where there should be a number, is refused in one line."""
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
@@ -19,6 +20,7 @@ from raykd.analysis.scores import (
     Scores,
     refuse_one_strategy,
 )
+from raykd.analysis.weights import label, over_weights
 from raykd.errors import UserError
 
 
@@ -47,8 +49,8 @@ class Trial(Protocol):
     def params(self) -> Mapping[str, str]: ...
 
 
-Arm = tuple[str, str, str, int]
-"""(init, shape, strategy, seed)"""
+Arm = tuple[str, str, str, int, str]
+"""(init, shape, strategy, seed, hidden weight; none where nothing is matched)"""
 
 
 def from_trials(
@@ -84,23 +86,34 @@ def from_trials(
                 task, t.init, shape(t), t.strategy, t.seed, metric,
                 score=_metric(t, f"test_{metric}", source), map=t.map,
                 control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
-                ids=ids, correct=right,
+                weight=weight(t), ids=ids, correct=right,
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
+    larger = metric not in SMALLER_IS_BETTER
+    unfinished = _not_finished(found, planned, task, controls)
+    scores, problems = over_weights(items, unfinished, larger)
+    factor = any(s.weight for s in scores)
     explored = tuple(
-        Explored(task, t.init, shape(t), t.map, _metric(t, f"best_select_{metric}", source))
+        Explored(
+            task,
+            t.init,
+            shape(t),
+            t.map,
+            _metric(t, f"best_select_{metric}", source),
+            weight(t) if factor else "",
+        )
         for t in found
         if t.phase == "explore" and t.status == "finished"
     )
     examples = next((len(s.ids) for s in items if s.ids is not None), 0)
     return Scores(
-        tuple(items),
+        scores,
         metric=metric,
-        larger_is_better=metric not in SMALLER_IS_BETTER,
+        larger_is_better=larger,
         resolution=100 / examples if examples else 0.0,
         explored=explored,
-        problems=_not_finished(found, planned, task, controls),
+        problems=problems,
         source=source,
     )
 
@@ -109,6 +122,12 @@ def shape(trial: Trial) -> str:
     """`3`, or `3x256` where the width is not the teacher's."""
     depth, width = trial.params["depth"], trial.params.get("width")
     return depth if width is None else f"{depth}x{width}"
+
+
+def weight(trial: Trial) -> str:
+    """Of the hidden loss; none where the map names no block."""
+    stated = trial.params.get("loss_hidden")
+    return label(float(stated)) if stated and re.search(r"\d", trial.map) else ""
 
 
 def _metric(trial: Trial, name: str, source: str) -> float:
@@ -131,21 +150,24 @@ def _not_finished(
     trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str]
 ) -> tuple[Problem, ...]:
     """Failed trials with their reason, and cells that have no finished trial, one line an arm."""
-    confirm = {(t.init, shape(t), t.strategy, t.seed): t for t in trials if t.phase == "confirm"}
-    open_: dict[tuple[str, str, str], dict[ProblemKind, list[int]]] = {}
-    reasons: dict[tuple[str, str, str], str] = {}
+    confirm = {
+        (t.init, shape(t), t.strategy, t.seed, weight(t)): t for t in trials if t.phase == "confirm"
+    }
+    open_: dict[tuple[str, str, str, str], dict[ProblemKind, list[int]]] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
     for key in dict.fromkeys([*planned, *confirm]):
         t = confirm.get(key)
         if t is not None and t.status == "finished":
             continue
-        arm, kind = key[:3], "failed" if t is not None and t.status == "failed" else "missing"
+        arm = (*key[:3], key[4])
+        kind = "failed" if t is not None and t.status == "failed" else "missing"
         open_.setdefault(arm, {}).setdefault(kind, []).append(key[3])  # type: ignore[arg-type]
         if kind == "failed" and t is not None and t.error:
             reasons.setdefault(arm, t.error.splitlines()[0])
     return tuple(
-        Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy))),
-                task, init, size, strategy, strategy in controls)
-        for (init, size, strategy), kinds in open_.items()
+        Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, heavy))),
+                task, init, size, strategy, strategy in controls, heavy)
+        for (init, size, strategy, heavy), kinds in open_.items()
         for kind, seeds in kinds.items()
     )  # fmt: skip
 

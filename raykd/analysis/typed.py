@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raykd.analysis.scores import SMALLER_IS_BETTER, Score, Scores, refuse_one_strategy
+from raykd.analysis.weights import label, over_weights
 from raykd.errors import UserError
 
 NEEDED = ("task", "init", "shape", "strategy", "metric", "score")
@@ -23,7 +24,8 @@ FEW_DIGITS = 2  # scores typed with so few decimals move by steps of that size
 
 def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     """A CSV or Parquet file with the columns task, init, shape, strategy, seed, metric, score; map
-    and control (true or false) if you like, others are not read. Without a seed column one score
+    control (true or false), weight (of the hidden loss) and select (its score) if you like,
+    others are not read. Without a seed column one score
     stands for each arm. Raises UserError."""
     file = Path(path)
     rows = _rows(file)
@@ -44,12 +46,14 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
             f"{file}: of {sorted(small)[0]} less is better, of {other} more; put them in two tables"
         )
     refuse_one_strategy(str(file), items)
+    items, problems = over_weights(items, (), not small)
     return Scores(
         items,
         metric=", ".join(metrics),
         larger_is_better=not small,
         seeded=seeded,
         resolution=_step(rows),
+        problems=problems,
         source=str(file),
     )
 
@@ -85,6 +89,7 @@ def _score(file: Path, number: int, row: Mapping[str, Any], seeded: bool) -> Sco
     control = str(row.get("control", "") or "").strip().lower()
     if control not in ("", "true", "false", "0", "1"):
         raise UserError(f"{where}: control: {control!r}; write true or false")
+    select = str(row["select"] if row.get("select") is not None else "").strip()
     return Score(
         task=text["task"],
         init=text["init"],
@@ -95,6 +100,8 @@ def _score(file: Path, number: int, row: Mapping[str, Any], seeded: bool) -> Sco
         score=_number(where, text["score"]),
         map=str(row.get("map") or ""),
         control=control in ("true", "1"),
+        select=_number(where, select, "select") if select else None,
+        weight=_weight(where, str(row.get("weight") or "").strip()),
     )
 
 
@@ -108,15 +115,19 @@ def _seed(where: str, text: str) -> int:
         ) from None
 
 
-def _number(where: str, text: str) -> float:
+def _weight(where: str, text: str) -> str:
+    return label(_number(where, text, "weight")) if text else ""
+
+
+def _number(where: str, text: str, column: str = "score") -> float:
     try:
         score = float(text)
     except ValueError:
-        raise UserError(f"{where}: score: {text!r} is not a number") from None
+        raise UserError(f"{where}: {column}: {text!r} is not a number") from None
     if not math.isfinite(score):
         raise UserError(
-            f"{where}: score: {text}; a run without a score is no row: leave it out, and it will "
-            "be named as missing"
+            f"{where}: {column}: {text}; a run without a score is no row: leave it out, and it "
+            "will be named as missing"
         )
     return score
 
@@ -128,6 +139,7 @@ def _refuse_twice(file: Path, items: Iterable[Score], seeded: bool) -> None:
         if key in seen:
             other, metric = seen[key]
             what = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
+            what += f", weight {s.weight}" if s.weight else ""
             advice = "leave one out" if seeded else "add a seed column if these are several runs"
             if metric != s.metric:
                 advice = f"name the tasks apart, such as {s.task} ({s.metric})"

@@ -38,6 +38,7 @@ class Hypothesis:
     task: str
     init: str
     shape: str
+    weight: str
     status: Status
     effect: float | None
     interval: tuple[float, float] | None
@@ -92,6 +93,8 @@ class Arm:
     scores: tuple[float, ...]
     mean: float
     sd: float | None
+    chosen: str = ""
+    """The hidden weight that it was tuned to, where that is a factor."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,12 @@ class Controls:
 
 @dataclass(frozen=True)
 class Cell:
-    """One task x init x shape."""
+    """One task x init x shape, and hidden weight where that is a factor: a number, or `tuned`."""
 
     task: str
     init: str
     shape: str
+    weight: str
     arms: tuple[Arm, ...]
     hypotheses: tuple[Hypothesis, ...]
     to_forward: tuple[Comparison, ...]

@@ -113,6 +113,7 @@ class Sweep:
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
         from raykd.analysis import foresight
+        from raykd.analysis.scores import is_sampled
 
         records = self.known
         made = self.planned(records)
@@ -150,6 +151,9 @@ class Sweep:
                 "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
                 "seeds": list(config.confirm.seed_list) if config.confirm else [],
                 "arms": sorted({t.strategy for t in made.confirm}),
+                "hidden_weights": list(study.hidden_weights),
+                "sampled": config.confirm.sampled if config.confirm else 0,
+                "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
             },
             "outdated": len(records) - len(self.current(records, made)),
             "cohort_size": made.cohort_size,
@@ -157,7 +161,10 @@ class Sweep:
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "states": made.choice().to_json(),
             "margin": config.margin,
-            "decides": foresight.of_plan(config, {t.strategy for t in made.confirm}),
+            "decides": foresight.of_plan(
+                config, {t.strategy for t in made.confirm if t.targets == "teacher"
+                         and not is_sampled(t.strategy)}
+            ),
         }  # fmt: skip
 
     def steps(self) -> dict[str, int]:
@@ -242,6 +249,7 @@ class Sweep:
         stored = [
             r for r in self.known
             if r.status == "finished" and r.phase == "confirm" and r.seed in seeds
+            and not r.control
         ]  # fmt: skip
         best = max(stored, key=lambda r: r.metrics[metric], default=None)
         return None if best is None else best.trial

@@ -10,6 +10,7 @@ from scipy import stats
 
 from raykd.analysis.scores import FORWARD
 from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.analysis.weights import TUNED
 from raykd.report.drawing import (
     BAND,
     COLOURS,
@@ -31,8 +32,12 @@ FINDINGS = {
 
 def settings(verdict: Verdict) -> tuple[str, ...]:
     """A name for each cell, of what tells it from the others; the page's head says the rest."""
-    parts = [(short(c.task), c.init, f"{c.shape} blocks") for c in verdict.cells]
-    differing = [i for i in range(3) if len({p[i] for p in parts}) > 1] or [1]
+    parts = [
+        (short(c.task), c.init, f"{c.shape} blocks",
+         "best weights" if c.weight == TUNED else f"hidden weight {c.weight}")
+        for c in verdict.cells
+    ]  # fmt: skip
+    differing = [i for i in range(4) if len({p[i] for p in parts}) > 1] or [1]
     return tuple(", ".join(part[i] for i in differing) for part in parts)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from raykd import angled
+from raykd.analysis.trials import weight
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
 from raykd.layermap import LayerMap
@@ -129,7 +130,14 @@ def _origin(sweep: Sweep) -> Origin:
 def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     metric = f"select_{sweep.study.config.task.metric}"
     curves = history.curves(sweep.client, (r.run_id for r in confirmed), metric)
-    return tuple(Course(r.init, r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+    weights = {r.run_id: weight(r) for r in confirmed}
+    several = len(set(weights.values()) - {""}) > 1
+
+    def setting(r: Record) -> str:
+        heavy = weights[r.run_id]
+        return f"{r.init}, hidden weight {heavy}" if several and heavy else r.init
+
+    return tuple(Course(setting(r), r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
 
 
 def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:

@@ -44,6 +44,11 @@ class Record:
     device: str | None = None
     """`cpu`, `cuda:0`, ...: where its first worker trained it."""
 
+    @property
+    def control(self) -> bool:
+        """Whether its hidden states imitated something else than the teacher's."""
+        return self.params.get("targets", "teacher") != "teacher"
+
 
 def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
     """Every trial of an experiment, in order of its start.

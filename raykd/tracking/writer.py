@@ -231,6 +231,7 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
         "loss_ce": trial.loss.ce,
         "loss_kl": trial.loss.kl,
         "loss_hidden": trial.loss.hidden,
+        "targets": trial.targets,
         "temperature": trial.loss.temperature,
         "hidden_loss": trial.loss.kind,
         **asdict(trial.training),
