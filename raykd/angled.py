@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from raykd.analysis.angles import Angles, Seen
 from raykd.analysis.h6 import judge
 from raykd.analysis.h6 import of as together
 from raykd.analysis.plain import plain
-from raykd.analysis.trials import shape
+from raykd.analysis.trials import shape, weight
 from raykd.analysis.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.tracking import ledger
@@ -55,7 +55,7 @@ class Found:
     @classmethod
     def of(cls, sweep: Sweep) -> Found:
         seen, alpha = of_sweep(sweep), sweep.study.config.alpha
-        cells = dict.fromkeys(s.cell for s in seen)
+        cells = dict.fromkeys(s.cell for s in seen if s.matched)
         return cls(seen, tuple(judge(seen, c, alpha) for c in cells), together(seen, alpha))
 
     def to_json(self, taken: Taken) -> dict[str, Any]:
@@ -91,12 +91,15 @@ def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
         return Seen(
             task, record.init, shape(record), record.strategy, record.seed, record.map,
             record.metrics[metric], read_angles(sweep.client, record.run_id, taken[-1]),
-            control=record.params.get("targets", "teacher") != "teacher",
+            control=record.control, weight=weight(record),
         )  # fmt: skip
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(read, [r for r in confirmed(sweep) if is_measured(r)]))
-    return tuple(s for s in found if s is not None)
+    seen = tuple(s for s in found if s is not None)
+    if len({s.weight for s in seen} - {""}) > 1:
+        return seen
+    return tuple(replace(s, weight="") for s in seen)  # one weight is no factor
 
 
 def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) -> Taken:

@@ -16,10 +16,11 @@ NAMES = ("block", "acute", "lowest pair", "cosine", "centred", "gradients agree"
 
 def angles(found: Found, taken: Taken) -> None:
     for h in found.hypotheses:
-        out.print(f"\n[bold]{escape(f'{h.task}, {h.init}, {h.shape} blocks')}[/]")
+        weight = f", hidden weight {h.weight}" if h.weight else ""
+        out.print(f"\n[bold]{escape(f'{h.task}, {h.init}, {h.shape} blocks{weight}')}[/]")
         out.print(f"  H6  [{COLOURS[h.status]}]{h.status}[/]: {escape(h.says)}")
-        cell = (h.task, h.init, h.shape)
-        rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape) == cell]
+        cell = (h.task, h.init, h.shape, h.weight)
+        rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
         out.print(_table(rows))
     out.print(f"\n{escape(found.angles.prediction.says)}")
     out.print(

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from raykd.analysis.scores import NONE
+from raykd.analysis.scores import NONE, CellName
 from raykd.angle_values import Block, Measured
 from raykd.layermap import LayerMap
 
@@ -30,10 +30,12 @@ class Seen:
     score: float
     measured: Measured
     control: bool = False
+    weight: str = ""
+    """Of the hidden loss, where that is a factor of the sweep."""
 
     @property
-    def cell(self) -> tuple[str, str, str]:
-        return (self.task, self.init, self.shape)
+    def cell(self) -> CellName:
+        return (self.task, self.init, self.shape, self.weight)
 
     @property
     def matched(self) -> bool:
@@ -51,6 +53,7 @@ class BlockAngles:
     task: str
     init: str
     shape: str
+    weight: str
     strategy: str
     control: bool
     student: int
@@ -76,6 +79,7 @@ class Point:
     task: str
     init: str
     shape: str
+    weight: str
     first: str
     second: str
     angle: float
@@ -104,7 +108,7 @@ class Angles:
 
 def summary(seen: Iterable[Seen]) -> tuple[BlockAngles, ...]:
     """A row for each cell, strategy and student block."""
-    groups: dict[tuple[tuple[str, str, str], str, int], list[tuple[Seen, Block]]] = {}
+    groups: dict[tuple[CellName, str, int], list[tuple[Seen, Block]]] = {}
     for s in seen:
         for block in s.measured.blocks:
             groups.setdefault((s.cell, s.strategy, block.student), []).append((s, block))
@@ -112,7 +116,7 @@ def summary(seen: Iterable[Seen]) -> tuple[BlockAngles, ...]:
 
 
 def _row(
-    cell: tuple[str, str, str], strategy: str, student: int, found: Sequence[tuple[Seen, Block]]
+    cell: CellName, strategy: str, student: int, found: Sequence[tuple[Seen, Block]]
 ) -> BlockAngles:
     blocks = [block for _, block in found]
     shares = np.mean([[p.raw.share_acute for p in b.pairs] for b in blocks], axis=0)
@@ -144,7 +148,7 @@ def _row(
 
 def points(seen: Iterable[Seen]) -> tuple[Point, ...]:
     """Every two matched strategies of a cell, over the seeds that both have."""
-    arms: dict[tuple[str, str, str], dict[str, dict[int, Seen]]] = {}
+    arms: dict[CellName, dict[str, dict[int, Seen]]] = {}
     for s in seen:
         if s.matched:
             arms.setdefault(s.cell, {}).setdefault(s.strategy, {})[s.seed] = s

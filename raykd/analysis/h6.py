@@ -17,7 +17,8 @@ import numpy as np
 from scipy import stats
 
 from raykd.analysis.angles import Angles, Seen, points, predict, summary
-from raykd.analysis.verdict import Hypothesis, Status, Verdict
+from raykd.analysis.scores import CellName
+from raykd.analysis.verdict import Cell, Hypothesis, Status, Verdict
 from raykd.angle_values import NULLS, View, wilson
 
 HALF = 0.5  # the share acute of random directions
@@ -48,33 +49,42 @@ class _Found:
 def add_angles(verdict: Verdict, seen: Sequence[Seen]) -> Verdict:
     """The verdict with H6 in each of its cells, and with what the angles say beside it. Where
     nothing was measured H6 is left out, with a note."""
-    cells = {(c.task, c.init, c.shape) for c in verdict.cells}
-    controls = {
-        (c.task, c.init, c.shape, a.strategy) for c in verdict.cells for a in c.arms if a.control
-    }
-    known = [
-        replace(s, control=s.control or (*s.cell, s.strategy) in controls)
-        for s in seen
-        if s.cell in cells
-    ]
+    known = [s for cell in verdict.cells for s in of_cell(cell, seen)]
     if not known:
         return replace(verdict, notes=(*verdict.notes, UNMEASURED))
     return replace(
         verdict,
         cells=tuple(
-            replace(c, hypotheses=(*c.hypotheses, judge(known, (c.task, c.init, c.shape),
-                                                        verdict.alpha)))
+            replace(c, hypotheses=(*c.hypotheses, judge(known, name(c), verdict.alpha)))
             for c in verdict.cells
         ),
         angles=of(known, verdict.alpha),
-    )  # fmt: skip
+    )
+
+
+def name(cell: Cell) -> CellName:
+    return (cell.task, cell.init, cell.shape, cell.weight)
+
+
+def of_cell(cell: Cell, seen: Sequence[Seen]) -> list[Seen]:
+    """The students that a cell is about: of its hidden weight where that is a factor, and of the
+    weight that each strategy was tuned to where it is the tuned one's."""
+    arms = {a.strategy: a for a in cell.arms}
+    found = []
+    for s in seen:
+        arm = arms.get(s.strategy)
+        if arm is None or (s.task, s.init, s.shape) != name(cell)[:3]:
+            continue
+        if not cell.weight or s.weight in ("", cell.weight, arm.chosen):
+            found.append(replace(s, weight=cell.weight, control=s.control or arm.control))
+    return found
 
 
 def of(seen: Sequence[Seen], alpha: float) -> Angles:
     return Angles(summary(seen), predict(points(seen), alpha))
 
 
-def judge(seen: Sequence[Seen], cell: tuple[str, str, str], alpha: float) -> Hypothesis:
+def judge(seen: Sequence[Seen], cell: CellName, alpha: float) -> Hypothesis:
     """H6 of one cell, over its matched students."""
     mine = [s for s in seen if s.cell == cell and s.matched]
     if not mine:

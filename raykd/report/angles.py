@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raykd.analysis.angles import Angles, Point, Seen
+from raykd.analysis.h6 import of_cell
 from raykd.analysis.verdict import Verdict
 from raykd.angle_values import BINS, random_histogram
 from raykd.report.courses import Course, mean_course
@@ -39,7 +40,7 @@ def section(verdict: Verdict, seen: Sequence[Seen], courses: Sequence[Course]) -
     drawings = [
         _cosines(number, name, mine)
         for number, (name, cell) in enumerate(zip(settings(verdict), verdict.cells, strict=True), 1)
-        if (mine := [s for s in seen if s.cell == (cell.task, cell.init, cell.shape) and s.matched])
+        if (mine := [s for s in of_cell(cell, seen) if s.matched])
     ]
     drawings += [
         _course(number, init, [c for c in courses if c.init == init], looks)
@@ -132,7 +133,8 @@ def _table(angles: Angles) -> Table:
     )  # fmt: skip
     rows = tuple(
         (
-            f"{b.strategy} (control)" if b.control else b.strategy, b.init, str(b.student),
+            f"{b.strategy} (control)" if b.control else b.strategy,
+            f"{b.init}, hidden weight {b.weight}" if b.weight else b.init, str(b.student),
             f"{b.raw:.3f}", f"{b.lowest:.3f} (blocks {b.first} and {b.second})", f"{b.cosine:+.2f}",
             f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",
             f"{b.ratio:.2f}", f"{b.far:.2f}", str(b.seeds),

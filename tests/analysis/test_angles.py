@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 from raykd.analysis.angles import Point, Seen, points, predict, summary
 from raykd.analysis.h6 import UNMEASURED, add_angles, judge, share_interval
 from raykd.analysis.judge import judge as judge_scores
+from raykd.analysis.weights import TUNED
 from raykd.angle_values import BINS, VIEWS, Block, Measured, Pair, Thales, View, clustered, pairs
 
 from . import made
+from .test_weights import ITEMS, judged
 
-CELL = ("reviews", "copied", "3")
+CELL = ("reviews", "copied", "3", "")
 MAPS = {"forward": "[1, 2, 3]", "reverse": "[3, 2, 1]", "none": "[null, null, null]",
         "all_to_one": "[2, 2, 2]", "last": "[3, 3, 3]"}  # fmt: skip
 
@@ -55,7 +58,9 @@ def seen(
         for b in (1, 2, 3)
     )  # fmt: skip
     measured = Measured(12, "training", 256, 3, 32, "mse", blocks)
-    return Seen(*CELL, strategy, seed, MAPS.get(strategy, "[1, 1, 1]"), score, measured, control)
+    return Seen(
+        *CELL[:3], strategy, seed, MAPS.get(strategy, "[1, 1, 1]"), score, measured, control
+    )
 
 
 def students(
@@ -145,6 +150,26 @@ def test_the_verdict_knows_which_arms_are_controls() -> None:
     assert found.cells[0].hypothesis("H6").status == "supported"
     assert found.angles is not None
     assert [b.control for b in found.angles.blocks if b.strategy == "strange"] == [True] * 3
+
+
+def test_where_the_weight_is_a_factor_each_cell_has_the_students_of_its_own() -> None:
+    """Acute at weight 1, not at 0.3; forward is tuned to the one and reverse to the other."""
+    students_ = [
+        replace(seen(name, seed, {"raw": raw, "shuffled": raw - 0.2, "untrained": raw - 0.1}),
+                weight=weight)
+        for name in ("forward", "reverse")
+        for seed in range(4)
+        for weight, raw in (("1", 0.9), ("0.3", 0.3))
+    ]  # fmt: skip
+    found = add_angles(judged(ITEMS), students_)
+    sixth = {c.weight: c.hypothesis("H6") for c in found.cells}
+    assert {w: h.status for w, h in sixth.items()} == {
+        "1": "supported", "0.3": "contradicted", TUNED: "contradicted",
+    }  # fmt: skip
+    assert sixth[TUNED].strategy == "reverse"
+    assert found.angles is not None
+    tuned = {b.strategy: b.raw for b in found.angles.blocks if b.weight == TUNED}
+    assert tuned == pytest.approx({"forward": 0.9, "reverse": 0.3}, abs=0.01)
 
 
 def test_a_row_for_each_strategy_and_block() -> None:
