@@ -24,7 +24,7 @@ Source = Literal["live", "cached"]
 
 # What may be there before the clock starts. All else in RAYKD_HOME, a cache of the teacher's
 # outputs above all, each run makes anew.
-GIVEN = ("assets", "data", "encoded", "hashes", "speeds", "teachers", "bf16.json")
+GIVEN = ("assets", "data", "encoded", "hashes", "kept", "speeds", "teachers")
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated
 
 import typer
 
+from raykd.command import Json, print_json
 from raykd.errors import UserError
 from raykd.plainly import plainly
 
@@ -35,16 +35,14 @@ def _keys(root: str, key: str | None) -> list[str]:
 
 @app.command("list")
 @plainly
-def list_entries(
-    cache: Where = None, as_json: Annotated[bool, typer.Option("--json")] = False
-) -> None:
+def list_entries(cache: Where = None, as_json: Json = False) -> None:
     """What is stored, the entry unused longest first (it goes first)."""
     from raykd.cache_shelf import entries
 
     root = _root(cache)
     found = entries(root)
     if as_json:
-        typer.echo(json.dumps([e.to_json() for e in found], indent=1))
+        print_json([e.to_json() for e in found])
         return
     for e in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raykd.command import Uri
+from raykd.command import Margin, MaybeSweep, SmallerIsBetter, Table, Uri
 from raykd.errors import UserError
 from raykd.plainly import plainly
 
@@ -19,10 +19,8 @@ def register(app: typer.Typer) -> None:
 
 @plainly
 def report(
-    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
-    table: Annotated[
-        Path | None, typer.Option("--from", metavar="TABLE", help="Draw a CSV or Parquet table.")
-    ] = None,
+    sweep: MaybeSweep = None,
+    table: Table = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: report-NAME.html here.")
     ] = None,
@@ -30,12 +28,8 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Also write each figure as SVG and PNG, for a paper."),
     ] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="In the metric's units; default: the file's, or 1.0.")
-    ] = None,
-    smaller_is_better: Annotated[
-        bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")
-    ] = False,
+    margin: Margin = None,
+    smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
 ) -> None:
     """One HTML page with the verdict, its evidence and its figures; MLflow's UI shows a sweep's."""
@@ -47,15 +41,12 @@ def report(
     from raykd import judged
     from raykd.report import gather, render
 
-    verdict = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
-    if table is not None:
-        page, opened = gather.of_table(table, verdict), None
-    else:
-        from raykd.cluster.sweep import Sweep
-
-        assert sweep is not None, "a verdict is of a sweep or of a table"
-        opened = Sweep.open(sweep, tracking_uri)
+    opened, verdict = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    if opened is not None:
         page = gather.of_sweep(opened, verdict)
+    else:
+        assert table is not None, "a verdict is of a sweep or of a table"
+        page = gather.of_table(table, verdict)
     text = render.html(page)
     file = out or Path(f"report-{page.slug}.html")
     file.write_text(text, encoding="utf-8")

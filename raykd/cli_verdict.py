@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raykd.command import Json, Uri, print_json
+from raykd.command import Json, Margin, MaybeSweep, SmallerIsBetter, Table, Uri, print_json
 from raykd.plainly import plainly
 
 
@@ -19,16 +19,10 @@ def register(app: typer.Typer) -> None:
 
 @plainly
 def verdict(
-    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
-    table: Annotated[
-        Path | None, typer.Option("--from", metavar="TABLE", help="Judge a CSV or Parquet table.")
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option(help="In the metric's units; default: the file's, or 1.0.")
-    ] = None,
-    smaller_is_better: Annotated[
-        bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")
-    ] = False,
+    sweep: MaybeSweep = None,
+    table: Table = None,
+    margin: Margin = None,
+    smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +30,7 @@ def verdict(
     alone."""
     from raykd import judged, show_verdict
 
-    found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    _, found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
     if as_json:
         print_json(found.to_json())
     else:

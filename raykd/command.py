@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,17 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
+]
+# Of the commands that take a sweep or any table of scores.
+MaybeSweep = Annotated[Path | None, typer.Argument(metavar="[SWEEP]", help="A sweep file (YAML).")]
+Table = Annotated[
+    Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
+]
+Margin = Annotated[
+    float | None, typer.Option(help="In the metric's units; default: the file's, or 1.0.")
+]
+SmallerIsBetter = Annotated[
+    bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")
 ]
 
 

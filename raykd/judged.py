@@ -32,30 +32,31 @@ def verdict(
     margin: float | None = None,
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
-) -> Verdict:
-    """Of a sweep file's confirm trials, or of a table. Raises UserError."""
+) -> tuple[Sweep | None, Verdict]:
+    """Of a sweep file's confirm trials, with the sweep as it was opened for that; or of a table.
+    Raises UserError."""
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
     if table is not None:
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
         scores = from_table(table, smaller_is_better)
-        return judge(scores, MARGIN if margin is None else margin, ALPHA)
+        return None, judge(scores, MARGIN if margin is None else margin, ALPHA)
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
         raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
-    return of_sweep(sweep, margin, tracking_uri)
-
-
-def of_sweep(sweep: Path, margin: float | None = None, tracking_uri: str | None = None) -> Verdict:
-    """At the file's margin and alpha; another margin is named as one that was not stated before."""
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    config = opened.study.config
-    scored = judge(scores_of(opened), margin or config.margin, config.alpha)
-    found = add_angles(scored, angled.of_sweep(opened))
+    return opened, of_sweep(opened, margin)
+
+
+def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
+    """At the file's margin and alpha; another margin is named as one that was not stated before."""
+    config = sweep.study.config
+    scored = judge(scores_of(sweep), margin or config.margin, config.alpha)
+    found = add_angles(scored, angled.of_sweep(sweep))
     if margin is None or margin == config.margin:
         return found
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
@@ -112,7 +113,7 @@ def power(
         )
     source = ""
     if pilot is not None:
-        found = of_sweep(pilot, margin, tracking_uri)
+        _, found = verdict(pilot, None, margin, False, tracking_uri)
         sd, df, seen = foresight.pilot(found)
         margin, alpha, comparisons = found.margin, alpha or found.alpha, comparisons or seen
         source = f"SD from {found.source}, {df} degrees of freedom"

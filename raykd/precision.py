@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from raykd.kept import kept
 
 REPEATS = 10
 PAYS = 1.2  # bf16 costs some accuracy of rounding, so it has to be clearly faster
@@ -24,15 +25,7 @@ def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"
-    file = home / "bf16.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    if key not in known:
-        known[key] = _probe(device, width)
-        home.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{time.time_ns()}")
-        draft.write_text(json.dumps(known, indent=1))
-        draft.replace(file)
-    return bool(known[key])
+    return bool(kept(home, ["bf16 pays", key], lambda: _probe(device, width)))
 
 
 def _probe(device: torch.device, width: int) -> bool:

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import raykd
-from raykd.trial import Init, Shape, digest
+from raykd.kept import kept
+from raykd.trial import Init, Shape
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -70,14 +69,6 @@ def _config(folder: Path) -> PretrainedConfig:
 
 
 def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
-    """The answer, asked once for each version of raykd and of transformers."""
+    """Once for each version of raykd and of transformers."""
     versions = [raykd.__version__, importlib.metadata.version("transformers")]
-    file = home / "sizes" / f"{digest([*question, *versions])}.json"
-    if file.exists():
-        return json.loads(file.read_text(encoding="utf-8"))
-    answer = ask()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
-        json.dump(answer, draft)
-    Path(draft.name).replace(file)
-    return answer
+    return kept(home, [*question, *versions], ask)

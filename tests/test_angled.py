@@ -110,7 +110,7 @@ def test_what_is_stored_is_what_the_last_evaluation_saw(
 
 def test_the_page_shows_them(through: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = opened(through, monkeypatch)
-    page = gather.of_sweep(sweep, judged.verdict(through / "sweep.yaml"))
+    page = gather.of_sweep(sweep, judged.of_sweep(sweep))
     assert page.angles is not None and gather.NO_ANGLES not in page.missing
     assert [d.id for d in page.angles.drawings] == ["angles-1", "angles-course-1", "angles-gaps"]
     course = page.angles.drawings[1].figure

@@ -104,7 +104,8 @@ def test_the_page_has_them_all(sweep: Path) -> None:
     from raykd.cluster.sweep import Sweep
     from raykd.judged import of_sweep as judge
 
-    page = of_sweep(Sweep.open(sweep), judge(sweep))
+    opened = Sweep.open(sweep)
+    page = of_sweep(opened, judge(opened))
     assert "hidden weight 0.5" in (text := html(page)) and "best weights" in text
     assert "mean_forward (control)" in text and "uniform_random_02" in text
 

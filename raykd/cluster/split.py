@@ -3,7 +3,6 @@ of them each, found once by a short probe."""
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from raykd.kept import kept
 
 ROUNDS = 3
 STEPS = 4
@@ -22,16 +23,8 @@ def jobs_at_once(home: Path, cores: int, width: int) -> int:
     and the number of threads shows in the last digits of a result."""
     if cores < 2:
         return 1
-    key = f"{platform.machine()} {cores} cores width {width}"
-    file = home / "jobs_at_once.json"
-    known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    if key not in known:
-        known[key] = 2 if two_pay(*measure(cores, width)) else 1
-        home.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{time.time_ns()}")
-        draft.write_text(json.dumps(known, indent=1))
-        draft.replace(file)
-    return known[key]
+    question = ["jobs at once", platform.machine(), cores, width]
+    return int(kept(home, question, lambda: 2 if two_pay(*measure(cores, width)) else 1))
 
 
 def two_pay(whole: float, halves: float) -> bool:

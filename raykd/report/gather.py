@@ -33,8 +33,9 @@ NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`).
 
 
 def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
-    """Reads the ledger, and the select scores by step of every confirmed student."""
-    records = sweep.records()
+    """Reads the select scores by step of every confirmed student; the ledger was read for the
+    verdict."""
+    records = sweep.known
     made = sweep.planned(records)
     current = sweep.current(records, made)
     finished = [r for r in current if r.status == "finished"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +93,6 @@ def _state(row: Row) -> State:
         return "pruned" if row.tags.get("raykd.end") == "pruned" else "interrupted"
     states: dict[str, State] = {"FINISHED": "finished", "FAILED": "failed"}
     return states.get(row.status, "running")
-
-
-def duplicates(records: Iterable[Record]) -> tuple[str, ...]:
-    """Trials that are finished more than once: a defect of the store, to be named."""
-    counts = Counter(r.trial for r in records if r.status == "finished")
-    return tuple(sorted(t for t, n in counts.items() if n > 1))
 
 
 def find(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:

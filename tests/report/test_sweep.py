@@ -66,7 +66,7 @@ def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> 
 
 
 def test_gathered_from_the_ledger(folder: Path, sweep: Sweep) -> None:
-    page = of_sweep(sweep, judged.verdict(folder / "sweep.yaml"))
+    page = of_sweep(sweep, judged.of_sweep(sweep))
     assert {(c.strategy, c.seed) for c in page.courses} == {
         (s, seed) for s in (*STRATEGIES, "best_1") for seed in (0, 1)
     }

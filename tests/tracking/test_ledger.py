@@ -135,19 +135,6 @@ def test_reading_leaves_the_collector_as_it_was(place: Place) -> None:
         gc.enable()
 
 
-def test_a_trial_that_two_merged_stores_finished_is_named(place: Place) -> None:
-    once, twice = spec(seed=1), spec(seed=2)
-    finish_one(place, once)
-    finish_one(place, twice)
-    run = place.client.get_run(record(place, twice).run_id)
-    copy = place.client.create_run(place.experiment, tags=run.data.tags).info.run_id
-    for name, value in run.data.params.items():
-        place.client.log_param(copy, name, value)
-    assert ledger.duplicates(records(place)) == ()
-    place.client.set_terminated(copy)
-    assert ledger.duplicates(records(place)) == (twice.id,)
-
-
 # Teachers
 
 

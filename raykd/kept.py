@@ -1,0 +1,27 @@
+"""Answers that take a while to find and do not change: found once, kept in the home."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raykd.trial import digest
+
+FOLDER = "kept"
+
+
+def kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+    """The JSON-able answer to a question, which names all that the answer depends on; asked where
+    no process before has asked it. A file for each answer, so that two processes lose neither."""
+    file = home / FOLDER / f"{digest(question)}.json"
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))["answer"]
+    answer = ask()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
+        json.dump({"question": question, "answer": answer}, draft)
+    Path(draft.name).replace(file)
+    return answer
