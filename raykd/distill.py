@@ -123,18 +123,10 @@ def distill(
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
-        for learner in alive:
-            losses = learner.running_losses(done)
-            recorder.log(learner.trial, done, losses)
-            if learner.failure is not None:
-                recorder.fail(learner.trial, learner.failure)
+        _log_losses(alive, done, recorder)
         if done in evaluations or done in drops:
             found = {x.trial.id: _select_score(x, data, where) for x in alive if x.training}
-            for learner in (x for x in alive if x.trial.id in found):
-                score = found[learner.trial.id]
-                recorder.log(learner.trial, done, {f"select_{first.metric}": score})
-                if done in evaluations:
-                    learner.consider(score, done)
+            _log_scores(alive, found, done, recorder, consider=done in evaluations)
             if rungs is not None and done in drops:
                 _drop(alive, rungs.losers(found, len(cohort.trials), drops[done]), found, recorder)
             scores |= found
@@ -185,6 +177,24 @@ def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: 
         before = learner
     assert before is not None
     before.update(step)
+
+
+def _log_losses(alive: list[Learner], done: int, recorder: Recorder) -> None:
+    """Mean losses since the last look; who has diverged leaves here."""
+    for learner in alive:
+        recorder.log(learner.trial, done, learner.running_losses(done))
+        if learner.failure is not None:
+            recorder.fail(learner.trial, learner.failure)
+
+
+def _log_scores(
+    alive: list[Learner], found: Mapping[str, float], done: int, recorder: Recorder, consider: bool
+) -> None:
+    for learner in (x for x in alive if x.trial.id in found):
+        score = found[learner.trial.id]
+        recorder.log(learner.trial, done, {f"select_{learner.trial.metric}": score})
+        if consider:  # a rung's score decides who leaves, and nothing of who stays
+            learner.consider(score, done)
 
 
 def _drop(

@@ -109,9 +109,10 @@ class Materials:
         where = replace(self.where, bf16=bf16)
         states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
-        live = self.sources.cache is None or (resume is not None and resume["source"] == Live.name)
+        # An interrupted training ends as it began, and so with the numbers of one that was not.
+        began = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
-        source = self._source(states, where, live) if imitates else None
+        source = self._source(states, where, began == Live.name) if imitates else None
 
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
@@ -153,8 +154,7 @@ class Materials:
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
     def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
-        """The teacher for a cohort whose maps name these states. What began live ends live: an
-        interrupted training ends with the numbers of one that was not."""
+        """The teacher for a cohort whose maps name these states."""
         if live:
             return Live(self.teacher, states, where.autocast())
         precision = _precision(where)
@@ -174,7 +174,6 @@ class Materials:
         entry = Entry(
             sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
         )
-        assert sources.cache is not None
         return open_cache(
             sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
             sources.limit,

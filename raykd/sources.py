@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from raykd.states import GB, Choice, cache_root
 from raykd.study import Study
@@ -18,8 +19,10 @@ class Sources:
     teacher: Path
     fingerprint: str
     max_length: int
-    cache: str | None = None
-    """Where the teacher's outputs are stored; None: it runs at each step."""
+    cache: str
+    """Where the teacher's outputs are stored, or would be."""
+    source: Literal["live", "cached"] = "live"
+    """Whether students that begin get them from there, or from the teacher at each step."""
     half: str = "auto"
     states: tuple[int, ...] = ()
     """The teacher states that any of the sweep's maps may name."""
@@ -30,14 +33,12 @@ class Sources:
 
     @classmethod
     def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
+        wanted = study.config.states
         sources = cls(
             study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length,
+            cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
             angles=study.config.angle_rows,
         )  # fmt: skip
-        if choice is None or choice.source == "live":
+        if choice is None:
             return sources
-        wanted = study.config.states
-        return replace(
-            sources, cache=cache_root(study), half=wanted.half, states=choice.states,
-            limit=wanted.limit_gb * GB,
-        )  # fmt: skip
+        return replace(sources, source=choice.source, states=choice.states)

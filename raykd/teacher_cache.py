@@ -40,6 +40,10 @@ LOGITS = "logits"
 class Damaged(Exception):
     """A shard that is not what was written: cut off, changed, or of something else."""
 
+    def __init__(self, path: Path, reason: object, span: Span) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.span = span
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -183,11 +187,6 @@ class Cache:
         values = torch.from_numpy(found)
         return values if whole else values.view(HALVES[self.entry.half])
 
-    def spans_of(self, ids: np.ndarray) -> list[Span]:
-        """The spans that hold these examples."""
-        owners = np.searchsorted(self._firsts, self._rows(ids), "right") - 1
-        return [self.spans[i] for i in np.unique(owners)]
-
     def shard(self, name: str, span: Span) -> np.ndarray:
         """A shard's values, mapped into memory and checked when first used; halves as int16."""
         at = (name, span.number)
@@ -206,11 +205,11 @@ class Cache:
             with safe_open(path, framework="pt") as file:
                 header, values = file.metadata(), file.get_tensor("values")
         except (SafetensorError, FileNotFoundError) as error:
-            raise Damaged(f"{path}: {error}") from error
+            raise Damaged(path, error, span) from error
         wanted = {**self._header(name, span), "sha256": checksum(values)}
         if header != wanted or values.shape[0] != self._length(name, span):
             self.forget(name, span)
-            raise Damaged(f"{path}: its checksum or its owner is another")
+            raise Damaged(path, "its checksum or its owner is another", span)
         found: np.ndarray = (values if name == LOGITS else values.view(torch.int16)).numpy()
         return found
 

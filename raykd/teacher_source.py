@@ -103,13 +103,13 @@ class Cached:
         return found if self._device.type == "cpu" else found.each(lambda x: x.pin_memory())
 
     def _read(self, name: str, batch: Batch) -> Tensor:
-        for span in self._cache.spans_of(batch.ids):
+        for _ in self._cache.spans:  # as many shards as there are may be damaged
             try:
-                self._cache.shard(name, span)
-            except Damaged:
-                self._repair(name, span)
+                return self._cache.read(name, batch.ids)
+            except Damaged as shard:
+                self._repair(name, shard.span)
         return self._cache.read(name, batch.ids)
 
     def __call__(self, batch: Batch, ahead: Targets | None) -> Targets:
-        found = self.ahead(batch) if ahead is None else ahead
-        return found.each(lambda x: x.to(self._device, torch.float32, non_blocking=True))
+        assert ahead is not None
+        return ahead.each(lambda x: x.to(self._device, torch.float32, non_blocking=True))

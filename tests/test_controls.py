@@ -244,7 +244,7 @@ def test_controls_of_a_stored_teacher_are_those_of_a_live_one(
     trials: tuple[TrialSpec, ...], sources: Sources, together: Memory, tmp_path: Path
 ) -> None:
     """Invariant 3: to the storage's precision."""
-    stored = replace(sources, cache=str(tmp_path), states=tuple(range(1, 5)))
+    stored = replace(sources, source="cached", cache=str(tmp_path), states=tuple(range(1, 5)))
     cached = train(Cohort(trials), stored)
     for trial in trials:
         a, b = series(together, trial), series(cached, trial)
@@ -258,7 +258,7 @@ def test_a_store_is_read_for_what_needs_it_alone(
 ) -> None:
     """Neither an untrained teacher's states nor means come from the teacher's store."""
     chosen = tuple(t for t in trials if t.targets in ("untrained", "mean"))
-    stored = replace(sources, cache=str(tmp_path), states=())
+    stored = replace(sources, source="cached", cache=str(tmp_path), states=())
     memory = train(Cohort(chosen), stored)
     assert {t.id for t in chosen} == set(memory.results)
     assert not list(tmp_path.rglob("state-*"))

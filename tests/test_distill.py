@@ -79,7 +79,7 @@ def test_a_stored_teacher_gives_the_losses_of_a_live_one(
 ) -> None:
     """Invariant 3: to the storage's precision, which the losses at every tick stay within."""
     trials = [t for t in confirm_trials(study) if t.seed == 0][:4]
-    stored = replace(sources, cache=str(tmp_path), states=tuple(range(1, 5)))
+    stored = replace(sources, source="cached", cache=str(tmp_path), states=tuple(range(1, 5)))
     live = train(Cohort(tuple(trials)), sources)
     cached = train(Cohort(tuple(trials)), stored)
     for trial in trials:
