@@ -23,8 +23,9 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 | layer map (position = student block, value = teacher block) | `{map}` |
 | strategy | {strategy} |
 | initial weights | {init} |
+| hidden states imitated | {imitated} |
 | loss | {loss_ce} CE + {loss_kl} KL (temperature {temperature}) + {loss_hidden} {hidden_loss} |
-| training | {steps} steps of {batch}, learning rate {lr}, seed {seed}, {precision} |
+| training | {steps} steps of {rows}, learning rate {lr}, seed {seed}, {precision} |
 | test {metric} | {test} |
 | best select {metric} | {select} |
 | data fingerprint | `{data}` |
@@ -32,6 +33,12 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 
 Load it with `AutoModelForSequenceClassification.from_pretrained(folder)`.
 """
+IMITATED = {
+    "teacher": "the teacher's",
+    "untrained": "an untrained teacher's (a control)",
+    "shuffled": "the teacher's of other tokens (a control)",
+    "mean": "the teacher's mean (a control)",
+}
 
 
 def export(run: str, folder: Path, tracking_uri: str | None) -> str:
@@ -57,6 +64,8 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
     metric = params["metric"]
     card = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
+        imitated=IMITATED[params["targets"]],
+        rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],
         data=tags["raykd.data"],
         trial=tags["raykd.trial"],

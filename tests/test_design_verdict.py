@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli import app
+from raykd.cluster.sweep import Sweep
 from raykd.report.gather import of_sweep
 from raykd.report.render import html
 
@@ -101,7 +102,6 @@ def test_the_verdict_keeps_them_apart(sweep: Path) -> None:
 
 
 def test_the_page_has_them_all(sweep: Path) -> None:
-    from raykd.cluster.sweep import Sweep
     from raykd.judged import of_sweep as judge
 
     opened = Sweep.open(sweep)
@@ -117,3 +117,11 @@ def test_mlflow_has_them_as_params(sweep: Path) -> None:
     assert {r.params["targets"] for r in records} == {"teacher", "mean", "untrained"}
     assert {r.strategy for r in records if r.control} == CONTROLS
     assert {r.params["loss_hidden"] for r in records} == {"0.5", "2.0"}
+
+
+def test_an_exported_control_says_that_it_is_one(sweep: Path, tmp_path: Path) -> None:
+    found = Sweep.open(sweep).records()
+    for name, imitated in (("mean_forward", "mean (a control)"), ("forward", "the teacher's |")):
+        trial = next(r.trial for r in found if r.strategy == name and r.seed == 0)
+        said("export", trial, tmp_path / name)
+        assert imitated in (tmp_path / name / "README.md").read_text()

@@ -1,0 +1,34 @@
+"""What was asked once is not asked again, in this process or another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raykd.kept import kept
+
+
+def never() -> Any:
+    raise AssertionError("asked again")
+
+
+@pytest.mark.parametrize("answer", [True, False, None, 3, ["a", 1]])
+def test_an_answer_is_kept_whatever_it_is(answer: Any, tmp_path: Path) -> None:
+    assert kept(tmp_path, ["q", 1], lambda: answer) == answer
+    assert kept(tmp_path, ["q", 1], never) == answer
+
+
+def test_other_questions_have_answers_of_their_own(tmp_path: Path) -> None:
+    asks: list[Callable[[], int]] = [lambda: 1, lambda: 2]
+    assert [kept(tmp_path, ["width", w], a) for w, a in zip((32, 64), asks, strict=True)] == [1, 2]
+    assert [kept(tmp_path, ["width", w], never) for w in (32, 64)] == [1, 2]
+
+
+def test_a_failed_question_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        kept(tmp_path, ["q"], never)
+    assert not list(tmp_path.rglob("*.json"))
+    assert kept(tmp_path, ["q"], lambda: 5) == 5
