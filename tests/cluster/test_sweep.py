@@ -55,7 +55,7 @@ def raykd(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 def start(*args: object) -> subprocess.Popen[str]:
-    """A raykd that hears Ctrl-C, though the tests may run in a shell's background, which does not."""
+    """A raykd that hears Ctrl-C, even where the tests run in a shell's background."""
     return subprocess.Popen(
         [*RAYKD, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
