@@ -196,10 +196,14 @@ class Learner:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
         if score > self.best_score:
             self.best_score, self.best_step = score, step
-            self.best = {k: v.detach().to("cpu", copy=True) for k, v in self._weights().items()}
+            # The last weights need no copy: the model itself has them.
+            last = step == self.trial.training.steps
+            weights = {} if last else self._weights()
+            self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
 
     def restore_best(self) -> None:
-        self.model.load_state_dict(self.best)
+        if self.best:
+            self.model.load_state_dict(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.model.state_dict()

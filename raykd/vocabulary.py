@@ -45,8 +45,9 @@ class Vocabulary(nn.Embedding):
         # Not registered: the state is that of the embedding that this one stands for.
         self.__dict__["rows"] = nn.Parameter(self.weight[self.used])
         self._decays: list[float] = []
-        self.register_state_dict_pre_hook(lambda *_: self.settle())
-        self.register_load_state_dict_post_hook(lambda *_: self._loaded())
+        hooks: Any = self
+        hooks.register_state_dict_pre_hook(lambda *_: self.settle())
+        hooks.register_load_state_dict_post_hook(lambda *_: self._loaded())
 
     def forward(self, ids: Tensor) -> Tensor:
         if not self.training:
@@ -61,7 +62,7 @@ class Vocabulary(nn.Embedding):
     @torch.no_grad()
     def settle(self) -> None:
         """Bring `weight` up to date."""
-        parts = [self.weight] if self.weight.is_cuda else self.weight.split(CACHED)
+        parts = (self.weight,) if self.weight.is_cuda else torch.split(self.weight, CACHED)
         for part in parts if self._decays else ():
             for factor in self._decays:  # one by one, as every step would have rounded it
                 part.mul_(factor)
