@@ -32,6 +32,7 @@ from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks import classification as task
 from raykd.teacher_source import Part, Targets, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
+from raykd.vocabulary import tokens_in
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 
@@ -62,9 +63,7 @@ class Where:
     """Whether the students' blocks go through torch.compile."""
 
     def autocast(self) -> Any:
-        if not self.bf16:
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 def distill(
@@ -94,7 +93,7 @@ def distill(
     """
     where, hooks = where or Where(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
-    learners = _learners(cohort, build, teacher_width, recorder, where, facts or {})
+    learners = _learners(cohort, data, build, teacher_width, recorder, where, facts or {})
     if not learners:
         return
     start = 0
@@ -143,6 +142,7 @@ def distill(
 
 def _learners(
     cohort: Cohort,
+    data: Data,
     build: Callable[[TrialSpec], PreTrainedModel],
     teacher_width: int,
     recorder: Recorder,
@@ -151,10 +151,12 @@ def _learners(
 ) -> list[Learner]:
     """A learner for each trial that is not over already; every worker gets the same ones."""
     group = where.group
+    used = tokens_in(data.train.input_ids, data.pad)
+    how = (teacher_width, group, where.device, where.autocast(), where.compile, used)
     told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
     return [
-        Learner(t, build(t), teacher_width, group, where.device, where.autocast(), where.compile)
+        Learner(t, build(t), *how)
         for t, is_open in zip(cohort.trials, opened, strict=True)
         if is_open
     ]

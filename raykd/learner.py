@@ -19,6 +19,7 @@ from raykd.taps import Taps, stacks
 from raykd.tasks import classification as task
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
+from raykd.vocabulary import train_rows
 
 
 def stream(seed: int, *names: object) -> int:
@@ -48,7 +49,9 @@ class Learner:
         device: torch.device,
         autocast: AbstractContextManager[Any],
         compiled: bool = False,
+        used: Tensor | None = None,
     ) -> None:
+        """`used`: the tokens that training rows hold; all that there are, if None."""
         self.trial = trial
         self.model = model.to(device)
         if (
@@ -56,14 +59,17 @@ class Learner:
         ):  # block by block: alike blocks are compiled once, and hooks stay where they are
             for block in stacks(model)["encoder"]:
                 block.compile(dynamic=True)
+        self.words = None if used is None else train_rows(self.model, used)
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
         self.projections.to(device)
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         self.taps = Taps(model, [s for s, _ in self.pairs])
         self.parameters: list[nn.Parameter] = [
-            p for m in (model, self.projections) for p in m.parameters()
+            p for m in (model, self.projections) for p in m.parameters() if p.requires_grad
         ]
+        if self.words is not None:
+            self.parameters.insert(0, self.words.rows)
         groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -155,6 +161,9 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
         self.optimizer.step()
+        if self.words is not None:
+            group = self.optimizer.param_groups[0]
+            self.words.decayed(1 - group["lr"] * group["weight_decay"])
         self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
         self.seconds += time.perf_counter() - start
 
@@ -176,6 +185,10 @@ class Learner:
         self.taps.remove()
         self.model.to("meta")
         self.projections.to("meta")
+        if self.words is not None:
+            self.words.let_go()
+        self.parameters.clear()
+        self.optimizer.param_groups.clear()
         self.optimizer.state.clear()
         self.best.clear()
 
@@ -183,10 +196,14 @@ class Learner:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
         if score > self.best_score:
             self.best_score, self.best_step = score, step
-            self.best = {k: v.detach().to("cpu", copy=True) for k, v in self._weights().items()}
+            # The last weights need no copy: the model itself has them.
+            last = step == self.trial.training.steps
+            weights = {} if last else self._weights()
+            self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
 
     def restore_best(self) -> None:
-        self.model.load_state_dict(self.best)
+        if self.best:
+            self.model.load_state_dict(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.model.state_dict()
