@@ -20,7 +20,7 @@ TOO_SHALLOW = (
 
 
 def problems(config: SweepConfig, base: Base, shape: Shape, home: Path, file: str) -> list[str]:
-    """A line for each loss that looks inside of blocks, where it cannot."""
+    """A line for each loss that looks at what these models have not, or have otherwise."""
     kind = config.losses.kind
     asked: dict[str, str] = {"losses.kind": kind}
     strategies = config.confirm.strategies if config.confirm else ()
@@ -30,7 +30,7 @@ def problems(config: SweepConfig, base: Base, shape: Shape, home: Path, file: st
     found = [
         f"{file}: {key}: {problem}"
         for key, own in asked.items()
-        if own in sites.INSIDE
+        if own in sites.OF_ENCODERS
         if (problem := sizes.unreadable(base, shape, own, home))
     ]
     controls = [s.label for s in strategies if s.control]

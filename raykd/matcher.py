@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from raykd import sites
 from raykd.attention import Rows
@@ -25,8 +30,13 @@ HEAD_BY_HEAD = ("tinybert", "minilm", "bert_emd")
 def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     """What keeps a hidden loss of this kind from being read of such a teacher and student, in one
     line; None if nothing does. Needs the teacher's configuration alone."""
-    if kind not in sites.INSIDE:
+    if kind not in sites.OF_ENCODERS:
         return None
+    if type(teacher) not in MODEL_FOR_MASKED_LM_MAPPING:
+        return (
+            f"{kind} looks at a first token and at attention that see the whole text, as an "
+            f"encoder's do, and {teacher.model_type} is none; take another loss"
+        )
     student = student_config(teacher, shape)
     own, told = student.num_attention_heads, teacher.num_attention_heads
     if kind in HEAD_BY_HEAD and own != told:
@@ -34,6 +44,8 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
             f"{kind} compares attention head by head, and the student has {own} heads, the teacher "
             f"{told}; write `student.heads: {told}` or take minilm_v2"
         )
+    if kind not in sites.INSIDE:
+        return None
     student.num_hidden_layers = 1
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(student)

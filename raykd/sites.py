@@ -21,6 +21,10 @@ INSIDE = {
     "minilm_v2": (QUERY, KEY, VALUE),
 }
 
+# Losses that only an encoder's states or attention can answer: a decoder's first token has seen
+# nothing but itself, and its attention looks back alone.
+OF_ENCODERS = frozenset({"pkd", "alp_kd", *INSIDE})
+
 
 def read(kind: str, states: Iterable[int]) -> frozenset[int]:
     """The sites that a hidden loss of this kind reads in a model of which it matches these states.

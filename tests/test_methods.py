@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from raykd import batches, distill
 from raykd.config import load
@@ -230,19 +231,28 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path, changes: dict[str, Any], li
     assert [one.split(": ", 1)[1] for one in caught.value.lines] == [line]
 
 
-def test_a_teacher_without_queries_of_its_own_is_told_before_anything_runs(
-    tmp_path: Path,
+def config_of(kind: str) -> PretrainedConfig:
+    small = {
+        "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "intermediate_size": 64, "pad_token_id": 0, "num_labels": 2,
+    }  # fmt: skip
+    if kind == "modernbert":
+        return ModernBertConfig(**small)
+    return LlamaConfig(**small, bos_token_id=1, eos_token_id=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "line"),
+    [
+        ("modernbert", "minilm_v2", "has no query projection of its own; take a loss that"),
+        ("llama", "pkd_skip", "as an encoder's do, and llama is none; take another loss"),
+        ("llama", "tinybert", "as an encoder's do, and llama is none; take another loss"),
+    ],
+)
+def test_a_teacher_that_cannot_be_read_is_told_before_anything_runs(
+    tmp_path: Path, kind: str, name: str, line: str
 ) -> None:
-    from transformers import ModernBertConfig, ModernBertForSequenceClassification
-
-    from .world import tokenizer
-
-    config = ModernBertConfig(
-        vocab_size=64, hidden_size=32, num_hidden_layers=4, num_attention_heads=4,
-        intermediate_size=64, pad_token_id=0, num_labels=2,
-    )  # fmt: skip
     write_model(tmp_path / "model")
-    ModernBertForSequenceClassification(config).save_pretrained(tmp_path / "model")
-    tokenizer().save_pretrained(tmp_path / "model")
-    with pytest.raises(UserError, match="has no query projection of its own; take a loss that"):
-        design(tmp_path, confirm={"strategies": ["minilm_v2"]})
+    config_of(kind).save_pretrained(tmp_path / "model")
+    with pytest.raises(UserError, match=line):
+        design(tmp_path, confirm={"strategies": [name]})
