@@ -69,7 +69,7 @@ class Matcher(nn.Module):
         self._trial, self._heads = trial, int(model.config.num_attention_heads)
         self._matching = MATCHING[trial.loss.kind]
         self.names = [f"hidden_{term}" for term in self._matching.terms]
-        nothing = LayerMap((None,) * trial.layer_map.depth)
+        nothing = LayerMap((None,) * len(trial.layer_map.blocks))
         self.projected = trial.layer_map if self._matching.projects else nothing
         self._weights = nn.ParameterDict()
         if self._matching.weights is not None:

@@ -229,7 +229,7 @@ def _rail_weights(layer_map: LayerMap, student: int, teacher: int) -> dict[str, 
 
 def _mix_weights(layer_map: LayerMap, student: int, teacher: int) -> dict[str, tuple[int, int]]:
     named = {t for s, t in layer_map.pairs() if s}
-    return {"mix": (layer_map.depth, len(named))}
+    return {"mix": (len(layer_map.blocks), len(named))}
 
 
 @dataclass(frozen=True)

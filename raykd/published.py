@@ -72,7 +72,7 @@ def redrawn(layer_map: LayerMap, seed: int, epoch: int) -> LayerMap:
     rng = stdlib_random.Random(f"raykd rail_kd {layer_map} {seed} {epoch}")
     highest = range(1, matched[-1][2] + 1)
     pick = rng.sample if len(matched) <= len(highest) else lambda of, k: rng.choices(of, k=k)
-    blocks: list[int | None] = [None] * layer_map.depth
+    blocks: list[int | None] = [None] * len(layer_map.blocks)
     for (student, _, _), block in zip(matched, sorted(pick(highest, len(matched))), strict=True):
         blocks[student] = block
     return LayerMap(tuple(blocks))
