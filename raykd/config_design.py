@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from raykd.layermap import STRATEGIES
+from raykd.published import PUBLISHED, RULES
 from raykd.sweepfile import Compound, Model, Plain, by
 from raykd.trial import TargetKind
 
@@ -18,7 +18,8 @@ class CopiedInit(Model):
     """Weights copied from teacher blocks, by an init map of its own."""
 
     copied: Annotated[
-        Annotated[Literal["forward", "reverse"], Plain] | Annotated[tuple[Positive, ...], Compound],
+        Annotated[Literal["forward", "reverse", "every_other"], Plain]
+        | Annotated[tuple[Positive, ...], Compound],
         by(tuple),
     ] = "forward"
     head: bool = Field(True, description="start from the teacher's classifier head too")
@@ -62,6 +63,8 @@ class Explore(Model):
 StrategyName = Literal[
     "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
     "last", "single", "custom",
+    "pkd_skip", "pkd_last", "tinybert", "minilm", "minilm_v2", "rail_kd", "alp_kd", "bert_emd",
+    "learned_mix", "distilbert",
 ]  # fmt: skip
 
 
@@ -71,7 +74,9 @@ class Strategy(Model):
     strategy: StrategyName = Field(examples=["forward"])
     name: str | None = Field(None, description="its name in the table, if not the strategy's own")
     map: tuple[Positive | None, ...] | None = Field(None, description="for `custom`")
-    block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
+    block: Positive | None = Field(
+        None, description="teacher block, for all_to_one, single, minilm_v2"
+    )
     student_block: Positive | None = Field(None, description="for single")
     exclude_identity: bool | None = Field(None, description="for random; default true")
     targets: TargetKind = Field(
@@ -92,6 +97,7 @@ class Strategy(Model):
             "custom": {"map"},
             "all_to_one": {"block"},
             "single": {"block", "student_block"},
+            "minilm_v2": {"block"},
             "random": {"exclude_identity"},
         }.get(self.strategy, set())
         stated = {k for k in ("map", "block", "student_block", "exclude_identity")
@@ -102,11 +108,13 @@ class Strategy(Model):
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
         if self.strategy == "none" and self.control:
             raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
+        if self.control and self.strategy in PUBLISHED:
+            raise ValueError(f"{self.strategy} has targets of its own; leave `targets` out")
         if re.fullmatch(r"best_\d+", self.label):
             raise ValueError(f"{self.label} is the name of an explored map; write another")
         if re.fullmatch(r"uniform_random_\d+", self.label):
             raise ValueError(f"{self.label} is the name of a sampled map; write another")
-        if self.control and self.label in STRATEGIES:
+        if self.control and self.label in RULES:
             raise ValueError(f"{self.label} is the name of a strategy under test; write another")
         return self
 
@@ -183,4 +191,4 @@ def strategy_options(strategy: Strategy) -> dict[str, Any]:
     return {n: getattr(strategy, n) for n in names if getattr(strategy, n) is not None}
 
 
-assert set(StrategyName.__args__) == {*STRATEGIES, "custom"}  # type: ignore[attr-defined]
+assert set(StrategyName.__args__) == {*RULES, "custom"}  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from raykd.batches import Batch, ahead, collate, eval_batches, schedule, shard
+from raykd.batches import Batch, Step, ahead, by_epoch, collate, eval_batches, shard
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
@@ -107,8 +107,8 @@ def distill(
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
     seed = stream(first.seed, "order")
-    order = schedule(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
-    feed = ahead(islice(order, plan.steps - start), lambda rows: _feed(data, rows, where, teacher))
+    order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
+    feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
         alive = [x for x in learners if x.training]
         if not alive:
@@ -213,16 +213,17 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _feed(data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None) -> list[Part]:
+def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -> list[Part]:
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
+    epoch, rows = step
     mine = shard(rows, where.group.rank, where.group.world)
     tokens, parts = int(data.train.lengths[rows].sum()), []
     size = where.micro_batch or max(1, len(mine))
     for i in range(0, max(1, len(mine)), size):
         batch = collate(data.train, mine[i : i + size], data.pad, len(rows), tokens)
         stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
-        parts.append((batch.pinned(where.device), stored))
+        parts.append((replace(batch, epoch=epoch).pinned(where.device), stored))
     return parts
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 # encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
 PAPER_DECODER_DEPTHS = (28, 36, 40)
 
+_RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
 
 
@@ -25,11 +26,13 @@ class LayerMap:
 
     `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
     `embedding` is the teacher state that the student's embedding output imitates (0 is the
-    teacher's embedding output), or None where embeddings are not matched.
+    teacher's embedding output), or None where embeddings are not matched. Where a method mixes or
+    redraws teacher blocks, student block `i + 1` is matched with all from `blocks[i]` to `upto[i]`.
     """
 
     blocks: tuple[int | None, ...]
     embedding: int | None = None
+    upto: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -42,6 +45,14 @@ class LayerMap:
                 )
         if self.embedding is not None and (type(self.embedding) is not int or self.embedding < 0):
             raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
+        if self.upto == self.blocks:
+            object.__setattr__(self, "upto", None)  # one way to write a map
+        if self.upto is not None and (
+            len(self.upto) != len(self.blocks)
+            or any((a is None) != (b is None) for a, b in self.ranges)
+            or any(type(b) is not int or b < a for a, b in self.ranges if a is not None)
+        ):
+            raise ValueError("a range of teacher blocks is written from its first to its last")
 
     @property
     def depth(self) -> int:
@@ -50,11 +61,23 @@ class LayerMap:
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Matched (student state, teacher state) pairs, by student state; state 0 is embeddings."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
-        blocks = ((s, t) for s, t in enumerate(self.blocks, 1) if t is not None)
-        return (*embedding, *blocks)
+        named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
+        return (*embedding, *((s, t) for s, a, b in named for t in range(a, b + 1)))
+
+    @property
+    def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
+        """First and last teacher block of each student block; the same one in a plain map."""
+        return tuple(zip(self.blocks, self.upto or self.blocks, strict=True))
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Each student block's target as it is written: `4`, `1-12` or `null`."""
+        return tuple(
+            "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
+        )
 
     def __str__(self) -> str:
-        blocks = ", ".join("null" if b is None else str(b) for b in self.blocks)
+        blocks = ", ".join(self.entries)
         if self.embedding is None:
             return f"[{blocks}]"
         target = f" {self.embedding}" if self.embedding else ""
@@ -62,7 +85,7 @@ class LayerMap:
 
     @classmethod
     def parse(cls, text: str) -> LayerMap:
-        """Read `[4, 8, null]` or `[4, 8, 12] + embedding`, the form that `str` writes.
+        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form of `str`.
 
         Raises ValueError on anything else.
         """
@@ -72,25 +95,32 @@ class LayerMap:
                 f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
             )
         try:
-            blocks = json.loads(f"[{match['blocks']}]")
+            # A range becomes an inner list, which the text itself cannot hold.
+            entries = json.loads("[" + _RANGE.sub(r"[\1,\2]", match["blocks"]) + "]")
         except json.JSONDecodeError as error:
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
-        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in blocks):
+        firsts = tuple(e[0] if isinstance(e, list) else e for e in entries)
+        lasts = tuple(e[1] if isinstance(e, list) else e for e in entries)
+        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in firsts):
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
         embedding = int(match["embedding"] or 0) if "embedding" in text else None
-        return cls(tuple(blocks), embedding)
+        return cls(firsts, embedding, lasts)
 
     def to_json(self) -> dict[str, object]:
-        """`{"map": [...], "embedding": bool}`; a target other than state 0 is named beside it."""
+        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, and the
+        ends of ranges, stand beside it."""
         out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
         if self.embedding:
             out["embedding_target"] = self.embedding
+        if self.upto:
+            out["upto"] = list(self.upto)
         return out
 
     @classmethod
     def from_json(cls, data: dict[str, object]) -> LayerMap:
         embedding = data.get("embedding_target", 0) if data["embedding"] else None
-        return cls(tuple(data["map"]), embedding)  # type: ignore[arg-type]
+        upto = data.get("upto", data["map"])
+        return cls(tuple(data["map"]), embedding, tuple(upto))  # type: ignore[arg-type]
 
 
 Strategy = Callable[[int, int, int], LayerMap]

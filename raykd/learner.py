@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd import losses
+from raykd import losses, sites
 from raykd.batches import Batch
 from raykd.group import GradientSum, Group
+from raykd.matcher import Matcher
+from raykd.matching import MATCHING
 from raykd.student import build_projections, project, width
 from raykd.taps import Taps, stacks
 from raykd.tasks import classification as task
@@ -54,19 +56,26 @@ class Learner:
         """`used`: the tokens that training rows hold; all that there are, if None."""
         self.trial = trial
         self.model = model.to(device)
-        if (
-            compiled
-        ):  # block by block: alike blocks are compiled once, and hooks stay where they are
+        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
+        reads = sites.read(trial.loss.kind, (s for s, _ in self.pairs))
+        # Nothing can be read inside a compiled block; its own states leave it as ever.
+        if compiled and not any(map(sites.inside, reads)):
+            # Block by block: alike blocks are compiled once, and hooks stay where they are.
             for block in stacks(model)["encoder"]:
                 block.compile(dynamic=True)
         self.words = None if used is None else train_rows(self.model, used)
+        self.match = None
+        if self.pairs and trial.loss.kind in MATCHING:
+            self.match = Matcher(trial, model, teacher_width, stream(trial.seed, "matching"))
+            self.match.to(device)
+        projected = self.match.projected if self.match else trial.layer_map
         seed = stream(trial.seed, "projections")
-        self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
+        self.projections = build_projections(projected, width(model), teacher_width, seed)
         self.projections.to(device)
-        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
-        self.taps = Taps(model, [s for s, _ in self.pairs])
+        self.taps = Taps(model, reads)
+        trained = [self.model, self.projections, *([self.match] if self.match else [])]
         self.parameters: list[nn.Parameter] = [
-            p for m in (model, self.projections) for p in m.parameters() if p.requires_grad
+            p for m in trained for p in m.parameters() if p.requires_grad
         ]
         if self.words is not None:
             self.parameters.insert(0, self.words.rows)
@@ -84,7 +93,8 @@ class Learner:
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
         pair_names = [f"hidden_{s}_to_{t}" for s, t in self.pairs]
-        self.names = ["loss", "ce", "kl", "hidden", *pair_names]
+        own_names = self.match.names if self.match else pair_names
+        self.names = ["loss", "ce", "kl", "hidden", *own_names]
         self.sums = torch.zeros(len(self.names), device=device)
         self.counted = 0
         self.best_score = float("-inf")
@@ -139,7 +149,10 @@ class Learner:
         each: list[Tensor] = []
         if targets is not None and loss.kl:
             kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
-        if targets is not None and self.pairs:
+        if targets is not None and self.match is not None:
+            each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
+            hidden = torch.stack(each).sum()
+        elif targets is not None and self.pairs:
             pairs = [
                 (
                     project(self.projections, s, losses.valid(self.taps.states[s], batch.valid)),
@@ -185,6 +198,8 @@ class Learner:
         self.taps.remove()
         self.model.to("meta")
         self.projections.to("meta")
+        if self.match is not None:
+            self.match.to("meta")
         if self.words is not None:
             self.words.let_go()
         self.parameters.clear()
@@ -218,6 +233,7 @@ class Learner:
             "pruned": False,
             "model": self._weights(),
             "projections": self.projections.state_dict(),
+            "matching": self.match.state_dict() if self.match else {},
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
             "counted": self.counted,
@@ -235,6 +251,8 @@ class Learner:
             return
         self.model.load_state_dict(state["model"])
         self.projections.load_state_dict(state["projections"])
+        if self.match is not None:
+            self.match.load_state_dict(state["matching"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
         for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):

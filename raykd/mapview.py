@@ -7,7 +7,8 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
-from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
+from raykd.layermap import PAPER_DECODER_DEPTHS, LayerMap, match_embedding
+from raykd.published import PUBLISHED, RULES
 
 WIDTH = 100
 
@@ -24,13 +25,13 @@ def maps(
         if blocks < 1:
             raise UserError(f"{option}: {blocks}; write a number of blocks from 1 on")
     found = []
-    for name in strategies or STRATEGIES:
-        if name not in STRATEGIES:
-            near = difflib.get_close_matches(name, STRATEGIES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(STRATEGIES)}"
+    for name in strategies or RULES:
+        if name not in RULES:
+            near = difflib.get_close_matches(name, RULES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"
             raise UserError(f"--strategy: {name!r} is not known; {hint}")
-        layer_map = STRATEGIES[name](teacher, student, seed)
-        if paper and teacher not in PAPER_DECODER_DEPTHS:
+        layer_map = RULES[name](teacher, student, seed)
+        if paper and name not in PUBLISHED and teacher not in PAPER_DECODER_DEPTHS:
             layer_map = match_embedding(layer_map, name)
         found.append((name, layer_map))
     return found
@@ -43,21 +44,25 @@ def picture(layer_map: LayerMap, teacher: int, title: str) -> str:
     At most WIDTH columns wide: a deep teacher's columns stand closer, with every fifth or tenth
     numbered; a teacher too deep even for that is left to the words at the end of each row.
     """
-    states = dict(layer_map.pairs())
+    states: dict[int, list[int]] = {}
+    for state, target in layer_map.pairs():
+        states.setdefault(state, []).append(target)
     first = 0 if layer_map.embedding is not None else 1
     rows = []
     for state in range(first, layer_map.depth + 1):
-        target = states.get(state)
-        says = "not matched" if target is None else f"imitates {_name(target)}"
-        rows.append((_name(state), target, says))
+        targets = states.get(state, [])
+        says = f"imitates {_name(targets[0])}" if targets else "not matched"
+        if len(targets) > 1:
+            says += f" to {targets[-1]}"
+        rows.append((_name(state), targets, says))
     columns = range(first, teacher + 1)
     around = 12 + 2 + max(len(says) for _, _, says in rows)
     cell = next((c for c in (3, 2, 1) if around + _width(columns, c) <= WIDTH), 0)
     lines = textwrap.wrap(f"{title}  {layer_map}", WIDTH, subsequent_indent="    ")
     if cell:
         lines += ["  student │ teacher block", f"    block │ {_numbers(columns, cell)}"]
-    for name, target, says in rows:
-        dots = "".join(("●" if c == target else "·").rjust(_cell(c, cell)) for c in columns)
+    for name, targets, says in rows:
+        dots = "".join(("●" if c in targets else "·").rjust(_cell(c, cell)) for c in columns)
         lines.append(f"{name:>9} │ {dots}  {says}" if cell else f"{name:>9} │ {says}")
     return "\n".join(line.rstrip() for line in lines)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from raykd import sizes
+from raykd import sites, sizes
 from raykd.layermap import LayerMap
 from raykd.search import Tried, best_maps
 from raykd.space import Space
@@ -130,8 +130,9 @@ class Plan:
         named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
             example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
-            named |= {*range(1, self.study.base.depth + 1)}
-            named |= {t for s, t in example.layer_map.pairs() if s == 0}
+            may = {*range(1, self.study.base.depth + 1)}
+            may |= {t for s, t in example.layer_map.pairs() if s == 0}
+            named |= sites.read(example.loss.kind, may)
         return tuple(sorted(named))
 
     def teacher_passes(self) -> float:

@@ -139,7 +139,7 @@ def build_projections(
         return nn.ModuleDict(
             {
                 str(state): nn.Linear(student_width, teacher_width, bias=False)
-                for state, _ in layer_map.pairs()
+                for state in dict(layer_map.pairs())
             }
         )
 

@@ -11,13 +11,14 @@ from random import Random
 from typing import Any
 
 from raykd import config_design as files
-from raykd import sizes
+from raykd import loss_checks, sizes
 from raykd import teacher as teachers
 from raykd.config import SweepConfig
 from raykd.config_design import strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
-from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
+from raykd.layermap import LayerMap, check, forward, match_embedding, reverse
+from raykd.published import PUBLISHED, RULES, every_other, own_loss
 from raykd.space import Space
 from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
 
@@ -114,8 +115,12 @@ def _check(study: Study) -> None:
                 problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
                 break
         else:
-            problem = check(strategy_map(study, strategy, 0), depth, blocks)
+            layer_map = strategy_map(study, strategy, 0)
+            problem = check(layer_map, depth, blocks)
             problems += [f"{key}.map: {problem}"] if problem else []
+            if strategy.strategy in PUBLISHED and not layer_map.pairs():
+                problems.append(f"{key}.strategy: {strategy.strategy} {loss_checks.TOO_SHALLOW}")
+    problems += loss_checks.problems(config, study.base, study.shape, study.home, file)
     maps = Space(depth, blocks).size()
     if config.confirm and config.confirm.sampled > maps:
         problems.append(
@@ -132,7 +137,7 @@ def strategy_map(study: Study, strategy: files.Strategy, seed: int) -> LayerMap:
         assert strategy.map is not None
         layer_map = LayerMap(strategy.map)
     else:
-        rule = STRATEGIES[strategy.strategy]
+        rule = RULES[strategy.strategy]
         options = strategy_options(strategy)
         layer_map = rule(study.base.depth, study.config.student.blocks, seed, **options)
     return _with_embedding(study, layer_map, strategy.strategy)
@@ -140,6 +145,8 @@ def strategy_map(study: Study, strategy: files.Strategy, seed: int) -> LayerMap:
 
 def _with_embedding(study: Study, layer_map: LayerMap, strategy: str) -> LayerMap:
     losses = study.config.losses
+    if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
+        return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
     wanted = losses.kind == "paper" if losses.embedding is None else losses.embedding
     return match_embedding(layer_map, strategy) if wanted else layer_map
 
@@ -163,16 +170,16 @@ def _design(
     sampled = sampled_maps(study, confirm)
     for count, seed in enumerate(confirm.seed_list, 1):
         arms = [
-            (s.label, strategy_map(study, s, seed), s.targets)
+            (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy))
             for s in confirm.strategies
             if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
         ]
-        arms += [(f"best_{rank}", m, "teacher") for rank, m in enumerate(best_maps, 1)]
-        arms += [(name, m, "teacher") for name, m in sampled]
+        arms += [(f"best_{rank}", m, "teacher", None) for rank, m in enumerate(best_maps, 1)]
+        arms += [(name, m, "teacher", None) for name, m in sampled]
         for init in confirm.inits:
             made = [
-                replace(trial(study, "confirm", name, m, init, seed), targets=targets)
-                for name, m, targets in arms
+                replace(trial(study, "confirm", name, m, init, seed, loss), targets=targets)
+                for name, m, targets, loss in arms
             ]
             trials += [t for one in made for t in _weighted(study, one)]
     return tuple(trials)
@@ -208,9 +215,12 @@ def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
 
 
 def trial(
-    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int
-) -> TrialSpec:
+    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int,
+    loss: str | None = None,
+) -> TrialSpec:  # fmt: skip
+    """`loss`: a kind of hidden loss in place of the file's."""
     config = study.config
+    stated = config.losses.model_dump(exclude={"embedding"})
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps"})
     return TrialSpec(
@@ -223,7 +233,7 @@ def trial(
         phase=phase,
         strategy=strategy,
         layer_map=layer_map,
-        loss=Loss(**config.losses.model_dump(exclude={"embedding"})),
+        loss=Loss(**{**stated, "kind": loss or config.losses.kind}),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )
@@ -236,7 +246,7 @@ def _init(study: Study, init: files.Init) -> Init:
     assert isinstance(copied, files.CopiedInit)
     blocks: Any = copied.copied
     if isinstance(blocks, str):
-        rule = {"forward": forward, "reverse": reverse}[blocks]
+        rule = {"forward": forward, "reverse": reverse, "every_other": every_other}[blocks]
         blocks = rule(study.base.depth, study.config.student.blocks, 0).blocks
     return Init("copied", tuple(blocks), copied.head)
 

@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from raykd import sites
 from raykd.data import Encoded
 from raykd.trial import digest
 
@@ -62,8 +63,7 @@ class Entry:
         return digest(asdict(self))
 
 
-def column(state: int) -> str:
-    return f"state-{state}"
+column = sites.name
 
 
 @dataclass(frozen=True)

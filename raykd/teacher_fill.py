@@ -14,6 +14,7 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd import sites
 from raykd.batches import collate, eval_batches
 from raykd.cache_shelf import make_room
 from raykd.data import Encoded
@@ -111,10 +112,10 @@ def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> 
 def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
     """One pass of the teacher over a span's rows, and its shards of these columns."""
     encoded, half = filler.encoded, HALVES[cache.entry.half]
-    states = [int(n.removeprefix("state-")) for n in names if n != LOGITS]
+    states = [sites.number(n) for n in names if n != LOGITS]
     begin = int(encoded.offsets[span.first])
     tokens = int(encoded.offsets[span.last]) - begin
-    kept = {k: torch.empty(tokens, cache.entry.width, dtype=half) for k in states}
+    kept: dict[int, Tensor] = {}
     logits: Tensor | None = None
     with filler.live(states) as live:
         for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
@@ -128,6 +129,8 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
             places = np.repeat(encoded.offsets[rows] - begin - offsets, lengths)
             at = torch.from_numpy(places + np.arange(lengths.sum()))
             for k, x_ND in found.states_ND.items():
+                if k not in kept:
+                    kept[k] = torch.empty(tokens, x_ND.shape[1], dtype=half)
                 kept[k][at] = x_ND.to(half)
     assert logits is not None
     values = {LOGITS: logits, **{column(k): x for k, x in kept.items()}}
