@@ -41,6 +41,21 @@ class Batch:
     labels: Tensor | None
     examples: int
     tokens: int
+    decoder_valid: Tensor | None = None
+    """Of an encoder-decoder: the places of the valid tokens in what its decoder reads."""
+    decoder_tokens: int = 0
+    """How many of them the global batch has."""
+
+    def places(self, state: int) -> Tensor:
+        """Where the valid tokens are in a state, by its number: each stack has its own."""
+        if state >= 0:
+            return self.valid
+        assert self.decoder_valid is not None
+        return self.decoder_valid
+
+    def count(self, state: int) -> int:
+        """How many valid tokens the global batch has in the stack of a state."""
+        return self.tokens if state >= 0 else self.decoder_tokens
 
     def pinned(self, device: torch.device) -> Batch:
         """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
@@ -54,7 +69,10 @@ class Batch:
     def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
         labels = None if self.labels is None else move(self.labels)
         inputs = {k: move(v) for k, v in self.inputs.items()}
-        return replace(self, inputs=inputs, valid=move(self.valid), labels=labels)
+        decoder = None if self.decoder_valid is None else move(self.decoder_valid)
+        return replace(
+            self, inputs=inputs, valid=move(self.valid), labels=labels, decoder_valid=decoder
+        )
 
 
 def order(

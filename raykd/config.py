@@ -69,10 +69,19 @@ class Teacher(Model):
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
 
 
+class Blocks(Model):
+    """Of an encoder-decoder, where its stacks are not equally deep."""
+
+    encoder: Positive = Field(examples=[3])
+    decoder: Positive = Field(examples=[2])
+
+
 class Student(Model):
     """The student's size; what is not stated is as the teacher has it."""
 
-    blocks: Positive = Field(examples=[3])
+    blocks: Annotated[Annotated[Positive, Plain] | Annotated[Blocks, Compound], by(Blocks)] = Field(
+        examples=[3], description="of each stack, where the teacher is an encoder-decoder"
+    )
     width: Positive | None = None
     heads: Positive | None = None
     intermediate: Positive | None = None
@@ -119,6 +128,9 @@ class Training(Model):
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
+    freeze_embeddings: bool = Field(
+        False, description="the embeddings stay as they began, and a tied output layer with them"
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

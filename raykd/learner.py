@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from raykd import losses
 from raykd.batches import Batch
 from raykd.group import GradientSum, Group
-from raykd.student import build_projections, project, width
+from raykd.layermap import state_name
+from raykd.student import build_projections, freeze_embeddings, project, width
 from raykd.taps import Taps, stacks
 from raykd.tasks import classification as task
 from raykd.teacher_source import Targets
@@ -54,15 +55,18 @@ class Learner:
         if (
             compiled
         ):  # block by block: alike blocks are compiled once, and hooks stay where they are
-            for block in stacks(model)["encoder"]:
-                block.compile(dynamic=True)
+            for blocks in stacks(model).values():
+                for block in blocks:
+                    block.compile(dynamic=True)
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
         self.projections.to(device)
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         self.taps = Taps(model, [s for s, _ in self.pairs])
+        if trial.training.freeze_embeddings:
+            freeze_embeddings(model)
         self.parameters: list[nn.Parameter] = [
-            p for m in (model, self.projections) for p in m.parameters()
+            p for m in (model, self.projections) for p in m.parameters() if p.requires_grad
         ]
         groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
             {"params": [p for p in self.parameters if p.ndim > 1]},
@@ -77,7 +81,7 @@ class Learner:
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
-        pair_names = [f"hidden_{s}_to_{t}" for s, t in self.pairs]
+        pair_names = [f"hidden_{state_name(s)}_to_{state_name(t)}" for s, t in self.pairs]
         self.names = ["loss", "ce", "kl", "hidden", *pair_names]
         self.sums = torch.zeros(len(self.names), device=device)
         self.counted = 0
@@ -135,16 +139,17 @@ class Learner:
             kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.pairs:
             pairs = [
-                (
-                    project(self.projections, s, losses.valid(self.taps.states[s], batch.valid)),
-                    targets.states_ND[t],
-                )
+                (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
                 for s, t in self.pairs
             ]
-            hidden, each = losses.hidden(loss.kind, pairs, batch.tokens, batch.examples)
+            tokens = [batch.count(s) for s, _ in self.pairs]
+            hidden, each = losses.hidden(loss.kind, pairs, tokens, batch.examples)
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
         return [total, ce, kl, hidden, *each]
+
+    def _valid(self, state: int, batch: Batch) -> Tensor:
+        return losses.valid(self.taps.states[state], batch.places(state))
 
     def update(self, step: int) -> None:
         """One optimiser step on the summed gradients."""

@@ -74,12 +74,13 @@ def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
 def hidden(
     kind: str,
     pairs: list[tuple[Tensor, Tensor]],
-    tokens: int,
+    tokens: list[int],
     examples: int,
 ) -> tuple[Tensor, list[Tensor]]:
     """The mean over matched pairs of a hidden loss, and every pair's own loss.
 
-    `pairs` holds (student_ND, teacher_ND); at least one. The paper's M is `len(pairs)`.
+    `pairs` holds (student_ND, teacher_ND), at least one, and `tokens` the valid tokens that the
+    global batch has in each pair's stack. The paper's M is `len(pairs)`.
     """
-    each = [HIDDEN[kind](s, t, tokens, examples) for s, t in pairs]
+    each = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
     return torch.stack(each).mean(), each

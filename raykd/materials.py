@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd import encoder_decoder
 from raykd.angle_probe import Probe
 from raykd.controls import Controls, mean_states, untrained
 from raykd.data import Encoded, Prepared, encode, load
@@ -170,7 +171,7 @@ class Materials:
         filler = self._filler(where)
         half = sources.half
         if half == "auto":
-            half = choose_half(filler, self.teacher.config.num_hidden_layers)
+            half = choose_half(filler, encoder_decoder.depth(self.teacher.config))
         entry = Entry(
             sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
         )

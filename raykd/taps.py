@@ -3,7 +3,7 @@
 States are numbered as in the paper: 0 is the embedding output, k the output of block k (1-based).
 State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
 models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
-states that `output_hidden_states` would give.
+states that `output_hidden_states` would give. State k of an encoder-decoder's decoder is `~k`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,36 @@ from typing import Any, Self
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from raykd import encoder_decoder
+from raykd.layermap import decoder_state
+
 
 def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
-    """A model's stacks of transformer blocks by name; an encoder has one, `encoder`.
+    """A model's stacks of transformer blocks by name: `encoder`, and `decoder` where it has both.
 
     Found by structure and not by class: the one module list as long as the configuration says
     that is not itself part of a block. Raises ValueError where there is none, or more than one
-    (an encoder-decoder, or attention and feed-forward parts listed apart).
+    (attention and feed-forward parts listed apart).
     """
-    depth, name = model.config.num_hidden_layers, type(model).__name__
-    lists = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList)]
+    depth = encoder_decoder.depth(model.config)
+    if isinstance(depth, int):
+        return {"encoder": _stack(model.base_model, depth, model)}
+    return {
+        "encoder": _stack(model.get_encoder(), depth[0], model),
+        "decoder": _stack(model.get_decoder(), depth[1], model),
+    }
+
+
+def _stack(part: nn.Module, depth: int, model: PreTrainedModel) -> nn.ModuleList:
+    name = type(model).__name__
+    lists = [m for m in part.modules() if isinstance(m, nn.ModuleList)]
     inner = {m for outer in lists for m in outer.modules() if m is not outer}
     fitting = [m for m in lists if len(m) == depth and m not in inner]
     if not fitting:
         raise ValueError(f"{name} has no list of {depth} blocks, so it has none to match or copy")
     if len(fitting) > 1:
         raise ValueError(f"{name} has {len(fitting)} lists of {depth} modules, not one of blocks")
-    return {"encoder": fitting[0]}
+    return fitting[0]
 
 
 class Taps:
@@ -44,15 +57,17 @@ class Taps:
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
         self.states: dict[int, Tensor] = {}
-        blocks = stacks(model)["encoder"]
-        named = sorted(set(states))
-        for state in named:
-            if not 0 <= state <= len(blocks):
-                raise ValueError(f"no state {state} in a model of {len(blocks)} blocks")
+        found = stacks(model)
         self._hooks = []
-        for state in named:
-            if state < len(blocks):
-                hook = blocks[state].register_forward_pre_hook(
+        for state in sorted(set(states)):
+            stack = "encoder" if state >= 0 else "decoder"
+            place = state if state >= 0 else decoder_state(state)
+            blocks = found.get(stack)
+            if blocks is None or place > len(blocks):
+                depth = "+".join(str(len(b)) for b in found.values())
+                raise ValueError(f"no state {state} in a model of {depth} blocks")
+            if place < len(blocks):
+                hook = blocks[place].register_forward_pre_hook(
                     partial(self._entering, state), with_kwargs=True
                 )
             else:

@@ -16,6 +16,7 @@ from raykd import assets, sizes
 from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
+from raykd.layermap import Depth
 from raykd.trial import digest
 
 
@@ -26,9 +27,16 @@ class Base:
     folder: Path
     fingerprint: str
     depth: int
+    """Of an encoder-decoder, its encoder's."""
     width: int
     labels: tuple[str, ...]
     """Its classifier's own, in its own order."""
+    decoder_depth: int | None = None
+
+    @property
+    def depths(self) -> Depth:
+        """Of both stacks, where there are two."""
+        return self.depth if self.decoder_depth is None else (self.depth, self.decoder_depth)
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
@@ -42,7 +50,10 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
         ) from error
-    return Base(folder, content, found["depth"], found["width"], tuple(found["labels"]))
+    return Base(
+        folder, content, found["depth"], found["width"], tuple(found["labels"]),
+        found["decoder_depth"],
+    )  # fmt: skip
 
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:

@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from raykd.data import Encoded
+from raykd.layermap import state_name, state_number
 from raykd.trial import digest
 
 FORMAT = 1
@@ -63,7 +64,12 @@ class Entry:
 
 
 def column(state: int) -> str:
-    return f"state-{state}"
+    return f"state-{state_name(state)}"
+
+
+def state_of(name: str) -> int:
+    """The state whose column it is."""
+    return state_number(name.removeprefix("state-"))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from raykd.cache_shelf import make_room
 from raykd.data import Encoded
 from raykd.errors import UserError
 from raykd.group import Group
-from raykd.teacher_cache import HALVES, LOGITS, Cache, Entry, Span, column, columns
+from raykd.layermap import Depth
+from raykd.layermap import states as all_states
+from raykd.teacher_cache import HALVES, LOGITS, Cache, Entry, Span, column, columns, state_of
 from raykd.teacher_source import Cached, Live, Targets
 
 FILL_BATCH = 64
@@ -111,7 +113,7 @@ def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> 
 def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
     """One pass of the teacher over a span's rows, and its shards of these columns."""
     encoded, half = filler.encoded, HALVES[cache.entry.half]
-    states = [int(n.removeprefix("state-")) for n in names if n != LOGITS]
+    states = [state_of(n) for n in names if n != LOGITS]
     begin = int(encoded.offsets[span.first])
     tokens = int(encoded.offsets[span.last]) - begin
     kept = {k: torch.empty(tokens, cache.entry.width, dtype=half) for k in states}
@@ -158,9 +160,9 @@ def sample(encoded: Encoded, count: int = SAMPLE) -> np.ndarray:
     return np.linspace(0, len(encoded.ids) - 1, count).astype(np.int64)
 
 
-def choose_half(filler: Filler, depth: int) -> str:
+def choose_half(filler: Filler, depth: Depth) -> str:
     """float16, which keeps three more bits, unless the teacher's values come near its limit."""
-    with filler.live(range(depth + 1)) as live:
+    with filler.live(all_states(depth)) as live:
         found = filler.targets(live, sample(filler.encoded))
     largest = max(float(x.abs().max()) for x in found.states_ND.values())
     limit = torch.finfo(torch.float16).max / HEADROOM

@@ -69,7 +69,7 @@ class Live:
     def __call__(self, batch: Batch, ahead: Targets | None = None) -> Targets:
         with self._autocast:
             logits_BC = task.forward(self._model, batch)
-        states = {k: valid(x_BTD, batch.valid) for k, x_BTD in self._taps.states.items()}
+        states = {k: valid(x_BTD, batch.places(k)) for k, x_BTD in self._taps.states.items()}
         self._taps.clear()
         return Targets(logits_BC, states)
 

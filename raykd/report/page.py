@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from raykd.analysis.verdict import Verdict
+from raykd.layermap import Depth
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
 from raykd.report.explored import Tried
@@ -30,7 +31,7 @@ class Page:
     origin: Origin
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
-    teacher_blocks: int = 0
+    teacher_blocks: Depth = 0
     tried: tuple[Tried, ...] = ()
     pruned: int = 0
     """Explored maps whose training was cut short for being among the worst so far."""
