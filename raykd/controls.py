@@ -78,7 +78,7 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:
         return list(parts)
     counts = [len(batch.valid) for batch, targets in parts if targets is not None]
     draw = torch.Generator().manual_seed(seed)
-    order_N = torch.randperm(sum(counts), generator=draw).to(told[0].logits_PC.device)
+    order_N = torch.randperm(sum(counts), generator=draw).to(told[0].outputs.x_PC.device)
     split = {
         k: torch.split(torch.cat([t.states_ND[k] for t in told]).index_select(0, order_N), counts)
         for k in told[0].states_ND

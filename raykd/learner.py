@@ -16,7 +16,7 @@ from raykd.batches import Batch
 from raykd.group import GradientSum, Group
 from raykd.student import build_projections, project, width
 from raykd.taps import Taps, stacks
-from raykd.tasks import classification as task
+from raykd.tasks.family import Family
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
 
@@ -43,6 +43,7 @@ class Learner:
         self,
         trial: TrialSpec,
         model: PreTrainedModel,
+        family: Family,
         teacher_width: int,
         group: Group,
         device: torch.device,
@@ -51,6 +52,7 @@ class Learner:
     ) -> None:
         self.trial = trial
         self.model = model.to(device)
+        self.family = family
         if (
             compiled
         ):  # block by block: alike blocks are compiled once, and hooks stay where they are
@@ -126,13 +128,11 @@ class Learner:
         loss = self.trial.loss
         assert batch.labels is not None
         with self.autocast:
-            logits_BC = task.forward(self.model, batch)
-        zero = logits_BC.new_zeros((), dtype=torch.float32)
-        ce = losses.cross_entropy(logits_BC, batch.labels, batch.examples)
-        kl, hidden = zero, zero
+            said = self.family.forward(self.model, batch)
+        told = targets.outputs if targets is not None and loss.kl else None
+        ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+        hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
-        if targets is not None and loss.kl:
-            kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.pairs:
             pairs = [
                 (

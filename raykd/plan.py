@@ -186,9 +186,13 @@ def stored_bytes(plan: Plan) -> int:
 
 
 def _parameters(study: Study) -> int:
-    return sizes.parameters(study.base, study.shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, study.shape)
 
 
 def _teacher_parameters(study: Study) -> int:
-    shape = Shape(study.base.depth)
-    return sizes.parameters(study.base, shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, Shape(study.base.depth))
+
+
+def _parameters_of(study: Study, shape: Shape) -> int:
+    labels, kind = len(study.prepared.labels), study.config.task.kind
+    return sizes.parameters(study.base, shape, labels, study.home, kind)
