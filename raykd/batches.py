@@ -31,8 +31,10 @@ class Batch:
     """One worker's share of a global batch, padded to its own longest row.
 
     `inputs` holds int64 tensors [B, T], `valid` the places of the valid tokens in the flattened
-    [B * T], found on the host so that a GPU need not be waited for. `examples` and `tokens` (valid
-    ones) count the global batch, so that losses over the shares sum to the loss of the whole.
+    [B * T], found on the host so that a GPU need not be waited for. `examples`, `tokens` (valid
+    ones) and `positions` (where there is a loss) count the global batch, so that losses over the
+    shares sum to the loss of the whole. `labels` are those of the P loss positions, which stand at
+    `places` of the flattened [B * T]; None where there is one an example.
     """
 
     ids: np.ndarray
@@ -41,21 +43,20 @@ class Batch:
     labels: Tensor | None
     examples: int
     tokens: int
-    decoder_valid: Tensor | None = None
-    """Of an encoder-decoder: the places of the valid tokens in what its decoder reads."""
-    decoder_tokens: int = 0
-    """How many of them the global batch has."""
+    positions: int
+    places: Tensor | None = None
 
-    def places(self, state: int) -> Tensor:
-        """Where the valid tokens are in a state, by its number: each stack has its own."""
+    def valid_in(self, state: int) -> Tensor:
+        """Where the valid tokens of a state are, by its number: an encoder-decoder's decoder reads
+        a token at each loss position."""
         if state >= 0:
             return self.valid
-        assert self.decoder_valid is not None
-        return self.decoder_valid
+        assert self.places is not None
+        return self.places
 
-    def count(self, state: int) -> int:
+    def count_in(self, state: int) -> int:
         """How many valid tokens the global batch has in the stack of a state."""
-        return self.tokens if state >= 0 else self.decoder_tokens
+        return self.tokens if state >= 0 else self.positions
 
     def pinned(self, device: torch.device) -> Batch:
         """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
@@ -68,11 +69,9 @@ class Batch:
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
         labels = None if self.labels is None else move(self.labels)
+        places = None if self.places is None else move(self.places)
         inputs = {k: move(v) for k, v in self.inputs.items()}
-        decoder = None if self.decoder_valid is None else move(self.decoder_valid)
-        return replace(
-            self, inputs=inputs, valid=move(self.valid), labels=labels, decoder_valid=decoder
-        )
+        return replace(self, inputs=inputs, valid=move(self.valid), labels=labels, places=places)
 
 
 def order(
@@ -137,7 +136,8 @@ def collate(
     tokens: int,
     pad_to: int | None = None,
 ) -> Batch:
-    """Gather rows into tensors padded to the longest of them (or to `pad_to`)."""
+    """Gather rows into tensors padded to the longest of them (or to `pad_to`), with one loss
+    position a row."""
     lengths = encoded.lengths[rows]
     width = max(int(lengths.max(initial=1)), pad_to or 0)
     positions = np.arange(width)
@@ -158,7 +158,7 @@ def collate(
     if encoded.labels is not None:
         labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
     valid = torch.from_numpy(np.flatnonzero(mask_BT))
-    return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens)
+    return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens, examples)
 
 
 def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:

@@ -53,7 +53,7 @@ class Controls:
 
     def _states(self, kind: TargetKind, batch: Batch) -> dict[int, Tensor]:
         if kind == "mean":
-            return {k: x_D.expand(len(batch.places(k)), -1) for k, x_D in self.means_D.items()}
+            return {k: x_D.expand(len(batch.valid_in(k)), -1) for k, x_D in self.means_D.items()}
         assert kind == "untrained" and self.untrained is not None
         return self.untrained(batch).states_ND
 
@@ -86,7 +86,7 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:
     ):
         if own:
             counts = [len(t.states_ND[own[0]]) for t in told]
-            order_N = torch.randperm(sum(counts), generator=draw).to(told[0].logits_PC.device)
+            order_N = torch.randperm(sum(counts), generator=draw).to(told[0].outputs.x_PC.device)
         for k in own:
             whole_ND = torch.cat([t.states_ND[k] for t in told]).index_select(0, order_N)
             split[k] = torch.split(whole_ND, counts)

@@ -189,7 +189,8 @@ def _settle(draft: Path, final: Path) -> None:
 class Encoded:
     """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
-    `fingerprint` names the texts, the tokenizer and the cut.
+    `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
+    tokens to be written, where a task is to write.
     """
 
     fingerprint: str
@@ -198,10 +199,19 @@ class Encoded:
     type_ids: np.ndarray | None
     labels: np.ndarray | None
     ids: np.ndarray
+    targets: np.ndarray | None = None
+    target_offsets: np.ndarray | None = None
 
     @cached_property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @cached_property
+    def position_offsets(self) -> np.ndarray:
+        """Row i has the loss positions from `[i]` to `[i + 1]`: one a target token, else one."""
+        if self.target_offsets is not None:
+            return self.target_offsets
+        return np.arange(len(self.ids) + 1)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

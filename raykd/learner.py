@@ -17,7 +17,7 @@ from raykd.group import GradientSum, Group
 from raykd.layermap import state_name
 from raykd.student import build_projections, freeze_embeddings, project, width
 from raykd.taps import Taps, stacks
-from raykd.tasks import classification as task
+from raykd.tasks.family import Family
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
 
@@ -44,6 +44,7 @@ class Learner:
         self,
         trial: TrialSpec,
         model: PreTrainedModel,
+        family: Family,
         teacher_width: int,
         group: Group,
         device: torch.device,
@@ -52,6 +53,7 @@ class Learner:
     ) -> None:
         self.trial = trial
         self.model = model.to(device)
+        self.family = family
         if (
             compiled
         ):  # block by block: alike blocks are compiled once, and hooks stay where they are
@@ -130,26 +132,24 @@ class Learner:
         loss = self.trial.loss
         assert batch.labels is not None
         with self.autocast:
-            logits_BC = task.forward(self.model, batch)
-        zero = logits_BC.new_zeros((), dtype=torch.float32)
-        ce = losses.cross_entropy(logits_BC, batch.labels, batch.examples)
-        kl, hidden = zero, zero
+            said = self.family.forward(self.model, batch)
+        told = targets.outputs if targets is not None and loss.kl else None
+        ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+        hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
-        if targets is not None and loss.kl:
-            kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.pairs:
             pairs = [
                 (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
                 for s, t in self.pairs
             ]
-            tokens = [batch.count(s) for s, _ in self.pairs]
+            tokens = [batch.count_in(s) for s, _ in self.pairs]
             hidden, each = losses.hidden(loss.kind, pairs, tokens, batch.examples)
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
         return [total, ce, kl, hidden, *each]
 
     def _valid(self, state: int, batch: Batch) -> Tensor:
-        return losses.valid(self.taps.states[state], batch.places(state))
+        return losses.valid(self.taps.states[state], batch.valid_in(state))
 
     def update(self, step: int) -> None:
         """One optimiser step on the summed gradients."""

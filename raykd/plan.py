@@ -63,14 +63,37 @@ class Plan:
     cohort_size: int
     power: Power
 
-    def jobs(self, cohorts: Sequence[Cohort]) -> list[Job]:
-        """Cohorts gathered into jobs of a few minutes at least, shared out over the jobs that run
-        at once."""
-        if not cohorts:
-            return []
-        by_time = math.ceil(JOB_SECONDS / self._seconds(cohorts[0]))
-        size = max(1, min(by_time, math.ceil(len(cohorts) / self.power.at_once)))
-        return [tuple(cohorts[i : i + size]) for i in range(0, len(cohorts), size)]
+    def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
+        """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
+
+        They are made of all trials, finished or not, so that a launch that goes on finds the same
+        jobs, and with them their checkpoints; a worker passes over what is finished.
+        """
+        timed = [(self._seconds(c), c) for c in self._cut(trials)]
+        rounds = int(sum(seconds for seconds, _ in timed) / (JOB_SECONDS * self.power.at_once))
+        count = max(1, rounds) * self.power.at_once
+        jobs, loads = [list[Cohort]() for _ in range(count)], [0.0] * count
+        # The largest first, each to the job that has the least: they end at about the same time.
+        for seconds, cohort in sorted(timed, key=lambda pair: -pair[0]):
+            least = loads.index(min(loads))
+            jobs[least].append(cohort)
+            loads[least] += seconds
+        return [tuple(job) for job in jobs if any(self._unfinished(c) for c in job)]
+
+    def _cut(self, trials: Sequence[TrialSpec]) -> tuple[Cohort, ...]:
+        """Cohorts of `trials`; the last are cut smaller where not all jobs would have as many."""
+        cohorts, at_once = into_cohorts(trials, self.cohort_size), self.power.at_once
+        over = len(cohorts) % at_once
+        if not over:
+            return cohorts
+        parts = math.ceil(at_once / over)
+        smaller = (
+            into_cohorts(c.trials, math.ceil(len(c.trials) / parts)) for c in cohorts[-over:]
+        )
+        return (*cohorts[:-over], *(part for cut in smaller for part in cut))
+
+    def _unfinished(self, cohort: Cohort) -> bool:
+        return any(t.id not in self.finished for t in cohort.trials)
 
     def _seconds(self, cohort: Cohort) -> float:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
@@ -90,8 +113,13 @@ class Plan:
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:
-        """Of confirm; explore's are proposed as it goes."""
-        return into_cohorts(self.missing, self.cohort_size)
+        """Of confirm, where a trial is missing; explore's are proposed as it goes."""
+        return tuple(c for c in self._cut(self.confirm) if self._unfinished(c))
+
+    @property
+    def explore_cohort(self) -> int:
+        """Maps of a cohort: no more than share them out evenly over the jobs at once."""
+        return max(1, min(self.cohort_size, math.ceil(self.explore_missing / self.power.at_once)))
 
     @property
     def explore_missing(self) -> int:
@@ -113,7 +141,7 @@ class Plan:
         study, steps = self.study, sum(c.trials[0].training.steps for c in self.cohorts)
         if self.explore_missing:
             example = explore_trial(study, everywhere(study.depth, 1))
-            cohorts = math.ceil(self.explore_missing / self.cohort_size)
+            cohorts = math.ceil(self.explore_missing / self.explore_cohort)
             steps += cohorts * example.training.steps
         return steps * study.batch_rows / study.prepared.counts["train"]
 
@@ -189,9 +217,13 @@ def stored_bytes(plan: Plan) -> int:
 
 
 def _parameters(study: Study) -> int:
-    return sizes.parameters(study.base, study.shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, study.shape)
 
 
 def _teacher_parameters(study: Study) -> int:
-    shape = Shape.of(study.base.depths)
-    return sizes.parameters(study.base, shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, Shape.of(study.base.depths))
+
+
+def _parameters_of(study: Study, shape: Shape) -> int:
+    labels, kind = len(study.prepared.labels), study.config.task.kind
+    return sizes.parameters(study.base, shape, labels, study.home, kind)

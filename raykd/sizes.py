@@ -55,17 +55,19 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     return found
 
 
-def parameters(base: Base, shape: Shape, labels: int, home: Path) -> int:
+def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
     """`student.student_parameters` for students of this base with so many labels."""
 
     def ask() -> int:
         from raykd.student import student_parameters
+        from raykd.tasks.families import FAMILIES
 
         config = _config(base.folder)
-        config.num_labels = labels
-        return student_parameters(config, shape)
+        if labels:
+            config.num_labels = labels
+        return student_parameters(config, shape, FAMILIES[kind].auto)
 
-    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels], ask))
+    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
 
 
 def _config(folder: Path) -> PretrainedConfig:

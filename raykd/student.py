@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd import encoder_decoder
 from raykd.layermap import LayerMap, check, state_name
@@ -167,10 +168,11 @@ def _inner(config: PretrainedConfig) -> str:
     return next(name for name in INTERMEDIATE if hasattr(config, name))
 
 
-def student_parameters(teacher: PretrainedConfig, shape: Shape) -> int:
-    """How many parameters such a student has, without allocating them."""
+def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> int:
+    """How many parameters such a student of a family's `auto` class has, without allocating
+    them."""
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(student_config(teacher, shape))
+        model = auto.from_config(student_config(teacher, shape))
     return sum(p.numel() for p in model.parameters())
 
 

@@ -84,3 +84,9 @@ def test_a_job_travels_as_json(study: Study) -> None:
     searcher = JobSearcher(plan(study, Explored({})), Explored({}), nothing)
     found = job(searcher.suggest("a"))
     assert all(t == explore_trial(study, t.layer_map) for t in found[0].trials)
+
+
+def test_few_maps_are_shared_out_over_the_jobs_that_run_at_once(study: Study) -> None:
+    made = make(study, (), Explored({}), 2**40, Power(1, 0, 4))
+    searcher = JobSearcher(made, Explored({}), nothing)
+    assert [len(maps(job(searcher.suggest(name)))) for name in "abcd"] == [2, 2, 2, 2]

@@ -17,7 +17,7 @@ from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan
 from raykd.search import Proposer, Tried
 from raykd.study import confirm_trials, explore_trial
-from raykd.trial import Cohort, Job, digest, into_cohorts, job_to_json
+from raykd.trial import Cohort, Job, TrialSpec, digest, job_to_json
 
 Outcomes = Callable[[Cohort], Mapping[str, Tried]]
 """By trial id, what the ledger holds of those trials of a cohort that are over."""
@@ -56,7 +56,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
             if self._proposer and any(_explores(job) for job in self._out.values()):
                 return None
             if self._confirm is None:
-                self._confirm = deque(self._plan.jobs(self._confirm_cohorts()))
+                self._confirm = deque(self._plan.jobs(self._confirm_trials()))
             if not self._confirm:
                 return Searcher.FINISHED
             job = self._confirm.popleft()
@@ -68,20 +68,17 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         if self._interrupted:
             maps = list(self._interrupted.popleft())
         else:
-            maps = self._proposer.ask(min(self._plan.cohort_size, max(0, self._to_ask)))
+            maps = self._proposer.ask(min(self._plan.explore_cohort, max(0, self._to_ask)))
             self._to_ask -= len(maps)
         if not maps:
             return None
         return Cohort(tuple(explore_trial(self._plan.study, m) for m in maps))
 
-    def _confirm_cohorts(self) -> tuple[Cohort, ...]:
+    def _confirm_trials(self) -> tuple[TrialSpec, ...]:
         if self._proposer is None:
-            return self._plan.cohorts
+            return self._plan.confirm
         study, confirm = self._plan.study, self._plan.study.config.confirm
-        best = self._proposer.best(confirm.best if confirm else 0)
-        trials = confirm_trials(study, best)
-        missing = (t for t in trials if t.id not in self._plan.finished)
-        return into_cohorts(missing, self._plan.cohort_size)
+        return confirm_trials(study, self._proposer.best(confirm.best if confirm else 0))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None: ...
 

@@ -122,7 +122,7 @@ class Sweep:
         confirm_runs = len(made.missing) + made.best_missing
         steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
         examples = round(study.batch_rows * steps_left)
-        explore_cohorts = -(-made.explore_missing // made.cohort_size)
+        explore_cohorts = -(-made.explore_missing // made.explore_cohort)
         return {
             "sweep": config.name,
             "tracking_uri": store.safe(self.uri),
