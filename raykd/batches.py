@@ -138,27 +138,29 @@ def collate(
 ) -> Batch:
     """Gather rows into tensors padded to the longest of them (or to `pad_to`), with one loss
     position a row."""
-    lengths = encoded.lengths[rows]
-    width = max(int(lengths.max(initial=1)), pad_to or 0)
-    positions = np.arange(width)
-    mask_BT = positions < lengths[:, None]
-    # Out-of-range places are clipped to a valid one and then overwritten by padding.
-    places = np.minimum(encoded.offsets[rows][:, None] + positions, len(encoded.input_ids) - 1)
-
-    def padded(flat: np.ndarray, fill: int) -> Tensor:
-        return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64))
-
-    inputs = {
-        "input_ids": padded(encoded.input_ids, pad),
-        "attention_mask": torch.from_numpy(mask_BT.astype(np.int64)),
-    }
+    ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, pad, pad_to)
+    inputs = {"input_ids": ids_BT, "attention_mask": torch.from_numpy(mask_BT.astype(np.int64))}
     if encoded.type_ids is not None:
-        inputs["token_type_ids"] = padded(encoded.type_ids, 0)
+        types_BT, _ = pad_rows(encoded.type_ids, encoded.offsets, rows, 0, pad_to)
+        inputs["token_type_ids"] = types_BT
     labels = None
     if encoded.labels is not None:
         labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
     valid = torch.from_numpy(np.flatnonzero(mask_BT))
     return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens, examples)
+
+
+def pad_rows(
+    flat: np.ndarray, ends: np.ndarray, rows: np.ndarray, fill: int, pad_to: int | None = None
+) -> tuple[Tensor, np.ndarray]:
+    """Rows `flat[ends[i]:ends[i + 1]]` padded to the longest (or to `pad_to`) as int64 [B, T], and
+    which places are no padding."""
+    lengths = ends[rows + 1] - ends[rows]
+    positions = np.arange(max(int(lengths.max(initial=1)), pad_to or 0))
+    mask_BT = positions < lengths[:, None]
+    # Out-of-range places are clipped to a valid one and then overwritten by padding.
+    places = np.minimum(ends[rows][:, None] + positions, len(flat) - 1)
+    return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64)), mask_BT
 
 
 def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:

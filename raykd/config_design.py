@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.halves import Rule, Tie
 from raykd.layermap import STRATEGIES
-from raykd.sweepfile import Compound, Halves, Model, Plain, by, by_three
+from raykd.sweepfile import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.trial import TargetKind
 
 Positive = Annotated[int, Field(gt=0)]
@@ -110,7 +110,7 @@ class Strategy(Model):
     map: (
         Annotated[
             Annotated[tuple[Positive | None, ...], Plain] | Annotated[MapHalves, Compound],
-            by(MapHalves),
+            by_halves(MapHalves),
         ]
         | None
     ) = Field(None, description="for `custom`; of an encoder-decoder, its two halves")

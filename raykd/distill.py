@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.batches import Batch, ahead, schedule, shard
+from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
@@ -47,6 +48,8 @@ class Data:
     test_labels: Callable[[], np.ndarray]
     labels: tuple[str, ...]
     pad: int
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
     eval_batch: int = 128
 
 

@@ -59,6 +59,15 @@ def other_stacks(named: LayerMap | None, teacher: Depth, student: Depth) -> str 
 def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Iterator[str]:
     """Keys that ask for what models of so many stacks do not have, each with what is wrong."""
     tie = config.explore.decoder if config.explore else None
+    writes = config.task.kind == "seq2seq"
+    if writes == isinstance(teacher, int):
+        yield (
+            "task.kind: seq2seq, and the teacher has no decoder; name an encoder-decoder (T5, "
+            "BART, Marian, ...)"
+            if writes
+            else f"task.kind: {config.task.kind}, and the teacher is an encoder-decoder; write "
+            "`kind: seq2seq`"
+        )
     if isinstance(teacher, int) or isinstance(student, int):
         if tie is not None:
             yield f"explore.decoder: {tie}, and the teacher has one stack; leave it out"

@@ -58,6 +58,16 @@ def by(compound: type) -> Discriminator:
     return Discriminator(lambda value: "<compound>" if isinstance(value, kinds) else "<plain>")
 
 
+def by_halves(halves: type[BaseModel]) -> Discriminator:
+    """A plain form, or a mapping of an encoder-decoder's two halves, known by their names."""
+
+    def form(value: Any) -> str:
+        named = isinstance(value, dict) and {"encoder", "decoder"} & value.keys()
+        return "<compound>" if named or isinstance(value, halves) else "<plain>"
+
+    return Discriminator(form)
+
+
 def by_three(halves: type[BaseModel]) -> Discriminator:
     """A plain form, a list, or a mapping of an encoder-decoder's two halves."""
 
