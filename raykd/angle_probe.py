@@ -18,14 +18,14 @@ from transformers import PreTrainedModel
 
 from raykd.angle_values import Measured
 from raykd.angles import Angles, merged
-from raykd.batches import Batch, collate, eval_batches
+from raykd.batches import Batch, eval_batches
 from raykd.distill import Data, Where
 from raykd.learner import stream
 from raykd.losses import HIDDEN, valid
 from raykd.recorder import Recorder
 from raykd.student import build_projections, project, width
 from raykd.taps import Taps, stacks
-from raykd.tasks import classification as task
+from raykd.tasks.family import Family
 from raykd.teacher_source import Live
 from raykd.trial import TrialSpec
 
@@ -93,7 +93,9 @@ class Probe:
     ) -> list[Measured | None]:
         """A measurement each, at its step; None for a student without a block in the teacher's
         width (one of another width that matches nothing, or whose projections were not kept)."""
-        looking = [_Look(s, self._width, self._where, self._build) for s in students]
+        looking = [
+            _Look(s, self._width, self._data.family, self._where, self._build) for s in students
+        ]
         try:
             self._means(looking)
             self._angles(looking)
@@ -139,12 +141,12 @@ class Probe:
         """This worker's batches, the lengths of their rows, and the teacher's states x_NLD."""
         encoded, where = self._data.select, self._where
         blocks = range(1, self._depth + 1)
-        live = Live(self._teacher, blocks, where.autocast()) if teacher else None
+        family = self._data.family
+        live = Live(self._teacher, blocks, family, where.autocast()) if teacher else None
         try:
             for rows in self._batches:
                 lengths = encoded.lengths[rows].tolist()
-                batch = collate(encoded, rows, self._data.pad, len(rows), sum(lengths))
-                batch = batch.to(where.device)
+                batch = family.collate(encoded, rows, self._data.pad).to(where.device)
                 found = live(batch).states_ND if live is not None else None
                 yield (
                     batch,
@@ -183,10 +185,11 @@ class _Look:
         self,
         student: Student,
         teacher_width: int,
+        family: Family,
         where: Where,
         build: Callable[[TrialSpec], PreTrainedModel],
     ) -> None:
-        self.student, self._where = student, where
+        self.student, self._family, self._where = student, family, where
         trial, own_width = student.trial, width(student.model)
         self.blocks = [
             block
@@ -223,7 +226,7 @@ class _Look:
         if not self.blocks:
             return {}
         with self._where.autocast():
-            task.forward(model, batch)
+            self._family.forward(model, batch)
         found = {
             k: project(projections, k, valid(x_BTD, batch.valid)).float()
             for k, x_BTD in taps.states.items()

@@ -168,7 +168,6 @@ def _look(
     from torch import nn
 
     from raykd.angle_probe import Stored
-    from raykd.tasks import classification as task
 
     students = []
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
@@ -176,7 +175,8 @@ def _look(
             into = Path(folder) / record.run_id
             student = ledger.download(sweep.client, record.run_id, "student", into)
             assert student is not None
-            model = task.load_model(student, materials.data.labels, trained=True)
+            data = materials.data
+            model = data.family.load_model(student, data.labels, trained=True)
             students.append(Stored(spec, model.to(materials.where.device), nn.ModuleDict()))
         steps_ = [int(r.metrics["best_step"]) for r in records]
         found = probe.measure(students, steps_, "stored")

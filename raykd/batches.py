@@ -34,9 +34,10 @@ class Batch:
     """One worker's share of a global batch, padded to its own longest row.
 
     `inputs` holds int64 tensors [B, T], `valid` the places of the valid tokens in the flattened
-    [B * T], found on the host so that a GPU need not be waited for. `examples` and `tokens` (valid
-    ones) count the global batch, so that losses over the shares sum to that of the whole. `epoch`
-    counts from 0.
+    [B * T], found on the host so that a GPU need not be waited for. `examples`, `tokens` (valid
+    ones) and `positions` (where there is a loss) count the global batch, so that losses over the
+    shares sum to the loss of the whole. `labels` are those of the P loss positions, which stand at
+    `places` of the flattened [B * T]; None where there is one an example. `epoch` counts from 0.
     """
 
     ids: np.ndarray
@@ -45,7 +46,21 @@ class Batch:
     labels: Tensor | None
     examples: int
     tokens: int
+    positions: int
+    places: Tensor | None = None
     epoch: int = 0
+
+    def valid_in(self, state: int) -> Tensor:
+        """Where the valid tokens of a state are, by its number: an encoder-decoder's decoder reads
+        a token at each loss position."""
+        if state >= 0:
+            return self.valid
+        assert self.places is not None
+        return self.places
+
+    def count_in(self, state: int) -> int:
+        """How many valid tokens the global batch has in the stack of a state."""
+        return self.tokens if state >= 0 else self.positions
 
     def pinned(self, device: torch.device) -> Batch:
         """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
@@ -58,8 +73,9 @@ class Batch:
 
     def _each(self, move: Callable[[Tensor], Tensor]) -> Batch:
         labels = None if self.labels is None else move(self.labels)
+        places = None if self.places is None else move(self.places)
         inputs = {k: move(v) for k, v in self.inputs.items()}
-        return replace(self, inputs=inputs, valid=move(self.valid), labels=labels)
+        return replace(self, inputs=inputs, valid=move(self.valid), labels=labels, places=places)
 
 
 def order(
@@ -135,28 +151,31 @@ def collate(
     tokens: int,
     pad_to: int | None = None,
 ) -> Batch:
-    """Gather rows into tensors padded to the longest of them (or to `pad_to`)."""
-    lengths = encoded.lengths[rows]
-    width = max(int(lengths.max(initial=1)), pad_to or 0)
-    positions = np.arange(width)
-    mask_BT = positions < lengths[:, None]
-    # Out-of-range places are clipped to a valid one and then overwritten by padding.
-    places = np.minimum(encoded.offsets[rows][:, None] + positions, len(encoded.input_ids) - 1)
-
-    def padded(flat: np.ndarray, fill: int) -> Tensor:
-        return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64))
-
-    inputs = {
-        "input_ids": padded(encoded.input_ids, pad),
-        "attention_mask": torch.from_numpy(mask_BT.astype(np.int64)),
-    }
+    """Gather rows into tensors padded to the longest of them (or to `pad_to`), with one loss
+    position a row."""
+    ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, pad, pad_to)
+    inputs = {"input_ids": ids_BT, "attention_mask": torch.from_numpy(mask_BT.astype(np.int64))}
     if encoded.type_ids is not None:
-        inputs["token_type_ids"] = padded(encoded.type_ids, 0)
+        types_BT, _ = pad_rows(encoded.type_ids, encoded.offsets, rows, 0, pad_to)
+        inputs["token_type_ids"] = types_BT
     labels = None
     if encoded.labels is not None:
         labels = torch.from_numpy(encoded.labels[rows].astype(np.int64))
     valid = torch.from_numpy(np.flatnonzero(mask_BT))
-    return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens)
+    return Batch(encoded.ids[rows], inputs, valid, labels, examples, tokens, examples)
+
+
+def pad_rows(
+    flat: np.ndarray, ends: np.ndarray, rows: np.ndarray, fill: int, pad_to: int | None = None
+) -> tuple[Tensor, np.ndarray]:
+    """Rows `flat[ends[i]:ends[i + 1]]` padded to the longest (or to `pad_to`) as int64 [B, T], and
+    which places are no padding."""
+    lengths = ends[rows + 1] - ends[rows]
+    positions = np.arange(max(int(lengths.max(initial=1)), pad_to or 0))
+    mask_BT = positions < lengths[:, None]
+    # Out-of-range places are clipped to a valid one and then overwritten by padding.
+    places = np.minimum(ends[rows][:, None] + positions, len(flat) - 1)
+    return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64)), mask_BT
 
 
 def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:

@@ -31,8 +31,8 @@ SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (
 @app.command()
 @plainly
 def maps(
-    teacher: Annotated[int, typer.Option(help="Blocks of the teacher.")],
-    student: Annotated[int, typer.Option(help="Blocks of the student.")],
+    teacher: Annotated[str, typer.Option(help="Blocks of the teacher; 12+12 for two stacks.")],
+    student: Annotated[str, typer.Option(help="Blocks of the student; 3+3 for two stacks.")],
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="For the random ones.")] = 0,
     preset: Annotated[
@@ -45,12 +45,15 @@ def maps(
 
     if preset not in (None, "paper"):
         raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
-    found = mapview.maps(teacher, student, strategy or [], seed, preset == "paper")
+    deep = mapview.depth("--teacher", teacher)
+    found = mapview.maps(
+        deep, mapview.depth("--student", student), strategy or [], seed, preset == "paper"
+    )
     if as_json:
         print_json([{"strategy": name, **m.to_json()} for name, m in found])
         return
     for name, layer_map in found:
-        typer.echo(mapview.picture(layer_map, teacher, name))
+        typer.echo(mapview.picture(layer_map, deep, name))
         typer.echo()
 
 

@@ -32,14 +32,8 @@ class Row:
         return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()[:16]
 
 
-def wanted(task: Task) -> list[tuple[str, str]]:
-    """The columns a task names, each with its key in the sweep file."""
-    split = [("split", task.split)] if task.split else []
-    return [*(("text", c) for c in task.columns), ("label", task.label), *split]
-
-
 def check_columns(columns: list[str], task: Task, file: str) -> None:
-    for key, column in wanted(task):
+    for key, column in task.wanted:
         if column not in columns:
             raise UserError(
                 f"{file}: task.{key}: {task.data} has no column {column!r}; it has "
@@ -51,10 +45,12 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     check_columns(table.column_names, task, file)
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
-    texts = [_texts(table, column, file) for column in task.columns]
-    labels = _labels(table, task, file)
-    _refuse_empty("text", (i for column in texts for i, v in enumerate(column, 1) if not v), where)
-    _refuse_empty("label", (i for i, v in enumerate(labels, 1) if v is None), where)
+    writes = task.kind == "seq2seq"
+    what, answer = ("source", "target") if writes else ("text", "label")
+    texts = [_texts(table, column, file, what) for column in task.columns]
+    labels = _targets(table, task, file) if writes else _labels(table, task, file)
+    _refuse_empty(what, (i for column in texts for i, v in enumerate(column, 1) if not v), where)
+    _refuse_empty(answer, (i for i, v in enumerate(labels, 1) if v is None), where)
     splits: list[str | None] = [None] * len(labels)
     if task.split:
         splits = [_split_name(v, task, file) for v in table[task.split][:]]
@@ -64,11 +60,16 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     ]
 
 
-def _texts(table: Any, column: str, file: str) -> list[str]:
+def _targets(table: Any, task: Task, file: str) -> list[str | int | None]:
+    """Texts as they stand; None for an empty one."""
+    return [text or None for text in _texts(table, task.target, file, "target")]
+
+
+def _texts(table: Any, column: str, file: str, key: str) -> list[str]:
     values = table[column][:]
     if odd := next((v for v in values if isinstance(v, list | dict | bytes)), None):
         raise UserError(
-            f"{file}: task.text: the column {column!r} holds {str(odd)[:40]!r}; a text is a string"
+            f"{file}: task.{key}: the column {column!r} holds {str(odd)[:40]!r}; a text is a string"
         )
     return ["" if v is None or v != v else str(v).strip() for v in values]
 

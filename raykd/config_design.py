@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from raykd.halves import Rule, Tie
 from raykd.published import PUBLISHED, RULES
-from raykd.sweepfile import Compound, Model, Plain, by
+from raykd.sweepfile import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.trial import TargetKind
 
 Positive = Annotated[int, Field(gt=0)]
+
+
+Copied = Annotated[
+    Annotated[Literal["forward", "reverse", "every_other"], Plain]
+    | Annotated[tuple[Positive, ...], Compound],
+    by(tuple),
+]
+
+
+class CopiedHalves(Model):
+    """From which blocks each stack of an encoder-decoder starts."""
+
+    encoder: Copied = "forward"
+    decoder: Copied = "forward"
 
 
 class CopiedInit(Model):
@@ -19,10 +35,13 @@ class CopiedInit(Model):
 
     copied: Annotated[
         Annotated[Literal["forward", "reverse", "every_other"], Plain]
-        | Annotated[tuple[Positive, ...], Compound],
-        by(tuple),
+        | Annotated[tuple[Positive, ...], Compound]
+        | Annotated[CopiedHalves, Halves],
+        by_three(CopiedHalves),
     ] = "forward"
-    head: bool = Field(True, description="start from the teacher's classifier head too")
+    head: bool = Field(
+        True, description="start from the teacher's classifier head or output layer too"
+    )
 
 
 Init = Annotated[
@@ -53,12 +72,24 @@ class Explore(Model):
     maps: Positive = Field(examples=[20], description="how many distinct maps to try")
     space: Literal["any", "in_order"] = "any"
     skip: bool = Field(False, description="a student block may also stay unmatched")
+    decoder: Tie | None = Field(
+        None, description="the decoder's half follows the encoder's; default: both are searched"
+    )
     sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
     seed: int = Field(1000, description="of the sampler and of the explored students")
     init: Init = "copied"
     fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
     prune: Prune | None = Field(None, description="drop each cohort's worst before the end")
 
+
+OPTIONS = {
+    "custom": ("map",),
+    "all_to_one": ("block",),
+    "single": ("block", "student_block"),
+    "minilm_v2": ("block",),
+    "random": ("exclude_identity",),
+}
+TIES = ("same", "mirrored")
 
 StrategyName = Literal[
     "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
@@ -68,12 +99,30 @@ StrategyName = Literal[
 ]  # fmt: skip
 
 
+class MapHalves(Model):
+    """A map for each stack of an encoder-decoder."""
+
+    encoder: tuple[Positive | None, ...] = Field(examples=[[2, 4]])
+    decoder: tuple[Positive | None, ...] = Field(examples=[[4, 2]])
+
+
 class Strategy(Model):
     """A strategy with its options; a bare name stands for the strategy with none."""
 
     strategy: StrategyName = Field(examples=["forward"])
     name: str | None = Field(None, description="its name in the table, if not the strategy's own")
-    map: tuple[Positive | None, ...] | None = Field(None, description="for `custom`")
+    map: (
+        Annotated[
+            Annotated[tuple[Positive | None, ...], Plain] | Annotated[MapHalves, Compound],
+            by_halves(MapHalves),
+        ]
+        | None
+    ) = Field(None, description="for `custom`; of an encoder-decoder, its two halves")
+    decoder: StrategyName | Tie | None = Field(
+        None,
+        description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
+        "the encoder's; default: the same strategy, drawn anew where it draws",
+    )
     block: Positive | None = Field(
         None, description="teacher block, for all_to_one, single, minilm_v2"
     )
@@ -93,20 +142,17 @@ class Strategy(Model):
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
-        allowed = {
-            "custom": {"map"},
-            "all_to_one": {"block"},
-            "single": {"block", "student_block"},
-            "minilm_v2": {"block"},
-            "random": {"exclude_identity"},
-        }.get(self.strategy, set())
+        names = (self.strategy, self.decoder)
+        allowed = {option for name in names for option in OPTIONS.get(str(name), ())}
         stated = {k for k in ("map", "block", "student_block", "exclude_identity")
                   if getattr(self, k) is not None}  # fmt: skip
+        if self.decoder is not None and "custom" in names:
+            raise ValueError("a custom strategy writes its decoder's half into `map`")
         if extra := sorted(stated - allowed):
             raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
         if self.strategy == "custom" and not self.map:
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
-        if self.strategy == "none" and self.control:
+        if self.strategy == "none" and self.decoder in (None, "none", *TIES) and self.control:
             raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
         if self.control and self.strategy in PUBLISHED:
             raise ValueError(f"{self.strategy} has targets of its own; leave `targets` out")
@@ -125,7 +171,8 @@ class Strategy(Model):
 
     @property
     def label(self) -> str:
-        return self.name or (f"{self.targets}_{self.strategy}" if self.control else self.strategy)
+        both = self.strategy if self.decoder is None else f"{self.strategy}_{self.decoder}"
+        return self.name or (f"{self.targets}_{both}" if self.control else both)
 
 
 class Confirm(Model):
@@ -185,10 +232,17 @@ class Confirm(Model):
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
-def strategy_options(strategy: Strategy) -> dict[str, Any]:
-    """The keyword options of a named strategy's rule, as stated in the file."""
-    names = ("block", "student_block", "exclude_identity")
-    return {n: getattr(strategy, n) for n in names if getattr(strategy, n) is not None}
+def rules(strategy: Strategy) -> tuple[Rule, Rule | Tie | None]:
+    """A strategy's rule with its options, and what the file says of the decoder's half."""
+    decoder = strategy.decoder
+    if decoder is None or decoder == "same" or decoder == "mirrored":
+        return _rule(strategy, strategy.strategy), decoder
+    return _rule(strategy, strategy.strategy), _rule(strategy, decoder)
+
+
+def _rule(strategy: Strategy, name: str) -> Rule:
+    stated = {n: getattr(strategy, n) for n in OPTIONS.get(name, ())}
+    return partial(RULES[name], **{n: v for n, v in stated.items() if v is not None})
 
 
 assert set(StrategyName.__args__) == {*RULES, "custom"}  # type: ignore[attr-defined]

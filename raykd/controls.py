@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd import encoder_decoder
 from raykd.batches import Batch, eval_batches
 from raykd.learner import stream
+from raykd.sites import states
 from raykd.student import build_student
 from raykd.teacher_fill import FILL_BATCH, Filler, sample
 from raykd.teacher_source import Live, Part
@@ -51,7 +53,7 @@ class Controls:
 
     def _states(self, kind: TargetKind, batch: Batch) -> dict[int, Tensor]:
         if kind == "mean":
-            return {k: x_D.expand(len(batch.valid), -1) for k, x_D in self.means_D.items()}
+            return {k: x_D.expand(len(batch.valid_in(k)), -1) for k, x_D in self.means_D.items()}
         assert kind == "untrained" and self.untrained is not None
         return self.untrained(batch).states_ND
 
@@ -72,28 +74,33 @@ def by_kind(
 
 def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:
     """The states of a worker's whole share, permuted over its valid tokens: one permutation for
-    all states, whatever the padding and however the share is cut into parts."""
+    all states of a stack, whatever the padding and however the share is cut into parts."""
     told = [targets for _, targets in parts if targets is not None]
     if not told:
         return list(parts)
-    counts = [len(batch.valid) for batch, targets in parts if targets is not None]
     draw = torch.Generator().manual_seed(seed)
-    order_N = torch.randperm(sum(counts), generator=draw).to(told[0].logits_PC.device)
-    split = {
-        k: torch.split(torch.cat([t.states_ND[k] for t in told]).index_select(0, order_N), counts)
-        for k in told[0].states_ND
-    }
-    states = iter([{k: x[i] for k, x in split.items()} for i in range(len(told))])
+    split: dict[int, tuple[Tensor, ...]] = {}
+    for own in (  # the one stack, or the encoder, and then the decoder
+        [k for k in told[0].states_ND if k >= 0],
+        [k for k in told[0].states_ND if k < 0],
+    ):
+        if own:
+            counts = [len(t.states_ND[own[0]]) for t in told]
+            order_N = torch.randperm(sum(counts), generator=draw).to(told[0].outputs.x_PC.device)
+        for k in own:
+            whole_ND = torch.cat([t.states_ND[k] for t in told]).index_select(0, order_N)
+            split[k] = torch.split(whole_ND, counts)
+    changed = iter([{k: x[i] for k, x in split.items()} for i in range(len(told))])
     return [
-        (batch, None if targets is None else replace(targets, states_ND=next(states)))
+        (batch, None if targets is None else replace(targets, states_ND=next(changed)))
         for batch, targets in parts
     ]
 
 
 def untrained(teacher: PreTrainedModel, seed: int) -> PreTrainedModel:
     """A model of the teacher's configuration as it is before any training."""
-    blocks = Shape(teacher.config.num_hidden_layers)
-    return build_student(teacher, blocks, Init("random"), stream(seed, "untrained"))
+    shape = Shape.of(encoder_decoder.depth(teacher.config))
+    return build_student(teacher, shape, Init("random"), stream(seed, "untrained"))
 
 
 def mean_states(filler: Filler) -> dict[int, Tensor]:
@@ -102,13 +109,13 @@ def mean_states(filler: Filler) -> dict[int, Tensor]:
     By passes of the teacher alone, so that it is the same whichever source feeds the students,
     whoever trains beside them, and after an interruption.
     """
-    states = range(filler.teacher.config.num_hidden_layers + 1)
-    rows, tokens = sample(filler.encoded, MEAN_ROWS), 0
+    named = states(encoder_decoder.depth(filler.teacher.config))
+    rows, tokens = sample(filler.encoded, MEAN_ROWS), dict.fromkeys(named, 0)
     sums_D: dict[int, Tensor] = {}
-    with filler.live(states) as live:
+    with filler.live(named) as live:
         for part in eval_batches(filler.encoded.lengths[rows], FILL_BATCH):
             found = filler.targets(live, rows[part]).states_ND
-            tokens += len(found[0])
             for k, x_ND in found.items():
+                tokens[k] += len(x_ND)
                 sums_D[k] = sums_D.get(k, 0) + x_ND.double().sum(0)
-    return {k: (x_D / tokens).float().to(filler.device) for k, x_D in sums_D.items()}
+    return {k: (x_D / tokens[k]).float().to(filler.device) for k, x_D in sums_D.items()}

@@ -11,7 +11,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,19 +23,20 @@ from raykd.columns import Row
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.rows import read
+from raykd.splits import distinct, into_splits
 from raykd.trial import digest
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-SPLITS = ("train", "select", "test")
 FORMAT = 3  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task's rows on disk. `majority` is the commonest class's share of train, in percent."""
+    """A task's rows on disk. `majority` is the commonest class's share of train, in percent; it is
+    0, and there are no `labels`, where texts are written."""
 
     folder: Path
     fingerprint: str
@@ -45,13 +47,14 @@ class Prepared:
     mean_words: float
 
     def rows(self, split: str) -> datasets.Dataset:
-        """Columns `id`, `text`, for pairs `text_2`, and `label` (int), which test does not have."""
+        """Columns `id`, `text`, for pairs `text_2`, and `label` (int, or the references joined by
+        REFERENCES), which test does not have."""
         import datasets
 
         return datasets.load_from_disk(str(self.folder / split))
 
     def test_labels(self) -> np.ndarray:
-        """int64 [test rows]. To be called when training has ended, and not before."""
+        """[test rows], int64 or texts. To be called when training has ended, and not before."""
         labels: np.ndarray = np.load(self.folder / "test_labels.npy")
         return labels
 
@@ -65,12 +68,14 @@ def load(folder: Path) -> Prepared:
 def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
     source = read(task, home, file)
-    fields = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind"})
-    folder = home / "data" / digest([FORMAT, source.key, fields])
+    unread = {"data", "revision", "max_length", "metric", "prefix", "languages"}
+    deciding = task.model_dump(exclude={*unread, "max_target_length", "generation"})
+    folder = home / "data" / digest([FORMAT, source.key, deciding])
     if not (folder / "manifest.json").is_file():
-        rows, duplicates = _distinct(source.rows())
-        splits = _split(rows, task, file)
-        _store(folder, splits, _label_names(splits, file), duplicates)
+        writes = task.kind == "seq2seq"
+        rows, duplicates = distinct(source.rows(), writes)
+        splits = into_splits(rows, task, file)
+        _store(folder, splits, None if writes else _label_names(splits, file), duplicates)
     prepared = load(folder)
     if task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
@@ -78,43 +83,6 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
             f"{len(prepared.labels)}; write macro_f1"
         )
     return prepared
-
-
-def _distinct(rows: list[Row]) -> tuple[list[Row], int]:
-    """The first row of each text, and how many were dropped."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        first.setdefault(row.id, row)
-    return list(first.values()), len(rows) - len(first)
-
-
-def _split(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
-    """Rows by split, each in order of its id, so that a file's own order does not matter."""
-    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    given = {r.split for r in rows if r.split}
-    for row in sorted(rows, key=lambda r: r.id):
-        splits[row.split or _by_hash(row.id, task, given)].append(row)
-    if task.rows is not None:
-        splits["train"] = splits["train"][: task.rows]
-    for name, members in splits.items():
-        if not members:
-            share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
-            raise UserError(
-                f"{file}: task.data: no rows for {name}; give more rows, "
-                + (f"or some that the column {task.split!r} puts there" if task.split else share)
-            )
-    return splits
-
-
-def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
-    """The split of a row that the file puts in none. Where the file has a test (or select) split
-    of its own, only the others are cut from the rest."""
-    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
-    test = 0.0 if "test" in given else task.test_share
-    select = 0.0 if "select" in given else task.select_share
-    if place < test:
-        return "test"
-    return "select" if place < test + select else "train"
 
 
 def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
@@ -136,14 +104,19 @@ def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
 
 
 def _store(
-    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...], duplicates: int
+    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...] | None, duplicates: int
 ) -> None:
-    """Write the prepared task, whole or not at all."""
+    """Write the prepared task, whole or not at all. Labels are numbered by `names`; where there are
+    none, they are texts."""
     import datasets
 
-    number = {name: i for i, name in enumerate(names)}
-    labels = {s: np.array([number[str(r.label)] for r in rows]) for s, rows in splits.items()}
-    sha = hashlib.sha256(json.dumps(names).encode())
+    labels = {s: np.array([str(r.label) for r in rows]) for s, rows in splits.items()}
+    majority = 0.0
+    if names is not None:
+        number = {name: i for i, name in enumerate(names)}
+        labels = {s: np.array([number[x] for x in found]) for s, found in labels.items()}
+        majority = float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100)
+    sha = hashlib.sha256(json.dumps(names or ()).encode())
     for split, rows in splits.items():
         for row, label in zip(rows, labels[split], strict=True):
             sha.update(f"{split} {row.id} {label}\n".encode())
@@ -161,12 +134,12 @@ def _store(
             if split != "test":
                 columns["label"] = labels[split]
             datasets.Dataset.from_dict(columns).save_to_disk(str(draft / split))
-        np.save(draft / "test_labels.npy", labels["test"].astype(np.int64))
+        np.save(draft / "test_labels.npy", labels["test"])
         manifest = {
             "fingerprint": sha.hexdigest()[:12],
-            "labels": names,
+            "labels": names or (),
             "counts": {s: len(rows) for s, rows in splits.items()},
-            "majority": float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100),
+            "majority": majority,
             "duplicates": duplicates,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
@@ -189,7 +162,8 @@ def _settle(draft: Path, final: Path) -> None:
 class Encoded:
     """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
-    `fingerprint` names the texts, the tokenizer and the cut.
+    `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
+    tokens to be written, where a task is to write.
     """
 
     fingerprint: str
@@ -198,10 +172,19 @@ class Encoded:
     type_ids: np.ndarray | None
     labels: np.ndarray | None
     ids: np.ndarray
+    targets: np.ndarray | None = None
+    target_offsets: np.ndarray | None = None
 
     @cached_property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @cached_property
+    def position_offsets(self) -> np.ndarray:
+        """Row i has the loss positions from `[i]` to `[i + 1]`: one a target token, else one."""
+        if self.target_offsets is not None:
+            return self.target_offsets
+        return np.arange(len(self.ids) + 1)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -225,15 +208,20 @@ def encode(
     max_length = min(max_length, tokenizer.model_max_length)
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
     fingerprint = digest(parts)
+    return encoded(home, fingerprint, lambda: _encode(prepared, split, tokenizer, max_length))
+
+
+def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Encoded:
+    """Arrays by the names of `Encoded`, as they were made and stored under this fingerprint."""
     folder = home / "encoded" / fingerprint
     if not folder.is_dir():
-        _encode(prepared, split, tokenizer, max_length, folder)
+        _write(folder, make())
 
     def array(name: str) -> np.ndarray | None:
         file = folder / f"{name}.npy"
         return np.load(file, mmap_mode="r") if file.exists() else None
 
-    names = ("input_ids", "offsets", "type_ids", "labels", "ids")
+    names = [f.name for f in fields(Encoded) if f.name != "fingerprint"]
     return Encoded(fingerprint, **{n: array(n) for n in names})  # type: ignore[arg-type]
 
 
@@ -242,22 +230,26 @@ def _encode(
     split: str,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-    folder: Path,
-) -> None:
+) -> dict[str, np.ndarray]:
     rows = prepared.rows(split)
     pair = "text_2" in rows.column_names
     texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
     found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
-    lengths = [len(ids) for ids in found["input_ids"]]
-    arrays = {
-        "input_ids": np.concatenate([np.array(x, np.int32) for x in found["input_ids"]]),
-        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        "ids": np.array(rows["id"][:]),
-    }
+    arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
     if pair and "token_type_ids" in found:
         arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
     if "label" in rows.column_names:
         arrays["labels"] = np.array(rows["label"][:], np.int64)
+    return arrays
+
+
+def flat(values: str, offsets: str, lists: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+    """Token lists one after the other, and where each begins and ends, by these names."""
+    ends = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
+    return {values: np.concatenate([np.array(x, np.int32) for x in lists]), offsets: ends}
+
+
+def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = Path(tempfile.mkdtemp(prefix=".encoded-", dir=folder.parent))
     try:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.batches import Batch, Step, ahead, by_epoch, collate, eval_batches, shard
+from raykd.batches import Batch, Step, ahead, by_epoch, shard
+from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
@@ -29,7 +30,7 @@ from raykd.hooks import Hooks, NoHooks
 from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
-from raykd.tasks import classification as task
+from raykd.tasks.family import Family
 from raykd.teacher_source import Part, Targets, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
 from raykd.vocabulary import tokens_in
@@ -41,12 +42,15 @@ TICKS = 10  # how often in a training the losses are looked at, logged and check
 class Data:
     """The encoded splits. `test` carries no labels; `test_labels` is called after training."""
 
+    family: Family
     train: Encoded
     select: Encoded
     test: Encoded
     test_labels: Callable[[], np.ndarray]
     labels: tuple[str, ...]
     pad: int
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
     eval_batch: int = 128
 
 
@@ -152,14 +156,14 @@ def _learners(
     """A learner for each trial that is not over already; every worker gets the same ones."""
     group = where.group
     used = tokens_in(data.train.input_ids, data.pad)
-    how = (teacher_width, group, where.device, where.autocast(), where.compile, used)
+    how = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used)
     told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
     return [
         Learner(t, build(t), *how)
         for t, is_open in zip(cohort.trials, opened, strict=True)
         if is_open
-    ]
+    ]  # fmt: skip
 
 
 def _targets(teacher: TeacherSource | None, batch: Batch, stored: Targets | None) -> Part:
@@ -217,11 +221,10 @@ def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
     epoch, rows = step
-    mine = shard(rows, where.group.rank, where.group.world)
-    tokens, parts = int(data.train.lengths[rows].sum()), []
+    mine, parts = shard(rows, where.group.rank, where.group.world), []
     size = where.micro_batch or max(1, len(mine))
     for i in range(0, max(1, len(mine)), size):
-        batch = collate(data.train, mine[i : i + size], data.pad, len(rows), tokens)
+        batch = data.family.collate(data.train, mine[i : i + size], data.pad, rows)
         stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
         parts.append((replace(batch, epoch=epoch).pinned(where.device), stored))
     return parts
@@ -232,31 +235,12 @@ def _state(step: int, learners: list[Learner], teacher: TeacherSource | None) ->
     return {"step": step, "source": teacher.name if teacher else None, "students": students}
 
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
-    """Logits [rows, classes] in row order, on every worker; the rows are shared out."""
-    group = where.group
-    batches = eval_batches(encoded.lengths, data.eval_batch)
-    mine = []
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        for rows in batches[group.rank :: group.world]:
-            tokens = int(encoded.lengths[rows].sum())
-            batch = collate(encoded, rows, data.pad, len(rows), tokens).to(where.device)
-            with where.autocast():
-                mine.append((rows, task.forward(model, batch).float().cpu().numpy()))
-    model.train(was_training)
-    parts = [part for worker in group.gather(mine) for part in worker]  # type: ignore[attr-defined]
-    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-    return np.concatenate([logits for _, logits in parts])[order]
-
-
 def _select_score(learner: Learner, data: Data, where: Where) -> float:
     began = time.perf_counter()
-    logits = evaluate(learner.model, data.select, data, where)
+    answers = data.family.evaluate(learner.model, data.select, data, where)
     learner.taps.clear()
     assert data.select.labels is not None
-    score = task.score(learner.trial.metric, logits.argmax(-1), data.select.labels)
+    score = data.family.score(learner.trial.metric, answers, data.select.labels)
     learner.seconds += time.perf_counter() - began
     return score
 
@@ -276,13 +260,14 @@ def _finish(
             recorder.fail(trial, learner.failure)
             continue
         learner.restore_best()
-        logits_NC = evaluate(learner.model, data.test, data, where)
+        answers = data.family.evaluate(learner.model, data.test, data, where)
         learner.taps.clear()
         if where.group.rank != 0:
             continue
-        labels_N = data.test_labels()
+        labels = data.test_labels()
+        told = (metric, *data.family.beside(metric))
         metrics = {
-            f"test_{metric}": task.score(metric, logits_NC.argmax(-1), labels_N),
+            **{f"test_{name}": data.family.score(name, answers, labels) for name in told},
             f"best_select_{metric}": learner.best_score,
             "best_step": float(learner.best_step),
             "seconds": learner.seconds,
@@ -290,7 +275,7 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = task.predictions(data.test.ids, labels_N, logits_NC, data.labels)
+        predictions = data.family.predictions(data.test.ids, labels, answers, data.labels, metric)
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

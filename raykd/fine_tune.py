@@ -6,13 +6,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from raykd import states
 from raykd import teacher as teachers
-from raykd.distill import Data, Where, distill, evaluate
+from raykd.distill import Data, Where, distill
 from raykd.errors import UserError
 from raykd.hooks import Hooks
 from raykd.learner import stream
@@ -20,7 +19,7 @@ from raykd.materials import load_data, save_model, use_bf16
 from raykd.recorder import Memory
 from raykd.student import width
 from raykd.study import Study, teacher_trial
-from raykd.tasks import classification as task
+from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort
 
 
@@ -40,12 +39,13 @@ def fine_tune(
 def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     began = time.perf_counter()
     config, base, trial = study.config, study.base.folder, teacher_trial(study)
+    family = FAMILIES[config.task.kind]
     names = study.prepared.labels
     if not config.teacher.fine_tune:
-        names = teachers.label_order(base, names)
-    data = load_data(study.prepared, names, base, config.task.max_length, study.home)
+        names = family.names(base, study.prepared)
+    data = load_data(family, study.prepared, names, base, config.task, study.home)
     torch.manual_seed(stream(trial.seed, "head"))
-    model = task.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
+    model = family.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16)
     if config.teacher.fine_tune:
@@ -70,15 +70,15 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     _measure(study, model, data, where)
 
     def write(folder: Path) -> None:
-        save_model(model, base, folder)
+        save_model(model, family, base, folder)
 
     assert data.select.labels is not None
     scores = {
         "metric": trial.metric,
         "select": select,
         "test": test,
-        "select_majority": _majority(data.select.labels, trial.metric),
-        "test_majority": _majority(data.test_labels(), trial.metric),
+        "select_majority": family.baseline(trial.metric, data.select.labels),
+        "test_majority": family.baseline(trial.metric, data.test_labels()),
         "seconds": time.perf_counter() - began,
     }
     return teachers.store(study.home, study.teacher, write, scores)
@@ -87,23 +87,19 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:
     """How fast this teacher is here, by which a plan says whether storing its outputs pays."""
     began = time.perf_counter()
-    evaluate(model, data.select, data, where)
+    data.family.evaluate(model, data.select, data, where)
     took = time.perf_counter() - began
     tokens = int(data.select.lengths.sum())
     found = states.measure(study.home / "states", tokens, took)
     states.remember(study.home, study.teacher, found)
 
 
-def _majority(labels: np.ndarray, metric: str) -> float:
-    """The best that always answering one label can score on these labels."""
-    return max(task.score(metric, np.full_like(labels, x), labels) for x in np.unique(labels))
-
-
 def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:
-    select = evaluate(model, data.select, data, where)
-    test = evaluate(model, data.test, data, where)
+    family = data.family
+    select = family.evaluate(model, data.select, data, where)
+    test = family.evaluate(model, data.test, data, where)
     assert data.select.labels is not None
     return (
-        task.score(metric, select.argmax(-1), data.select.labels),
-        task.score(metric, test.argmax(-1), data.test_labels()),
+        family.score(metric, select, data.select.labels),
+        family.score(metric, test, data.test_labels()),
     )

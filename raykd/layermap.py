@@ -1,7 +1,9 @@
 """Layer maps and the named strategies that yield them. Plain Python, no torch.
 
 A layer map says, for each student block (1-based), which teacher block it imitates. Teacher states
-are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k.
+are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. An
+encoder-decoder has two stacks, and a map for it two halves; the states of its decoder are numbered
+-1 (its embedding output), -2 (the output of its block 1) and so on: `~k`, as Python writes it.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ import random as stdlib_random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
+
+from raykd.sites import Depth, decoder_state
 
 # The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
 # encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
 PAPER_DECODER_DEPTHS = (28, 36, 40)
 
 _RANGE = re.compile(r"\b(\d+)-(\d+)\b")
+_HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
 _TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
 
 
@@ -28,11 +34,14 @@ class LayerMap:
     `embedding` is the teacher state that the student's embedding output imitates (0 is the
     teacher's embedding output), or None where embeddings are not matched. Where a method mixes or
     redraws teacher blocks, student block `i + 1` is matched with all from `blocks[i]` to `upto[i]`.
+    For an encoder-decoder they are those of the encoder, and `decoder` is the decoder's half,
+    numbered in the same way.
     """
 
     blocks: tuple[int | None, ...]
     embedding: int | None = None
     upto: tuple[int | None, ...] | None = None
+    decoder: LayerMap | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -53,16 +62,32 @@ class LayerMap:
             or any(type(b) is not int or b < a for a, b in self.ranges if a is not None)
         ):
             raise ValueError("a range of teacher blocks is written from its first to its last")
+        if self.decoder is not None and self.decoder.decoder is not None:
+            raise ValueError("a layer map has two halves at most, encoder and decoder")
 
     @property
-    def depth(self) -> int:
-        return len(self.blocks)
+    def depth(self) -> Depth:
+        own = len(self.blocks)
+        return own if self.decoder is None else (own, len(self.decoder.blocks))
+
+    @property
+    def halves(self) -> tuple[LayerMap, ...]:
+        """The map itself; of an encoder-decoder, a map for each stack."""
+        return (self,) if self.decoder is None else (replace(self, decoder=None), self.decoder)
+
+    @property
+    def bare(self) -> LayerMap:
+        """The same map with no embeddings matched."""
+        return LayerMap(self.blocks, decoder=self.decoder and self.decoder.bare)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Matched (student state, teacher state) pairs, by student state; state 0 is embeddings."""
+        """Matched (student state, teacher state) pairs, by student state, the decoder's last;
+        state 0 is embeddings, and a decoder's state k is `~k`."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
         named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
-        return (*embedding, *((s, t) for s, a, b in named for t in range(a, b + 1)))
+        blocks = ((s, t) for s, a, b in named for t in range(a, b + 1))
+        decoder = () if self.decoder is None else self.decoder.pairs()
+        return (*embedding, *blocks, *((decoder_state(s), decoder_state(t)) for s, t in decoder))
 
     @property
     def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
@@ -77,6 +102,9 @@ class LayerMap:
         )
 
     def __str__(self) -> str:
+        if self.decoder is not None:
+            encoder, decoder = self.halves
+            return f"{{encoder: {encoder}, decoder: {decoder}}}"
         blocks = ", ".join(self.entries)
         if self.embedding is None:
             return f"[{blocks}]"
@@ -85,10 +113,13 @@ class LayerMap:
 
     @classmethod
     def parse(cls, text: str) -> LayerMap:
-        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form of `str`.
+        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
+        writes; of two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
 
         Raises ValueError on anything else.
         """
+        if halves := _HALVES.fullmatch(text.strip()):
+            return replace(cls.parse(halves["encoder"]), decoder=cls.parse(halves["decoder"]))
         match = _TEXT.fullmatch(text.strip())
         if not match:
             raise ValueError(
@@ -107,20 +138,31 @@ class LayerMap:
         return cls(firsts, embedding, lasts)
 
     def to_json(self) -> dict[str, object]:
-        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, and the
-        ends of ranges, stand beside it."""
+        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, the ends
+        of ranges and the decoder's half stand beside it where there are any."""
         out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
         if self.embedding:
             out["embedding_target"] = self.embedding
         if self.upto:
             out["upto"] = list(self.upto)
+        if self.decoder is not None:
+            out["decoder"] = self.decoder.to_json()
         return out
 
     @classmethod
-    def from_json(cls, data: dict[str, object]) -> LayerMap:
+    def from_json(cls, data: dict[str, Any]) -> LayerMap:
         embedding = data.get("embedding_target", 0) if data["embedding"] else None
         upto = data.get("upto", data["map"])
-        return cls(tuple(data["map"]), embedding, tuple(upto))  # type: ignore[arg-type]
+        decoder = cls.from_json(data["decoder"]) if "decoder" in data else None
+        return cls(tuple(data["map"]), embedding, tuple(upto), decoder)
+
+
+def everywhere(depth: Depth, block: int | None) -> LayerMap:
+    """Every student block imitates that one teacher block, or none."""
+    if isinstance(depth, int):
+        return LayerMap((block,) * depth)
+    encoder, decoder = depth
+    return LayerMap((block,) * encoder, decoder=LayerMap((block,) * decoder))
 
 
 Strategy = Callable[[int, int, int], LayerMap]
@@ -209,23 +251,47 @@ SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
 """Strategies whose map depends on the seed."""
 
 
-def match_embedding(layer_map: LayerMap, strategy: str) -> LayerMap:
+def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
     """The same map with the embedding output matched as the paper's release does it.
 
     State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
-    imitates the one teacher block like every other state; `none` matches nothing.
+    imitates the one teacher block like every other state; a stack that matches nothing keeps its
+    embeddings unmatched too. `decoder` names the strategy of the decoder's half, where it is
+    another.
     """
-    if not layer_map.pairs():
-        return layer_map
+    half = layer_map.decoder and match_embedding(layer_map.decoder, decoder or strategy)
+    if not any(layer_map.blocks):
+        return replace(layer_map, decoder=half)
     target = layer_map.blocks[0] if strategy == "all_to_one" else 0
-    return replace(layer_map, embedding=target)
+    return replace(layer_map, embedding=target, decoder=half)
 
 
-def check(layer_map: LayerMap, teacher: int, student: int) -> str | None:
+def check(layer_map: LayerMap, teacher: Depth, student: Depth) -> str | None:
     """What is wrong with this map for these depths, in one line; None if nothing is."""
+    if isinstance(teacher, int) or isinstance(student, int):
+        if layer_map.decoder is not None:
+            return f"{layer_map} has a half for a decoder, the model has one stack; write a list"
+        assert isinstance(teacher, int) and isinstance(student, int)
+        return _check(layer_map, teacher, student, "")
+    if layer_map.decoder is None:
+        return (
+            f"{layer_map} has no half for the decoder; write {{encoder: {layer_map}, "
+            "decoder: [...]}"
+        )
+    for half, t, s, stack in zip(
+        layer_map.halves, teacher, student, ("encoder ", "decoder "), strict=True
+    ):
+        if problem := _check(half, t, s, stack):
+            return problem
+    return None
+
+
+def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str | None:
     if layer_map.depth != student:
-        return f"{layer_map} has {layer_map.depth} entries, the student has {student} blocks"
+        return f"{layer_map} has {layer_map.depth} entries, the student has {student} {stack}blocks"
     beyond = [t for _, t in layer_map.pairs() if t > teacher]
     if beyond:
-        return f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} blocks"
+        return (
+            f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} {stack}blocks"
+        )
     return None

@@ -16,9 +16,10 @@ from raykd.batches import Batch
 from raykd.group import GradientSum, Group
 from raykd.matcher import Matcher
 from raykd.matching import MATCHING
-from raykd.student import build_projections, project, width
+from raykd.sites import state_name
+from raykd.student import build_projections, freeze_embeddings, project, width
 from raykd.taps import Taps, stacks
-from raykd.tasks import classification as task
+from raykd.tasks.family import Family
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
 from raykd.vocabulary import train_rows
@@ -46,6 +47,7 @@ class Learner:
         self,
         trial: TrialSpec,
         model: PreTrainedModel,
+        family: Family,
         teacher_width: int,
         group: Group,
         device: torch.device,
@@ -56,13 +58,17 @@ class Learner:
         """`used`: the tokens that training rows hold; all that there are, if None."""
         self.trial = trial
         self.model = model.to(device)
+        self.family = family
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         reads = sites.read(trial.loss.kind, (s for s, _ in self.pairs))
         # Nothing can be read inside a compiled block; its own states leave it as ever.
         if compiled and not any(map(sites.inside, reads)):
             # Block by block: alike blocks are compiled once, and hooks stay where they are.
-            for block in stacks(model)["encoder"]:
-                block.compile(dynamic=True)
+            for blocks in stacks(model).values():
+                for block in blocks:
+                    block.compile(dynamic=True)
+        if trial.training.freeze_embeddings:
+            freeze_embeddings(model)
         self.words = None if used is None else train_rows(self.model, used)
         self.match = None
         if self.pairs and trial.loss.kind in MATCHING:
@@ -92,7 +98,7 @@ class Learner:
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
-        pair_names = [f"hidden_{s}_to_{t}" for s, t in self.pairs]
+        pair_names = [f"hidden_{state_name(s)}_to_{state_name(t)}" for s, t in self.pairs]
         own_names = self.match.names if self.match else pair_names
         self.names = ["loss", "ce", "kl", "hidden", *own_names]
         self.sums = torch.zeros(len(self.names), device=device)
@@ -142,28 +148,27 @@ class Learner:
         loss = self.trial.loss
         assert batch.labels is not None
         with self.autocast:
-            logits_BC = task.forward(self.model, batch)
-        zero = logits_BC.new_zeros((), dtype=torch.float32)
-        ce = losses.cross_entropy(logits_BC, batch.labels, batch.examples)
-        kl, hidden = zero, zero
+            said = self.family.forward(self.model, batch)
+        told = targets.outputs if targets is not None and loss.kl else None
+        ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+        hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
-        if targets is not None and loss.kl:
-            kl = losses.kl(logits_BC, targets.logits_PC, loss.temperature, batch.examples)
         if targets is not None and self.match is not None:
             each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
             hidden = torch.stack(each).sum()
         elif targets is not None and self.pairs:
             pairs = [
-                (
-                    project(self.projections, s, losses.valid(self.taps.states[s], batch.valid)),
-                    targets.states_ND[t],
-                )
+                (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
                 for s, t in self.pairs
             ]
-            hidden, each = losses.hidden(loss.kind, pairs, batch.tokens, batch.examples)
+            tokens = [batch.count_in(s) for s, _ in self.pairs]
+            hidden, each = losses.hidden(loss.kind, pairs, tokens, batch.examples)
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
         return [total, ce, kl, hidden, *each]
+
+    def _valid(self, state: int, batch: Batch) -> Tensor:
+        return losses.valid(self.taps.states[state], batch.valid_in(state))
 
     def update(self, step: int) -> None:
         """One optimiser step on the summed gradients."""

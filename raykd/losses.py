@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raykd.outputs import Outputs
+
 
 def cross_entropy(logits_PC: Tensor, labels_P: Tensor, positions: int) -> Tensor:
     """Mean cross entropy over the global batch's `positions`; a scalar in nats."""
@@ -26,6 +28,17 @@ def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: in
     teacher = F.log_softmax(teacher_PC.float() / temperature, -1)
     total = F.kl_div(student, teacher, log_target=True, reduction="sum")
     return total * (temperature**2 / positions)
+
+
+def outputs(
+    student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
+) -> tuple[Tensor, Tensor]:
+    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher."""
+    logits_PC = student.logits()
+    ce = cross_entropy(logits_PC, labels_P, positions)
+    if teacher is None:
+        return ce, torch.zeros_like(ce)
+    return ce, kl(logits_PC, teacher.logits(), temperature, positions)
 
 
 def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
@@ -74,12 +87,13 @@ def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
 def hidden(
     kind: str,
     pairs: list[tuple[Tensor, Tensor]],
-    tokens: int,
+    tokens: list[int],
     examples: int,
 ) -> tuple[Tensor, list[Tensor]]:
     """The mean over matched pairs of a hidden loss, and every pair's own loss.
 
-    `pairs` holds (student_ND, teacher_ND); at least one. The paper's M is `len(pairs)`.
+    `pairs` holds (student_ND, teacher_ND), at least one, and `tokens` the valid tokens that the
+    global batch has in each pair's stack. The paper's M is `len(pairs)`.
     """
-    each = [HIDDEN[kind](s, t, tokens, examples) for s, t in pairs]
+    each = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
     return torch.stack(each).mean(), each

@@ -7,49 +7,68 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
+from raykd.halves import apply
 from raykd.layermap import PAPER_DECODER_DEPTHS, LayerMap, match_embedding
 from raykd.published import PUBLISHED, RULES
+from raykd.sites import Depth
 
 WIDTH = 100
 
 
+def depth(option: str, text: str) -> Depth:
+    """`12`, or `12+6` for an encoder of 12 blocks and a decoder of 6. Raises UserError."""
+    parts = text.split("+")
+    if len(parts) > 2 or not all(p.strip().isdecimal() and int(p) for p in parts):
+        raise UserError(
+            f"{option}: {text}; write a number of blocks from 1 on, or encoder+decoder as in 12+12"
+        )
+    numbers = [int(p) for p in parts]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
 def maps(
-    teacher: int, student: int, strategies: list[str], seed: int, paper: bool
+    teacher: Depth, student: Depth, strategies: list[str], seed: int, paper: bool
 ) -> list[tuple[str, LayerMap]]:
     """(strategy, map) for the named strategies, or for all.
 
     `paper` matches embedding outputs as the paper's release does: with its encoders and
     encoder-decoders, and not with its decoders of 28, 36 and 40 blocks.
     """
-    for option, blocks in (("--teacher", teacher), ("--student", student)):
-        if blocks < 1:
-            raise UserError(f"{option}: {blocks}; write a number of blocks from 1 on")
+    if isinstance(teacher, int) != isinstance(student, int):
+        raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
     for name in strategies or RULES:
         if name not in RULES:
             near = difflib.get_close_matches(name, RULES, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"
             raise UserError(f"--strategy: {name!r} is not known; {hint}")
-        layer_map = RULES[name](teacher, student, seed)
+        layer_map = apply(RULES[name], teacher, student, seed)
         if paper and name not in PUBLISHED and teacher not in PAPER_DECODER_DEPTHS:
             layer_map = match_embedding(layer_map, name)
         found.append((name, layer_map))
     return found
 
 
-def picture(layer_map: LayerMap, teacher: int, title: str) -> str:
-    """A grid: a row for each student block, a column for each teacher block, a dot where the
-    student block imitates the teacher block. `emb` is the embedding output.
+def picture(layer_map: LayerMap, teacher: Depth, title: str) -> str:
+    """A grid of each stack: a row for each student block, a column for each teacher block, a dot
+    where the student block imitates the teacher block. `emb` is the embedding output.
 
     At most WIDTH columns wide: a deep teacher's columns stand closer, with every fifth or tenth
     numbered; a teacher too deep even for that is left to the words at the end of each row.
     """
+    if isinstance(teacher, int):
+        return _grid(layer_map, teacher, title)
+    stacks = zip(layer_map.halves, teacher, ("encoder", "decoder"), strict=True)
+    return "\n".join(_grid(half, depth, f"{title}, {stack}") for half, depth, stack in stacks)
+
+
+def _grid(layer_map: LayerMap, teacher: int, title: str) -> str:
     states: dict[int, list[int]] = {}
     for state, target in layer_map.pairs():
         states.setdefault(state, []).append(target)
     first = 0 if layer_map.embedding is not None else 1
     rows = []
-    for state in range(first, layer_map.depth + 1):
+    for state in range(first, len(layer_map.blocks) + 1):
         targets = states.get(state, [])
         says = f"imitates {_name(targets[0])}" if targets else "not matched"
         if len(targets) > 1:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd import encoder_decoder
 from raykd.angle_probe import Probe
+from raykd.config import Task
 from raykd.controls import Controls, mean_states, untrained
-from raykd.data import Encoded, Prepared, encode, load
+from raykd.data import Prepared, load
 from raykd.distill import Data, Where, distill
 from raykd.hooks import Hooks
 from raykd.learner import stream
@@ -22,9 +23,10 @@ from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder
 from raykd.sources import Sources
+from raykd.splits import SPLITS
 from raykd.student import build_student, width
-from raykd.tasks import classification as task
-from raykd.teacher import label_order
+from raykd.tasks.families import FAMILIES
+from raykd.tasks.family import Family, Names
 from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live
@@ -32,30 +34,22 @@ from raykd.trial import Cohort, TrialSpec
 
 
 def load_data(
-    prepared: Prepared, names: tuple[str, ...], tokenizer_folder: Path, max_length: int, home: Path
-) -> Data:
-    """The encoded splits, labels numbered in the order of `names`.
-
-    A model that was fine-tuned elsewhere may number its labels differently from the data
-    (contradiction first or entailment first), so labels are brought into the model's order.
-    """
-    tokenizer = task.load_tokenizer(tokenizer_folder)
-    place = np.array([names.index(name) for name in prepared.labels], dtype=np.int64)
-
-    def split(name: str) -> Encoded:
-        encoded = encode(prepared, name, tokenizer, max_length, home)
-        if encoded.labels is None:
-            return encoded
-        return replace(encoded, labels=place[encoded.labels])
-
+    family: Family, prepared: Prepared, names: Names, tokenizer_folder: Path, task: Task,
+    home: Path,
+) -> Data:  # fmt: skip
+    """The encoded splits, for models of one tokenizer."""
+    tokenizer = family.load_tokenizer(tokenizer_folder)
+    train, select, test = (
+        family.encode(prepared, split, tokenizer, names, task, home) for split in SPLITS
+    )
     return Data(
-        train=split("train"),
-        select=split("select"),
-        test=split("test"),
-        test_labels=lambda: place[prepared.test_labels()],
+        family, train, select, test,
+        test_labels=lambda: family.test_labels(prepared, names),
         labels=names,
         pad=int(tokenizer.pad_token_id),
-    )
+        tokenizer=tokenizer,
+        task=task,
+    )  # fmt: skip
 
 
 def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
@@ -81,9 +75,10 @@ class Materials:
     @classmethod
     def load(cls, sources: Sources, where: Where) -> Materials:
         prepared = load(sources.data)
-        names = label_order(sources.teacher, prepared.labels)
-        data = load_data(prepared, names, sources.teacher, sources.max_length, sources.home)
-        teacher = task.load_model(sources.teacher, names, trained=True).to(where.device)
+        family = FAMILIES[sources.task.kind]
+        names = family.names(sources.teacher, prepared)
+        data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
+        teacher = family.load_model(sources.teacher, names, trained=True).to(where.device)
         return cls(sources, where, data, teacher)
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
@@ -117,7 +112,7 @@ class Materials:
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
                 return False
-            save_model(model, self.sources.teacher, folder)
+            save_model(model, self.data.family, self.sources.teacher, folder)
             return True
 
         look = None
@@ -148,7 +143,8 @@ class Materials:
                 p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
             }
             model = untrained(self.teacher, seed).to(where.device)
-            other = Live(model, {state for _, state in pairs}, where.autocast())
+            states = {state for _, state in pairs}
+            other = Live(model, states, self.data.family, where.autocast())
         if "mean" in kinds and precision not in self.means:
             self.means[precision] = mean_states(self._filler(where))
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
@@ -156,21 +152,24 @@ class Materials:
     def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
         """The teacher for a cohort whose maps name these states."""
         if live:
-            return Live(self.teacher, states, where.autocast())
+            return Live(self.teacher, states, self.data.family, where.autocast())
         precision = _precision(where)
         if precision not in self.opened:
             self.opened[precision] = self._open(precision, where)
         return self.opened[precision].naming(states)
 
     def _filler(self, where: Where) -> Filler:
-        return Filler(self.teacher, self.data.train, self.data.pad, where.device, where.autocast)
+        data = self.data
+        return Filler(
+            self.teacher, data.train, data.pad, where.device, where.autocast, data.family
+        )  # fmt: skip
 
     def _open(self, precision: str, where: Where) -> Cached:
         sources, encoded = self.sources, self.data.train
         filler = self._filler(where)
         half = sources.half
         if half == "auto":
-            half = choose_half(filler, self.teacher.config.num_hidden_layers)
+            half = choose_half(filler, encoder_decoder.depth(self.teacher.config))
         entry = Entry(
             sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
         )
@@ -191,7 +190,9 @@ def run_cohort(
     Materials.load(sources, where or Where()).run(cohort, recorder, **options)
 
 
-def save_model(model: PreTrainedModel, tokenizer_folder: Path, folder: Path) -> None:
+def save_model(
+    model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
+) -> None:
     """A plain transformers folder: safetensors weights, configuration, tokenizer."""
     model.save_pretrained(folder)
-    task.load_tokenizer(tokenizer_folder).save_pretrained(folder)
+    family.load_tokenizer(tokenizer_folder).save_pretrained(folder)

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from raykd import sites, sizes
-from raykd.layermap import LayerMap
+from raykd.layermap import LayerMap, everywhere
 from raykd.search import Tried, best_maps
-from raykd.space import Space
+from raykd.sites import decoder_state, states
+from raykd.space import AnySpace, space_of
 from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
 from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
@@ -55,7 +56,7 @@ class Power:
 @dataclass(frozen=True)
 class Plan:
     study: Study
-    space: Space | None
+    space: AnySpace | None
     explore_wanted: int
     explore_done: int
     confirm: tuple[TrialSpec, ...]
@@ -129,9 +130,10 @@ class Plan:
         """The teacher states that the missing trials' maps name, or may come to name."""
         named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
-            example = explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks))
-            may = {*range(1, self.study.base.depth + 1)}
-            may |= {t for s, t in example.layer_map.pairs() if s == 0}
+            example = explore_trial(self.study, everywhere(self.study.depth, 1))
+            outputs = {0, decoder_state(0)}
+            may = {*states(self.study.base.depths)} - outputs
+            may |= {t for s, t in example.layer_map.pairs() if s in outputs}
             named |= sites.read(example.loss.kind, may)
         return tuple(sorted(named))
 
@@ -140,7 +142,7 @@ class Plan:
         the teacher is live."""
         study, steps = self.study, sum(c.trials[0].training.steps for c in self.cohorts)
         if self.explore_missing:
-            example = explore_trial(study, LayerMap((1,) * study.shape.blocks))
+            example = explore_trial(study, everywhere(study.depth, 1))
             cohorts = math.ceil(self.explore_missing / self.explore_cohort)
             steps += cohorts * example.training.steps
         return steps * study.batch_rows / study.prepared.counts["train"]
@@ -169,7 +171,9 @@ def make(
     explore = study.config.explore
     space, wanted = None, 0
     if explore is not None:
-        space = Space(study.base.depth, study.config.student.blocks, explore.space, explore.skip)
+        space = space_of(
+            study.base.depths, study.depth, explore.space, explore.skip, explore.decoder
+        )
         wanted = min(explore.maps, space.size())
     done = len(explored.tried)
     confirm = study.config.confirm
@@ -215,9 +219,13 @@ def stored_bytes(plan: Plan) -> int:
 
 
 def _parameters(study: Study) -> int:
-    return sizes.parameters(study.base, study.shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, study.shape)
 
 
 def _teacher_parameters(study: Study) -> int:
-    shape = Shape(study.base.depth)
-    return sizes.parameters(study.base, shape, len(study.prepared.labels), study.home)
+    return _parameters_of(study, Shape.of(study.base.depths))
+
+
+def _parameters_of(study: Study, shape: Shape) -> int:
+    labels, kind = len(study.prepared.labels), study.config.task.kind
+    return sizes.parameters(study.base, shape, labels, study.home, kind)

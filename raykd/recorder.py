@@ -19,8 +19,8 @@ class Result:
     """A finished trial: its scores and what is kept of it.
 
     `predictions` holds one row per test example (columns of equal length): `id`, `label`,
-    `predicted`, `correct` and one `logit_<label>` column a class. `student` is a folder in
-    transformers' format, where the student is kept.
+    `predicted`, `correct` and one `logit_<label>` column a class, or a `score` where texts are
+    written. `student` is a folder in transformers' format, where the student is kept.
     """
 
     metrics: Mapping[str, float]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raykd import assets
-from raykd.columns import SPLIT_NAMES, Row, check_columns, to_rows, wanted
+from raykd.columns import SPLIT_NAMES, Row, check_columns, to_rows
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.trial import digest
@@ -126,7 +126,7 @@ def _strings(path: Path, task: Task, file: str) -> Any:
         )
         header = next((cells for cells in lines if cells), [])
     check_columns(header, task, file)
-    return datasets.Features({c: datasets.Value("string") for _, c in wanted(task)})
+    return datasets.Features({c: datasets.Value("string") for _, c in task.wanted})
 
 
 def _check_utf8(path: Path, where: str) -> None:
@@ -183,6 +183,8 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
         by_role["test"] = by_role.pop("select")
     rows: list[Row] = []
     for role, (name, table) in by_role.items():
+        if any("." in column for _, column in task.wanted):  # WMT's `translation.en`
+            table = table.flatten()
         part = to_rows(table, task, file, f"{where} ({name})")
         # Train rows stay open, so that what is missing is split off them by hash.
         given = None if role == "train" else role
@@ -191,4 +193,5 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
 
 
 def _unlabelled(table: Any, task: Task) -> bool:
-    return task.label in table.column_names and set(table[task.label][:64]) == {-1}
+    labelled = task.kind == "classification" and task.label in table.column_names
+    return labelled and set(table[task.label][:64]) == {-1}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
 from raykd.layermap import LayerMap
-from raykd.space import Space
+from raykd.space import AnySpace, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -42,7 +42,7 @@ class Proposer:
 
     def __init__(
         self,
-        space: Space,
+        space: AnySpace,
         sampler: str,
         seed: int,
         history: Iterable[tuple[LayerMap, Tried]] = (),
@@ -161,31 +161,52 @@ def _failed() -> optuna.trial.TrialState:
     return optuna.trial.TrialState.FAIL
 
 
-def _distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+Parameter = tuple[str, Space]
+"""The prefix of one stack's parameters, and that stack's space."""
+
+
+def _stacks(space: AnySpace) -> list[Parameter]:
+    """Of halves that are tied, the encoder's alone is searched."""
+    if isinstance(space, Space):
+        return [("map", space)]
+    return [("map", space.encoder), *([] if space.tie else [("decoder", space.decoder)])]
+
+
+def _distributions(space: AnySpace) -> dict[str, optuna.distributions.BaseDistribution]:
     """One integer a student block. Integers and not categories, since near blocks are alike and
     the samplers can use that; 0 stands for unmatched."""
     import optuna
 
-    low = 0 if space.skip else 1
-    high = space.teacher
-    if space.kind == "in_order" and not space.skip:
-        high = space.teacher - space.student + 1  # block k is at least k: see _decode
-    return {
-        f"map_{i}": optuna.distributions.IntDistribution(low, high)
-        for i in range(1, space.student + 1)
-    }
+    found: dict[str, optuna.distributions.BaseDistribution] = {}
+    for prefix, half in _stacks(space):
+        low, high = 0 if half.skip else 1, half.teacher
+        if half.kind == "in_order" and not half.skip:
+            high = half.teacher - half.student + 1  # block k is at least k: see _half
+        for i in range(1, half.student + 1):
+            found[f"{prefix}_{i}"] = optuna.distributions.IntDistribution(low, high)
+    return found
 
 
-def _decode(space: Space, params: dict[str, int]) -> LayerMap:
+def _decode(space: AnySpace, params: dict[str, int]) -> LayerMap:
+    encoder, *decoder = (_half(half, prefix, params) for prefix, half in _stacks(space))
+    if isinstance(space, Space):
+        return encoder
+    return replace(encoder, decoder=decoder[0]) if decoder else space.tied(encoder)
+
+
+def _half(space: Space, prefix: str, params: dict[str, int]) -> LayerMap:
     """In order, the sorted draws with block k moved up by k - 1: every in-order map, no other."""
-    drawn = [params[f"map_{i}"] for i in range(1, space.student + 1)]
+    drawn = [params[f"{prefix}_{i}"] for i in range(1, space.student + 1)]
     if space.kind == "in_order" and not space.skip:
         drawn = [block + i for i, block in enumerate(sorted(drawn))]
     return LayerMap(tuple(b or None for b in drawn))
 
 
-def _encode(space: Space, layer_map: LayerMap) -> dict[str, int]:
-    blocks = [b or 0 for b in layer_map.blocks]
-    if space.kind == "in_order" and not space.skip:
-        blocks = [block - i for i, block in enumerate(blocks)]
-    return {f"map_{i}": block for i, block in enumerate(blocks, 1)}
+def _encode(space: AnySpace, layer_map: LayerMap) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (prefix, half), part in zip(_stacks(space), layer_map.halves, strict=False):
+        blocks = [b or 0 for b in part.blocks]
+        if half.kind == "in_order" and not half.skip:
+            blocks = [block - i for i, block in enumerate(blocks)]
+        found |= {f"{prefix}_{i}": block for i, block in enumerate(blocks, 1)}
+    return found

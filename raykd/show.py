@@ -284,7 +284,9 @@ def next_steps(opened: Sweep, file: Path) -> None:
     student = opened.a_student()
     out.print(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
     out.print("Worth trying next:")
-    depth, blocks = opened.study.base.depth, opened.study.shape.blocks
+    from raykd.trial import Shape
+
+    depth, blocks = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
     steps = [
         ("raykd ui", "the runs in MLflow's own UI"),
         (f"raykd maps --teacher {depth} --student {blocks}", "every strategy's map, drawn"),

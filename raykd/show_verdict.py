@@ -109,7 +109,9 @@ def _gap(c: Comparison | None) -> tuple[str, str]:
 
 
 def _landscape(found: Landscape) -> str:
-    shares = ", ".join(f"block {p.block} {100 * p.share:.0f} %" for p in found.positions)
+    shares = ", ".join(
+        f"block {found.label(p.block)} {100 * p.share:.0f} %" for p in found.positions
+    )
     noise = (
         "" if found.noise is None else f"; seed noise alone would make {100 * found.noise:.0f} %"
     )

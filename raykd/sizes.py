@@ -20,20 +20,26 @@ if TYPE_CHECKING:
 
 
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
-    """The `depth` and `width` of the model in a folder, and its `labels` in its own order.
+    """The `depth` and `width` of the model in a folder, an encoder-decoder's `decoder_depth`, and
+    its `labels` in its own order.
 
     Raises OSError or ValueError where transformers does not know it.
     """
 
     def ask() -> dict[str, Any]:
+        from raykd import encoder_decoder
+
         config = _config(folder)
+        depth = encoder_decoder.depth(config)
+        encoder, decoder = (depth, None) if isinstance(depth, int) else depth
         return {
-            "depth": config.num_hidden_layers,
+            "depth": encoder,
+            "decoder_depth": decoder,
             "width": config.hidden_size,
             "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
         }
 
-    found: dict[str, Any] = _kept(home, ["base", fingerprint], ask)
+    found: dict[str, Any] = _kept(home, ["base, two stacks", fingerprint], ask)
     return found
 
 
@@ -61,17 +67,19 @@ def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
     return found
 
 
-def parameters(base: Base, shape: Shape, labels: int, home: Path) -> int:
+def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
     """`student.student_parameters` for students of this base with so many labels."""
 
     def ask() -> int:
         from raykd.student import student_parameters
+        from raykd.tasks.families import FAMILIES
 
         config = _config(base.folder)
-        config.num_labels = labels
-        return student_parameters(config, shape)
+        if labels:
+            config.num_labels = labels
+        return student_parameters(config, shape, FAMILIES[kind].auto)
 
-    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels], ask))
+    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
 
 
 def _config(folder: Path) -> PretrainedConfig:

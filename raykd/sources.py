@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from raykd.config import Task
 from raykd.states import GB, Choice, cache_root
 from raykd.study import Study
 
@@ -18,7 +19,7 @@ class Sources:
     data: Path
     teacher: Path
     fingerprint: str
-    max_length: int
+    task: Task
     cache: str
     """Where the teacher's outputs are stored, or would be."""
     source: Literal["live", "cached"] = "live"
@@ -35,7 +36,7 @@ class Sources:
     def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
         wanted = study.config.states
         sources = cls(
-            study.home, study.prepared.folder, teacher, study.teacher, study.config.task.max_length,
+            study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
             cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
             angles=study.config.angle_rows,
         )  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
+from raykd.halves import Tie
 from raykd.layermap import LayerMap
+from raykd.sites import Depth
 
 COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
 
@@ -86,15 +88,75 @@ class Space:
 
         Fewer only where the space holds no more.
         """
-        known = set(seen)
-        if self.size() <= COVERABLE:
-            left = [m for m in self if m not in known]
-            return rng.sample(left, min(count, len(left)))
-        # In a larger space what was seen is a sliver of it: draw again on the rare repeat.
-        found: list[LayerMap] = []
-        while len(found) < count:
-            drawn = self.draw(rng)
-            if drawn not in known:
-                known.add(drawn)
-                found.append(drawn)
-        return found
+        return _unseen(self, seen, count, rng)
+
+
+@dataclass(frozen=True)
+class TwoStacks:
+    """Maps of an encoder-decoder: a map of each space, or tied halves of one (halves.Tie)."""
+
+    encoder: Space
+    decoder: Space
+    tie: Tie | None = None
+
+    def size(self) -> int:
+        """How many maps there are; each half matches something."""
+        return self.encoder.size() * (1 if self.tie else self.decoder.size())
+
+    def __iter__(self) -> Iterator[LayerMap]:
+        if self.tie:
+            return (self.tied(half) for half in self.encoder)
+        both = itertools.product(self.encoder, self.decoder)
+        return (replace(encoder, decoder=decoder) for encoder, decoder in both)
+
+    def __contains__(self, layer_map: LayerMap) -> bool:
+        if layer_map.decoder is None:
+            return False
+        encoder, decoder = layer_map.halves
+        if self.tie:
+            return encoder in self.encoder and layer_map == self.tied(encoder)
+        return encoder in self.encoder and decoder in self.decoder
+
+    def draw(self, rng: Random) -> LayerMap:
+        """One map, uniformly."""
+        half = self.encoder.draw(rng)
+        return self.tied(half) if self.tie else replace(half, decoder=self.decoder.draw(rng))
+
+    def tied(self, half: LayerMap) -> LayerMap:
+        """The map whose encoder's half this is, where the decoder's follows from it."""
+        blocks = half.blocks[::-1] if self.tie == "mirrored" else half.blocks
+        return replace(half, decoder=replace(half, blocks=blocks))
+
+    def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
+        """As `Space.unseen`."""
+        return _unseen(self, seen, count, rng)
+
+
+AnySpace = Space | TwoStacks
+
+
+def space_of(
+    teacher: Depth, student: Depth, kind: Literal["any", "in_order"] = "any", skip: bool = False,
+    tie: Tie | None = None,
+) -> AnySpace:  # fmt: skip
+    """The space of maps between models so deep."""
+    if isinstance(teacher, int) or isinstance(student, int):
+        assert isinstance(teacher, int) and isinstance(student, int)
+        return Space(teacher, student, kind, skip)
+    encoder, decoder = (Space(t, s, kind, skip) for t, s in zip(teacher, student, strict=True))
+    return TwoStacks(encoder, decoder, tie)
+
+
+def _unseen(space: AnySpace, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
+    known = set(seen)
+    if space.size() <= COVERABLE:
+        left = [m for m in space if m not in known]
+        return rng.sample(left, min(count, len(left)))
+    # In a larger space what was seen is a sliver of it: draw again on the rare repeat.
+    found: list[LayerMap] = []
+    while len(found) < count:
+        drawn = space.draw(rng)
+        if drawn not in known:
+            known.add(drawn)
+            found.append(drawn)
+    return found

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
+from raykd import encoder_decoder
 from raykd.layermap import LayerMap, check
+from raykd.sites import state_name
 from raykd.taps import stacks
 from raykd.trial import Init, Shape
 
@@ -19,12 +22,12 @@ INTERMEDIATE = ("intermediate_size", "hidden_dim")
 
 
 def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
-    """An untrained student of the teacher's class, every parameter trainable.
+    """An untrained student of the teacher's class, trainable as that class is.
 
     What is random depends on `seed` alone; the global random state is left as it was. `copied`
     takes the embeddings and all shared parts, the blocks that `init.blocks` names (1-based), and
-    with `init.head` the classifier. The weights are on the CPU and in fp32, wherever the teacher
-    is, so that a seed means the same weights on every machine.
+    with `init.head` the classifier or output layer. The weights are on the CPU and in fp32,
+    wherever the teacher is, so that a seed means the same weights on every machine.
     Raises ValueError with the line of `misfit`, or where blocks are not alike.
     """
     problem = misfit(teacher.config, shape, init)
@@ -33,8 +36,10 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     with _seeded(seed):
         student = type(teacher)(student_config(teacher.config, shape))
     if init.blocks is not None:
-        _copy(teacher, student, init.blocks, init.head)
-    return student.requires_grad_(True)
+        _copy(teacher, student, init)
+    if teacher.can_generate():
+        student.generation_config = copy.deepcopy(teacher.generation_config)
+    return student
 
 
 def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
@@ -46,11 +51,18 @@ def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
         return str(error)
     if init.kind == "random":
         return None
-    if init.blocks is None:
+    if init.layer_map is None:
         return "a copied init names the teacher block that each student block starts from"
-    problem = check(LayerMap(init.blocks), teacher.num_hidden_layers, shape.blocks)
+    problem = check(init.layer_map, encoder_decoder.depth(teacher), shape.depth)
     if problem:
         return f"init map {problem}"
+    if teacher.is_encoder_decoder:
+        whole = encoder_decoder.sizes(teacher)
+        for name, own in encoder_decoder.sizes(config).items():
+            if own != whole[name]:
+                theirs = whole[name][0]
+                return f"weights of {name} {theirs} cannot be copied into {name} {own[0]}"
+        return None
     # Other heads would fit the shapes of most models, and mean another function.
     names = {"hidden_size": "width", "num_attention_heads": "heads", _inner(config): "intermediate"}
     for key, name in names.items():
@@ -60,12 +72,35 @@ def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
     return None
 
 
-def _copy(
-    teacher: PreTrainedModel, student: PreTrainedModel, blocks: tuple[int, ...], head: bool
-) -> None:
-    source, target = stacks(teacher)["encoder"], stacks(student)["encoder"]
+def _copy(teacher: PreTrainedModel, student: PreTrainedModel, init: Init) -> None:
+    assert init.layer_map is not None
+    sources, targets = stacks(teacher), stacks(student)
+    for (stack, target), half in zip(targets.items(), init.layer_map.halves, strict=True):
+        _copy_blocks(sources[stack], target, [b for b in half.blocks if b is not None])
+    # What is left is shared by all blocks (embeddings, position biases, pooler) or is the head.
+    inside = tuple(f"{n}." for n, m in student.named_modules() if m in targets.values())
+    shared = {
+        name: value
+        for name, value in teacher.state_dict().items()
+        if not name.startswith(inside) and (init.head or not _of_head(student, name))
+    }
+    # Over the student's own weights, so that a name it does not know is an error.
+    student.load_state_dict({**student.state_dict(), **shared})
+
+
+def _copy_blocks(source: nn.ModuleList, target: nn.ModuleList, blocks: list[int]) -> None:
+    first = source[0].state_dict()
+    lone = first.keys() & target[0].state_dict().keys()
+    if len(source) > 1:  # T5's first block holds the position bias that all blocks of a stack use
+        lone -= source[1].state_dict().keys()
+    else:
+        lone = {n for n in lone if n.endswith("relative_attention_bias.weight")}
     for position, block in enumerate(blocks, 1):
         weights, into = source[block - 1].state_dict(), target[position - 1]
+        for name in lone:  # it stays with the first block, whichever block's weights come there
+            weights.pop(name, None)
+            if position == 1:
+                weights[name] = first[name]
         # Where blocks are not all alike (ModernBERT's first has one norm less) not all can move.
         differing = sorted(weights.keys() ^ into.state_dict().keys())
         if differing:
@@ -74,16 +109,25 @@ def _copy(
                 f"only one of them has {differing[0]}"
             )
         into.load_state_dict(weights)
-    # What is left is shared by all blocks (embeddings, position biases, pooler) or is the head.
-    inside: str = next(f"{name}." for name, found in student.named_modules() if found is target)
-    base = f"{student.base_model_prefix}."
-    shared = {
-        name: value
-        for name, value in teacher.state_dict().items()
-        if not name.startswith(inside) and (head or name.startswith(base))
-    }
-    # Over the student's own weights, so that a name it does not know is an error.
-    student.load_state_dict({**student.state_dict(), **shared})
+
+
+def _of_head(model: PreTrainedModel, name: str) -> bool:
+    """Whether a weight outside the blocks belongs to what a task puts on top of the model."""
+    if model.config.is_encoder_decoder:  # T5 has no prefix; and a tied output layer is embeddings
+        own = dict(model.named_parameters(remove_duplicate=False))
+        tied = any(own.get(name) is p for n, p in own.items() if not n.startswith("lm_head."))
+        return name.startswith("lm_head.") and not tied
+    return not name.startswith(f"{model.base_model_prefix}.")
+
+
+def freeze_embeddings(model: PreTrainedModel) -> None:
+    """Keep every embedding table outside the blocks as it is: tokens, positions, types; with them
+    an output layer that shares the tokens' weights. T5's position bias is in a block, and learns.
+    """
+    inside = {m for blocks in stacks(model).values() for m in blocks.modules()}
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module not in inside:
+            module.requires_grad_(False)
 
 
 def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
@@ -93,6 +137,10 @@ def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
     widths do), else the largest number below it that does, and the teacher's feed-forward ratio.
     Raises ValueError where stated heads do not divide the width.
     """
+    if teacher.is_encoder_decoder:
+        return encoder_decoder.sized(teacher, shape)
+    if shape.decoder_blocks is not None:
+        raise ValueError("the teacher has one stack; write its blocks as one number")
     config = copy.deepcopy(teacher)
     config.num_hidden_layers = shape.blocks
     inner = _inner(config)
@@ -121,10 +169,11 @@ def _inner(config: PretrainedConfig) -> str:
     return next(name for name in INTERMEDIATE if hasattr(config, name))
 
 
-def student_parameters(teacher: PretrainedConfig, shape: Shape) -> int:
-    """How many parameters such a student has, without allocating them."""
+def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> int:
+    """How many parameters such a student of a family's `auto` class has, without allocating
+    them."""
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(student_config(teacher, shape))
+        model = auto.from_config(student_config(teacher, shape))
     return sum(p.numel() for p in model.parameters())
 
 
@@ -138,7 +187,7 @@ def build_projections(
     with _seeded(seed):
         return nn.ModuleDict(
             {
-                str(state): nn.Linear(student_width, teacher_width, bias=False)
+                state_name(state): nn.Linear(student_width, teacher_width, bias=False)
                 for state in dict(layer_map.pairs())
             }
         )
@@ -151,7 +200,7 @@ def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
     """
     if not len(projections):
         return x_ND
-    projected: Tensor = projections[str(state)](x_ND.float())
+    projected: Tensor = projections[state_name(state)](x_ND.float())
     return projected
 
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from raykd import config_design as files
 from raykd import loss_checks, sizes
 from raykd import teacher as teachers
 from raykd.config import SweepConfig
-from raykd.config_design import strategy_options
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
-from raykd.layermap import LayerMap, check, forward, match_embedding, reverse
-from raykd.published import PUBLISHED, RULES, every_other, own_loss
-from raykd.space import Space
+from raykd.halves import apply
+from raykd.layermap import LayerMap, check, everywhere, forward, match_embedding
+from raykd.published import PUBLISHED, own_loss
+from raykd.sites import Depth
+from raykd.space import space_of
+from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
 from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
@@ -70,15 +71,23 @@ class Study:
 
     @cached_property
     def shape(self) -> Shape:
-        return Shape(**self.config.student.model_dump())
+        stated = self.config.student
+        depth = student_depth(stated.blocks, self.base.depths, self.file)
+        size = stated.model_dump(exclude={"blocks"})
+        return replace(Shape.of(depth), **size)
+
+    @property
+    def depth(self) -> Depth:
+        """The student's, of both stacks where there are two."""
+        return self.shape.depth
 
 
 def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     """Read the data, find the teacher's base, and check all that the file names against them."""
     base = teachers.find_base(config.teacher, home, file)
     prepared = prepare(config.task, home, file)
-    name = teachers.fingerprint(config.teacher, base, prepared, config.task.max_length)
-    data = digest([prepared.fingerprint, base.fingerprint, config.task.max_length])
+    name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
+    data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune:
         teachers.in_order(base.labels, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
@@ -88,8 +97,8 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
 
 def _check(study: Study) -> None:
     """Everything the file says of blocks, against the depths; one line a mistake."""
-    config, file, depth = study.config, study.file, study.base.depth
-    blocks, problems = config.student.blocks, []
+    config, file, depth = study.config, study.file, study.base.depths
+    blocks, problems = study.depth, []
     inits = [("explore.init", config.explore.init)] if config.explore else []
     if config.confirm:
         inits += [(f"confirm.inits.{i}", x) for i, x in enumerate(config.confirm.inits)]
@@ -97,21 +106,29 @@ def _check(study: Study) -> None:
         problem = sizes.misfit(study.base, study.shape, Init("random"), study.home)
         if problem:
             problems.append(f"{file}: student: {problem}")
-        elif init != "random" and blocks > depth:
+        elif init != "random" and (too_deep := deeper(blocks, depth)):
+            own, theirs = too_deep
             problems.append(
-                f"{file}: student.blocks: {blocks} is deeper than the teacher's {depth}, which "
-                f"{key} copies from; write at most {depth}, or the init `random`"
+                f"{file}: student.blocks: {own} is deeper than the teacher's {theirs}, which "
+                f"{key} copies from; write at most {theirs}, or the init `random`"
             )
+        elif problem := other_stacks(_init(study, init).layer_map, depth, blocks):
+            problems.append(f"{file}: {key}: {problem}")
         elif problem := sizes.misfit(study.base, study.shape, _init(study, init), study.home):
             problems.append(
                 f"{file}: {key}: {problem}; leave that size of the student out, or write `random`"
             )
     for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
         key = f"{file}: confirm.strategies.{index}"
-        for option, limit in (("block", depth), ("student_block", blocks)):
-            value = getattr(strategy, option)
+        if strategy.decoder is not None and isinstance(depth, int):
+            problems.append(f"{key}.decoder: the teacher has one stack; leave it out")
+            continue
+        for option, whose, has in (
+            ("block", "teacher", depth),
+            ("student_block", "student", blocks),
+        ):
+            value, limit = getattr(strategy, option), has if isinstance(has, int) else min(has)
             if value is not None and value > limit:
-                whose = "teacher" if option == "block" else "student"
                 problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
                 break
         else:
@@ -121,11 +138,12 @@ def _check(study: Study) -> None:
             if strategy.strategy in PUBLISHED and not layer_map.pairs():
                 problems.append(f"{key}.strategy: {strategy.strategy} {loss_checks.TOO_SHALLOW}")
     problems += loss_checks.problems(config, study.base, study.shape, study.home, file)
-    maps = Space(depth, blocks).size()
+    problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
+    maps = space_of(depth, blocks).size()
     if config.confirm and config.confirm.sampled > maps:
         problems.append(
-            f"{file}: confirm.sampled: {config.confirm.sampled}, there are {maps} maps of {blocks} "
-            f"blocks onto {depth}; write at most so many"
+            f"{file}: confirm.sampled: {config.confirm.sampled}, there are {maps} maps of "
+            f"{study.shape} blocks onto {Shape.of(depth)}; write at most so many"
         )
     if problems:
         raise UserError(*dict.fromkeys(problems))
@@ -134,21 +152,26 @@ def _check(study: Study) -> None:
 def strategy_map(study: Study, strategy: files.Strategy, seed: int) -> LayerMap:
     """The map a strategy of the file yields under a seed, embeddings as the file says."""
     if strategy.strategy == "custom":
-        assert strategy.map is not None
-        layer_map = LayerMap(strategy.map)
+        if isinstance(strategy.map, files.MapHalves):
+            layer_map = LayerMap(strategy.map.encoder, decoder=LayerMap(strategy.map.decoder))
+        else:
+            assert strategy.map is not None
+            layer_map = LayerMap(strategy.map)
     else:
-        rule = RULES[strategy.strategy]
-        options = strategy_options(strategy)
-        layer_map = rule(study.base.depth, study.config.student.blocks, seed, **options)
-    return _with_embedding(study, layer_map, strategy.strategy)
+        rule, decoder = files.rules(strategy)
+        layer_map = apply(rule, study.base.depths, study.depth, seed, decoder)
+    own = None if strategy.decoder in files.TIES else strategy.decoder
+    return _with_embedding(study, layer_map, strategy.strategy, own)
 
 
-def _with_embedding(study: Study, layer_map: LayerMap, strategy: str) -> LayerMap:
+def _with_embedding(
+    study: Study, layer_map: LayerMap, strategy: str, decoder: str | None = None
+) -> LayerMap:
     losses = study.config.losses
     if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
         return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
     wanted = losses.kind == "paper" if losses.embedding is None else losses.embedding
-    return match_embedding(layer_map, strategy) if wanted else layer_map
+    return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
 
 def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:
@@ -197,7 +220,7 @@ def sampled_maps(study: Study, confirm: files.Confirm) -> list[tuple[str, LayerM
     confirm seed, so that what a map does and what a seed does can be told apart."""
     if not confirm.sampled:
         return []
-    space = Space(study.base.depth, study.config.student.blocks)
+    space = space_of(study.base.depths, study.depth)
     rng = Random(f"raykd sampled {confirm.sampled_seed}")
     maps = space.unseen((), confirm.sampled, rng)
     return [
@@ -244,27 +267,24 @@ def _init(study: Study, init: files.Init) -> Init:
         return Init("random")
     copied = files.CopiedInit() if init == "copied" else init
     assert isinstance(copied, files.CopiedInit)
-    blocks: Any = copied.copied
-    if isinstance(blocks, str):
-        rule = {"forward": forward, "reverse": reverse, "every_other": every_other}[blocks]
-        blocks = rule(study.base.depth, study.config.student.blocks, 0).blocks
-    return Init("copied", tuple(blocks), copied.head)
+    named = init_map(copied, study.base.depths, study.depth)
+    return Init.of(named, copied.head)
 
 
 def teacher_trial(study: Study) -> TrialSpec:
     """Fine-tuning the teacher, as a trial: all its own blocks, labels only, nobody to imitate."""
-    t, depth = study.config.teacher, study.base.depth
+    t, depth = study.config.teacher, study.base.depths
     steps = teachers.fine_tune_steps(t, study.prepared.counts["train"])
     return TrialSpec(
         task=study.config.task.kind,
         metric=study.config.task.metric,
         data=study.data,
         teacher=study.base.fingerprint,
-        shape=Shape(depth),
-        init=Init("copied", tuple(range(1, depth + 1))),
+        shape=Shape.of(depth),
+        init=Init.of(apply(forward, depth, depth, 0)),
         phase="confirm",
         strategy="teacher",
-        layer_map=LayerMap((None,) * depth),
+        layer_map=everywhere(depth, None),
         loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
         training=Training(
             steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr, warmup=t.warmup,

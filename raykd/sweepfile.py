@@ -50,12 +50,33 @@ def _leaves(annotation: Any) -> Iterator[Any]:
 
 # Where a key takes one of two forms, what stands there says which is meant, so that a mistake in
 # it is told once, of that form. The tags' brackets mark them as no keys of the file.
-Plain, Compound = Tag("<plain>"), Tag("<compound>")
+Plain, Compound, Halves = Tag("<plain>"), Tag("<compound>"), Tag("<halves>")
 
 
 def by(compound: type) -> Discriminator:
     kinds = (dict, compound) if issubclass(compound, BaseModel) else (list, tuple)
     return Discriminator(lambda value: "<compound>" if isinstance(value, kinds) else "<plain>")
+
+
+def by_halves(halves: type[BaseModel]) -> Discriminator:
+    """A plain form, or a mapping of an encoder-decoder's two halves, known by their names."""
+
+    def form(value: Any) -> str:
+        named = isinstance(value, dict) and {"encoder", "decoder"} & value.keys()
+        return "<compound>" if named or isinstance(value, halves) else "<plain>"
+
+    return Discriminator(form)
+
+
+def by_three(halves: type[BaseModel]) -> Discriminator:
+    """A plain form, a list, or a mapping of an encoder-decoder's two halves."""
+
+    def form(value: Any) -> str:
+        if isinstance(value, dict | halves):
+            return "<halves>"
+        return "<compound>" if isinstance(value, list | tuple) else "<plain>"
+
+    return Discriminator(form)
 
 
 class _Twice(yaml.MarkedYAMLError):

@@ -3,8 +3,9 @@
 States are numbered as in the paper: 0 is the embedding output, k the output of block k (1-based).
 State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
 models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
-states that `output_hidden_states` would give. Queries, keys and values are numbered as in sites.py
-and taken where their projections leave them, before any position is worked into them.
+states that `output_hidden_states` would give. State k of an encoder-decoder's decoder is `~k`.
+Queries, keys and values are numbered as in sites.py and taken where their projections leave them,
+before any position is worked into them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from raykd import sites
+from raykd import encoder_decoder, sites
+from raykd.sites import decoder_state
 
 PROJECTIONS = {
     sites.QUERY: ("query", "q", "q_lin", "q_proj", "query_proj"),
@@ -28,21 +30,31 @@ PROJECTIONS = {
 
 
 def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
-    """A model's stacks of transformer blocks by name; an encoder has one, `encoder`.
+    """A model's stacks of transformer blocks by name: `encoder`, and `decoder` where it has both.
 
     Found by structure and not by class: the one module list as long as the configuration says
     that is not itself part of a block. Raises ValueError where there is none, or more than one
-    (an encoder-decoder, or attention and feed-forward parts listed apart).
+    (attention and feed-forward parts listed apart).
     """
-    depth, name = model.config.num_hidden_layers, type(model).__name__
-    lists = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList)]
+    depth = encoder_decoder.depth(model.config)
+    if isinstance(depth, int):
+        return {"encoder": _stack(model.base_model, depth, model)}
+    return {
+        "encoder": _stack(model.get_encoder(), depth[0], model),
+        "decoder": _stack(model.get_decoder(), depth[1], model),
+    }
+
+
+def _stack(part: nn.Module, depth: int, model: PreTrainedModel) -> nn.ModuleList:
+    name = type(model).__name__
+    lists = [m for m in part.modules() if isinstance(m, nn.ModuleList)]
     inner = {m for outer in lists for m in outer.modules() if m is not outer}
     fitting = [m for m in lists if len(m) == depth and m not in inner]
     if not fitting:
         raise ValueError(f"{name} has no list of {depth} blocks, so it has none to match or copy")
     if len(fitting) > 1:
         raise ValueError(f"{name} has {len(fitting)} lists of {depth} modules, not one of blocks")
-    return {"encoder": fitting[0]}
+    return fitting[0]
 
 
 def projection(block: nn.Module, of: int) -> nn.Module:
@@ -66,20 +78,23 @@ class Taps:
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
         self.states: dict[int, Tensor] = {}
-        blocks = stacks(model)["encoder"]
-        named = sorted(set(states))
-        for state in named:
-            first, number = (1, sites.split(state)[1]) if sites.inside(state) else (0, state)
-            if not first <= number <= len(blocks):
-                what = sites.name(state) if sites.inside(state) else f"state {state}"
-                raise ValueError(f"no {what} in a model of {len(blocks)} blocks")
+        found = stacks(model)
         self._hooks = []
-        for state in named:
+        for state in sorted(set(states)):
+            blocks = found.get("encoder" if state >= 0 else "decoder")
+            if sites.inside(state):
+                first, place = 1, sites.split(state)[1]
+            else:
+                first, place = 0, state if state >= 0 else decoder_state(state)
+            if blocks is None or not first <= place <= len(blocks):
+                depth = "+".join(str(len(b)) for b in found.values())
+                what = sites.name(state) if sites.inside(state) else f"state {state}"
+                raise ValueError(f"no {what} in a model of {depth} blocks")
             if sites.inside(state):
                 self._hooks += self._inside(state, blocks)
                 continue
-            if state < len(blocks):
-                hook = blocks[state].register_forward_pre_hook(
+            if place < len(blocks):
+                hook = blocks[place].register_forward_pre_hook(
                     partial(self._entering, state), with_kwargs=True
                 )
             else:

@@ -16,6 +16,7 @@ from raykd import assets, sizes
 from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
+from raykd.sites import Depth
 from raykd.trial import digest
 
 
@@ -26,9 +27,16 @@ class Base:
     folder: Path
     fingerprint: str
     depth: int
+    """Of an encoder-decoder, its encoder's."""
     width: int
     labels: tuple[str, ...]
     """Its classifier's own, in its own order."""
+    decoder_depth: int | None = None
+
+    @property
+    def depths(self) -> Depth:
+        """Of both stacks, where there are two."""
+        return self.depth if self.decoder_depth is None else (self.depth, self.decoder_depth)
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
@@ -42,7 +50,10 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
         ) from error
-    return Base(folder, content, found["depth"], found["width"], tuple(found["labels"]))
+    return Base(
+        folder, content, found["depth"], found["width"], tuple(found["labels"]),
+        found["decoder_depth"],
+    )  # fmt: skip
 
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
@@ -120,12 +131,10 @@ def _content(folder: Path, home: Path) -> str:
     return sha.hexdigest()[:12]
 
 
-def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, max_length: int) -> str:
+def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak"})
-    return digest(
-        [base.fingerprint, list(prepared.labels), prepared.fingerprint, max_length, recipe]
-    )
+    return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 An entry is a folder named by all that decides its numbers. It holds a manifest and, for each
 column (`logits`, `state-3`, ...) and span of rows, one shard of safetensors. Padding is left out:
-a state's shard is [valid tokens of the span, width] in half precision, logits are [rows, classes]
-in fp32. A shard appears whole or not at all and carries its checksum, so that an interrupted
-writer is gone on from and a damaged shard is noticed before anything of it is used.
+a state's shard is [valid tokens of the span, width] in half precision, logits are [loss positions
+of the span, classes] in fp32. Of a teacher that makes its logits by a head over a vocabulary, the
+last hidden state at the loss positions stands in their place, in fp32 too, and the head makes the
+logits when they are used: the same numbers from a store that does not grow with the vocabulary.
+A shard appears whole or not at all and carries its checksum, so that an interrupted writer is gone
+on from and a damaged shard is noticed before anything of it is used.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from raykd.trial import digest
 FORMAT = 1
 SHARD_BYTES = 64 * 2**20
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-LOGITS = "logits"
+OUTPUTS = "logits"
 
 
 class Damaged(Exception):
@@ -64,6 +67,7 @@ class Entry:
 
 
 column = sites.name
+state_of = sites.number
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,10 @@ class Cache:
         lacks = ((s, [c for c in wanted if _name(c, s.number) not in here]) for s in self.spans)
         return [(span, lacking) for span, lacking in lacks if lacking]
 
-    def missing_bytes(self, columns: Iterable[str], classes: int) -> int:
+    def missing_bytes(self, columns: Iterable[str], outputs: int) -> int:
         """What those shards will take."""
         return sum(
-            self._length(name, span) * (classes * 4 if name == LOGITS else self.entry.width * 2)
+            self._length(name, span) * (outputs * 4 if name == OUTPUTS else self.entry.width * 2)
             for span, lacking in self.missing(columns)
             for name in lacking
         )
@@ -167,11 +171,12 @@ class Cache:
 
     def read(self, name: str, ids: np.ndarray) -> Tensor:
         """A column's values for these examples, one after the other: states [valid tokens, width],
-        logits [rows, classes]. Raises KeyError on an unknown example, Damaged on a bad shard."""
+        logits [loss positions, classes]. Raises KeyError on an unknown example, Damaged on a bad
+        shard."""
         rows = self._rows(ids)
-        whole = name == LOGITS
-        starts = rows if whole else self.encoded.offsets[rows]
-        lengths = np.ones_like(rows) if whole else self.encoded.lengths[rows]
+        whole = name == OUTPUTS
+        ends = self.ends(name)
+        starts, lengths = ends[rows], ends[rows + 1] - ends[rows]
         offsets = np.cumsum(lengths) - lengths
         places = np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())
         owners = np.repeat(np.searchsorted(self._firsts, rows, "right") - 1, lengths)
@@ -179,7 +184,7 @@ class Cache:
         for number in np.unique(owners):
             span, mine = self.spans[number], owners == number
             shard = self.shard(name, span)
-            begin = span.first if whole else int(self.encoded.offsets[span.first])
+            begin = int(ends[span.first])
             if found is None:
                 found = np.empty((len(places), shard.shape[1]), shard.dtype)
             found[mine] = shard[places[mine] - begin]
@@ -210,7 +215,7 @@ class Cache:
         if header != wanted or values.shape[0] != self._length(name, span):
             self.forget(name, span)
             raise Damaged(path, "its checksum or its owner is another", span)
-        found: np.ndarray = (values if name == LOGITS else values.view(torch.int16)).numpy()
+        found: np.ndarray = (values if name == OUTPUTS else values.view(torch.int16)).numpy()
         return found
 
     def forget(self, name: str, span: Span) -> None:
@@ -220,9 +225,14 @@ class Cache:
             (self._near / _name(name, span.number)).unlink(missing_ok=True)
 
     def _length(self, name: str, span: Span) -> int:
-        if name == LOGITS:
-            return span.last - span.first
-        return int(self.encoded.offsets[span.last] - self.encoded.offsets[span.first])
+        ends = self.ends(name)
+        return int(ends[span.last] - ends[span.first])
+
+    def ends(self, name: str) -> np.ndarray:
+        """Row i of a column has the values from `[i]` to `[i + 1]`: one at each loss position in
+        the outputs and in the states of an encoder-decoder's decoder, else one a token."""
+        by_position = name == OUTPUTS or state_of(name) < 0
+        return self.encoded.position_offsets if by_position else self.encoded.offsets
 
     def _header(self, name: str, span: Span) -> dict[str, str]:
         return {"entry": self.entry.key, "column": name, "rows": f"{span.first}:{span.last}"}
@@ -257,4 +267,4 @@ def checksum(values: Tensor) -> str:
 
 
 def columns(states: Sequence[int]) -> list[str]:
-    return [LOGITS, *map(column, sorted(states))]
+    return [OUTPUTS, *map(column, sorted(states))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd import sites
-from raykd.batches import collate, eval_batches
+from raykd.batches import eval_batches
 from raykd.cache_shelf import make_room
 from raykd.data import Encoded
 from raykd.errors import UserError
 from raykd.group import Group
-from raykd.teacher_cache import HALVES, LOGITS, Cache, Entry, Span, column, columns
+from raykd.sites import Depth
+from raykd.sites import states as all_states
+from raykd.tasks.family import Family
+from raykd.teacher_cache import HALVES, OUTPUTS, Cache, Entry, Span, column, columns, state_of
 from raykd.teacher_source import Cached, Live, Targets
 
 FILL_BATCH = 64
@@ -37,18 +40,18 @@ class Filler:
     pad: int
     device: torch.device
     autocast: Callable[[], object]
+    family: Family
 
     @contextmanager
     def live(self, states: Sequence[int]) -> Iterator[Live]:
-        source = Live(self.teacher, states, self.autocast())  # type: ignore[arg-type]
+        source = Live(self.teacher, states, self.family, self.autocast())  # type: ignore[arg-type]
         try:
             yield source
         finally:
             source.close()
 
     def targets(self, live: Live, rows: np.ndarray) -> Targets:
-        tokens = int(self.encoded.lengths[rows].sum())
-        batch = collate(self.encoded, rows, self.pad, len(rows), tokens)
+        batch = self.family.collate(self.encoded, rows, self.pad)
         return live(batch.to(self.device)).each(lambda x: x.float().cpu())
 
 
@@ -67,12 +70,16 @@ def open_cache(
     with _turn(cache, group):
         if group.rank == 0:
             cache.prepare()
-            wanted = cache.missing_bytes(columns(states), filler.teacher.config.num_labels)
+            wanted = cache.missing_bytes(
+                columns(states), filler.family.output_width(filler.teacher.config)
+            )
             make_room(root, wanted, limit, entry.key)
         group.gather(None)
         for again in (False, True):
             _fill(cache, filler, states, group)
-            source = Cached(cache, states, filler.device, lambda n, s: _repair(cache, filler, n, s))
+            repair = partial(_repair, cache, filler)
+            head = filler.family.head(filler.teacher)
+            source = Cached(cache, states, filler.device, repair, head)
             agrees = _agrees(cache, source, filler, states)
             if all(group.gather(agrees)):
                 return source
@@ -112,28 +119,26 @@ def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> 
 def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
     """One pass of the teacher over a span's rows, and its shards of these columns."""
     encoded, half = filler.encoded, HALVES[cache.entry.half]
-    states = [sites.number(n) for n in names if n != LOGITS]
-    begin = int(encoded.offsets[span.first])
-    tokens = int(encoded.offsets[span.last]) - begin
+    states = [state_of(n) for n in names if n != OUTPUTS]
+    ends = {name: cache.ends(name) for name in (OUTPUTS, *map(column, states))}
+    first = {name: int(e[span.first]) for name, e in ends.items()}
+    counts = {name: int(e[span.last]) - first[name] for name, e in ends.items()}
     kept: dict[int, Tensor] = {}
-    logits: Tensor | None = None
+    outputs: Tensor | None = None
     with filler.live(states) as live:
         for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
             rows = part + span.first
             found = filler.targets(live, rows)
-            if logits is None:
-                logits = torch.empty(span.last - span.first, found.logits_PC.shape[1])
-            logits[part] = found.logits_PC
-            lengths = encoded.lengths[rows]
-            offsets = np.cumsum(lengths) - lengths
-            places = np.repeat(encoded.offsets[rows] - begin - offsets, lengths)
-            at = torch.from_numpy(places + np.arange(lengths.sum()))
+            x_PC = found.outputs.x_PC
+            if outputs is None:
+                outputs = torch.empty(counts[OUTPUTS], x_PC.shape[1])
+            outputs[_at(ends[OUTPUTS], rows) - first[OUTPUTS]] = x_PC
             for k, x_ND in found.states_ND.items():
                 if k not in kept:
-                    kept[k] = torch.empty(tokens, x_ND.shape[1], dtype=half)
-                kept[k][at] = x_ND.to(half)
-    assert logits is not None
-    values = {LOGITS: logits, **{column(k): x for k, x in kept.items()}}
+                    kept[k] = torch.empty(counts[column(k)], x_ND.shape[1], dtype=half)
+                kept[k][_at(ends[column(k)], rows) - first[column(k)]] = x_ND.to(half)
+    assert outputs is not None
+    values = {OUTPUTS: outputs, **{column(k): x for k, x in kept.items()}}
     for name in names:
         if not torch.isfinite(values[name]).all():
             raise UserError(
@@ -150,6 +155,13 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
             ) from error
 
 
+def _at(ends: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Where the values of these rows stand, one row after the other."""
+    lengths = ends[rows + 1] - ends[rows]
+    places = np.repeat(ends[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return torch.from_numpy(places + np.arange(lengths.sum()))
+
+
 def _repair(cache: Cache, filler: Filler, name: str, span: Span) -> None:
     cache.forget(name, span)
     write_span(cache, filler, span, [name])
@@ -161,9 +173,9 @@ def sample(encoded: Encoded, count: int = SAMPLE) -> np.ndarray:
     return np.linspace(0, len(encoded.ids) - 1, count).astype(np.int64)
 
 
-def choose_half(filler: Filler, depth: int) -> str:
+def choose_half(filler: Filler, depth: Depth) -> str:
     """float16, which keeps three more bits, unless the teacher's values come near its limit."""
-    with filler.live(range(depth + 1)) as live:
+    with filler.live(all_states(depth)) as live:
         found = filler.targets(live, sample(filler.encoded))
     largest = max(float(x.abs().max()) for x in found.states_ND.values())
     limit = torch.finfo(torch.float16).max / HEADROOM
@@ -175,13 +187,12 @@ def _agrees(cache: Cache, source: Cached, filler: Filler, states: Sequence[int])
     rows = sample(filler.encoded)
     with filler.live(states) as live:
         wanted = filler.targets(live, rows)
-    tokens = int(filler.encoded.lengths[rows].sum())
-    batch = collate(filler.encoded, rows, filler.pad, len(rows), tokens)
-    found = source.ahead(replace(batch)).each(lambda x: x.float())
+    batch = filler.family.collate(filler.encoded, rows, filler.pad)
+    found = source.ahead(batch).each(lambda x: x.float())
     coarse = "bfloat16" if cache.entry.precision == "bf16" else cache.entry.half
     # Other padding rounds otherwise; that is far below what another teacher would change.
     allowed = 8 * torch.finfo(HALVES[coarse]).eps
-    pairs = [(wanted.logits_PC, found.logits_PC)]
+    pairs = [(wanted.outputs.x_PC, found.outputs.x_PC)]
     pairs += [(x, found.states_ND[k]) for k, x in wanted.states_ND.items()]
     return all(
         bool(((a - b).norm(dim=-1) <= allowed * a.norm(dim=-1) + allowed).all()) for a, b in pairs

@@ -14,23 +14,25 @@ from transformers import PreTrainedModel
 
 from raykd.batches import Batch
 from raykd.losses import valid
+from raykd.outputs import Head, Outputs
 from raykd.taps import Taps
-from raykd.tasks import classification as task
-from raykd.teacher_cache import LOGITS, Cache, Damaged, Span, column
+from raykd.tasks.family import Family
+from raykd.teacher_cache import OUTPUTS, Cache, Damaged, Span, column
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What students imitate: logits at the loss positions, states at the valid tokens.
+    """What students imitate: outputs at the loss positions, states at the valid tokens.
 
     States are numbered as in taps.py and are x_ND over the N valid tokens in row-major order.
     """
 
-    logits_PC: Tensor
+    outputs: Outputs
     states_ND: dict[int, Tensor]
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Targets:
-        return Targets(change(self.logits_PC), {k: change(x) for k, x in self.states_ND.items()})
+        states = {k: change(x) for k, x in self.states_ND.items()}
+        return Targets(self.outputs.each(change), states)
 
 
 Part = tuple[Batch, Targets | None]
@@ -56,8 +58,10 @@ class Live:
     name = "live"
 
     def __init__(
-        self, model: PreTrainedModel, states: Iterable[int], autocast: AbstractContextManager[Any]
-    ) -> None:
+        self, model: PreTrainedModel, states: Iterable[int], family: Family,
+        autocast: AbstractContextManager[Any],
+    ) -> None:  # fmt: skip
+        self._family = family
         self._model = model.eval().requires_grad_(False)
         self._taps = Taps(model, sorted(set(states)))
         self._autocast = autocast
@@ -68,10 +72,10 @@ class Live:
     @torch.no_grad()
     def __call__(self, batch: Batch, ahead: Targets | None = None) -> Targets:
         with self._autocast:
-            logits_BC = task.forward(self._model, batch)
-        states = {k: valid(x_BTD, batch.valid) for k, x_BTD in self._taps.states.items()}
+            outputs = self._family.forward(self._model, batch)
+        states = {k: valid(x_BTD, batch.valid_in(k)) for k, x_BTD in self._taps.states.items()}
         self._taps.clear()
-        return Targets(logits_BC, states)
+        return Targets(outputs, states)
 
     def close(self) -> None:
         """Take the hooks off the teacher."""
@@ -84,22 +88,22 @@ class Cached:
 
     def __init__(
         self, cache: Cache, states: Iterable[int], device: torch.device,
-        repair: Callable[[str, Span], None],
+        repair: Callable[[str, Span], None], head: Head | None = None,
     ) -> None:  # fmt: skip
         self.name = f"cached {cache.entry.half}"
         self._cache = cache
         self._states = sorted(set(states))
         self._device = device
         self._repair = repair
+        self._head = head
 
     def naming(self, states: Iterable[int]) -> Cached:
         """The same cache for a cohort that names these states; others are not read."""
-        return Cached(self._cache, states, self._device, self._repair)
+        return Cached(self._cache, states, self._device, self._repair, self._head)
 
     def ahead(self, batch: Batch) -> Targets:
-        found = Targets(
-            self._read(LOGITS, batch), {k: self._read(column(k), batch) for k in self._states}
-        )
+        outputs = Outputs(self._read(OUTPUTS, batch), self._head)
+        found = Targets(outputs, {k: self._read(column(k), batch) for k in self._states})
         return found if self._device.type == "cpu" else found.each(lambda x: x.pin_memory())
 
     def _read(self, name: str, batch: Batch) -> Tensor:

@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from raykd import sites
-from raykd.layermap import LayerMap
+from raykd.layermap import LayerMap, everywhere
+from raykd.sites import Depth
 
 Phase = Literal["explore", "confirm"]
 TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
@@ -23,32 +24,60 @@ TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The student's size. None means: as the teacher has it."""
+    """The student's size. None means: as the teacher has it. `decoder_blocks` is an
+    encoder-decoder's alone, whose `blocks` are its encoder's."""
 
     blocks: int
     width: int | None = None
     heads: int | None = None
     intermediate: int | None = None
+    decoder_blocks: int | None = None
+
+    @classmethod
+    def of(cls, depth: Depth) -> Shape:
+        """A model so deep, and else as the teacher."""
+        return cls(depth) if isinstance(depth, int) else cls(depth[0], decoder_blocks=depth[1])
+
+    @property
+    def depth(self) -> Depth:
+        return self.blocks if self.decoder_blocks is None else (self.blocks, self.decoder_blocks)
 
     def __str__(self) -> str:
-        return f"{self.blocks}" if self.width is None else f"{self.blocks}x{self.width}"
+        blocks = "+".join(str(b) for b in (self.blocks, self.decoder_blocks) if b is not None)
+        return blocks if self.width is None else f"{blocks}x{self.width}"
 
 
 @dataclass(frozen=True, slots=True)
 class Init:
     """How the student's weights start; a factor apart from the layer map.
 
-    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from.
+    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from;
+    `decoder` says the same of an encoder-decoder's decoder, and `blocks` then of its encoder.
     """
 
     kind: Literal["random", "copied"]
     blocks: tuple[int, ...] | None = None
     head: bool = False
+    decoder: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, layer_map: LayerMap, head: bool = False) -> Init:
+        """Weights copied by an init map, which names a block for each."""
+        encoder, *decoder = (tuple(b for b in h.blocks if b) for h in layer_map.halves)
+        return cls("copied", encoder, head, decoder[0] if decoder else None)
+
+    @property
+    def layer_map(self) -> LayerMap | None:
+        """The init map; None where nothing is copied."""
+        if self.blocks is None:
+            return None
+        decoder = None if self.decoder is None else LayerMap(self.decoder)
+        return LayerMap(self.blocks, decoder=decoder)
 
     def __str__(self) -> str:
-        if self.blocks is None:
+        if self.layer_map is None:
             return self.kind
-        return f"{self.kind} {list(self.blocks)}" + ("" if self.head else " fresh head")
+        return f"{self.kind} {self.layer_map}" + ("" if self.head else " fresh head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +106,9 @@ class Training:
     precision: Literal["auto", "fp32", "bf16"]
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
+    freeze_embeddings: bool = False
+    """Whether the embedding tables stay as they began, and with them an output layer that shares
+    their weights."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +143,7 @@ class TrialSpec:
     @cached_property
     def family(self) -> str:
         """The id of everything but the map and its name: explore trials of one search share it."""
-        blank = replace(self, strategy="", layer_map=LayerMap((None,) * self.shape.blocks))
+        blank = replace(self, strategy="", layer_map=everywhere(self.shape.depth, None))
         return digest(blank.to_json())
 
     def to_json(self) -> dict[str, Any]:
@@ -123,12 +155,12 @@ class TrialSpec:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
         init = data["init"]
-        blocks = None if init["blocks"] is None else tuple(init["blocks"])
+        maps = {k: v and tuple(v) for k, v in init.items() if k in ("blocks", "decoder")}
         return cls(
             **{
                 **data,
                 "shape": Shape(**data["shape"]),
-                "init": Init(**{**init, "blocks": blocks}),
+                "init": Init(**{**init, **maps}),
                 "layer_map": LayerMap.from_json(data["layer_map"]),
                 "loss": Loss(**data["loss"]),
                 "training": Training(**data["training"]),
@@ -136,8 +168,14 @@ class TrialSpec:
         )
 
 
+# Fields that came later: left out where they say nothing, so that the ids of trials that ran
+# before they came stay what they were.
+LATER = {"decoder_blocks": None, "decoder": None, "freeze_embeddings": False}
+
+
 def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in part.__slots__}
+    own = {name: getattr(part, name) for name in part.__slots__}
+    return {k: v for k, v in own.items() if k not in LATER or v != LATER[k]}
 
 
 @dataclass(frozen=True)

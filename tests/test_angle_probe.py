@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from raykd import angle_probe, batches
+from raykd import angle_probe
 from raykd.angle_probe import Probe, Stored
 from raykd.config import load
 from raykd.distill import Where
@@ -110,17 +111,16 @@ def test_untrained_students_are_their_own_null(study: Study, materials: Material
 
 
 def test_only_valid_tokens_count_however_far_they_are_padded(
-    study: Study, materials: Materials, monkeypatch: pytest.MonkeyPatch
+    study: Study, materials: Materials
 ) -> None:
     """Invariant 6."""
     student = untrained(materials, first(study, "forward", "random"))
     (short,) = probe_of(materials).measure([student], [0])
 
-    def collate_long(*args: Any) -> batches.Batch:
-        return batches.collate(*args, pad_to=60)
-
-    monkeypatch.setattr(angle_probe, "collate", collate_long)
-    (long,) = probe_of(materials).measure([student], [0])
+    family = materials.data.family
+    longer = replace(family, collate=partial(family.collate, pad_to=60))
+    padded = replace(materials, data=replace(materials.data, family=longer))
+    (long,) = probe_of(padded).measure([student], [0])
     assert short is not None and long is not None
     encoded = materials.data.select
     kept = np.linspace(0, len(encoded.ids) - 1, ROWS).round().astype(int)

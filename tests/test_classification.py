@@ -15,10 +15,16 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from raykd.batches import collate
 from raykd.data import Encoded
 from raykd.errors import UserError
-from raykd.tasks.classification import forward, load_model, load_tokenizer, predictions, score
+from raykd.tasks.classification import (
+    collate,
+    forward,
+    load_model,
+    load_tokenizer,
+    of_classes,
+    predictions,
+)
 
 from .tiny_models import KINDS, tiny_model
 from .world import tokenizer, write_model
@@ -55,35 +61,35 @@ def test_scores_are_what_counting_gives(pairs: list[tuple[int, int]]) -> None:
     predicted, labels = map(list, zip(*pairs, strict=True))
     expected = counted(predicted, labels)
     for metric in METRICS:
-        found = score(metric, np.array(predicted), np.array(labels))
+        found = of_classes(metric, np.array(predicted), np.array(labels))
         assert found == pytest.approx(100 * expected[metric], abs=1e-6), metric
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_all_right_is_a_hundred_percent(metric: str) -> None:
     labels = np.array([0, 1, 1, 0, 1])
-    assert score(metric, labels, labels) == pytest.approx(100)
+    assert of_classes(metric, labels, labels) == pytest.approx(100)
 
 
 def test_f1_is_of_the_second_class_even_where_it_is_not_there() -> None:
-    assert score("f1", np.zeros(4, int), np.zeros(4, int)) == 0
+    assert of_classes("f1", np.zeros(4, int), np.zeros(4, int)) == 0
 
 
 def test_macro_f1_counts_small_classes_as_large_ones() -> None:
     labels = np.array([0] * 98 + [1, 2])
     always = np.zeros(100, int)
-    assert score("accuracy", always, labels) == 98
-    assert score("macro_f1", always, labels) == pytest.approx(100 * (196 / 198) / 3)
+    assert of_classes("accuracy", always, labels) == 98
+    assert of_classes("macro_f1", always, labels) == pytest.approx(100 * (196 / 198) / 3)
 
 
 def test_an_unknown_metric_is_an_error() -> None:
     with pytest.raises(ValueError, match="rouge"):
-        score("rouge", np.array([0]), np.array([0]))
+        of_classes("rouge", np.array([0]), np.array([0]))
 
 
 def test_predictions_are_columns_of_one_length() -> None:
     logits = np.array([[2.0, -1.0], [0.5, 0.75], [3.0, 1.0]], np.float32)
-    found = predictions(np.array(["a", "b", "c"]), np.array([0, 1, 1]), logits, NAMES)
+    found = predictions(np.array(["a", "b", "c"]), np.array([0, 1, 1]), logits, NAMES, "accuracy")
     assert found == {
         "id": ["a", "b", "c"],
         "label": ["neg", "pos", "pos"],
@@ -109,9 +115,9 @@ def test_logits_do_not_depend_on_padding(kind: str) -> None:
     model, rows = tiny_model(kind), np.arange(4)
     pad = model.config.pad_token_id
     with torch.no_grad():
-        short = forward(model, collate(data, rows, pad, 4, 22))
-        long = forward(model, collate(data, rows, pad, 4, 22, pad_to=40))
-        alone = forward(model, collate(data, rows[1:2], pad, 4, 22))
+        short = forward(model, collate(data, rows, pad)).logits()
+        long = forward(model, collate(data, rows, pad, pad_to=40)).logits()
+        alone = forward(model, collate(data, rows[1:2], pad)).logits()
     assert short.shape == (4, 3) and short.dtype == torch.float32
     torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(short[1:2], alone, rtol=1e-4, atol=1e-5)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from raykd.cli import app
 from raykd.group import Group
+from raykd.tasks.classification import FAMILY
 from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, open_cache
 
@@ -24,7 +25,7 @@ from .tiny_models import tiny_model
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     rows = encoded(np.arange(3, 20))
-    filler = Filler(tiny_model("bert", blocks=2), rows, 0, torch.device("cpu"), nullcontext)
+    filler = Filler(tiny_model("bert", blocks=2), rows, 0, torch.device("cpu"), nullcontext, FAMILY)
     entry = Entry("teacher", rows.fingerprint, "fp32", 32, "float16")
     open_cache(str(tmp_path), entry, filler, (1, 2), tmp_path / "near", Group())
     return tmp_path

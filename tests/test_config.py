@@ -47,10 +47,8 @@ def test_a_name_stands_for_a_strategy_without_options() -> None:
         Strategy(strategy="forward"),
         Strategy(strategy="all_to_one", block=4),
     )
-    assert [config_design.strategy_options(s) for s in sweep.confirm.strategies] == [
-        {},
-        {"block": 4},
-    ]
+    named = [config_design.rules(s)[0] for s in sweep.confirm.strategies]
+    assert [str(rule(6, 3, 0)) for rule in named] == ["[2, 4, 6]", "[4, 4, 4]"]
 
 
 @pytest.mark.parametrize("name", [*STRATEGIES, "custom"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import batches, controls, distill
-from raykd.batches import Batch, collate, shard
+from raykd import controls, distill
+from raykd.batches import collate, shard
 from raykd.config import load
 from raykd.controls import Controls, mean_states, untrained
 from raykd.fine_tune import fine_tune
@@ -22,6 +23,8 @@ from raykd.materials import run_cohort
 from raykd.recorder import Memory
 from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
+from raykd.tasks.classification import FAMILY
+from raykd.tasks.families import FAMILIES
 from raykd.teacher_fill import Filler
 from raykd.teacher_source import Live, Part
 from raykd.trial import Cohort, TargetKind, TrialSpec
@@ -40,12 +43,12 @@ LENGTHS = np.random.default_rng(2).integers(1, 30, 60)
 def filler() -> Filler:
     torch.set_num_threads(1)
     model = tiny_model("bert", blocks=4, labels=3)
-    return Filler(model, encoded(LENGTHS), 0, torch.device("cpu"), nullcontext)
+    return Filler(model, encoded(LENGTHS), 0, torch.device("cpu"), nullcontext, FAMILY)
 
 
 @pytest.fixture(scope="module")
 def made(filler: Filler) -> Controls:
-    other = Live(untrained(filler.teacher, 3), STATES, nullcontext())
+    other = Live(untrained(filler.teacher, 3), STATES, FAMILY, nullcontext())
     return Controls(3, 0, other, mean_states(filler))
 
 
@@ -76,7 +79,7 @@ def test_a_control_changes_hidden_targets_alone(
     (batch, teacher) = part(filler, np.arange(9))
     ((same, told),) = made.of(kind, [(batch, teacher)], 5)
     assert same is batch and told is not None and teacher is not None
-    assert told.logits_PC is teacher.logits_PC
+    assert told.outputs is teacher.outputs
     for k in STATES:
         assert told.states_ND[k].shape == teacher.states_ND[k].shape
         assert not torch.allclose(told.states_ND[k], teacher.states_ND[k], atol=0.1)
@@ -285,10 +288,8 @@ def test_padding_and_micro_batches_change_no_control(
     short = train(Cohort(trials), sources)
     parts = train(Cohort(trials), sources, where=distill.Where(micro_batch=5))
 
-    def collate_long(*args: Any) -> Batch:
-        return batches.collate(*args, pad_to=60)
-
-    monkeypatch.setattr(distill, "collate", collate_long)
+    longer = replace(FAMILY, collate=partial(FAMILY.collate, pad_to=60))
+    monkeypatch.setitem(FAMILIES, "classification", longer)
     long = train(Cohort(trials), sources)
     for trial in trials:
         for other in (parts, long):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from raykd import batches, distill, materials
+from raykd import distill, materials
 from raykd.config import load
 from raykd.data import Prepared
 from raykd.fine_tune import fine_tune
@@ -20,6 +21,8 @@ from raykd.materials import run_cohort
 from raykd.recorder import Memory
 from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
+from raykd.tasks import classification
+from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort, TrialSpec
 
 from .world import write_model, write_sweep
@@ -152,10 +155,9 @@ def test_padding_changes_nothing(
     without_dropout(monkeypatch)
     short = train(cohort, sources)
 
-    def collate_long(*args: Any) -> batches.Batch:
-        return batches.collate(*args, pad_to=60)
-
-    monkeypatch.setattr(distill, "collate", collate_long)
+    collate = classification.collate
+    longer = replace(classification.FAMILY, collate=partial(collate, pad_to=60))
+    monkeypatch.setitem(FAMILIES, "classification", longer)
     long = train(cohort, sources)
     for trial in cohort.trials:
         assert series(short, trial) == pytest.approx(series(long, trial), rel=1e-3, abs=1e-4)

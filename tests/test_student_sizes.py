@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import (
+    AutoModelForSequenceClassification,
     BertConfig,
     ElectraConfig,
     ModernBertConfig,
@@ -28,6 +29,8 @@ from raykd.student import (
 from raykd.trial import Init, Shape
 
 from .tiny_models import KINDS, tiny_model
+
+AUTO = AutoModelForSequenceClassification
 
 CONFIGS: dict[str, PretrainedConfig] = {kind: tiny_model(kind).config for kind in KINDS}
 
@@ -51,12 +54,12 @@ def test_a_full_sized_teacher_is_cut_as_the_paper_cuts_it() -> None:
     embeddings = (30522 + 512 + 2 + 2) * 384
     block = 4 * (384 * 384 + 384) + 2 * 384 * 1536 + 1536 + 384 + 4 * 384
     head = 384 * 384 + 384 + 3 * 384 + 3
-    assert student_parameters(teacher, Shape(3, width=384)) == embeddings + 3 * block + head
+    assert student_parameters(teacher, Shape(3, width=384), AUTO) == embeddings + 3 * block + head
 
 
 def test_counting_parameters_leaves_the_random_state_alone() -> None:
     before = torch.get_rng_state()
-    student_parameters(CONFIGS["bert"], Shape(2))
+    student_parameters(CONFIGS["bert"], Shape(2), AUTO)
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -21,6 +21,8 @@ from raykd.batches import Batch, collate
 from raykd.data import Encoded
 from raykd.errors import UserError
 from raykd.group import Group
+from raykd.outputs import Outputs
+from raykd.tasks.classification import FAMILY
 from raykd.teacher_cache import Cache, Entry, Span, spans
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live, Targets, TeacherSource
@@ -42,7 +44,7 @@ def rows() -> Encoded:
 def filler(rows: Encoded) -> Filler:
     torch.set_num_threads(1)
     model = tiny_model("bert", blocks=4, labels=3)
-    return Filler(model, rows, 0, torch.device("cpu"), nullcontext)
+    return Filler(model, rows, 0, torch.device("cpu"), nullcontext, FAMILY)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +94,7 @@ def source(
 
 
 def close(a: Targets, b: Targets, eps: float) -> None:
-    torch.testing.assert_close(a.logits_PC, b.logits_PC, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(a.outputs.x_PC, b.outputs.x_PC, rtol=1e-4, atol=1e-4)
     assert a.states_ND.keys() == b.states_ND.keys()
     for k, x_ND in a.states_ND.items():
         torch.testing.assert_close(x_ND, b.states_ND[k], rtol=2 * eps, atol=2 * eps)
@@ -109,9 +111,9 @@ def test_targets_are_the_teachers_at_the_valid_tokens(
     with torch.no_grad():
         whole = filler.teacher(**batch.inputs, output_hidden_states=True)
     mask = batch.inputs["attention_mask"].bool()
-    wanted = Targets(whole.logits, {k: whole.hidden_states[k][mask] for k in STATES})
+    wanted = Targets(Outputs(whole.logits), {k: whole.hidden_states[k][mask] for k in STATES})
     close(found, wanted, torch.finfo(torch.float16).eps)
-    assert found.logits_PC.dtype == torch.float32
+    assert found.outputs.x_PC.dtype == torch.float32
     assert {x.dtype for x in found.states_ND.values()} == {torch.float32}
 
 
@@ -129,7 +131,7 @@ def test_targets_depend_neither_on_neighbours_nor_on_padding(
 
 def test_targets_need_no_gradient(source: TeacherSource, rows: Encoded) -> None:
     found = ask(source, batch_of(rows, [1, 2]))
-    assert not any(x.requires_grad for x in (found.logits_PC, *found.states_ND.values()))
+    assert not any(x.requires_grad for x in (found.outputs.x_PC, *found.states_ND.values()))
 
 
 # The store

@@ -81,7 +81,9 @@ def _pair(name: str, arm: Arm, reference: str, base: Arm, rule: Rule) -> Compari
         sd, bounds = float(spread), (float(low), float(high))
     known = [s for s in seeds if _aligned(arm[s], base[s])]
     population = None
-    if len(known) == len(seeds) > 1 and arm[seeds[0]].metric == "accuracy" and _one_set(arm, seeds):
+    counted = [s for s in known if arm[s].correct.dtype == bool]  # type: ignore[union-attr]
+    means = bool(known) and (not counted or arm[known[0]].metric == "accuracy")
+    if len(known) == len(seeds) > 1 and means and _one_set(arm, seeds):
         population = two_level(
             [arm[s].correct for s in seeds], [base[s].correct for s in seeds], level
         )
@@ -97,7 +99,7 @@ def _pair(name: str, arm: Arm, reference: str, base: Arm, rule: Rule) -> Compari
         seeds=seeds,
         differences=tuple(map(float, d)),
         population=population,
-        mcnemar=tuple(mcnemar(s, arm[s].correct, base[s].correct) for s in known),
+        mcnemar=tuple(mcnemar(s, arm[s].correct, base[s].correct) for s in counted),
     )
 
 

@@ -35,7 +35,8 @@ def mcnemar(seed: int, strategy: Array, reference: Array) -> McNemar:
 def two_level(strategy: Array, reference: Array, level: float) -> tuple[float, float]:
     """Interval of the difference in accuracy, in percent, over seeds and test examples at once.
 
-    strategy, reference: [seeds, examples] of booleans, at least two seeds. Resampling seeds and
+    strategy, reference: [seeds, examples] of booleans, or of examples' own scores from 0 to 1; at
+    least two seeds. Resampling seeds and
     examples together (Multi-Bootstrap, arXiv 2106.16163; pigeonhole bootstrap, Owen 2007) gives
     the mean a variance that needs no resampling: `variances` has its closed form. It counts the
     noise of single entries three times, and of few seeds it is too narrow: the first is put right

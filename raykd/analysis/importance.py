@@ -75,6 +75,15 @@ class Landscape:
     places: tuple[Place, ...]
     points: tuple[Point, ...]
     trends: tuple[Trend, ...]
+    encoder: int | None = None
+    """Of an encoder-decoder: student blocks are counted on from the encoder's last, this one."""
+
+    def label(self, block: int) -> str:
+        """A student block for a reader's eyes: `2`, or `decoder 2`."""
+        if self.encoder is None:
+            return str(block)
+        inside = block <= self.encoder
+        return f"encoder {block}" if inside else f"decoder {block - self.encoder}"
 
 
 def landscape(
@@ -82,14 +91,21 @@ def landscape(
 ) -> Landscape | None:
     """explored: select score by map; forward: its map; confirmed: select scores [seeds, arms] of
     arms trained as the search trained. None under eight maps, or where all scores are the same."""
-    maps = [LayerMap.parse(m).blocks for m in explored]
+    parsed = [LayerMap.parse(m) for m in explored]
+    maps = [_flat(m) for m in parsed]
     scores = np.array([sign * s for s in explored.values()])
     if len(maps) < FEWEST or not scores.std():
         return None
-    target = LayerMap.parse(forward).blocks
+    target = LayerMap.parse(forward)
     points = tuple(
-        Point(text, float(sign * score), inversions(m), displacement(m, target), span(m))
-        for text, m, score in zip(explored, maps, scores, strict=True)
+        Point(
+            text,
+            float(sign * score),
+            sum(inversions(half.blocks) for half in m.halves),
+            displacement(_flat(m), _flat(target)),
+            max(span(half.blocks) for half in m.halves),
+        )
+        for text, m, score in zip(explored, parsed, scores, strict=True)
     )
     return Landscape(
         maps=len(maps),
@@ -98,10 +114,16 @@ def landscape(
         places=_places(maps, sign * scores),
         points=points,
         trends=_trends(points, scores),
+        encoder=None if target.decoder is None else len(target.blocks),
     )
 
 
 Blocks = Sequence[int | None]
+
+
+def _flat(layer_map: LayerMap) -> Blocks:
+    """The blocks of both halves, the encoder's first."""
+    return [block for half in layer_map.halves for block in half.blocks]
 
 
 def inversions(blocks: Blocks) -> int:

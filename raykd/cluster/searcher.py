@@ -92,7 +92,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
             outcomes = self._outcomes(cohort)
             for trial in cohort.trials:
                 # Embeddings, where matched, follow from the map: the space has maps without.
-                bare = LayerMap(trial.layer_map.blocks)
+                bare = trial.layer_map.bare
                 if self._proposer.waits_for(bare):
                     self._proposer.tell(bare, outcomes.get(trial.id, Tried(None)))
 

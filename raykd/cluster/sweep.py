@@ -15,7 +15,7 @@ from raykd import teacher as teachers
 from raykd.cluster.resources import Share
 from raykd.cluster.status import Status, stand
 from raykd.config import load
-from raykd.layermap import LayerMap
+from raykd.layermap import LayerMap, everywhere
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
 from raykd.smoke import smoke_config
@@ -93,7 +93,7 @@ class Sweep:
         for record in records:
             if record.phase != "explore" or record.family != family:
                 continue
-            bare = LayerMap(LayerMap.parse(record.map).blocks)
+            bare = LayerMap.parse(record.map).bare
             cohorts.setdefault(record.cohort, []).append(bare)
             if found := self.outcome(record):
                 tried[bare] = found
@@ -133,11 +133,12 @@ class Sweep:
             },
             "teacher": {
                 "model": config.teacher.model, "fingerprint": study.teacher,
-                "blocks": study.base.depth, "width": study.base.width,
+                "blocks": study.base.depths, "width": study.base.width,
                 "ready": teachers.stored(study.home, study.teacher) is not None,
             },
             "student": {
-                "blocks": study.shape.blocks, "width": study.shape.width or study.base.width,
+                "blocks": study.depth,
+                "width": study.shape.width or study.base.width,
             },
             "explore": {
                 "maps": made.explore_wanted, "finished": made.explore_done,
@@ -172,8 +173,7 @@ class Sweep:
         """Optimisation steps of one trial, by phase."""
         explored = 0
         if self.study.config.explore:
-            blank = LayerMap((1,) * self.study.shape.blocks)
-            explored = explore_trial(self.study, blank).training.steps
+            explored = explore_trial(self.study, everywhere(self.study.depth, 1)).training.steps
         return {"confirm": self.study.steps, "explore": explored}
 
     def current(self, records: Iterable[Record], made: Plan) -> list[Record]:
@@ -193,7 +193,7 @@ class Sweep:
         """The family of the file's explore trials."""
         if self.study.config.explore is None:
             return None
-        return explore_trial(self.study, LayerMap((1,) * self.study.shape.blocks)).family
+        return explore_trial(self.study, everywhere(self.study.depth, 1)).family
 
     def status(self) -> Status:
         records = self.known

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from raykd.analysis.importance import Landscape, Trend
 from raykd.report.drawing import COLOURS, INK, PALE, Drawing, canvas, rows_height
+from raykd.sites import Depth
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
@@ -52,11 +53,12 @@ def history(tried: Sequence[Tried], score: str, larger_is_better: bool = True) -
     return Drawing("history", "The search, map by map", alt, figure, 300)
 
 
-def landscape(found: Landscape, teacher: int, score: str) -> Drawing:
+def landscape(found: Landscape, teacher: Depth, score: str) -> Drawing:
     """Mean score by student block and the teacher block that it imitates."""
     depth = max(p.student for p in found.places)
+    deepest = teacher if isinstance(teacher, int) else max(teacher)
     skips = any(p.teacher is None for p in found.places)
-    blocks = [*([None] if skips else []), *range(1, teacher + 1)]
+    blocks = [*([None] if skips else []), *range(1, deepest + 1)]
     grid: list[list[float | None]] = [[None] * len(blocks) for _ in range(depth)]
     words = [[""] * len(blocks) for _ in range(depth)]
     for place in found.places:
@@ -67,7 +69,7 @@ def landscape(found: Landscape, teacher: int, score: str) -> Drawing:
     figure = canvas(height, "imitates teacher block (grey: not tried)", "student block")
     figure.add_trace(
         go.Heatmap(
-            z=grid, x=[_block(b) for b in blocks], y=[str(i + 1) for i in range(depth)],
+            z=grid, x=[_block(b) for b in blocks], y=[found.label(i + 1) for i in range(depth)],
             text=words, texttemplate="%{text}", textfont={"color": INK},
             colorscale=[[0, "#ffffff"], [1, LIGHT]], xgap=2, ygap=2,
             colorbar={"thickness": 12, "outlinewidth": 0},
@@ -80,8 +82,9 @@ def landscape(found: Landscape, teacher: int, score: str) -> Drawing:
     low, high = (pick(found.places, key=lambda p: p.mean) for pick in (min, max))
     alt = (
         f"Mean {score} of the maps in which a student block imitates a teacher block: lowest "
-        f"{low.mean:.2f} (student {low.student}, teacher {_block(low.teacher)}), highest "
-        f"{high.mean:.2f} (student {high.student}, teacher {_block(high.teacher)})."
+        f"{low.mean:.2f} (student {found.label(low.student)}, teacher {_block(low.teacher)}), "
+        f"highest {high.mean:.2f} (student {found.label(high.student)}, teacher "
+        f"{_block(high.teacher)})."
     )
     return Drawing("landscape", "Score by position and block", alt, figure, height)
 
@@ -129,7 +132,7 @@ def _against(
 
 def importance(found: Landscape) -> Drawing:
     """The share of variance that each position explains, and what seed noise alone would make."""
-    names = [f"student block {p.block}" for p in found.positions]
+    names = [f"student block {found.label(p.block)}" for p in found.positions]
     shares = [100 * p.share for p in found.positions]
     height = rows_height(len(names)) + 40
     figure = canvas(height, "percent of the scores' variance", None, showlegend=True)

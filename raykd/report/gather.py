@@ -24,6 +24,7 @@ from raykd.report.page import Page
 from raykd.report.section import Section
 from raykd.tracking import history, launch, ledger, store
 from raykd.tracking.ledger import Record
+from raykd.trial import Shape
 
 ARTIFACT = "report.html"
 NO_RUNS = "Learning curves, layer maps, the search, angles and cost: a table holds scores alone."
@@ -56,7 +57,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         origin=_origin(sweep),
         courses=_courses(sweep, confirmed),
         maps=_drawn(confirmed),
-        teacher_blocks=study.base.depth,
+        teacher_blocks=study.base.depths,
         pruned=sum(r.status == "pruned" for r in current),
         tried=tuple(
             Tried(r.map, r.metrics[f"best_select_{config.task.metric}"])
@@ -98,8 +99,8 @@ def _setting(sweep: Sweep) -> str:
     rows = study.prepared.counts
     return (
         f"{config.task.data}, {rows['train']} training and {rows['test']} test rows. Teacher "
-        f"{config.teacher.model}, {study.base.depth} blocks of width {study.base.width}"
-        f"{_teacher_scores(sweep)}. Students of {study.shape.blocks} blocks of width "
+        f"{config.teacher.model}, {Shape.of(study.base.depths)} blocks of width {study.base.width}"
+        f"{_teacher_scores(sweep)}. Students of {Shape.of(study.depth)} blocks of width "
         f"{study.shape.width or study.base.width}."
     )
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from raykd.layermap import LayerMap
 from raykd.report.drawing import GREY, INK, Drawing, Mark, canvas, faded, text
+from raykd.sites import Depth
 
 ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units
 
@@ -22,15 +23,18 @@ class Drawn:
     maps: tuple[LayerMap, ...]
 
 
-def layer_maps(drawn: Sequence[Drawn], teacher: int, looks: dict[str, Mark]) -> Drawing:
+def layer_maps(drawn: Sequence[Drawn], teacher: Depth, looks: dict[str, Mark]) -> Drawing:
     """A row a strategy: teacher blocks above, student blocks below, a line for each pair. A line
-    that only some seeds have is thinner."""
-    figure = canvas(ROW * len(drawn) + 20, "", None)
-    depth = drawn[0].maps[0].depth
-    embedding = any(s == 0 or t == 0 for d in drawn for m in d.maps for s, t in m.pairs())
+    that only some seeds have is thinner. Of an encoder-decoder, a row for each stack."""
+    words = "; ".join(f"{d.strategy}: {_in_words(d)}" for d in drawn)
+    rows = [row for one in drawn for row in _stacks(one, teacher)]
+    figure = canvas(ROW * len(rows) + 20, "", None)
+    embedding = any(s == 0 or t == 0 for r in rows for m in r.one.maps for s, t in m.pairs())
     first = 0 if embedding else 1
-    for row, one in enumerate(drawn):
-        top = -PITCH * row
+    widest = max(max(r.teacher, r.depth) for r in rows)
+    for number, row in enumerate(rows):
+        one, teacher, depth = row.one, row.teacher, row.depth
+        top = -PITCH * number
         bottom = top - 1.45
         _lines(figure, one, teacher, (top, bottom), looks[one.strategy].colour)
         upper = [(t, _place(t, teacher), _block(t)) for t in range(first, teacher + 1)]
@@ -39,21 +43,39 @@ def layer_maps(drawn: Sequence[Drawn], teacher: int, looks: dict[str, Mark]) -> 
         _blocks(figure, lower, bottom, "bottom center", depth > 16)
         figure.add_annotation(
             x=0, xref="paper", xanchor="left", y=top + 1.0, showarrow=False,
-            text=f"<b>{text(one.strategy)}</b>  {_in_words(one)}", font={"size": 13},
+            text=f"<b>{text(one.strategy)}</b>{row.stack}  {_in_words(one)}", font={"size": 13},
         )  # fmt: skip
-    figure.update_xaxes(
-        visible=False, range=[-0.04 if embedding else 1 / max(teacher, depth) - 0.06, 1.06]
-    )
-    figure.update_yaxes(visible=False, range=[-PITCH * len(drawn) + 1.1, 1.3])
-    words = "; ".join(f"{d.strategy}: {_in_words(d)}" for d in drawn)
+    figure.update_xaxes(visible=False, range=[-0.04 if embedding else 1 / widest - 0.06, 1.06])
+    figure.update_yaxes(visible=False, range=[-PITCH * len(rows) + 1.1, 1.3])
     return Drawing("maps", "Which teacher block each student block imitates", words, figure,
                    figure.layout.height)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One stack of a strategy's maps."""
+
+    one: Drawn
+    teacher: int
+    stack: str = ""
+
+    @property
+    def depth(self) -> int:
+        return len(self.one.maps[0].blocks)
+
+
+def _stacks(one: Drawn, teacher: Depth) -> list[_Row]:
+    if isinstance(teacher, int):
+        return [_Row(one, teacher)]
+    halves = zip(*(m.halves for m in one.maps), strict=True)
+    stacks = zip(halves, teacher, (", encoder", ", decoder"), strict=True)
+    return [_Row(Drawn(one.strategy, maps), depth, stack) for maps, depth, stack in stacks]
 
 
 def _lines(
     figure: go.Figure, one: Drawn, teacher: int, levels: tuple[float, float], colour: str
 ) -> None:
-    depth = one.maps[0].depth
+    depth = len(one.maps[0].blocks)
     pairs = Counter(pair for m in one.maps for pair in m.pairs())
     for (s, t), count in sorted(pairs.items()):
         share = count / len(one.maps)

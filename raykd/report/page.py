@@ -13,6 +13,7 @@ from raykd.report.explored import Tried
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.section import Section
+from raykd.sites import Depth
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Page:
     origin: Origin
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
-    teacher_blocks: int = 0
+    teacher_blocks: Depth = 0
     tried: tuple[Tried, ...] = ()
     pruned: int = 0
     """Explored maps whose training was cut short for being among the worst so far."""

@@ -2,90 +2,118 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from torch import Tensor
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
+from raykd import batches, data
 from raykd.batches import Batch
+from raykd.data import Encoded, Prepared
 from raykd.errors import UserError
+from raykd.evaluation import over_rows
+from raykd.outputs import Outputs
+from raykd.tasks.family import Family, Names
+from raykd.tasks.loading import load_tokenizer, read_model, refuse_foreign
+from raykd.teacher import label_order
+
+if TYPE_CHECKING:
+    from raykd.config import Task
+    from raykd.distill import Data, Where
 
 
 def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:
     """A classifier over `labels` from a local folder, in fp32.
 
-    Only safetensors are read, and no code comes with them. Where the model is not `trained` yet,
-    a head (or pooler) that it lacks starts from torch's current seed. Raises UserError where
-    anything else is lacking: transformers would fill it with noise.
+    Where the model is not `trained` yet, a head (or pooler) that it lacks starts from torch's
+    current seed. Raises UserError where anything else is lacking.
     """
-    logging.disable_progress_bar()
-    try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={name: i for i, name in enumerate(labels)},
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    except SafetensorError as error:
-        raise UserError(
-            f"teacher.model: {folder}: the weights cannot be read ({error}); copy them anew"
-        ) from error
-    lacking = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    model, lacking = read_model(
+        AutoModelForSequenceClassification,
+        folder,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={name: i for i, name in enumerate(labels)},
+    )
     encoder = f"{model.base_model_prefix}."
-    body = {n for n in lacking if n.startswith(encoder) and ".pooler." not in n}
-    if body:
-        raise UserError(
-            f"teacher.model: {folder}: its configuration asks for {len(body)} weights that it does "
-            f"not have in that shape ({min(body)}); config.json belongs to another model"
-        )
+    refuse_foreign(folder, {n for n in lacking if n.startswith(encoder) and ".pooler." not in n})
     if trained and lacking:
         raise UserError(
             f"teacher.model: {folder} has no trained head for {len(labels)} labels "
             f"({min(lacking)}); write `fine_tune: true`"
         )
-    loaded: PreTrainedModel = model
-    return loaded
+    return model
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer; its `model_max_length` is at most what the model has positions for."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    # Many published tokenizers state no limit, and the model fails in the middle of training.
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and not getattr(config, "relative_attention", False):
-        if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
-            positions -= config.pad_token_id + 1  # they count from behind the padding's own
-        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-    return tokenizer
+def names(folder: Path, prepared: Prepared) -> Names:
+    return label_order(folder, prepared.labels)
 
 
-def forward(model: PreTrainedModel, batch: Batch) -> Tensor:
+def encode(
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
+    home: Path,
+) -> Encoded:  # fmt: skip
+    """Labels are numbered in the order of `names`: a model that was fine-tuned elsewhere may number
+    them differently from the data (contradiction first or entailment first)."""
+    encoded = data.encode(prepared, split, tokenizer, task.max_length, home)
+    if encoded.labels is None:
+        return encoded
+    return replace(encoded, labels=_places(prepared, names)[encoded.labels])
+
+
+def test_labels(prepared: Prepared, names: Names) -> np.ndarray:
+    found: np.ndarray = _places(prepared, names)[prepared.test_labels()]
+    return found
+
+
+def _places(prepared: Prepared, names: Names) -> np.ndarray:
+    return np.array([names.index(name) for name in prepared.labels], dtype=np.int64)
+
+
+def collate(
+    encoded: Encoded,
+    rows: np.ndarray,
+    pad: int,
+    whole: np.ndarray | None = None,
+    pad_to: int | None = None,
+) -> Batch:
+    whole = rows if whole is None else whole
+    tokens = int(encoded.lengths[whole].sum())
+    return batches.collate(encoded, rows, pad, len(whole), tokens, pad_to)
+
+
+def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
     """Logits [B, C]; the loss positions are the B examples."""
-    logits: Tensor = model(**batch.inputs).logits
-    return logits
+    return Outputs(model(**batch.inputs).logits)
 
 
-def score(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+    """Logits [rows, classes]."""
+
+    def answer(rows: np.ndarray) -> np.ndarray:
+        batch = collate(encoded, rows, data.pad).to(where.device)
+        with where.autocast():
+            logits: np.ndarray = forward(model, batch).logits().float().cpu().numpy()
+        return logits
+
+    return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
+
+
+def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
+    return of_classes(metric, answers.argmax(-1), labels)
+
+
+def baseline(metric: str, labels: np.ndarray) -> float:
+    return max(of_classes(metric, np.full_like(labels, x), labels) for x in np.unique(labels))
+
+
+def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
     """A metric in percent. `f1` is of the second of two classes; `matthews` lies in -100..100."""
     from sklearn import metrics
 
@@ -104,14 +132,33 @@ def score(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
 
 
 def predictions(
-    ids: np.ndarray, labels: np.ndarray, logits: np.ndarray, names: tuple[str, ...]
+    ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
 ) -> dict[str, Any]:
     """One row a test example, in columns: id, label, predicted, correct, a logit for each class."""
-    predicted = logits.argmax(-1)
+    predicted = answers.argmax(-1)
     return {
         "id": [str(i) for i in ids],
         "label": [names[i] for i in labels],
         "predicted": [names[i] for i in predicted],
         "correct": (predicted == labels).tolist(),
-        **{f"logit_{name}": logits[:, i].tolist() for i, name in enumerate(names)},
+        **{f"logit_{name}": answers[:, i].tolist() for i, name in enumerate(names)},
     }
+
+
+FAMILY = Family(
+    auto=AutoModelForSequenceClassification,
+    load_model=load_model,
+    load_tokenizer=load_tokenizer,
+    names=names,
+    encode=encode,
+    test_labels=test_labels,
+    collate=collate,
+    forward=forward,
+    head=lambda model: None,
+    output_width=lambda config: int(config.num_labels),
+    evaluate=evaluate,
+    score=score,
+    beside=lambda metric: (),
+    baseline=baseline,
+    predictions=predictions,
+)

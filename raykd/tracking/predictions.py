@@ -1,4 +1,4 @@
-"""Reads back which test examples each finished trial got right."""
+"""Reads back which test examples each finished trial got right, and how nearly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ PREDICTIONS = "predictions.parquet"
 
 def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[Any, Any]]:
     """By trial: ids and correctness of its test examples, both in the order of the ids, so that
-    trials of one split are alike. Trials without the artifact are left out."""
+    trials of one split are alike. Where examples have scores of their own (texts), those in place
+    of correctness, as shares of 1. Trials without the artifact are left out."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="raykd-predictions-") as folder:
         for record in records:
@@ -27,9 +28,11 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
             file = download(client, record.run_id, PREDICTIONS, into)
             if file is None:
                 continue
-            table = pq.read_table(file, columns=["id", "correct"])
+            scored = "score" in pq.read_schema(file).names
+            table = pq.read_table(file, columns=["id", "score" if scored else "correct"])
             ids = np.asarray(table["id"].to_pylist())
-            right = np.asarray(table["correct"].to_pylist(), dtype=bool)
+            values = table["score" if scored else "correct"].to_pylist()
+            right = np.asarray(values, dtype=float) if scored else np.asarray(values, dtype=bool)
             order = np.argsort(ids, kind="stable")
             found[record.trial] = (ids[order], right[order])
             file.unlink()

@@ -20,11 +20,12 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from raykd.angle_values import Measured
+from raykd.layermap import LayerMap
 from raykd.recorder import Result
 from raykd.tracking import ledger
 from raykd.tracking.angles import store_angles
 from raykd.tracking.store import patiently
-from raykd.trial import TrialSpec
+from raykd.trial import Shape, TrialSpec
 
 MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes in one call
 SEND_SECONDS = 1.0  # what is logged within so long goes in one call for each trial
@@ -213,11 +214,12 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
         "map": str(layer_map),
         **{f"map_{i}": entry for i, entry in enumerate(layer_map.entries, 1)},
         "embedding": layer_map.embedding,
+        **_decoder_params(layer_map.decoder),
         "init": init.kind if init.kind == "random" else str(init),
         "init_kind": init.kind,
-        "init_map": None if init.blocks is None else list(init.blocks),
+        "init_map": init.layer_map,
         "init_head": init.head,
-        "depth": shape.blocks,
+        "depth": str(Shape.of(shape.depth)),
         "width": shape.width,
         "heads": shape.heads,
         "intermediate": shape.intermediate,
@@ -234,6 +236,13 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
         **asdict(trial.training),
     }
     return {k: str(v) for k, v in values.items() if v is not None}
+
+
+def _decoder_params(half: LayerMap | None) -> dict[str, Any]:
+    if half is None:
+        return {}
+    blocks = {f"decoder_{i}": "null" if b is None else b for i, b in enumerate(half.blocks, 1)}
+    return {**blocks, "decoder_embedding": half.embedding}
 
 
 def trial_tags(trial: TrialSpec) -> dict[str, str]:

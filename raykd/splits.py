@@ -1,0 +1,56 @@
+"""Rows by split: each text once, by its hash where the file does not say."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from raykd.columns import Row
+from raykd.config import Task
+from raykd.errors import UserError
+
+SPLITS = ("train", "select", "test")
+REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
+
+
+def distinct(rows: list[Row], writes: bool) -> tuple[list[Row], int]:
+    """The first row of each text, and how many were dropped. Where texts are written, the targets
+    of one source are all kept, as its references."""
+    first: dict[str, Row] = {}
+    targets: dict[str, dict[str, None]] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+        targets.setdefault(row.id, {})[str(row.label)] = None
+    if not writes:
+        return list(first.values()), len(rows) - len(first)
+    kept = [replace(row, label=REFERENCES.join(targets[name])) for name, row in first.items()]
+    return kept, len(rows) - sum(len(found) for found in targets.values())
+
+
+def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
+    """Rows by split, each in order of its id, so that a file's own order does not matter."""
+    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    given = {r.split for r in rows if r.split}
+    for row in sorted(rows, key=lambda r: r.id):
+        splits[row.split or _by_hash(row.id, task, given)].append(row)
+    if task.rows is not None:
+        splits["train"] = splits["train"][: task.rows]
+    for name, members in splits.items():
+        if not members:
+            share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
+            raise UserError(
+                f"{file}: task.data: no rows for {name}; give more rows, "
+                + (f"or some that the column {task.split!r} puts there" if task.split else share)
+            )
+    return splits
+
+
+def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
+    """The split of a row that the file puts in none. Where the file has a test (or select) split
+    of its own, only the others are cut from the rest."""
+    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
+    test = 0.0 if "test" in given else task.test_share
+    select = 0.0 if "select" in given else task.select_share
+    if place < test:
+        return "test"
+    return "select" if place < test + select else "train"

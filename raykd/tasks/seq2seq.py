@@ -1,0 +1,213 @@
+"""Sequence to sequence: sources read by an encoder, targets written by a decoder.
+
+In training the decoder reads the target shifted right, as the model's own class shifts it; its
+mask comes from the labels and not from the ids it reads, among which the start token may be the
+padding's own (T5, Marian). For evaluation texts are written, greedily or by beam search.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from raykd.batches import Batch, pad_rows
+from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
+from raykd.evaluation import over_rows
+from raykd.outputs import Head, Outputs
+from raykd.splits import REFERENCES
+from raykd.tasks import loading, written
+from raykd.tasks.family import Family, Names
+from raykd.trial import digest
+
+if TYPE_CHECKING:
+    from raykd.config import Task
+    from raykd.distill import Data, Where
+
+IGNORED = -100  # as a label: what pads a target
+
+
+def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
+    """In fp32. Raises UserError where weights are lacking."""
+    model, lacking = loading.read_model(AutoModelForSeq2SeqLM, folder)
+    loading.refuse_foreign(folder, lacking)
+    return model
+
+
+def encode(
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
+    home: Path,
+) -> Encoded:  # fmt: skip
+    """Sources of every split, targets of train, references of select as its labels."""
+    if task.languages is not None:
+        tokenizer.src_lang, tokenizer.tgt_lang = task.languages
+    cut = task.model_dump(mode="json", exclude={"generation", "data", "metric"})
+    parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), cut]
+    return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
+
+
+def _encode(
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, task: Task
+) -> dict[str, np.ndarray]:
+    rows = prepared.rows(split)
+    limit = min(task.max_length, tokenizer.model_max_length)
+    sources = [task.prefix + text for text in rows["text"][:]]
+    ids = tokenizer(sources, truncation=True, max_length=limit, padding=False)["input_ids"]
+    arrays = {**flat("input_ids", "offsets", ids), "ids": np.array(rows["id"][:])}
+    if split == "train":
+        first = [str(text).split(REFERENCES)[0] for text in rows["label"][:]]
+        longest = min(task.max_target_length, tokenizer.model_max_length)
+        found = tokenizer(text_target=first, truncation=True, max_length=longest, padding=False)
+        end = int(tokenizer.eos_token_id)
+        targets = [x if end in x else [*x[: longest - 1], end] for x in found["input_ids"]]
+        arrays |= flat("targets", "target_offsets", targets)
+    elif split == "select":
+        arrays["labels"] = np.array(rows["label"][:])
+    return arrays
+
+
+def collate(
+    encoded: Encoded,
+    rows: np.ndarray,
+    pad: int,
+    whole: np.ndarray | None = None,
+    pad_to: int | None = None,
+) -> Batch:
+    """Sources and targets, padded each to its longest; a loss position a target token, where the
+    decoder has read all before it."""
+    whole = rows if whole is None else whole
+    ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, pad, pad_to)
+    inputs = {"input_ids": ids_BT, "attention_mask": torch.from_numpy(mask_BT.astype(np.int64))}
+    valid = torch.from_numpy(np.flatnonzero(mask_BT))
+    tokens, positions, places, labels = int(encoded.lengths[whole].sum()), 0, None, None
+    if encoded.targets is not None:
+        ends = encoded.position_offsets
+        labels_BT, said_BT = pad_rows(encoded.targets, ends, rows, IGNORED, pad_to)
+        inputs["labels"] = labels_BT
+        places = torch.from_numpy(np.flatnonzero(said_BT))
+        labels = labels_BT.flatten()[places]
+        positions = int((ends[whole + 1] - ends[whole]).sum())
+    return Batch(encoded.ids[rows], inputs, valid, labels, len(whole), tokens, positions, places)
+
+
+def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
+    """The decoder's last state x_PD at the P target tokens, under the head that makes logits of
+    it."""
+    source, labels_BT = batch.inputs["attention_mask"], batch.inputs["labels"]
+    read_BT = model.prepare_decoder_input_ids_from_labels(labels_BT)
+    encoder = model.get_encoder()
+    read = encoder(input_ids=batch.inputs["input_ids"], attention_mask=source).last_hidden_state
+    decoder = model.get_decoder()
+    x_BTD = decoder(
+        input_ids=read_BT,
+        attention_mask=(labels_BT != IGNORED).long(),
+        encoder_hidden_states=read,
+        encoder_attention_mask=source,
+        use_cache=False,
+    ).last_hidden_state
+    assert batch.places is not None
+    return Outputs(x_BTD.flatten(0, 1).index_select(0, batch.places), head(model))
+
+
+def head(model: PreTrainedModel) -> Head:
+    output, bias = model.get_output_embeddings(), getattr(model, "final_logits_bias", None)
+    scaled = getattr(model.config, "scale_decoder_outputs", False)  # T5's of version 1.0
+    scale = model.config.d_model**-0.5 if scaled else 1.0
+    return Head(output.weight, None if bias is None else bias[0], scale)
+
+
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+    """What the model writes for each source: texts, their lengths in tokens, and whether they hit
+    the limit, as objects [rows, 3]."""
+    task, tokenizer = data.task, data.tokenizer
+    limit = task.generation.max_length or task.max_target_length
+    config = copy.deepcopy(model.generation_config)
+    config.num_beams, config.do_sample = task.generation.beams, False
+    config.max_new_tokens, config.max_length = limit, None
+
+    def answer(rows: np.ndarray) -> np.ndarray:
+        ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, data.pad)
+        mask = torch.from_numpy(mask_BT.astype(np.int64)).to(where.device)
+        with where.autocast():
+            written_BT = model.generate(
+                input_ids=ids_BT.to(where.device), attention_mask=mask, generation_config=config
+            ).cpu()
+        texts = tokenizer.batch_decode(written_BT, skip_special_tokens=True)
+        counts = [_count(x, config.eos_token_id) for x in written_BT[:, 1:]]
+        found = np.empty((len(rows), 3), dtype=object)
+        for i, (text, count) in enumerate(zip(texts, counts, strict=True)):
+            found[i] = (text.strip(), count, count >= limit)
+        return found
+
+    return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
+
+
+def _count(ids_T: torch.Tensor, ends: int | list[int]) -> int:
+    """Tokens up to the one that ends the text; all where none does."""
+    end_T = torch.isin(ids_T, torch.tensor(ends))
+    return int(end_T.int().argmax()) + 1 if bool(end_T.any()) else len(ids_T)
+
+
+def test_labels(prepared: Prepared, names: Names) -> np.ndarray:
+    return prepared.test_labels()
+
+
+def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
+    if metric == CUT:
+        return float(np.sum(answers[:, 2].astype(bool)))
+    return written.corpus(metric, list(answers[:, 0]), written.references(labels))
+
+
+def baseline(metric: str, labels: np.ndarray) -> float:
+    texts, counts = np.unique([refs[0] for refs in written.references(labels)], return_counts=True)
+    commonest = str(texts[counts.argmax()])
+    return written.corpus(metric, [commonest] * len(labels), written.references(labels))
+
+
+CUT = "cut_off"  # how many texts hit the limit of their length
+
+
+def beside(metric: str) -> tuple[str, ...]:
+    """The metrics of the same package."""
+    like = written.ROUGE if metric in written.ROUGE else written.MATCHED
+    return (*(name for name in like if name != metric), CUT)
+
+
+def predictions(
+    ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
+) -> dict[str, Any]:
+    """In columns: id, label (the first reference), predicted, correct (equal to a reference),
+    `score` (the metric of this text alone, from 0 to 1), tokens, cut_off."""
+    texts, refs = list(answers[:, 0]), written.references(labels)
+    return {
+        "id": [str(i) for i in ids],
+        "label": [own[0] for own in refs],
+        "predicted": texts,
+        "correct": [text in own for text, own in zip(texts, refs, strict=True)],
+        "score": [x / 100 for x in written.each(metric, texts, refs)],
+        "tokens": [int(n) for n in answers[:, 1]],
+        CUT: [bool(x) for x in answers[:, 2]],
+    }
+
+
+FAMILY = Family(
+    auto=AutoModelForSeq2SeqLM,
+    load_model=load_model,
+    load_tokenizer=loading.load_tokenizer,
+    names=lambda folder, prepared: (),
+    encode=encode,
+    test_labels=test_labels,
+    collate=collate,
+    forward=forward,
+    head=head,
+    output_width=lambda config: int(config.d_model),
+    evaluate=evaluate,
+    score=score,
+    beside=beside,
+    baseline=baseline,
+    predictions=predictions,
+)
