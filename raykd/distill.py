@@ -106,11 +106,10 @@ def distill(
         for learner in learners:
             learner.load(resume["students"][learner.trial.id])
 
-    first, plan = cohort.trials[0], cohort.trials[0].training
+    plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
-    seed = stream(first.seed, "order")
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
     feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
