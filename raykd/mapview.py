@@ -7,7 +7,7 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
-from raykd.layermap import PAPER_DECODER_DEPTHS, LayerMap, match_embedding
+from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
 from raykd.published import PUBLISHED, RULES
 
 WIDTH = 100
@@ -19,13 +19,14 @@ def maps(
     """(strategy, map) for the named strategies, or for all.
 
     `paper` matches embedding outputs as the paper's release does: with its encoders and
-    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks.
+    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks. All are then those that go
+    with any loss; a published method has a paper of its own.
     """
     for option, blocks in (("--teacher", teacher), ("--student", student)):
         if blocks < 1:
             raise UserError(f"{option}: {blocks}; write a number of blocks from 1 on")
     found = []
-    for name in strategies or RULES:
+    for name in strategies or (STRATEGIES if paper else RULES):
         if name not in RULES:
             near = difflib.get_close_matches(name, RULES, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"
