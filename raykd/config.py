@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from raykd import sweepfile
 from raykd.config_design import Confirm, Explore, Positive
 from raykd.errors import UserError
+from raykd.published import LossKind
 from raykd.sweepfile import Compound, Model, Plain, by, by_halves
 from raykd.tasks.names import KEYS, METRICS, default_metric
 
@@ -163,9 +164,7 @@ class Losses(Model):
     kl: Weight = 1.0
     hidden: Weight = 1.0
     temperature: float = Field(1.0, gt=0)
-    kind: Literal[
-        "mse", "normalized_mse", "cosine", "paper", "pkd", "tinybert", "minilm", "minilm_v2"
-    ] = "normalized_mse"
+    kind: LossKind = "normalized_mse"
     embedding: bool | None = Field(
         None, description="match the embedding outputs too; by default only under `kind: paper`"
     )

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from raykd.errors import UserError
 from raykd.halves import apply
-from raykd.layermap import PAPER_DECODER_DEPTHS, LayerMap, match_embedding
+from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
 from raykd.published import PUBLISHED, RULES
 from raykd.sites import Depth
 
@@ -32,12 +32,13 @@ def maps(
     """(strategy, map) for the named strategies, or for all.
 
     `paper` matches embedding outputs as the paper's release does: with its encoders and
-    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks.
+    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks. All are then those that go
+    with any loss; a published method has a paper of its own.
     """
     if isinstance(teacher, int) != isinstance(student, int):
         raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
-    for name in strategies or RULES:
+    for name in strategies or (STRATEGIES if paper else RULES):
         if name not in RULES:
             near = difflib.get_close_matches(name, RULES, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"

@@ -9,8 +9,14 @@ from __future__ import annotations
 import random as stdlib_random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from raykd.layermap import STRATEGIES, LayerMap, Strategy, forward, last
+
+LossKind = Literal[
+    "mse", "normalized_mse", "cosine", "paper", "pkd", "tinybert", "minilm", "minilm_v2"
+]
+"""Hidden losses that go with any map; the others need their own method's."""
 
 RELATION_SHARE = 7 / 8  # of a deep teacher: block 21 of 24, as the authors take for BERT-large
 

@@ -106,14 +106,14 @@ def test_shown_maps_are_the_strategies_own(teacher: int, student: int, seed: int
 
 @pytest.mark.parametrize(("teacher", "student"), [(12, 3), (12, 6), (12, 9)])
 def test_the_paper_preset_matches_the_embeddings_of_encoders(teacher: int, student: int) -> None:
-    for name, layer_map in maps(teacher, student, list(STRATEGIES), 0, True):
+    for name, layer_map in maps(teacher, student, [], 0, True):
         assert layer_map == match_embedding(STRATEGIES[name](teacher, student, 0), name)
         assert (layer_map.embedding is None) == (name == "none")
 
 
 @pytest.mark.parametrize(("teacher", "student"), [(28, 7), (36, 9), (40, 10)])
 def test_the_paper_preset_leaves_the_embeddings_of_decoders(teacher: int, student: int) -> None:
-    assert all(m.embedding is None for _, m in maps(teacher, student, list(STRATEGIES), 0, True))
+    assert all(m.embedding is None for _, m in maps(teacher, student, [], 0, True))
 
 
 def test_the_paper_preset_leaves_published_methods_as_their_own_papers_have_them() -> None:
