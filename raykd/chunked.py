@@ -33,7 +33,7 @@ def outputs_losses(
     gradients; at most `chunk` logits exist at a time, of student and teacher each."""
     assert student.head is not None
     head = student.head
-    ce, kl = _Losses.apply(
+    ce, kl = _Losses.apply(  # type: ignore[no-untyped-call]
         student.x_PC, head.weight_VD, head.bias_V, labels_P, head, teacher, temperature, chunk
     )
     return ce / positions, kl * (temperature**2 / positions)
@@ -44,7 +44,7 @@ class _Losses(torch.autograd.Function):
     tensors to be differentiated, and for its form."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x_PD: Tensor,
         weight_VD: Tensor,
@@ -129,3 +129,18 @@ def _chunks(
             t_PC = teacher.x_PC[part]
             t_pV = t_PC.float().clone() if theirs is None else theirs(t_PC.to(dtype)).float()
         yield part, z_pV, t_pV
+
+
+@torch.no_grad()
+def log_likelihoods(outputs: Outputs, labels_P: Tensor, chunk: int = CHUNK) -> Tensor:
+    """The log-probability [P] of each label, in nats."""
+    assert outputs.head is not None
+    weight_VD = outputs.head.weight_VD
+    device = outputs.x_PC.device.type
+    on = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if on else weight_VD.dtype
+    found_P = torch.empty(len(labels_P), device=outputs.x_PC.device)
+    with torch.autocast(device, enabled=False):
+        for part, z_pV, _ in _chunks(outputs.x_PC, outputs.head, None, chunk, dtype):
+            found_P[part] = -F.cross_entropy(z_pV, labels_P[part], reduction="none")
+    return found_P

@@ -11,7 +11,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,14 @@ from raykd.columns import Row
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.rows import read
+from raykd.splits import distinct, into_splits, label_names
 from raykd.trial import digest
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-SPLITS = ("train", "select", "test")
+WRITING = ("prompt", "completion", "choices", "separator", "chat", "generate")
 FORMAT = 3  # of what is stored; counts up when rows come to be read or stored differently
 
 
@@ -45,13 +47,14 @@ class Prepared:
     mean_words: float
 
     def rows(self, split: str) -> datasets.Dataset:
-        """Columns `id`, `text`, for pairs `text_2`, and `label` (int), which test does not have."""
+        """Columns `id`, `text`, for pairs `text_2`, where there are some `choices`, and `label`,
+        which test does not have: the number of a class or choice, or the text to be written."""
         import datasets
 
         return datasets.load_from_disk(str(self.folder / split))
 
     def test_labels(self) -> np.ndarray:
-        """int64 [test rows]. To be called when training has ended, and not before."""
+        """int64 or texts [test rows]. To be called when training has ended, and not before."""
         labels: np.ndarray = np.load(self.folder / "test_labels.npy")
         return labels
 
@@ -65,14 +68,25 @@ def load(folder: Path) -> Prepared:
 def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
     source = read(task, home, file)
-    fields = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind"})
-    folder = home / "data" / digest([FORMAT, source.key, fields])
+    parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
+    if task.kind != "classification":
+        written = {"prompt", "completion", "choices"}
+        parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
+    folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
-        rows, duplicates = _distinct(source.rows())
-        splits = _split(rows, task, file)
-        _store(folder, splits, _label_names(splits, file), duplicates)
+        rows, duplicates = distinct(source.rows())
+        splits = into_splits(rows, task, file)
+        if task.kind == "classification":
+            names = label_names(splits, file)
+            numbers = {name: i for i, name in enumerate(names)}
+            labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
+                      for s, rows in splits.items()}  # fmt: skip
+        else:
+            names = task.choices if isinstance(task.choices, tuple) else ()
+            labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
+        _store(folder, splits, names, labels, duplicates)
     prepared = load(folder)
-    if task.metric == "f1" and len(prepared.labels) != 2:
+    if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
             f"{file}: task.metric: f1 is for two classes, and {task.data} has "
             f"{len(prepared.labels)}; write macro_f1"
@@ -80,73 +94,18 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     return prepared
 
 
-def _distinct(rows: list[Row]) -> tuple[list[Row], int]:
-    """The first row of each text, and how many were dropped."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        first.setdefault(row.id, row)
-    return list(first.values()), len(rows) - len(first)
-
-
-def _split(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
-    """Rows by split, each in order of its id, so that a file's own order does not matter."""
-    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    given = {r.split for r in rows if r.split}
-    for row in sorted(rows, key=lambda r: r.id):
-        splits[row.split or _by_hash(row.id, task, given)].append(row)
-    if task.rows is not None:
-        splits["train"] = splits["train"][: task.rows]
-    for name, members in splits.items():
-        if not members:
-            share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
-            raise UserError(
-                f"{file}: task.data: no rows for {name}; give more rows, "
-                + (f"or some that the column {task.split!r} puts there" if task.split else share)
-            )
-    return splits
-
-
-def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
-    """The split of a row that the file puts in none. Where the file has a test (or select) split
-    of its own, only the others are cut from the rest."""
-    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
-    test = 0.0 if "test" in given else task.test_share
-    select = 0.0 if "select" in given else task.select_share
-    if place < test:
-        return "test"
-    return "select" if place < test + select else "train"
-
-
-def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
-    found = {r.label for r in splits["train"]}
-    if len(found) < 2:
-        raise UserError(
-            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
-            "classifier needs at least two classes"
-        )
-    held_out = {r.label for name in ("select", "test") for r in splits[name]}
-    if unseen := sorted(map(str, held_out - found)):
-        raise UserError(
-            f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
-            "stands in select or test; give more rows of it, or drop them"
-        )
-    if all(isinstance(label, int) for label in found):
-        return tuple(str(label) for label in sorted(found))
-    return tuple(sorted(str(label) for label in found))
-
-
 def _store(
-    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...], duplicates: int
-) -> None:
+    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
+    labels: dict[str, np.ndarray], duplicates: int,
+) -> None:  # fmt: skip
     """Write the prepared task, whole or not at all."""
     import datasets
 
-    number = {name: i for i, name in enumerate(names)}
-    labels = {s: np.array([number[str(r.label)] for r in rows]) for s, rows in splits.items()}
     sha = hashlib.sha256(json.dumps(names).encode())
     for split, rows in splits.items():
         for row, label in zip(rows, labels[split], strict=True):
-            sha.update(f"{split} {row.id} {label}\n".encode())
+            own = json.dumps(row.choices) if row.choices and not names else ""
+            sha.update(f"{split} {row.id} {label}{own}\n".encode())
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
     try:
@@ -158,15 +117,19 @@ def _store(
             }
             if len(rows[0].texts) == 2:
                 columns["text_2"] = [r.texts[1] for r in rows]
+            if rows[0].choices:
+                columns["choices"] = [list(r.choices) for r in rows]
             if split != "test":
                 columns["label"] = labels[split]
             datasets.Dataset.from_dict(columns).save_to_disk(str(draft / split))
-        np.save(draft / "test_labels.npy", labels["test"].astype(np.int64))
+        np.save(draft / "test_labels.npy", labels["test"])
         manifest = {
             "fingerprint": sha.hexdigest()[:12],
             "labels": names,
             "counts": {s: len(rows) for s, rows in splits.items()},
-            "majority": float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100),
+            "majority": float(
+                np.unique_counts(labels["train"]).counts.max() / len(labels["train"]) * 100
+            ),
             "duplicates": duplicates,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
@@ -190,7 +153,8 @@ class Encoded:
     """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
     `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
-    tokens to be written, where a task is to write.
+    tokens to be written, where a task is to write. Where one of some choices is to be found, rows
+    `groups[i]` to `groups[i + 1]` are the choices of example i, of so many `chars` each.
     """
 
     fingerprint: str
@@ -201,10 +165,17 @@ class Encoded:
     ids: np.ndarray
     targets: np.ndarray | None = None
     target_offsets: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    chars: np.ndarray | None = None
 
     @cached_property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @property
+    def examples(self) -> np.ndarray:
+        """Their ids."""
+        return self.ids if self.groups is None else self.ids[self.groups[:-1]]
 
     @cached_property
     def position_offsets(self) -> np.ndarray:
@@ -234,40 +205,45 @@ def encode(
     """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
     max_length = min(max_length, tokenizer.model_max_length)
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
-    fingerprint = digest(parts)
+    return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, max_length))
+
+
+def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Encoded:
+    """Arrays by the names of `Encoded`, as they were made and stored under this fingerprint."""
     folder = home / "encoded" / fingerprint
     if not folder.is_dir():
-        _encode(prepared, split, tokenizer, max_length, folder)
+        _write(folder, make())
 
     def array(name: str) -> np.ndarray | None:
         file = folder / f"{name}.npy"
         return np.load(file, mmap_mode="r") if file.exists() else None
 
-    names = ("input_ids", "offsets", "type_ids", "labels", "ids")
+    names = [f.name for f in fields(Encoded) if f.name != "fingerprint"]
     return Encoded(fingerprint, **{n: array(n) for n in names})  # type: ignore[arg-type]
 
 
 def _encode(
-    prepared: Prepared,
-    split: str,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    folder: Path,
-) -> None:
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> dict[str, np.ndarray]:
     rows = prepared.rows(split)
     pair = "text_2" in rows.column_names
     texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
     found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
-    lengths = [len(ids) for ids in found["input_ids"]]
-    arrays = {
-        "input_ids": np.concatenate([np.array(x, np.int32) for x in found["input_ids"]]),
-        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        "ids": np.array(rows["id"][:]),
-    }
+    arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
     if pair and "token_type_ids" in found:
         arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
     if "label" in rows.column_names:
         arrays["labels"] = np.array(rows["label"][:], np.int64)
+    return arrays
+
+
+def flat(values: str, offsets: str, lists: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+    """Token lists one after the other, and where each begins and ends, by these names."""
+    ends = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
+    return {values: np.concatenate([np.array(x, np.int32) for x in lists]), offsets: ends}
+
+
+def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = Path(tempfile.mkdtemp(prefix=".encoded-", dir=folder.parent))
     try:

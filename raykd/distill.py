@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.batches import Batch, ahead, schedule, shard
+from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.group import Group
@@ -47,6 +48,8 @@ class Data:
     test_labels: Callable[[], np.ndarray]
     labels: tuple[str, ...]
     pad: int
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
     eval_batch: int = 128
 
 
@@ -273,7 +276,9 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = data.family.predictions(data.test.ids, labels, answers, data.labels, metric)
+        predictions = data.family.predictions(
+            data.test.examples, labels, answers, data.labels, metric
+        )
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

@@ -64,7 +64,7 @@ class Learner:
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         self.taps = Taps(model, [s for s, _ in self.pairs])
         self.parameters: list[nn.Parameter] = [
-            p for m in (model, self.projections) for p in m.parameters()
+            p for m in (model, self.projections) for p in m.parameters() if p.requires_grad
         ]
         groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
             {"params": [p for p in self.parameters if p.ndim > 1]},

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from raykd.angle_probe import Probe
 from raykd.config import Task
 from raykd.controls import Controls, mean_states, untrained
-from raykd.data import SPLITS, Prepared, load
+from raykd.data import Prepared, load
 from raykd.distill import Data, Where, distill
 from raykd.hooks import Hooks
 from raykd.learner import stream
@@ -22,6 +22,7 @@ from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder
 from raykd.sources import Sources
+from raykd.splits import SPLITS
 from raykd.student import build_student, width
 from raykd.tasks.families import FAMILIES
 from raykd.tasks.family import Family, Names
@@ -45,6 +46,8 @@ def load_data(
         test_labels=lambda: family.test_labels(prepared, names),
         labels=names,
         pad=int(tokenizer.pad_token_id),
+        tokenizer=tokenizer,
+        task=task,
     )  # fmt: skip
 
 

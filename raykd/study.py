@@ -76,9 +76,9 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     """Read the data, find the teacher's base, and check all that the file names against them."""
     base = teachers.find_base(config.teacher, home, file)
     prepared = prepare(config.task, home, file)
-    name = teachers.fingerprint(config.teacher, base, prepared, config.task.max_length)
-    data = digest([prepared.fingerprint, base.fingerprint, config.task.max_length])
-    if not config.teacher.fine_tune:
+    name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
+    data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
+    if not config.teacher.fine_tune and config.task.kind == "classification":
         teachers.in_order(base.labels, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
     _check(study)

@@ -120,12 +120,10 @@ def _content(folder: Path, home: Path) -> str:
     return sha.hexdigest()[:12]
 
 
-def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, max_length: int) -> str:
+def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak"})
-    return digest(
-        [base.fingerprint, list(prepared.labels), prepared.fingerprint, max_length, recipe]
-    )
+    return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from datasets import Dataset
 from tokenizers import normalizers
 
 from raykd.config import Task
-from raykd.data import SPLITS, Prepared, encode, load, prepare, tokenizer_fingerprint
+from raykd.data import Prepared, encode, load, prepare, tokenizer_fingerprint
+from raykd.splits import SPLITS
 
 from .world import texts, tokenizer, write_csv
 

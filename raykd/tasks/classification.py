@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging
 
 from raykd import batches, data
 from raykd.batches import Batch
@@ -25,6 +20,7 @@ from raykd.errors import UserError
 from raykd.evaluation import over_rows
 from raykd.outputs import Outputs
 from raykd.tasks.family import Family, Names
+from raykd.tasks.loading import load_tokenizer, read_model, refuse_foreign
 from raykd.teacher import label_order
 
 if TYPE_CHECKING:
@@ -35,58 +31,24 @@ if TYPE_CHECKING:
 def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:
     """A classifier over `labels` from a local folder, in fp32.
 
-    Only safetensors are read, and no code comes with them. Where the model is not `trained` yet,
-    a head (or pooler) that it lacks starts from torch's current seed. Raises UserError where
-    anything else is lacking: transformers would fill it with noise.
+    Where the model is not `trained` yet, a head (or pooler) that it lacks starts from torch's
+    current seed. Raises UserError where anything else is lacking.
     """
-    logging.disable_progress_bar()
-    try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={name: i for i, name in enumerate(labels)},
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    except SafetensorError as error:
-        raise UserError(
-            f"teacher.model: {folder}: the weights cannot be read ({error}); copy them anew"
-        ) from error
-    lacking = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    model, lacking = read_model(
+        AutoModelForSequenceClassification,
+        folder,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={name: i for i, name in enumerate(labels)},
+    )
     encoder = f"{model.base_model_prefix}."
-    body = {n for n in lacking if n.startswith(encoder) and ".pooler." not in n}
-    if body:
-        raise UserError(
-            f"teacher.model: {folder}: its configuration asks for {len(body)} weights that it does "
-            f"not have in that shape ({min(body)}); config.json belongs to another model"
-        )
+    refuse_foreign(folder, {n for n in lacking if n.startswith(encoder) and ".pooler." not in n})
     if trained and lacking:
         raise UserError(
             f"teacher.model: {folder} has no trained head for {len(labels)} labels "
             f"({min(lacking)}); write `fine_tune: true`"
         )
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer; its `model_max_length` is at most what the model has positions for."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    # Many published tokenizers state no limit, and the model fails in the middle of training.
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and not getattr(config, "relative_attention", False):
-        if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
-            positions -= config.pad_token_id + 1  # they count from behind the padding's own
-        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-    return tokenizer
+    return model
 
 
 def names(folder: Path, prepared: Prepared) -> Names:

@@ -1,0 +1,66 @@
+"""Rows in splits: a row's text decides, so that it never moves when the file grows."""
+
+from __future__ import annotations
+
+import hashlib
+
+from raykd.columns import Row
+from raykd.config import Task
+from raykd.errors import UserError
+
+SPLITS = ("train", "select", "test")
+
+
+def distinct(rows: list[Row]) -> tuple[list[Row], int]:
+    """The first row of each text, and how many were dropped."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+    return list(first.values()), len(rows) - len(first)
+
+
+def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
+    """Rows by split, each in order of its id, so that a file's own order does not matter."""
+    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    given = {r.split for r in rows if r.split}
+    for row in sorted(rows, key=lambda r: r.id):
+        splits[row.split or _by_hash(row.id, task, given)].append(row)
+    if task.rows is not None:
+        splits["train"] = splits["train"][: task.rows]
+    for name, members in splits.items():
+        if not members:
+            share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
+            raise UserError(
+                f"{file}: task.data: no rows for {name}; give more rows, "
+                + (f"or some that the column {task.split!r} puts there" if task.split else share)
+            )
+    return splits
+
+
+def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
+    """The split of a row that the file puts in none. Where the file has a test (or select) split
+    of its own, only the others are cut from the rest."""
+    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
+    test = 0.0 if "test" in given else task.test_share
+    select = 0.0 if "select" in given else task.select_share
+    if place < test:
+        return "test"
+    return "select" if place < test + select else "train"
+
+
+def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
+    found = {r.label for r in splits["train"]}
+    if len(found) < 2:
+        raise UserError(
+            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
+            "classifier needs at least two classes"
+        )
+    held_out = {r.label for name in ("select", "test") for r in splits[name]}
+    if unseen := sorted(map(str, held_out - found)):
+        raise UserError(
+            f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
+            "stands in select or test; give more rows of it, or drop them"
+        )
+    if all(isinstance(label, int) for label in found):
+        return tuple(str(label) for label in sorted(found))
+    return tuple(sorted(str(label) for label in found))

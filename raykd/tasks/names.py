@@ -1,0 +1,24 @@
+"""What the sweep file may say of each kind of task; light, since every command reads a file."""
+
+from __future__ import annotations
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1", "macro_f1", "matthews"),
+    "causal_lm": ("acc", "acc_norm", "exact_match", "f1"),
+}
+"""Metrics by kind."""
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "classification": ("text", "label"),
+    "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate"),
+}
+"""Keys of `task` that only these kinds have."""
+
+OF_CHOICES = ("acc", "acc_norm")
+"""Metrics of a choice among some; the other metrics of causal_lm are of a text that is written."""
+
+
+def default_metric(kind: object, choices: bool) -> str:
+    if kind == "causal_lm":
+        return "acc" if choices else "exact_match"
+    return "accuracy"
