@@ -276,7 +276,9 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = data.family.predictions(data.test.ids, labels, answers, data.labels, metric)
+        predictions = data.family.predictions(
+            data.test.examples, labels, answers, data.labels, metric
+        )
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

@@ -133,8 +133,8 @@ class Learner:
         assert batch.labels is not None
         with self.autocast:
             said = self.family.forward(self.model, batch)
-        told = targets.outputs if targets is not None and loss.kl else None
-        ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+            told = targets.outputs if targets is not None and loss.kl else None
+            ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
         hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
         if targets is not None and self.pairs:

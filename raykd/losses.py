@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raykd.chunked import outputs_losses
 from raykd.outputs import Outputs
 
 
@@ -33,7 +34,10 @@ def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: in
 def outputs(
     student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
 ) -> tuple[Tensor, Tensor]:
-    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher."""
+    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher. Under a
+    head, the logits are made a chunk of positions at a time (chunked.py)."""
+    if student.head is not None:
+        return outputs_losses(student, teacher, labels_P, temperature, positions)
     logits_PC = student.logits()
     ce = cross_entropy(logits_PC, labels_P, positions)
     if teacher is None:

@@ -93,7 +93,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     prepared = prepare(config.task, home, file)
     name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
-    if not config.teacher.fine_tune:
+    if not config.teacher.fine_tune and config.task.kind == "classification":
         teachers.in_order(base.labels, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
     _check(study)
