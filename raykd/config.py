@@ -63,7 +63,7 @@ class Losses(Model):
     kl: Weight = 1.0
     hidden: Weight = 1.0
     temperature: float = Field(1.0, gt=0)
-    kind: Literal["mse", "normalized_mse", "cosine", "paper"] = "normalized_mse"
+    kind: Literal["mse", "normalized_mse", "cosine", "paper", "paper_bart"] = "normalized_mse"
     embedding: bool | None = Field(
         None, description="match the embedding outputs too; by default only under `kind: paper`"
     )

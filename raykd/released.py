@@ -4,8 +4,8 @@ t5mt/distillation.py of its release).
 What is odd about them is kept, and named: hidden terms are summed over states and not averaged, so
 that their weight grows with the student's depth; T5's states are standardised over the whole batch,
 padding included, so that a text's loss depends on its batch mates; and the decoder's mask is that
-of the ids it reads, by which T5, whose start token is the padding's, loses its first position and
-gains one behind the end. Kept for parity, not for use.
+of the ids it reads, by which a shorter text counts one position behind its end, and T5, whose start
+token is the padding's, does not count its first. Kept for parity, not for use.
 
 Shapes: B texts, T tokens, D width, V vocabulary, K matched states.
 """
@@ -13,13 +13,14 @@ Shapes: B texts, T tokens, D width, V vocabulary, K matched states.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KINDS = ("paper_bart", "paper_t5")
-TEMPERATURE = {"paper_bart": 1.0, "paper_t5": 2.0}
+Track = Literal["bart", "t5"]
+TEMPERATURE = {"bart": 1.0, "t5": 2.0}
 HIDDEN_WEIGHT = 3.0
 
 
@@ -41,12 +42,12 @@ def jointly_normalized(x_BTD: Tensor) -> Tensor:
     return F.layer_norm(x_BTD.float(), x_BTD.shape)
 
 
-def hidden(kind: str, pairs: Sequence[tuple[Tensor, Tensor]], mask_BT: Tensor) -> list[Tensor]:
+def hidden(track: Track, pairs: Sequence[tuple[Tensor, Tensor]], mask_BT: Tensor) -> list[Tensor]:
     """Of one stack: the squared error of each pair (student_BTD, teacher_BTD), mean over masked
     tokens and width. Their sum, over both stacks, is the hidden loss."""
     each = []
     for student, teacher in pairs:
-        if kind == "paper_t5":
+        if track == "t5":
             student, teacher = jointly_normalized(student), jointly_normalized(teacher)
         each.append(F.mse_loss(student[mask_BT].float(), teacher[mask_BT].float()))
     return each

@@ -65,9 +65,10 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
     return Speeds(flops / (2 * parameters), DISK_BYTES, DISK_BYTES, measured=False)
 
 
-def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
-    """What so many states take in half precision, and the logits in fp32."""
-    return tokens * width * 2 * states + rows * classes * 4
+def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: int) -> int:
+    """What so many states take in half precision, and in fp32 so many outputs at each loss
+    position."""
+    return tokens * width * 2 * states + positions * outputs * 4
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,11 @@ def choose(
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
     config, rows = study.config.states, study.prepared.counts["train"]
     tokens = round(rows * study.mean_tokens)
-    classes = len(study.prepared.labels)
-    needed = bytes_needed(tokens, rows, study.base.width, classes, len(states))
+    if study.config.task.kind == "classification":
+        positions, outputs = rows, len(study.prepared.labels)
+    else:  # texts to be written are about as long as those that are read
+        positions, outputs = tokens, study.base.width
+    needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
     once = tokens / known.tokens
     live = passes * once
     cached = once + needed / known.write + passes * needed / known.read

@@ -169,7 +169,7 @@ def _with_embedding(
     study: Study, layer_map: LayerMap, strategy: str, decoder: str | None = None
 ) -> LayerMap:
     losses = study.config.losses
-    wanted = losses.kind == "paper" if losses.embedding is None else losses.embedding
+    wanted = losses.kind.startswith("paper") if losses.embedding is None else losses.embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
 

@@ -40,6 +40,13 @@ class Shape:
     def depth(self) -> Depth:
         return self.blocks if self.decoder_blocks is None else (self.blocks, self.decoder_blocks)
 
+    @property
+    def told(self) -> int | str:
+        """Its blocks: a number, or `3+2` of two stacks."""
+        return (
+            self.blocks if self.decoder_blocks is None else f"{self.blocks}+{self.decoder_blocks}"
+        )
+
     def __str__(self) -> str:
         blocks = "+".join(str(b) for b in (self.blocks, self.decoder_blocks) if b is not None)
         return blocks if self.width is None else f"{blocks}x{self.width}"
