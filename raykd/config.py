@@ -19,8 +19,7 @@ from raykd.sweepfile import Compound, Model, Plain, by
 from raykd.tasks.names import KEYS, METRICS, OF_CHOICES, default_metric
 
 Weight = Annotated[float, Field(ge=0)]
-FIELD = re.compile(r"\{([^{}\s]+)\}")
-"""A column in a prompt."""
+FIELD = re.compile(r"\{([^{}\s]+)\}")  # a column in a prompt
 
 
 class Task(Model):
@@ -102,11 +101,8 @@ class Task(Model):
             raise ValueError("`choices` are a list of two different texts or more, or a column")
         if (self.metric in OF_CHOICES) != (self.choices is not None):
             write = "exact_match or f1" if self.choices is None else "acc or acc_norm"
-            raise ValueError(
-                f"metric {self.metric} is "
-                + ("of choices, and there are none" if self.choices is None else "of a free text")
-                + f"; write {write}"
-            )
+            of = "of choices, and there are none" if self.choices is None else "of a free text"
+            raise ValueError(f"metric {self.metric} is {of}; write {write}")
 
     @property
     def reading(self) -> object:
@@ -176,6 +172,17 @@ class States(Model):
     limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
 
 
+class Lora(Model):
+    """Low-rank adapters in place of full fine-tuning; merged into the student at export."""
+
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
+    )
+
+
 class Training(Model):
     """One student's training. `steps` wins over `epochs` where both could count."""
 
@@ -191,6 +198,10 @@ class Training(Model):
     clip: float = Field(1.0, gt=0)
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how weights of students and teacher are held in memory"
+    )
+    lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
     diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
 
     @model_validator(mode="after")
@@ -211,6 +222,9 @@ class Cluster(Model):
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep no states inside the students' blocks: less memory, a third slower"
     )
     compile: bool = Field(
         False, description="torch.compile of the students' blocks: a minute or two to begin with"

@@ -19,7 +19,7 @@ from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, check, forward, match_embedding, reverse
 from raykd.space import Space
-from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
+from raykd.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
 
@@ -116,6 +116,11 @@ def _check(study: Study) -> None:
         else:
             problem = check(strategy_map(study, strategy, 0), depth, blocks)
             problems += [f"{key}.map: {problem}"] if problem else []
+    lora = config.training.lora
+    if lora is not None and lora.targets is not None and not problems:
+        kind = config.task.kind
+        problem = sizes.lora_misfit(study.base, study.shape, lora.targets, study.home, kind)
+        problems += [f"{file}: training.lora.targets: {problem}"] if problem else []
     maps = Space(depth, blocks).size()
     if config.confirm and config.confirm.sampled > maps:
         problems.append(
@@ -212,7 +217,9 @@ def trial(
 ) -> TrialSpec:
     config = study.config
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
-    training = config.training.model_dump(exclude={"epochs", "steps"})
+    training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
+    lora = config.training.lora
+    training["lora"] = None if lora is None else Lora(**lora.model_dump())
     return TrialSpec(
         task=config.task.kind,
         metric=config.task.metric,

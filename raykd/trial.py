@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -62,6 +62,17 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on linear layers (all inside the blocks where `targets` names none); the
+    student's own weights stay as they began."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """The optimisation: AdamW, linear decay with warm-up, gradient clipping."""
 
@@ -76,6 +87,9 @@ class Training:
     precision: Literal["auto", "fp32", "bf16"]
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """How the weights of students and teacher are held; adapters are fp32 always."""
+    lora: Lora | None = None
 
 
 @dataclass(frozen=True)
@@ -129,13 +143,30 @@ class TrialSpec:
                 "init": Init(**{**init, "blocks": blocks}),
                 "layer_map": LayerMap.from_json(data["layer_map"]),
                 "loss": Loss(**data["loss"]),
-                "training": Training(**data["training"]),
+                "training": _training(data["training"]),
             }
         )
 
 
 def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in part.__slots__}
+    """What came later is left out where it is as it was before, so that ids stay what they are."""
+    found = {name: getattr(part, name) for name in part.__slots__}
+    if isinstance(part, Training):
+        if part.weights == "fp32":
+            del found["weights"]
+        if part.lora is None:
+            del found["lora"]
+        else:
+            found["lora"] = asdict(part.lora)
+    return found
+
+
+def _training(data: dict[str, Any]) -> Training:
+    lora = data.get("lora")
+    if lora is None:
+        return Training(**data)
+    targets = None if lora["targets"] is None else tuple(lora["targets"])
+    return Training(**{**data, "lora": Lora(**{**lora, "targets": targets})})
 
 
 @dataclass(frozen=True)
