@@ -81,6 +81,17 @@ class States(Model):
     limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
 
 
+class Lora(Model):
+    """Low-rank adapters in place of full fine-tuning; merged into the student at export."""
+
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
+    )
+
+
 class Training(Model):
     """One student's training. `steps` wins over `epochs` where both could count."""
 
@@ -96,6 +107,10 @@ class Training(Model):
     clip: float = Field(1.0, gt=0)
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how weights of students and teacher are held in memory"
+    )
+    lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
     diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
     freeze_embeddings: bool = Field(
         False, description="the embeddings stay as they began, and a tied output layer with them"
@@ -119,6 +134,9 @@ class Cluster(Model):
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep no states inside the students' blocks: less memory, a third slower"
     )
     compile: bool = Field(
         False, description="torch.compile of the students' blocks: a minute or two to begin with"

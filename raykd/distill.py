@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -64,6 +64,9 @@ class Where:
     """Rows a worker computes at a time; their gradients add up to those of its share."""
     compile: bool = False
     """Whether the students' blocks go through torch.compile."""
+    gradient_checkpointing: bool = False
+    """Whether the students' blocks are computed once more in the backward pass."""
+    weights: Literal["fp32", "bf16"] = "fp32"
 
     def autocast(self) -> Any:
         if not self.bf16:

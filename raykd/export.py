@@ -33,11 +33,12 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 
 Load it with `{auto}.from_pretrained(folder)`.
 """
-AUTO = {
-    "classification": ("AutoModelForSequenceClassification", "text-classification"),
-    "seq2seq": ("AutoModelForSeq2SeqLM", "text2text-generation"),
-    "causal_lm": ("AutoModelForCausalLM", "text-generation"),
+LOADED = {
+    "classification": ("text-classification", "AutoModelForSequenceClassification"),
+    "seq2seq": ("text2text-generation", "AutoModelForSeq2SeqLM"),
+    "causal_lm": ("text-generation", "AutoModelForCausalLM"),
 }
+"""The pipeline and the class of transformers, by the kind of task."""
 IMITATED = {
     "teacher": "the teacher's",
     "untrained": "an untrained teacher's (a control)",
@@ -66,12 +67,11 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
     params, metrics, tags = found.data.params, found.data.metrics, found.data.tags
-    metric = params["metric"]
-    auto, pipeline = AUTO[params["task"]]
+    metric, (pipeline, auto) = params["metric"], LOADED[params["task"]]
     card = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
-        auto=auto,
         pipeline=pipeline,
+        auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],

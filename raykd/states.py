@@ -66,8 +66,7 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
 
 
 def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: int) -> int:
-    """What so many states take in half precision, and in fp32 so many outputs at each loss
-    position."""
+    """What so many states take in half precision, and the outputs at loss positions in fp32."""
     return tokens * width * 2 * states + positions * outputs * 4
 
 
@@ -98,10 +97,11 @@ def choose(
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
     config, rows = study.config.states, study.prepared.counts["train"]
     tokens = round(rows * study.mean_tokens)
-    if study.config.task.kind == "classification":
-        positions, outputs = rows, len(study.prepared.labels)
-    else:  # texts to be written are about as long as those that are read
-        positions, outputs = tokens, study.base.width
+    # A model that writes keeps its last state at every token of the completion; at most all.
+    writes = study.config.task.kind != "classification"
+    positions, outputs = (
+        (tokens, study.base.width) if writes else (rows, len(study.prepared.labels))
+    )
     needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
     once = tokens / known.tokens
     live = passes * once

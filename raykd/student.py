@@ -32,7 +32,7 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     problem = misfit(teacher.config, shape, init)
     if problem:
         raise ValueError(problem)
-    with _seeded(seed):
+    with seeded(seed):
         student = type(teacher)(student_config(teacher.config, shape, init.blocks))
     if init.blocks is not None:
         _copy(teacher, student, init)
@@ -208,7 +208,7 @@ def build_projections(
     widths are equal. Trained with the student, never exported."""
     if student_width == teacher_width:
         return nn.ModuleDict()
-    with _seeded(seed):
+    with seeded(seed):
         return nn.ModuleDict(
             {
                 state_name(state): nn.Linear(student_width, teacher_width, bias=False)
@@ -233,7 +233,7 @@ def width(model: PreTrainedModel) -> int:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Random numbers from `seed` inside, the surrounding streams untouched.
 
     Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would

@@ -16,17 +16,10 @@ from raykd.config import SweepConfig
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.halves import apply
-from raykd.layermap import (
-    Depth,
-    LayerMap,
-    check,
-    everywhere,
-    forward,
-    match_embedding,
-)
+from raykd.layermap import Depth, LayerMap, check, everywhere, forward, match_embedding
 from raykd.space import space_of
 from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
-from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
+from raykd.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
 
@@ -140,6 +133,11 @@ def _check(study: Study) -> None:
             problem = check(strategy_map(study, strategy, 0), depth, blocks)
             problems += [f"{key}.map: {problem}"] if problem else []
     problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
+    lora = config.training.lora
+    if lora is not None and lora.targets is not None and not problems:
+        kind = config.task.kind
+        problem = sizes.lora_misfit(study.base, study.shape, lora.targets, study.home, kind)
+        problems += [f"{file}: training.lora.targets: {problem}"] if problem else []
     maps = space_of(depth, blocks).size()
     if config.confirm and config.confirm.sampled > maps:
         problems.append(
@@ -241,7 +239,9 @@ def trial(
 ) -> TrialSpec:
     config = study.config
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
-    training = config.training.model_dump(exclude={"epochs", "steps"})
+    training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
+    lora = config.training.lora
+    training["lora"] = None if lora is None else Lora(**lora.model_dump())
     return TrialSpec(
         task=config.task.kind,
         metric=config.task.metric,
