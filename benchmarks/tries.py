@@ -123,7 +123,7 @@ def measure(threads: int) -> dict[str, Any]:
     """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
     from benchmarks import cohort, machine, setting
     from raykd import assets
-    from raykd.batches import schedule
+    from raykd.batches import by_epoch
     from raykd.distill import _feed, _targets
     from raykd.learner import Learner
     from raykd.study import confirm_trials
@@ -137,8 +137,8 @@ def measure(threads: int) -> dict[str, Any]:
     materials = cohort.load(study, teacher, [trial])
     data, where = materials.data, materials.where
     source = materials._source(set(trial.teacher_states), where, False)
-    rows = islice(schedule(data.train.lengths, trial.training.batch, 0), STEPS)
-    parts = [_feed(data, r, where, source) for r in rows]
+    order = islice(by_epoch(data.train.lengths, trial.training.batch, 0), STEPS)
+    parts = [_feed(data, step, where, source) for step in order]
     feeds = [[_targets(source, batch, told) for batch, told in each] for each in parts]
     used = tokens_in(data.train.input_ids, data.pad)
 
@@ -147,7 +147,15 @@ def measure(threads: int) -> dict[str, Any]:
         tokens = None if one.whole else used
         width = model.config.hidden_size
         found = Learner(
-            trial, model, width, where.group, where.device, nullcontext(), False, tokens
+            trial,
+            model,
+            data.family,
+            width,
+            where.group,
+            where.device,
+            nullcontext(),
+            False,
+            tokens,
         )
         one.change(found)
         return found

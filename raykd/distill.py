@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -65,6 +65,9 @@ class Where:
     """Rows a worker computes at a time; their gradients add up to those of its share."""
     compile: bool = False
     """Whether the students' blocks go through torch.compile."""
+    gradient_checkpointing: bool = False
+    """Whether the students' blocks are computed once more in the backward pass."""
+    weights: Literal["fp32", "bf16"] = "fp32"
 
     def autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -274,7 +277,9 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = data.family.predictions(data.test.ids, labels, answers, data.labels, metric)
+        predictions = data.family.predictions(
+            data.test.examples, labels, answers, data.labels, metric
+        )
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

@@ -11,7 +11,7 @@ from raykd.tracking import ledger, store
 
 CARD = """---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {pipeline}
 tags: [knowledge-distillation, raykd]
 ---
 # {strategy}, {init}, seed {seed}
@@ -31,8 +31,14 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 | data fingerprint | `{data}` |
 | trial, MLflow run | `{trial}`, `{run}` |
 
-Load it with `AutoModelForSequenceClassification.from_pretrained(folder)`.
+Load it with `{auto}.from_pretrained(folder)`.
 """
+LOADED = {
+    "classification": ("text-classification", "AutoModelForSequenceClassification"),
+    "seq2seq": ("text2text-generation", "AutoModelForSeq2SeqLM"),
+    "causal_lm": ("text-generation", "AutoModelForCausalLM"),
+}
+"""The pipeline and the class of transformers, by the kind of task."""
 IMITATED = {
     "teacher": "the teacher's",
     "untrained": "an untrained teacher's (a control)",
@@ -61,9 +67,11 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
     params, metrics, tags = found.data.params, found.data.metrics, found.data.tags
-    metric = params["metric"]
+    metric, (pipeline, auto) = params["metric"], LOADED[params["task"]]
     card = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
+        pipeline=pipeline,
+        auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],
@@ -76,5 +84,5 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
     (folder / "README.md").write_text(card, encoding="utf-8")
     return (
         f"{params['strategy']} {params['map']}, test {metric} {metrics[f'test_{metric}']:.2f}; "
-        "load it with AutoModelForSequenceClassification.from_pretrained"
+        f"load it with {auto}.from_pretrained"
     )

@@ -138,6 +138,7 @@ class Learner:
         if batch.labels is not None and len(batch.labels):
             terms = self._losses(batch, targets)
             terms[0].backward()  # type: ignore[no-untyped-call]
+            self.taps.clear()  # a block that is computed once more is tapped once more
             self.sums += torch.stack([t.detach() for t in terms])
         if part == parts - 1:
             self.counted += 1
@@ -149,8 +150,8 @@ class Learner:
         assert batch.labels is not None
         with self.autocast:
             said = self.family.forward(self.model, batch)
-        told = targets.outputs if targets is not None and loss.kl else None
-        ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+            told = targets.outputs if targets is not None and loss.kl else None
+            ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
         hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
         if targets is not None and self.match is not None:
@@ -223,11 +224,17 @@ class Learner:
 
     def restore_best(self) -> None:
         if self.best:
-            self.model.load_state_dict(self.best)
+            self._load_weights(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
+        """Those that training changes; beside adapters, all others stay as they were built."""
         weights: dict[str, Tensor] = self.model.state_dict()
-        return weights
+        if self.trial.training.lora is None:
+            return weights
+        return {name: value for name, value in weights.items() if ".lora_" in name}
+
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:
+        self.model.load_state_dict(weights, strict=self.trial.training.lora is None)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on: tensors and plain values only, read back without pickle."""
@@ -254,7 +261,7 @@ class Learner:
         if not self.training:
             self._let_go()
             return
-        self.model.load_state_dict(state["model"])
+        self._load_weights(state["model"])
         self.projections.load_state_dict(state["projections"])
         if self.match is not None:
             self.match.load_state_dict(state["matching"])

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raykd.chunked import outputs_losses
 from raykd.outputs import Outputs
 
 
@@ -33,7 +34,10 @@ def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: in
 def outputs(
     student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
 ) -> tuple[Tensor, Tensor]:
-    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher."""
+    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher. Under a
+    head, the logits are made a chunk of positions at a time (chunked.py)."""
+    if student.head is not None:
+        return outputs_losses(student, teacher, labels_P, temperature, positions)
     logits_PC = student.logits()
     ce = cross_entropy(logits_PC, labels_P, positions)
     if teacher is None:
@@ -73,10 +77,22 @@ def paper(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) ->
     return squared / (tokens * examples)
 
 
+def paper_bart(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """The released arithmetic for BART (dart/distillation.py): `mse`, but summed over the matched
+    states of both stacks, so that its weight grows with the student's depth. Over the target's own
+    tokens: the release counts a position behind the end of each shorter text too (released.py).
+    Kept for parity."""
+    return mse(student_ND, teacher_ND, tokens, examples)
+
+
 HiddenLoss = Callable[[Tensor, Tensor, int, int], Tensor]
 """(student_ND, teacher_ND, valid tokens, examples of the global batch) -> scalar share."""
 
-HIDDEN: dict[str, HiddenLoss] = {f.__name__: f for f in (mse, normalized_mse, cosine, paper)}
+HIDDEN: dict[str, HiddenLoss] = {
+    f.__name__: f for f in (mse, normalized_mse, cosine, paper, paper_bart)
+}
+SUMMED = ("paper_bart",)
+"""Kinds that are summed over the matched pairs; all others are averaged."""
 
 
 def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
@@ -90,10 +106,11 @@ def hidden(
     tokens: list[int],
     examples: int,
 ) -> tuple[Tensor, list[Tensor]]:
-    """The mean over matched pairs of a hidden loss, and every pair's own loss.
+    """The mean over matched pairs of a hidden loss (of SUMMED ones the sum), and every pair's own.
 
     `pairs` holds (student_ND, teacher_ND), at least one, and `tokens` the valid tokens that the
     global batch has in each pair's stack. The paper's M is `len(pairs)`.
     """
     each = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
-    return torch.stack(each).mean(), each
+    whole = torch.stack(each)
+    return whole.sum() if kind in SUMMED else whole.mean(), each

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd import encoder_decoder
+from raykd import adapters, encoder_decoder
 from raykd.angle_probe import Probe
 from raykd.config import Task
 from raykd.controls import Controls, mean_states, untrained
@@ -24,13 +24,15 @@ from raykd.pruning import Rungs
 from raykd.recorder import Recorder
 from raykd.sources import Sources
 from raykd.splits import SPLITS
-from raykd.student import build_student, width
+from raykd.student import build_student, seeded, width
 from raykd.tasks.families import FAMILIES
 from raykd.tasks.family import Family, Names
 from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live
 from raykd.trial import Cohort, TrialSpec
+
+HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load_data(
@@ -53,7 +55,9 @@ def load_data(
 
 
 def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
-    """Whether this trial trains under bf16 autocast here."""
+    """Whether this trial trains under bf16 autocast here; weights in bf16 need none."""
+    if trial.training.weights == "bf16":
+        return False
     if trial.training.precision == "auto":
         return bf16_pays(home, device, model_width)
     return trial.training.precision == "bf16"
@@ -78,12 +82,21 @@ class Materials:
         family = FAMILIES[sources.task.kind]
         names = family.names(sources.teacher, prepared)
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
-        teacher = family.load_model(sources.teacher, names, trained=True).to(where.device)
+        teacher = family.load_model(sources.teacher, names, trained=True)
+        teacher.to(where.device, HELD[sources.weights])
         return cls(sources, where, data, teacher)
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
         """A trial's student before its training."""
-        return build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+        training = trial.training
+        model = build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+        model.to(HELD[training.weights])
+        if training.lora is not None:
+            with seeded(stream(trial.seed, "lora")):
+                adapters.add(model, training.lora)
+        if self.where.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        return model
 
     def run(
         self,
@@ -101,7 +114,7 @@ class Materials:
         """
         teacher_width = width(self.teacher)
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
-        where = replace(self.where, bf16=bf16)
+        where = replace(self.where, bf16=bf16, weights=self.sources.weights)
         states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
         # An interrupted training ends as it began, and so with the numbers of one that was not.
@@ -112,6 +125,8 @@ class Materials:
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
                 return False
+            if trial.training.lora is not None:
+                adapters.merge(model)
             save_model(model, self.data.family, self.sources.teacher, folder)
             return True
 
@@ -180,6 +195,8 @@ class Materials:
 
 
 def _precision(where: Where) -> str:
+    if where.weights == "bf16":
+        return "bf16 weights"
     return "bf16" if where.bf16 else "fp32"
 
 

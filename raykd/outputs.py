@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,8 +27,14 @@ class Head:
         return z_PV if self.cap is None else self.cap * (z_PV / self.cap).tanh()
 
     def detached(self) -> Head:
-        bias = None if self.bias_V is None else self.bias_V.detach()
-        return replace(self, weight_VD=self.weight_VD.detach(), bias_V=bias)
+        return self._each(Tensor.detach)
+
+    def cast(self, dtype: torch.dtype) -> Head:
+        return self._each(lambda w: w.to(dtype))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Head:
+        bias = None if self.bias_V is None else change(self.bias_V)
+        return replace(self, weight_VD=change(self.weight_VD), bias_V=bias)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Literal
 from raykd.layermap import STRATEGIES, LayerMap, Strategy, forward, last
 
 LossKind = Literal[
-    "mse", "normalized_mse", "cosine", "paper", "pkd", "tinybert", "minilm", "minilm_v2"
-]
+    "mse", "normalized_mse", "cosine", "paper", "paper_bart",
+    "pkd", "tinybert", "minilm", "minilm_v2",
+]  # fmt: skip
 """Hidden losses that go with any map; the others need their own method's."""
 
 RELATION_SHARE = 7 / 8  # of a deep teacher: block 21 of 24, as the authors take for BERT-large

@@ -5,17 +5,19 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raykd import assets
-from raykd.columns import SPLIT_NAMES, Row, check_columns, to_rows
+from raykd import assets, columns, prompts
+from raykd.assets_en_ro import PAIRS
+from raykd.columns import SPLIT_NAMES, Row, check_columns, wanted
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.trial import digest
@@ -43,22 +45,45 @@ def read(task: Task, home: Path, file: str) -> Source:
     """The source a task names. Raises UserError for one that is not there."""
     if task.data == "movie-reviews":
         asset = assets.ASSETS["movie-reviews"]
-        return Source(asset.fingerprint, lambda: _movie_reviews(assets.fetch(task.data, home)))
+        return Source(asset.fingerprint, lambda: _movie_reviews(task, home, file))
+    if task.data == "en-ro":
+        asset = assets.ASSETS["en-ro"]
+        return Source(asset.fingerprint, lambda: _pairs(task, home, file))
     path = Path(task.data).expanduser()
     if path.suffix in READERS or path.exists():
         return _file(path, task, home, file)
     return _hub(task, home, file)
 
 
-def _movie_reviews(folder: Path) -> list[Row]:
-    """Label = sign of the mean rating (-4..4), rows with |rating| < 0.5 left out."""
-    rows = []
+def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+    read = columns.to_rows if task.prompt is None else prompts.to_rows
+    return read(table, task, file, where)
+
+
+def _movie_reviews(task: Task, home: Path, file: str) -> list[Row]:
+    """Columns `text` and `label`, the sign of the mean rating (-4..4); rows with |rating| < 0.5 are
+    left out."""
+    rows, folder = [], assets.fetch(task.data, home)
     for line in (folder / "movie_reviews.txt").read_text(encoding="utf-8").splitlines():
         _, rating, text = line.split("\t", 2)
         if abs(float(rating)) >= 0.5:
             label = "positive" if float(rating) > 0 else "negative"
             rows.append(Row((text.strip(),), label))
-    return rows
+    if task.prompt is None:
+        return rows
+    import datasets
+
+    columns = {"text": [r.texts[0] for r in rows], "label": [r.label for r in rows]}
+    return to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
+
+
+def _pairs(task: Task, home: Path, file: str) -> list[Row]:
+    """Columns `en` and `ro`."""
+    import datasets
+
+    lines = (assets.fetch("en-ro", home) / PAIRS).read_text(encoding="utf-8").splitlines()
+    table = datasets.Dataset.from_list([json.loads(line) for line in lines])
+    return to_rows(table, task, file, f"{file}: task.data: en-ro")
 
 
 def _file(path: Path, task: Task, home: Path, file: str) -> Source:
@@ -126,7 +151,7 @@ def _strings(path: Path, task: Task, file: str) -> Any:
         )
         header = next((cells for cells in lines if cells), [])
     check_columns(header, task, file)
-    return datasets.Features({c: datasets.Value("string") for _, c in task.wanted})
+    return datasets.Features({c: datasets.Value("string") for _, c in wanted(task)})
 
 
 def _check_utf8(path: Path, where: str) -> None:
@@ -183,15 +208,15 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
         by_role["test"] = by_role.pop("select")
     rows: list[Row] = []
     for role, (name, table) in by_role.items():
-        if any("." in column for _, column in task.wanted):  # WMT's `translation.en`
+        if task.kind == "seq2seq":  # WMT's columns are `translation.en` and the like
             table = table.flatten()
         part = to_rows(table, task, file, f"{where} ({name})")
         # Train rows stay open, so that what is missing is split off them by hash.
         given = None if role == "train" else role
-        rows += [Row(r.texts, r.label, r.split if task.split else given) for r in part]
+        rows += [replace(r, split=r.split if task.split else given) for r in part]
     return rows
 
 
 def _unlabelled(table: Any, task: Task) -> bool:
-    labelled = task.kind == "classification" and task.label in table.column_names
-    return labelled and set(table[task.label][:64]) == {-1}
+    column = task.label if task.completion is None else task.completion
+    return column in table.column_names and set(table[column][:64]) <= {-1, "", None}

@@ -36,10 +36,11 @@ def plan(overview: Mapping[str, Any]) -> None:
     """`raykd plan`: what would run."""
     task, teacher, student = overview["task"], overview["teacher"], overview["student"]
     rows = task["rows"]
+    labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
     out.print(f"[bold]{overview['sweep']}[/]")
     out.print(
         f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
-        f"{rows['test']} test; labels {', '.join(task['labels'])}; {task['metric']}"
+        f"{rows['test']} test; {labels}{task['metric']}"
     )
     ready = "ready" if teacher["ready"] else "to be fine-tuned first"
     out.print(

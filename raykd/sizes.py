@@ -82,6 +82,26 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
     return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
 
 
+def lora_misfit(
+    base: Base, shape: Shape, targets: tuple[str, ...], home: Path, kind: str
+) -> str | None:
+    """`adapters.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        import torch
+
+        from raykd import adapters
+        from raykd.student import student_config
+        from raykd.tasks.families import FAMILIES
+
+        with torch.device("meta"):
+            model = FAMILIES[kind].auto.from_config(student_config(_config(base.folder), shape))
+        return adapters.misfit(model, targets)
+
+    found: str | None = _kept(home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask)
+    return found
+
+
 def _config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 

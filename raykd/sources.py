@@ -29,6 +29,8 @@ class Sources:
     """The teacher states that any of the sweep's maps may name."""
     limit: float = float("inf")
     """Bytes that the store may take."""
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """How the teacher's are held."""
     angles: int | None = None
     """Select rows over which confirmed students are looked at in training; None: they are not."""
 
@@ -38,7 +40,7 @@ class Sources:
         sources = cls(
             study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
             cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
-            angles=study.config.angle_rows,
+            angles=study.config.angle_rows, weights=study.config.training.weights,
         )  # fmt: skip
         if choice is None:
             return sources

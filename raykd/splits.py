@@ -1,4 +1,4 @@
-"""Rows by split: each text once, by its hash where the file does not say."""
+"""Rows in splits: a row's text decides, so that it never moves when the file grows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ SPLITS = ("train", "select", "test")
 REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
 
 
-def distinct(rows: list[Row], writes: bool) -> tuple[list[Row], int]:
-    """The first row of each text, and how many were dropped. Where texts are written, the targets
-    of one source are all kept, as its references."""
+def distinct(rows: list[Row]) -> tuple[list[Row], int]:
+    """The first row of each text, and how many were dropped."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.id, row)
+    return list(first.values()), len(rows) - len(first)
+
+
+def with_references(rows: list[Row]) -> tuple[list[Row], int]:
+    """A row a source, with all its targets as references, the first one first; and how many rows
+    said the same as another."""
     first: dict[str, Row] = {}
     targets: dict[str, dict[str, None]] = {}
     for row in rows:
         first.setdefault(row.id, row)
         targets.setdefault(row.id, {})[str(row.label)] = None
-    if not writes:
-        return list(first.values()), len(rows) - len(first)
     kept = [replace(row, label=REFERENCES.join(targets[name])) for name, row in first.items()]
     return kept, len(rows) - sum(len(found) for found in targets.values())
 
@@ -54,3 +60,21 @@ def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
     if place < test:
         return "test"
     return "select" if place < test + select else "train"
+
+
+def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
+    found = {r.label for r in splits["train"]}
+    if len(found) < 2:
+        raise UserError(
+            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
+            "classifier needs at least two classes"
+        )
+    held_out = {r.label for name in ("select", "test") for r in splits[name]}
+    if unseen := sorted(map(str, held_out - found)):
+        raise UserError(
+            f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
+            "stands in select or test; give more rows of it, or drop them"
+        )
+    if all(isinstance(label, int) for label in found):
+        return tuple(str(label) for label in sorted(found))
+    return tuple(sorted(str(label) for label in found))

@@ -65,9 +65,9 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
     return Speeds(flops / (2 * parameters), DISK_BYTES, DISK_BYTES, measured=False)
 
 
-def bytes_needed(tokens: int, rows: int, width: int, classes: int, states: int) -> int:
-    """What so many states take in half precision, and the logits in fp32."""
-    return tokens * width * 2 * states + rows * classes * 4
+def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: int) -> int:
+    """What so many states take in half precision, and the outputs at loss positions in fp32."""
+    return tokens * width * 2 * states + positions * outputs * 4
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,12 @@ def choose(
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
     config, rows = study.config.states, study.prepared.counts["train"]
     tokens = round(rows * study.mean_tokens)
-    classes = len(study.prepared.labels)
-    needed = bytes_needed(tokens, rows, study.base.width, classes, len(states))
+    # A model that writes keeps its last state at every token of the completion; at most all.
+    writes = study.config.task.kind != "classification"
+    positions, outputs = (
+        (tokens, study.base.width) if writes else (rows, len(study.prepared.labels))
+    )
+    needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
     once = tokens / known.tokens
     live = passes * once
     cached = once + needed / known.write + passes * needed / known.read

@@ -17,8 +17,8 @@ from raykd.sites import state_name
 from raykd.taps import stacks
 from raykd.trial import Init, Shape
 
-# Names of the feed-forward width; DistilBERT has its own.
-INTERMEDIATE = ("intermediate_size", "hidden_dim")
+# Names of the feed-forward width; DistilBERT and GPT-2 have their own. None: four times the width.
+INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
 
 
 def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
@@ -33,11 +33,11 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     problem = misfit(teacher.config, shape, init)
     if problem:
         raise ValueError(problem)
-    with _seeded(seed):
-        student = type(teacher)(student_config(teacher.config, shape))
+    with seeded(seed):
+        student = type(teacher)(student_config(teacher.config, shape, init.blocks))
     if init.blocks is not None:
         _copy(teacher, student, init)
-    if teacher.can_generate():
+    if student.can_generate():
         student.generation_config = copy.deepcopy(teacher.generation_config)
     return student
 
@@ -113,11 +113,17 @@ def _copy_blocks(source: nn.ModuleList, target: nn.ModuleList, blocks: list[int]
 
 def _of_head(model: PreTrainedModel, name: str) -> bool:
     """Whether a weight outside the blocks belongs to what a task puts on top of the model."""
-    if model.config.is_encoder_decoder:  # T5 has no prefix; and a tied output layer is embeddings
-        own = dict(model.named_parameters(remove_duplicate=False))
-        tied = any(own.get(name) is p for n, p in own.items() if not n.startswith("lm_head."))
-        return name.startswith("lm_head.") and not tied
-    return not name.startswith(f"{model.base_model_prefix}.")
+
+    def outside(name: str) -> bool:  # T5 has no prefix
+        if model.config.is_encoder_decoder:
+            return name.startswith("lm_head.")
+        return not name.startswith(f"{model.base_model_prefix}.")
+
+    if not outside(name):
+        return False
+    # An output layer that shares the embeddings' weights comes with them.
+    own = dict(model.named_parameters(remove_duplicate=False))
+    return not any(own.get(name) is p for n, p in own.items() if not outside(n))
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
@@ -130,8 +136,11 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
             module.requires_grad_(False)
 
 
-def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
-    """The teacher's configuration at the student's size.
+def student_config(
+    teacher: PretrainedConfig, shape: Shape, blocks: tuple[int, ...] | None = None
+) -> PretrainedConfig:
+    """The teacher's configuration at the student's size; kinds of attention that alternate go with
+    the `blocks` that are copied, or begin as the teacher's do.
 
     A stated width keeps the teacher's number of heads where it divides the width (as the paper's
     widths do), else the largest number below it that does, and the teacher's feed-forward ratio.
@@ -143,11 +152,15 @@ def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
         raise ValueError("the teacher has one stack; write its blocks as one number")
     config = copy.deepcopy(teacher)
     config.num_hidden_layers = shape.blocks
+    kinds = getattr(config, "layer_types", None)
+    if kinds and (blocks is None or max(blocks) <= len(kinds)):
+        copied = blocks or [i % len(kinds) + 1 for i in range(shape.blocks)]
+        config.layer_types = [kinds[block - 1] for block in copied]
     inner = _inner(config)
     wide = shape.width or config.hidden_size
     if wide != config.hidden_size:
-        ratio = getattr(config, inner) / config.hidden_size
-        setattr(config, inner, round(ratio * wide))
+        if getattr(config, inner) is not None:
+            setattr(config, inner, round(getattr(config, inner) / config.hidden_size * wide))
         # DeBERTa's pooler and ELECTRA's embeddings state their width apart; one that is of its own
         # stays as it is.
         for name in ("pooler_hidden_size", "embedding_size"):
@@ -159,10 +172,22 @@ def student_config(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
         heads = next(h for h in range(heads, 0, -1) if wide % h == 0)
     if wide % heads:
         raise ValueError(f"{heads} heads do not divide the width {wide}")
-    config.num_attention_heads = heads
+    _set_heads(config, teacher, heads)
     if shape.intermediate is not None:
         setattr(config, inner, shape.intermediate)
     return config
+
+
+def _set_heads(config: PretrainedConfig, teacher: PretrainedConfig, heads: int) -> None:
+    """Where keys and values have fewer heads, and where heads have a width of their own."""
+    config.num_attention_heads = heads
+    pairs = getattr(teacher, "num_key_value_heads", None)
+    if pairs is not None:
+        most = heads if pairs == teacher.num_attention_heads else min(pairs, heads)
+        config.num_key_value_heads = next(h for h in range(most, 0, -1) if heads % h == 0)
+    each = getattr(teacher, "head_dim", None)
+    if each is not None and each * teacher.num_attention_heads == teacher.hidden_size:
+        config.head_dim = config.hidden_size // heads
 
 
 def _inner(config: PretrainedConfig) -> str:
@@ -184,7 +209,7 @@ def build_projections(
     widths are equal. Trained with the student, never exported."""
     if student_width == teacher_width:
         return nn.ModuleDict()
-    with _seeded(seed):
+    with seeded(seed):
         return nn.ModuleDict(
             {
                 state_name(state): nn.Linear(student_width, teacher_width, bias=False)
@@ -209,7 +234,7 @@ def width(model: PreTrainedModel) -> int:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Random numbers from `seed` inside, the surrounding streams untouched.
 
     Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would

@@ -21,7 +21,7 @@ from raykd.published import PUBLISHED, own_loss
 from raykd.sites import Depth
 from raykd.space import space_of
 from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
-from raykd.trial import Init, Loss, Phase, Shape, Training, TrialSpec, digest
+from raykd.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
 
@@ -88,7 +88,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     prepared = prepare(config.task, home, file)
     name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
-    if not config.teacher.fine_tune:
+    if not config.teacher.fine_tune and config.task.kind == "classification":
         teachers.in_order(base.labels, prepared.labels, file)
     study = Study(config, file, home, prepared, base, name, data)
     _check(study)
@@ -139,6 +139,11 @@ def _check(study: Study) -> None:
                 problems.append(f"{key}.strategy: {strategy.strategy} {loss_checks.TOO_SHALLOW}")
     problems += loss_checks.problems(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
+    lora = config.training.lora
+    if lora is not None and lora.targets is not None and not problems:
+        kind = config.task.kind
+        problem = sizes.lora_misfit(study.base, study.shape, lora.targets, study.home, kind)
+        problems += [f"{file}: training.lora.targets: {problem}"] if problem else []
     maps = space_of(depth, blocks).size()
     if config.confirm and config.confirm.sampled > maps:
         problems.append(
@@ -170,7 +175,7 @@ def _with_embedding(
     losses = study.config.losses
     if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
         return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
-    wanted = losses.kind == "paper" if losses.embedding is None else losses.embedding
+    wanted = losses.kind.startswith("paper") if losses.embedding is None else losses.embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
 
@@ -242,10 +247,10 @@ def trial(
     loss: str | None = None,
 ) -> TrialSpec:  # fmt: skip
     """`loss`: a kind of hidden loss in place of the file's."""
-    config = study.config
-    stated = config.losses.model_dump(exclude={"embedding"})
+    config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
-    training = config.training.model_dump(exclude={"epochs", "steps"})
+    training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
+    training["lora"] = (lora := config.training.lora) and Lora(**lora.model_dump())
     return TrialSpec(
         task=config.task.kind,
         metric=config.task.metric,

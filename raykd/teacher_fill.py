@@ -189,7 +189,7 @@ def _agrees(cache: Cache, source: Cached, filler: Filler, states: Sequence[int])
         wanted = filler.targets(live, rows)
     batch = filler.family.collate(filler.encoded, rows, filler.pad)
     found = source.ahead(batch).each(lambda x: x.float())
-    coarse = "bfloat16" if cache.entry.precision == "bf16" else cache.entry.half
+    coarse = "bfloat16" if cache.entry.precision.startswith("bf16") else cache.entry.half
     # Other padding rounds otherwise; that is far below what another teacher would change.
     allowed = 8 * torch.finfo(HALVES[coarse]).eps
     pairs = [(wanted.outputs.x_PC, found.outputs.x_PC)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -41,6 +41,13 @@ class Shape:
     @property
     def depth(self) -> Depth:
         return self.blocks if self.decoder_blocks is None else (self.blocks, self.decoder_blocks)
+
+    @property
+    def told(self) -> int | str:
+        """Its blocks: a number, or `3+2` of two stacks."""
+        return (
+            self.blocks if self.decoder_blocks is None else f"{self.blocks}+{self.decoder_blocks}"
+        )
 
     def __str__(self) -> str:
         blocks = "+".join(str(b) for b in (self.blocks, self.decoder_blocks) if b is not None)
@@ -92,6 +99,17 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on linear layers (all inside the blocks where `targets` names none); the
+    student's own weights stay as they began."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """The optimisation: AdamW, linear decay with warm-up, gradient clipping."""
 
@@ -106,6 +124,9 @@ class Training:
     precision: Literal["auto", "fp32", "bf16"]
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """How the weights of students and teacher are held; adapters are fp32 always."""
+    lora: Lora | None = None
     freeze_embeddings: bool = False
     """Whether the embedding tables stay as they began, and with them an output layer that shares
     their weights."""
@@ -163,19 +184,33 @@ class TrialSpec:
                 "init": Init(**{**init, **maps}),
                 "layer_map": LayerMap.from_json(data["layer_map"]),
                 "loss": Loss(**data["loss"]),
-                "training": Training(**data["training"]),
+                "training": _training(data["training"]),
             }
         )
 
 
 # Fields that came later: left out where they say nothing, so that the ids of trials that ran
 # before they came stay what they were.
-LATER = {"decoder_blocks": None, "decoder": None, "freeze_embeddings": False}
+LATER = {
+    "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
+    "lora": None,
+}  # fmt: skip
 
 
 def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
     own = {name: getattr(part, name) for name in part.__slots__}
-    return {k: v for k, v in own.items() if k not in LATER or v != LATER[k]}
+    found = {k: v for k, v in own.items() if k not in LATER or v != LATER[k]}
+    if isinstance(part, Training) and part.lora is not None:
+        found["lora"] = asdict(part.lora)
+    return found
+
+
+def _training(data: dict[str, Any]) -> Training:
+    lora = data.get("lora")
+    if lora is None:
+        return Training(**data)
+    targets = None if lora["targets"] is None else tuple(lora["targets"])
+    return Training(**{**data, "lora": Lora(**{**lora, "targets": targets})})
 
 
 @dataclass(frozen=True)

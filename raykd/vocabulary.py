@@ -100,6 +100,8 @@ def train_rows(model: PreTrainedModel, used: Tensor) -> Vocabulary | None:
         return None
     if type(words) is not nn.Embedding or words.sparse or words.max_norm is not None:
         return None
+    if not words.weight.requires_grad:  # frozen by the file, or beside adapters
+        return None
     names = [n for n, p in model.named_parameters(remove_duplicate=False) if p is words.weight]
     if len(names) > 1 or len(used) > PAYS * words.num_embeddings:
         return None

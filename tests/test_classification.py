@@ -21,10 +21,10 @@ from raykd.tasks.classification import (
     collate,
     forward,
     load_model,
-    load_tokenizer,
     of_classes,
     predictions,
 )
+from raykd.tasks.loading import load_tokenizer
 
 from .tiny_models import KINDS, tiny_model
 from .world import tokenizer, write_model

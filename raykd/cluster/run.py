@@ -76,6 +76,7 @@ def _settings(
             "threads": fitted.cpus,
             "micro_batch": config.cluster.micro_batch,
             "compile": config.cluster.compile,
+            "gradient_checkpointing": config.cluster.gradient_checkpointing,
             "rungs": _rungs(config),
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},

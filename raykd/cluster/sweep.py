@@ -22,7 +22,7 @@ from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
-from raykd.trial import Cohort
+from raykd.trial import Cohort, Shape
 
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
@@ -133,11 +133,11 @@ class Sweep:
             },
             "teacher": {
                 "model": config.teacher.model, "fingerprint": study.teacher,
-                "blocks": study.base.depths, "width": study.base.width,
+                "blocks": Shape.of(study.base.depths).told, "width": study.base.width,
                 "ready": teachers.stored(study.home, study.teacher) is not None,
             },
             "student": {
-                "blocks": study.depth,
+                "blocks": Shape.of(study.depth).told,
                 "width": study.shape.width or study.base.width,
             },
             "explore": {

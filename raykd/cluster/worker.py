@@ -73,7 +73,10 @@ def train_job(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     group = Group.current()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
-    where = Where(get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"])
+    where = Where(
+        get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
+        gradient_checkpointing=config["gradient_checkpointing"],
+    )  # fmt: skip
     materials = Materials.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
     for cohort in job_from_json(json.loads(config["job"])):

@@ -1,0 +1,112 @@
+"""English-Romanian pairs of translated programs, and a small untrained T5 made for them.
+
+The pairs are the messages of LibreOffice, Django, Wagtail and pycountry, read from their catalogues
+(.mo) in the packages. Interface texts: enough to exercise models that write, thin for translation.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PAIRS = "pairs.jsonl"
+FEWEST_WORDS = 3  # in English; shorter messages are names and labels
+VOCABULARY = 4000
+
+
+def unpack_pairs(archives: list[Path], into: Path) -> None:
+    """Writes `pairs.jsonl`: distinct {"en", "ro"}, in the order of the English text."""
+    found = sorted({pair for path in archives for pair in _pairs(path)})
+    lines = (json.dumps({"en": en, "ro": ro}, ensure_ascii=False) for en, ro in found)
+    (into / PAIRS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def unpack_t5(archives: list[Path], into: Path) -> None:
+    """Writes a model folder: a tokenizer learned from the pairs, and random weights of 4+4 blocks
+    of width 192 that depend on nothing else."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    special = ["<pad>", "</s>", "<unk>"]
+    inner = Tokenizer(models.BPE(unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    inner.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=special, show_progress=False, min_frequency=2
+    )
+    texts = sorted({pair for path in archives for pair in _pairs(path)})
+    inner.train_from_iterator((text for pair in texts for text in pair), trainer)
+    inner.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+        model_max_length=512,
+    ).save_pretrained(into)  # fmt: skip
+    config = T5Config(
+        vocab_size=inner.get_vocab_size(), d_model=192, d_kv=32, d_ff=512, num_layers=4,
+        num_decoder_layers=4, num_heads=6, decoder_start_token_id=0, pad_token_id=0,
+        eos_token_id=1,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        T5ForConditionalGeneration(config).save_pretrained(into)
+
+
+def _pairs(archive: Path) -> Iterator[tuple[str, str]]:
+    """Translated messages of a package that say something, without their keyboard shortcuts."""
+    for catalogue in _catalogues(archive):
+        for message, translation in messages(catalogue):
+            en, ro = (" ".join(text.replace("~", "").split()) for text in (message, translation))
+            if en and ro and en != ro and len(en.split()) >= FEWEST_WORDS:
+                yield en, ro
+
+
+def _catalogues(archive: Path) -> Iterator[bytes]:
+    if archive.suffix == ".deb":
+        with tarfile.open(fileobj=io.BytesIO(_data_of_deb(archive.read_bytes()))) as tar:
+            for member in sorted(tar.getmembers(), key=lambda m: m.name):
+                file = tar.extractfile(member) if member.name.endswith(".mo") else None
+                if file is not None:
+                    yield file.read()
+        return
+    with zipfile.ZipFile(archive) as wheel:
+        for name in sorted(wheel.namelist()):
+            if "/ro/LC_MESSAGES/" in name and name.endswith(".mo"):
+                yield wheel.read(name)
+
+
+def _data_of_deb(content: bytes) -> bytes:
+    """The tar of a Debian package's files: a member of an ar archive (deb(5))."""
+    place = 8
+    while place < len(content):
+        name, size = content[place : place + 16].decode().strip(), int(content[place + 48 :][:10])
+        place += 60
+        if name.startswith("data.tar"):
+            return content[place : place + size]
+        place += size + size % 2
+    raise ValueError("a Debian package without data.tar")
+
+
+def messages(catalogue: bytes) -> Iterator[tuple[str, str]]:
+    """Messages and translations of a compiled catalogue (GNU gettext's .mo); of plurals the
+    singular, and contexts left out."""
+    (magic,) = struct.unpack("<I", catalogue[:4])
+    order = "<" if magic == 0x950412DE else ">"
+    count, originals, translations = struct.unpack(f"{order}3I", catalogue[8:20])
+
+    def text(table: int, number: int) -> str:
+        length, begin = struct.unpack(f"{order}2I", catalogue[table + 8 * number :][:8])
+        whole = catalogue[begin : begin + length].decode("utf-8")
+        return whole.split("\x00")[0].split("\x04")[-1]
+
+    for number in range(count):
+        yield text(originals, number), text(translations, number)

@@ -1,0 +1,83 @@
+"""A table's columns as prompts with what is to follow: a text, or one of some choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raykd.columns import Row, check_columns, label_names, refuse_empty, split_names, texts
+from raykd.config import FIELD, Task
+from raykd.errors import UserError
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+    """A row's text is its prompt, its label the completion, or the number of the right choice."""
+    assert task.prompt is not None and task.completion is not None
+    check_columns(table.column_names, task, file)
+    if len(table) == 0:
+        raise UserError(f"{where}: there are no rows")
+    named = task.prompt_columns
+    columns = {c: texts(table, c, file, "prompt") for c in named}
+    refuse_empty(
+        "prompt", (i for c in columns.values() for i, v in enumerate(c, 1) if not v), where
+    )
+    count = len(table)
+    prompts = columns[named[0]] if named == [task.prompt] else [
+        FIELD.sub(lambda m, i=i: columns[m[1]][i], task.prompt) for i in range(count)  # type: ignore[misc]
+    ]  # fmt: skip
+    given = _completions(table, task.completion, file)
+    refuse_empty("completion", (i for i, v in enumerate(given, 1) if v == ""), where)
+    splits = split_names(table, task, file)
+    if task.choices is None:
+        return [Row((p,), c, s) for p, c, s in zip(prompts, given, splits, strict=True)]
+    choices = _choices(table, task.choices, file)
+    return [
+        Row((p,), _right(c, own, task, file), s, own)
+        for p, c, s, own in zip(prompts, given, splits, choices, strict=True)
+    ]
+
+
+def _completions(table: Any, column: str, file: str) -> list[str]:
+    names = label_names(table, column)
+    values = texts(table, column, file, "completion")
+    return [names[int(v)] if v.isdecimal() else v for v in values] if names else values
+
+
+def _choices(table: Any, choices: str | tuple[str, ...], file: str) -> list[tuple[str, ...]]:
+    """Of every row: those of the file, or a list in a column (`choices.text`: a part of one)."""
+    if not isinstance(choices, str):
+        return [choices] * len(table)
+    column, *parts = choices.split(".")
+    found = []
+    for number, value in enumerate(table[column][:], 1):
+        for part in parts:
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, list) or len(value) < 2 or not all(map(_is_text, value)):
+            raise UserError(
+                f"{file}: task.choices: row {number} of the column {choices!r} holds "
+                f"{str(value)[:40]!r}; choices are a list of two texts or more (JSONL and Parquet "
+                "files have lists), or stand in the sweep file"
+            )
+        found.append(tuple(v.strip() for v in value))
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _right(value: str, choices: tuple[str, ...], task: Task, file: str) -> int:
+    """The number (from 0) of the right choice, which a file gives as its text, its number from 0,
+    or its letter."""
+    if value in choices:
+        return choices.index(value)
+    if value.isdecimal() and int(value) < len(choices):
+        return int(value)
+    if len(value) == 1 and value.upper() in LETTERS[: len(choices)]:
+        return LETTERS.index(value.upper())
+    shown = ", ".join(c[:30] for c in choices[:5])
+    raise UserError(
+        f"{file}: task.completion: the column {task.completion!r} holds {value[:40]!r}, which is "
+        f"none of the choices ({shown}), nor the number (from 0) or letter of one"
+    )

@@ -1,0 +1,223 @@
+"""Causal language models: loss on completions only; choices scored by likelihood, or texts written.
+
+Teacher and student share a tokenizer by construction: a student is cut from its teacher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from raykd import batches
+from raykd.batches import Batch
+from raykd.chunked import log_likelihoods
+from raykd.data import Encoded
+from raykd.errors import UserError
+from raykd.evaluation import over_rows
+from raykd.outputs import Head, Outputs
+from raykd.tasks import loading
+from raykd.tasks.answers import SCORES, normalized
+from raykd.tasks.family import Family, Names
+from raykd.tasks.names import OF_CHOICES
+from raykd.tasks.prompted import encode
+
+if TYPE_CHECKING:
+    from raykd.distill import Data, Where
+
+
+def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
+    """In fp32. Raises UserError where weights are lacking, or where logits are more than a head
+    that `outputs.Head` knows makes of the last hidden state."""
+    model, lacking = loading.read_model(AutoModelForCausalLM, folder)
+    loading.refuse_foreign(folder, lacking)
+    x_BT = torch.tensor([[0, 1]])
+    with torch.no_grad():
+        wanted = model.eval()(input_ids=x_BT, use_cache=False).logits
+        found = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
+    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-3):
+        raise UserError(
+            f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
+            "raykd does not know; name a model such as Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
+        )
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Padding is at the right, with the end-of-text token where there is none of its own; no loss
+    looks at it."""
+    tokenizer = loading.load_tokenizer(folder)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def collate(
+    encoded: Encoded,
+    rows: np.ndarray,
+    pad: int,
+    whole: np.ndarray | None = None,
+    pad_to: int | None = None,
+) -> Batch:
+    """The loss positions are the tokens before each of a row's targets, which end the row."""
+    whole = rows if whole is None else whole
+    tokens = int(encoded.lengths[whole].sum())
+    batch = batches.collate(replace(encoded, labels=None), rows, pad, len(whole), tokens, pad_to)
+    if encoded.targets is None or encoded.target_offsets is None:
+        return batch
+    ends = encoded.target_offsets
+    counts = ends[rows + 1] - ends[rows]
+    width = batch.inputs["input_ids"].shape[1]
+    first = np.arange(len(rows)) * width + encoded.lengths[rows] - counts - 1
+    steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    labels = encoded.targets[np.repeat(ends[rows], counts) + steps].astype(np.int64)
+    return replace(
+        batch,
+        labels=torch.from_numpy(labels),
+        places=torch.from_numpy(np.repeat(first, counts) + steps),
+        positions=int((ends[whole + 1] - ends[whole]).sum()),
+    )
+
+
+def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
+    """The last hidden state at the loss positions, x_PD, under the model's head."""
+    x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
+    x_ND = x_BTD.flatten(0, 1)
+    return Outputs(x_ND if batch.places is None else x_ND[batch.places], head(model))
+
+
+def head(model: PreTrainedModel) -> Head:
+    linear: Any = model.get_output_embeddings()
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return Head(linear.weight, getattr(linear, "bias", None), cap=cap)
+
+
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+    """Of choices [rows, most choices, 2]: the log-likelihood of each, and the same by character;
+    -inf where a row has fewer. Else the texts [rows] that greedy decoding writes."""
+    if encoded.groups is None:
+        return _written(model, encoded, data, where)
+
+    def answer(rows: np.ndarray) -> np.ndarray:
+        batch = collate(encoded, rows, data.pad).to(where.device)
+        assert batch.places is not None and batch.labels is not None
+        with where.autocast():
+            each_P = log_likelihoods(forward(model, batch), batch.labels)
+        row_P = batch.places // batch.inputs["input_ids"].shape[1]
+        sums = torch.zeros(len(rows), dtype=torch.float64, device=where.device)
+        found: np.ndarray = sums.index_add_(0, row_P, each_P.double()).cpu().numpy()
+        return found
+
+    sums = over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
+    assert encoded.chars is not None
+    counts = np.diff(encoded.groups)
+    answers = np.full((len(counts), counts.max(), 2), -np.inf)
+    row = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(sums)) - encoded.groups[row]
+    answers[row, place] = np.stack([sums, sums / encoded.chars], -1)
+    return answers
+
+
+def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+    most = data.task.generate
+    room = data.tokenizer.model_max_length - most
+    how = GenerationConfig(
+        do_sample=False, num_beams=1, max_new_tokens=most, pad_token_id=data.pad,
+        eos_token_id=data.tokenizer.eos_token_id,
+    )  # fmt: skip
+
+    def answer(rows: np.ndarray) -> np.ndarray:
+        # Padded at the left, so that every prompt ends where the writing begins.
+        prompts = [encoded.input_ids[encoded.offsets[i] : encoded.offsets[i + 1]][-room:]
+                   for i in rows]  # fmt: skip
+        width = max(len(p) for p in prompts)
+        x_BT = np.full((len(rows), width), data.pad, np.int64)
+        mask_BT = np.zeros_like(x_BT)
+        for i, prompt in enumerate(prompts):
+            x_BT[i, width - len(prompt) :], mask_BT[i, width - len(prompt) :] = prompt, 1
+        tensors = [torch.from_numpy(a).to(where.device) for a in (x_BT, mask_BT)]
+        with where.autocast():
+            made = model.generate(tensors[0], attention_mask=tensors[1], generation_config=how)
+        texts = data.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
+        return np.array([t.strip() for t in texts], dtype=object)
+
+    return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
+
+
+def _chosen(metric: str, answers: np.ndarray) -> np.ndarray:
+    chosen: np.ndarray = answers[..., OF_CHOICES.index(metric)].argmax(-1)
+    return chosen
+
+
+def _each(metric: str, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of every example, from 0 to 1."""
+    if metric in OF_CHOICES:
+        right: np.ndarray = _chosen(metric, answers) == labels
+        return right.astype(float)
+    return np.array([SCORES[metric](*pair) for pair in zip(answers, labels, strict=True)])
+
+
+def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
+    """In percent. `acc`: the likeliest choice is the right one; `acc_norm`: by character, as
+    lm-eval has it; `exact_match` and `f1`: SQuAD's."""
+    return float(_each(metric, answers, labels).mean() * 100)
+
+
+def beside(metric: str) -> tuple[str, ...]:
+    return tuple(m for m in (OF_CHOICES if metric in OF_CHOICES else SCORES) if m != metric)
+
+
+def baseline(metric: str, labels: np.ndarray) -> float:
+    """Of choices, by their place; of texts, the commonest one."""
+    values, counts = np.unique(labels, return_counts=True)
+    if metric in OF_CHOICES:
+        return float(counts.max() / len(labels) * 100)
+    return score(metric, np.full(len(labels), values[counts.argmax()], dtype=object), labels)
+
+
+def predictions(
+    ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
+) -> dict[str, Any]:
+    """Also `score`, of each example by the metric; of choices the `log_likelihoods`."""
+    each = _each(metric, answers, labels)
+    found: dict[str, Any] = {"id": [str(i) for i in ids]}
+    if metric in OF_CHOICES:
+        found["label"] = [names[i] if names else str(i) for i in labels]
+        found["predicted"] = [names[i] if names else str(i) for i in _chosen(metric, answers)]
+        found["correct"] = (each == 1).tolist()
+        found["log_likelihoods"] = [a[np.isfinite(a)].tolist() for a in answers[..., 0]]
+    else:
+        found["label"], found["predicted"] = labels.tolist(), answers.tolist()
+        pairs = zip(answers, labels, strict=True)
+        found["correct"] = [normalized(a) == normalized(b) for a, b in pairs]
+    return {**found, "score": each.tolist()}
+
+
+FAMILY = Family(
+    auto=AutoModelForCausalLM,
+    load_model=load_model,
+    load_tokenizer=load_tokenizer,
+    names=lambda folder, prepared: prepared.labels,
+    encode=encode,
+    test_labels=lambda prepared, names: prepared.test_labels(),
+    collate=collate,
+    forward=forward,
+    head=head,
+    output_width=lambda config: int(config.hidden_size),
+    evaluate=evaluate,
+    score=score,
+    beside=beside,
+    baseline=baseline,
+    predictions=predictions,
+)

@@ -1,0 +1,138 @@
+"""Prompts and completions as token arrays: the rows of a causal language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
+from raykd.errors import UserError
+from raykd.tasks.family import Names
+from raykd.trial import digest
+
+if TYPE_CHECKING:
+    from raykd.config import Task
+
+Pair = tuple[str, str]
+"""A prompt, and what follows it, as texts."""
+
+
+def encode(
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
+    home: Path,
+) -> Encoded:  # fmt: skip
+    """To learn from: prompts with their completion, which ends with the end-of-text token. To be
+    answered: prompts with each of their choices; or prompts alone. What does not fit `max_length`
+    is cut, prompts at their beginning. Raises UserError for a chat template that is not there, and
+    for targets longer than may be written."""
+    if task.chat and not tokenizer.chat_template:
+        raise UserError(
+            "task.chat: the teacher's tokenizer has no chat template; leave `chat` out, or name a "
+            "teacher that was tuned to chat"
+        )
+    limit = min(task.max_length, tokenizer.model_max_length)
+    if task.choices is None and task.generate >= tokenizer.model_max_length:
+        raise UserError(
+            f"task.generate: {task.generate} tokens leave no room for a prompt in the teacher's "
+            f"{tokenizer.model_max_length} positions; write fewer"
+        )
+    parts = [
+        "prompted", prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), limit,
+        task.separator, tokenizer.chat_template if task.chat else None, task.generate,
+    ]  # fmt: skip
+    return encoded(home, digest(parts), lambda: _arrays(prepared, split, tokenizer, task, limit))
+
+
+def _arrays(
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, task: Task, limit: int
+) -> dict[str, np.ndarray]:
+    rows = prepared.rows(split)
+    ids, prompts = np.array(rows["id"][:]), rows["text"][:]
+    choices = rows["choices"][:] if "choices" in rows.column_names else None
+    labels = {"labels": np.array(rows["label"][:])} if split == "select" else {}
+    if split == "train":
+        right = rows["label"][:]
+        if choices is not None:
+            right = [own[i] for own, i in zip(choices, right, strict=True)]
+        whole = [_pair(tokenizer, task, *x, end=True) for x in zip(prompts, right, strict=True)]
+        found = tokens(whole, tokenizer, task, limit)
+        if choices is None:
+            _refuse_long([t for _, t in found], task)
+        return {**_flat(found), "ids": ids}
+    if choices is None:
+        starts = tokens([_pair(tokenizer, task, p, "") for p in prompts], tokenizer, task, limit)
+        return {**flat("input_ids", "offsets", [p for p, _ in starts]), "ids": ids, **labels}
+    pairs = [
+        _pair(tokenizer, task, p, c) for p, own in zip(prompts, choices, strict=True) for c in own
+    ]
+    counts = np.array([len(own) for own in choices])
+    return {
+        **_flat(tokens(pairs, tokenizer, task, limit)),
+        "ids": np.repeat(ids, counts),
+        "groups": np.concatenate([[0], np.cumsum(counts)]),
+        "chars": np.array([len(c) for own in choices for c in own]),
+        **labels,
+    }
+
+
+def _flat(found: Sequence[tuple[list[int], list[int]]]) -> dict[str, np.ndarray]:
+    return {
+        **flat("input_ids", "offsets", [p + t for p, t in found]),
+        **flat("targets", "target_offsets", [t for _, t in found]),
+    }
+
+
+def _pair(
+    tokenizer: PreTrainedTokenizerBase, task: Task, prompt: str, completion: str, end: bool = False
+) -> Pair:
+    """The texts as the model sees them; with its `end`, a completion is whole."""
+    if not task.chat:
+        stop = tokenizer.eos_token if end and tokenizer.eos_token else ""
+        return (prompt, f"{task.separator}{completion}{stop}" if completion else "")
+    asked = [{"role": "user", "content": prompt}]
+    before: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    if not end:
+        return before, completion
+    answered = [*asked, {"role": "assistant", "content": completion}]
+    whole: str = tokenizer.apply_chat_template(answered, tokenize=False)
+    if not whole.startswith(before):  # a template that writes an answered turn in another way
+        return before, completion + (tokenizer.eos_token or "")
+    return before, whole.removeprefix(before).rstrip("\n")
+
+
+def tokens(
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, task: Task, limit: int
+) -> list[tuple[list[int], list[int]]]:
+    """Prompt and completion as tokens of one text, so that a word is not cut in two where they
+    meet. A prompt has at least one token, from which the first of the completion is told."""
+    wholes = tokenizer([p + c for p, c in pairs], add_special_tokens=False)["input_ids"]
+    # A space before a completion is part of its first token.
+    heads = tokenizer([p.rstrip(" ") if c else p for p, c in pairs], add_special_tokens=False)
+    begin = [] if task.chat else _begin(tokenizer)
+    found = []
+    for whole, head, (_, completion) in zip(wholes, heads["input_ids"], pairs, strict=True):
+        cut = min(len(head), len(whole) - 1) if completion else len(whole)
+        prompt, rest = begin + whole[:cut], whole[cut:][: limit - 1]
+        if not prompt:
+            prompt = [tokenizer.eos_token_id or 0]
+        found.append((prompt[-(limit - len(rest)) :], rest))
+    return found
+
+
+def _begin(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The token that the tokenizer puts before every text, where it does."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and bos in tokenizer("x")["input_ids"] else []
+
+
+def _refuse_long(targets: Sequence[Sequence[int]], task: Task) -> None:
+    longer = [len(t) for t in targets if len(t) > task.generate]
+    if longer:
+        raise UserError(
+            f"task.generate: {task.generate} tokens may be written, and {len(longer)} of "
+            f"{len(targets)} training completions are longer; write at least {max(longer)}"
+        )
