@@ -240,6 +240,13 @@ class Angles(Model):
     rows: Positive = Field(256, description="rows of the select split to look at")
 
 
+class Published(Model):
+    """Scores that someone published, to stand beside this sweep's in its verdict and report."""
+
+    table: str = Field(description="a CSV or Parquet table; its path is relative to this file")
+    task: str = Field(description="which of the table's tasks this sweep repeats")
+
+
 class Tracking(Model):
     uri: str | None = Field(None, description="default: sqlite:///mlflow.db where raykd is run")
     students: Literal["none", "first_seed", "all"] = Field(
@@ -265,6 +272,7 @@ class SweepConfig(Model):
         Annotated[bool, Plain] | Annotated[Angles, Compound],
         by(Angles),
     ] = Field(False, description="measure angles during training, at evaluations")
+    published: Published | None = None
     cluster: Cluster = Cluster()
     tracking: Tracking = Tracking()
 

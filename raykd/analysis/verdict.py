@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from raykd.analysis.angles import Angles
+from raykd.analysis.beside import Beside
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
@@ -150,6 +151,8 @@ class Verdict:
     notes: tuple[str, ...] = ()
     angles: Angles | None = None
     """What the students see of the teacher's blocks, where it was measured."""
+    published: tuple[Beside, ...] = ()
+    """This sweep's scores beside published ones, where the file names a table of those."""
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

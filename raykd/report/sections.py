@@ -12,6 +12,7 @@ from raykd.report.maps import layer_maps
 from raykd.report.page import Page
 from raykd.report.section import Detail, Section, Table
 from raykd.report.tables import (
+    beside,
     comparisons,
     curses,
     over_tasks,
@@ -33,6 +34,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         _strategies(page),
         _seeds(page, looks),
         _equivalence(page),
+        _published(page),
         _tasks(page),
         _variance(page),
         _curves(page, looks),
@@ -111,6 +113,24 @@ def _equivalence(page: Page) -> Section | None:
         ),
         drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
         details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
+    )
+
+
+def _published(page: Page) -> Section | None:
+    if not page.verdict.published:
+        return None
+    inside = [b.inside for b in page.verdict.published if b.inside is not None]
+    told = (
+        f" {sum(inside)} of {len(inside)} lie inside the range of the seeds here." if inside else ""
+    )
+    return Section(
+        "published",
+        "Beside published scores",
+        words=(
+            "Published scores are single runs unless their table has seeds, of other rows, steps "
+            f"and hardware.{told}",
+        ),
+        tables=(beside(page.verdict),),
     )
 
 

@@ -35,6 +35,20 @@ def _score(arm: Arm | None) -> str:
     return f"{arm.mean:.2f} ({min(arm.scores):.2f} to {max(arm.scores):.2f}, {len(arm.scores)})"
 
 
+def beside(verdict: Verdict) -> Table:
+    """This sweep's cells beside published ones."""
+    rows = tuple(
+        (b.strategy, b.init, f"{b.published:.2f}",
+         f"{b.mean:.2f}" + (f" ({b.low:.2f} to {b.high:.2f}, {b.n})" if b.n > 1 else ""),
+         signed(b.difference), {True: "yes", False: "no", None: "one seed"}[b.inside])
+        for b in verdict.published
+    )  # fmt: skip
+    heads = ("strategy", "init", "published", "here (range, seeds)", "difference",
+             "inside the range of seeds")  # fmt: skip
+    task = verdict.published[0].task if verdict.published else ""
+    return Table(f"{task}: published scores and those of this sweep", heads, rows)
+
+
 def seed_table(verdict: Verdict) -> Table:
     rows = tuple(
         (arm.strategy, place, str(seed), f"{score:.2f}")

@@ -55,9 +55,11 @@ def raykd(*args: object) -> subprocess.CompletedProcess[str]:
 
 
 def start(*args: object) -> subprocess.Popen[str]:
+    """A raykd that hears Ctrl-C, even where the tests run in a shell's background."""
     return subprocess.Popen(
-        [*RAYKD, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [*RAYKD, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def records(folder: Path, name: str = "tiny") -> tuple[Record, ...]:
@@ -239,7 +241,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(folder: Path) -> No
     wait_until(logged(folder, 12), process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, output
     assert f"raykd sweep {sweep}" in output
     assert "Traceback" not in output
     assert {r.status for r in records(folder)} <= {"finished", "interrupted"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
+from raykd.analysis.beside import beside
 from raykd.analysis.judge import judge
 from raykd.analysis.scores import Explored, Problem, Score, Scores
 from raykd.analysis.verdict import Verdict
@@ -57,6 +59,12 @@ def verdict() -> Verdict:
     return judge(scores(), 1.0, 0.05)
 
 
+def beside_a_paper(found: Verdict) -> Verdict:
+    theirs = [Score("SST-2", "copied", str(STUDENT), name, 0, "accuracy", score)
+              for name, score in (("forward", 79.5), ("reverse", 91.25))]  # fmt: skip
+    return replace(found, published=beside(found.cells, theirs))
+
+
 def table_page() -> Page:
     """Of scores alone, as from a table that a person typed."""
     origin = Origin(
@@ -81,7 +89,7 @@ def page(seeds: int = 6, evaluations: int = 4) -> Page:
     return Page(
         name="tiny",
         setting="movie-reviews; a teacher of 6 blocks, students of 3.",
-        verdict=judge(scores(seeds), 1.0, 0.05),
+        verdict=beside_a_paper(judge(scores(seeds), 1.0, 0.05)),
         origin=Origin("raykd sweep tiny.yaml", "sqlite:///mlflow.db", {"torch": "2.13.0"},
                       "0123456789abcdef", "The sweep file", "name: tiny\n"),
         courses=courses,

@@ -137,8 +137,8 @@ def test_the_order_of_the_paper(text: str, whole: Page) -> None:
 
 def test_from_the_verdict_down(whole: Page) -> None:
     assert [s.id for s in sections(whole)] == [
-        "verdict", "strategies", "seeds", "equivalence", "variance", "curves", "maps", "search",
-        "cost", "missing", "reproduce",
+        "verdict", "strategies", "seeds", "equivalence", "published", "variance", "curves", "maps",
+        "search", "cost", "missing", "reproduce",
     ]  # fmt: skip
     missing = next(s for s in sections(whole) if s.id == "missing").points
     assert any("diverged at step 12" in line for line in missing)
