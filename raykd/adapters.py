@@ -43,6 +43,7 @@ def add(model: PreTrainedModel, lora: Lora) -> PreTrainedModel:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets or linear_names(model)),
+        fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),  # GPT-2's
     )
     inject_adapter_in_model(config, model)
     for name, parameter in model.named_parameters():
