@@ -21,7 +21,7 @@ from raykd.angles import Angles, merged
 from raykd.batches import Batch, eval_batches
 from raykd.distill import Data, Where
 from raykd.learner import stream
-from raykd.losses import valid
+from raykd.losses import HIDDEN, valid
 from raykd.recorder import Recorder
 from raykd.student import build_projections, project, width
 from raykd.taps import Taps, stacks
@@ -120,7 +120,7 @@ class Probe:
         for look in looking:
             means = {block: self._sum(total) / count for block, total in look.totals.items()}
             look.angles = [
-                Angles(block, look.student.trial.loss.kind,
+                Angles(block, _kind(look.student.trial),
                        (self._teacher_mean - mean).float().to(self._where.device))
                 for block, mean in means.items()
             ]  # fmt: skip
@@ -168,8 +168,14 @@ class Probe:
         blocks = tuple(merged(parts).block() for parts in zip(*workers, strict=True))
         if not blocks:
             return None
-        kind = look.student.trial.loss.kind
+        kind = _kind(look.student.trial)
         return Measured(step, when, self.rows, self._depth, self._width, kind, blocks)
+
+
+def _kind(trial: TrialSpec) -> str:
+    """The loss whose gradients are looked at; squared error where the trial's own is of more than
+    one state."""
+    return trial.loss.kind if trial.loss.kind in HIDDEN else "mse"
 
 
 class _Look:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
 AHEAD = 3  # batches that are made ready while a step computes
 
+Step = tuple[int, np.ndarray]
+"""An epoch, and the rows of one of its global batches."""
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -34,7 +37,7 @@ class Batch:
     [B * T], found on the host so that a GPU need not be waited for. `examples`, `tokens` (valid
     ones) and `positions` (where there is a loss) count the global batch, so that losses over the
     shares sum to the loss of the whole. `labels` are those of the P loss positions, which stand at
-    `places` of the flattened [B * T]; None where there is one an example.
+    `places` of the flattened [B * T]; None where there is one an example. `epoch` counts from 0.
     """
 
     ids: np.ndarray
@@ -45,6 +48,7 @@ class Batch:
     tokens: int
     positions: int
     places: Tensor | None = None
+    epoch: int = 0
 
     def valid_in(self, state: int) -> Tensor:
         """Where the valid tokens of a state are, by its number: an encoder-decoder's decoder reads
@@ -110,11 +114,22 @@ def schedule(
     lengths: np.ndarray, batch: int, seed: int, start: int = 0, tokens: int | None = None
 ) -> Iterator[np.ndarray]:
     """The global batch of every step from `start` (0-based) on, epoch after epoch, without end."""
-    epochs = (order(lengths, batch, seed, epoch, tokens) for epoch in itertools.count())
+    return (rows for _, rows in by_epoch(lengths, batch, seed, start, tokens))
+
+
+def by_epoch(
+    lengths: np.ndarray, batch: int, seed: int, start: int = 0, tokens: int | None = None
+) -> Iterator[Step]:
+    """`schedule`, each batch with its epoch (0-based)."""
+    skipped = 0
     if tokens is None:  # every epoch has as many batches, so the first ones need not be made
         skipped, start = divmod(start, -(-len(lengths) // batch))
-        epochs = (order(lengths, batch, seed, e) for e in itertools.count(skipped))
-    return itertools.islice(itertools.chain.from_iterable(epochs), start, None)
+    steps = (
+        (epoch, rows)
+        for epoch in itertools.count(skipped)
+        for rows in order(lengths, batch, seed, epoch, tokens)
+    )
+    return itertools.islice(steps, start, None)
 
 
 def shard(rows: np.ndarray, rank: int, world: int) -> np.ndarray:

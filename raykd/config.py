@@ -16,6 +16,7 @@ from raykd.config_design import Confirm, Explore, Positive
 from raykd.config_task import FIELD as FIELD
 from raykd.config_task import Task as Task
 from raykd.errors import UserError
+from raykd.published import LossKind
 from raykd.sweepfile import Compound, Model, Plain, by, by_halves
 
 Weight = Annotated[float, Field(ge=0)]
@@ -64,15 +65,14 @@ class Losses(Model):
     kl: Weight = 1.0
     hidden: Weight = 1.0
     temperature: float = Field(1.0, gt=0)
-    kind: Literal["mse", "normalized_mse", "cosine", "paper", "paper_bart"] = "normalized_mse"
+    kind: LossKind = "normalized_mse"
     embedding: bool | None = Field(
         None, description="match the embedding outputs too; by default only under `kind: paper`"
     )
 
 
 class States(Model):
-    """Where students get the teacher's outputs: from the teacher at each step, or from a store
-    that it fills once."""
+    """Whether students get the teacher's outputs from it at each step, or from a store."""
 
     source: Literal["auto", "live", "cached"] = Field("auto", description="auto: the cheaper")
     half: Literal["auto", "float16", "bfloat16"] = Field("auto", description="how states are kept")

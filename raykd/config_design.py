@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.halves import Rule, Tie
-from raykd.layermap import STRATEGIES
+from raykd.published import PUBLISHED, RULES
 from raykd.sweepfile import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.trial import TargetKind
 
@@ -17,7 +17,8 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 Copied = Annotated[
-    Annotated[Literal["forward", "reverse"], Plain] | Annotated[tuple[Positive, ...], Compound],
+    Annotated[Literal["forward", "reverse", "every_other"], Plain]
+    | Annotated[tuple[Positive, ...], Compound],
     by(tuple),
 ]
 
@@ -33,7 +34,7 @@ class CopiedInit(Model):
     """Weights copied from teacher blocks, by an init map of its own."""
 
     copied: Annotated[
-        Annotated[Literal["forward", "reverse"], Plain]
+        Annotated[Literal["forward", "reverse", "every_other"], Plain]
         | Annotated[tuple[Positive, ...], Compound]
         | Annotated[CopiedHalves, Halves],
         by_three(CopiedHalves),
@@ -85,6 +86,7 @@ OPTIONS = {
     "custom": ("map",),
     "all_to_one": ("block",),
     "single": ("block", "student_block"),
+    "minilm_v2": ("block",),
     "random": ("exclude_identity",),
 }
 TIES = ("same", "mirrored")
@@ -92,6 +94,8 @@ TIES = ("same", "mirrored")
 StrategyName = Literal[
     "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
     "last", "single", "custom",
+    "pkd_skip", "pkd_last", "tinybert", "minilm", "minilm_v2", "rail_kd", "alp_kd", "bert_emd",
+    "learned_mix", "distilbert",
 ]  # fmt: skip
 
 
@@ -119,7 +123,9 @@ class Strategy(Model):
         description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
         "the encoder's; default: the same strategy, drawn anew where it draws",
     )
-    block: Positive | None = Field(None, description="teacher block, for all_to_one and single")
+    block: Positive | None = Field(
+        None, description="teacher block, for all_to_one, single, minilm_v2"
+    )
     student_block: Positive | None = Field(None, description="for single")
     exclude_identity: bool | None = Field(None, description="for random; default true")
     targets: TargetKind = Field(
@@ -148,11 +154,13 @@ class Strategy(Model):
             raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
         if self.strategy == "none" and self.decoder in (None, "none", *TIES) and self.control:
             raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
+        if self.control and self.strategy in PUBLISHED:
+            raise ValueError(f"{self.strategy} has targets of its own; leave `targets` out")
         if re.fullmatch(r"best_\d+", self.label):
             raise ValueError(f"{self.label} is the name of an explored map; write another")
         if re.fullmatch(r"uniform_random_\d+", self.label):
             raise ValueError(f"{self.label} is the name of a sampled map; write another")
-        if self.control and self.label in STRATEGIES:
+        if self.control and self.label in RULES:
             raise ValueError(f"{self.label} is the name of a strategy under test; write another")
         return self
 
@@ -234,7 +242,7 @@ def rules(strategy: Strategy) -> tuple[Rule, Rule | Tie | None]:
 
 def _rule(strategy: Strategy, name: str) -> Rule:
     stated = {n: getattr(strategy, n) for n in OPTIONS.get(name, ())}
-    return partial(STRATEGIES[name], **{n: v for n, v in stated.items() if v is not None})
+    return partial(RULES[name], **{n: v for n, v in stated.items() if v is not None})
 
 
-assert set(StrategyName.__args__) == {*STRATEGIES, "custom"}  # type: ignore[attr-defined]
+assert set(StrategyName.__args__) == {*RULES, "custom"}  # type: ignore[attr-defined]

@@ -22,8 +22,8 @@ from transformers import PreTrainedModel
 
 from raykd import encoder_decoder
 from raykd.batches import Batch, eval_batches
-from raykd.layermap import states
 from raykd.learner import stream
+from raykd.sites import states
 from raykd.student import build_student
 from raykd.teacher_fill import FILL_BATCH, Filler, sample
 from raykd.teacher_source import Live, Part

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.batches import Batch, ahead, schedule, shard
+from raykd.batches import Batch, Step, ahead, by_epoch, shard
 from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
@@ -33,6 +33,7 @@ from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks.family import Family
 from raykd.teacher_source import Part, Targets, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
+from raykd.vocabulary import tokens_in
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 
@@ -69,9 +70,7 @@ class Where:
     weights: Literal["fp32", "bf16"] = "fp32"
 
     def autocast(self) -> Any:
-        if not self.bf16:
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 def distill(
@@ -110,13 +109,12 @@ def distill(
         for learner in learners:
             learner.load(resume["students"][learner.trial.id])
 
-    first, plan = cohort.trials[0], cohort.trials[0].training
+    plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
-    seed = stream(first.seed, "order")
-    order = schedule(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
-    feed = ahead(islice(order, plan.steps - start), lambda rows: _feed(data, rows, where, teacher))
+    order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
+    feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
         alive = [x for x in learners if x.training]
         if not alive:
@@ -159,13 +157,12 @@ def _learners(
 ) -> list[Learner]:
     """A learner for each trial that is not over already; every worker gets the same ones."""
     group = where.group
+    used = tokens_in(data.train.input_ids, data.pad)
+    how = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used)
     told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
     return [
-        Learner(
-            t, build(t), data.family, teacher_width, group, where.device, where.autocast(),
-            where.compile,
-        )
+        Learner(t, build(t), *how)
         for t, is_open in zip(cohort.trials, opened, strict=True)
         if is_open
     ]  # fmt: skip
@@ -222,15 +219,16 @@ def marks(steps: int, count: int) -> frozenset[int]:
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
-def _feed(data: Data, rows: np.ndarray, where: Where, teacher: TeacherSource | None) -> list[Part]:
+def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -> list[Part]:
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
+    epoch, rows = step
     mine, parts = shard(rows, where.group.rank, where.group.world), []
     size = where.micro_batch or max(1, len(mine))
     for i in range(0, max(1, len(mine)), size):
         batch = data.family.collate(data.train, mine[i : i + size], data.pad, rows)
         stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
-        parts.append((batch.pinned(where.device), stored))
+        parts.append((replace(batch, epoch=epoch).pinned(where.device), stored))
     return parts
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from raykd.layermap import Depth
+from raykd.sites import Depth
 from raykd.trial import Shape
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from raykd.layermap import Depth, LayerMap
+from raykd.layermap import LayerMap
+from raykd.sites import Depth
 
 Rule = Callable[[int, int, int], LayerMap]
 """A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""

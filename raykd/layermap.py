@@ -15,40 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from raykd.sites import Depth, decoder_state
+
 # The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
 # encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
 PAPER_DECODER_DEPTHS = (28, 36, 40)
 
+_RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
 _TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
-
-
-Depth = int | tuple[int, int]
-"""How many blocks a model has; of an encoder-decoder, in its encoder and in its decoder."""
-
-
-def decoder_state(state: int) -> int:
-    """The number of a decoder's state k, and k again of that number."""
-    return ~state
-
-
-def state_name(state: int) -> str:
-    """`4`, or `decoder_4` for the state of a decoder: as names of columns and metrics."""
-    return str(state) if state >= 0 else f"decoder_{decoder_state(state)}"
-
-
-def state_number(name: str) -> int:
-    """The state that `state_name` gave this name."""
-    place = int(name.removeprefix("decoder_"))
-    return decoder_state(place) if name.startswith("decoder_") else place
-
-
-def states(depth: Depth) -> list[int]:
-    """All states of a model so deep, embedding outputs among them."""
-    if isinstance(depth, int):
-        return list(range(depth + 1))
-    encoder, decoder = depth
-    return [*range(encoder + 1), *map(decoder_state, range(decoder + 1))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +32,15 @@ class LayerMap:
 
     `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
     `embedding` is the teacher state that the student's embedding output imitates (0 is the
-    teacher's embedding output), or None where embeddings are not matched. For an encoder-decoder
-    they are those of the encoder, and `decoder` is the decoder's half, numbered in the same way.
+    teacher's embedding output), or None where embeddings are not matched. Where a method mixes or
+    redraws teacher blocks, student block `i + 1` is matched with all from `blocks[i]` to `upto[i]`.
+    For an encoder-decoder they are those of the encoder, and `decoder` is the decoder's half,
+    numbered in the same way.
     """
 
     blocks: tuple[int | None, ...]
     embedding: int | None = None
+    upto: tuple[int | None, ...] | None = None
     decoder: LayerMap | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +54,14 @@ class LayerMap:
                 )
         if self.embedding is not None and (type(self.embedding) is not int or self.embedding < 0):
             raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
+        if self.upto == self.blocks:
+            object.__setattr__(self, "upto", None)  # one way to write a map
+        if self.upto is not None and (
+            len(self.upto) != len(self.blocks)
+            or any((a is None) != (b is None) for a, b in self.ranges)
+            or any(type(b) is not int or b < a for a, b in self.ranges if a is not None)
+        ):
+            raise ValueError("a range of teacher blocks is written from its first to its last")
         if self.decoder is not None and self.decoder.decoder is not None:
             raise ValueError("a layer map has two halves at most, encoder and decoder")
 
@@ -98,15 +84,28 @@ class LayerMap:
         """Matched (student state, teacher state) pairs, by student state, the decoder's last;
         state 0 is embeddings, and a decoder's state k is `~k`."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
-        blocks = ((s, t) for s, t in enumerate(self.blocks, 1) if t is not None)
+        named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
+        blocks = ((s, t) for s, a, b in named for t in range(a, b + 1))
         decoder = () if self.decoder is None else self.decoder.pairs()
         return (*embedding, *blocks, *((decoder_state(s), decoder_state(t)) for s, t in decoder))
+
+    @property
+    def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
+        """First and last teacher block of each student block; the same one in a plain map."""
+        return tuple(zip(self.blocks, self.upto or self.blocks, strict=True))
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Each student block's target as it is written: `4`, `1-12` or `null`."""
+        return tuple(
+            "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
+        )
 
     def __str__(self) -> str:
         if self.decoder is not None:
             encoder, decoder = self.halves
             return f"{{encoder: {encoder}, decoder: {decoder}}}"
-        blocks = ", ".join("null" if b is None else str(b) for b in self.blocks)
+        blocks = ", ".join(self.entries)
         if self.embedding is None:
             return f"[{blocks}]"
         target = f" {self.embedding}" if self.embedding else ""
@@ -114,8 +113,8 @@ class LayerMap:
 
     @classmethod
     def parse(cls, text: str) -> LayerMap:
-        """Read `[4, 8, null]` or `[4, 8, 12] + embedding`, the form that `str` writes; of two
-        stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
+        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
+        writes; of two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
 
         Raises ValueError on anything else.
         """
@@ -127,20 +126,25 @@ class LayerMap:
                 f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
             )
         try:
-            blocks = json.loads(f"[{match['blocks']}]")
+            # A range becomes an inner list, which the text itself cannot hold.
+            entries = json.loads("[" + _RANGE.sub(r"[\1,\2]", match["blocks"]) + "]")
         except json.JSONDecodeError as error:
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
-        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in blocks):
+        firsts = tuple(e[0] if isinstance(e, list) else e for e in entries)
+        lasts = tuple(e[1] if isinstance(e, list) else e for e in entries)
+        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in firsts):
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
         embedding = int(match["embedding"] or 0) if "embedding" in text else None
-        return cls(tuple(blocks), embedding)
+        return cls(firsts, embedding, lasts)
 
     def to_json(self) -> dict[str, object]:
-        """`{"map": [...], "embedding": bool}`; a target other than state 0 is named beside it, and
-        so is the decoder's half where there is one."""
+        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, the ends
+        of ranges and the decoder's half stand beside it where there are any."""
         out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
         if self.embedding:
             out["embedding_target"] = self.embedding
+        if self.upto:
+            out["upto"] = list(self.upto)
         if self.decoder is not None:
             out["decoder"] = self.decoder.to_json()
         return out
@@ -148,8 +152,9 @@ class LayerMap:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LayerMap:
         embedding = data.get("embedding_target", 0) if data["embedding"] else None
+        upto = data.get("upto", data["map"])
         decoder = cls.from_json(data["decoder"]) if "decoder" in data else None
-        return cls(tuple(data["map"]), embedding, decoder)
+        return cls(tuple(data["map"]), embedding, tuple(upto), decoder)
 
 
 def everywhere(depth: Depth, block: int | None) -> LayerMap:

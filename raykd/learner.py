@@ -11,15 +11,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd import losses
+from raykd import losses, sites
 from raykd.batches import Batch
 from raykd.group import GradientSum, Group
-from raykd.layermap import state_name
+from raykd.matcher import Matcher
+from raykd.matching import MATCHING
+from raykd.sites import state_name
 from raykd.student import build_projections, freeze_embeddings, project, width
 from raykd.taps import Taps, stacks
 from raykd.tasks.family import Family
 from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
+from raykd.vocabulary import train_rows
 
 
 def stream(seed: int, *names: object) -> int:
@@ -50,26 +53,38 @@ class Learner:
         device: torch.device,
         autocast: AbstractContextManager[Any],
         compiled: bool = False,
+        used: Tensor | None = None,
     ) -> None:
+        """`used`: the tokens that training rows hold; all that there are, if None."""
         self.trial = trial
         self.model = model.to(device)
         self.family = family
-        if (
-            compiled
-        ):  # block by block: alike blocks are compiled once, and hooks stay where they are
+        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
+        reads = sites.read(trial.loss.kind, (s for s, _ in self.pairs))
+        # Nothing can be read inside a compiled block; its own states leave it as ever.
+        if compiled and not any(map(sites.inside, reads)):
+            # Block by block: alike blocks are compiled once, and hooks stay where they are.
             for blocks in stacks(model).values():
                 for block in blocks:
                     block.compile(dynamic=True)
-        seed = stream(trial.seed, "projections")
-        self.projections = build_projections(trial.layer_map, width(model), teacher_width, seed)
-        self.projections.to(device)
-        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
-        self.taps = Taps(model, [s for s, _ in self.pairs])
         if trial.training.freeze_embeddings:
             freeze_embeddings(model)
+        self.words = None if used is None else train_rows(self.model, used)
+        self.match = None
+        if self.pairs and trial.loss.kind in MATCHING:
+            self.match = Matcher(trial, model, teacher_width, stream(trial.seed, "matching"))
+            self.match.to(device)
+        projected = self.match.projected if self.match else trial.layer_map
+        seed = stream(trial.seed, "projections")
+        self.projections = build_projections(projected, width(model), teacher_width, seed)
+        self.projections.to(device)
+        self.taps = Taps(model, reads)
+        trained = [self.model, self.projections, *([self.match] if self.match else [])]
         self.parameters: list[nn.Parameter] = [
-            p for m in (model, self.projections) for p in m.parameters() if p.requires_grad
+            p for m in trained for p in m.parameters() if p.requires_grad
         ]
+        if self.words is not None:
+            self.parameters.insert(0, self.words.rows)
         groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -84,7 +99,8 @@ class Learner:
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
         pair_names = [f"hidden_{state_name(s)}_to_{state_name(t)}" for s, t in self.pairs]
-        self.names = ["loss", "ce", "kl", "hidden", *pair_names]
+        own_names = self.match.names if self.match else pair_names
+        self.names = ["loss", "ce", "kl", "hidden", *own_names]
         self.sums = torch.zeros(len(self.names), device=device)
         self.counted = 0
         self.best_score = float("-inf")
@@ -138,7 +154,10 @@ class Learner:
             ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
         hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
-        if targets is not None and self.pairs:
+        if targets is not None and self.match is not None:
+            each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
+            hidden = torch.stack(each).sum()
+        elif targets is not None and self.pairs:
             pairs = [
                 (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
                 for s, t in self.pairs
@@ -161,6 +180,9 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
         self.optimizer.step()
+        if self.words is not None:
+            group = self.optimizer.param_groups[0]
+            self.words.decayed(1 - group["lr"] * group["weight_decay"])
         self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
         self.seconds += time.perf_counter() - start
 
@@ -182,6 +204,12 @@ class Learner:
         self.taps.remove()
         self.model.to("meta")
         self.projections.to("meta")
+        if self.match is not None:
+            self.match.to("meta")
+        if self.words is not None:
+            self.words.let_go()
+        self.parameters.clear()
+        self.optimizer.param_groups.clear()
         self.optimizer.state.clear()
         self.best.clear()
 
@@ -189,10 +217,14 @@ class Learner:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
         if score > self.best_score:
             self.best_score, self.best_step = score, step
-            self.best = {k: v.detach().to("cpu", copy=True) for k, v in self._weights().items()}
+            # The last weights need no copy: the model itself has them.
+            last = step == self.trial.training.steps
+            weights = {} if last else self._weights()
+            self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
 
     def restore_best(self) -> None:
-        self._load_weights(self.best)
+        if self.best:
+            self._load_weights(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
         """Those that training changes; beside adapters, all others stay as they were built."""
@@ -213,6 +245,7 @@ class Learner:
             "pruned": False,
             "model": self._weights(),
             "projections": self.projections.state_dict(),
+            "matching": self.match.state_dict() if self.match else {},
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
             "counted": self.counted,
@@ -230,6 +263,8 @@ class Learner:
             return
         self._load_weights(state["model"])
         self.projections.load_state_dict(state["projections"])
+        if self.match is not None:
+            self.match.load_state_dict(state["matching"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
         for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):

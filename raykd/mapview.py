@@ -8,7 +8,9 @@ from itertools import accumulate
 
 from raykd.errors import UserError
 from raykd.halves import apply
-from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, Depth, LayerMap, match_embedding
+from raykd.layermap import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
+from raykd.published import PUBLISHED, RULES
+from raykd.sites import Depth
 
 WIDTH = 100
 
@@ -30,18 +32,19 @@ def maps(
     """(strategy, map) for the named strategies, or for all.
 
     `paper` matches embedding outputs as the paper's release does: with its encoders and
-    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks.
+    encoder-decoders, and not with its decoders of 28, 36 and 40 blocks. All are then those that go
+    with any loss; a published method has a paper of its own.
     """
     if isinstance(teacher, int) != isinstance(student, int):
         raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
-    for name in strategies or STRATEGIES:
-        if name not in STRATEGIES:
-            near = difflib.get_close_matches(name, STRATEGIES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(STRATEGIES)}"
+    for name in strategies or (STRATEGIES if paper else RULES):
+        if name not in RULES:
+            near = difflib.get_close_matches(name, RULES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"
             raise UserError(f"--strategy: {name!r} is not known; {hint}")
-        layer_map = apply(STRATEGIES[name], teacher, student, seed)
-        if paper and teacher not in PAPER_DECODER_DEPTHS:
+        layer_map = apply(RULES[name], teacher, student, seed)
+        if paper and name not in PUBLISHED and teacher not in PAPER_DECODER_DEPTHS:
             layer_map = match_embedding(layer_map, name)
         found.append((name, layer_map))
     return found
@@ -61,21 +64,25 @@ def picture(layer_map: LayerMap, teacher: Depth, title: str) -> str:
 
 
 def _grid(layer_map: LayerMap, teacher: int, title: str) -> str:
-    states = dict(layer_map.pairs())
+    states: dict[int, list[int]] = {}
+    for state, target in layer_map.pairs():
+        states.setdefault(state, []).append(target)
     first = 0 if layer_map.embedding is not None else 1
     rows = []
     for state in range(first, len(layer_map.blocks) + 1):
-        target = states.get(state)
-        says = "not matched" if target is None else f"imitates {_name(target)}"
-        rows.append((_name(state), target, says))
+        targets = states.get(state, [])
+        says = f"imitates {_name(targets[0])}" if targets else "not matched"
+        if len(targets) > 1:
+            says += f" to {targets[-1]}"
+        rows.append((_name(state), targets, says))
     columns = range(first, teacher + 1)
     around = 12 + 2 + max(len(says) for _, _, says in rows)
     cell = next((c for c in (3, 2, 1) if around + _width(columns, c) <= WIDTH), 0)
     lines = textwrap.wrap(f"{title}  {layer_map}", WIDTH, subsequent_indent="    ")
     if cell:
         lines += ["  student │ teacher block", f"    block │ {_numbers(columns, cell)}"]
-    for name, target, says in rows:
-        dots = "".join(("●" if c == target else "·").rjust(_cell(c, cell)) for c in columns)
+    for name, targets, says in rows:
+        dots = "".join(("●" if c in targets else "·").rjust(_cell(c, cell)) for c in columns)
         lines.append(f"{name:>9} │ {dots}  {says}" if cell else f"{name:>9} │ {says}")
     return "\n".join(line.rstrip() for line in lines)
 

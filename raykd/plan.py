@@ -6,9 +6,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from raykd import sizes
-from raykd.layermap import LayerMap, decoder_state, everywhere, states
+from raykd import sites, sizes
+from raykd.layermap import LayerMap, everywhere
 from raykd.search import Tried, best_maps
+from raykd.sites import decoder_state, states
 from raykd.space import AnySpace, space_of
 from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
 from raykd.study import Study, confirm_trials, explore_trial
@@ -131,8 +132,9 @@ class Plan:
         if self.explore_missing:
             example = explore_trial(self.study, everywhere(self.study.depth, 1))
             outputs = {0, decoder_state(0)}
-            named |= {*states(self.study.base.depths)} - outputs
-            named |= {t for s, t in example.layer_map.pairs() if s in outputs}
+            may = {*states(self.study.base.depths)} - outputs
+            may |= {t for s, t in example.layer_map.pairs() if s in outputs}
+            named |= sites.read(example.loss.kind, may)
         return tuple(sorted(named))
 
     def teacher_passes(self) -> float:

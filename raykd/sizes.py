@@ -55,6 +55,18 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     return found
 
 
+def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
+    """`matcher.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        from raykd.matcher import misfit
+
+        return misfit(_config(base.folder), shape, kind)
+
+    found: str | None = _kept(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
+    return found
+
+
 def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
     """`student.student_parameters` for students of this base with so many labels."""
 

@@ -10,7 +10,8 @@ from random import Random
 from typing import Literal
 
 from raykd.halves import Tie
-from raykd.layermap import Depth, LayerMap
+from raykd.layermap import LayerMap
+from raykd.sites import Depth
 
 COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
 

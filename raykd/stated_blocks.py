@@ -8,9 +8,12 @@ from raykd.config import Blocks, SweepConfig
 from raykd.config_design import CopiedHalves, CopiedInit
 from raykd.errors import UserError
 from raykd.halves import Rule, apply
-from raykd.layermap import Depth, LayerMap, check, forward, reverse
+from raykd.layermap import LayerMap, check, forward, reverse
+from raykd.published import PUBLISHED, every_other, own_loss
+from raykd.sites import Depth
 
-RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse}
+RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse, "every_other": every_other}
+OWN_LOSSES = {p.loss for p in PUBLISHED.values()} - {"cosine"}
 
 
 def student_depth(blocks: int | Blocks, teacher: Depth, file: str) -> Depth:
@@ -77,8 +80,20 @@ def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Ite
             f"explore.decoder: {tie}, and the two stacks are not equally deep; leave it out to "
             "search both halves"
         )
+    yield from _published(config)
     if config.angles:
         yield (
             "angles: they are measured in models of one stack, and the teacher is an "
             "encoder-decoder; leave the key out"
         )
+
+
+def _published(config: SweepConfig) -> Iterator[str]:
+    """Methods whose loss was written for one stack."""
+    asked: dict[str, str] = {"losses.kind": config.losses.kind}
+    for i, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
+        own = own_loss(strategy.strategy)
+        asked |= {f"confirm.strategies.{i}.strategy": own} if own else {}
+    for key, kind in asked.items():
+        if kind in OWN_LOSSES:
+            yield f"{key}: {kind} is for models of one stack, and the teacher has two; take another"

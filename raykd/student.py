@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd import encoder_decoder
-from raykd.layermap import LayerMap, check, state_name
+from raykd.layermap import LayerMap, check
+from raykd.sites import state_name
 from raykd.taps import stacks
 from raykd.trial import Init, Shape
 
@@ -212,7 +213,7 @@ def build_projections(
         return nn.ModuleDict(
             {
                 state_name(state): nn.Linear(student_width, teacher_width, bias=False)
-                for state, _ in layer_map.pairs()
+                for state in dict(layer_map.pairs())
             }
         )
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from random import Random
 
 from raykd import config_design as files
-from raykd import sizes
+from raykd import loss_checks, sizes
 from raykd import teacher as teachers
 from raykd.config import SweepConfig
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.halves import apply
-from raykd.layermap import Depth, LayerMap, check, everywhere, forward, match_embedding
+from raykd.layermap import LayerMap, check, everywhere, forward, match_embedding
+from raykd.published import PUBLISHED, own_loss
+from raykd.sites import Depth
 from raykd.space import space_of
 from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
 from raykd.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
@@ -130,8 +132,12 @@ def _check(study: Study) -> None:
                 problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
                 break
         else:
-            problem = check(strategy_map(study, strategy, 0), depth, blocks)
+            layer_map = strategy_map(study, strategy, 0)
+            problem = check(layer_map, depth, blocks)
             problems += [f"{key}.map: {problem}"] if problem else []
+            if strategy.strategy in PUBLISHED and not layer_map.pairs():
+                problems.append(f"{key}.strategy: {strategy.strategy} {loss_checks.TOO_SHALLOW}")
+    problems += loss_checks.problems(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
     lora = config.training.lora
     if lora is not None and lora.targets is not None and not problems:
@@ -167,6 +173,8 @@ def _with_embedding(
     study: Study, layer_map: LayerMap, strategy: str, decoder: str | None = None
 ) -> LayerMap:
     losses = study.config.losses
+    if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
+        return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
     wanted = losses.kind.startswith("paper") if losses.embedding is None else losses.embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
@@ -190,16 +198,16 @@ def _design(
     sampled = sampled_maps(study, confirm)
     for count, seed in enumerate(confirm.seed_list, 1):
         arms = [
-            (s.label, strategy_map(study, s, seed), s.targets)
+            (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy))
             for s in confirm.strategies
             if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
         ]
-        arms += [(f"best_{rank}", m, "teacher") for rank, m in enumerate(best_maps, 1)]
-        arms += [(name, m, "teacher") for name, m in sampled]
+        arms += [(f"best_{rank}", m, "teacher", None) for rank, m in enumerate(best_maps, 1)]
+        arms += [(name, m, "teacher", None) for name, m in sampled]
         for init in confirm.inits:
             made = [
-                replace(trial(study, "confirm", name, m, init, seed), targets=targets)
-                for name, m, targets in arms
+                replace(trial(study, "confirm", name, m, init, seed, loss), targets=targets)
+                for name, m, targets, loss in arms
             ]
             trials += [t for one in made for t in _weighted(study, one)]
     return tuple(trials)
@@ -235,13 +243,14 @@ def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
 
 
 def trial(
-    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int
-) -> TrialSpec:
-    config = study.config
+    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int,
+    loss: str | None = None,
+) -> TrialSpec:  # fmt: skip
+    """`loss`: a kind of hidden loss in place of the file's."""
+    config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
-    lora = config.training.lora
-    training["lora"] = None if lora is None else Lora(**lora.model_dump())
+    training["lora"] = (lora := config.training.lora) and Lora(**lora.model_dump())
     return TrialSpec(
         task=config.task.kind,
         metric=config.task.metric,
@@ -252,7 +261,7 @@ def trial(
         phase=phase,
         strategy=strategy,
         layer_map=layer_map,
-        loss=Loss(**config.losses.model_dump(exclude={"embedding"})),
+        loss=Loss(**{**stated, "kind": loss or config.losses.kind}),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )

@@ -4,6 +4,8 @@ States are numbered as in the paper: 0 is the embedding output, k the output of 
 State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
 models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
 states that `output_hidden_states` would give. State k of an encoder-decoder's decoder is `~k`.
+Queries, keys and values are numbered as in sites.py and taken where their projections leave them,
+before any position is worked into them.
 """
 
 from __future__ import annotations
@@ -14,10 +16,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from raykd import encoder_decoder
-from raykd.layermap import decoder_state
+from raykd import encoder_decoder, sites
+from raykd.sites import decoder_state
+
+PROJECTIONS = {
+    sites.QUERY: ("query", "q", "q_lin", "q_proj", "query_proj"),
+    sites.KEY: ("key", "k", "k_lin", "k_proj", "key_proj"),
+    sites.VALUE: ("value", "v", "v_lin", "v_proj", "value_proj"),
+}
 
 
 def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
@@ -48,6 +57,18 @@ def _stack(part: nn.Module, depth: int, model: PreTrainedModel) -> nn.ModuleList
     return fitting[0]
 
 
+def projection(block: nn.Module, of: int) -> nn.Module:
+    """The query, key or value projection of a block's self-attention, by the name it has in most
+    models. Raises ValueError where the block has none of its own (one for all three, in some)."""
+    found = (m for name, m in block.named_modules() if name.rsplit(".", 1)[-1] in PROJECTIONS[of])
+    inner: nn.Module | None = next(
+        found, None
+    )  # a decoder's cross-attention comes after its self-attention
+    if inner is None:
+        raise ValueError(f"{type(block).__name__} has no {sites.NAMES[of]} projection of its own")
+    return inner
+
+
 class Taps:
     """`states[k]` holds state k as x_BTD after a forward pass, with its graph where there is one.
 
@@ -60,12 +81,18 @@ class Taps:
         found = stacks(model)
         self._hooks = []
         for state in sorted(set(states)):
-            stack = "encoder" if state >= 0 else "decoder"
-            place = state if state >= 0 else decoder_state(state)
-            blocks = found.get(stack)
-            if blocks is None or place > len(blocks):
+            blocks = found.get("encoder" if state >= 0 else "decoder")
+            if sites.inside(state):
+                first, place = 1, sites.split(state)[1]
+            else:
+                first, place = 0, state if state >= 0 else decoder_state(state)
+            if blocks is None or not first <= place <= len(blocks):
                 depth = "+".join(str(len(b)) for b in found.values())
-                raise ValueError(f"no state {state} in a model of {depth} blocks")
+                what = sites.name(state) if sites.inside(state) else f"state {state}"
+                raise ValueError(f"no {what} in a model of {depth} blocks")
+            if sites.inside(state):
+                self._hooks += self._inside(state, blocks)
+                continue
             if place < len(blocks):
                 hook = blocks[place].register_forward_pre_hook(
                     partial(self._entering, state), with_kwargs=True
@@ -78,6 +105,23 @@ class Taps:
         self, state: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self.states[state] = args[0] if args else kwargs["hidden_states"]
+
+    def _inside(self, site: int, blocks: nn.ModuleList) -> list[RemovableHandle]:
+        """Of a pass, the first vectors that leave the projection: DeBERTa's projects its relative
+        positions too, later."""
+        of, block = sites.split(site)
+
+        def entering(module: nn.Module, args: tuple[Any, ...]) -> None:
+            self.states.pop(site, None)
+
+        def leaving(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+            self.states.setdefault(site, output)
+
+        inner = projection(blocks[block - 1], of)
+        return [
+            blocks[block - 1].register_forward_pre_hook(entering),
+            inner.register_forward_hook(leaving),
+        ]
 
     def _leaving(self, state: int, module: nn.Module, args: Any, output: Any) -> None:
         # A tuple or a transformers ModelOutput, which begins with the last hidden state.

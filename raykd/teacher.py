@@ -16,7 +16,7 @@ from raykd import assets, sizes
 from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
-from raykd.layermap import Depth
+from raykd.sites import Depth
 from raykd.trial import digest
 
 

@@ -31,8 +31,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from raykd import sites
 from raykd.data import Encoded
-from raykd.layermap import state_name, state_number
 from raykd.trial import digest
 
 FORMAT = 1
@@ -66,13 +66,8 @@ class Entry:
         return digest(asdict(self))
 
 
-def column(state: int) -> str:
-    return f"state-{state_name(state)}"
-
-
-def state_of(name: str) -> int:
-    """The state whose column it is."""
-    return state_number(name.removeprefix("state-"))
+column = sites.name
+state_of = sites.number
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from raykd.cache_shelf import make_room
 from raykd.data import Encoded
 from raykd.errors import UserError
 from raykd.group import Group
-from raykd.layermap import Depth
-from raykd.layermap import states as all_states
+from raykd.sites import Depth
+from raykd.sites import states as all_states
 from raykd.tasks.family import Family
 from raykd.teacher_cache import HALVES, OUTPUTS, Cache, Entry, Span, column, columns, state_of
 from raykd.teacher_source import Cached, Live, Targets
@@ -123,7 +123,7 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
     ends = {name: cache.ends(name) for name in (OUTPUTS, *map(column, states))}
     first = {name: int(e[span.first]) for name, e in ends.items()}
     counts = {name: int(e[span.last]) - first[name] for name, e in ends.items()}
-    kept = {k: torch.empty(counts[column(k)], cache.entry.width, dtype=half) for k in states}
+    kept: dict[int, Tensor] = {}
     outputs: Tensor | None = None
     with filler.live(states) as live:
         for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
@@ -134,6 +134,8 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
                 outputs = torch.empty(counts[OUTPUTS], x_PC.shape[1])
             outputs[_at(ends[OUTPUTS], rows) - first[OUTPUTS]] = x_PC
             for k, x_ND in found.states_ND.items():
+                if k not in kept:
+                    kept[k] = torch.empty(counts[column(k)], x_ND.shape[1], dtype=half)
                 kept[k][_at(ends[column(k)], rows) - first[column(k)]] = x_ND.to(half)
     assert outputs is not None
     values = {OUTPUTS: outputs, **{column(k): x for k, x in kept.items()}}

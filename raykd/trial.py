@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from raykd.layermap import Depth, LayerMap, everywhere
+from raykd import sites
+from raykd.layermap import LayerMap, everywhere
+from raykd.sites import Depth
 
 Phase = Literal["explore", "confirm"]
 TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
@@ -148,10 +150,11 @@ class TrialSpec:
 
     @property
     def teacher_states(self) -> frozenset[int]:
-        """The teacher states that this trial reads, by the numbers of taps.py."""
+        """What this trial reads of the teacher, by the numbers of sites.py: states of taps.py, and
+        under some hidden losses queries, keys and values."""
         if self.targets not in ("teacher", "shuffled"):
             return frozenset()
-        return frozenset(t for _, t in self.layer_map.pairs())
+        return sites.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
 
     @cached_property
     def id(self) -> str:

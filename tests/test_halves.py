@@ -13,7 +13,6 @@ from raykd.config_design import Strategy, rules
 from raykd.halves import apply
 from raykd.layermap import (
     STRATEGIES,
-    Depth,
     LayerMap,
     all_to_one,
     check,
@@ -21,11 +20,10 @@ from raykd.layermap import (
     match_embedding,
     random,
     reverse,
-    state_name,
-    state_number,
 )
 from raykd.mapview import depth, maps, picture
 from raykd.search import Proposer, Tried
+from raykd.sites import Depth, state_name, state_number
 from raykd.space import TwoStacks, space_of
 from raykd.trial import Init, Loss, Shape, Training, TrialSpec
 

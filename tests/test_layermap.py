@@ -21,6 +21,9 @@ layer_maps = st.builds(
     st.lists(st.none() | st.integers(1, 200), min_size=1, max_size=40).map(tuple),
     st.none() | st.integers(0, 200),
 )
+ranges = st.lists(
+    st.none() | st.tuples(st.integers(1, 60), st.integers(0, 9)), min_size=1, max_size=9
+).map(lambda of: LayerMap(tuple(r and r[0] for r in of), upto=tuple(r and r[0] + r[1] for r in of)))
 depths = st.integers(1, 40)
 names = st.sampled_from(sorted(STRATEGIES))
 seeds = st.integers(0, 2**31)
@@ -29,7 +32,7 @@ seeds = st.integers(0, 2**31)
 # The value
 
 
-@given(layer_maps)
+@given(layer_maps | ranges)
 def test_a_map_round_trips_through_text_and_json(layer_map: LayerMap) -> None:
     assert LayerMap.parse(str(layer_map)) == layer_map
     assert LayerMap.from_json(json.loads(json.dumps(layer_map.to_json()))) == layer_map
@@ -48,6 +51,26 @@ def test_pairs_hold_the_matched_states_and_no_others(layer_map: LayerMap) -> Non
     assert tuple(pairs.get(s) for s in range(1, layer_map.depth + 1)) == layer_map.blocks
     assert pairs.get(0) == layer_map.embedding
     assert list(pairs) == sorted(pairs)
+
+
+def test_a_range_matches_all_its_blocks_and_a_range_of_one_is_a_block() -> None:
+    layer_map = LayerMap((1, None, 5), embedding=0, upto=(3, None, 5))
+    assert str(layer_map) == "[1-3, null, 5] + embedding"
+    assert layer_map.entries == ("1-3", "null", "5")
+    assert layer_map.pairs() == ((0, 0), (1, 1), (1, 2), (1, 3), (3, 5))
+    assert layer_map.to_json() == {
+        "map": [1, None, 5], "embedding": True, "upto": [3, None, 5],
+    }  # fmt: skip
+    assert check(layer_map, 4, 3) == f"{layer_map} names teacher block 5, the teacher has 4 blocks"
+    assert LayerMap((4, 8), upto=(4, 8)) == LayerMap((4, 8)) == LayerMap.parse("[4-4, 8]")
+
+
+@pytest.mark.parametrize(
+    "upto", [(3,), (3, None), (None, 9), (3, 8), (3, True), (3, 9.0), (9, 9.5)]
+)
+def test_no_range_ends_before_it_begins(upto: Any) -> None:
+    with pytest.raises(ValueError):
+        LayerMap((4, 9), upto=upto)
 
 
 def test_text_and_json_are_those_of_the_sweep_file_and_the_command_line() -> None:
@@ -74,7 +97,7 @@ def test_parse_does_not_mind_spaces(text: str) -> None:
         "", "4, 8, 12", "[]", "[4, 8", "4, 8]", "[4 8]", "[4,, 8]", "[4, 8,]", "[0, 4]", "[-4]",
         "[4.0]", "[4.5]", "[true]", '["4"]', "[[4]]", "[NaN]", "[None]", "[4] + emb",
         "[4] embedding", "[4] + embedding -1", "[4] + embedding 1.5", "[4] + embedding + embedding",
-        "[4] [8]",
+        "[4] [8]", "[4-]", "[4-2]", "[0-3]", "[4 - 8]", "[4-5-6]", '["4-5"]',
     ],
 )  # fmt: skip
 def test_parse_refuses_what_is_no_map(text: str) -> None:

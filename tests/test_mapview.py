@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, match_embedding
 from raykd.mapview import WIDTH, maps, picture
+from raykd.published import PUBLISHED, RULES
 
 
 @st.composite
@@ -93,14 +94,14 @@ def test_numbers_stand_over_their_columns(teacher: int, fewest: int) -> None:
 
 
 def test_all_strategies_are_shown_unless_some_are_named() -> None:
-    assert [name for name, _ in maps(12, 3, [], 0, False)] == list(STRATEGIES)
+    assert [name for name, _ in maps(12, 3, [], 0, False)] == list(RULES)
     assert [name for name, _ in maps(12, 3, ["last", "none"], 0, False)] == ["last", "none"]
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 99))
 def test_shown_maps_are_the_strategies_own(teacher: int, student: int, seed: int) -> None:
     for name, layer_map in maps(teacher, student, [], seed, False):
-        assert layer_map == STRATEGIES[name](teacher, student, seed)
+        assert layer_map == RULES[name](teacher, student, seed)
 
 
 @pytest.mark.parametrize(("teacher", "student"), [(12, 3), (12, 6), (12, 9)])
@@ -113,6 +114,23 @@ def test_the_paper_preset_matches_the_embeddings_of_encoders(teacher: int, stude
 @pytest.mark.parametrize(("teacher", "student"), [(28, 7), (36, 9), (40, 10)])
 def test_the_paper_preset_leaves_the_embeddings_of_decoders(teacher: int, student: int) -> None:
     assert all(m.embedding is None for _, m in maps(teacher, student, [], 0, True))
+
+
+def test_the_paper_preset_leaves_published_methods_as_their_own_papers_have_them() -> None:
+    for name, layer_map in maps(12, 6, list(PUBLISHED), 0, True):
+        assert layer_map == RULES[name](12, 6, 0)
+
+
+def test_a_range_is_a_row_of_dots() -> None:
+    shown = picture(LayerMap((1, 2, None), upto=(3, 4, None)), 4, "drawn anew")
+    assert shown.splitlines() == [
+        "drawn anew  [1-3, 2-4, null]",
+        "  student │ teacher block",
+        "    block │   1  2  3  4",
+        "        1 │   ●  ●  ●  ·  imitates 1 to 3",
+        "        2 │   ·  ●  ●  ●  imitates 2 to 4",
+        "        3 │   ·  ·  ·  ·  not matched",
+    ]
 
 
 @pytest.mark.parametrize(

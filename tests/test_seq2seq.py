@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from raykd.data import Encoded
-from raykd.layermap import states
+from raykd.sites import states
 from raykd.tasks import written
 from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
 from raykd.teacher_source import Live

@@ -15,9 +15,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from raykd.config import load
 from raykd.distill import Where
 from raykd.fine_tune import fine_tune
-from raykd.layermap import states
 from raykd.materials import Materials, run_cohort
 from raykd.recorder import Memory
+from raykd.sites import states
 from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec

@@ -69,6 +69,11 @@ def changed(path: Path) -> TrialSpec:
     return TrialSpec.from_json(data)
 
 
+def test_an_id_stays_what_it_was() -> None:
+    """Results in a store are found by it: a new field is left out where it is as it always was."""
+    assert (SPEC.id, SPEC.family) == ("a66e234e477d", "e1216ec0829a")
+
+
 LEAVES = [path for path, _ in leaves(SPEC.to_json())]
 
 

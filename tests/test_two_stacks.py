@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from raykd import encoder_decoder
-from raykd.layermap import LayerMap, decoder_state, states
+from raykd.layermap import LayerMap
+from raykd.sites import decoder_state, states
 from raykd.student import build_projections, build_student, freeze_embeddings, misfit, project
 from raykd.taps import Taps, stacks
 from raykd.trial import Init, Shape

@@ -164,9 +164,9 @@ def points(seen: Iterable[Seen]) -> tuple[Point, ...]:
 
 
 def _between(one: Seen, other: Seen) -> float | None:
-    """Degrees, over the student blocks that both maps match; the angle of a mean cosine. None
-    where there is no such block."""
-    maps = [LayerMap.parse(s.map).blocks for s in (one, other)]
+    """Degrees, over the student blocks that both maps match with one block each; the angle of a
+    mean cosine. None where there is no such block."""
+    maps = [[a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (one, other)]
     degrees = []
     for student, named in enumerate(zip(*maps, strict=True), 1):
         if None in named:

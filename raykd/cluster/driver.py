@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
 from ray.train.v2.api.exceptions import ControllerError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd.cluster import leftovers
+from raykd.cluster.trainer import Trainer, backend, train_job
 
 
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
@@ -36,14 +36,12 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> TorchTrainer:
-    from raykd.cluster.worker import train_job
-
+def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> Trainer:
     share = settings["share"]
-    return TorchTrainer(
+    return Trainer(
         train_job,
         train_loop_config={**settings["worker"], **config},
-        torch_config=TorchConfig(backend="nccl" if share["gpus"] else "gloo"),
+        backend_config=backend(share),
         scaling_config=ScalingConfig(
             num_workers=share["workers"],
             use_gpu=bool(share["gpus"]),

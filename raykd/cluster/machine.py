@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ SETTINGS = {
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
 REACH_SECONDS = 5.0
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
 
 
 @contextmanager
@@ -93,10 +95,16 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
 
 
 def _this_machine() -> Node:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    return Node(cores or 1, _gpus(), psutil.virtual_memory().total)
+
+
+def _gpus() -> int:
+    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
+        return 0  # to import torch for this answer takes a second
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, torch.cuda.device_count(), psutil.virtual_memory().total)
+    return torch.cuda.device_count()
 
 
 def _node(resources: Mapping[str, float]) -> Node:

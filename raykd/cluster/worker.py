@@ -17,7 +17,7 @@ from raykd.materials import Materials
 from raykd.recorder import Recorder, Silent
 from raykd.trial import Cohort, job_from_json
 
-STATE = "state.pt"
+STATE = "state-2.pt"  # counts up when what a learner stores changes
 
 
 class TrainHooks:
@@ -109,6 +109,8 @@ def _resume(checkpoint: Any) -> dict[str, Any] | None:
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as folder:
+        if not (Path(folder) / STATE).exists():
+            return None  # another version of raykd wrote it: the cohort begins anew
         state: dict[str, Any] = torch.load(
             Path(folder) / STATE, map_location="cpu", weights_only=True
         )

@@ -9,8 +9,8 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from raykd.analysis.importance import Landscape, Trend
-from raykd.layermap import Depth
 from raykd.report.drawing import COLOURS, INK, PALE, Drawing, canvas, rows_height
+from raykd.sites import Depth
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 

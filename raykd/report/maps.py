@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from raykd.layermap import Depth, LayerMap
+from raykd.layermap import LayerMap
 from raykd.report.drawing import GREY, INK, Drawing, Mark, canvas, faded, text
+from raykd.sites import Depth
 
 ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units
 

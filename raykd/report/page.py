@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 
 from raykd.analysis.verdict import Verdict
-from raykd.layermap import Depth
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
 from raykd.report.explored import Tried
 from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.section import Section
+from raykd.sites import Depth
 
 
 @dataclass(frozen=True)

@@ -212,10 +212,7 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
     values: dict[str, Any] = {
         "strategy": trial.strategy,
         "map": str(layer_map),
-        **{
-            f"map_{i}": "null" if block is None else block
-            for i, block in enumerate(layer_map.blocks, 1)
-        },
+        **{f"map_{i}": entry for i, entry in enumerate(layer_map.entries, 1)},
         "embedding": layer_map.embedding,
         **_decoder_params(layer_map.decoder),
         "init": init.kind if init.kind == "random" else str(init),

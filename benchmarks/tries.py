@@ -1,0 +1,239 @@
+"""What was tried to shorten a student's step, inside one process: `python -m benchmarks.tries`.
+
+Each try is a student like the plain one but for one thing. They take turns step by step on the same
+batches, so that a slow moment of the machine falls on all of them, and each step is held against
+the plain one of its turn. Writes tries.json and tries.md beside this file; what needs a process of
+its own is in benchmarks/step.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+HERE = Path(__file__).parent
+WARM, STEPS = 2, 24
+LANES = 2**16  # values of the 16 random bits that decide over one number
+Rounds = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Try:
+    what: str
+    change: Callable[[Any], None] = lambda learner: None
+    whole: bool = False
+    """The word embedding is trained in all its rows, as everyone's optimiser does it."""
+
+
+def _bits(shape: torch.Size, p: float, rng: np.random.Generator) -> Tensor:
+    """Dropout's factors, by 16 random bits each."""
+    count, out = math.prod(shape), round(p * LANES)
+    words = rng.integers(0, 2**64, size=-(-count // 4), dtype=np.uint64)
+    lanes = torch.from_numpy(words.view(np.int16)[:count])
+    return (lanes >= out - LANES // 2).to(torch.float32).mul_(LANES / (LANES - out)).view(shape)
+
+
+class _BitDropout(nn.Module):
+    def __init__(self, p: float, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.p, self.rng = p, rng
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * _bits(x.shape, self.p, self.rng) if self.training and self.p else x
+
+
+def random_bits(learner: Any) -> None:
+    """Dropout by random bits, in hidden states and in attention."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    rng = np.random.default_rng(np.random.SFC64(0))
+
+    def attention(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
+        dropout: float = 0.0, scaling: float | None = None, **more: Any,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        scores = query * (scaling or query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        weights = scores.softmax(-1)
+        if module.training and dropout:
+            weights = weights * _bits(weights.shape, dropout, rng)
+        return (weights @ value).transpose(1, 2).contiguous(), weights
+
+    AttentionInterface.register("random_bits", attention)
+    AttentionMaskInterface.register("random_bits", sdpa_mask)
+    learner.model.set_attn_implementation("random_bits")
+    for module in list(learner.model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Dropout:
+                setattr(module, name, _BitDropout(child.p, rng))
+
+
+def no_dropout(learner: Any) -> None:
+    for module in learner.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "dropout_prob", None), float):
+            module.dropout_prob = 0.0
+
+
+def eager(learner: Any) -> None:
+    learner.model.set_attn_implementation("eager")
+
+
+def foreach(learner: Any) -> None:
+    groups = [{**g, "fused": False, "foreach": True} for g in learner.optimizer.param_groups]
+    learner.optimizer = torch.optim.AdamW(groups)
+
+
+def no_clipping(learner: Any) -> None:
+    from dataclasses import replace
+
+    training = replace(learner.trial.training, clip=math.inf)
+    learner.trial = replace(learner.trial, training=training)
+
+
+TRIES = {
+    "plain": Try("as it is"),
+    "whole table": Try("the word embedding trained in all its rows", whole=True),
+    "random bits": Try("dropout by 16 random bits a number: other noise", random_bits),
+    "no dropout": Try("no dropout, a bound", no_dropout),
+    "eager": Try("eager attention in the place of sdpa", eager),
+    "foreach": Try("AdamW by foreach in the place of fused", foreach),
+    "denormals": Try("denormal numbers flushed to zero"),
+}
+
+
+def measure(threads: int) -> dict[str, Any]:
+    """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
+    from benchmarks import cohort, machine, setting
+    from raykd import assets
+    from raykd.batches import by_epoch
+    from raykd.distill import _feed, _targets
+    from raykd.learner import Learner
+    from raykd.study import confirm_trials
+    from raykd.vocabulary import tokens_in
+
+    torch.set_num_threads(threads)
+    work = HERE / ".work" / f"tries-{os.getpid()}"
+    made = setting.reviews(work, 512, 1, threads)
+    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), assets.home())
+    trial = confirm_trials(study)[0]
+    materials = cohort.load(study, teacher, [trial])
+    data, where = materials.data, materials.where
+    source = materials._source(set(trial.teacher_states), where, False)
+    order = islice(by_epoch(data.train.lengths, trial.training.batch, 0), STEPS)
+    parts = [_feed(data, step, where, source) for step in order]
+    feeds = [[_targets(source, batch, told) for batch, told in each] for each in parts]
+    used = tokens_in(data.train.input_ids, data.pad)
+
+    def learner(one: Try) -> Any:
+        model = materials.build(trial)
+        tokens = None if one.whole else used
+        width = model.config.hidden_size
+        found = Learner(
+            trial,
+            model,
+            data.family,
+            width,
+            where.group,
+            where.device,
+            nullcontext(),
+            False,
+            tokens,
+        )
+        one.change(found)
+        return found
+
+    learners = {name: learner(one) for name, one in TRIES.items()}
+    times: Rounds = {name: [] for name in TRIES}
+    for step in range(STEPS):
+        for name, each in learners.items():
+            torch.set_flush_denormal(name == "denormals")
+            began = time.perf_counter()
+            batch, told = feeds[step][0]
+            each.backward(batch, told, step)
+            each.update(step)
+            times[name].append(1000 * (time.perf_counter() - began))
+    torch.set_flush_denormal(False)
+    shutil.rmtree(work, ignore_errors=True)
+    return {
+        "machine": machine.describe(),
+        "threads": threads,
+        "tokens_used": len(used), "tokens": learners["plain"].words.num_embeddings,
+        "ms": {name: ms[WARM:] for name, ms in times.items()},
+        "products_ms": _products(),
+    }  # fmt: skip
+
+
+def _products(students: int = 4, tokens: int = 936, width: int = 384) -> Rounds:
+    """The feed-forward's products of some students: one after the other, and as one batched."""
+    x_KND = torch.randn(students, tokens, width)
+    w_KDF = torch.randn(students, width, 4 * width)
+
+    def apart() -> None:
+        for x_ND, w_DF in zip(x_KND, w_KDF, strict=True):
+            torch.mm(x_ND, w_DF)
+
+    def batched() -> None:
+        torch.bmm(x_KND, w_KDF)
+
+    ways = {"one by one": apart, "batched": batched}
+    times: Rounds = {name: [] for name in ways}
+    for _ in range(20):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: ms[WARM:] for name, ms in times.items()}
+
+
+def speeds(ms: Rounds, to: str) -> dict[str, tuple[float, float, float]]:
+    """How much faster than `to` each is: the median over the turns, and the quarters around it."""
+    found = {}
+    for name, own in ms.items():
+        turns = [a / b for a, b in zip(ms[to], own, strict=True)]
+        low, middle, high = statistics.quantiles(turns, n=4)
+        found[name] = (middle, low, high)
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    lines = [
+        "# Tries at a student's step", "", "Written by `python -m benchmarks.tries` from "
+        f"tries.json; not by hand. {found['threads']} threads; {found['tokens_used']:,} of the "
+        f"vocabulary's {found['tokens']:,} tokens stand in the training rows. Medians over "
+        f"{STEPS - WARM} turns, and the middle half of them.", "",
+    ]  # fmt: skip
+    lines += ["| try | ms a step | speed to plain |", "|---|---|---|"]
+    for name, (middle, low, high) in speeds(found["ms"], "plain").items():
+        ms = statistics.median(found["ms"][name])
+        lines.append(f"| {TRIES[name].what} | {ms:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+    batched, low, high = speeds(found["products_ms"], "one by one")["batched"]
+    lines.append(
+        f"| matrix products of four students in one call, these alone | | {batched:.2f} "
+        f"({low:.2f} to {high:.2f}) |"
+    )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    result = measure(threads=2)
+    (HERE / "tries.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (HERE / "tries.md").write_text(table(result), encoding="utf-8")
+    print(table(result))

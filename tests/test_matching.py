@@ -1,0 +1,377 @@
+"""The hidden losses of published methods against their formulas, written out with loops; padding,
+shares, and a perfect student."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+from torch import Tensor
+
+from raykd import attention, matching
+from raykd.attention import Rows, relation_heads
+from raykd.layermap import LayerMap
+from raykd.matching import MATCHING, Seen
+from raykd.published import RULES, redrawn
+from raykd.sites import KEY, QUERY, VALUE, read
+from raykd.transport import flows
+
+torch.set_num_threads(1)
+LENGTHS, WIDTH, NARROW, HEADS = (3, 5, 2, 4), 32, 16, 4
+TEACHER, STUDENT = 4, 2
+each_loss = pytest.mark.parametrize("kind", MATCHING)
+
+
+def rows_of(lengths: tuple[int, ...], T: int = 0, whole: tuple[int, ...] = ()) -> Rows:
+    """Rows of these lengths, padded to T; the global batch is `whole`, or the rows themselves."""
+    mask = torch.arange(max(T, *lengths)) < torch.tensor(lengths)[:, None]
+    whole = whole or lengths
+    return Rows(mask, mask.flatten().nonzero().squeeze(1), len(whole), sum(whole))
+
+
+def layer_map(kind: str) -> LayerMap:
+    name = "pkd_skip" if kind == "pkd" else kind
+    return RULES[name](TEACHER, STUDENT, 0)
+
+
+def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> Seen:
+    """Random vectors of both models. `narrow`: the student's own are half as wide, but for states
+    that its loss wants in the teacher's width."""
+    g = torch.Generator().manual_seed(seed)
+    whole = layer_map(kind)
+    pairs = (redrawn(whole, 0, 0) if kind == "rail_kd" else whole).pairs()
+    own = NARROW if narrow else WIDTH
+    width = {0: WIDTH if MATCHING[kind].projects else own}
+    N = sum(LENGTHS)
+    student = {
+        k: torch.randn(N, width.get(k // 10_000, own), generator=g)
+        for k in sorted(read(kind, [s for s, _ in pairs]))
+    }
+    teacher = {
+        k: torch.randn(N, WIDTH, generator=g) for k in sorted(read(kind, [t for _, t in pairs]))
+    }
+    shapes = MATCHING[kind].weights
+    weights = {
+        name: torch.randn(shape, generator=g) * 0.02
+        for name, shape in (shapes(whole, width[0], WIDTH) if shapes else {}).items()
+    }
+    return Seen(pairs, student, teacher, rows_of(LENGTHS, T), HEADS, weights)
+
+
+def cut(seen: Seen, examples: range) -> Seen:
+    """A part of the examples, of the same global batch."""
+    ends = np.cumsum((0, *LENGTHS))
+    tokens = slice(int(ends[examples.start]), int(ends[examples.stop]))
+    rows = rows_of(LENGTHS[examples.start : examples.stop], whole=LENGTHS)
+    student, teacher = (
+        {k: x[tokens] for k, x in of.items()} for of in (seen.student, seen.teacher)
+    )
+    return Seen(seen.pairs, student, teacher, rows, seen.heads, seen.weights)
+
+
+def examples(x_ND: Tensor) -> Iterator[Tensor]:
+    """Each example's own tokens, x_TD."""
+    yield from x_ND.split(LENGTHS)
+
+
+# The formulas, one number at a time
+
+
+def mean(numbers: Any) -> float:
+    return float(np.mean(list(numbers)))
+
+
+def mse(a: Tensor, b: Tensor) -> float:
+    return float(((a - b) ** 2).mean())
+
+
+def naive_pkd(seen: Seen) -> list[float]:
+    def distance(s: Tensor, t: Tensor) -> float:
+        s, t = s[0] / s[0].norm(), t[0] / t[0].norm()
+        return float(((s - t) ** 2).sum())
+
+    return [mean(over_examples(seen, s, t, distance) for s, t in seen.pairs)]
+
+
+def over_examples(seen: Seen, s: int, t: int, of: Callable[[Tensor, Tensor], float]) -> float:
+    pairs = zip(examples(seen.student[s]), examples(seen.teacher[t]), strict=True)
+    return mean(of(a, b) for a, b in pairs)
+
+
+def heads_of(x_TD: Tensor, heads: int) -> list[Tensor]:
+    return list(x_TD.split(x_TD.shape[1] // heads, 1))
+
+
+def dots(a_Td: Tensor, b_Td: Tensor) -> Tensor:
+    """Scaled dot products of every token with every token, by loops."""
+    T, d = a_Td.shape
+    table = torch.zeros(T, T)
+    for i, j in product(range(T), repeat=2):
+        table[i, j] = float(a_Td[i] @ b_Td[j]) / d**0.5
+    return table
+
+
+def naive_scores(of: dict[int, Tensor], block: int, example: int) -> list[Tensor]:
+    q, k = (list(examples(of[at + block]))[example] for at in (QUERY, KEY))
+    return [dots(a, b) for a, b in zip(heads_of(q, HEADS), heads_of(k, HEADS), strict=True)]
+
+
+def naive_score_mse(seen: Seen, s: int, t: int, example: int) -> float:
+    own, told = (naive_scores(dict(of), k, example)
+                 for of, k in ((seen.student, s), (seen.teacher, t)))  # fmt: skip
+    return mean(mse(a, b) for a, b in zip(own, told, strict=True))
+
+
+def kl_rows(own: Tensor, told: Tensor) -> float:
+    """sum_j p_t log(p_t / p_s), mean over the rows."""
+    p_s, p_t = own.softmax(-1), told.softmax(-1)
+    return mean(float((t * (t / s).log()).sum()) for s, t in zip(p_s, p_t, strict=True))
+
+
+def naive_relation(seen: Seen, of: int, s: int, t: int, heads: int) -> float:
+    def relation(a: Tensor, b: Tensor) -> float:
+        pairs = zip(heads_of(a, heads), heads_of(b, heads), strict=True)
+        return mean(kl_rows(dots(x, x), dots(y, y)) for x, y in pairs)
+
+    return over_examples(seen, of + s, of + t, relation)
+
+
+def naive_tinybert(seen: Seen) -> list[float]:
+    states = mean(mse(seen.student[s], seen.teacher[t]) for s, t in seen.pairs)
+    attention = mean(
+        naive_score_mse(seen, s, t, e) for s, t in seen.pairs if s for e in range(len(LENGTHS))
+    )
+    return [states, attention]
+
+
+def naive_minilm(seen: Seen) -> list[float]:
+    ((s, t),) = seen.pairs
+    attention = mean(
+        mean(
+            kl_rows(a, b)
+            for a, b in zip(
+                naive_scores(dict(seen.student), s, e),
+                naive_scores(dict(seen.teacher), t, e),
+                strict=True,
+            )
+        )
+        for e in range(len(LENGTHS))
+    )
+    return [attention, naive_relation(seen, VALUE, s, t, HEADS)]
+
+
+def naive_minilm_v2(seen: Seen) -> list[float]:
+    ((s, t),) = seen.pairs
+    heads = WIDTH // 16  # as the authors' 768 / 48
+    return [naive_relation(seen, of, s, t, heads) for of in (QUERY, KEY, VALUE)]
+
+
+def naive_rail_kd(seen: Seen) -> list[float]:
+    found = []
+    for e in range(len(LENGTHS)):
+        own, told = (
+            torch.cat([list(examples(of[k]))[e].mean(0) for k in blocks])
+            for of, blocks in (
+                (seen.student, [s for s, _ in seen.pairs]),
+                (seen.teacher, [t for _, t in seen.pairs]),
+            )
+        )
+        own, told = seen.weights["student"] @ own, seen.weights["teacher"] @ told
+        found.append(float(((own / own.norm() - told / told.norm()) ** 2).sum()))
+    return [mean(found)]
+
+
+def naive_alp_kd(seen: Seen) -> list[float]:
+    found = []
+    for s, e in product(range(1, STUDENT + 1), range(len(LENGTHS))):
+        own = list(examples(seen.student[s]))[e][0]
+        told = [list(examples(seen.teacher[t]))[e][0] for t in range(1, TEACHER + 1)]
+        grown = [float(np.exp(float(own @ t))) for t in told]
+        mix = torch.stack([a / sum(grown) * t for a, t in zip(grown, told, strict=True)]).sum(0)
+        found.append(mse(own, mix))
+    return [mean(found)]
+
+
+def cheapest(costs_ST: np.ndarray) -> float:
+    """The transport problem as a linear programme, as it stands in the paper."""
+    S, T = costs_ST.shape
+    gives = np.kron(np.eye(S), np.ones(T))
+    takes = np.kron(np.ones(S), np.eye(T))
+    limits = np.concatenate([np.full(S, 1 / S), np.full(T, 1 / T)])
+    return float(linprog(costs_ST.ravel(), A_eq=np.vstack([gives, takes]), b_eq=limits).fun)
+
+
+def naive_bert_emd(seen: Seen) -> list[float]:
+    blocks, targets = range(1, STUDENT + 1), range(1, TEACHER + 1)
+    states, attention = [], []
+    for e in range(len(LENGTHS)):
+        own, told = (
+            {k: list(examples(x))[e] for k, x in of.items()} for of in (seen.student, seen.teacher)
+        )
+        states.append(cheapest(np.array([[mse(own[s], told[t]) for t in targets] for s in blocks])))
+        table = [[naive_score_mse(seen, s, t, e) for t in targets] for s in blocks]
+        attention.append(cheapest(np.array(table)))
+    return [mse(seen.student[0], seen.teacher[0]), mean(states), mean(attention)]
+
+
+def naive_learned_mix(seen: Seen) -> list[float]:
+    found = []
+    for s in range(1, STUDENT + 1):
+        grown = [float(np.exp(100 * float(w))) for w in seen.weights["mix"][s - 1]]
+        mix = sum(g / sum(grown) * seen.teacher[t] for t, g in enumerate(grown, 1))
+        found.append(mse(seen.student[s], mix))  # type: ignore[arg-type]
+    return [mean(found)]
+
+
+@each_loss
+@pytest.mark.parametrize("seed", range(3))
+def test_a_loss_is_its_formula(kind: str, seed: int) -> None:
+    seen = made(kind, seed)
+    found = MATCHING[kind].loss(seen)
+    assert len(found) == len(MATCHING[kind].terms)
+    assert [x.item() for x in found] == pytest.approx(
+        globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["minilm", "minilm_v2", "rail_kd"])
+def test_a_narrow_student_needs_no_projection_where_none_is_made(kind: str) -> None:
+    seen = made(kind, narrow=True)
+    assert [x.item() for x in MATCHING[kind].loss(seen)] == pytest.approx(
+        globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
+    )
+
+
+# The authors' own arithmetic, transcribed from what they released
+
+
+def test_pkd_is_the_released_patience_loss_without_its_division_by_the_width() -> None:
+    """KD_loss.patience_loss: the mean of squared differences of normalised [B, blocks, D]."""
+    seen = made("pkd")
+    student, teacher = (
+        torch.stack([seen.rows.first(of[k]) for k in blocks], 1)
+        for of, blocks in ((seen.student, [s for s, _ in seen.pairs]),
+                           (seen.teacher, [t for _, t in seen.pairs]))
+    )  # fmt: skip
+    released = F.mse_loss(F.normalize(teacher, p=2, dim=2), F.normalize(student, p=2, dim=2))
+    torch.testing.assert_close(matching.pkd(seen)[0], released * WIDTH)
+
+
+def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
+    """task_distill.py sums MSELoss over blocks, of states and of scores that are not normalised."""
+    lengths = (4, 4, 4)
+    g = torch.Generator().manual_seed(1)
+    whole = layer_map("tinybert")
+    names = (
+        read("tinybert", [s for s, _ in whole.pairs()]),
+        read("tinybert", [t for _, t in whole.pairs()]),
+    )
+    own, told = ({k: torch.randn(12, WIDTH, generator=g) for k in sorted(n)} for n in names)
+    seen = Seen(whole.pairs(), own, told, rows_of(lengths), HEADS, {})
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(3, 4, HEADS, -1).permute(0, 2, 1, 3)
+
+    def scores(of: dict[int, Tensor], k: int) -> Tensor:
+        q, key = heads(of[QUERY + k]), heads(of[KEY + k])
+        return q @ key.transpose(-1, -2) / (WIDTH / HEADS) ** 0.5
+
+    rep = sum(F.mse_loss(own[s], told[t]) for s, t in whole.pairs())
+    att = sum(F.mse_loss(scores(own, s), scores(told, t)) for s, t in whole.pairs() if s)
+    states, attention = matching.tinybert(seen)
+    torch.testing.assert_close(states * (STUDENT + 1), rep)
+    torch.testing.assert_close(attention * STUDENT, att)
+
+
+# What holds for every loss
+
+
+@each_loss
+@given(seed=st.integers(0, 10_000), at=st.integers(1, len(LENGTHS) - 1))
+@settings(max_examples=10)
+def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, at: int) -> None:
+    seen = made(kind, seed)
+    whole = MATCHING[kind].loss(seen)
+    parts = [MATCHING[kind].loss(cut(seen, part)) for part in (range(at), range(at, len(LENGTHS)))]
+    for total, *shares in zip(whole, *parts, strict=True):
+        torch.testing.assert_close(sum(shares), total)
+
+
+@each_loss
+def test_padding_changes_nothing(kind: str) -> None:
+    short, long = (MATCHING[kind].loss(made(kind, T=T)) for T in (0, 40))
+    for a, b in zip(short, long, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@each_loss
+def test_every_vector_that_is_read_is_learned_from_and_no_gradient_is_lost(kind: str) -> None:
+    seen = made(kind)
+    for x in (*seen.student.values(), *seen.weights.values()):
+        x.requires_grad_()
+    torch.stack(MATCHING[kind].loss(seen)).sum().backward()  # type: ignore[no-untyped-call]
+    for k, x in (*seen.student.items(), *seen.weights.items()):
+        assert x.grad is not None and torch.isfinite(x.grad).all(), k
+        assert x.grad.abs().max() > 0, k
+
+
+def twin(kind: str) -> Seen:
+    """A student that is its teacher, and as deep."""
+    whole = RULES["pkd_skip" if kind == "pkd" else kind](STUDENT, STUDENT, 0)
+    pairs = whole.pairs()
+    g = torch.Generator().manual_seed(3)
+    names = read(kind, [t for _, t in pairs])
+    vectors = {k: 9 * torch.randn(sum(LENGTHS), WIDTH, generator=g) for k in sorted(names)}
+    weights = {}
+    if kind == "rail_kd":
+        same = torch.randn(8, WIDTH, generator=g)
+        weights = {"student": same, "teacher": same}
+    if kind == "learned_mix":
+        weights = {"mix": torch.eye(STUDENT)}
+    return Seen(pairs, dict(vectors), vectors, rows_of(LENGTHS), HEADS, weights)
+
+
+@each_loss
+def test_a_perfect_student_has_no_loss(kind: str) -> None:
+    """ALP-KD's too where a vector lies nearer to itself than to the others, as long ones do."""
+    assert sum(MATCHING[kind].loss(twin(kind))).item() == pytest.approx(0, abs=1e-4)
+
+
+# Their parts
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "heads"),
+    [(384, 768, 48), (768, 768, 48), (384, 1024, 64), (312, 768, 24), (24, 32, 2), (7, 32, 1)],
+)
+def test_relation_heads_are_as_fine_as_the_papers_or_the_next_coarser(
+    student: int, teacher: int, heads: int
+) -> None:
+    assert relation_heads(student, teacher) == heads
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 999))
+@settings(max_examples=25)
+def test_a_transport_is_the_cheapest_there_is(S: int, T: int, seed: int) -> None:
+    costs = np.random.default_rng(seed).random((3, S, T))
+    found = flows(costs)
+    np.testing.assert_allclose(found.sum(2), 1 / S)
+    np.testing.assert_allclose(found.sum(1), 1 / T)
+    assert (found >= 0).all()
+    for cost, flow in zip(costs, found, strict=True):
+        assert (cost * flow).sum() == pytest.approx(cheapest(cost), abs=1e-9)
+
+
+def test_first_and_mean_are_each_examples_own() -> None:
+    rows, x_ND = rows_of(LENGTHS, T=9), torch.arange(14.0)[:, None]
+    assert rows.first(x_ND).flatten().tolist() == [0, 3, 8, 10]
+    assert rows.mean(x_ND).flatten().tolist() == [1, 5, 8.5, 11.5]
+    assert attention.Rows.padded(rows, x_ND)[2].flatten().tolist() == [8, 9, 0, 0, 0, 0, 0, 0, 0]
