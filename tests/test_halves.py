@@ -29,7 +29,7 @@ from raykd.trial import Init, Loss, Shape, Training, TrialSpec
 
 blocks = st.lists(st.one_of(st.none(), st.integers(1, 40)), min_size=1, max_size=9).map(tuple)
 halves = st.builds(LayerMap, blocks, st.one_of(st.none(), st.integers(0, 40)))
-both = st.builds(lambda e, d: LayerMap(e.blocks, e.embedding, d), halves, halves)
+both = st.builds(lambda e, d: LayerMap(e.blocks, e.embedding, decoder=d), halves, halves)
 
 
 @given(both)

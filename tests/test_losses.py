@@ -48,7 +48,7 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
 
     def loss(s: torch.Tensor, t: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         pair = (losses.valid(s, places(mask)), losses.valid(t, places(mask)))
-        return losses.hidden(kind, [pair], 9, 3)[0]
+        return losses.hidden(kind, [pair], [9], 3)[0]
 
     padded_mask = F.pad(mask_BT, (0, 4))
     padded = loss(torch.cat([s_BTD, garbage], 1), torch.cat([t_BTD, garbage], 1), padded_mask)
@@ -100,7 +100,7 @@ def test_paper_preset_is_the_released_arithmetic_in_value_and_gradient(seed: int
         (losses.valid(s, places(mask_BT)), losses.valid(t, places(mask_BT)))
         for s, t in zip(ours, teacher, strict=True)
     ]
-    value, each = losses.hidden("paper", pairs, int(mask_BT.sum()), B)
+    value, each = losses.hidden("paper", pairs, [int(mask_BT.sum())] * len(pairs), B)
     expected = released_hidden(theirs, teacher, mask_BT)
     value.backward()
     expected.backward()
