@@ -78,7 +78,7 @@ class LayerMap:
     @property
     def bare(self) -> LayerMap:
         """The same map with no embeddings matched."""
-        return LayerMap(self.blocks, decoder=self.decoder and self.decoder.bare)
+        return replace(self, embedding=None, decoder=self.decoder and self.decoder.bare)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Matched (student state, teacher state) pairs, by student state, the decoder's last;
