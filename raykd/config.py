@@ -26,7 +26,8 @@ class Teacher(Model):
     """The model that is imitated, and how it is fine-tuned once."""
 
     model: str = Field(
-        examples=["minilm"], description="`minilm`, `mpnet`, a model folder, or a hub name"
+        examples=["minilm"],
+        description="`minilm`, `mpnet`, `smollm2`, a model folder, or a hub name",
     )
     revision: str | None = None
     fine_tune: bool = Field(True, description="false: the model is fine-tuned already")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +160,7 @@ def _complaint(location: tuple[str, ...], problem: Any, model: type[BaseModel]) 
             return str(context["error"])
         case "literal_error":
             options = re.findall(r"'([^']*)'", context["expected"])
-            near = difflib.get_close_matches(str(problem["input"]), options, 1)
-            hint = f"did you mean {near[0]}? Known: " if near else "write one of "
-            return f"{value} is not known; {hint}{', '.join(options)}{_or_else(problem, model)}"
+            return f"{unknown(problem['input'], options)}{_or_else(problem, model)}"
         case "model_type" | "model_attributes_type":
             write = f"a mapping such as {example(_models((*location, ''), model)[0])}"
         case "tuple_type":
@@ -191,6 +189,13 @@ def _complaint(location: tuple[str, ...], problem: Any, model: type[BaseModel]) 
             write = problem["msg"]
     none = "; nothing is written null" if problem["input"] in ("None", "none") else ""
     return f"{value} will not do; write {write}{_or_else(problem, model)}{none}"
+
+
+def unknown(value: object, options: Sequence[str]) -> str:
+    """What is said of a value that is none of these."""
+    near = difflib.get_close_matches(str(value), options, 1)
+    hint = f"did you mean {near[0]}? Known: " if near else "write one of "
+    return f"{_shown(value)} is not known; {hint}{', '.join(options)}"
 
 
 def _or_else(problem: Any, model: type[BaseModel]) -> str:

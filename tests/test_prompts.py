@@ -198,7 +198,10 @@ FILE_MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no prompt": ({"prompt": ...}, ("task: ", "needs a `prompt`", "prompt: ")),
     "no completion": ({"completion": ...}, ("needs a `completion`",)),
     "one choice": ({"choices": ["a", "a"]}, ("`choices`", "two different")),
-    "a metric of another kind": ({"metric": "accuracy"}, ("metric accuracy", "acc, acc_norm")),
+    "a metric of another kind": (
+        {"metric": "accuracy"},
+        ('"accuracy" is not known', "acc, acc_norm"),
+    ),
     "a metric of texts": ({"metric": "f1"}, ("metric f1 is of a free text", "acc or acc_norm")),
     "a metric of choices": ({"choices": ..., "metric": "acc"}, ("of choices", "exact_match or f1")),
     "a key of another kind": ({"label": "y"}, ("`label` goes with `kind: classification`",)),
@@ -216,7 +219,8 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, case: str) -> None:
     with pytest.raises(UserError) as caught:
         load(sweep)
     (line,) = caught.value.lines
-    assert line.startswith(f"{sweep}: task: ") and all(w in line for w in wanted), line
+    assert line.startswith((f"{sweep}: task: ", f"{sweep}: task.metric: "))
+    assert all(w in line for w in wanted), line
 
 
 def test_adapters_that_match_nothing_are_told_before_anything_runs(tmp_path: Path) -> None:
