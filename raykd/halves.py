@@ -34,8 +34,9 @@ def apply(
     encoder = rule(teacher[0], student[0], seed)
     if decoder == "same" or decoder == "mirrored":
         half = rule(teacher[1], student[1], seed)
-        blocks = half.blocks[::-1] if decoder == "mirrored" else half.blocks
-        return replace(encoder, decoder=replace(half, blocks=blocks))
+        if decoder == "mirrored":
+            half = replace(half, blocks=half.blocks[::-1], upto=half.upto and half.upto[::-1])
+        return replace(encoder, decoder=half)
     own = decoder or rule
     return replace(encoder, decoder=own(teacher[1], student[1], decoder_seed(seed)))
 

@@ -40,8 +40,8 @@ class LayerMap:
 
     blocks: tuple[int | None, ...]
     embedding: int | None = None
-    upto: tuple[int | None, ...] | None = None
     decoder: LayerMap | None = None
+    upto: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.blocks:
@@ -78,7 +78,7 @@ class LayerMap:
     @property
     def bare(self) -> LayerMap:
         """The same map with no embeddings matched."""
-        return LayerMap(self.blocks, decoder=self.decoder and self.decoder.bare)
+        return replace(self, embedding=None, decoder=self.decoder and self.decoder.bare)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Matched (student state, teacher state) pairs, by student state, the decoder's last;
@@ -135,7 +135,7 @@ class LayerMap:
         if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in firsts):
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
         embedding = int(match["embedding"] or 0) if "embedding" in text else None
-        return cls(firsts, embedding, lasts)
+        return cls(firsts, embedding, upto=lasts)
 
     def to_json(self) -> dict[str, object]:
         """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, the ends
@@ -154,7 +154,7 @@ class LayerMap:
         embedding = data.get("embedding_target", 0) if data["embedding"] else None
         upto = data.get("upto", data["map"])
         decoder = cls.from_json(data["decoder"]) if "decoder" in data else None
-        return cls(tuple(data["map"]), embedding, tuple(upto), decoder)
+        return cls(tuple(data["map"]), embedding, decoder, tuple(upto))
 
 
 def everywhere(depth: Depth, block: int | None) -> LayerMap:

@@ -41,7 +41,8 @@ def maps(
     if isinstance(teacher, int) != isinstance(student, int):
         raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
-    for name in strategies or (STRATEGIES if paper else RULES):
+    one_stack = isinstance(teacher, int)  # published methods are of one
+    for name in strategies or (RULES if one_stack and not paper else STRATEGIES):
         if name not in RULES:
             near = difflib.get_close_matches(name, RULES, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"

@@ -78,18 +78,16 @@ class Taps:
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
         self.states: dict[int, Tensor] = {}
-        found = stacks(model)
-        self._hooks = []
-        for state in sorted(set(states)):
-            blocks = found.get("encoder" if state >= 0 else "decoder")
-            if sites.inside(state):
-                first, place = 1, sites.split(state)[1]
-            else:
-                first, place = 0, state if state >= 0 else decoder_state(state)
-            if blocks is None or not first <= place <= len(blocks):
+        found, named = stacks(model), sorted(set(states))
+        for state in named:
+            blocks, place = found.get(_stack_of(state)), _place(state)
+            if blocks is None or not sites.inside(state) <= place <= len(blocks):
                 depth = "+".join(str(len(b)) for b in found.values())
                 what = sites.name(state) if sites.inside(state) else f"state {state}"
                 raise ValueError(f"no {what} in a model of {depth} blocks")
+        self._hooks = []
+        for state in named:
+            blocks, place = found[_stack_of(state)], _place(state)
             if sites.inside(state):
                 self._hooks += self._inside(state, blocks)
                 continue
@@ -145,6 +143,17 @@ class Taps:
         trace: TracebackType | None,
     ) -> None:
         self.remove()
+
+
+def _stack_of(state: int) -> str:
+    return "encoder" if state >= 0 else "decoder"
+
+
+def _place(state: int) -> int:
+    """The number of a state, or of the block that it lies in, in its own stack."""
+    if sites.inside(state):
+        return sites.split(state)[1]
+    return state if state >= 0 else decoder_state(state)
 
 
 def _owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:

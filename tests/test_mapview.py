@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from raykd.errors import UserError
 from raykd.layermap import STRATEGIES, LayerMap, match_embedding
-from raykd.mapview import WIDTH, maps, picture
+from raykd.mapview import WIDTH, depth, maps, picture
 from raykd.published import PUBLISHED, RULES
 
 
@@ -133,17 +133,26 @@ def test_a_range_is_a_row_of_dots() -> None:
     ]
 
 
+BLOCKS = "write a number of blocks from 1 on, or encoder+decoder as in 12+12"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((0, 3, []), "--teacher: 0; write a number of blocks from 1 on"),
-        ((12, -1, []), "--student: -1; write a number of blocks from 1 on"),
-        ((12, 3, ["forwards"]), "--strategy: 'forwards' is not known; did you mean forward?"),
+        (("0", "3", []), f"--teacher: 0; {BLOCKS}"),
+        (("12", "-1", []), f"--student: -1; {BLOCKS}"),
+        (("12", "3+3+3", []), f"--student: 3+3+3; {BLOCKS}"),
+        (
+            ("12+12", "3", []),
+            "--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12",
+        ),
+        (("12", "3", ["forwards"]), "--strategy: 'forwards' is not known; did you mean forward?"),
     ],
 )
-def test_mistakes_are_told_in_a_line(arguments: tuple[int, int, list[str]], line: str) -> None:
+def test_mistakes_are_told_in_a_line(arguments: tuple[str, str, list[str]], line: str) -> None:
+    teacher, student, names = arguments
     with pytest.raises(UserError) as caught:
-        maps(*arguments, 0, False)
+        maps(depth("--teacher", teacher), depth("--student", student), names, 0, False)
     assert caught.value.lines == (line,)
 
 

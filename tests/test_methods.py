@@ -15,19 +15,23 @@ import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from raykd import distill
-from raykd.config import load
+from raykd.config import SweepConfig, load
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
 from raykd.hooks import Hooks
+from raykd.layermap import STRATEGIES
+from raykd.mapview import maps
 from raykd.matching import MATCHING
 from raykd.published import PUBLISHED, redrawn
 from raykd.recorder import Memory
 from raykd.sources import Sources
+from raykd.stated_blocks import unfit_for_stacks
 from raykd.study import Study, confirm_trials, resolve
 from raykd.tasks import classification
 from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort, TrialSpec
 
+from .smallest import SMALLEST
 from .test_distill import Interrupt, series, told, train, without_dropout
 from .world import write_model, write_sweep
 
@@ -123,9 +127,9 @@ def dry(study: Study, sources: Sources) -> Callable[..., Memory]:
         with pytest.MonkeyPatch.context() as patch:
             without_dropout(patch)
             if pad := options.pop("pad", None):
-                collate = partial(classification.collate, pad_to=pad)
-                longer = replace(classification.FAMILY, collate=collate)
-                patch.setitem(FAMILIES, "classification", longer)
+                longer = partial(classification.collate, pad_to=pad)
+                family = replace(classification.FAMILY, collate=longer)
+                patch.setitem(FAMILIES, "classification", family)
             return train(Cohort(confirm_trials(study)), sources, **options)
 
     return run
@@ -261,3 +265,20 @@ def test_a_teacher_that_cannot_be_read_is_told_before_anything_runs(
     config_of(kind).save_pretrained(tmp_path / "model")
     with pytest.raises(UserError, match=line):
         design(tmp_path, confirm={"strategies": [name]})
+
+
+def test_methods_are_refused_for_a_model_of_two_stacks() -> None:
+    own = SweepConfig.model_validate(
+        {
+            **SMALLEST,
+            "losses": {"kind": "tinybert"},
+            "confirm": {"strategies": ["forward", *PUBLISHED]},
+        }
+    )
+    found = unfit_for_stacks(own, (12, 12), (3, 3))
+    refused = [one.split(":")[0] for one in found if "is for models of one stack" in one]
+    # DistilBERT's loss is of states alone, and so is every stack's.
+    mixed = [i for i, name in enumerate(PUBLISHED, 1) if name != "distilbert"]
+    assert refused == ["losses.kind", *(f"confirm.strategies.{i}.strategy" for i in mixed)]
+    shown = [name for name, _ in maps((12, 12), (3, 3), [], 0, False)]
+    assert shown == list(STRATEGIES)
