@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import textwrap
 from itertools import accumulate
 
@@ -18,12 +17,13 @@ WIDTH = 100
 
 def depth(option: str, text: str) -> Depth:
     """`12`, or `12+6` for an encoder of 12 blocks and a decoder of 6. Raises UserError."""
-    if not re.fullmatch(r"\s*-?\d+\s*(\+\s*\d+\s*)?", text):
+    parts = text.split("+")
+    if len(parts) > 2 or not all(p.strip().isdecimal() and int(p) for p in parts):
         raise UserError(
             f"{option}: {text}; write a number of blocks from 1 on, or encoder+decoder as in 12+12"
         )
-    first, *second = (int(part) for part in text.split("+"))
-    return (first, second[0]) if second else first
+    numbers = [int(p) for p in parts]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def maps(
@@ -35,9 +35,6 @@ def maps(
     encoder-decoders, and not with its decoders of 28, 36 and 40 blocks. All are then those that go
     with any loss; a published method has a paper of its own.
     """
-    for option, blocks in (("--teacher", teacher), ("--student", student)):
-        if min((blocks,) if isinstance(blocks, int) else blocks) < 1:
-            raise UserError(f"{option}: {blocks}; write a number of blocks from 1 on")
     if isinstance(teacher, int) != isinstance(student, int):
         raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
