@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from raykd import states
 from raykd import teacher as teachers
+from raykd.batches import eval_batches
 from raykd.distill import Data, Where, distill
 from raykd.errors import UserError
 from raykd.hooks import Hooks
@@ -20,7 +21,11 @@ from raykd.recorder import Memory
 from raykd.student import width
 from raykd.study import Study, teacher_trial
 from raykd.tasks.families import FAMILIES
+from raykd.teacher_fill import sample
+from raykd.teacher_source import Live
 from raykd.trial import Cohort
+
+MEASURED = 512  # rows
 
 
 def fine_tune(
@@ -85,11 +90,14 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
 
 
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:
-    """How fast this teacher is here, by which a plan says whether storing its outputs pays."""
+    """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
+    passes over training rows, as students ask for them, and not by the writing of texts."""
+    live, rows = Live(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
     began = time.perf_counter()
-    data.family.evaluate(model, data.select, data, where)
+    for part in eval_batches(data.train.lengths[rows], data.eval_batch):
+        live(data.family.collate(data.train, rows[part], data.pad).to(where.device))
     took = time.perf_counter() - began
-    tokens = int(data.select.lengths.sum())
+    tokens = int(data.train.lengths[rows].sum())
     found = states.measure(study.home / "states", tokens, took)
     states.remember(study.home, study.teacher, found)
 

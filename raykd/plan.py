@@ -102,7 +102,10 @@ class Plan:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
         training, study = cohort.trials[0].training, self.study
         tokens = training.steps * study.batch_rows * study.mean_tokens
-        blocks = len(cohort.trials) * study.shape.blocks * 6 + study.base.depth * 2
+        own, theirs = (
+            sum((d,) if isinstance(d, int) else d) for d in (study.depth, study.base.depths)
+        )
+        blocks = len(cohort.trials) * own * 6 + theirs * 2
         return tokens * blocks * 12 * study.base.width**2 / self.power.flops
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
-from raykd import batches, distill
+from raykd import distill
 from raykd.config import load
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
@@ -23,6 +24,8 @@ from raykd.published import PUBLISHED, redrawn
 from raykd.recorder import Memory
 from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
+from raykd.tasks import classification
+from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort, TrialSpec
 
 from .test_distill import Interrupt, series, told, train, without_dropout
@@ -120,7 +123,9 @@ def dry(study: Study, sources: Sources) -> Callable[..., Memory]:
         with pytest.MonkeyPatch.context() as patch:
             without_dropout(patch)
             if pad := options.pop("pad", None):
-                patch.setattr(distill, "collate", lambda *a: batches.collate(*a, pad_to=pad))
+                collate = partial(classification.collate, pad_to=pad)
+                longer = replace(classification.FAMILY, collate=collate)
+                patch.setitem(FAMILIES, "classification", longer)
             return train(Cohort(confirm_trials(study)), sources, **options)
 
     return run

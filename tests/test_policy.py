@@ -102,8 +102,8 @@ def test_what_every_command_imports_is_light() -> None:
 def test_plans_and_launches_import_of_the_heavy_only_what_they_are_made_of() -> None:
     own = HEAVY - {"mlflow", "pandas"}  # MLflow brings pandas
     assert loaded_by(["raykd.cluster.sweep", "raykd.cluster.machine"], own) == []
-    # Ray Train for torch brings torch; the workers, not the launcher, need what builds models.
-    assert loaded_by(["raykd.cluster.run"], own) == ["ray", "torch"]
+    # The workers, and neither the launcher nor a job's driver, need what trains.
+    assert loaded_by(["raykd.cluster.run", "raykd.cluster.driver"], own) == ["ray"]
 
 
 # Files

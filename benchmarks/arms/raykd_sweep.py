@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,37 @@ def train(setting: Setting, clock: Clock) -> Outcome:
         file.write_text(yaml.safe_dump(sweep_file(setting)), encoding="utf-8")
         environment = {**os.environ, "RAYKD_HOME": str(home), "PYTHONPATH": os.getcwd()}
         clock.start()
+        began = time.time()
         done = subprocess.run(
             [sys.executable, "-m", "raykd", "sweep", str(file)],
             cwd=work, env=environment, capture_output=True, text=True,
         )  # fmt: skip
         clock.stop()
+        ended = time.time()
         if done.returncode:
             raise RuntimeError(f"raykd sweep: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        metrics = _finished(work)
+        runs = _finished(work)
     students = setting.students * len(SEEDS)
-    assert len(metrics) == students, f"{len(metrics)} of {students} trials finished"
+    assert len(runs) == students, f"{len(runs)} of {students} trials finished"
+    metrics = [run.data.metrics for run in runs]
     clock.peak_mb = max(m["peak_memory_mb"] for m in metrics)
-    more = {"training_seconds": sum(m["seconds"] + m["teacher_seconds"] for m in metrics)}
+    more = {
+        "training_seconds": sum(m["seconds"] + m["teacher_seconds"] for m in metrics),
+        # What no student is trained in: until the first one is begun, and after the last one.
+        "starting_seconds": min(run.info.start_time for run in runs) / 1000 - began,
+        "ending_seconds": ended - max(run.info.end_time for run in runs) / 1000,
+    }
     return Outcome(students, clock.seconds, more=more)
 
 
-def _finished(work: Path) -> list[dict[str, float]]:
-    """The metrics of the sweep's finished trials, as its store has them."""
+def _finished(work: Path) -> list[Any]:
+    """The runs of the sweep's finished trials, as its store has them."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, "attributes.status = 'FINISHED'")
-    return [r.data.metrics for r in runs if "peak_memory_mb" in r.data.metrics]
+    return [r for r in runs if "peak_memory_mb" in r.data.metrics]
 
 
 if __name__ == "__main__":

@@ -104,14 +104,17 @@ def test_a_line_for_every_pair_of_every_map() -> None:
     drawn = (
         Drawn("none", (LayerMap((None, None)),)),
         Drawn("mixed", (LayerMap((1, 4), embedding=0), LayerMap((1, 3), embedding=0))),
+        Drawn("ranges", (LayerMap((1, None), upto=(2, None)),)),
     )
-    figure = layer_maps(drawn, 4, marks(["none", "mixed"])).figure
+    figure = layer_maps(drawn, 4, marks(["none", "mixed", "ranges"])).figure
     lines = {t.hovertext for t in figure.data if t.mode == "lines"}
     assert lines == {
         "student block 0 imitates teacher block 0, 2 of 2 maps",
         "student block 1 imitates teacher block 1, 2 of 2 maps",
         "student block 2 imitates teacher block 4, 1 of 2 maps",
         "student block 2 imitates teacher block 3, 1 of 2 maps",
+        "student block 1 imitates teacher block 1, 1 of 1 maps",
+        "student block 1 imitates teacher block 2, 1 of 1 maps",
     }
 
 
