@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from raykd import sites, sizes
+from raykd.config import Training
 from raykd.layermap import LayerMap, everywhere
 from raykd.search import Tried, best_maps
 from raykd.sites import decoder_state, states
@@ -16,7 +17,8 @@ from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
 MIB = 2**20
-BYTES_PER_PARAMETER = 20  # fp32 weights, gradients, two AdamW moments, and the best weights so far
+COPIES = 5  # of a trained weight: itself, its gradient, two AdamW moments, the best so far
+HELD = {"fp32": 4, "bf16": 2}  # bytes of a weight
 RUNTIME_BYTES = 1536 * MIB  # Ray's processes and a worker's imports
 ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the teacher's
 MEMORY_SHARE = 0.8  # of what is free when the plan is made
@@ -200,9 +202,21 @@ def cohort_size(study: Study, memory: int) -> int:
     imitates that."""
     confirm = study.config.confirm
     untrained = confirm is not None and any(s.targets == "untrained" for s in confirm.strategies)
-    teachers = 4 * _teacher_parameters(study) * (1 + untrained)
+    training = study.config.training
+    teachers = HELD[training.weights] * _teacher_parameters(study) * (1 + untrained)
     free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teachers
-    return max(1, min(LARGEST_COHORT, int(free / (BYTES_PER_PARAMETER * _parameters(study)))))
+    blocks = study.shape.blocks + (study.shape.decoder_blocks or 0)
+    student = student_bytes(_parameters(study), study.base.width, blocks, training)
+    return max(1, min(LARGEST_COHORT, int(free / student)))
+
+
+def student_bytes(parameters: int, width: int, blocks: int, training: Training) -> int:
+    """What a student in training holds beside its activations. Adapters are fp32, and stand beside
+    matrices that have some 24 widths of rows and columns in a block together."""
+    held = HELD[training.weights]
+    if training.lora is None:
+        return COPIES * held * parameters
+    return held * parameters + COPIES * 4 * training.lora.rank * 24 * width * blocks
 
 
 def stored_bytes(plan: Plan) -> int:

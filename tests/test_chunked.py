@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,18 @@ from torch.utils._pytree import tree_leaves
 
 from raykd import losses
 from raykd.chunked import outputs_losses
+from raykd.data import Encoded, flat
+from raykd.group import Group
+from raykd.layermap import LayerMap
+from raykd.learner import Learner
 from raykd.outputs import Head, Outputs
+from raykd.student import build_student
+from raykd.tasks.causal_lm import FAMILY
+from raykd.teacher_source import Live
+from raykd.trial import Init, Shape
+
+from .specs import spec
+from .tiny_lms import tiny_lm
 
 P, D, V, POSITIONS = 37, 8, 50, 90  # POSITIONS: of the global batch, of which these are a share
 
@@ -133,3 +146,31 @@ def test_the_largest_tensor_grows_neither_with_positions_nor_as_positions_times_
     with largest() as whole:
         sum(plain(student, teacher, labels_P, 2.0)).backward()  # type: ignore[union-attr]
     assert whole.elements >= positions * vocabulary
+
+
+def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Forward, losses, backward and update of a student under a live teacher."""
+    vocabulary, chunk = 5000, 20_000
+    small = partial(outputs_losses, chunk=chunk)
+    monkeypatch.setattr(losses, "outputs_losses", small)
+    teacher = tiny_lm("smollm2", width=16, vocab=vocabulary)
+    student = build_student(teacher, Shape(2), Init("copied", (1, 3), head=True), 0)
+    targets = [list(range(5, 45))] * 4
+    rows = Encoded(
+        "made up", type_ids=None, labels=None, ids=np.array(list("abcd")),
+        **flat("input_ids", "offsets", [[2, 3, *t] for t in targets]),
+        **flat("targets", "target_offsets", targets),
+    )  # fmt: skip
+    trial = spec(layer_map=LayerMap((2, 4)), shape=Shape(2))
+    learner = Learner(
+        trial, student, FAMILY, 16, Group(), torch.device("cpu"), nullcontext()
+    )  # fmt: skip
+    live = Live(teacher, trial.teacher_states, FAMILY, nullcontext())
+    batch = FAMILY.collate(rows, np.arange(4), 0)
+    assert batch.positions == 160
+    with largest() as seen:
+        learner.backward(batch, live(batch), 0)
+        learner.update(0)
+    assert seen.elements <= max(chunk, 16 * vocabulary) < 160 * vocabulary / 9

@@ -57,7 +57,7 @@ def test_the_walk_reaches_every_level() -> None:
     assert len(PATHS) > 60
     assert {path[0] for path in PATHS if len(path) > 1} == {
         "task", "teacher", "student", "losses", "states", "training", "explore", "confirm",
-        "cluster", "tracking",
+        "cluster", "tracking", "published",
     }  # fmt: skip
 
 
