@@ -15,9 +15,8 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +100,14 @@ def foreach(learner: Any) -> None:
     learner.optimizer = torch.optim.AdamW(groups)
 
 
-def no_clipping(learner: Any) -> None:
-    from dataclasses import replace
+def flush_denormals(learner: Any) -> None:
+    def flushed(do: Callable[..., None], *given: Any) -> None:
+        torch.set_flush_denormal(True)
+        do(*given)
+        torch.set_flush_denormal(False)
 
-    training = replace(learner.trial.training, clip=math.inf)
-    learner.trial = replace(learner.trial, training=training)
+    learner.backward = partial(flushed, learner.backward)
+    learner.update = partial(flushed, learner.update)
 
 
 TRIES = {
@@ -115,70 +117,57 @@ TRIES = {
     "no dropout": Try("no dropout, a bound", no_dropout),
     "eager": Try("eager attention in the place of sdpa", eager),
     "foreach": Try("AdamW by foreach in the place of fused", foreach),
-    "denormals": Try("denormal numbers flushed to zero"),
+    "denormals": Try("denormal numbers flushed to zero", flush_denormals),
 }
 
 
 def measure(threads: int) -> dict[str, Any]:
     """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
     from benchmarks import cohort, machine, setting
-    from raykd import assets
-    from raykd.batches import by_epoch
-    from raykd.distill import _feed, _targets
-    from raykd.learner import Learner
+    from raykd import assets, distill
+    from raykd.recorder import Memory
     from raykd.study import confirm_trials
-    from raykd.vocabulary import tokens_in
+    from raykd.trial import Cohort
 
     torch.set_num_threads(threads)
     work = HERE / ".work" / f"tries-{os.getpid()}"
     made = setting.reviews(work, 512, 1, threads)
     study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), assets.home())
     trial = confirm_trials(study)[0]
+    trial = replace(trial, training=replace(trial.training, steps=STEPS))
     materials = cohort.load(study, teacher, [trial])
-    data, where = materials.data, materials.where
-    source = materials._source(set(trial.teacher_states), where, False)
-    order = islice(by_epoch(data.train.lengths, trial.training.batch, 0), STEPS)
-    parts = [_feed(data, step, where, source) for step in order]
-    feeds = [[_targets(source, batch, told) for batch, told in each] for each in parts]
-    used = tokens_in(data.train.input_ids, data.pad)
+    inside: Any = distill
+    make, step, used = inside._learners, inside._step, inside.tokens_in
+    times: Rounds = {name: [] for name in TRIES}
 
-    def learner(one: Try) -> Any:
-        model = materials.build(trial)
-        tokens = None if one.whole else used
-        width = model.config.hidden_size
-        found = Learner(
-            trial,
-            model,
-            data.family,
-            width,
-            where.group,
-            where.device,
-            nullcontext(),
-            False,
-            tokens,
-        )
-        one.change(found)
+    def students(*given: Any) -> list[Any]:
+        """The tries as one cohort: they take turns as a cohort's students do."""
+        found = []
+        for one in TRIES.values():
+            inside.tokens_in = _every_token if one.whole else used
+            found += make(*given)
+            one.change(found[-1])
         return found
 
-    learners = {name: learner(one) for name, one in TRIES.items()}
-    times: Rounds = {name: [] for name in TRIES}
-    for step in range(STEPS):
-        for name, each in learners.items():
-            torch.set_flush_denormal(name == "denormals")
-            began = time.perf_counter()
-            batch, told = feeds[step][0]
-            each.backward(batch, told, step)
-            each.update(step)
-            times[name].append(1000 * (time.perf_counter() - began))
-    torch.set_flush_denormal(False)
+    def timed(alive: list[Any], targets: Any, number: int) -> None:
+        before = [x.seconds for x in alive]
+        step(alive, targets, number)
+        for name, x, began in zip(TRIES, alive, before, strict=True):
+            times[name].append(1000 * (x.seconds - began))
+
+    inside._learners, inside._step = students, timed
+    materials.run(Cohort((trial,)), Memory())
     shutil.rmtree(work, ignore_errors=True)
     return {
-        "machine": machine.describe(),
-        "threads": threads,
-        "tokens_used": len(used), "tokens": learners["plain"].words.num_embeddings,
+        "machine": machine.describe(), "threads": threads,
+        "tokens": len(used(materials.data.train.input_ids, materials.data.pad)),
         "ms": {name: ms[WARM:] for name, ms in times.items()},
         "products_ms": _products(),
     }  # fmt: skip
+
+
+def _every_token(input_ids: np.ndarray, pad: int) -> Tensor:
+    return torch.arange(int(input_ids.max()) + 1)
 
 
 def _products(students: int = 4, tokens: int = 936, width: int = 384) -> Rounds:
@@ -216,9 +205,9 @@ def speeds(ms: Rounds, to: str) -> dict[str, tuple[float, float, float]]:
 def table(found: dict[str, Any]) -> str:
     lines = [
         "# Tries at a student's step", "", "Written by `python -m benchmarks.tries` from "
-        f"tries.json; not by hand. {found['threads']} threads; {found['tokens_used']:,} of the "
-        f"vocabulary's {found['tokens']:,} tokens stand in the training rows. Medians over "
-        f"{STEPS - WARM} turns, and the middle half of them.", "",
+        f"tries.json; not by hand. {found['threads']} threads; the training rows hold "
+        f"{found['tokens']:,} tokens of the vocabulary. Medians over {STEPS - WARM} turns, and the "
+        "middle half of them.", "",
     ]  # fmt: skip
     lines += ["| try | ms a step | speed to plain |", "|---|---|---|"]
     for name, (middle, low, high) in speeds(found["ms"], "plain").items():
