@@ -156,8 +156,10 @@ class Angles(Model):
 class Published(Model):
     """Scores that someone published, to stand beside this sweep's in its verdict and report."""
 
-    table: str = Field(description="a CSV or Parquet table; its path is relative to this file")
-    task: str = Field(description="which of the table's tasks this sweep repeats")
+    table: str = Field(
+        examples=["scores.csv"], description="a CSV or Parquet table, its path from this file's"
+    )
+    task: str = Field(examples=["SST-2"], description="which of its tasks this sweep repeats")
 
 
 class Tracking(Model):

@@ -11,14 +11,18 @@ SMALLEST: dict[str, Any] = {
     "teacher": {"model": "minilm"},
     "student": {"blocks": 3},
 }
-EXPLORE = {"maps": 20}
+# Mappings that are left out of it, with the keys that they cannot be without.
+MORE: dict[str, Any] = {
+    "explore": {"maps": 20},
+    "published": {"table": "scores.csv", "task": "SST-2"},
+}
 
 
 def with_key(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     """The smallest sweep with one value set, under a path of keys."""
     sweep: dict[str, Any] = json.loads(json.dumps(SMALLEST))
-    if path[0] == "explore" and len(path) > 1:
-        sweep["explore"] = dict(EXPLORE)
+    if path[0] in MORE and len(path) > 1:
+        sweep[path[0]] = dict(MORE[path[0]])
     holder = sweep
     for key in path[:-1]:
         holder = holder.setdefault(key, {})

@@ -142,7 +142,7 @@ def test_a_python_without_pip_is_told(
 
 
 def test_an_asset_is_known_before_it_is_fetched() -> None:
-    names = {asset.fingerprint for asset in ASSETS.values()}
+    names = {(asset.kind, asset.fingerprint) for asset in ASSETS.values()}
     assert len(names) == len(ASSETS)
     for asset in ASSETS.values():
         for archive in asset.archives:
