@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install browser quickstart test bench bench-quick clean
+.PHONY: install browser postgres quickstart test bench bench-quick clean
 
 install: $(INSTALLED)
 
@@ -29,11 +29,18 @@ browser: install
 		else $(BIN)/playwright install chromium; fi; \
 		$(BIN)/python -m tests.report.browser; }
 
+# The tests of a team's store start a PostgreSQL of their own.
+postgres:
+	@test -x "$$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -1)" || command -v initdb >/dev/null || { \
+		if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null; \
+		else echo "install PostgreSQL's server: apt-get install postgresql" >&2; exit 1; fi; }
+
 quickstart: install
 	@$(BIN)/raykd sweep sweeps/quickstart.yaml
 
 # Ray's tests start clusters and kill processes: they have the machine to themselves.
-test: install browser
+test: install browser postgres
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

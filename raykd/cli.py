@@ -13,7 +13,7 @@ import typer
 from raykd import cli_angles, cli_cache, cli_report, cli_verdict
 from raykd.command import Json, Uri, print_json
 from raykd.errors import UserError
-from raykd.plainly import plainly
+from raykd.plainly import plainly, stop_on_sigterm
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,9 @@ app = typer.Typer(
 
 app.add_typer(cli_cache.app, name="cache")
 
+Price = Annotated[
+    float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
+]
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 
 
@@ -108,25 +111,28 @@ def run_sweep(
     smoke: Annotated[
         bool, typer.Option(help="The whole path in about a minute, kept apart from real results.")
     ] = False,
+    price: Price = None,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
     from raykd import show
-    from raykd.cluster.machine import machine
+    from raykd.cluster.machine import check_budget, machine
     from raykd.cluster.sweep import Sweep
 
-    opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke)
+    stop_on_sigterm()
+    opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
     try:
         with machine(opened, address) as share:
             show.intent(opened.plan())
             with show.bar("teacher", opened.teacher_steps()) as progress:
                 found = opened.teacher(progress)
             show.teacher(found)
-            failed = 0
+            check_budget(opened, share)
+            outcome = None
             if opened.missing():
                 from raykd.cluster.run import run
 
                 with show.SweepProgress() as watch:
-                    failed = run(opened, found, share, watch)
+                    outcome = run(opened, found, share, watch)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True
@@ -134,8 +140,15 @@ def run_sweep(
         raise typer.Exit(130) from None
     show.status(opened.status())
     show.next_steps(opened, sweep)
-    if failed:
-        typer.echo(f"raykd: {failed} trials did not finish; see `raykd status {sweep}`", err=True)
+    if outcome is not None and outcome.budget:
+        typer.echo(
+            f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
+            f"raykd sweep {sweep}", err=True,
+        )  # fmt: skip
+    elif outcome is not None and outcome.count:
+        typer.echo(
+            f"raykd: {outcome.count} trials did not finish; see `raykd status {sweep}`", err=True
+        )
         raise typer.Exit(1)
 
 

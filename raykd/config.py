@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from raykd import sweepfile
+from raykd.budget import Budget
 from raykd.config_design import Confirm, Explore, Positive
 from raykd.config_task import FIELD as FIELD
 from raykd.config_task import Task as Task
@@ -126,6 +127,14 @@ class Training(Model):
         return self
 
 
+class Growth(Model):
+    """What an autoscaled cluster may come to have: so many worker nodes, each with this."""
+
+    nodes: Positive = 1
+    cpus: Positive = 1
+    gpus: int = Field(0, ge=0)
+
+
 class Cluster(Model):
     """What each cohort may use."""
 
@@ -143,6 +152,9 @@ class Cluster(Model):
         False, description="torch.compile of the students' blocks: a minute or two to begin with"
     )
     storage: str | None = Field(None, description="checkpoints, teacher and data; all nodes see it")
+    grows: Growth | None = Field(
+        None, description="an autoscaled cluster's worker nodes; default: what is up at the start"
+    )
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
 
@@ -189,6 +201,7 @@ class SweepConfig(Model):
     ] = Field(False, description="measure angles during training, at evaluations")
     published: Published | None = None
     cluster: Cluster = Cluster()
+    budget: Budget = Budget()
     tracking: Tracking = Tracking()
 
     @model_validator(mode="after")

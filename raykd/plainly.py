@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -33,6 +34,11 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(130) from None
 
     return run
+
+
+def stop_on_sigterm() -> None:
+    """What ends a process in order, a cloud's notice or a scheduler's, ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def quiet() -> None:

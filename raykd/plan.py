@@ -72,7 +72,7 @@ class Plan:
         They are made of all trials, finished or not, so that a launch that goes on finds the same
         jobs, and with them their checkpoints; a worker passes over what is finished.
         """
-        timed = [(self._seconds(c), c) for c in self._cut(trials)]
+        timed = [(self.seconds(c), c) for c in self._cut(trials)]
         rounds = int(sum(seconds for seconds, _ in timed) / (JOB_SECONDS * self.power.at_once))
         count = max(1, rounds) * self.power.at_once
         jobs, loads = [list[Cohort]() for _ in range(count)], [0.0] * count
@@ -98,7 +98,7 @@ class Plan:
     def _unfinished(self, cohort: Cohort) -> bool:
         return any(t.id not in self.finished for t in cohort.trials)
 
-    def _seconds(self, cohort: Cohort) -> float:
+    def seconds(self, cohort: Cohort) -> float:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
         training, study = cohort.trials[0].training, self.study
         tokens = training.steps * study.batch_rows * study.mean_tokens

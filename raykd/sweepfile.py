@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -261,9 +262,11 @@ def _sample(location: tuple[str, ...], model: type[BaseModel]) -> str:
 
 
 def example(model: type[BaseModel]) -> str:
-    """The shortest mapping that a model takes; of optional keys, the first with a plain default."""
+    """The shortest mapping that a model takes; of optional keys, the first with a plain default,
+    or else with an example."""
     fields = model.model_fields.items()
     needed = {k: f.examples[0] for k, f in fields if f.is_required() and f.examples}
     plain = ((k, f.default) for k, f in fields if isinstance(f.default, int | float | str))
-    shown = needed or dict([next(plain)])
+    other = ((k, f.examples[0]) for k, f in fields if f.examples)
+    shown = needed or dict([next(chain(plain, other))])
     return "{" + ", ".join(f"{k}: {_shown(v).strip(chr(34))}" for k, v in shown.items()) + "}"

@@ -10,6 +10,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -146,9 +147,10 @@ def test_an_asset_is_known_before_it_is_fetched() -> None:
     assert len(names) == len(ASSETS)
     for asset in ASSETS.values():
         for archive in asset.archives:
-            package, version = archive.requirement.split("==")
-            assert version in archive.file
-            assert archive.file.lower().startswith(package.lower().replace("-", "_"))
+            package, version = archive.requirement.split("=" if archive.debian else "==")
+            assert version in unquote(archive.file)
+            file = archive.file.lower().replace("-", "_")
+            assert file.startswith(package.lower().replace("-", "_"))
             assert len(archive.sha256) == 64
     mpnet = ASSETS["mpnet"]
     fewer = replace(mpnet, archives=mpnet.archives[:-1])

@@ -56,6 +56,7 @@ PATHS = list(all_paths())
 def test_the_walk_reaches_every_level() -> None:
     assert len(PATHS) > 60
     assert {path[0] for path in PATHS if len(path) > 1} == {
+        "budget",
         "task", "teacher", "student", "losses", "states", "training", "explore", "confirm",
         "cluster", "tracking", "published",
     }  # fmt: skip

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
-from ray.train.v2.api.exceptions import ControllerError
+import ray
+from ray import tune
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.exceptions import (
+    CheckpointManagerInitializationError,
+    RayTrainError,
+)
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd.cluster import leftovers
+from raykd.cluster.retry import Failure, Part, after, without
 from raykd.cluster.trainer import Trainer, backend, train_job
+from raykd.trial import job_from_json, job_to_json
+
+GIVEN_UP = "given_up"
+"""The key of a job's report that some of its trials did not end, and why."""
+PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
+"""What a worker says, of itself, when another one was lost."""
 
 
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
@@ -20,27 +36,130 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
     `config` holds the job as JSON and its id; `settings` is the launch's, in plain values.
     """
-    job = config["id"]
-    folder = Path(settings["storage"]) / job
-    leftovers.free_dead_attempts(job)
+    leftovers.free_dead_attempts(config["id"])
+    whole = Part(job_from_json(json.loads(config["job"])), settings["worker"]["micro_batch"])
+    parts = deque([whole])
+    while parts:
+        part = parts.popleft()
+        failure = _fit(part, config["id"], settings)
+        if settings["worker"]["stop"].exists():
+            # What is not through goes on from its checkpoint in another launch.
+            if not without(part, _over(part, settings)).job:
+                _forget(part, settings)
+            break
+        if failure is None:
+            _forget(part, settings)
+            continue
+        again, over = [part], _over(part, settings)
+        if without(part, over).job:
+            again = after(part, failure, settings["retries"], settings["rows"])
+            if not again:
+                _give_up(without(part, over), failure, settings)
+                tune.report({GIVEN_UP: failure.reason})
+        if failure.kind != "lost" and part.id not in {p.id for p in again}:
+            _forget(part, settings)  # taken apart, or given up
+        # The same part again keeps its name, and with it its checkpoints.
+        left = (p if p.id == part.id else without(p, over) for p in again)
+        parts.extendleft(reversed([p for p in left if without(p, over).job]))
+    leftovers.forget(config["id"])
+
+
+def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
+    """Train a part, from its newest checkpoint where there is one."""
     try:
-        _trainer(config, settings).fit()
-    except ControllerError as error:
-        if not isinstance(error.controller_failure, CheckpointManagerInitializationError):
-            raise
-        # A kill in the instant of writing leaves Train's own note of the checkpoints in halves:
-        # without it they are worth nothing, and the job begins anew.
-        shutil.rmtree(folder, ignore_errors=True)
-        _trainer(config, settings).fit()
-    leftovers.forget(job)
-    shutil.rmtree(folder, ignore_errors=True)
+        _trainer(part, job, settings).fit()
+    except TrainingFailedError as error:
+        if isinstance(error, ControllerError) and isinstance(
+            error.controller_failure, CheckpointManagerInitializationError
+        ):
+            # A kill in the instant of writing leaves Train's own note of the checkpoints in
+            # halves: without it they are worth nothing, and the part begins anew.
+            _forget(part, settings)
+        return explain(error)
+    return None
 
 
-def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> Trainer:
-    share = settings["share"]
+def explain(error: TrainingFailedError) -> Failure:
+    """Whose fault it was. Where one worker fails, others may fail for want of it: memory is the
+    cause before a loss, and a loss before what a worker says of itself."""
+    failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
+    kinds = [_one(each) for each in failures] or [Failure("lost", first_line(error))]
+    order = {"memory": 0, "lost": 1, "own": 2}
+    return min(kinds, key=lambda failure: order[failure.kind])
+
+
+def _one(error: BaseException) -> Failure:
+    import torch
+
+    from raykd.tracking.store import passing
+
+    if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not of the training itself
+        cause = getattr(error, "health_check_failure", error)
+        memory = isinstance(cause, ray.exceptions.OutOfMemoryError)
+        return Failure("memory" if memory else "lost", first_line(cause))
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return Failure("memory", f"out of memory: {first_line(error)}")
+    lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
+    return Failure("lost" if lost else "own", reason)
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def _over(part: Part, settings: dict[str, Any]) -> set[str]:
+    """Which of a part's trials are over, whatever their end."""
+    from mlflow import MlflowClient
+
+    from raykd.tracking import ledger
+
+    worker = settings["worker"]
+    client = MlflowClient(tracking_uri=worker["tracking_uri"])
+    found = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
+    return {r.trial for r in found if r.status in ("finished", "pruned", "failed")}
+
+
+def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
+    """The trial that cannot be trained is FAILED, and says why. Whoever lost machines stays open:
+    the next launch goes on from their checkpoints."""
+    if failure.kind == "lost":
+        return
+    from raykd.tracking.writer import Writer
+
+    worker = settings["worker"]
+    for cohort in part.job:
+        writer = Writer(
+            worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,
+            tags(worker, part), worker["spool"],
+        )  # fmt: skip
+        for trial in cohort.trials:
+            if writer.open(trial, {}):
+                writer.fail(trial, failure.reason)
+
+
+def _forget(part: Part, settings: dict[str, Any]) -> None:
+    """Its checkpoints are of no more use."""
+    shutil.rmtree(Path(settings["storage"]) / part.id, ignore_errors=True)
+
+
+def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:
+    """What runs are told of how they are trained: of rows at a time where memory was short."""
+    rows = {"raykd.micro_batch": str(part.micro_batch)} if part.micro_batch else {}
+    return {**worker["tags"], **rows}
+
+
+def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
+    share, worker = settings["share"], settings["worker"]
     return Trainer(
         train_job,
-        train_loop_config={**settings["worker"], **config},
+        train_loop_config={
+            **worker,
+            "job": json.dumps(job_to_json(part.job)),
+            "micro_batch": part.micro_batch,
+            "tags": tags(worker, part),
+        },
         backend_config=backend(share),
         scaling_config=ScalingConfig(
             num_workers=share["workers"],
@@ -52,10 +171,10 @@ def _trainer(config: dict[str, Any], settings: dict[str, Any]) -> Trainer:
         ),
         run_config=RunConfig(
             # Train goes on from the newest checkpoint of a run with this name, whoever began it.
-            name=config["id"],
+            # It retries nothing by itself: `retry` says what is tried again, and how often.
+            name=part.id,
             storage_path=settings["storage"],
-            failure_config=FailureConfig(max_failures=settings["retries"]),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
-            callbacks=[TuneReportCallback(), leftovers.NoteController(config["id"])],
+            callbacks=[TuneReportCallback(), leftovers.NoteController(job)],
         ),
     )

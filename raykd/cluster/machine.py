@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -14,12 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from raykd.cluster.resources import Node, Share, share
+from raykd import budget as budgets
+from raykd.cluster.handover import send_left
+from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
 from raykd.errors import UserError
+from raykd.layermap import LayerMap
+from raykd.plainly import stop_on_sigterm
 from raykd.plan import stored_bytes
+from raykd.study import explore_trial
 from raykd.tracking import store
 from raykd.tracking.launch import other_live_launch
+from raykd.trial import Cohort
 
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
@@ -29,6 +36,8 @@ SETTINGS = {
     # Reports are throttled by this poll (two seconds by default); a fifth of one costs nothing.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # A cloud takes minutes to bring a node; the request for it stands all the while.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -56,6 +65,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
             f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
             "for it, or stop it and run this again"
         )
+    send_left(sweep)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
@@ -69,7 +79,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
 
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        yield share(config.cluster, nodes, slots, study.file)
+        yield share(config.cluster, grown(nodes, config.cluster.grows), slots, study.file)
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
@@ -80,6 +90,19 @@ def _jobs(sweep: Sweep, node: Node) -> int:
     if len(made.cohorts) + -(-made.explore_missing // made.cohort_size) < 2:
         return 1
     return jobs_at_once(sweep.study.home, int(node.cpus), sweep.study.base.width)
+
+
+def check_budget(sweep: Sweep, share: Share) -> None:
+    """Raises UserError where the file's budget cannot be counted here, or is too small for a cohort
+    to get anywhere."""
+    study, made = sweep.study, sweep.planned(sweep.known, share)
+    cohorts = made.cohorts
+    if not cohorts and study.config.explore is not None:
+        cohorts = (Cohort((explore_trial(study, LayerMap((1,) * study.shape.blocks)),)),)
+    if cohorts:
+        first = made.seconds(cohorts[0]) / cohorts[0].trials[0].training.evaluations
+        gpus = share.workers * share.gpus
+        budgets.check(study.config.budget, study.file, gpus, share.workers, first)
 
 
 def check_disk(home: Path, wanted: int, file: str) -> None:
@@ -134,7 +157,12 @@ def local_ray() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if "RAY_AUTH_MODE" not in os.environ:
+        # Its servers listen on every address of this machine: they answer this sweep alone.
+        from ray._private.authentication.authentication_token_setup import _enable_token_auth
+
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        _enable_token_auth()  # as Ray does by itself, but for a word and a file in the home
     node = _this_machine()
     own = {
         "address": "local",
@@ -167,6 +195,7 @@ def _ray(options: dict[str, Any]) -> Iterator[None]:
         raise UserError(
             f"--address: Ray does not start with {options['address']!r}: {reason}"
         ) from error
+    stop_on_sigterm()  # Ray has put its own there
     try:
         yield
     finally:

@@ -51,11 +51,13 @@ def share(
     places = sum(_places(n, cpus, gpus) for n in nodes)
     if places < cluster.workers:
         have = ", ".join(f"{n.cpus:g} CPU" + (f" {n.gpus:g} GPU" if n.gpus else "") for n in nodes)
+        grows = "; where its autoscaler brings more, say so in cluster.grows"
         raise UserError(
             f"{file}: cluster.workers: {cluster.workers} workers of {cpus} CPU"
             + (f" and {gpus:g} GPU" if gpus else "")
             + f" asked, the cluster ({have}) has room for {places}; write at most {max(1, places)}"
             + (" workers, or fewer cpus_per_worker" if cluster.cpus_per_worker else "")
+            + ("" if cluster.grows else grows)
         )
     if slots < 1:
         raise UserError(
@@ -63,6 +65,15 @@ def share(
             "with `ray start --head --resources='{\"trial_slot\": 8}'`"
         )
     return Share(cluster.workers, cpus, gpus, max(1, min(slots, places // cluster.workers)))
+
+
+def grown(nodes: Sequence[Node], growth: files.Growth | None) -> list[Node]:
+    """The nodes that there are, and those that the autoscaler may bring beside them."""
+    if growth is None:
+        return list(nodes)
+    coming = Node(growth.cpus, growth.gpus, 0)
+    up = sum((n.cpus, n.gpus) == (coming.cpus, coming.gpus) for n in nodes)
+    return [*nodes, *[coming] * (growth.nodes - up)]
 
 
 def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from functools import partial
+from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.tune import FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
 
 from raykd.cluster.driver import drive
+from raykd.cluster.handover import close, wait_until_sent
 from raykd.cluster.machine import local_ray
+from raykd.cluster.meter import Meter
 from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
@@ -24,39 +29,71 @@ from raykd.sources import Sources
 from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
-from raykd.tracking.launch import Launch, interrupt_children, settle_dead, versions
+from raykd.tracking.heart import beating
+from raykd.tracking.launch import Launch, settle_dead, versions
+from raykd.tracking.spool import spool_root
 from raykd.trial import TrialSpec
 
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> int:
-    """Run every missing trial on the `machine` that gave the share; how many did not finish."""
+@dataclass(frozen=True)
+class Outcome:
+    unfinished: tuple[TrialSpec, ...] = ()
+    """Confirm trials that are still to be run."""
+    unexplored: int = 0
+    """Maps that are."""
+    budget: str | None = None
+    """The limit that ended the launch, in words."""
+
+    @property
+    def count(self) -> int:
+        return len(self.unfinished) + self.unexplored
+
+    def not_run(self) -> str:
+        """What is still to be run, by strategy."""
+        by_name = Counter(t.strategy for t in self.unfinished)
+        parts = [f"{name} {count}" for name, count in sorted(by_name.items())]
+        return ", ".join(([f"explore {self.unexplored} maps"] if self.unexplored else []) + parts)
+
+
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
+    """Run every missing trial on the `machine` that gave the share, within the budget."""
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
     records = sweep.known
     made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
-        return 0
+        return Outcome()
     watch.begin(made.explore_missing, len(made.missing) + made.best_missing, sweep.steps())
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     status = "KILLED"
     try:
-        with local_ray():
+        with local_ray(), beating(launch):
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
-            searcher = JobSearcher(made, sweep.explored(records), sweep.outcomes)
-            _tune(sweep.study, made, searcher, settings, Listener(watch, launch))
+            limits = config.budget
+            searcher = JobSearcher(made, sweep.explored(records), sweep.outcomes, limits.trials)
+            stop: Path = settings["worker"]["stop"]
+            meter = Meter(limits, fitted, searcher, stop)
+            try:
+                _tune(sweep.study, made, searcher, settings, [Listener(watch), meter])
+            finally:
+                stop.unlink(missing_ok=True)
+        wait_until_sent(sweep)
         left = sweep.planned(sweep.records())
-        unfinished = len(left.missing) + left.explore_missing
-        status = "FAILED" if unfinished else "FINISHED"
-        return unfinished
+        reason = meter.reason
+        waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
+        if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
+            reason = f"budget.trials: {limits.trials} trials were begun"
+        outcome = Outcome(left.missing, left.explore_missing, reason)
+        status = "FAILED" if outcome.count and not reason else "FINISHED"
+        return outcome
     finally:
         # Workers first: what they write after the launch is closed would be of no launch.
         ray.shutdown()
-        interrupt_children(sweep.client, experiment, launch.run_id)
-        launch.end(status)
+        close(sweep, experiment, launch, status)
 
 
 def _settings(
@@ -68,16 +105,19 @@ def _settings(
         "share": asdict(fitted),
         "storage": str(study.home / "checkpoints"),
         "retries": config.cluster.retries,
+        "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
             "sources": Sources.of(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": launch.run_id,
+            "spool": spool_root(study.home, sweep.uri, experiment),
             "threads": fitted.cpus,
             "micro_batch": config.cluster.micro_batch,
             "compile": config.cluster.compile,
             "gradient_checkpointing": config.cluster.gradient_checkpointing,
             "rungs": _rungs(config),
+            "stop": study.home / "checkpoints" / f"stop-{launch.run_id}",
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
             "keep": _kept(config.tracking.students, made.confirm),
@@ -99,7 +139,11 @@ def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
 
 
 def _tune(
-    study: Study, made: Plan, searcher: JobSearcher, settings: dict[str, Any], listener: Listener
+    study: Study,
+    made: Plan,
+    searcher: JobSearcher,
+    settings: dict[str, Any],
+    callbacks: list[Callback],
 ) -> None:
     # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends.
     scratch = study.home / "tune" / str(os.getpid())
@@ -120,7 +164,7 @@ def _tune(
             storage_path=str(scratch),
             verbose=0,
             failure_config=FailureConfig(max_failures=study.config.cluster.retries),
-            callbacks=[listener],
+            callbacks=callbacks,
         ),
     )
     try:

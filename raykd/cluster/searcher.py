@@ -7,8 +7,9 @@ costs little beside training them.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -29,8 +30,15 @@ class JobSearcher(Searcher):  # type: ignore[misc]
     Its only state beyond the ledger is which cohorts are out; a new launch builds it anew.
     """
 
-    def __init__(self, plan: Plan, explored: Explored, outcomes: Outcomes) -> None:
+    def __init__(
+        self, plan: Plan, explored: Explored, outcomes: Outcomes, most: int | None = None
+    ) -> None:
+        """`most`: trials to hand out at most."""
         super().__init__(metric=None, mode=None)
+        self._left = sys.maxsize if most is None else most
+        self._stopped = False
+        self.begun: set[str] = set()
+        """Trials that were handed out."""
         self._plan = plan
         self._outcomes = outcomes
         self._out: dict[str, Job] = {}
@@ -49,6 +57,8 @@ class JobSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next job; None while explore must be waited for; FINISHED at the end."""
+        if self._stopped or not self._left:
+            return Searcher.FINISHED
         cohort = self._next_explore() if self._proposer else None
         if cohort is not None:
             job: Job = (cohort,)
@@ -59,16 +69,20 @@ class JobSearcher(Searcher):  # type: ignore[misc]
                 self._confirm = deque(self._plan.jobs(self._confirm_trials()))
             if not self._confirm:
                 return Searcher.FINISHED
-            job = self._confirm.popleft()
+            job = _at_most(self._left, self._confirm.popleft(), self._plan.finished)
+        begun = {t.id for c in job for t in c.trials} - self._plan.finished
+        self._left -= len(begun)
+        self.begun |= begun
         self._out[trial_id] = job
         return {"id": digest([c.id for c in job]), "job": json.dumps(job_to_json(job))}
 
     def _next_explore(self) -> Cohort | None:
         assert self._proposer is not None
         if self._interrupted:
-            maps = list(self._interrupted.popleft())
+            maps = list(self._interrupted.popleft())[: self._left]
         else:
-            maps = self._proposer.ask(min(self._plan.explore_cohort, max(0, self._to_ask)))
+            asked = min(self._plan.explore_cohort, max(0, self._to_ask), self._left)
+            maps = self._proposer.ask(asked)
             self._to_ask -= len(maps)
         if not maps:
             return None
@@ -79,6 +93,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
             return self._plan.confirm
         study, confirm = self._plan.study, self._plan.study.config.confirm
         return confirm_trials(study, self._proposer.best(confirm.best if confirm else 0))
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self._stopped = True
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None: ...
 
@@ -101,6 +119,20 @@ class JobSearcher(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a sweep goes on from MLflow, by running its file again")
+
+
+def _at_most(count: int, job: Job, finished: Collection[str]) -> Job:
+    """The job with so many of its trials that are not finished; whole where it has no more."""
+    kept = []
+    for cohort in job:
+        trials = []
+        for trial in cohort.trials:
+            if trial.id in finished or count > 0:
+                trials.append(trial)
+            count -= trial.id not in finished
+        if trials:
+            kept.append(Cohort(tuple(trials)))
+    return tuple(kept)
 
 
 def _explores(job: Job) -> bool:

@@ -12,6 +12,7 @@ import psutil
 
 from raykd import assets
 from raykd import teacher as teachers
+from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
 from raykd.cluster.status import Status, stand
 from raykd.config import load
@@ -45,6 +46,7 @@ class Sweep:
         *,
         workers: int | None = None,
         smoke: bool = False,
+        price: float | None = None,
     ) -> Sweep:
         """Read and check everything that a mistake could hide in; nothing is started yet."""
         config = load(file)
@@ -53,6 +55,9 @@ class Sweep:
         if workers is not None:
             cluster = config.cluster.model_copy(update={"workers": workers})
             config = config.model_copy(update={"cluster": cluster})
+        if price is not None:
+            budget = config.budget.model_copy(update={"price": price})
+            config = config.model_copy(update={"budget": budget})
         uri = store.resolve(tracking_uri or config.tracking.uri, Path.cwd())
         client = store.connect(uri)
         home = Path(config.cluster.storage).resolve() if config.cluster.storage else assets.home()
@@ -256,7 +261,9 @@ class Sweep:
         return None if best is None else best.trial
 
     def outcomes(self, cohort: Cohort) -> Mapping[str, Tried]:
-        """What the ledger holds of a cohort's explored trials that are over, by trial id."""
-        experiment = store.experiment(self.client, self.study.config.name)
+        """What the ledger holds of a cohort's explored trials that are over, by trial id; after
+        what their workers could not send, if MLflow was away when they ended."""
+        experiment = store.patiently(lambda: store.experiment(self.client, self.study.config.name))
+        send_left(self)
         found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
         return {r.trial: tried for r in found if (tried := self.outcome(r))}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ray import cloudpickle
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from raykd.tracking.launch import Launch
+from raykd.cluster import leftovers
+from raykd.cluster.driver import GIVEN_UP
 from raykd.trial import Cohort, Job, job_from_json
-
-BEAT_SECONDS = 10.0
 
 
 class Watch(Protocol):
@@ -31,16 +29,15 @@ class Watch(Protocol):
 
 
 class Listener(TrialProgressCallback):  # type: ignore[misc]
-    """Passes on what jobs report, and keeps the launch's heart beating.
+    """Passes on what jobs report.
 
     In the place of Tune's own progress callback, which prints even where it is told not to.
     """
 
-    def __init__(self, watch: Watch, launch: Launch) -> None:
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._launch = launch
         self._jobs: dict[str, dict[str, Cohort]] = {}
-        self._beat = time.monotonic()
+        self._given_up: dict[str, str] = {}
 
     def _job(self, trial: Any) -> dict[str, Cohort]:
         if trial.trial_id not in self._jobs:
@@ -48,10 +45,12 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
             self._jobs[trial.trial_id] = {c.id: c for c in cohorts}
         return self._jobs[trial.trial_id]
 
-    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        if time.monotonic() - self._beat > BEAT_SECONDS:
-            self._beat = time.monotonic()
-            self._launch.beat()
+    def _cohort(self, trial: Any, result: Any) -> Cohort:
+        known = self._job(trial)
+        if result["cohort"] not in known:  # of a job that was taken apart
+            trials = {t.id: t for c in known.values() for t in c.trials}
+            known[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
+        return known[result["cohort"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._watch.started(tuple(self._job(trial).values()))
@@ -59,14 +58,18 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
+        if GIVEN_UP in result:
+            self._given_up[trial.trial_id] = result[GIVEN_UP]
         if "cohort" in result:  # Tune's own last result of a trial has none
-            cohort = self._job(trial)[result["cohort"]]
+            cohort = self._cohort(trial, result)
             self._watch.tick(cohort, result["step"], result["examples"], result["scores"])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._watch.ended(tuple(self._job(trial).values()), None)
+        reason = self._given_up.pop(trial.trial_id, None)
+        self._watch.ended(tuple(self._job(trial).values()), reason)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        leftovers.free_dead_attempts(trial.config["id"])  # nobody else comes to do it
         self._watch.ended(tuple(self._job(trial).values()), _cause(trial))
 
 

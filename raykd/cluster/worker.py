@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -20,16 +20,22 @@ from raykd.trial import Cohort, job_from_json
 STATE = "state-2.pt"  # counts up when what a learner stores changes
 
 
+class Stop(Exception):
+    """The launch is over: this cohort's checkpoint is stored, and another launch goes on from it.
+    Raised on every worker at the same step."""
+
+
 class TrainHooks:
     """Progress and checkpoints by `ray.train.report`, which every worker calls together."""
 
     def __init__(
-        self, cohort: Cohort, group: Group, recorder: Recorder, every_seconds: float
+        self, cohort: Cohort, group: Group, recorder: Recorder, every_seconds: float, stop: Path
     ) -> None:
         self._cohort = cohort
         self._recorder = recorder
         self._group = group
         self._every = every_seconds
+        self._stop = stop
         self._last = time.monotonic()
 
     def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
@@ -38,13 +44,19 @@ class TrainHooks:
         train.report(self._report(step, examples, scores))
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        from ray import train
-
         # One worker's clock decides for all: a report is a meeting of every worker.
-        due = self._group.gather(time.monotonic() - self._last >= self._every)[0]
-        if not due:
+        mine = (time.monotonic() - self._last >= self._every, self._stop.exists())
+        due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
+        if not due and not stop:
             return
         self._last = time.monotonic()
+        self._store(step, state)
+        if stop and step < self._cohort.trials[0].training.steps:
+            raise Stop
+
+    def _store(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        from ray import train
+
         if self._group.rank != 0:
             train.report(self._report(step, 0, {}))
             return
@@ -57,6 +69,7 @@ class TrainHooks:
     def _report(self, step: int, examples: int, scores: Mapping[str, float]) -> dict[str, Any]:
         return {
             "cohort": self._cohort.id,
+            "trials": [t.id for t in self._cohort.trials],
             "step": step,
             "examples": examples * len(self._cohort.trials),
             "scores": dict(scores),
@@ -68,6 +81,7 @@ def train_job(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
+    from raykd.tracking.spool import deliver_left
     from raykd.tracking.writer import Writer
 
     torch.set_num_threads(config["threads"])
@@ -79,22 +93,31 @@ def train_job(config: dict[str, Any]) -> None:
     )  # fmt: skip
     materials = Materials.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
+    if group.rank == 0:  # an earlier attempt at this job may have left results unsent
+        deliver_left(config["tracking_uri"], config["spool"])
     for cohort in job_from_json(json.loads(config["job"])):
+        if group.gather(config["stop"].exists())[0]:
+            return
         recorder: Recorder = Silent()
         if group.rank == 0:
             recorder = Writer(
                 config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
-                config["tags"],
+                config["tags"], config["spool"],
             )  # fmt: skip
         # A cohort that is finished already, before a worker was lost, opens no trial and is over.
-        materials.run(
-            cohort,
-            recorder,
-            hooks=TrainHooks(cohort, group, recorder, config["checkpoint_seconds"]),
-            resume=resume if resume and resume["cohort"] == cohort.id else None,
-            keep=_keep(cohort, config["keep"]),
-            rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,
-        )
+        try:
+            materials.run(
+                cohort,
+                recorder,
+                hooks=TrainHooks(
+                    cohort, group, recorder, config["checkpoint_seconds"], config["stop"]
+                ),
+                resume=resume if resume and resume["cohort"] == cohort.id else None,
+                keep=_keep(cohort, config["keep"]),
+                rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,
+            )
+        except Stop:
+            return
         recorder.flush()
 
 

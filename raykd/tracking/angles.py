@@ -21,9 +21,16 @@ FOLDER = "angles"
 
 
 def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
-    file = f"{FOLDER}/step-{measured.step}.json"
+    with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
+        write_angles(measured, Path(folder))
+        patiently(lambda: client.log_artifacts(run_id, folder))
+
+
+def write_angles(measured: Measured, folder: Path) -> None:
+    """As the artifact of that step, into a folder of a run's artifacts."""
+    (folder / FOLDER).mkdir()
     text = json.dumps(measured.to_json(), separators=(",", ":"))
-    patiently(lambda: client.log_text(run_id, text, file))
+    (folder / FOLDER / f"step-{measured.step}.json").write_text(text, encoding="utf-8")
 
 
 def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from raykd.errors import UserError
 from raykd.tracking.store import patiently, safe
@@ -59,10 +60,6 @@ class Launch:
             )
         patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
         return cls(client, run_id)
-
-    def beat(self) -> None:
-        now = str(time.time())
-        patiently(lambda: self.client.set_tag(self.run_id, "raykd.heartbeat", now))
 
     def end(self, status: str) -> None:
         """FINISHED, FAILED or KILLED."""
@@ -112,6 +109,17 @@ def other_live_launch(
             tags = run.data.tags
             return f"process {tags['raykd.pid']} on {tags['raykd.host']}"
     return None
+
+
+def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
+    """Whether a launch, by its run id, still runs; not if it has ended or was never there."""
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return run.info.status == "RUNNING" and "raykd.launch" in run.data.tags and _alive(run)
 
 
 def _alive(run: Run) -> bool:

@@ -16,14 +16,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from raykd.errors import UserError
+from raykd.tracking import claims
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
+AWAY_SECONDS = 600.0
 # The last is what MLflow makes of a row that another process inserted in the same instant.
 PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
 DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # and where each listens by default
@@ -32,16 +35,49 @@ T = TypeVar("T")
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call again after a passing fault of the store, at most five times: 1, 2, 4 and 8 seconds
-    apart, on top of the minutes for which MLflow itself asks a server again."""
-    for attempt in range(ATTEMPTS):
+    """Call again after a passing fault of the store: at most five times, 1, 2, 4 and 8 seconds
+    apart, where it answers and cannot; for ten minutes where it does not answer at all."""
+    began, attempt = time.monotonic(), 0
+    while True:
         try:
             return call()
         except MlflowException as error:
-            if error.error_code not in PASSING or attempt == ATTEMPTS - 1:
+            if error.error_code not in PASSING:
                 raise
-            time.sleep(2.0**attempt)
-    raise AssertionError("unreachable")
+            attempt += 1
+            waits = unreachable(error) and time.monotonic() - began < AWAY_SECONDS
+            if attempt >= ATTEMPTS and not waits:
+                raise
+            time.sleep(min(8.0, 2.0 ** (attempt - 1)))
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether the server was not reached, or whoever stands before it did not reach it."""
+    if isinstance(error, MlflowException) and not isinstance(error, RestException):
+        return isinstance(error.__context__, OSError)  # of requests, of the network
+    return isinstance(error, RestException) and error.get_http_status_code() in (502, 503, 504)
+
+
+def is_away(client: MlflowClient) -> bool:
+    """Whether the server is not reached now."""
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if not unreachable(error):
+            raise
+        return True
+    return False
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the store may take later what it does not take now: it is away, or busy."""
+    if isinstance(error, MlflowException):
+        return error.error_code in PASSING or unreachable(error)
+    # Artifacts travel by requests (an OSError) or, to S3, by boto.
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
+        "boto3",
+        "botocore",
+    )
 
 
 def resolve(uri: str | None, directory: Path) -> str:
@@ -197,10 +233,16 @@ def experiment(client: MlflowClient, name: str) -> str:
         # Absolute, beside the database: workers run in other folders.
         folder = Path(uri.removeprefix("sqlite:///")).parent
         location = (folder / "mlruns" / re.sub(r"\W+", "-", name)).as_uri()
+    # Names are unique, so it is published by its name when its board of claims is in it: whoever
+    # finds the experiment finds the same board.
+    made = str(client.create_experiment(f"{name} {uuid4().hex}", artifact_location=location))
+    claims.give_board(client, made)
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        client.rename_experiment(made, name)
     except MlflowException:
+        client.delete_experiment(made)
         found = find_experiment(client, name)  # another process made it first
         if found is None:
             raise
         return found
+    return made

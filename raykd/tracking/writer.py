@@ -3,47 +3,59 @@ stopped it, goes on in its own run, and is finished exactly once."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import tempfile
-import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from raykd.angle_values import Measured
 from raykd.layermap import LayerMap
 from raykd.recorder import Result
-from raykd.tracking import ledger
-from raykd.tracking.angles import store_angles
+from raykd.tracking import claims, ledger
+from raykd.tracking.angles import write_angles
+from raykd.tracking.entries import End, Entry
+from raykd.tracking.launch import launch_is_alive
+from raykd.tracking.spool import Spool
 from raykd.tracking.store import patiently
 from raykd.trial import Shape, TrialSpec
 
-MOST_PARAMS, MOST_METRICS = 100, 1000  # that MLflow takes in one call
-SEND_SECONDS = 1.0  # what is logged within so long goes in one call for each trial
+MOST_PARAMS = 100  # that MLflow takes in one call
 
 
 class Writer:
-    """A recorder over `MlflowClient`. What is logged is gathered and sent by a thread of its own,
-    in order, so that training never waits; a failure there is raised by the next call.
+    """A recorder over `MlflowClient`. What is told goes to a `Spool`, which sends it in order by a
+    thread of its own, so that training never waits; a failure there is raised by the next call.
 
-    A trial belongs to the writer that opened it last: one that was taken for dead and lives on,
-    in a worker cut off from its cluster, no longer ends it.
+    A trial belongs to the launch that claimed it, and in that to the writer that opened it last:
+    one that was taken for dead and lives on, in a worker cut off from its cluster, no longer ends
+    it. `spool`: the folder for what waits, which outlives the process; default: a temporary one.
     """
 
     def __init__(
-        self, uri: str, experiment: str, launch: str, cohort: str, tags: Mapping[str, str]
+        self,
+        uri: str,
+        experiment: str,
+        launch: str,
+        cohort: str,
+        tags: Mapping[str, str],
+        spool: Path | None = None,
     ) -> None:
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = experiment
+        self._launch = launch
         self._name = uuid.uuid4().hex
         self._tags = {
             **tags,
@@ -53,14 +65,18 @@ class Writer:
         }
         self._runs: dict[str, str] = {}
         self._steps: dict[str, dict[str, int]] = {}
-        self._logged: dict[str, list[Metric]] = {}
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._sender: threading.Thread | None = None
-        self._error: BaseException | None = None
+        root = spool or Path(tempfile.gettempdir()) / f"raykd-spool-{os.getuid()}"
+        self._spool = Spool(self._client, root / self._name)
+
+    @cached_property
+    def _board(self) -> str:
+        return patiently(lambda: claims.board(self._client, self._experiment))
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         tags = {**self._tags, **trial_tags(trial), **{f"raykd.{k}": v for k, v in facts.items()}}
+        # In this order: whoever had the trial before may have ended it just now.
+        if not self._claim(trial):
+            return False
         run = self._find(trial) or self._create(trial, tags)
         pruned = run.data.tags.get("raykd.end") == "pruned"
         if run.info.status == "FINISHED" or (run.info.status == "KILLED" and pruned):
@@ -74,6 +90,12 @@ class Writer:
         self._runs[trial.id] = run.info.run_id
         self._steps[trial.id] = self._last_steps(run)
         return True
+
+    def _claim(self, trial: TrialSpec) -> bool:
+        alive = partial(launch_is_alive, self._client)
+        return patiently(
+            lambda: claims.take(self._client, self._board, trial.id, self._launch, alive)
+        )
 
     def _last_steps(self, run: Run) -> dict[str, int]:
         """How far a run's metrics go: a trial goes on from a checkpoint before that, and tells
@@ -110,95 +132,51 @@ class Writer:
             patiently(partial(self._client.delete_tag, run_id, name))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
-        self._raise()
-        now, told = int(time.time() * 1000), self._steps[trial.id]
-        new = [Metric(k, v, now, step) for k, v in metrics.items() if step > told.get(k, 0)]
-        with self._lock:
-            self._logged.setdefault(self._runs[trial.id], []).extend(new)
-        if self._sender is None:
-            self._closing.clear()
-            self._sender = threading.Thread(target=self._send, name="raykd-mlflow", daemon=True)
-            self._sender.start()
+        now, told = _now(), self._steps[trial.id]
+        new = [(k, v, now, step) for k, v in metrics.items() if step > told.get(k, 0)]
+        self._spool.log(self._runs[trial.id], new)
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:
-        self._raise()
-        store_angles(self._client, self._runs[trial.id], measured)
+        self._spool.put(Entry(self._runs[trial.id]), partial(write_angles, measured))
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
-        """Artifacts first, then the final metrics, then the state: FINISHED means complete."""
-        self.flush()
-        if not self._is_mine(trial):
-            return
-        run_id, now = self._runs[trial.id], int(time.time() * 1000)
-        with tempfile.TemporaryDirectory(prefix="raykd-artifacts-") as folder:
-            file = Path(folder) / "predictions.parquet"
-            pq.write_table(pa.table(dict(result.predictions)), file)
-            patiently(lambda: self._client.log_artifact(run_id, str(file)))
-        patiently(lambda: self._client.log_dict(run_id, trial.to_json(), "trial.json"))
-        if result.student is not None:
-            student = str(result.student)
-            patiently(lambda: self._client.log_artifacts(run_id, student, "student"))
-        final = [Metric(k, v, now, trial.training.steps) for k, v in result.metrics.items()]
-        patiently(lambda: self._client.log_batch(run_id, metrics=final))
-        if self._is_mine(trial):
-            patiently(lambda: self._client.set_terminated(run_id, "FINISHED"))
+        def fill(folder: Path) -> None:
+            pq.write_table(pa.table(dict(result.predictions)), folder / "predictions.parquet")
+            (folder / "trial.json").write_text(json.dumps(trial.to_json()), encoding="utf-8")
+            if result.student is not None:
+                shutil.copytree(result.student, folder / "student")
+
+        self._end(trial, "FINISHED", result.metrics, trial.training.steps, fill=fill)
 
     def fail(self, trial: TrialSpec, reason: str) -> None:
-        self.flush()
-        run_id = self._runs[trial.id]
-        if self._is_mine(trial):
-            patiently(lambda: self._client.set_tag(run_id, "raykd.error", reason[:5000]))
-            patiently(lambda: self._client.set_terminated(run_id, "FAILED"))
+        self._end(trial, "FAILED", tags={"raykd.error": reason[:5000]})
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None:
-        self.flush()
-        run_id, now = self._runs[trial.id], int(time.time() * 1000)
-        if not self._is_mine(trial):
-            return
-        rung = [Metric("pruned_step", step, now, step), Metric("pruned_score", score, now, step)]
-        tags = [RunTag("raykd.end", "pruned")]
-        patiently(lambda: self._client.log_batch(run_id, metrics=rung, tags=tags))
-        patiently(lambda: self._client.set_terminated(run_id, "KILLED"))
+        rung = {"pruned_step": float(step), "pruned_score": score}
+        self._end(trial, "KILLED", rung, step, {"raykd.end": "pruned"})
 
-    def _is_mine(self, trial: TrialSpec) -> bool:
-        """Whether this writer may end the trial. A twin, created by two processes in one instant,
-        is removed: the oldest run is the trial's."""
-        mine, run = self._runs[trial.id], self._find(trial)
-        if run is not None and run.info.run_id != mine:
-            self._client.delete_run(mine)
-            return False
-        return (
-            run is not None
-            and run.info.status != "FINISHED"
-            and run.data.tags["raykd.writer"] == self._name
-        )
+    def _end(
+        self,
+        trial: TrialSpec,
+        status: str,
+        metrics: Mapping[str, float] | None = None,
+        step: int = 0,
+        tags: dict[str, str] | None = None,
+        fill: Callable[[Path], None] | None = None,
+    ) -> None:
+        now = _now()
+        end = End(self._experiment, trial.id, self._name, status, now)
+        points = tuple((k, float(v), now, step) for k, v in (metrics or {}).items())
+        self._spool.put(Entry(self._runs[trial.id], points, tags or {}, end), fill)
+        self.flush()
 
     def flush(self) -> None:
-        """Return when all that was logged is stored; no thread is left."""
-        if self._sender is not None:
-            self._closing.set()
-            self._sender.join()
-            self._sender = None
-        self._raise()
+        """Return when all that was told is stored, where the store is away on disk alone."""
+        self._spool.flush()
 
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
 
-    def _send(self) -> None:
-        closing = False
-        while not closing:
-            closing = self._closing.wait(SEND_SECONDS)
-            with self._lock:
-                logged, self._logged = self._logged, {}
-            try:
-                for run_id, metrics in logged.items():
-                    for i in range(0, len(metrics), MOST_METRICS):
-                        part = metrics[i : i + MOST_METRICS]
-                        patiently(partial(self._client.log_batch, run_id, metrics=part))
-            except BaseException as error:  # raised in the training thread by the next call
-                self._error = error
-                return
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def run_name(trial: TrialSpec) -> str:

@@ -3,133 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from raykd.tracking import ledger, store
-from raykd.tracking.ledger import Record
+from raykd.tracking import store
 
 from ..world import write_sweep
-
-TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
-# Bitwise comparisons need the same number of threads everywhere.
-WHOLE: dict[str, Any] = {"cpus_per_worker": 2}
-SLOW = {"steps": 60, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
-RAYKD = [sys.executable, "-m", "raykd"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with a home of its own; no process of it outlives the test."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
-    yield tmp_path
-    for process in ours(tmp_path):
-        process.kill()
-
-
-def ours(folder: Path) -> list[psutil.Process]:
-    """Every living process that was started for this folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("RAYKD_HOME") == str(folder / "home"):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-    return [p for p in found if p.pid != os.getpid()]
-
-
-def raykd(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*RAYKD, *map(str, args)], capture_output=True, text=True, check=False)
-
-
-def start(*args: object) -> subprocess.Popen[str]:
-    """A raykd that hears Ctrl-C, even where the tests run in a shell's background."""
-    return subprocess.Popen(
-        [*RAYKD, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-
-
-def records(folder: Path, name: str = "tiny") -> tuple[Record, ...]:
-    client = store.connect(store.resolve(None, folder))
-    experiment = store.find_experiment(client, name)
-    return () if experiment is None else ledger.read(client, experiment)
-
-
-def scores(found: tuple[Record, ...]) -> dict[str, dict[str, float]]:
-    """Every metric but times, by trial."""
-    return {r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES} for r in found}
-
-
-def wait_until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
-    """Poll until `what` is true; the sweep must be alive all the while."""
-    while not (found := what()):
-        if process.poll() is not None:
-            pytest.fail(f"the sweep ended early:\n{process.communicate()[0]}")
-        time.sleep(0.1)
-    return found
-
-
-def workers(folder: Path) -> list[psutil.Process]:
-    return [p for p in ours(folder) if "RayTrainWorker" in title(p)]
-
-
-def drivers(folder: Path) -> list[psutil.Process]:
-    return [p for p in ours(folder) if "ImplicitFunc" in title(p)]
-
-
-def title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
-
-
-def logged(folder: Path, step: int) -> Callable[[], bool]:
-    """Whether some running trial has logged losses at this step or later."""
-
-    def check() -> bool:
-        client = store.connect(store.resolve(None, folder))
-        for record in records(folder):
-            history = client.get_metric_history(record.run_id, "loss")
-            if record.status == "running" and any(m.step >= step for m in history):
-                return True
-        return False
-
-    return check
-
-
-def once_each(found: tuple[Record, ...]) -> bool:
-    return set(Counter(r.trial for r in found).values()) == {1} and {r.status for r in found} == {
-        "finished"
-    }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """The metrics of the slow sweep when nothing happens to it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
-    env = {**os.environ, "RAYKD_HOME": str(folder / "home")}
-    done = subprocess.run(
-        [*RAYKD, "sweep", str(sweep)], cwd=folder, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = records(folder)
-    assert len(found) == 6 and once_each(found)
-    return scores(found)
+from .helpers import (
+    SLOW,
+    WHOLE,
+    drivers,
+    logged,
+    once_each,
+    raykd,
+    records,
+    scores,
+    start,
+    wait_until,
+    workers,
+)
 
 
 def test_explore_and_confirm_end_in_mlflow_and_a_second_run_trains_nothing(folder: Path) -> None:
@@ -217,12 +114,12 @@ def test_two_workers_give_the_loss_curve_of_one(folder: Path) -> None:
 
     write_model(folder / "model", dropout=0.0)
     curves = []
-    for workers in (1, 2):
-        sweep = write_sweep(folder, name=f"workers-{workers}", training=SLOW)
-        done = raykd("sweep", sweep, "--workers", workers)
+    for count in (1, 2):
+        sweep = write_sweep(folder, name=f"workers-{count}", training=SLOW)
+        done = raykd("sweep", sweep, "--workers", count)
         assert done.returncode == 0, done.stdout + done.stderr
         client = store.connect(store.resolve(None, folder))
-        found = records(folder, f"workers-{workers}")
+        found = records(folder, f"workers-{count}")
         assert once_each(found)
         curves.append(
             {

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,6 +34,12 @@ class Server:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    backend: str | None = None
+    """The address of its database; default: an SQLite file in its folder."""
+    artifacts: str | None = None
+    """Where it keeps artifacts; default: in its folder."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """For that place, as environment variables."""
 
     @property
     def uri(self) -> str:
@@ -43,11 +49,12 @@ class Server:
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
             "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-            "--artifacts-destination", str(self.folder / "artifacts"),
+            "--backend-store-uri", self.backend or f"sqlite:///{self.folder / 'mlflow.db'}",
+            "--artifacts-destination", self.artifacts or str(self.folder / "artifacts"),
         ]  # fmt: skip
         env = {
             **os.environ,
+            **self.keys,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
@@ -80,6 +87,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.start()
     yield running
     running.signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL of the tests' own."""
+    from . import services
+
+    with services.postgres(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

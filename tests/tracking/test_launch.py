@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from raykd.errors import UserError
 from raykd.tracking import launch as launches
 from raykd.tracking import ledger
+from raykd.tracking.heart import beating
 from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
 
 from ..specs import spec
@@ -87,15 +89,19 @@ def test_a_launch_stores_no_credentials(place: Place, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_heart_of_a_launch_beats(place: Place) -> None:
+def test_the_heart_of_a_launch_beats(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     launch = started(place)
 
     def heart() -> float:
         return float(place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"])
 
     first = heart()
-    launch.beat()
+    monkeypatch.setattr("raykd.tracking.heart.BEAT_SECONDS", 0.01)
+    with beating(launch):
+        while heart() == first:
+            time.sleep(0.01)
     assert first < heart() <= time.time()
+    assert "raykd-heart" not in {t.name for t in threading.enumerate()}
 
 
 def test_a_killed_launch_is_settled_and_its_trials_can_go_on(place: Place) -> None:

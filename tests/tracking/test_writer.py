@@ -21,8 +21,9 @@ from mlflow.exceptions import MlflowException
 
 from raykd.layermap import LayerMap
 from raykd.recorder import Result
-from raykd.tracking import ledger
-from raykd.tracking.writer import SEND_SECONDS, Writer, trial_params, trial_tags
+from raykd.tracking import ledger, store
+from raykd.tracking.spool import SEND_SECONDS
+from raykd.tracking.writer import Writer, trial_params, trial_tags
 from raykd.trial import Init, Shape, TrialSpec
 
 from ..specs import spec
@@ -135,7 +136,7 @@ def test_what_is_logged_in_one_moment_is_sent_in_one_call(
         send(client, run_id, **values)
 
     monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-    monkeypatch.setattr("raykd.tracking.writer.SEND_SECONDS", 60.0)
+    monkeypatch.setattr("raykd.tracking.spool.SEND_SECONDS", 60.0)
     for step in range(1, 621):
         for trial in trials:
             writing.log(trial, step, {"loss": 1.0, "kl": 0.5})
@@ -325,12 +326,14 @@ def test_a_fault_while_logging_is_raised_by_the_next_calls(place: Place) -> None
 
 
 def test_the_same_trial_in_two_sweeps_is_two_runs(place: Place, sqlite: str) -> None:
-    other = Place(sqlite, place.client, place.client.create_experiment("another sweep"))
+    other = Place(sqlite, place.client, store.experiment(place.client, "another sweep"))
     finish_one(place, spec())
     finish_one(other, spec())
     ends = [r.status for p in (place, other) for r in records(p)]
     assert ends == ["finished", "finished"]
-    runs = place.client.search_runs([place.experiment, other.experiment], "", ViewType.ALL)
+    runs = place.client.search_runs(
+        [place.experiment, other.experiment], "tags.`raykd.trial` != ''", ViewType.ALL
+    )
     assert len(runs) == 2
 
 

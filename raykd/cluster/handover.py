@@ -1,0 +1,54 @@
+"""What passes from one launch to the next: results that still wait on disk for MLflow."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from raykd.errors import UserError
+from raykd.tracking import store
+from raykd.tracking.launch import Launch, interrupt_children
+from raykd.tracking.spool import Left, deliver_left, spool_root
+
+if TYPE_CHECKING:
+    from raykd.cluster.sweep import Sweep
+
+AGAIN_SECONDS = 5.0
+
+
+def send_left(sweep: Sweep) -> Left:
+    """Send what workers that are gone left on disk. Raises UserError where some of it is of runs
+    that the store no longer takes results for."""
+    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+    if experiment is None:
+        return Left()
+    left = deliver_left(sweep.uri, spool_root(sweep.study.home, sweep.uri, experiment))
+    if left.refused:
+        raise UserError(
+            f"{len(left.refused)} results are of runs that {store.safe(sweep.uri)} no longer takes "
+            f"any for (deleted there?); they were set aside in {left.refused[0].parent}: run this "
+            "again to train what is missing"
+        )
+    return left
+
+
+def wait_until_sent(sweep: Sweep) -> None:
+    """Send it, however long the store is away, up to ten minutes. Raises UserError after that."""
+    began = time.monotonic()
+    while (left := send_left(sweep)).waiting:
+        if time.monotonic() - began > store.AWAY_SECONDS:
+            raise UserError(
+                f"{store.safe(sweep.uri)} has not answered for ten minutes; {left.waiting} results "
+                f"wait in {sweep.study.home / 'spool'} and lose nothing: run this again when it is "
+                "back, they are sent first"
+            )
+        time.sleep(AGAIN_SECONDS)
+
+
+def close(sweep: Sweep, experiment: str, launch: Launch, status: str) -> None:
+    """End a launch and its trials' runs. Where the store is away, the next launch does it."""
+    if store.is_away(sweep.client):
+        return
+    send_left(sweep)
+    interrupt_children(sweep.client, experiment, launch.run_id)
+    launch.end(status)

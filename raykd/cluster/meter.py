@@ -1,0 +1,57 @@
+"""Counts what a launch spends, and calls it off at the budget."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+
+from raykd.budget import Budget, Spent, reached
+from raykd.cluster.resources import Share
+from raykd.cluster.searcher import JobSearcher
+
+
+class Meter(Callback):  # type: ignore[misc]
+    """A job costs from its driver's start to its end, whatever it waits for. At the budget no job
+    is begun any more, and a file tells the running ones: each stores a checkpoint at its next
+    evaluation, and ends."""
+
+    def __init__(self, budget: Budget, share: Share, searcher: JobSearcher, stop: Path) -> None:
+        self._budget = budget
+        self._share = share
+        self._searcher = searcher
+        self._stop = stop
+        self._began = time.monotonic()
+        self._running: dict[str, float] = {}
+        self._held = 0.0
+        self.reason: str | None = None
+
+    def spent(self) -> Spent:
+        now = time.monotonic()
+        held = self._held + sum(now - since for since in self._running.values())
+        workers = self._share.workers
+        return Spent(now - self._began, held * workers * self._share.gpus, held * workers)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        if self.reason is None and (reason := reached(self._budget, self.spent())):
+            self.reason = reason
+            self._searcher.stop()
+            self._stop.parent.mkdir(parents=True, exist_ok=True)
+            self._stop.touch()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+        self._running[trial.trial_id] = time.monotonic()
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+
+    def _end(self, trial: Any) -> None:
+        since = self._running.pop(trial.trial_id, None)
+        if since is not None:
+            self._held += time.monotonic() - since

@@ -1,0 +1,104 @@
+"""One thing told of a run, as it waits on disk and as it is sent: in halves nowhere, twice without
+harm.
+
+An entry is a folder: `entry.json`, and `files/` where it has artifacts. It is written beside its
+place and renamed, so that it is there whole or not at all. Sending it again changes nothing:
+MLflow keeps one of two metrics that are alike in key, value, time and step (times are those of the
+telling), tags and artifacts are overwritten by the same, and only the run's owner ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from raykd.tracking import ledger
+
+MOST_METRICS = 1000  # that MLflow takes in one call
+FILES, WHAT = "files", "entry.json"
+
+Point = tuple[str, float, int, int]
+"""A metric's key, value, time (milliseconds since the epoch) and step."""
+
+
+@dataclass(frozen=True)
+class End:
+    """That a trial is over. `writer`: who says so, and who must own the trial for it to count."""
+
+    experiment: str
+    trial: str
+    writer: str
+    status: str
+    time: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    run: str
+    points: tuple[Point, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    end: End | None = None
+
+
+def write(folder: Path, number: int, entry: Entry, fill: Callable[[Path], None] | None) -> Path:
+    """Put an entry into its place in a folder of entries; `fill` writes its artifacts."""
+    place, beside = folder / f"{number:08d}", folder / f".{number:08d}"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        if fill is not None:
+            (beside / FILES).mkdir()
+            fill(beside / FILES)
+        (beside / WHAT).write_text(json.dumps(asdict(entry)), encoding="utf-8")
+        beside.rename(place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return place
+
+
+def read(place: Path) -> Entry:
+    told = json.loads((place / WHAT).read_text(encoding="utf-8"))
+    points = tuple((k, float(v), int(at), int(step)) for k, v, at, step in told["points"])
+    return Entry(told["run"], points, told["tags"], End(**told["end"]) if told["end"] else None)
+
+
+def waiting(folder: Path) -> list[Path]:
+    """The entries of a folder, in the order in which they were told."""
+    return sorted(p for p in folder.iterdir() if p.name.isdigit())
+
+
+def send(client: MlflowClient, entry: Entry, files: Path | None) -> None:
+    """Artifacts first, then metrics, then the state: FINISHED means complete."""
+    end = entry.end
+    if end is not None and not _owned(client, entry.run, end):
+        return
+    if files is not None and files.is_dir():
+        client.log_artifacts(entry.run, str(files))
+    metrics = [Metric(*point) for point in entry.points]
+    for i in range(0, len(metrics), MOST_METRICS):
+        client.log_batch(entry.run, metrics=metrics[i : i + MOST_METRICS])
+    if entry.tags:
+        client.log_batch(entry.run, tags=[RunTag(k, v) for k, v in entry.tags.items()])
+    if end is not None and _owned(client, entry.run, end):
+        client.set_terminated(entry.run, end.status, end.time)
+
+
+def _owned(client: MlflowClient, run_id: str, end: End) -> bool:
+    """Whether the writer may still end the trial. A twin, created by two processes in one instant,
+    is removed: the oldest run is the trial's."""
+    run = ledger.find(client, end.experiment, "raykd.trial", end.trial)
+    if run is not None and run.info.run_id != run_id:
+        client.delete_run(run_id)
+        return False
+    return (
+        run is not None
+        and run.info.status != "FINISHED"
+        and run.data.tags["raykd.writer"] == end.writer
+    )

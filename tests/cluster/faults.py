@@ -1,0 +1,65 @@
+"""Faults inside the workers of a real sweep: a module that their Python runs when it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SITE = '''
+"""Patches raykd.learner when a Ray worker imports it."""
+import importlib.abc, importlib.machinery, sys
+
+FAULT = """{fault}"""
+
+
+class Patch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "raykd.learner":
+            return None
+        found = importlib.machinery.PathFinder.find_spec(name, path)
+        load = found.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            exec(FAULT, vars(module))
+
+        found.loader.exec_module = exec_module
+        return found
+
+
+sys.meta_path.insert(0, Patch())
+'''
+
+OUT_OF_MEMORY = """
+_backward = Learner.backward
+def backward(self, batch, *rest, **more):
+    if len(batch.ids) > 4:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+    return _backward(self, batch, *rest, **more)
+Learner.backward = backward
+"""
+
+ONE_BAD_STUDENT = """
+_backward = Learner.backward
+def backward(self, batch, *rest, **more):
+    if self.trial.strategy == "reverse" and self.trial.seed == 0:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    return _backward(self, batch, *rest, **more)
+Learner.backward = backward
+"""
+
+SLOW = """
+import time
+_update = Learner.update
+def update(self, step):
+    time.sleep(0.05)
+    return _update(self, step)
+Learner.update = update
+"""
+
+
+def install(folder: Path, fault: str) -> Path:
+    """A folder for PYTHONPATH; what is patched is so in every process that has it."""
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(SITE.replace("{fault}", fault), encoding="utf-8")
+    return site

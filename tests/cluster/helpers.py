@@ -1,0 +1,104 @@
+"""A sweep as a process of its own, and what is seen of it from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from raykd.tracking import ledger, store
+from raykd.tracking.ledger import Record
+
+TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
+# Bitwise comparisons need the same number of threads everywhere.
+WHOLE: dict[str, Any] = {"cpus_per_worker": 2}
+SLOW = {"steps": 60, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
+RAYKD = [sys.executable, "-m", "raykd"]
+
+
+def ours(folder: Path) -> list[psutil.Process]:
+    """Every living process that was started for this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("RAYKD_HOME") == str(folder / "home"):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return [p for p in found if p.pid != os.getpid()]
+
+
+def raykd(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RAYKD, *map(str, args)], capture_output=True, text=True, check=False)
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    """A raykd that hears Ctrl-C, even where the tests run in a shell's background."""
+    return subprocess.Popen(
+        [*RAYKD, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def records(folder: Path, name: str = "tiny") -> tuple[Record, ...]:
+    client = store.connect(store.resolve(None, folder))
+    experiment = store.find_experiment(client, name)
+    return () if experiment is None else ledger.read(client, experiment)
+
+
+def scores(found: tuple[Record, ...]) -> dict[str, dict[str, float]]:
+    """Every metric but times, by trial."""
+    return {r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES} for r in found}
+
+
+def wait_until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+    """Poll until `what` is true; the sweep must be alive all the while."""
+    while not (found := what()):
+        if process.poll() is not None:
+            pytest.fail(f"the sweep ended early:\n{process.communicate()[0]}")
+        time.sleep(0.1)
+    return found
+
+
+def workers(folder: Path) -> list[psutil.Process]:
+    return [p for p in ours(folder) if "RayTrainWorker" in title(p)]
+
+
+def drivers(folder: Path) -> list[psutil.Process]:
+    return [p for p in ours(folder) if "ImplicitFunc" in title(p)]
+
+
+def title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def logged(folder: Path, step: int) -> Callable[[], bool]:
+    """Whether some running trial has logged losses at this step or later."""
+
+    def check() -> bool:
+        client = store.connect(store.resolve(None, folder))
+        for record in records(folder):
+            history = client.get_metric_history(record.run_id, "loss")
+            if record.status == "running" and any(m.step >= step for m in history):
+                return True
+        return False
+
+    return check
+
+
+def once_each(found: tuple[Record, ...]) -> bool:
+    return set(Counter(r.trial for r in found).values()) == {1} and {r.status for r in found} == {
+        "finished"
+    }

@@ -1,0 +1,105 @@
+"""A cluster of Ray's own fake autoscaler grows from no worker node for a sweep, and shrinks again.
+Its nodes are real Ray nodes, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray._private.services import get_node_ip_address
+
+from ..tracking.conftest import free_port
+from ..world import write_sweep
+from .helpers import once_each, ours, records, start, title
+
+NODES = 3
+IDLE_MINUTES = 0.1
+
+
+def nodes(folder: Path) -> int:
+    """Worker nodes that are up: the head has a raylet too."""
+    raylets = [p for p in ours(folder) if title(p).split(" ")[0].endswith("/raylet")]
+    return len(raylets) - 1
+
+
+def configuration(address: str) -> dict[str, Any]:
+    worker = {
+        "resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": NODES,
+    }  # fmt: skip
+    return {
+        "cluster_name": "fake", "max_workers": NODES, "upscaling_speed": 10.0,
+        "idle_timeout_minutes": IDLE_MINUTES, "head_node_type": "ray.head.default",
+        "provider": {
+            "type": "fake_multinode", "gcs_address": address, "launch_multiple": True,
+            "use_node_id_as_ip": True, "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "available_node_types": {
+            "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+            "worker": worker,
+        },
+        "auth": {}, "docker": {}, "initialization_commands": [], "setup_commands": [],
+        "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [],
+        "worker_start_ray_commands": [], "file_mounts": {}, "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False, "rsync_exclude": [], "rsync_filter": [],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def head(folder: Path) -> Iterator[str]:
+    """The address of a head whose autoscaler may bring nodes; it offers no CPU itself."""
+    port = free_port()
+    address = f"{get_node_ip_address()}:{port}"
+    config = folder / "autoscaler.json"
+    config.write_text(json.dumps(configuration(address)), encoding="utf-8")
+    scratch = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets have short names only
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+        f"--port={port}", f"--autoscaling-config={config}",
+        "--num-cpus=0", f"--resources={json.dumps({'trial_slot': NODES})}",
+        "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}",
+    ]  # fmt: skip
+    env = {**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    with (folder / "head.log").open("wb") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    while b"Ray runtime started" not in (folder / "head.log").read_bytes():
+        assert process.poll() is None, (folder / "head.log").read_text()
+        time.sleep(0.2)
+    yield address
+    process.terminate()
+    process.wait()
+    for left in ours(folder):
+        left.kill()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None:
+    sweep = write_sweep(
+        folder,
+        confirm={"strategies": ["forward", "none"], "seeds": NODES},
+        cluster={"cpus_per_worker": 1, "grows": {"nodes": NODES, "cpus": 1}},
+    )
+    assert nodes(folder) == 0
+    process = start("sweep", sweep, "--address", head)
+    seen = [0]
+    while process.poll() is None:
+        seen.append(nodes(folder))
+        time.sleep(0.5)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert max(seen) == NODES
+    found = records(folder)
+    assert len(found) == 2 * NODES and once_each(found)
+    deadline = time.monotonic() + 60 * IDLE_MINUTES + 120
+    while nodes(folder) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert nodes(folder) == 0
