@@ -136,7 +136,7 @@ def test_keys_and_metrics_of_another_kind_are_told(tmp_path: Path) -> None:
     text = yaml.safe_load(sweep.read_text())
     for change, told in (
         ({"label": "ro"}, "`label` goes with `kind: classification`"),
-        ({"metric": "accuracy"}, "metric accuracy is none of seq2seq; write one of chrf, bleu"),
+        ({"metric": "accuracy"}, 'task.metric: "accuracy" is not known; write one of chrf, bleu'),
         ({"languages": ["en"]}, "name two languages"),
     ):
         sweep.write_text(yaml.safe_dump({**text, "task": {**text["task"], **change}}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def postgres(folder: Path) -> Iterator[str]:
         subprocess.run(create, check=True)
         yield f"postgresql://raykd@127.0.0.1:{port}/mlflow"
     finally:
-        running.terminate()
+        running.send_signal(signal.SIGINT)  # SIGTERM would wait for clients that stay connected
         running.wait()
 
 
