@@ -76,6 +76,7 @@ def write_sweep(folder: Path, **changes: Any) -> Path:
         "student": {"blocks": 2},
         "training": {"steps": 12, "batch": 16, "lr": 1e-3, "evaluations": 3, "precision": "fp32"},
         "confirm": {"strategies": ["none", "forward", "reverse"], "seeds": 2},
+        "cluster": {"cpus_per_worker": 1},  # stated, so that no home begins with a probe of it
         **changes,
     }
     sweep = {k: v for k, v in sweep.items() if v is not ...}
