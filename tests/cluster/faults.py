@@ -51,7 +51,7 @@ SLOW = """
 import time
 _update = Learner.update
 def update(self, step):
-    time.sleep(0.05)
+    time.sleep(0.2)
     return _update(self, step)
 Learner.update = update
 """

@@ -86,17 +86,17 @@ def test_a_budget_ends_a_sweep_in_order_and_the_next_launch_goes_on_from_there(
 ) -> None:
     with_fault(monkeypatch, folder, faults.SLOW)
     cluster: dict[str, Any] = {**WHOLE, "cohort": 3}
-    sweep = write_sweep(folder, training=SLOW, cluster=cluster, budget={"hours": 18 / 3600})
+    sweep = write_sweep(folder, training=SLOW, cluster=cluster, budget={"hours": 30 / 3600})
     done = raykd("sweep", sweep)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "stopped at budget.hours: 0.005" in done.stderr and "not run: " in done.stderr
+    assert "stopped at budget.hours: 0.00833" in done.stderr and "not run: " in done.stderr
     found = records(folder)
     assert {r.status for r in found} <= {"finished", "interrupted"}
     assert "interrupted" in {r.status for r in found}
     cut = next(r for r in found if r.status == "interrupted")
     client = store.connect(store.resolve(None, folder))
     before = {m.step for m in client.get_metric_history(cut.run_id, "loss")}
-    assert before and list((folder / "home" / "checkpoints").rglob("state.pt"))
+    assert before and list((folder / "home" / "checkpoints").rglob("*.pt"))
     monkeypatch.delenv("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     rest = raykd("sweep", write_sweep(folder, training=SLOW, cluster=cluster))
