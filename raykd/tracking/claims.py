@@ -40,9 +40,8 @@ def board(client: MlflowClient, experiment: str) -> str:
     found = client.get_experiment(experiment).tags.get(BOARD)
     if found is None:
         give_board(client, experiment)
-        time.sleep(
-            GRACE_SECONDS
-        )  # after which all who found none have written, and the last counts
+        # After it all who found none have written, and the last counts.
+        time.sleep(GRACE_SECONDS)
         found = client.get_experiment(experiment).tags[BOARD]
     return str(found)
 
