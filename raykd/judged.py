@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raykd import angled
-from raykd.analysis import foresight, published
+from raykd.analysis import foresight
 from raykd.analysis import power as powers
-from raykd.analysis.beside import beside
+from raykd.analysis.beside import beside, theirs
 from raykd.analysis.h6 import add_angles
 from raykd.analysis.judge import judge
 from raykd.analysis.scores import Scores
@@ -58,8 +58,8 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     config = sweep.study.config
     scored = judge(scores_of(sweep), margin or config.margin, config.alpha)
     found = add_angles(scored, angled.of_sweep(sweep))
-    theirs = published.scores(config, sweep.study.file)
-    found = replace(found, published=beside(found.cells, theirs))
+    published = theirs(config, sweep.study.file)
+    found = replace(found, published=beside(found.cells, published))
     if margin is None or margin == config.margin:
         return found
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"

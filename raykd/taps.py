@@ -61,9 +61,8 @@ def projection(block: nn.Module, of: int) -> nn.Module:
     """The query, key or value projection of a block's self-attention, by the name it has in most
     models. Raises ValueError where the block has none of its own (one for all three, in some)."""
     found = (m for name, m in block.named_modules() if name.rsplit(".", 1)[-1] in PROJECTIONS[of])
-    inner: nn.Module | None = next(
-        found, None
-    )  # a decoder's cross-attention comes after its self-attention
+    # The first: a decoder's cross-attention comes after its self-attention.
+    inner: nn.Module | None = next(found, None)
     if inner is None:
         raise ValueError(f"{type(block).__name__} has no {sites.NAMES[of]} projection of its own")
     return inner

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from raykd.analysis.scores import Score
+from raykd.analysis.typed import from_table
+from raykd.config import SweepConfig
+from raykd.errors import UserError
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict import Cell
@@ -56,3 +60,25 @@ def beside(cells: Sequence[Cell], published: Sequence[Score]) -> tuple[Beside, .
                 )
             )  # fmt: skip
     return tuple(found)
+
+
+def theirs(config: SweepConfig, file: str) -> tuple[Score, ...]:
+    """Those of the task that `published` names; none where the file has no such key. `file` is the
+    sweep file's path. Raises UserError."""
+    named = config.published
+    if named is None:
+        return ()
+    table = Path(file).parent / named.table
+    if not table.is_file():
+        raise UserError(
+            f"{file}: published.table: {named.table}: there is no file {table}; write a path "
+            "relative to the sweep file"
+        )
+    found = from_table(table).items
+    chosen = tuple(s for s in found if s.task == named.task)
+    if not chosen:
+        tasks = ", ".join(dict.fromkeys(s.task for s in found))
+        raise UserError(
+            f"{file}: published.task: {named.table} has no task {named.task!r}; it has {tasks}"
+        )
+    return chosen

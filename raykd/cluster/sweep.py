@@ -117,13 +117,14 @@ class Sweep:
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
-        from raykd.analysis import foresight, published
+        from raykd.analysis import foresight
+        from raykd.analysis.beside import theirs
         from raykd.analysis.scores import is_sampled
 
         records = self.known
         made = self.planned(records)
         study, config = self.study, self.study.config
-        published.scores(config, study.file)  # a mistake there is told before anything runs
+        theirs(config, study.file)  # a mistake there is told before anything runs
         steps = self.steps()
         confirm_runs = len(made.missing) + made.best_missing
         steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
