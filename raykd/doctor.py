@@ -68,12 +68,12 @@ def _bf16() -> Check:
 
 
 def _memory() -> Check:
-    import psutil
+    from raykd import memory
 
-    memory = psutil.virtual_memory()
-    ok = memory.available > 3 * GIB
+    available = memory.available()
+    ok = available > 3 * GIB
     return Check(
-        "memory", ok, f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free",
+        "memory", ok, f"{available / GIB:.1f} of {memory.total() / GIB:.1f} GiB free",
         "" if ok else "a small sweep needs about 3 GiB; close something",
     )  # fmt: skip
 

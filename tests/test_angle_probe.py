@@ -21,7 +21,7 @@ from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec
 
-from .test_distill import told, train
+from .loop import told, train
 from .world import write_sweep
 
 ROWS = 20

@@ -29,8 +29,8 @@ from raykd.teacher_fill import Filler
 from raykd.teacher_source import Live, Part
 from raykd.trial import Cohort, TargetKind, TrialSpec
 
+from .loop import Interrupt, series, told, train, without_dropout
 from .test_batches import encoded
-from .test_distill import Interrupt, series, told, train, without_dropout
 from .tiny_models import tiny_model
 from .world import write_sweep
 

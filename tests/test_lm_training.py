@@ -23,7 +23,7 @@ from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, Lora, TrialSpec
 
 from .lm_world import write_lm, write_lm_sweep
-from .test_distill import Interrupt, series, told, train
+from .loop import Interrupt, series, told, train
 
 ADAPTERS = Lora(rank=4, alpha=8.0, dropout=0.1, targets=("q_proj", "down_proj"))
 

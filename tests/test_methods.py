@@ -31,8 +31,8 @@ from raykd.tasks import classification
 from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort, TrialSpec
 
+from .loop import Interrupt, series, told, train, without_dropout
 from .smallest import SMALLEST
-from .test_distill import Interrupt, series, told, train, without_dropout
 from .world import write_model, write_sweep
 
 each_method = pytest.mark.parametrize("name", PUBLISHED)

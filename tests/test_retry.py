@@ -147,3 +147,10 @@ def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: s
 
 def test_a_lost_controller_is_a_loss() -> None:
     assert explain(ControllerError(RuntimeError("gone"))).kind == "lost"
+
+
+def test_a_worker_lost_where_the_kernel_killed_for_memory_was_short_of_it() -> None:
+    lost = WorkerGroupError("of no use", {0: DEAD})
+    assert explain(lost, by_kernel=True).kind == "memory"
+    own = WorkerGroupError("of no use", {0: ValueError("width 7")})
+    assert explain(own, by_kernel=True).kind == "own"

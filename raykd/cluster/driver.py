@@ -20,6 +20,7 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raykd import memory
 from raykd.cluster import leftovers
 from raykd.cluster.retry import Failure, Part, after, without
 from raykd.cluster.trainer import Trainer, backend, train_job
@@ -66,6 +67,7 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one."""
+    killed = memory.kills()
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
@@ -75,17 +77,24 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
             # A kill in the instant of writing leaves Train's own note of the checkpoints in
             # halves: without it they are worth nothing, and the part begins anew.
             _forget(part, settings)
-        return explain(error)
+        return explain(error, by_kernel=memory.kills() > killed)
     return None
 
 
-def explain(error: TrainingFailedError) -> Failure:
+def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
     """Whose fault it was. Where one worker fails, others may fail for want of it: memory is the
-    cause before a loss, and a loss before what a worker says of itself."""
+    cause before a loss, and a loss before what a worker says of itself.
+
+    `by_kernel`: the kernel killed a process here for memory in the meantime. Seen where workers
+    share the driver's machine; elsewhere Ray's own monitor kills first, and says so.
+    """
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     kinds = [_one(each) for each in failures] or [Failure("lost", first_line(error))]
     order = {"memory": 0, "lost": 1, "own": 2}
-    return min(kinds, key=lambda failure: order[failure.kind])
+    worst = min(kinds, key=lambda failure: order[failure.kind])
+    if by_kernel and worst.kind == "lost":
+        return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
+    return worst
 
 
 def _one(error: BaseException) -> Failure:
@@ -95,8 +104,8 @@ def _one(error: BaseException) -> Failure:
 
     if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not of the training itself
         cause = getattr(error, "health_check_failure", error)
-        memory = isinstance(cause, ray.exceptions.OutOfMemoryError)
-        return Failure("memory" if memory else "lost", first_line(cause))
+        short = isinstance(cause, ray.exceptions.OutOfMemoryError)
+        return Failure("memory" if short else "lost", first_line(cause))
     reason = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return Failure("memory", f"out of memory: {first_line(error)}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd import budget as budgets
+from raykd import memory
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -69,6 +70,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
+        share(config.cluster, [node], int(node.cpus), study.file)  # refused before it is measured
         yield share(config.cluster, [node], int(node.cpus), study.file, _jobs(sweep, node))
         return
     _reach(address)
@@ -119,7 +121,7 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
 
 def _this_machine() -> Node:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, _gpus(), psutil.virtual_memory().total)
+    return Node(cores or 1, _gpus(), memory.total())
 
 
 def _gpus() -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from raykd import assets
+from raykd import assets, memory
 from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
@@ -83,9 +83,9 @@ class Sweep:
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
             share = Share(self.study.config.cluster.workers, psutil.cpu_count() or 1, 0, 1)
-        memory = psutil.virtual_memory().available // share.at_once
+        free = memory.available() // share.at_once
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
-        return make(self.study, done, self.explored(records), memory, power)
+        return make(self.study, done, self.explored(records), free, power)
 
     def explored(self, records: Iterable[Record]) -> Explored:
         """What the ledger holds of this very search: same data, teacher, student and training."""

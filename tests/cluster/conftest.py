@@ -6,11 +6,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ..world import write_sweep
-from .helpers import RAYKD, SLOW, WHOLE, once_each, ours, records, scores
+from ..world import write_model, write_sweep
+from .helpers import RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
 
 
 @pytest.fixture
@@ -23,16 +24,28 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         process.kill()
 
 
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """The metrics of the slow sweep when nothing happens to it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
+def alone(folder: Path, **changes: Any) -> Path:
+    """A folder in which the slow sweep has run, and nothing has happened to it."""
+    sweep = write_sweep(folder, training=SLOW, **changes)
     env = {**os.environ, "RAYKD_HOME": str(folder / "home")}
     done = subprocess.run(
         [*RAYKD, "sweep", str(sweep)], cwd=folder, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = records(folder)
-    assert len(found) == 6 and once_each(found)
-    return scores(found)
+    assert len(records(folder)) == 6 and once_each(records(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """Every trial's metrics when nothing happens to the sweep."""
+    return scores(records(alone(tmp_path_factory.mktemp("undisturbed"), cluster=WHOLE)))
+
+
+@pytest.fixture(scope="session")
+def without_dropout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, float]]:
+    """Every trial's loss by step in one worker, without the dropout that depends on how a batch is
+    cut."""
+    folder = tmp_path_factory.mktemp("without_dropout")
+    write_model(folder / "model", dropout=0.0)
+    return curves(alone(folder))

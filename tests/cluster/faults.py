@@ -6,7 +6,7 @@ from pathlib import Path
 
 SITE = '''
 """Patches raykd.learner when a Ray worker imports it."""
-import importlib.abc, importlib.machinery, sys
+import importlib.abc, importlib.machinery, os, sys
 
 FAULT = """{fault}"""
 
@@ -26,7 +26,8 @@ class Patch(importlib.abc.MetaPathFinder):
         return found
 
 
-sys.meta_path.insert(0, Patch())
+if "RAY_RAYLET_PID" in os.environ:  # not in the launcher, which makes the teacher
+    sys.meta_path.insert(0, Patch())
 '''
 
 OUT_OF_MEMORY = """

@@ -60,6 +60,15 @@ def scores(found: tuple[Record, ...]) -> dict[str, dict[str, float]]:
     return {r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES} for r in found}
 
 
+def curves(folder: Path) -> dict[str, dict[int, float]]:
+    """The loss of every trial by step."""
+    client = store.connect(store.resolve(None, folder))
+    return {
+        r.trial: {m.step: m.value for m in client.get_metric_history(r.run_id, "loss")}
+        for r in records(folder)
+    }
+
+
 def wait_until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     """Poll until `what` is true; the sweep must be alive all the while."""
     while not (found := what()):
