@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,27 @@ from ..world import write_model, write_sweep
 from .helpers import RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The world of `write_sweep` with its teacher trained: what every test would begin with."""
+    folder = tmp_path_factory.mktemp("made")
+    run("teacher", write_sweep(folder), folder)
+    return folder
+
+
+def run(command: str, sweep: Path, folder: Path) -> None:
+    env = {**os.environ, "RAYKD_HOME": str(folder / "home")}
+    done = subprocess.run(
+        [*RAYKD, command, str(sweep)], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder with a home of its own; no process of it outlives the test."""
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with a home of its own and an empty store; no process of it outlives the
+    test."""
+    copy(made, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
     yield tmp_path
@@ -24,28 +43,33 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         process.kill()
 
 
+def copy(made: Path, folder: Path) -> Path:
+    kept = shutil.ignore_patterns("mlflow.db*", "mlruns", "spool", "sweep.yaml")
+    return Path(shutil.copytree(made, folder, ignore=kept, dirs_exist_ok=True))
+
+
 def alone(folder: Path, **changes: Any) -> Path:
     """A folder in which the slow sweep has run, and nothing has happened to it."""
-    sweep = write_sweep(folder, training=SLOW, **changes)
-    env = {**os.environ, "RAYKD_HOME": str(folder / "home")}
-    done = subprocess.run(
-        [*RAYKD, "sweep", str(sweep)], cwd=folder, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run("sweep", write_sweep(folder, training=SLOW, **changes), folder)
     assert len(records(folder)) == 6 and once_each(records(folder))
     return folder
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def undisturbed(
+    made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, float]]:
     """Every trial's metrics when nothing happens to the sweep."""
-    return scores(records(alone(tmp_path_factory.mktemp("undisturbed"), cluster=WHOLE)))
+    folder = copy(made, tmp_path_factory.mktemp("undisturbed"))
+    return scores(records(alone(folder, cluster=WHOLE)))
 
 
 @pytest.fixture(scope="session")
-def without_dropout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, float]]:
+def without_dropout(
+    made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[int, float]]:
     """Every trial's loss by step in one worker, without the dropout that depends on how a batch is
     cut."""
-    folder = tmp_path_factory.mktemp("without_dropout")
+    folder = copy(made, tmp_path_factory.mktemp("without_dropout"))
     write_model(folder / "model", dropout=0.0)
     return curves(alone(folder))

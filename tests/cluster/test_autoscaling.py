@@ -75,10 +75,9 @@ def head(folder: Path) -> Iterator[str]:
         assert process.poll() is None, (folder / "head.log").read_text()
         time.sleep(0.2)
     yield address
-    process.terminate()
-    process.wait()
-    for left in ours(folder):
+    for left in ours(folder):  # its own way to end takes half a minute
         left.kill()
+    process.wait()
     shutil.rmtree(scratch, ignore_errors=True)
 
 
