@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 SITE = '''
 """Patches raykd.learner when a Ray worker imports it."""
@@ -58,9 +61,13 @@ Learner.update = update
 """
 
 
-def install(folder: Path, fault: str) -> Path:
-    """A folder for PYTHONPATH; what is patched is so in every process that has it."""
+def install(monkeypatch: pytest.MonkeyPatch, folder: Path, fault: str) -> None:
+    """What is patched is so in every Ray worker that this process's sweeps start."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(SITE.replace("{fault}", fault), encoding="utf-8")
-    return site
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{os.environ.get('PYTHONPATH', '')}")
+
+
+def remove(folder: Path) -> None:
+    (folder / "site" / "sitecustomize.py").unlink()
