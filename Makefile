@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install browser postgres quickstart test tests-of-ray tests-of-all-else bench bench-quick clean
+.PHONY: install browser postgres quickstart test bench bench-quick clean
 
 install: $(INSTALLED)
 
@@ -39,20 +39,14 @@ postgres:
 quickstart: install
 	@$(BIN)/raykd sweep sweeps/quickstart.yaml
 
-# Ray's tests wait for processes more than they compute, and so do many others: together they keep
-# two cores busy. Ray would have its workers step back behind everything else, so all else steps
-# back a little.
+# Ray's tests start clusters and kill processes; they wait as much as they compute. Ray would have
+# its workers step back behind everything else on the machine.
 test: install browser postgres
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	@$(MAKE) --no-print-directory -j 2 $(if $(findstring output-sync,$(.FEATURES)),-Otarget) tests-of-ray tests-of-all-else
-
-tests-of-ray:
-	@RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile tests/cluster
-
-tests-of-all-else:
-	@OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
+	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile tests/cluster
 
 # raykd beside what people use today, in one run: about 25 minutes on 2 cores, which it wants for
 # itself. Writes benchmarks/results.{json,md,svg}.

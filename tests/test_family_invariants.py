@@ -54,19 +54,47 @@ def sources(study: Study) -> Sources:
 
 
 @pytest.fixture(scope="module")
-def dry(world: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same world without dropout, its teacher made."""
-    folder = tmp_path_factory.mktemp("dry")
-    WORLDS[world](folder, dropout=0.0)
-    study = resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
-    fine_tune(study)
-    return folder
+def all_dry(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same worlds without dropout, their teachers made."""
+    folders = {world: tmp_path_factory.mktemp("dry") for world in WORLDS}
+    for world, folder in folders.items():
+        sweep = WORLDS[world](folder, dropout=0.0)
+        fine_tune(resolve(load(sweep), folder / "home", "sweep.yaml"))
+    return folders
+
+
+@pytest.fixture(scope="module")
+def dry(world: str, all_dry: dict[str, Path]) -> Path:
+    return all_dry[world]
+
+
+@pytest.fixture(scope="module")
+def by_two(all_dry: dict[str, Path]) -> dict[str, Any]:
+    """What the first of two workers told of each world, over real processes."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.two_workers", "2", str(rank), *all_dry.values()],
+            cwd=Path(__file__).parents[1], stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    told_by = [process.communicate(timeout=600)[0] for process in running]
+    assert all(process.returncode == 0 for process in running)
+    return dict(zip(WORLDS, map(json.loads, told_by[0].splitlines()), strict=True))
 
 
 def of(folder: Path) -> tuple[Sources, Cohort]:
     study = resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
     trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
     return Sources.of(study, fine_tune(study).folder), Cohort(trials)
+
+
+@pytest.fixture(scope="module")
+def plain(dry: Path) -> tuple[Sources, Cohort, Memory]:
+    """A cohort trained without dropout, by one worker, a batch at a time."""
+    sources, cohort = of(dry)
+    return sources, cohort, train(cohort, sources)
 
 
 def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
@@ -81,37 +109,27 @@ def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(study: Study, sources
         assert told(train(Cohort((trial,)), sources), trial) == told(together, trial)
 
 
-def test_two_workers_give_the_loss_curve_of_one(dry: Path) -> None:
-    """Invariant 2, over real processes."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.two_workers", str(dry), "2", str(rank)],
-            cwd=Path(__file__).parents[1], stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    sources, cohort = of(dry)
-    one = train(cohort, sources)
-    told_by = [process.communicate(timeout=600)[0] for process in running]
-    assert all(process.returncode == 0 for process in running)
-    two = json.loads(told_by[0].splitlines()[-1])
+def test_two_workers_give_the_loss_curve_of_one(
+    world: str, plain: tuple[Sources, Cohort, Memory], by_two: dict[str, Any]
+) -> None:
+    """Invariant 2."""
+    _, cohort, one = plain
     for trial in cohort.trials:
-        for (step, a), (also, b) in zip(one.metrics[trial.id], two[trial.id], strict=True):
+        for (step, a), (also, b) in zip(
+            one.metrics[trial.id], by_two[world][trial.id], strict=True
+        ):
             assert step == also and b == pytest.approx(a, rel=1e-3, abs=1e-4)
 
 
-def test_micro_batches_give_the_losses_of_the_whole_batch(dry: Path) -> None:
+@pytest.mark.parametrize("size", [3, 40], ids=["the last part is smaller", "more than a batch"])
+def test_micro_batches_give_the_losses_of_the_whole_batch(
+    plain: tuple[Sources, Cohort, Memory], size: int
+) -> None:
     """Counts are those of the global batch, by rows, valid tokens and loss positions each."""
-    sources, cohort = of(dry)
-
-    def curves(micro_batch: int | None) -> list[float]:
-        memory = train(cohort, sources, where=Where(micro_batch=micro_batch))
-        return [v for t in cohort.trials for v in series(memory, t).values()]
-
-    whole = curves(None)
-    for size in (1, 5, 40):  # the last is more than a batch has
-        assert curves(size) == pytest.approx(whole, rel=1e-3, abs=1e-4)
+    sources, cohort, whole = plain
+    parts = train(cohort, sources, where=Where(micro_batch=size))
+    for trial in cohort.trials:
+        assert series(parts, trial) == pytest.approx(series(whole, trial), rel=1e-3, abs=1e-4)
 
 
 def test_a_stored_teacher_gives_the_losses_of_a_live_one(
@@ -150,10 +168,11 @@ def test_an_interrupted_trial_ends_as_if_it_had_not_been(
         assert told(second, trial)[:2] == told(whole, trial)[:2]
 
 
-def test_padding_changes_nothing(dry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_changes_nothing(
+    plain: tuple[Sources, Cohort, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Invariant 6: training and evaluation on batches padded to the model's limit."""
-    sources, cohort = of(dry)
-    short = train(cohort, sources)
+    sources, cohort, short = plain
     kind = sources.task.kind
     family = FAMILIES[kind]
     longer = replace(family, collate=partial(family.collate, pad_to=60))

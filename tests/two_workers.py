@@ -1,5 +1,5 @@
-"""A cohort under one worker or several, as processes of their own: `python -m tests.two_workers
-FOLDER WORKERS RANK` prints the losses of the first worker."""
+"""Cohorts under one worker or several, as processes of their own: `python -m tests.two_workers
+WORKERS RANK FOLDER ...` prints the first worker's losses, a line a folder."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from raykd.study import confirm_trials, resolve
 from raykd.trial import Cohort
 
 
-def main(folder: Path, workers: int, rank: int) -> None:
+def main(workers: int, rank: int, *folders: Path) -> None:
     torch.set_num_threads(1)
-    study = resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
-    sources = Sources.of(study, fine_tune(study).folder)
     if workers > 1:
-        store = dist.FileStore(str(folder / f"store-{workers}"), workers)
+        store = dist.FileStore(str(folders[0] / f"store-{workers}"), workers)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=workers)
-    memory = Memory()
-    trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
-    run_cohort(Cohort(trials), sources, memory, where=Where(group=Group.current()))
-    if rank == 0:
-        print(json.dumps(memory.metrics))
+    for folder in folders:
+        study = resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
+        sources = Sources.of(study, fine_tune(study).folder)
+        memory = Memory()
+        trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
+        run_cohort(Cohort(trials), sources, memory, where=Where(group=Group.current()))
+        if rank == 0:
+            print(json.dumps(memory.metrics), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))
