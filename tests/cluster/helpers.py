@@ -21,7 +21,7 @@ from raykd.tracking.ledger import Record
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 # Bitwise comparisons need the same number of threads everywhere.
 WHOLE: dict[str, Any] = {"cpus_per_worker": 2}
-SLOW = {"steps": 48, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
+SLOW = {"steps": 36, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
 RAYKD = [sys.executable, "-m", "raykd"]
 
 

@@ -68,7 +68,7 @@ def test_a_killed_worker_and_a_lost_driver_change_no_metric(
     (worker,) = workers(folder)
     worker.kill()
     wait_until(lambda: workers(folder) not in ([], [worker]), process)
-    wait_until(logged(folder, 32), process)
+    wait_until(logged(folder, 24), process)
     (driver,) = drivers(folder)
     driver.kill()
     output, _ = process.communicate()
@@ -83,7 +83,7 @@ def test_ctrl_c_and_a_notice_to_end_keep_what_is_finished_and_say_how_to_go_on(
 ) -> None:
     """SIGTERM is what batch systems and clouds send before they take a machine away."""
     sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
-    for sent, step in ((signal.SIGINT, 12), (signal.SIGTERM, 32)):
+    for sent, step in ((signal.SIGINT, 12), (signal.SIGTERM, 24)):
         process = start("sweep", sweep)
         wait_until(logged(folder, step), process)
         process.send_signal(sent)
