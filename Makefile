@@ -39,14 +39,14 @@ postgres:
 quickstart: install
 	@$(BIN)/raykd sweep sweeps/quickstart.yaml
 
-# Three at a time keep two cores busy: many tests wait for processes as much as they compute. Ray's
-# come last, by themselves; its workers would else step back behind everything on the machine.
+# Ray's tests come last, by themselves; its workers would step back behind everything else on the
+# machine.
 test: install browser postgres
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --ignore=tests/cluster
-	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 3 --dist loadfile tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
+	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile tests/cluster
 
 # raykd beside what people use today, in one run: about 25 minutes on 2 cores, which it wants for
 # itself. Writes benchmarks/results.{json,md,svg}.

@@ -158,17 +158,46 @@ def status(
     sweep: SweepFile,
     tracking_uri: Uri = None,
     smoke: Annotated[bool, typer.Option(help="Of the smoke run.")] = False,
+    watch: Annotated[
+        bool, typer.Option(help="Again every few seconds while a launch runs, wherever it does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """What is finished, running, failed, missing, and the strategy table so far."""
-    from raykd import show
+    from raykd import show, show_watch
     from raykd.cluster.sweep import Sweep
 
-    found = Sweep.open(sweep, tracking_uri, smoke=smoke).status()
+    opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+    if watch:
+        for found, now in show_watch.looks(opened):
+            if as_json:
+                print_json({**found.to_json(), "now": now}, indent=None)
+            else:
+                show_watch.draw(found, now)
+        return
+    found = opened.status()
     if as_json:
         print_json(found.to_json())
     else:
         show.status(found)
+
+
+@app.command()
+@plainly
+def logs(
+    trial: Annotated[str, typer.Argument(help="A trial id or an MLflow run id.")],
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """All that one trial told: what it is, its losses and scores by step, how it ended."""
+    from raykd.logs import read
+
+    found = read(trial, tracking_uri)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for line in found.lines():
+            typer.echo(line)
 
 
 @app.command()

@@ -25,5 +25,6 @@ SmallerIsBetter = Annotated[
 ]
 
 
-def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """`indent=None`: in a line, for a stream of them."""
+    typer.echo(json.dumps(value, indent=indent))

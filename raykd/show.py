@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from raykd.cluster.tally import Tally
+
 if TYPE_CHECKING:
     from raykd.cluster.status import Status
     from raykd.cluster.sweep import Sweep
     from raykd.teacher import Stored
-    from raykd.trial import Cohort, Job
+    from raykd.trial import Job
 
 PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
 
@@ -156,24 +158,15 @@ def bar(name: str, steps: int) -> Iterator[StepBar]:
         yield StepBar(progress, name, steps)
 
 
-class SweepProgress:
+class SweepProgress(Tally):
     """Cohorts done and running, student examples per second, time left, best and worst so far.
 
     On a terminal a live line; elsewhere a plain line whenever a cohort ends.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._live = _progress() if err.is_terminal else None
-        self._work = 0.0
-        self._done = 0.0
-        self._steps: dict[str, int] = {}
-        self._share: dict[str, float] = {}
-        self._running: set[str] = set()
-        self._ended: set[str] = set()
-        self._examples = 0
-        # Rates count from the first tick, so that starting the workers is in none of them.
-        self._since: tuple[float, float, int] | None = None
-        self._scores: dict[str, tuple[str, float]] = {}
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -186,60 +179,37 @@ class SweepProgress:
             self._live.stop()
 
     def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
-        self._steps = dict(steps)
-        self._work = explore * steps["explore"] + confirm * steps["confirm"]
+        super().begin(explore, confirm, steps)
         if self._live is not None:
-            self._task = self._live.add_task("sweep", total=self._work, note="")
+            self._task = self._live.add_task("sweep", total=self.work, note="")
         self._draw("starting Ray")
 
-    def started(self, job: Job) -> None:
-        self._running |= {c.id for c in job}
-        self._draw()
-
-    def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        self._examples += examples
-        share = step * len(cohort.trials)
-        self._done += share - self._share.get(cohort.id, 0)
-        self._share[cohort.id] = share
-        self._since = self._since or (now, self._done, self._examples)
-        names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
-                 for t in cohort.trials}  # fmt: skip
-        self._scores |= {t: (names[t], s) for t, s in scores.items()}
-        last = step == cohort.trials[0].training.steps
-        if last:
-            self._running.discard(cohort.id)
-            self._ended.add(cohort.id)
-        self._draw(line=last)
-
     def ended(self, job: Job, error: str | None) -> None:
-        self._ended |= {c.id for c in job}
-        self._running -= self._ended
+        super().ended(job, error)
         if error is not None:
-            err.print(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
-        self._draw(line=True)
+            err.print(self.now()["lost"][-1])
 
-    def _draw(self, note: str | None = None, line: bool = False) -> None:
-        note = note or self._note()
+    def changed(self, milestone: bool = False) -> None:
+        self._draw(progress_line(self.now()), line=milestone)
+
+    def _draw(self, note: str, line: bool = False) -> None:
         if self._live is not None:
-            self._live.update(self._task, completed=self._done, note=note)
+            self._live.update(self._task, completed=self.done, note=note)
         elif line or time.monotonic() - self._last_line > 30:
             self._last_line = time.monotonic()
-            err.print(f"{100 * self._done / self._work:3.0f} %  {note}")
+            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
 
-    def _note(self) -> str:
-        parts = [f"cohorts {len(self._ended)} done {len(self._running)} running"]
-        if self._since is not None and self._done > self._since[1]:
-            start, done, examples = self._since
-            passed = time.monotonic() - start
-            parts.append(f"{(self._examples - examples) / passed:,.0f} examples/s")
-            left = (self._work - self._done) * passed / (self._done - done)
-            parts.append(f"{seconds(left)} left")
-        if self._scores:
-            ranked = sorted(self._scores.values(), key=lambda pair: pair[1])
-            (low_name, low), (high_name, high) = ranked[0], ranked[-1]
-            parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
-        return "; ".join(parts)
+
+def progress_line(now: Mapping[str, Any]) -> str:
+    """What `Tally.now` tells, in a line."""
+    parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
+    if "seconds_left" in now:
+        parts.append(f"{now['examples_per_second']:,.0f} examples/s")
+        parts.append(f"{seconds(now['seconds_left'])} left")
+    if "best" in now:
+        (high_name, high), (low_name, low) = now["best"], now["worst"]
+        parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
+    return "; ".join(parts)
 
 
 def status(found: Status) -> None:

@@ -149,3 +149,25 @@ def test_a_run_id_exports_as_well_and_a_seed_not_kept_says_so(
     result = CliRunner().invoke(app, ["export", other.trial, str(tmp_path / "none")])
     assert result.exit_code == 2 and "kept no student" in result.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_the_log_of_a_trial_is_what_it_told(here: Path, sweep: Sweep) -> None:
+    trial = next(r for r in sweep.records() if r.strategy == "forward")
+    said = run("logs", trial.trial)
+    assert said.startswith(f"run {trial.run_id}: finished") and trial.map in said
+    told = json.loads(run("logs", trial.run_id, "--json"))
+    steps = [e["step"] for e in told["entries"]]
+    assert steps == sorted(set(steps)) and steps[-1] == 12 and told["error"] is None
+    assert [line.split()[3] for line in said.splitlines() if "  step " in line] == [
+        *map(str, steps)
+    ]
+    losses = {e["step"]: e["values"]["loss"] for e in told["entries"] if "loss" in e["values"]}
+    history = sweep.client.get_metric_history(trial.run_id, "loss")
+    assert losses == {m.step: m.value for m in history} and len(losses) > 1
+    last = told["entries"][-1]["values"]
+    assert last["test_accuracy"] == trial.metrics["test_accuracy"]
+
+
+def test_the_log_of_nobody_is_a_line(here: Path) -> None:
+    result = CliRunner().invoke(app, ["logs", "0" * 12])
+    assert result.exit_code == 2 and "no trial" in result.output

@@ -1,4 +1,4 @@
-"""Counts what a launch spends, and calls it off at the budget."""
+"""Counts what a launch spends and has, and calls it off at the budget."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback
 
 from raykd.budget import Budget, Spent, reached
 from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
+
+ASK_SECONDS = 5.0  # between two questions to Ray
 
 
 class Meter(Callback):  # type: ignore[misc]
@@ -27,14 +30,30 @@ class Meter(Callback):  # type: ignore[misc]
         self._running: dict[str, float] = {}
         self._held = 0.0
         self.reason: str | None = None
+        self._asked = 0.0
+        self._machines: dict[str, Any] = {}
 
     def spent(self) -> Spent:
         now = time.monotonic()
-        held = self._held + sum(now - since for since in self._running.values())
+        running = list(self._running.values())  # at once: a thread may ask while a job begins
+        held = self._held + sum(now - since for since in running)
         workers = self._share.workers
         return Spent(now - self._began, held * workers * self._share.gpus, held * workers)
 
+    def now(self) -> dict[str, Any]:
+        """What is spent and what there is, in plain values, to be read from any thread."""
+        spent = self.spent()
+        found = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
+        if spent.gpu_seconds:
+            found["gpu_hours"] = spent.gpu_seconds / 3600
+        if self._budget.price is not None:
+            found["money"] = spent.money(self._budget)
+        return {**found, **self._machines}
+
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        if time.monotonic() - self._asked > ASK_SECONDS:
+            self._asked = time.monotonic()
+            self._machines = _machines()
         if self.reason is None and (reason := reached(self._budget, self.spent())):
             self.reason = reason
             self._searcher.stop()
@@ -55,3 +74,13 @@ class Meter(Callback):  # type: ignore[misc]
         since = self._running.pop(trial.trial_id, None)
         if since is not None:
             self._held += time.monotonic() - since
+
+
+def _machines() -> dict[str, Any]:
+    """Nodes that are up, and how many of their CPUs and GPUs are taken."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    found: dict[str, Any] = {"nodes": sum(bool(n["Alive"]) for n in ray.nodes())}
+    for name in ("CPU", "GPU"):
+        if there.get(name):
+            found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
+    return found

@@ -71,14 +71,15 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     status = "KILLED"
     try:
-        with local_ray(), beating(launch):
+        with local_ray():
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
             limits = config.budget
             searcher = JobSearcher(made, sweep.explored(records), sweep.outcomes, limits.trials)
             stop: Path = settings["worker"]["stop"]
             meter = Meter(limits, fitted, searcher, stop)
             try:
-                _tune(sweep.study, made, searcher, settings, [Listener(watch), meter])
+                with beating(launch, lambda: {**watch.now(), **meter.now()}):
+                    _tune(sweep.study, made, searcher, settings, [Listener(watch), meter])
             finally:
                 stop.unlink(missing_ok=True)
         wait_until_sent(sweep)

@@ -27,6 +27,9 @@ class Watch(Protocol):
 
     def ended(self, job: Job, error: str | None) -> None: ...
 
+    def now(self) -> Mapping[str, Any]:
+        """All of it so far, in plain values; called from another thread."""
+
 
 class Listener(TrialProgressCallback):  # type: ignore[misc]
     """Passes on what jobs report.

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -48,9 +47,9 @@ def copy(made: Path, folder: Path) -> Path:
     return Path(shutil.copytree(made, folder, ignore=kept, dirs_exist_ok=True))
 
 
-def alone(folder: Path, **changes: Any) -> Path:
+def alone(folder: Path) -> Path:
     """A folder in which the slow sweep has run, and nothing has happened to it."""
-    run("sweep", write_sweep(folder, training=SLOW, **changes), folder)
+    run("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE), folder)
     assert len(records(folder)) == 6 and once_each(records(folder))
     return folder
 
@@ -61,7 +60,7 @@ def undisturbed(
 ) -> dict[str, dict[str, float]]:
     """Every trial's metrics when nothing happens to the sweep."""
     folder = copy(made, tmp_path_factory.mktemp("undisturbed"))
-    return scores(records(alone(folder, cluster=WHOLE)))
+    return scores(records(alone(folder)))
 
 
 @pytest.fixture(scope="session")

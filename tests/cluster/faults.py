@@ -36,7 +36,7 @@ if "RAY_RAYLET_PID" in os.environ:  # not in the launcher, which makes the teach
 OUT_OF_MEMORY = """
 _backward = Learner.backward
 def backward(self, batch, *rest, **more):
-    if len(batch.ids) > 4:
+    if len(batch.ids) > 8:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
     return _backward(self, batch, *rest, **more)
 Learner.backward = backward

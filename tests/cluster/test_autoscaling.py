@@ -17,6 +17,10 @@ from typing import Any
 import pytest
 from ray._private.services import get_node_ip_address
 
+from raykd.tracking import store
+from raykd.tracking.heart import NOW
+from raykd.tracking.launch import newest
+
 from ..tracking.conftest import free_port
 from ..world import write_sweep
 from .helpers import once_each, ours, records, start, title
@@ -98,6 +102,12 @@ def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None
     assert max(seen) == NODES
     found = records(folder)
     assert len(found) == 2 * NODES and once_each(found)
+    # What the launch told whoever watches it: nodes of its time, the head among them.
+    client = store.connect(store.resolve(None, folder))
+    launch = newest(client, client.get_experiment_by_name("tiny").experiment_id)
+    assert launch is not None
+    told = json.loads(launch.data.tags[NOW])
+    assert 1 <= told["nodes"] <= NODES + 1 and told["worker_hours"] > 0
     deadline = time.monotonic() + 60 * IDLE_MINUTES + 120
     while nodes(folder) and time.monotonic() < deadline:
         time.sleep(0.5)

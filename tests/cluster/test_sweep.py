@@ -25,7 +25,9 @@ from .helpers import (
 
 
 def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(folder: Path) -> None:
-    parts: dict[str, Any] = {"explore": {"maps": 3}, "confirm": {"seeds": 2, "best": 1}}
+    parts: dict[str, Any] = {
+        "explore": {"maps": 3}, "confirm": {"seeds": 2, "best": 1}, "cluster": WHOLE,
+    }  # fmt: skip
     first = raykd("sweep", write_sweep(folder, **parts, budget={"trials": 9}))
     assert first.returncode == 0, first.stdout + first.stderr
     assert "stopped at budget.trials: 9 trials were begun; not run: " in first.stderr
@@ -101,11 +103,11 @@ def test_short_memory_halves_the_micro_batch_and_records_it(
 ) -> None:
     faults.install(monkeypatch, folder, faults.OUT_OF_MEMORY)
     write_model(folder / "model", dropout=0.0)
-    done = raykd("sweep", write_sweep(folder, training=SLOW))
+    done = raykd("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE))
     assert done.returncode == 0, done.stdout + done.stderr
     found = records(folder)
     assert once_each(found)
     client = store.connect(store.resolve(None, folder))
-    assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"4"}
+    assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"8"}
     for trial, curve in curves(folder).items():
         assert curve == pytest.approx(without_dropout[trial], rel=2e-3)

@@ -17,7 +17,7 @@ import pytest
 from raykd.errors import UserError
 from raykd.tracking import launch as launches
 from raykd.tracking import ledger
-from raykd.tracking.heart import beating
+from raykd.tracking.heart import beating, listen
 from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
 
 from ..specs import spec
@@ -97,9 +97,13 @@ def test_the_heart_of_a_launch_beats(place: Place, monkeypatch: pytest.MonkeyPat
 
     first = heart()
     monkeypatch.setattr("raykd.tracking.heart.BEAT_SECONDS", 0.01)
-    with beating(launch):
+    with beating(launch, lambda: {"nodes": 3}):
+        assert listen(place.client, place.experiment) in ({}, {"nodes": 3})
         while heart() == first:
             time.sleep(0.01)
+        assert listen(place.client, place.experiment) == {"nodes": 3}
+    launch.end("FINISHED")
+    assert listen(place.client, place.experiment) is None
     assert first < heart() <= time.time()
     assert "raykd-heart" not in {t.name for t in threading.enumerate()}
 

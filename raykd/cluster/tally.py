@@ -1,0 +1,81 @@
+"""What a launch has done so far, counted as its jobs report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from raykd.trial import Cohort, Job
+
+LAST = 3  # failures that are remembered
+
+
+class Tally:
+    """A `Watch` that shows nobody anything: `now` has the figures, `changed` is called on news."""
+
+    def __init__(self) -> None:
+        self.work = 0.0
+        """Optimisation steps of all trials that the launch has to run; `done` of them are over."""
+        self.done = 0.0
+        self._share: dict[str, float] = {}
+        self._running: set[str] = set()
+        self._ended: set[str] = set()
+        self._examples = 0
+        # Rates count from the first tick, so that starting the workers is in none of them.
+        self._since: tuple[float, float, int] | None = None
+        self._scores: dict[str, tuple[str, float]] = {}
+        self._failures: list[str] = []
+
+    def changed(self, milestone: bool = False) -> None:
+        """`milestone`: a cohort or a job has ended."""
+
+    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
+        self.work = explore * steps["explore"] + confirm * steps["confirm"]
+
+    def started(self, job: Job) -> None:
+        self._running |= {c.id for c in job}
+        self.changed()
+
+    def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        self._examples += examples
+        share = step * len(cohort.trials)
+        self.done += share - self._share.get(cohort.id, 0)
+        self._share[cohort.id] = share
+        self._since = self._since or (now, self.done, self._examples)
+        names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
+                 for t in cohort.trials}  # fmt: skip
+        self._scores |= {t: (names[t], s) for t, s in scores.items()}
+        last = step == cohort.trials[0].training.steps
+        if last:
+            self._running.discard(cohort.id)
+            self._ended.add(cohort.id)
+        self.changed(milestone=last)
+
+    def ended(self, job: Job, error: str | None) -> None:
+        self._ended |= {c.id for c in job}
+        self._running -= self._ended
+        if error is not None:
+            told = f"cohorts {', '.join(c.id for c in job)} were lost: {error}"
+            self._failures = [*self._failures, told][-LAST:]
+        self.changed(milestone=True)
+
+    def now(self) -> dict[str, Any]:
+        """Plain values. Rate and time left (seconds) are there once something was counted; the
+        best and the worst so far by their score on select."""
+        found: dict[str, Any] = {
+            "share_done": self.done / self.work if self.work else 0.0,
+            "cohorts_done": len(self._ended),
+            "cohorts_running": len(self._running),
+            "lost": list(self._failures),
+        }
+        if self._since is not None and self.done > self._since[1]:
+            start, done, examples = self._since
+            passed = time.monotonic() - start
+            found["examples_per_second"] = (self._examples - examples) / passed
+            found["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
+        # Listed first: another thread may ask while a report comes in.
+        if ranked := sorted(list(self._scores.values()), key=lambda pair: pair[1]):
+            found["best"], found["worst"] = ranked[-1], ranked[0]
+        return found

@@ -1,0 +1,82 @@
+"""`raykd logs TRIAL`: all that one trial told, in order of its steps, from what MLflow holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from raykd.tracking import ledger, store
+
+HEAD = ("strategy", "map", "init", "seed", "phase", "steps")
+TAGS = ("cohort", "device", "precision", "teacher_source", "micro_batch", "commit")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was told at a step: names and values."""
+
+    step: int
+    time: float
+    """Seconds since the epoch, of the last of them."""
+    values: dict[str, float]
+
+    def line(self) -> str:
+        when = datetime.fromtimestamp(self.time).strftime("%Y-%m-%d %H:%M:%S")
+        values = "  ".join(f"{name} {value:.4g}" for name, value in self.values.items())
+        return f"{when}  step {self.step:>6}  {values}"
+
+
+@dataclass(frozen=True)
+class Log:
+    """A trial's head, its steps, and its end: the reason where it failed."""
+
+    run_id: str
+    status: str
+    head: dict[str, str]
+    entries: tuple[Entry, ...]
+    error: str | None
+
+    def lines(self) -> Iterator[str]:
+        yield f"run {self.run_id}: {self.status.lower()}"
+        for name, value in self.head.items():
+            yield f"  {name:<14} {value}"
+        yield from (entry.line() for entry in self.entries)
+        if self.error is not None:
+            yield f"failed: {self.error}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "entries": [vars(e) for e in self.entries]}
+
+
+def read(trial: str, tracking_uri: str | None) -> Log:
+    """The log of a trial, by its id or its run's, or the beginning of one.
+
+    Raises UserError where none or several fit.
+    """
+    client = store.connect(store.resolve(tracking_uri, Path.cwd()))
+    run = ledger.open_run(client, trial)
+    params, tags = run.data.params, run.data.tags
+    head = {"trial": tags["raykd.trial"]}
+    head |= {name: params[name] for name in HEAD if name in params}
+    head |= {name: tags[f"raykd.{name}"] for name in TAGS if f"raykd.{name}" in tags}
+    return Log(
+        run.info.run_id, run.info.status, head, tuple(_entries(client, run)),
+        tags.get("raykd.error"),
+    )  # fmt: skip
+
+
+def _entries(client: MlflowClient, run: Run) -> Iterator[Entry]:
+    """A value that was told again, after a checkpoint, stands as it was told last."""
+    told: dict[int, dict[str, tuple[int, float]]] = {}
+    for name in sorted(run.data.metrics):
+        for metric in client.get_metric_history(run.info.run_id, name):
+            told.setdefault(metric.step, {})[name] = (metric.timestamp, metric.value)
+    for step, values in sorted(told.items()):
+        last = max(when for when, _ in values.values())
+        yield Entry(step, last / 1000, {name: value for name, (_, value) in values.items()})

@@ -1,0 +1,73 @@
+"""`raykd status --watch`: a sweep as it goes, from anywhere that sees its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from raykd.show import out, progress_line, seconds, status
+
+if TYPE_CHECKING:
+    from raykd.cluster.status import Status
+    from raykd.cluster.sweep import Sweep
+
+EVERY_SECONDS = 5.0
+
+Look = tuple["Status", dict[str, Any] | None]
+"""How the sweep stands; what its launch told last, None where none is alive."""
+
+
+def looks(sweep: Sweep) -> Iterator[Look]:
+    """One every few seconds, until no launch of the sweep is alive. The last one tells so."""
+    from raykd.tracking import store
+    from raykd.tracking.heart import listen
+
+    while True:
+        experiment = store.find_experiment(sweep.client, sweep.study.config.name)
+        now = None if experiment is None else listen(sweep.client, experiment)
+        sweep.records()
+        yield sweep.status(), now
+        if now is None:
+            return
+        time.sleep(EVERY_SECONDS)
+
+
+def draw(found: Status, now: Mapping[str, Any] | None) -> None:
+    """The whole screen on a terminal; elsewhere a line a look, and the table at the end."""
+    line = "no launch is running" if now is None else told(now)
+    if out.is_terminal or now is None:
+        if out.is_terminal:
+            out.clear()
+        status(found)
+        out.print(line)
+    else:
+        out.print(
+            f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}"
+        )
+    for lost in (now or {}).get("lost", []):
+        out.print(f"  {lost}")
+
+
+def told(now: Mapping[str, Any]) -> str:
+    """A launch's own words in a line: progress, machines, what it took and may still take."""
+    if not now:
+        return "a launch is starting"
+    parts = [f"{100 * now['share_done']:.0f} %", progress_line(now)]
+    parts += [f"{now['nodes']} nodes"] if "nodes" in now else []
+    for name in ("cpus", "gpus"):
+        if name in now:
+            used, there = now[name]
+            parts.append(f"{used:g} of {there:g} {name[:-1].upper()}s in use")
+    parts.append(f"{seconds(now['seconds'])} so far")
+    parts += [f"{now['gpu_hours']:.2f} GPU-hours"] if "gpu_hours" in now else []
+    if "money" in now:
+        to_come = (
+            now["money"] * (1 - now["share_done"]) / now["share_done"]
+            if now["share_done"]
+            else None
+        )
+        parts.append(
+            f"{now['money']:.2f} spent" + ("" if to_come is None else f", {to_come:.2f} to come")
+        )
+    return "; ".join(parts)
