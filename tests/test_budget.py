@@ -99,7 +99,8 @@ def test_a_meter_calls_off_what_is_not_begun_and_tells_what_runs(
     now = [0.0]
     monkeypatch.setattr(meters, "time", SimpleNamespace(monotonic=lambda: now[0]))
     stop, asked = tmp_path / "checkpoints" / "stop", searcher(study, 100)
-    meter = Meter(Budget(gpu_hours=1), Share(2, 1, 1.0, 2), asked, stop)
+    limits = Budget(gpu_hours=1, price=2.0)
+    meter = Meter(limits, Share(2, 1, 1.0, 2), asked, stop, lambda: {"nodes": 3})
     first, second = SimpleNamespace(trial_id="a"), SimpleNamespace(trial_id="b")
     meter.on_trial_start(0, [], first)
     now[0] = 900
@@ -108,6 +109,10 @@ def test_a_meter_calls_off_what_is_not_begun_and_tells_what_runs(
     now[0] = 1799
     meter.on_step_end(0, [])
     assert meter.spent() == Spent(1799, 3598, 3598) and not stop.exists()
+    assert meter.now() == {
+        "seconds": 1799, "worker_hours": 3598 / 3600, "gpu_hours": 3598 / 3600,
+        "money": 2 * 3598 / 3600, "nodes": 3,
+    }  # fmt: skip
     assert meter.reason is None and asked.suggest("a") != JobSearcher.FINISHED
     now[0] = 1800
     meter.on_step_end(0, [])

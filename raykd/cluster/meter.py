@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,25 @@ from raykd.cluster.searcher import JobSearcher
 ASK_SECONDS = 5.0  # between two questions to Ray
 
 
+def machines() -> dict[str, Any]:
+    """Nodes that are up, and how many of their CPUs and GPUs are taken."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    found: dict[str, Any] = {"nodes": sum(bool(n["Alive"]) for n in ray.nodes())}
+    for name in ("CPU", "GPU"):
+        if there.get(name):
+            found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
+    return found
+
+
 class Meter(Callback):  # type: ignore[misc]
     """A job costs from its driver's start to its end, whatever it waits for. At the budget no job
     is begun any more, and a file tells the running ones: each stores a checkpoint at its next
     evaluation, and ends."""
 
-    def __init__(self, budget: Budget, share: Share, searcher: JobSearcher, stop: Path) -> None:
+    def __init__(
+        self, budget: Budget, share: Share, searcher: JobSearcher, stop: Path,
+        ask: Callable[[], dict[str, Any]] = machines,
+    ) -> None:  # fmt: skip
         self._budget = budget
         self._share = share
         self._searcher = searcher
@@ -30,6 +44,7 @@ class Meter(Callback):  # type: ignore[misc]
         self._running: dict[str, float] = {}
         self._held = 0.0
         self.reason: str | None = None
+        self._ask = ask
         self._asked = 0.0
         self._machines: dict[str, Any] = {}
 
@@ -53,7 +68,7 @@ class Meter(Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         if time.monotonic() - self._asked > ASK_SECONDS:
             self._asked = time.monotonic()
-            self._machines = _machines()
+            self._machines = self._ask()
         if self.reason is None and (reason := reached(self._budget, self.spent())):
             self.reason = reason
             self._searcher.stop()
@@ -74,13 +89,3 @@ class Meter(Callback):  # type: ignore[misc]
         since = self._running.pop(trial.trial_id, None)
         if since is not None:
             self._held += time.monotonic() - since
-
-
-def _machines() -> dict[str, Any]:
-    """Nodes that are up, and how many of their CPUs and GPUs are taken."""
-    there, free = ray.cluster_resources(), ray.available_resources()
-    found: dict[str, Any] = {"nodes": sum(bool(n["Alive"]) for n in ray.nodes())}
-    for name in ("CPU", "GPU"):
-        if there.get(name):
-            found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
-    return found
