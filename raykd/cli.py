@@ -190,7 +190,7 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """All that one trial told: what it is, its losses and scores by step, how it ended."""
-    from raykd.logs import read
+    from raykd.tracking.logs import read
 
     found = read(trial, tracking_uri)
     if as_json:

@@ -72,6 +72,9 @@ def _groups(proc: Path, groups: Path) -> Iterator[tuple[Path, Names]]:
 
 
 def _field(file: Path, name: str) -> int:
-    """A line's number in a file of `name number` lines; 0 where there is none."""
+    """A line's number in a file of `name number` lines; 0 where there is none: not every sandbox
+    that sets a limit has the files beside it."""
+    if not file.exists():
+        return 0
     found = dict(line.split() for line in file.read_text().splitlines())
     return int(found.get(name, 0))

@@ -23,11 +23,15 @@ def looks(sweep: Sweep) -> Iterator[Look]:
     from raykd.tracking import store
     from raykd.tracking.heart import listen
 
-    while True:
+    def look() -> Look:
         experiment = store.find_experiment(sweep.client, sweep.study.config.name)
         now = None if experiment is None else listen(sweep.client, experiment)
         sweep.records()
-        yield sweep.status(), now
+        return sweep.status(), now
+
+    while True:
+        found, now = store.patiently(look)  # a server may be away for a moment
+        yield found, now
         if now is None:
             return
         time.sleep(EVERY_SECONDS)
@@ -62,12 +66,7 @@ def told(now: Mapping[str, Any]) -> str:
     parts.append(f"{seconds(now['seconds'])} so far")
     parts += [f"{now['gpu_hours']:.2f} GPU-hours"] if "gpu_hours" in now else []
     if "money" in now:
-        to_come = (
-            now["money"] * (1 - now["share_done"]) / now["share_done"]
-            if now["share_done"]
-            else None
-        )
-        parts.append(
-            f"{now['money']:.2f} spent" + ("" if to_come is None else f", {to_come:.2f} to come")
-        )
+        parts.append(f"{now['money']:.2f} spent")
+        if done := now["share_done"]:
+            parts[-1] += f", {now['money'] * (1 - done) / done:.2f} to come"
     return "; ".join(parts)

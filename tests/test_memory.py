@@ -56,6 +56,14 @@ def test_the_path_of_the_machine_may_be_unknown_in_the_container(tmp_path: Path,
     assert memory.total(proc, groups) == 4 * GIB
 
 
+def test_a_limit_may_stand_alone(tmp_path: Path) -> None:
+    proc, groups = version_two(tmp_path, "/", str(4 * GIB))
+    for name in ("memory.stat", "memory.events"):
+        (groups / name).unlink()
+    assert memory.available(proc, groups) == min(GIB, psutil.virtual_memory().available)
+    assert memory.kills(proc, groups) == 0
+
+
 def test_the_least_of_the_groups_around_it(tmp_path: Path) -> None:
     version_two(tmp_path / "outer", "/", str(2 * GIB))
     proc, groups = version_two(tmp_path, "/jobs/7", str(4 * GIB))

@@ -22,6 +22,7 @@ from raykd.sources import Sources
 from raykd.study import Study, confirm_trials, resolve
 from raykd.trial import Cohort, TrialSpec
 
+from .loop import series, told
 from .world_seq2seq import write_sweep
 
 KINDS = ("t5", "mt5", "bart", "mbart", "marian", "pegasus")
@@ -32,7 +33,6 @@ STRATEGIES: list[Any] = [
     "random",
     {"strategy": "custom", "name": "own", "map": {"encoder": [4, None], "decoder": [1, 1]}},
 ]
-TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 
 
 class World:
@@ -54,17 +54,6 @@ class World:
 @pytest.fixture(scope="module", params=KINDS)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp(request.param), request.param)
-
-
-def told(memory: Memory, trial: TrialSpec) -> tuple[Any, ...]:
-    result = memory.results[trial.id]
-    metrics = {k: v for k, v in result.metrics.items() if k not in TIMES}
-    return metrics, dict(result.predictions), series(memory, trial)
-
-
-def series(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
-    logged = memory.metrics.get(trial.id, [])
-    return {(step, name): value for step, metrics in logged for name, value in metrics.items()}
 
 
 def test_a_trial_alone_equals_the_same_trial_in_a_cohort_bitwise(world: World) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from raykd.tracking.launch import Launch, launch_is_alive, newest
+from raykd.tracking.launch import Launch, alive, newest
 from raykd.tracking.store import passing
 
 BEAT_SECONDS = 10.0
@@ -59,7 +59,7 @@ def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
     """What the newest launch told at its last beat; None where none is alive, {} before the
     first."""
     run = newest(client, experiment)
-    if run is None or not launch_is_alive(client, run.info.run_id):
+    if run is None or run.info.status != "RUNNING" or not alive(run):
         return None
     found: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
     return found

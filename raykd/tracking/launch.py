@@ -105,7 +105,7 @@ def other_live_launch(
 ) -> str | None:
     """Who else runs this sweep now, in words; None if nobody does. `besides`: one's own launch."""
     for run in _open_launches(client, experiment):
-        if run.info.run_id != besides and _alive(run):
+        if run.info.run_id != besides and alive(run):
             tags = run.data.tags
             return f"process {tags['raykd.pid']} on {tags['raykd.host']}"
     return None
@@ -119,10 +119,11 @@ def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
-    return run.info.status == "RUNNING" and "raykd.launch" in run.data.tags and _alive(run)
+    return run.info.status == "RUNNING" and "raykd.launch" in run.data.tags and alive(run)
 
 
-def _alive(run: Run) -> bool:
+def alive(run: Run) -> bool:
+    """Whether an open launch's process is there, or on another host its heart has beaten lately."""
     tags = run.data.tags
     if tags["raykd.host"] != socket.gethostname():
         return time.time() - float(tags["raykd.heartbeat"]) < LAPSE_SECONDS
@@ -141,7 +142,7 @@ def settle_dead(client: MlflowClient, experiment: str) -> int:
     as interrupted. Returns how many trials that were."""
     settled = 0
     for launch in _open_launches(client, experiment):
-        if _alive(launch):
+        if alive(launch):
             continue
         settled += interrupt_children(client, experiment, launch.info.run_id)
         client.set_terminated(launch.info.run_id, "KILLED")

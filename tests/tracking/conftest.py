@@ -81,6 +81,15 @@ class Server:
             self.process.wait()
 
 
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that may be ended: the other tests' server is left in peace."""
+    running = Server(tmp_path_factory.mktemp("own-server"), free_port())
+    running.start()
+    yield running
+    running.signal(signal.SIGKILL)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server"), free_port())

@@ -9,27 +9,16 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from mlflow.entities import ViewType
 
 from ..specs import spec
-from .conftest import Place, Server, free_port, place_in
+from .conftest import Place, Server, place_in
 from .helpers import RESULT, line, program, record, records, writer
 
 AT_ONCE = 2.0  # seconds; whoever waited for these stores would wait far longer
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One that may be ended: the other tests' server is left in peace."""
-    running = Server(tmp_path_factory.mktemp("own-server"), free_port())
-    running.start()
-    yield running
-    running.signal(signal.SIGKILL)
 
 
 def steps(place: Place, run_id: str) -> list[int]:

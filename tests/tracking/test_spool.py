@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,10 @@ from raykd.tracking.spool import REFUSED, Left, Spool, deliver_left
 from raykd.tracking.writer import Writer
 
 from ..specs import spec
-from .conftest import Place, Server, free_port, place_in
+from .conftest import Place, Server, place_in
 from .helpers import RESULT, line, program, record, records
 
 LAUNCH = "0" * 32
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("own-server"), free_port())
-    running.start()
-    yield running
-    running.signal(signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from raykd.tracking import ledger, store
-
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 HEAD = ("strategy", "map", "init", "seed", "phase", "steps")
 TAGS = ("cohort", "device", "precision", "teacher_source", "micro_batch", "commit")
