@@ -27,7 +27,10 @@ class Row:
     label: str | int
     """A class; or what is to be written, or the number of the right choice."""
     split: str | None = None
+    """Where the data puts the row: train, select, test, or what `task.test_splits` names."""
     choices: tuple[str, ...] = ()
+    place: int = 0
+    """Of its class, where the data set has an order of classes."""
 
     @cached_property
     def id(self) -> str:
@@ -38,7 +41,8 @@ def wanted(task: Task) -> list[tuple[str, str]]:
     """The columns a task names, each with its key in the sweep file."""
     split = [("split", task.split)] if task.split else []
     if task.kind == "seq2seq":
-        return [("source", task.source), ("target", task.target), *split]
+        more = [("references", task.references)] if task.references else []
+        return [("source", task.source), ("target", task.target), *more, *split]
     if task.prompt is not None and task.completion is not None:
         prompt = [("prompt", c) for c in task.prompt_columns]
         choices = [("choices", task.choices.split(".")[0])] if isinstance(task.choices, str) else []
@@ -61,42 +65,73 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
         raise UserError(f"{where}: there are no rows")
     writes = task.kind == "seq2seq"
     what, answer = ("source", "target") if writes else ("text", "label")
-    found = [texts(table, column, file, what) for column in task.columns]
-    labels = _targets(table, task, file) if writes else _labels(table, task, file)
-    refuse_empty(what, (i for column in found for i, v in enumerate(column, 1) if not v), where)
-    refuse_empty(answer, (i for i, v in enumerate(labels, 1) if v is None), where)
+    found = [texts(table, column, file, what, task.join) for column in task.columns]
+    answers = _targets(table, task, file) if writes else _labels(table, task, file)
+    blank = (i for column in found for i, v in enumerate(column, 1) if not v)
+    left_out = empty(what, blank, where, task)
+    left_out |= empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
     splits = split_names(table, task, file)
     return [
-        Row(tuple(pair), label, split)
-        for *pair, label, split in zip(*found, labels, splits, strict=True)
+        Row(tuple(pair), label, split, place=place)
+        for number, (*pair, own, split) in enumerate(zip(*found, answers, splits, strict=True), 1)
+        if number not in left_out
+        for label, place in own
     ]
 
 
-def _targets(table: Any, task: Task, file: str) -> list[str | int | None]:
-    """Texts as they stand; None for an empty one."""
-    return [text or None for text in texts(table, task.target, file, "target")]
+Answers = list[tuple[str | int, int]]
+"""What is right for one row, each with the place of its class; none where the cell is empty."""
 
 
-def texts(table: Any, column: str, file: str, key: str) -> list[str]:
+def _targets(table: Any, task: Task, file: str) -> list[Answers]:
+    """Texts as they stand: the target, and what the column of references holds beside it."""
+    found = [[text] for text in texts(table, task.target, file, "target")]
+    if task.references is not None:
+        for own, more in zip(found, table[task.references][:], strict=True):
+            if not isinstance(more, list) or not all(isinstance(x, str) for x in more):
+                raise UserError(
+                    f"{file}: task.references: the column {task.references!r} holds "
+                    f"{str(more)[:40]!r}; references are a list of texts"
+                )
+            own += [text.strip() for text in more]
+    return [[(text, 0) for text in dict.fromkeys(own) if text] for own in found]
+
+
+def texts(table: Any, column: str, file: str, key: str, join: tuple[str, ...] = ()) -> list[str]:
+    """A column's texts without white space around them. A list is joined by `join`, a list within
+    it by the next of these separators."""
     values = table[column][:]
+    if join:
+        values = [_joined(v, join) for v in values]
     if odd := next((v for v in values if isinstance(v, list | dict | bytes)), None):
         raise UserError(
             f"{file}: task.{key}: the column {column!r} holds {str(odd)[:40]!r}; a text is a string"
+            + (", or lists as deep as `join` has separators" if isinstance(odd, list) else "")
         )
     return ["" if v is None or v != v else str(v).strip() for v in values]
 
 
-def _labels(table: Any, task: Task, file: str) -> list[str | int | None]:
+def _joined(value: Any, separators: tuple[str, ...]) -> Any:
+    """Lists as one text; as they are where they are deeper than there are separators."""
+    if not isinstance(value, list) or not separators:
+        return value
+    parts = [_joined(part, separators[1:]) for part in value]
+    if any(isinstance(part, list | dict) for part in parts):
+        return value
+    return separators[0].join("" if part is None else str(part).strip() for part in parts)
+
+
+def _labels(table: Any, task: Task, file: str) -> list[Answers]:
     """Strings or integers. Strings that are all numbers count as numbers, so that rows mean the
     same in every format."""
     names = label_names(table, task.label)
     values = table[task.label][:]
     if names:
-        return [names[v] if v is not None and v >= 0 else None for v in values]
+        return [[(names[v], v)] if v is not None and v >= 0 else [] for v in values]
     labels = [_label(v, task, file) for v in values]
     if all(v is None or isinstance(v, str) and NUMBER.fullmatch(v) for v in labels):
         labels = [None if v is None else _label(float(v), task, file) for v in labels]
-    return labels
+    return [[] if v is None else [(v, 0)] for v in labels]
 
 
 def label_names(table: Any, column: str) -> list[str] | None:
@@ -119,13 +154,15 @@ def _label(value: Any, task: Task, file: str) -> str | int | None:
     )
 
 
-def refuse_empty(what: str, numbers: Iterable[int], where: str) -> None:
+def empty(what: str, numbers: Iterable[int], where: str, task: Task) -> set[int]:
+    """The numbers of rows to leave out. Raises UserError where the file does not ask for that."""
     found = sorted(set(numbers))
-    if found:
+    if found and not task.drop_empty:
         first = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
         raise UserError(
             f"{where}: {len(found)} rows with an empty {what} (row {first}); fill or drop them"
         )
+    return set(found)
 
 
 def split_names(table: Any, task: Task, file: str) -> list[str | None]:
@@ -135,7 +172,16 @@ def split_names(table: Any, task: Task, file: str) -> list[str | None]:
 
 
 def _split_name(value: Any, task: Task, file: str) -> str:
-    name = SPLIT_NAMES.get(str(value).strip().lower())
+    own = str(value).strip()
+    if task.test_splits is not None:
+        if own in task.test_splits.values():
+            return own
+        if SPLIT_NAMES.get(own.lower()) == "test":
+            raise UserError(
+                f"{file}: task.test_splits: the column {task.split!r} holds {value!r} too, which "
+                f"is none of {', '.join(task.test_splits.values())}; name it as well"
+            )
+    name = SPLIT_NAMES.get(own.lower())
     if name is None:
         raise UserError(
             f"{file}: task.split: the column {task.split!r} holds {value!r}; write train, select "

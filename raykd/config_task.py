@@ -13,6 +13,7 @@ from raykd.tasks.names import KEYS, METRICS, OF_CHOICES, default_metric
 
 FIELD = re.compile(r"\{([^{}\s]+)\}")
 """A column in a prompt."""
+PART = re.compile(r"[A-Za-z0-9]+")
 
 
 class Generation(Model):
@@ -41,6 +42,9 @@ class Task(Model):
     source: str = Field("source", description="seq2seq: the column of what is read")
     target: str = Field("target", description="seq2seq: the column of what is to be written")
     prefix: str = Field("", description="seq2seq: stands before every source, as T5 has it")
+    references: str | None = Field(
+        None, description="seq2seq: a column with a list of what is right beside the target"
+    )
     languages: tuple[str, ...] | None = Field(
         None, description="seq2seq: source and target as mBART's tokenizer names them"
     )
@@ -65,6 +69,15 @@ class Task(Model):
     chat: bool = Field(False, description="causal_lm: wrap both in the tokenizer's chat template")
     generate: Positive = Field(64, description="causal_lm: tokens to write at most, to be scored")
     split: str | None = Field(None, description="a column holding train / select / test")
+    test_splits: dict[str, str] | None = Field(
+        None,
+        description="parts of test, each a split of the data's own; the metric is of the first",
+    )
+    join: tuple[str, ...] = Field(
+        (), description="between the parts of a text that is a list, then of lists within it"
+    )
+    unfold: Literal["coqa"] | None = Field(None, description="how a row becomes several")
+    drop_empty: bool = Field(False, description="leave rows out in which a text or answer is empty")
     select_share: float = Field(0.1, gt=0, lt=1, description="share of rows split off by hash")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of rows split off by hash")
     rows: Positive | None = Field(None, description="train on at most so many rows")
@@ -77,6 +90,17 @@ class Task(Model):
         if languages is not None and len(languages) != 2:
             raise ValueError("name two languages, such as [en_XX, ro_RO]")
         return languages
+
+    @field_validator("test_splits")
+    @classmethod
+    def _parts(cls, parts: dict[str, str] | None) -> dict[str, str] | None:
+        if parts is None:
+            return None
+        if len(parts) < 2 or len({*parts.values()}) < len(parts):
+            raise ValueError("name two different splits or more, such as {m: matched, mm: other}")
+        if odd := [part for part in parts if not PART.fullmatch(part)]:
+            raise ValueError(f"{odd[0]!r} is part of a metric's name; write letters and digits")
+        return parts
 
     @field_validator("text")
     @classmethod

@@ -12,8 +12,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from raykd.columns import Row
 from raykd.config import Task
 from raykd.errors import UserError
 from raykd.rows import read
-from raykd.splits import distinct, into_splits, label_names, with_references
+from raykd.splits import distinct, into_splits, label_names, part_sizes, with_references
 from raykd.tasks.names import KEYS
 from raykd.trial import digest
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 3  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 4  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Prepared:
     majority: float
     duplicates: int
     mean_words: float
+    parts: dict[str, int] = field(default_factory=dict)
+    """Rows of each part of test, which stand one after the other; empty where it has no parts."""
 
     def rows(self, split: str) -> datasets.Dataset:
         """Columns `id`, `text`, for pairs `text_2`, where there are some `choices`, and `label`,
@@ -53,6 +56,13 @@ class Prepared:
         import datasets
 
         return datasets.load_from_disk(str(self.folder / split))
+
+    @property
+    def test_parts(self) -> dict[str, slice]:
+        """The rows of each part of test; one without a name where it has no parts."""
+        ends = list(accumulate(self.parts.values(), initial=0))
+        found = {part: slice(*rows) for part, rows in zip(self.parts, pairwise(ends), strict=True)}
+        return found or {"": slice(None)}
 
     def test_labels(self) -> np.ndarray:
         """int64 or texts [test rows]. To be called when training has ended, and not before."""
@@ -71,7 +81,7 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     source = read(task, home, file)
     parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
     if task.kind != "classification":
-        written = {"prompt", "completion", "choices", "source", "target"}
+        written = {"prompt", "completion", "choices", "source", "target", "references"}
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
     folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
@@ -86,7 +96,7 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
         else:
             names = task.choices if isinstance(task.choices, tuple) else ()
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
-        _store(folder, splits, names, labels, duplicates)
+        _store(folder, splits, names, labels, duplicates, part_sizes(splits["test"], task))
     prepared = load(folder)
     if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
@@ -98,7 +108,7 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
 
 def _store(
     folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
-    labels: dict[str, np.ndarray], duplicates: int,
+    labels: dict[str, np.ndarray], duplicates: int, parts: dict[str, int],
 ) -> None:  # fmt: skip
     """Write the prepared task, whole or not at all."""
     import datasets
@@ -108,6 +118,8 @@ def _store(
         for row, label in zip(rows, labels[split], strict=True):
             own = json.dumps(row.choices) if row.choices and not names else ""
             sha.update(f"{split} {row.id} {label}{own}\n".encode())
+    if parts:
+        sha.update(json.dumps(parts).encode())
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
     try:
@@ -133,6 +145,7 @@ def _store(
                 np.unique_counts(labels["train"]).counts.max() / len(labels["train"]) * 100
             ),
             "duplicates": duplicates,
+            "parts": parts,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
         (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from raykd.batches import Batch, Step, ahead, by_epoch, shard
 from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
+from raykd.evaluation import test_predictions, test_scores
 from raykd.group import Group
 from raykd.hooks import Hooks, NoHooks
 from raykd.learner import Learner, stream
@@ -52,6 +53,8 @@ class Data:
     tokenizer: PreTrainedTokenizerBase
     task: Task
     eval_batch: int = 128
+    parts: Mapping[str, slice] = field(default_factory=lambda: {"": slice(None)})
+    """The rows of each part of test. The metric is of the first."""
 
 
 @dataclass(frozen=True)
@@ -267,9 +270,8 @@ def _finish(
         if where.group.rank != 0:
             continue
         labels = data.test_labels()
-        told = (metric, *data.family.beside(metric))
         metrics = {
-            **{f"test_{name}": data.family.score(name, answers, labels) for name in told},
+            **test_scores(data, metric, answers, labels),
             f"best_select_{metric}": learner.best_score,
             "best_step": float(learner.best_step),
             "seconds": learner.seconds,
@@ -277,9 +279,7 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = data.family.predictions(
-            data.test.examples, labels, answers, data.labels, metric
-        )
+        predictions = test_predictions(data, metric, answers, labels)
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

@@ -1,8 +1,9 @@
-"""A model over a split: every row once, shared out over the workers."""
+"""A model over a split: every row once, shared out over the workers; and what test says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from transformers import PreTrainedModel
 
 from raykd.batches import eval_batches
 from raykd.group import Group
+
+if TYPE_CHECKING:
+    from raykd.distill import Data
 
 
 def over_rows(
@@ -31,3 +35,35 @@ def over_rows(
     parts = [part for worker in group.gather(mine) for part in worker]  # type: ignore[attr-defined]
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     return np.concatenate([found for _, found in parts])[order]
+
+
+def test_scores(
+    data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """`test_accuracy`, and likewise the metrics that are told beside it. They are of the first part
+    of test, where it has parts; `test_accuracy_mm` is of the part `mm`."""
+    found = {}
+    for i, (part, rows) in enumerate(data.parts.items()):
+        for name in (metric, *data.family.beside(metric, data.labels)):
+            score = data.family.score(name, answers[rows], labels[rows])
+            found[f"test_{name}" + (f"_{part}" if i else "")] = score
+    return found
+
+
+def test_predictions(
+    data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
+) -> dict[str, Any]:
+    """The family's columns, and the `part` of test that each row is of, where it has parts."""
+    ids = data.test.examples
+    found = data.family.predictions(ids, labels, answers, data.labels, metric)
+    if len(data.parts) == 1:
+        return found
+    parts = np.empty(len(ids), dtype=object)
+    for part, rows in data.parts.items():
+        parts[rows] = part
+    return {**found, "part": parts.tolist()}
+
+
+def first_part(data: Data) -> slice:
+    """The rows of test that the metric is of."""
+    return next(iter(data.parts.values()))

@@ -14,6 +14,7 @@ from raykd import teacher as teachers
 from raykd.batches import eval_batches
 from raykd.distill import Data, Where, distill
 from raykd.errors import UserError
+from raykd.evaluation import first_part
 from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.materials import load_data, save_model, use_bf16
@@ -83,7 +84,7 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
         "select": select,
         "test": test,
         "select_majority": family.baseline(trial.metric, data.select.labels),
-        "test_majority": family.baseline(trial.metric, data.test_labels()),
+        "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
         "seconds": time.perf_counter() - began,
     }
     return teachers.store(study.home, study.teacher, write, scores)
@@ -106,8 +107,9 @@ def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tu
     family = data.family
     select = family.evaluate(model, data.select, data, where)
     test = family.evaluate(model, data.test, data, where)
+    rows = first_part(data)
     assert data.select.labels is not None
     return (
         family.score(metric, select, data.select.labels),
-        family.score(metric, test, data.test_labels()),
+        family.score(metric, test[rows], data.test_labels()[rows]),
     )

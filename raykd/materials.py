@@ -51,6 +51,7 @@ def load_data(
         pad=int(tokenizer.pad_token_id),
         tokenizer=tokenizer,
         task=task,
+        parts=prepared.test_parts,
     )  # fmt: skip
 
 

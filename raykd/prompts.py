@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raykd.columns import Row, check_columns, label_names, refuse_empty, split_names, texts
+from raykd.columns import Row, check_columns, empty, label_names, split_names, texts
 from raykd.config import FIELD, Task
 from raykd.errors import UserError
 
@@ -18,23 +18,27 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
     named = task.prompt_columns
-    columns = {c: texts(table, c, file, "prompt") for c in named}
-    refuse_empty(
-        "prompt", (i for c in columns.values() for i, v in enumerate(c, 1) if not v), where
-    )
+    columns = {c: texts(table, c, file, "prompt", task.join) for c in named}
+    blank = (i for c in columns.values() for i, v in enumerate(c, 1) if not v)
+    left_out = empty("prompt", blank, where, task)
     count = len(table)
     prompts = columns[named[0]] if named == [task.prompt] else [
         FIELD.sub(lambda m, i=i: columns[m[1]][i], task.prompt) for i in range(count)  # type: ignore[misc]
     ]  # fmt: skip
     given = _completions(table, task.completion, file)
-    refuse_empty("completion", (i for i, v in enumerate(given, 1) if v == ""), where)
+    left_out |= empty("completion", (i for i, v in enumerate(given, 1) if v == ""), where, task)
     splits = split_names(table, task, file)
     if task.choices is None:
-        return [Row((p,), c, s) for p, c, s in zip(prompts, given, splits, strict=True)]
+        return [
+            Row((p,), c, s)
+            for i, (p, c, s) in enumerate(zip(prompts, given, splits, strict=True), 1)
+            if i not in left_out
+        ]
     choices = _choices(table, task.choices, file)
     return [
         Row((p,), _right(c, own, task, file), s, own)
-        for p, c, s, own in zip(prompts, given, splits, choices, strict=True)
+        for i, (p, c, s, own) in enumerate(zip(prompts, given, splits, choices, strict=True), 1)
+        if i not in left_out
     ]
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raykd import assets, columns, prompts
+from raykd import assets, columns, prompts, unfold
 from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Row, check_columns, wanted
 from raykd.config import Task
@@ -57,6 +57,8 @@ def read(task: Task, home: Path, file: str) -> Source:
 
 def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     read = columns.to_rows if task.prompt is None else prompts.to_rows
+    if task.unfold is not None:
+        table = unfold.unfolded(table, task, file)
     return read(table, task, file, where)
 
 
@@ -196,15 +198,20 @@ def _hub(task: Task, home: Path, file: str) -> Source:
 
 
 def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
-    """A hub set's own splits. A validation split without a labelled test split is the test, since
-    select is cut from train by hash; the set's labels stand by name where it has names."""
+    """A hub set's own splits. Test is what `task.test_splits` names, where it does; else a
+    validation split without a labelled test split is the test, since select is cut from train by
+    hash. The set's labels stand by name where it has names."""
     named = {k: v for k, v in found.items() if not _unlabelled(v, task)}
     by_role: dict[str, tuple[str, Any]] = {}
     for name, table in named.items():
         base = name.split("_")[0]
         if base in SPLIT_NAMES:
             by_role.setdefault(SPLIT_NAMES[base], (name, table))
-    if "test" not in by_role and "select" in by_role:
+    if task.test_splits is not None:
+        parts = _test_parts(named, task, file)
+        kept = {r: x for r, x in by_role.items() if r != "test" and x[0] not in parts}
+        by_role = {**kept, **{name: (name, table) for name, table in parts.items()}}
+    elif "test" not in by_role and "select" in by_role:
         by_role["test"] = by_role.pop("select")
     rows: list[Row] = []
     for role, (name, table) in by_role.items():
@@ -215,6 +222,18 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
         given = None if role == "train" else role
         rows += [replace(r, split=r.split if task.split else given) for r in part]
     return rows
+
+
+def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
+    """The splits that make up test, by their own names."""
+    assert task.test_splits is not None
+    for part, name in task.test_splits.items():
+        if name not in named:
+            raise UserError(
+                f"{file}: task.test_splits.{part}: {task.data} has no labelled split {name!r}; it "
+                f"has {', '.join(named)}"
+            )
+    return {name: named[name] for name in task.test_splits.values()}
 
 
 def _unlabelled(table: Any, task: Task) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 
 from raykd.columns import Row
@@ -34,11 +35,17 @@ def with_references(rows: list[Row]) -> tuple[list[Row], int]:
 
 
 def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
-    """Rows by split, each in order of its id, so that a file's own order does not matter."""
+    """Rows by split, each in order of its id, so that a file's own order does not matter; those of
+    test by its parts first, where it has some."""
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    given = {r.split for r in rows if r.split}
+    parts = list((task.test_splits or {}).values())
+    given = {"test" if r.split in parts else r.split for r in rows if r.split}
     for row in sorted(rows, key=lambda r: r.id):
-        splits[row.split or _by_hash(row.id, task, given)].append(row)
+        stated = "test" if row.split in parts else row.split
+        splits[stated or _by_hash(row.id, task, given)].append(row)
+    if parts:
+        _refuse_missing(splits["test"], task, file)
+        splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # one after the other
     if task.rows is not None:
         splits["train"] = splits["train"][: task.rows]
     for name, members in splits.items():
@@ -49,6 +56,23 @@ def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
                 + (f"or some that the column {task.split!r} puts there" if task.split else share)
             )
     return splits
+
+
+def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
+    found = {row.split for row in test}
+    for part, name in (task.test_splits or {}).items():
+        if name not in found:
+            where = f"the column {task.split!r}" if task.split else "a `split` column"
+            raise UserError(
+                f"{file}: task.test_splits.{part}: no row of {task.data} is in {name!r}; the names "
+                f"are those of a hub set's splits, or stand in {where}"
+            )
+
+
+def part_sizes(test: list[Row], task: Task) -> dict[str, int]:
+    """How many rows each part of test has, in their order; empty where it has no parts."""
+    counts = Counter(row.split for row in test)
+    return {part: counts[name] for part, name in (task.test_splits or {}).items()}
 
 
 def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
@@ -77,4 +101,6 @@ def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
         )
     if all(isinstance(label, int) for label in found):
         return tuple(str(label) for label in sorted(found))
-    return tuple(sorted(str(label) for label in found))
+    # In the data set's own order where it has one, else in that of the alphabet.
+    placed = {(r.place, str(r.label)) for r in splits["train"]}
+    return tuple(name for _, name in sorted(placed))

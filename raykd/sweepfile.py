@@ -166,6 +166,8 @@ def _complaint(location: tuple[str, ...], problem: Any, model: type[BaseModel]) 
             write = f"a mapping such as {example(_models((*location, ''), model)[0])}"
         case "tuple_type":
             write = f"a list, such as [{'...' if value == 'null' else value}]"
+        case "dict_type":
+            write = "a mapping of names, such as {first: ..., second: ...}"
         case "string_type":
             write = "text, in quotes if it looks like something else"
         case "string_pattern_mismatch":

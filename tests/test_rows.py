@@ -317,7 +317,7 @@ def test_a_hub_set_with_an_unlabelled_test_is_tested_on_its_validation_rows(
     task = Task(data="owner/set", subset="mnli", revision="abc")
     found = prepare(task, tmp_path, "sweep.yaml")
     assert asked == [("owner/set", "mnli", "abc")]
-    assert found.labels == ("better", "worse")
+    assert found.labels == ("worse", "better")  # in the set's own order
     assert found.counts["test"] == 20 and words(found, "test") == {"val"}
     assert words(found, "train") == words(found, "select") == {"train"}
     assert found.counts["train"] + found.counts["select"] == 100

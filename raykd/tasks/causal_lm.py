@@ -174,7 +174,7 @@ def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
     return float(_each(metric, answers, labels).mean() * 100)
 
 
-def beside(metric: str) -> tuple[str, ...]:
+def beside(metric: str, names: Names) -> tuple[str, ...]:
     return tuple(m for m in (OF_CHOICES if metric in OF_CHOICES else SCORES) if m != metric)
 
 

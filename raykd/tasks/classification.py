@@ -131,6 +131,12 @@ def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
     raise ValueError(f"unknown metric {metric!r}")
 
 
+def beside(metric: str, names: Names) -> tuple[str, ...]:
+    """Accuracy and F1 are told together: the second class's of two, else the mean of all."""
+    of_f1 = "f1" if len(names) == 2 else "macro_f1"
+    return {"accuracy": (of_f1,), "f1": ("accuracy",), "macro_f1": ("accuracy",)}.get(metric, ())
+
+
 def predictions(
     ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
 ) -> dict[str, Any]:
@@ -158,7 +164,7 @@ FAMILY = Family(
     output_width=lambda config: int(config.num_labels),
     evaluate=evaluate,
     score=score,
-    beside=lambda metric: (),
+    beside=beside,
     baseline=baseline,
     predictions=predictions,
 )

@@ -85,8 +85,8 @@ class Family:
     score: Callable[[str, np.ndarray, np.ndarray], float]
     """A metric (by name) of a split's answers against its labels; in percent, the larger the
     better."""
-    beside: Callable[[str], tuple[str, ...]]
-    """Metrics that are told along with this one of a finished trial."""
+    beside: Callable[[str, Names], tuple[str, ...]]
+    """Metrics that are told along with this one of a finished trial, where these are the names."""
     baseline: Callable[[str, np.ndarray], float]
     """The best that one and the same answer to every example scores against these labels."""
     predictions: Predictions

@@ -11,9 +11,11 @@ METRICS: dict[str, tuple[str, ...]] = {
 
 KEYS: dict[str, tuple[str, ...]] = {
     "classification": ("text", "label"),
-    "seq2seq": ("source", "target", "prefix", "languages", "max_target_length", "generation"),
+    "seq2seq": (
+        "source", "target", "references", "prefix", "languages", "max_target_length", "generation",
+    ),
     "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate"),
-}
+}  # fmt: skip
 """Keys of `task` that only these kinds have."""
 
 OF_CHOICES = ("acc", "acc_norm")

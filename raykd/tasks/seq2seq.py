@@ -171,7 +171,7 @@ def baseline(metric: str, labels: np.ndarray) -> float:
 CUT = "cut_off"  # how many texts hit the limit of their length
 
 
-def beside(metric: str) -> tuple[str, ...]:
+def beside(metric: str, names: Names) -> tuple[str, ...]:
     """The metrics of the same package."""
     like = written.ROUGE if metric in written.ROUGE else written.MATCHED
     return (*(name for name in like if name != metric), CUT)

@@ -19,7 +19,8 @@ PREDICTIONS = "predictions.parquet"
 def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[Any, Any]]:
     """By trial: ids and correctness of its test examples, both in the order of the ids, so that
     trials of one split are alike. Where examples have scores of their own (texts), those in place
-    of correctness, as shares of 1. Trials without the artifact are left out."""
+    of correctness, as shares of 1. Where test has parts, those of the first, which the metric is
+    of. Trials without the artifact are left out."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="raykd-predictions-") as folder:
         for record in records:
@@ -28,8 +29,12 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
             file = download(client, record.run_id, PREDICTIONS, into)
             if file is None:
                 continue
-            scored = "score" in pq.read_schema(file).names
-            table = pq.read_table(file, columns=["id", "score" if scored else "correct"])
+            names = pq.read_schema(file).names
+            scored, parted = "score" in names, ["part"] if "part" in names else []
+            table = pq.read_table(file, columns=["id", "score" if scored else "correct", *parted])
+            if parted:
+                parts = table["part"].to_pylist()
+                table = table.filter([part == parts[0] for part in parts])
             ids = np.asarray(table["id"].to_pylist())
             values = table["score" if scored else "correct"].to_pylist()
             right = np.asarray(values, dtype=float) if scored else np.asarray(values, dtype=bool)
