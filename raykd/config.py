@@ -7,16 +7,15 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from raykd import sweepfile
+from raykd import live_only, sweepfile, variants
 from raykd.budget import Budget
 from raykd.config_design import Confirm, Explore, Positive
 from raykd.config_task import FIELD as FIELD
 from raykd.config_task import Task as Task
-from raykd.errors import UserError
 from raykd.published import LossKind
 from raykd.sweepfile import Compound, Model, Plain, by, by_halves
 
@@ -39,6 +38,9 @@ class Teacher(Model):
     weight_decay: Weight = 0.01
     seed: int = 0
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
+    dropout: bool = Field(
+        False, description="its dropout stays on while students imitate it, as in a paper's release"
+    )
 
 
 class Blocks(Model):
@@ -57,6 +59,9 @@ class Student(Model):
     width: Positive | None = None
     heads: Positive | None = None
     intermediate: Positive | None = None
+    projections: Literal["trained", "frozen"] = Field(
+        "trained", description="the maps to the teacher's width, where the student's is another"
+    )
 
 
 class Losses(Model):
@@ -68,7 +73,9 @@ class Losses(Model):
     temperature: float = Field(1.0, gt=0)
     kind: LossKind = "normalized_mse"
     embedding: bool | None = Field(
-        None, description="match the embedding outputs too; by default only under `kind: paper`"
+        None,
+        description="match the embedding outputs too; by default only under the kinds paper, "
+        "paper_bart and paper_t5",
     )
 
 
@@ -181,9 +188,22 @@ class Tracking(Model):
     )
 
 
+class Variants(Model):
+    """What is otherwise in a variant: a part of a sweep file, which is laid over the rest."""
+
+    as_released: dict[Any, Any] = Field(
+        examples=[{"losses": {"kind": "paper"}}],
+        description="mappings are merged key by key, all else is replaced",
+    )
+
+
 class SweepConfig(Model):
     """A sweep file."""
 
+    variant: Literal["clean", "as_released"] = Field(
+        "clean", description="clean: the file as it stands; else what `variants` has over it"
+    )
+    variants: Variants | None = None
     name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     task: Task
     teacher: Teacher
@@ -213,6 +233,8 @@ class SweepConfig(Model):
                 f"explore.seed: {self.explore.seed} is also a confirm seed; write another, so that "
                 "maps found by explore are confirmed under fresh seeds"
             )
+        if problem := next(live_only.problems(self), None):
+            raise ValueError(problem)
         return self
 
     @property
@@ -224,10 +246,7 @@ class SweepConfig(Model):
 
 
 def load(path: str | Path) -> SweepConfig:
-    """Read and validate a sweep file. Raises UserError with a line for each mistake."""
+    """Read and validate a sweep file, in the variant that it asks for. Raises UserError with a line
+    for each mistake in any variant."""
     file = Path(path)
-    data = sweepfile.read(file)
-    try:
-        return SweepConfig.model_validate(data)
-    except ValidationError as error:
-        raise UserError(*sweepfile.explain(file, error, SweepConfig)) from None
+    return variants.chosen(file, sweepfile.read(file), SweepConfig)

@@ -128,6 +128,7 @@ class Strategy(Model):
     )
     student_block: Positive | None = Field(None, description="for single")
     exclude_identity: bool | None = Field(None, description="for random; default true")
+    lr: float | None = Field(None, gt=0, description="its own, in place of `training.lr`")
     targets: TargetKind = Field(
         "teacher", description="what hidden states imitate; all but `teacher` make a control"
     )

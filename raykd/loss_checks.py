@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raykd import sites, sizes
+from raykd import live_only, sites, sizes
 from raykd.published import own_loss
 
 if TYPE_CHECKING:
@@ -39,4 +39,5 @@ def problems(config: SweepConfig, base: Base, shape: Shape, home: Path, file: st
             f"{file}: losses.kind: {kind} compares more than states, and a control "
             f"({controls[0]}) has no other targets; write another kind, or leave the controls out"
         )
-    return found
+    # Once more: what the command line sets comes after the file was read.
+    return found + [f"{file}: {told}" for told in live_only.problems(config)]

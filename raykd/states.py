@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from raykd import live_only
 from raykd.errors import UserError
 from raykd.study import Study
 
@@ -118,9 +119,11 @@ def choose(
             f"{study.file}: states.source: the teacher's outputs take {too_large[0]}; "
             f"{too_large[1]}, or write `live`"
         )
-    cheaper = not too_large and cached < live
+    bound = live_only.needs_live(study.config)
+    cheaper = not too_large and not bound and cached < live
     source: Literal["live", "cached"] = "cached" if cheaper else "live"
     why = "the cheaper" if not too_large else f"stored they take {too_large[0]}"
+    why = bound or why
     if config.source != "auto":
         source, why = config.source, "the file says so"
     return Choice(source, why, states, live, cached, needed, known.measured)

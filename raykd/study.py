@@ -17,7 +17,7 @@ from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.halves import apply
 from raykd.layermap import LayerMap, check, everywhere, forward, match_embedding
-from raykd.published import PUBLISHED, own_loss
+from raykd.published import PUBLISHED, WITH_EMBEDDINGS, own_loss
 from raykd.sites import Depth
 from raykd.space import space_of
 from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
@@ -73,8 +73,7 @@ class Study:
     def shape(self) -> Shape:
         stated = self.config.student
         depth = student_depth(stated.blocks, self.base.depths, self.file)
-        size = stated.model_dump(exclude={"blocks"})
-        return replace(Shape.of(depth), **size)
+        return replace(Shape.of(depth), **stated.model_dump(exclude={"blocks", "projections"}))
 
     @property
     def depth(self) -> Depth:
@@ -175,7 +174,7 @@ def _with_embedding(
     losses = study.config.losses
     if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
         return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
-    wanted = losses.kind.startswith("paper") if losses.embedding is None else losses.embedding
+    wanted = losses.kind in WITH_EMBEDDINGS if losses.embedding is None else losses.embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
 
@@ -195,19 +194,18 @@ def _design(
     study: Study, confirm: files.Confirm, best_maps: tuple[LayerMap, ...]
 ) -> tuple[TrialSpec, ...]:
     trials: list[TrialSpec] = []
-    sampled = sampled_maps(study, confirm)
+    drawn = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)] + sampled_maps(study, confirm)
     for count, seed in enumerate(confirm.seed_list, 1):
         arms = [
-            (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy))
+            (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy), s.lr)
             for s in confirm.strategies
             if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
         ]
-        arms += [(f"best_{rank}", m, "teacher", None) for rank, m in enumerate(best_maps, 1)]
-        arms += [(name, m, "teacher", None) for name, m in sampled]
+        arms += [(name, m, "teacher", None, None) for name, m in drawn]
         for init in confirm.inits:
             made = [
-                replace(trial(study, "confirm", name, m, init, seed, loss), targets=targets)
-                for name, m, targets, loss in arms
+                replace(trial(study, "confirm", name, m, init, seed, loss, lr), targets=targets)
+                for name, m, targets, loss, lr in arms
             ]
             trials += [t for one in made for t in _weighted(study, one)]
     return tuple(trials)
@@ -244,13 +242,15 @@ def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
 
 def trial(
     study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: files.Init, seed: int,
-    loss: str | None = None,
+    loss: str | None = None, lr: float | None = None,
 ) -> TrialSpec:  # fmt: skip
-    """`loss`: a kind of hidden loss in place of the file's."""
+    """`loss`: a kind of hidden loss in place of the file's; `lr` likewise."""
     config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
     training["lora"] = (lora := config.training.lora) and Lora(**lora.model_dump())
+    training["frozen_projections"] = config.student.projections == "frozen"
+    training |= {"lr": lr or config.training.lr, "teacher_dropout": config.teacher.dropout}
     return TrialSpec(
         task=config.task.kind,
         metric=config.task.metric,

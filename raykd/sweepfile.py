@@ -124,8 +124,18 @@ def read(file: Path) -> dict[str, Any]:
     return data
 
 
-def explain(file: Path, error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """One line a mistake: the file, the key, what stands there, what to write instead."""
+Problem = tuple[tuple[str, ...], str]
+"""Where in the file, key by key, and what is wrong there."""
+
+
+def line(file: Path, problem: Problem) -> str:
+    """The file, the key, what stands there, what to write instead."""
+    location, said = problem
+    return f"{file}: {'.'.join(location)}: {said}" if location else f"{file}: {said}"
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
+    """Every mistake once."""
     problems = [(_location(p), p) for p in error.errors()]
     meant: set[tuple[str, ...]] = (
         set()
@@ -136,8 +146,7 @@ def explain(file: Path, error: ValidationError, model: type[BaseModel]) -> Itera
     for location, problem in problems:
         if problem["type"] == "missing" and location in meant:
             continue
-        said = _complaint(location, problem, model)
-        yield f"{file}: {'.'.join(location)}: {said}" if location else f"{file}: {said}"
+        yield location, _complaint(location, problem, model)
 
 
 def _location(problem: Any) -> tuple[str, ...]:
@@ -164,6 +173,8 @@ def _complaint(location: tuple[str, ...], problem: Any, model: type[BaseModel]) 
             return f"{unknown(problem['input'], options)}{_or_else(problem, model)}"
         case "model_type" | "model_attributes_type":
             write = f"a mapping such as {example(_models((*location, ''), model)[0])}"
+        case "dict_type":
+            write = "a mapping of keys that a sweep file has"
         case "tuple_type":
             write = f"a list, such as [{'...' if value == 'null' else value}]"
         case "dict_type":

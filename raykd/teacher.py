@@ -133,7 +133,7 @@ def _content(folder: Path, home: Path) -> str:
 
 def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
-    recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak"})
+    recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
     return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 
 

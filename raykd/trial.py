@@ -130,6 +130,10 @@ class Training:
     freeze_embeddings: bool = False
     """Whether the embedding tables stay as they began, and with them an output layer that shares
     their weights."""
+    frozen_projections: bool = False
+    """Whether the maps to the teacher's width stay as they were drawn."""
+    teacher_dropout: bool = False
+    """Whether the teacher's dropout is on while it is imitated."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ class TrialSpec:
 # before they came stay what they were.
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
-    "lora": None,
+    "lora": None, "frozen_projections": False, "teacher_dropout": False,
 }  # fmt: skip
 
 
@@ -246,7 +250,7 @@ def shared(trial: TrialSpec) -> tuple[object, ...]:
     t = trial.training
     return (
         trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
-        t.steps, t.batch, t.batch_tokens, t.evaluations,
+        t.steps, t.batch, t.batch_tokens, t.evaluations, t.teacher_dropout,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_the_walk_reaches_every_level() -> None:
     assert {path[0] for path in PATHS if len(path) > 1} == {
         "budget",
         "task", "teacher", "student", "losses", "states", "training", "explore", "confirm",
-        "cluster", "tracking", "published",
+        "cluster", "tracking", "published", "variants",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_a_misspelt_required_key_is_one_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "home"),
-    [(("lr",), "teacher or training"), (("seeds",), "confirm"),
+    [(("lr",), "teacher or training or confirm.strategies"), (("seeds",), "confirm"),
      (("losses", "strategies"), "confirm"), (("student", "margin"), "the top level")],
 )  # fmt: skip
 def test_a_key_in_the_wrong_place_is_told_its_own(
@@ -155,9 +155,10 @@ WRONG = [
     ("name", "a/b", '"a/b" will not do; write letters, digits, dots, dashes, underscores or '
      "spaces, a letter or digit first"),
     ("losses.kind", "normalised", '"normalised" is not known; did you mean normalized_mse? Known: '
-     "mse, normalized_mse, cosine, paper, paper_bart, pkd, tinybert, minilm, minilm_v2"),
+     "mse, normalized_mse, cosine, paper, paper_bart, paper_t5, paper_qwen, pkd, tinybert, "
+     "minilm, minilm_v2"),
     ("losses.kind", 7, "7 is not known; write one of mse, normalized_mse, cosine, paper, "
-     "paper_bart, pkd, tinybert, minilm, minilm_v2"),
+     "paper_bart, paper_t5, paper_qwen, pkd, tinybert, minilm, minilm_v2"),
     ("task.text", ["a", "b", "c"], "name one text column, or two for a pair of texts"),
     ("confirm.seeds", 0, "0 will not do; write a number greater than 0, or a list"),
     ("confirm.seeds", [], "[] is empty; name at least one"),
