@@ -173,12 +173,12 @@ def _complaint(location: tuple[str, ...], problem: Any, model: type[BaseModel]) 
             return f"{unknown(problem['input'], options)}{_or_else(problem, model)}"
         case "model_type" | "model_attributes_type":
             write = f"a mapping such as {example(_models((*location, ''), model)[0])}"
+        case "dict_type" if location[-1] == "test_splits":
+            write = "a mapping of names, such as {m: matched, mm: mismatched}"
         case "dict_type":
             write = "a mapping of keys that a sweep file has"
         case "tuple_type":
             write = f"a list, such as [{'...' if value == 'null' else value}]"
-        case "dict_type":
-            write = "a mapping of names, such as {first: ..., second: ...}"
         case "string_type":
             write = "text, in quotes if it looks like something else"
         case "string_pattern_mismatch":

@@ -23,9 +23,8 @@ def coqa(story: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     `coqa` writes them; `question`; `answer`."""
     answers = story["answers"]
     # A list of mappings in JSON, a mapping of lists as `datasets` has it.
-    given = (
-        [a["input_text"] for a in answers] if isinstance(answers, list) else answers["input_text"]
-    )
+    listed = isinstance(answers, list)
+    given = [a["input_text"] for a in answers] if listed else answers["input_text"]
     said = ""
     for question, answer in zip(story["questions"], given, strict=True):
         asked = f"{said}Q: {question}\n\nA:"
