@@ -22,6 +22,17 @@ from raykd.sweepfile import Compound, Model, Plain, by, by_halves
 Weight = Annotated[float, Field(ge=0)]
 
 
+class Lora(Model):
+    """Low-rank adapters in place of full fine-tuning; merged into the model when it is stored."""
+
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
+    )
+
+
 class Teacher(Model):
     """The model that is imitated, and how it is fine-tuned once."""
 
@@ -38,6 +49,10 @@ class Teacher(Model):
     weight_decay: Weight = 0.01
     seed: int = 0
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how they are held while it is fine-tuned"
+    )
+    lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
     dropout: bool = Field(
         False, description="its dropout stays on while students imitate it, as in a paper's release"
     )
@@ -88,17 +103,6 @@ class States(Model):
         None, description="a folder or fsspec address that all nodes see; default: in the storage"
     )
     limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
-
-
-class Lora(Model):
-    """Low-rank adapters in place of full fine-tuning; merged into the student at export."""
-
-    rank: Positive = 16
-    alpha: float = Field(32.0, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    targets: tuple[str, ...] | None = Field(
-        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
-    )
 
 
 class Training(Model):

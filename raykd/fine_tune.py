@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from raykd import states
+from raykd import adapters, states
 from raykd import teacher as teachers
 from raykd.batches import eval_batches
 from raykd.distill import Data, Where, distill
@@ -17,7 +17,7 @@ from raykd.errors import UserError
 from raykd.evaluation import first_part
 from raykd.hooks import Hooks
 from raykd.learner import stream
-from raykd.materials import load_data, save_model, use_bf16
+from raykd.materials import load_data, save_model, trainable, use_bf16
 from raykd.recorder import Memory
 from raykd.student import width
 from raykd.study import Study, teacher_trial
@@ -53,9 +53,12 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     torch.manual_seed(stream(trial.seed, "head"))
     model = family.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
-    where = replace(where, bf16=bf16)
+    where = replace(where, bf16=bf16, weights=trial.training.weights)
     if config.teacher.fine_tune:
-        memory = Memory()
+        lora, memory = trial.training.lora, Memory()
+        if lora is not None and (problem := adapters.misfit(model, lora.targets)):
+            raise UserError(f"{study.file}: teacher.lora.targets: {problem}")
+        trainable(model, trial, where)
         distill(
             Cohort((trial,)), data, lambda _: model, None, width(model), memory,
             where=where, hooks=hooks,
@@ -65,6 +68,8 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
                 f"{study.file}: teacher.lr: the teacher {memory.failures[trial.id]}; "
                 f"write a smaller rate than {config.teacher.lr:g}"
             )
+        if lora is not None:
+            adapters.merge(model)
         metrics = memory.results[trial.id].metrics
         select, test = (
             metrics[f"best_select_{trial.metric}"],

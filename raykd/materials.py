@@ -64,6 +64,17 @@ def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: in
     return trial.training.precision == "bf16"
 
 
+def trainable(model: PreTrainedModel, trial: TrialSpec, where: Where) -> PreTrainedModel:
+    """The same model as its trial trains it: its precision, and adapters where it has some."""
+    model.to(HELD[trial.training.weights])
+    if trial.training.lora is not None:
+        with seeded(stream(trial.seed, "lora")):
+            adapters.add(model, trial.training.lora)
+    if where.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
 @dataclass(frozen=True)
 class Materials:
     """Data and teacher in memory, ready for one cohort after another."""
@@ -89,15 +100,8 @@ class Materials:
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
         """A trial's student before its training."""
-        training = trial.training
         model = build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
-        model.to(HELD[training.weights])
-        if training.lora is not None:
-            with seeded(stream(trial.seed, "lora")):
-                adapters.add(model, training.lora)
-        if self.where.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        return model
+        return trainable(model, trial, self.where)
 
     def run(
         self,

@@ -287,14 +287,14 @@ def teacher_trial(study: Study) -> TrialSpec:
         teacher=study.base.fingerprint,
         shape=Shape.of(depth),
         init=Init.of(apply(forward, depth, depth, 0)),
-        phase="confirm",
-        strategy="teacher",
+        phase="confirm", strategy="teacher",
         layer_map=everywhere(depth, None),
         loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
         training=Training(
             steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr, warmup=t.warmup,
             weight_decay=t.weight_decay, clip=1.0,
             evaluations=min(steps, max(1, round(t.epochs))), precision="auto", diverged=1e4,
+            weights=t.weights, lora=t.lora and Lora(**t.lora.model_dump()),
         ),
         seed=t.seed,
     )  # fmt: skip

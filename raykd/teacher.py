@@ -134,6 +134,10 @@ def _content(folder: Path, home: Path) -> str:
 def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
+    # Keys that came later say nothing by default, so that teachers keep their names.
+    recipe = {
+        k: v for k, v in recipe.items() if (k, v) not in (("lora", None), ("weights", "fp32"))
+    }
     return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 
 
