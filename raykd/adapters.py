@@ -29,7 +29,7 @@ def misfit(model: PreTrainedModel, targets: tuple[str, ...] | None) -> str | Non
     known = linear_names(model)
     for target in targets or ():
         if target not in known:
-            return f"{target!r} matches no linear layer of the student; it has {', '.join(known)}"
+            return f"{target!r} matches no linear layer of the model; it has {', '.join(known)}"
     return None
 
 

@@ -134,10 +134,9 @@ def _content(folder: Path, home: Path) -> str:
 def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
-    # Keys that came later say nothing by default, so that teachers keep their names.
-    recipe = {
-        k: v for k, v in recipe.items() if (k, v) not in (("lora", None), ("weights", "fp32"))
-    }
+    # Keys that came later stay out where they say nothing, so that teachers keep their names.
+    later = {"lora": None, "weights": "fp32"}
+    recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
     return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 
 
