@@ -25,7 +25,7 @@ from raykd.batches import Batch, Step, ahead, by_epoch, shard
 from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
-from raykd.evaluation import test_predictions, test_scores
+from raykd.evaluation import predictions_on_test, scores_on_test
 from raykd.group import Group
 from raykd.hooks import Hooks, NoHooks
 from raykd.learner import Learner, stream
@@ -271,7 +271,7 @@ def _finish(
             continue
         labels = data.test_labels()
         metrics = {
-            **test_scores(data, metric, answers, labels),
+            **scores_on_test(data, metric, answers, labels),
             f"best_select_{metric}": learner.best_score,
             "best_step": float(learner.best_step),
             "seconds": learner.seconds,
@@ -279,7 +279,7 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = test_predictions(data, metric, answers, labels)
+        predictions = predictions_on_test(data, metric, answers, labels)
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

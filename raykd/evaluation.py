@@ -37,7 +37,7 @@ def over_rows(
     return np.concatenate([found for _, found in parts])[order]
 
 
-def test_scores(
+def scores_on_test(
     data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
     """`test_accuracy`, and likewise the metrics that are told beside it. They are of the first part
@@ -50,7 +50,7 @@ def test_scores(
     return found
 
 
-def test_predictions(
+def predictions_on_test(
     data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
 ) -> dict[str, Any]:
     """The family's columns, and the `part` of test that each row is of, where it has parts."""
