@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from raykd import adapters, states
 from raykd import teacher as teachers
 from raykd.batches import eval_batches
+from raykd.config import Cluster
 from raykd.distill import Data, Where, distill
 from raykd.errors import UserError
 from raykd.evaluation import first_part
@@ -37,9 +38,19 @@ def fine_tune(
     With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
     Raises UserError for a teacher no better than the majority class, unless the file allows it.
     """
-    found = teachers.stored(study.home, study.teacher) or _make(study, where or Where(), hooks)
+    found = teachers.stored(study.home, study.teacher)
+    if found is None:
+        found = _make(study, where or _here(study.config.cluster), hooks)
+        torch.cuda.empty_cache()  # the workers that follow may share this GPU
     teachers.refuse_weak(found, study.config.teacher, study.file)
     return found
+
+
+def _here(cluster: Cluster) -> Where:
+    """This machine's first GPU, where it has one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    checkpointing = cluster.gradient_checkpointing
+    return Where(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
 
 
 def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:

@@ -278,3 +278,25 @@ def test_both_scores_of_qqp_are_told(tiny: Path) -> None:
         made = study(shrunk(read("qqp", "clean")), "qqp", tiny / "home")
     assert made.prepared.labels == ("not_duplicate", "duplicate")
     assert FAMILIES["classification"].beside("accuracy", made.prepared.labels) == ("f1",)
+
+
+# What is written of it
+
+
+def row(name: str, home: Path) -> str:
+    config = read(name, "clean")
+    assert config.confirm is not None
+    inits = ["random" if i == "random" else "copied" for i in config.confirm.inits]
+    data = config.task.data + (f" {config.task.subset}" if config.task.subset else "")
+    counts = [len(trials(name, variant, home)) for variant in VARIANTS]
+    cells = (
+        f"`{name}`", data, config.teacher.model, config.student.blocks, config.student.width or "",
+        ", ".join(inits), len(config.confirm.seed_list), *counts,
+    )  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def test_the_page_has_the_files(at_full_size: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "paper-grid.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("| `") and "/" in line]
+    assert shown == [row(name, at_full_size) for name in FILES]

@@ -1,0 +1,60 @@
+"""A teacher that is fine-tuned by adapters: a plain folder, under a name of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from raykd.config import Teacher, load
+from raykd.errors import UserError
+from raykd.fine_tune import fine_tune
+from raykd.study import Study, resolve
+from raykd.teacher import Base, fingerprint
+from raykd.trial import digest
+
+from .lm_world import write_lm_sweep
+
+
+def study(folder: Path, **teacher: Any) -> Study:
+    stated = {"model": str(folder / "model"), "epochs": 0.5, "lr": 1e-2, "allow_weak": True}
+    sweep = write_lm_sweep(folder, teacher={**stated, **teacher})
+    return resolve(load(sweep), folder / "home", str(sweep))
+
+
+@pytest.mark.parametrize("weights", ["fp32", "bf16"])
+def test_its_adapters_are_merged_into_what_is_stored(tmp_path: Path, weights: str) -> None:
+    made = study(tmp_path, lora={"rank": 4}, weights=weights)
+    stored = fine_tune(made)
+    own = AutoModelForCausalLM.from_pretrained(stored.folder)
+    base = AutoModelForCausalLM.from_pretrained(made.base.folder)
+    assert own.state_dict().keys() == base.state_dict().keys()
+    moved = {n for n, p in base.named_parameters() if not torch.equal(p, own.get_parameter(n))}
+    assert moved and all("proj" in name for name in moved)
+    held = torch.bfloat16 if weights == "bf16" else torch.float32
+    assert {p.dtype for p in own.parameters()} == {held}
+
+
+def test_layers_that_are_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        fine_tune(study(tmp_path, lora={"targets": ["q_prj"]}))
+    (line,) = error.value.lines
+    assert "teacher.lora.targets: 'q_prj' matches no linear layer of the model; it has" in line
+
+
+def test_keys_that_say_nothing_leave_a_teachers_name_as_it_was(tmp_path: Path) -> None:
+    base, data = Base(tmp_path, "b" * 12, 4, 32, ()), study(tmp_path).prepared
+    data = replace(data, labels=("a", "b"), fingerprint="d" * 12)
+    recipe = {
+        "fine_tune": True, "epochs": 2.0, "batch": 32, "lr": 5e-5, "warmup": 0.1,
+        "weight_decay": 0.01, "seed": 0,
+    }  # fmt: skip
+    before = digest([base.fingerprint, ["a", "b"], data.fingerprint, 64, recipe])
+    assert fingerprint(Teacher(model="x"), base, data, 64) == before
+    named = Teacher.model_validate({"model": "x", "lora": {"rank": 4}})
+    assert fingerprint(named, base, data, 64) != before
+    assert fingerprint(Teacher(model="x", weights="bf16"), base, data, 64) != before
