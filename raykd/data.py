@@ -80,6 +80,7 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
     source = read(task, home, file)
     parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
+    parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
     if task.kind != "classification":
         written = {"prompt", "completion", "choices", "source", "target", "references"}
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}

@@ -65,7 +65,7 @@ def shrunk(config: SweepConfig) -> SweepConfig:
     """The same sweep on a few rows: short texts, small batches, two steps of the teacher and of
     each student, one evaluation, the first seed, and widths in the tiny teacher's measure. What is
     read, compared, copied, frozen or trained stays as the file has it."""
-    task: dict[str, Any] = {"max_length": 24, "select_share": 0.2}
+    task: dict[str, Any] = {"max_length": 24, "select_share": 0.05}
     if config.task.kind == "seq2seq":
         written = config.task.generation.model_copy(update={"max_length": 4})
         task |= {"max_target_length": 6, "generation": written}

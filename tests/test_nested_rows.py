@@ -217,11 +217,11 @@ def folds(*names: str) -> dict[str, list[Any]]:
 
 
 def test_a_file_has_parts_through_its_split_column(tmp_path: Path) -> None:
-    path = write(tmp_path / "rows.csv", folds("train", "near", "far"))
+    path = write(tmp_path / "rows.csv", folds("train", "dev", "near", "far"))
     task = Task(data=str(path), split="fold", test_splits={"a": "near", "b": "far"})
     found = prepare(task, tmp_path / "home", "s.yaml")
-    assert found.parts == {"a": 20, "b": 20}
-    assert found.counts["train"] + found.counts["select"] == 20
+    assert found.parts == {"a": 15, "b": 15}
+    assert found.counts == {"train": 15, "select": 15, "test": 30}
 
 
 def test_mistakes_about_parts_are_told(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         },
     )
     task = {"data": str(path), "split": "fold", "test_splits": {"m": "near", "mm": "far"}}
-    sweep = write_sweep(folder, task=task)
+    teacher = {"model": str(folder / "model"), "epochs": 1, "lr": 3e-3, "allow_weak": True}
+    sweep = write_sweep(folder, task=task, teacher=teacher)
     return resolve(load(sweep), folder / "home", str(sweep))
 
 
