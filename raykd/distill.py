@@ -124,7 +124,11 @@ def distill(
             break
         examples += parts[0][0].examples
         began = time.perf_counter()
-        ready = [_targets(teacher, batch.to(where.device), stored) for batch, stored in parts]
+        noise = stream(cohort.trials[0].seed, "teacher", done - 1, where.group.rank)
+        ready = [
+            _targets(teacher, batch.to(where.device), stored, noise + i)
+            for i, (batch, stored) in enumerate(parts)
+        ]
         targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
         _step(alive, targets, done - 1)
@@ -171,7 +175,10 @@ def _learners(
     ]  # fmt: skip
 
 
-def _targets(teacher: TeacherSource | None, batch: Batch, stored: Targets | None) -> Part:
+def _targets(
+    teacher: TeacherSource | None, batch: Batch, stored: Targets | None, noise: int
+) -> Part:
+    torch.manual_seed(noise)  # for a teacher whose dropout is on: by seed, step, worker and part
     return batch, teacher(batch, stored) if teacher is not None and len(batch.ids) else None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd import losses, sites
+from raykd import losses, released, sites
 from raykd.batches import Batch
 from raykd.group import GradientSum, Group
 from raykd.matcher import Matcher
@@ -77,7 +77,7 @@ class Learner:
         projected = self.match.projected if self.match else trial.layer_map
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(projected, width(model), teacher_width, seed)
-        self.projections.to(device)
+        self.projections.to(device).requires_grad_(not trial.training.frozen_projections)
         self.taps = Taps(model, reads)
         trained = [self.model, self.projections, *([self.match] if self.match else [])]
         self.parameters: list[nn.Parameter] = [
@@ -157,6 +157,9 @@ class Learner:
         if targets is not None and self.match is not None:
             each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
             hidden = torch.stack(each).sum()
+        elif targets is not None and loss.kind in released.LOSSES and self.pairs:
+            each = self._padded(batch, targets)
+            hidden = losses.over_pairs(loss.kind, each)
         elif targets is not None and self.pairs:
             pairs = [
                 (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
@@ -167,6 +170,19 @@ class Learner:
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
         return [total, ce, kl, hidden, *each]
+
+    def _padded(self, batch: Batch, targets: Targets) -> list[Tensor]:
+        """The hidden loss of every pair, of a kind that looks at padding."""
+        stacks = {state < 0 for state, _ in self.pairs}
+        masks = {decoder: released.mask(self.model, batch, decoder) for decoder in stacks}
+        return [
+            released.LOSSES[self.trial.loss.kind](
+                project(self.projections, s, self.taps.states[s]),
+                targets.states_BTD[t],
+                masks[s < 0],
+            )
+            for s, t in self.pairs
+        ]
 
     def _valid(self, state: int, batch: Batch) -> Tensor:
         return losses.valid(self.taps.states[state], batch.valid_in(state))

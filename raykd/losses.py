@@ -91,8 +91,9 @@ HiddenLoss = Callable[[Tensor, Tensor, int, int], Tensor]
 HIDDEN: dict[str, HiddenLoss] = {
     f.__name__: f for f in (mse, normalized_mse, cosine, paper, paper_bart)
 }
-SUMMED = ("paper_bart",)
-"""Kinds that are summed over the matched pairs; all others are averaged."""
+SUMMED = ("paper_bart", "paper_t5")
+"""Kinds that are summed over the matched pairs; all others are averaged. The kinds that look at
+padding are in released.py."""
 
 
 def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
@@ -112,5 +113,10 @@ def hidden(
     global batch has in each pair's stack. The paper's M is `len(pairs)`.
     """
     each = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
+    return over_pairs(kind, each), each
+
+
+def over_pairs(kind: str, each: list[Tensor]) -> Tensor:
+    """The hidden loss of every pair's own."""
     whole = torch.stack(each)
-    return whole.sum() if kind in SUMMED else whole.mean(), each
+    return whole.sum() if kind in SUMMED else whole.mean()

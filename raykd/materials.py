@@ -21,6 +21,7 @@ from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.precision import bf16_pays
 from raykd.pruning import Rungs
+from raykd.published import PADDED
 from raykd.recorder import Recorder
 from raykd.sources import Sources
 from raykd.splits import SPLITS
@@ -125,7 +126,7 @@ class Materials:
         # An interrupted training ends as it began, and so with the numbers of one that was not.
         began = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
-        source = self._source(states, where, began == Live.name) if imitates else None
+        source = self._source(cohort, states, where, began == Live.name) if imitates else None
 
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
@@ -169,10 +170,14 @@ class Materials:
             self.means[precision] = mean_states(self._filler(where))
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
-    def _source(self, states: set[int], where: Where, live: bool) -> Live | Cached:
+    def _source(self, cohort: Cohort, states: set[int], where: Where, live: bool) -> Live | Cached:
         """The teacher for a cohort whose maps name these states."""
         if live:
-            return Live(self.teacher, states, self.data.family, where.autocast())
+            return Live(
+                self.teacher, states, self.data.family, where.autocast(),
+                dropout=cohort.trials[0].training.teacher_dropout,
+                padded=any(t.loss.kind in PADDED for t in cohort.trials),
+            )  # fmt: skip
         precision = _precision(where)
         if precision not in self.opened:
             self.opened[precision] = self._open(precision, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -29,10 +29,14 @@ class Targets:
 
     outputs: Outputs
     states_ND: dict[int, Tensor]
+    states_BTD: dict[int, Tensor] = field(default_factory=dict)
+    """The same with their padding, where a hidden loss looks at that."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Targets:
-        states = {k: change(x) for k, x in self.states_ND.items()}
-        return Targets(self.outputs.each(change), states)
+        states, padded = (
+            {k: change(x) for k, x in found.items()} for found in (self.states_ND, self.states_BTD)
+        )
+        return Targets(self.outputs.each(change), states, padded)
 
 
 Part = tuple[Batch, Targets | None]
@@ -53,15 +57,19 @@ class TeacherSource(Protocol):
 
 
 class Live:
-    """The teacher itself: frozen, in eval mode, only the states that a map names are kept."""
+    """The teacher itself: frozen, in eval mode, only the states that a map names are kept.
+
+    `dropout`: its own is on during a pass, drawn from torch's stream as that then is; `padded`:
+    states are also kept with their padding."""
 
     name = "live"
 
     def __init__(
         self, model: PreTrainedModel, states: Iterable[int], family: Family,
-        autocast: AbstractContextManager[Any],
+        autocast: AbstractContextManager[Any], dropout: bool = False, padded: bool = False,
     ) -> None:  # fmt: skip
         self._family = family
+        self._dropout, self._padded = dropout, padded
         self._model = model.eval().requires_grad_(False)
         self._taps = Taps(model, sorted(set(states)))
         self._autocast = autocast
@@ -71,11 +79,16 @@ class Live:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, ahead: Targets | None = None) -> Targets:
+        if self._dropout:
+            self._model.train()
         with self._autocast:
             outputs = self._family.forward(self._model, batch)
-        states = {k: valid(x_BTD, batch.valid_in(k)) for k, x_BTD in self._taps.states.items()}
+        if self._dropout:  # others look through this teacher too: controls, angles
+            self._model.eval()
+        padded = dict(self._taps.states)
         self._taps.clear()
-        return Targets(outputs, states)
+        states = {k: valid(x_BTD, batch.valid_in(k)) for k, x_BTD in padded.items()}
+        return Targets(outputs, states, padded if self._padded else {})
 
     def close(self) -> None:
         """Take the hooks off the teacher."""

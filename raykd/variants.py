@@ -35,7 +35,7 @@ def chosen(file: Path, data: dict[Any, Any], model: type[Config]) -> Config:
         own += [p for p in _problems(whole, model) if p not in problems or _says(over, p[0])]
         problems += [((*HOME, *key), said) for key, said in own]
     elif asked and data.get("variants") is None:
-        said = f"{AS_RELEASED}, and `{'.'.join(HOME)}` says not what that is; write it, or clean"
+        said = f"{AS_RELEASED}, and there is no `{'.'.join(HOME)}`; write it, or `variant: clean`"
         problems.append((("variant",), said))
     if problems:
         raise UserError(*(sweepfile.line(file, problem) for problem in problems))
@@ -50,8 +50,9 @@ def laid(over: dict[Any, Any], under: dict[Any, Any]) -> dict[Any, Any]:
     merged = dict(under)
     for key, value in over.items():
         below = under.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = laid(value, below) if both else value
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = laid(value, below)
+        merged[key] = value
     return merged
 
 

@@ -90,6 +90,13 @@ def test_short_memory_halves_the_rows_before_it_takes_a_cohort_apart() -> None:
     assert {p.micro_batch for p in attempts if len(p.trials) == 1} == {1}
 
 
+def test_short_memory_leaves_a_loss_of_the_whole_batch_whole() -> None:
+    own = tuple(spec(kind="paper_t5", layer_map=LayerMap((1, 2, i + 1))) for i in range(2))
+    attempts, given_up = play(Part((Cohort(own),)), lambda p: MEMORY if len(p.trials) > 1 else None)
+    assert [len(p.trials) for p in attempts] == [2, 1, 1] and not given_up
+    assert {p.micro_batch for p in attempts} == {None}
+
+
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=3),
     st.lists(st.sampled_from([OWN, LOST, MEMORY, None]), max_size=200),

@@ -3,9 +3,10 @@
 A failure is of one of three kinds. Workers that were lost (a node, a process, the network, a store)
 are started again, from the newest checkpoint, so often as the file's `cluster.retries` says. Memory
 that did not suffice halves the rows that a worker computes at a time: the global batch stays, and
-with it the optimisation. A fault of its own is tried once more, then the job is taken apart: into
-its cohorts, a cohort into halves, until the trial that cannot be trained stands alone. That one is
-given up, and its neighbours have theirs.
+with it the optimisation. Where a loss is of the whole batch (published.PADDED) that is passed over.
+A fault of its own is tried once more, then the job is taken apart: into its cohorts, a cohort into
+halves, until the trial that cannot be trained stands alone. That one is given up, and its
+neighbours have theirs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from raykd.published import PADDED
 from raykd.trial import Cohort, Job, TrialSpec, digest
 
 Kind = Literal["lost", "memory", "own"]
@@ -51,7 +53,8 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
     if failure.kind == "lost":
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
-    if failure.kind == "memory" and rows > 1:
+    whole = any(t.loss.kind in PADDED for t in part.trials)  # of parts, another loss
+    if failure.kind == "memory" and rows > 1 and not whole:
         return [replace(part, micro_batch=-(-rows // 2))]
     if failure.kind == "own" and not part.tried:
         return [replace(part, tried=True)]
