@@ -63,24 +63,28 @@ def study(config: SweepConfig, name: str, home: Path) -> Study:
 
 def shrunk(config: SweepConfig) -> SweepConfig:
     """The same sweep on a few rows: short texts, small batches, two steps of the teacher and of
-    each student, one evaluation, the first seed, and widths in the tiny teacher's measure. What is
-    read, compared, copied, frozen or trained stays as the file has it."""
-    task: dict[str, Any] = {"max_length": 24, "select_share": 0.05}
+    each student, one evaluation, the first seed and the first hidden weight, widths in the tiny
+    teacher's measure. What is read, compared, copied, frozen or trained stays as the file has it.
+    """
+    task: dict[str, Any] = {"max_length": 16, "select_share": 0.05}
     if config.task.kind == "seq2seq":
         written = config.task.generation.model_copy(update={"max_length": 4})
         task |= {"max_target_length": 6, "generation": written}
     if config.task.kind == "causal_lm":
-        task["generate"] = 10
-    training = {"epochs": None, "steps": 2, "batch": 8, "evaluations": 1, "precision": "fp32"}
-    teacher = {"batch": 8, "epochs": 16 / SIZES["train"], "allow_weak": True}
+        task["generate"] = 6
+    training = {"epochs": None, "steps": 2, "batch": 4, "evaluations": 1, "precision": "fp32"}
+    teacher = {"batch": 4, "epochs": 8 / SIZES["train"], "allow_weak": True}
     width, scale = config.student.width, TEACHERS[config.teacher.model].scale
     assert config.confirm is not None
+    once = {"seeds": config.confirm.seed_list[:1]}
+    if config.confirm.hidden_weights is not None:
+        once["hidden_weights"] = config.confirm.hidden_weights[:1]
     return config.model_copy(
         update={
             "task": config.task.model_copy(update=task),
             "teacher": config.teacher.model_copy(update=teacher),
             "student": config.student.model_copy(update={"width": width and width // scale}),
             "training": config.training.model_copy(update=training),
-            "confirm": config.confirm.model_copy(update={"seeds": config.confirm.seed_list[:1]}),
+            "confirm": config.confirm.model_copy(update=once),
         }
     )

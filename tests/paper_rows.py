@@ -14,7 +14,7 @@ WORDS = (
 ).split()
 TEXT, NUMBER = Value("string"), Value("int32")
 TEXTS = datasets.List(TEXT)
-SIZES = {"train": 200, "validation": 10, "test": 6}
+SIZES = {"train": 200, "validation": 8, "test": 6}
 
 GLUE = {
     "mnli": (("premise", "hypothesis"), ["entailment", "neutral", "contradiction"]),
@@ -25,9 +25,9 @@ GLUE = {
 
 
 def sentence(*names: object) -> str:
-    """Four to seven words, which depend on the names alone."""
+    """Three to five words, which depend on the names alone."""
     rng = random.Random(" ".join(map(str, names)))
-    return " ".join(rng.choices(WORDS, k=rng.randint(4, 7)))
+    return " ".join(rng.choices(WORDS, k=rng.randint(3, 5)))
 
 
 def glue(subset: str) -> DatasetDict:
