@@ -294,7 +294,7 @@ def teacher_trial(study: Study) -> TrialSpec:
             steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr, warmup=t.warmup,
             weight_decay=t.weight_decay, clip=1.0,
             evaluations=min(steps, max(1, round(t.epochs))), precision="auto", diverged=1e4,
-            weights=t.weights, lora=t.lora and Lora(**t.lora.model_dump()),
+            weights=t.weights, lora=Lora(**t.lora.model_dump()) if t.lora else None,
         ),
         seed=t.seed,
     )  # fmt: skip
