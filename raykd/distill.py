@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.batches import Batch, Step, ahead, by_epoch, shard
+from raykd.batches import Step, ahead, by_epoch, shard
 from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
@@ -32,7 +32,7 @@ from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
 from raykd.tasks.family import Family
-from raykd.teacher_source import Part, Targets, TeacherSource
+from raykd.teacher_source import Part, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
 from raykd.vocabulary import tokens_in
 
@@ -124,11 +124,7 @@ def distill(
             break
         examples += parts[0][0].examples
         began = time.perf_counter()
-        noise = stream(cohort.trials[0].seed, "teacher", done - 1, where.group.rank)
-        ready = [
-            _targets(teacher, batch.to(where.device), stored, noise + i)
-            for i, (batch, stored) in enumerate(parts)
-        ]
+        ready = _told(teacher, parts, where, cohort.trials[0].seed, done - 1)
         targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
         _step(alive, targets, done - 1)
@@ -175,11 +171,17 @@ def _learners(
     ]  # fmt: skip
 
 
-def _targets(
-    teacher: TeacherSource | None, batch: Batch, stored: Targets | None, noise: int
-) -> Part:
-    torch.manual_seed(noise)  # for a teacher whose dropout is on: by seed, step, worker and part
-    return batch, teacher(batch, stored) if teacher is not None and len(batch.ids) else None
+def _told(
+    teacher: TeacherSource | None, parts: list[Part], where: Where, seed: int, step: int
+) -> list[Part]:
+    """This worker's parts on its device, each with its targets. A teacher's own dropout, where it
+    is on, depends on seed, step, worker and part alone, as the students' does."""
+    found: list[Part] = []
+    for part, (batch, stored) in enumerate(parts):
+        torch.manual_seed(stream(seed, "teacher", step, where.group.rank, part))
+        there = batch.to(where.device)
+        found.append((there, teacher(there, stored) if teacher and len(batch.ids) else None))
+    return found
 
 
 def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:

@@ -8,15 +8,14 @@ of the ids it reads, by which a shorter text counts one position behind its end,
 token is the padding's, does not count its first; Qwen's hidden loss counts padding like tokens and
 is then scaled by the share of tokens, which is no mask. Kept for parity, not for use.
 
-Shapes: B texts, T tokens, D width, V vocabulary, K matched states.
+Shapes: B texts, T tokens, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -25,47 +24,20 @@ if TYPE_CHECKING:
 
     from raykd.batches import Batch
 
-Track = Literal["bart", "t5"]
-TEMPERATURE = {"bart": 1.0, "t5": 2.0}
-HIDDEN_WEIGHT = 3.0
-
-
-def decoder_mask(read_BT: Tensor, pad: int) -> Tensor:
-    """Where the release takes the decoder to be: [B, T] of booleans."""
-    return read_BT != pad
-
 
 def mask(model: PreTrainedModel, batch: Batch, decoder: bool) -> Tensor:
     """Where the release takes a stack to have tokens, [B, T] of booleans: by the source's mask, or
     by what the decoder reads."""
     if not decoder:
         return batch.inputs["attention_mask"].bool()
-    read_BT = model.prepare_decoder_input_ids_from_labels(batch.inputs["labels"])
-    return decoder_mask(read_BT, model.config.pad_token_id)
-
-
-def kl(student_BTV: Tensor, teacher_BTV: Tensor, mask_BT: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(teacher || student), summed over the vocabulary, mean over the masked positions."""
-    student = F.log_softmax(student_BTV[mask_BT].float() / temperature, -1)
-    teacher = F.softmax(teacher_BTV[mask_BT].float() / temperature, -1)
-    return F.kl_div(student, teacher, reduction="sum") / mask_BT.sum() * temperature**2
+    read_BT: Tensor = model.prepare_decoder_input_ids_from_labels(batch.inputs["labels"])
+    return read_BT.ne(model.config.pad_token_id)
 
 
 def jointly_normalized(x_BTD: Tensor) -> Tensor:
     """Zero mean and unit variance over all of the batch, padding included: the release's
     `F.layer_norm(x, x.shape[1:])` of stacked states."""
     return F.layer_norm(x_BTD.float(), x_BTD.shape)
-
-
-def hidden(track: Track, pairs: Sequence[tuple[Tensor, Tensor]], mask_BT: Tensor) -> list[Tensor]:
-    """Of one stack: the squared error of each pair (student_BTD, teacher_BTD), mean over masked
-    tokens and width. Their sum, over both stacks, is the hidden loss."""
-    each = []
-    for student, teacher in pairs:
-        if track == "t5":
-            student, teacher = jointly_normalized(student), jointly_normalized(teacher)
-        each.append(F.mse_loss(student[mask_BT].float(), teacher[mask_BT].float()))
-    return each
 
 
 def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
@@ -75,7 +47,8 @@ def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tenso
 
     What a batch is padded to is not reproduced: here to its longest.
     """
-    return hidden("t5", [(student_BTD, teacher_BTD)], mask_BT)[0]
+    student, teacher = (jointly_normalized(x)[mask_BT] for x in (student_BTD, teacher_BTD))
+    return F.mse_loss(student, teacher)
 
 
 def paper_qwen(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
@@ -97,8 +70,3 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     f.__name__: f for f in (paper_t5, paper_qwen)
 }
 """The kinds of hidden loss that look at padding: (student_BTD, teacher_BTD, mask_BT) -> scalar."""
-
-
-def total(ce: Tensor, kl: Tensor, hidden: Sequence[Tensor]) -> Tensor:
-    """CE + KL + 3 HID, the weights of every released script."""
-    return ce + kl + HIDDEN_WEIGHT * torch.stack(list(hidden)).sum()

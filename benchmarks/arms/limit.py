@@ -1,8 +1,8 @@
-"""What no distillation can beat: the students alone.
+"""The students alone, by plain means: what a distillation is measured against.
 
-The same students, batches, optimiser and clipping as raykd's cohort, cross entropy only: no
-teacher, no other loss, no logging, no evaluation. Building them is inside the clock, as it is in
-raykd's.
+Batches, optimiser and clipping are those of raykd's cohort, and each student trains its whole word
+embedding; cross entropy only: no teacher, no other loss, no logging, no evaluation. Building them
+is inside the clock, as it is in raykd's.
 """
 
 from __future__ import annotations
