@@ -23,6 +23,10 @@ def verdict(
     table: Table = None,
     margin: Margin = None,
     smaller_is_better: SmallerIsBetter = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Also write the sweep's scores, CSV or Parquet."),
+    ] = None,
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +34,9 @@ def verdict(
     alone."""
     from raykd import judged, show_verdict
 
-    _, found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    opened, found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    if save is not None:
+        typer.echo(judged.save(opened, save), err=True)
     if as_json:
         print_json(found.to_json())
     else:

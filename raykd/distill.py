@@ -267,20 +267,26 @@ def _finish(
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
     teacher_seconds: float,
 ) -> None:
-    """Training has ended: the best student by select meets the test split, once."""
+    """Training has ended: the best confirmed student by select meets the test split, once. An
+    explored one never does: its map was tried in order to be chosen."""
     for learner in learners:
         trial, metric = learner.trial, learner.trial.metric
         if learner.failure is not None:
             recorder.fail(trial, learner.failure)
             continue
-        learner.restore_best()
-        answers = data.family.evaluate(learner.model, data.test, data, where)
-        learner.taps.clear()
+        scores, predictions = {}, {}
+        if trial.phase != "explore":
+            learner.restore_best()
+            answers = data.family.evaluate(learner.model, data.test, data, where)
+            learner.taps.clear()
+            if where.group.rank == 0:
+                labels = data.test_labels()
+                scores = scores_on_test(data, metric, answers, labels)
+                predictions = predictions_on_test(data, metric, answers, labels)
         if where.group.rank != 0:
             continue
-        labels = data.test_labels()
         metrics = {
-            **scores_on_test(data, metric, answers, labels),
+            **scores,
             f"best_select_{metric}": learner.best_score,
             "best_step": float(learner.best_step),
             "seconds": learner.seconds,
@@ -288,7 +294,6 @@ def _finish(
             "examples_per_second": learner.examples / learner.seconds,
             "peak_memory_mb": _peak_memory_mb(where.device),
         }
-        predictions = predictions_on_test(data, metric, answers, labels)
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

@@ -66,6 +66,15 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     return replace(found, notes=(*found.notes, note))
 
 
+def save(sweep: Sweep | None, file: Path) -> str:
+    """Write the sweep's scores as a table; what was written, in words. Raises UserError."""
+    if sweep is None:
+        raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
+    from raykd.analysis import saved
+
+    return f"{file}: {saved.save(scores_of(sweep), file)} rows"
+
+
 def scores_of(sweep: Sweep) -> Scores:
     """Confirm trials of the file as it is now, with the test examples each got right."""
     from raykd.tracking.predictions import correct

@@ -20,7 +20,8 @@ class Result:
 
     `predictions` holds one row per test example (columns of equal length): `id`, `label`,
     `predicted`, `correct` and one `logit_<label>` column a class, or a `score` where texts are
-    written; `part` where test has parts. `student` is a folder in transformers' format, where the
+    written; `part` where test has parts. It is empty for an explored trial, which never meets
+    test. `student` is a folder in transformers' format, where the
     student is kept.
     """
 

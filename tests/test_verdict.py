@@ -123,6 +123,16 @@ def test_what_is_planned_and_not_finished_is_named(here: Path) -> None:
     assert status(found, "H1")["status"] == "undecided"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_saved_table_is_judged_like_its_sweep(here: Path, suffix: str, tmp_path: Path) -> None:
+    table = tmp_path / f"scores.{suffix}"
+    sweep = verdict(change(here), "--save", table)
+    found = verdict("--from", table, "--margin", 3)
+    assert found["hypotheses"] == [h for h in sweep["hypotheses"] if h["id"] != "H6"]
+    told = [{**c, "population": None, "mcnemar": []} for c in sweep["cells"][0]["to_forward"]]
+    assert found["cells"][0]["to_forward"] == told
+
+
 def test_the_page_in_the_terminal_says_the_same(here: Path) -> None:
     file = change(here)
     result = CliRunner().invoke(app, ["verdict", str(file), "--margin", "5"])

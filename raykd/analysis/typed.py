@@ -13,7 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raykd.analysis.scores import SMALLER_IS_BETTER, Score, Scores, refuse_one_strategy
+from raykd.analysis.scores import (
+    SMALLER_IS_BETTER,
+    Explored,
+    Score,
+    Scores,
+    refuse_one_strategy,
+)
 from raykd.analysis.weights import label, over_weights
 from raykd.errors import UserError
 
@@ -23,10 +29,11 @@ FEW_DIGITS = 2  # scores typed with so few decimals move by steps of that size
 
 
 def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
-    """A CSV or Parquet file with the columns task, init, shape, strategy, seed, metric, score; map
-    control (true or false), weight (of the hidden loss) and select (its score) if you like,
-    others are not read. Without a seed column one score
-    stands for each arm. Raises UserError."""
+    """A CSV or Parquet file with the columns task, init, shape, strategy, seed, metric, score; map,
+    control (true or false), weight (of the hidden loss), select (its score), examples (that a
+    score in percent is over) and phase (confirm, or explore for a map that a search tried) if you
+    like, others are not read. Without a seed column one score stands for each arm. Raises
+    UserError."""
     file = Path(path)
     rows = _rows(file)
     columns = list(rows[0])
@@ -36,8 +43,18 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
             f"has {', '.join(columns)}"
         )
     seeded = "seed" in columns
-    items = tuple(_score(file, i, row, seeded) for i, row in enumerate(rows, 1))
+    phases = [_phase(file, i, row) for i, row in enumerate(rows, 1)]
+    items = tuple(
+        _score(file, i, row, seeded)
+        for i, (row, phase) in enumerate(zip(rows, phases, strict=True), 1)
+        if phase == "confirm"
+    )
     _refuse_twice(file, items, seeded)
+    tried = tuple(
+        _explored(file, i, row)
+        for i, (row, phase) in enumerate(zip(rows, phases, strict=True), 1)
+        if phase == "explore"
+    )
     metrics = tuple(dict.fromkeys(s.metric for s in items))
     small = {m for m in metrics if smaller_is_better or m.lower() in SMALLER_IS_BETTER}
     if 0 < len(small) < len(metrics):
@@ -52,7 +69,8 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
         metric=", ".join(metrics),
         larger_is_better=not small,
         seeded=seeded,
-        resolution=_step(rows),
+        resolution=_step(file, rows),
+        explored=tried,
         problems=problems,
         source=str(file),
     )
@@ -105,6 +123,25 @@ def _score(file: Path, number: int, row: Mapping[str, Any], seeded: bool) -> Sco
     )
 
 
+def _explored(file: Path, number: int, row: Mapping[str, Any]) -> Explored:
+    where = f"{file}: row {number}"
+    text = {c: str(row.get(c) or "").strip() for c in ("task", "init", "shape", "map", "score")}
+    if empty := [c for c, value in text.items() if not value]:
+        raise UserError(f"{where}: {empty[0]} is empty; an explored map needs it")
+    return Explored(
+        *(text[c] for c in ("task", "init", "shape", "map")),
+        score=_number(where, text["score"]),
+        weight=_weight(where, str(row.get("weight") or "").strip()),
+    )
+
+
+def _phase(file: Path, number: int, row: Mapping[str, Any]) -> str:
+    phase = str(row.get("phase") or "confirm").strip().lower()
+    if phase not in ("confirm", "explore"):
+        raise UserError(f"{file}: row {number}: phase: {phase!r}; write confirm or explore")
+    return phase
+
+
 def _seed(where: str, text: str) -> int:
     try:
         return int(text.removesuffix(".0"))  # a column with a gap is written as floats
@@ -147,7 +184,11 @@ def _refuse_twice(file: Path, items: Iterable[Score], seeded: bool) -> None:
         seen[key] = (number, s.metric)
 
 
-def _step(rows: Iterable[Mapping[str, Any]]) -> float:
-    """The step of scores that were typed with few decimals, else 0."""
+def _step(file: Path, rows: Iterable[Mapping[str, Any]]) -> float:
+    """The step of scores over so many examples, or that were typed with few decimals; else 0."""
+    rows = list(rows)
+    counts = [str(row.get("examples") or "").strip() for row in rows]
+    if stated := [_number(str(file), c, "examples") for c in counts if c]:
+        return 100 / max(stated)
     digits = max(len(str(row["score"]).strip().partition(".")[2]) for row in rows)
     return 10.0**-digits if digits <= FEW_DIGITS else 0.0

@@ -141,7 +141,9 @@ class Writer:
 
     def finish(self, trial: TrialSpec, result: Result) -> None:
         def fill(folder: Path) -> None:
-            pq.write_table(pa.table(dict(result.predictions)), folder / "predictions.parquet")
+            if result.predictions:
+                table = pa.table(dict(result.predictions))
+                pq.write_table(table, folder / "predictions.parquet")
             (folder / "trial.json").write_text(json.dumps(trial.to_json()), encoding="utf-8")
             if result.student is not None:
                 shutil.copytree(result.student, folder / "student")
