@@ -18,6 +18,8 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 
+SOURCE = "unfolded from"
+"""A column that unfolding adds (unfold.py)."""
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
@@ -31,6 +33,8 @@ class Row:
     choices: tuple[str, ...] = ()
     place: int = 0
     """Of its class, where the data set has an order of classes."""
+    source: str = ""
+    """What the row was unfolded from, where it was: such rows go into one split together."""
 
     @cached_property
     def id(self) -> str:
@@ -55,7 +59,7 @@ def check_columns(columns: list[str], task: Task, file: str) -> None:
         if column not in columns:
             raise UserError(
                 f"{file}: task.{key}: {task.data} has no column {column!r}; it has "
-                f"{', '.join(columns)}"
+                f"{', '.join(c for c in columns if c != SOURCE)}"
             )
 
 
@@ -70,10 +74,11 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     blank = (i for column in found for i, v in enumerate(column, 1) if not v)
     left_out = empty(what, blank, where, task)
     left_out |= empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
-    splits = split_names(table, task, file)
+    splits, rows_of = split_names(table, task, file), sources(table)
+    each = zip(*found, answers, splits, rows_of, strict=True)
     return [
-        Row(tuple(pair), label, split, place=place)
-        for number, (*pair, own, split) in enumerate(zip(*found, answers, splits, strict=True), 1)
+        Row(tuple(pair), label, split, place=place, source=source)
+        for number, (*pair, own, split, source) in enumerate(each, 1)
         if number not in left_out
         for label, place in own
     ]
@@ -163,6 +168,11 @@ def empty(what: str, numbers: Iterable[int], where: str, task: Task) -> set[int]
             f"{where}: {len(found)} rows with an empty {what} (row {first}); fill or drop them"
         )
     return set(found)
+
+
+def sources(table: Any) -> list[str]:
+    """What each row was unfolded from."""
+    return list(table[SOURCE]) if SOURCE in table.column_names else [""] * len(table)
 
 
 def split_names(table: Any, task: Task, file: str) -> list[str | None]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 4  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 5  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)

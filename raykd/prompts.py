@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raykd.columns import Row, check_columns, empty, label_names, split_names, texts
+from raykd.columns import Row, check_columns, empty, label_names, sources, split_names, texts
 from raykd.config import FIELD, Task
 from raykd.errors import UserError
 
@@ -27,18 +27,14 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
     ]  # fmt: skip
     given = _completions(table, task.completion, file)
     left_out |= empty("completion", (i for i, v in enumerate(given, 1) if v == ""), where, task)
-    splits = split_names(table, task, file)
+    each = zip(prompts, given, split_names(table, task, file), sources(table), strict=True)
+    kept = [(i, *row) for i, row in enumerate(each) if i + 1 not in left_out]
     if task.choices is None:
-        return [
-            Row((p,), c, s)
-            for i, (p, c, s) in enumerate(zip(prompts, given, splits, strict=True), 1)
-            if i not in left_out
-        ]
+        return [Row((p,), c, s, source=source) for _, p, c, s, source in kept]
     choices = _choices(table, task.choices, file)
     return [
-        Row((p,), _right(c, own, task, file), s, own)
-        for i, (p, c, s, own) in enumerate(zip(prompts, given, splits, choices, strict=True), 1)
-        if i not in left_out
+        Row((p,), _right(c, choices[i], task, file), s, choices[i], source=source)
+        for i, p, c, s, source in kept
     ]
 
 

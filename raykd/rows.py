@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raykd import assets, columns, prompts, unfold
+from raykd import assets, columns, hub, prompts, unfold
 from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Row, check_columns, wanted
 from raykd.config import Task
@@ -181,20 +181,30 @@ def _hub(task: Task, home: Path, file: str) -> Source:
     def rows() -> list[Row]:
         with _quiet_datasets() as datasets:
             try:
+                _ask(task, home)
                 found = datasets.load_dataset(
                     task.data, task.subset, revision=task.revision, cache_dir=str(home / "hf")
                 )
             except Exception as error:  # datasets and its hub client raise many kinds
-                reason = (
-                    str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
-                )
                 raise UserError(
                     f"{where}: neither a built-in task (movie-reviews) nor a file, and the hub "
-                    f"does not give it ({reason}); check the name, `revision` and the network"
+                    f"does not give it ({hub.reason(error)}); check the name, `revision` and the "
+                    "network"
                 ) from error
         return _hub_rows(found, task, file, where)
 
     return Source(digest([task.data, task.subset, task.revision]), rows)
+
+
+def _ask(task: Task, home: Path) -> None:
+    """Raises at once where the hub has no such set or does not answer, which `load_dataset` tries
+    for half a minute. What was loaded before needs no hub."""
+    from datasets.naming import camelcase_to_snakecase
+    from huggingface_hub import HfApi
+
+    *owner, name = task.data.split("/")
+    if not (home / "hf" / "___".join([*owner, camelcase_to_snakecase(name)])).is_dir():
+        HfApi().dataset_info(task.data, revision=task.revision, timeout=hub.TIMEOUT)
 
 
 def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:

@@ -1,4 +1,5 @@
-"""Rows in splits: a row's text decides, so that it never moves when the file grows."""
+"""Rows in splits: a row's text decides, so that it never moves when the file grows; of rows that
+were unfolded from one, that one's, so that none of them is learned from while another tests."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
     given = {"test" if r.split in parts else r.split for r in rows if r.split}
     for row in sorted(rows, key=lambda r: r.id):
         stated = "test" if row.split in parts else row.split
-        splits[stated or _by_hash(row.id, task, given)].append(row)
+        splits[stated or _by_hash(row.source or row.id, task, given)].append(row)
     if parts:
         _refuse_missing(splits["test"], task, file)
         splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # one after the other
@@ -75,10 +76,10 @@ def part_sizes(test: list[Row], task: Task) -> dict[str, int]:
     return {part: counts[name] for part, name in (task.test_splits or {}).items()}
 
 
-def _by_hash(row_id: str, task: Task, given: set[str]) -> str:
+def _by_hash(name: str, task: Task, given: set[str]) -> str:
     """The split of a row that the file puts in none. Where the file has a test (or select) split
     of its own, only the others are cut from the rest."""
-    place = int(hashlib.sha256(f"split {row_id}".encode()).hexdigest()[:8], 16) / 2**32
+    place = int(hashlib.sha256(f"split {name}".encode()).hexdigest()[:8], 16) / 2**32
     test = 0.0 if "test" in given else task.test_share
     select = 0.0 if "select" in given else task.select_share
     if place < test:

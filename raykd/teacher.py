@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raykd import assets, sizes
+from raykd import assets, hub, sizes
 from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
@@ -101,10 +101,10 @@ def _from_hub(teacher: Teacher, file: str) -> Path:
             snapshot_download(teacher.model, revision=teacher.revision, allow_patterns=patterns)
         )
     except Exception as error:  # the hub's client raises a family of its own per kind of failure
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{file}: teacher.model: {teacher.model} cannot be had from the hub ({reason}); check "
-            "the name, `teacher.revision` and the network, or name a local folder"
+            f"{file}: teacher.model: {teacher.model} cannot be had from the hub "
+            f"({hub.reason(error)}); check the name, `teacher.revision` and the network, or name a "
+            "local folder"
         ) from error
 
 

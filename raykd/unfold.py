@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raykd.columns import SOURCE
 from raykd.config import Task
 from raykd.errors import UserError
 
@@ -13,7 +14,7 @@ from raykd.errors import UserError
 @dataclass(frozen=True)
 class Unfolding:
     needs: tuple[str, ...]
-    """The columns that a row must have."""
+    """The columns that a row must have, first the one whose rows belong together."""
     rows: Callable[[Mapping[str, Any]], Iterator[dict[str, str]]]
 
 
@@ -38,7 +39,7 @@ UNFOLDINGS = {"coqa": Unfolding(("story", "questions", "answers"), coqa)}
 
 def unfolded(table: Any, task: Task, file: str) -> Any:
     """The same table with the rows that `task.unfold` makes of its own. Raises UserError where it
-    has not their columns; a row keeps the split of what it came from."""
+    has not their columns; a row keeps the split of what it came from, and its name."""
     import datasets
 
     assert task.unfold is not None
@@ -50,6 +51,8 @@ def unfolded(table: Any, task: Task, file: str) -> Any:
         )
     made: list[dict[str, Any]] = []
     for row in table:
-        kept = {task.split: row[task.split]} if task.split else {}
+        kept = {SOURCE: str(row[known.needs[0]])}
+        if task.split:
+            kept[task.split] = row[task.split]
         made += [{**new, **kept} for new in known.rows(row)]
     return datasets.Dataset.from_list(made)

@@ -34,7 +34,7 @@ def read(name: str, variant: str) -> SweepConfig:
 
 @contextmanager
 def hub(models: Path) -> Iterator[None]:
-    """The two functions that reach for the hub, with what it would give: folders of models, data
+    """The functions that reach for the hub, with what it would give: folders of models, data
     sets. A name, subset or revision that no file states is an error."""
     stated = {(c.task.data, c.task.subset): c.task.revision for c in map(_clean, FILES)}
     pinned = {c.teacher.model: c.teacher.revision for c in map(_clean, FILES)}
@@ -49,6 +49,7 @@ def hub(models: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_dataset", load)
+        patch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *args, **options: None)
         patch.setattr(huggingface_hub, "snapshot_download", snapshot)
         yield
 

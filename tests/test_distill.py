@@ -1,5 +1,5 @@
 """What the loop does for a student that is not like its neighbours: diverged, finished before,
-narrow, matched in part. The invariants of every task are in test_family_invariants.py."""
+narrow, matched in part. The invariants of every task are in test_model_classes.py."""
 
 from __future__ import annotations
 

@@ -1,12 +1,10 @@
-"""Every published method in real trainings: the invariants of the cohort, of teacher sources, of
-interruptions and of padding, and what a sweep file makes of it."""
+"""Every published method in real trainings, and what a sweep file makes of it. That they hold the
+invariants of the loop is shown beside the model classes (test_model_classes.py)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
-from raykd import distill
 from raykd.config import SweepConfig, load
 from raykd.errors import UserError
 from raykd.fine_tune import fine_tune
-from raykd.hooks import Hooks
 from raykd.layermap import STRATEGIES
 from raykd.mapview import maps
 from raykd.matching import MATCHING
@@ -27,11 +23,9 @@ from raykd.recorder import Memory
 from raykd.sources import Sources
 from raykd.stated_blocks import unfit_for_stacks
 from raykd.study import Study, confirm_trials, resolve
-from raykd.tasks import classification
-from raykd.tasks.families import FAMILIES
 from raykd.trial import Cohort, TrialSpec
 
-from .loop import Interrupt, series, told, train, without_dropout
+from .loop import Interrupt, train
 from .smallest import SMALLEST
 from .world import write_model, write_sweep
 
@@ -78,68 +72,6 @@ def test_a_method_is_a_trial_like_any_other(study: Study, together: Memory, name
         for m in losses:
             assert m["hidden"] == pytest.approx(sum(m[t] for t in terms), rel=1e-4)
     assert losses[-1]["hidden"] < losses[0]["hidden"]
-
-
-@each_method
-def test_a_method_alone_equals_the_same_in_a_cohort_bitwise(
-    study: Study, sources: Sources, together: Memory, name: str
-) -> None:
-    """Invariant 1, with dropout on."""
-    trial = named(study, name)
-    assert told(train(Cohort((trial,)), sources), trial) == told(together, trial)
-
-
-def test_stored_teachers_give_every_method_the_losses_of_live_ones(
-    study: Study, sources: Sources, together: Memory, tmp_path: Path
-) -> None:
-    """Invariant 3: the store holds all that any of the methods can name."""
-    trials = confirm_trials(study)
-    states = tuple(sorted({s for t in trials for s in t.teacher_states}))
-    stored = replace(sources, source="cached", cache=str(tmp_path), states=states)
-    cached = train(Cohort(trials), stored)
-    for trial in trials:
-        a, b = series(together, trial), series(cached, trial)
-        assert a.keys() == b.keys()
-        assert list(b.values()) == pytest.approx(list(a.values()), rel=1e-2, abs=1e-3)
-        assert cached.opened[trial.id]["teacher_source"] == "cached float16"
-
-
-@each_method
-def test_an_interrupted_method_ends_as_if_it_had_not_been(
-    study: Study, sources: Sources, together: Memory, tmp_path: Path, name: str
-) -> None:
-    """Invariant 4: what is drawn and what is trained beside the student go on where they were."""
-    trial = named(study, name)
-    hooks: Hooks = Interrupt(tmp_path, 9)
-    with pytest.raises(InterruptedError):
-        train(Cohort((trial,)), sources, hooks=hooks)
-    resume = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert resume["step"] == 8
-    again = train(Cohort((trial,)), sources, resume=resume)
-    assert told(again, trial)[:2] == told(together, trial)[:2]
-    late = {k: v for k, v in series(together, trial).items() if k[0] > 8}
-    assert {k: v for k, v in series(again, trial).items() if k[0] > 8} == late
-
-
-@pytest.fixture(scope="module")
-def dry(study: Study, sources: Sources) -> Callable[..., Memory]:
-    def run(**options: Any) -> Memory:
-        with pytest.MonkeyPatch.context() as patch:
-            without_dropout(patch)
-            if pad := options.pop("pad", None):
-                longer = partial(classification.collate, pad_to=pad)
-                family = replace(classification.FAMILY, collate=longer)
-                patch.setitem(FAMILIES, "classification", family)
-            return train(Cohort(confirm_trials(study)), sources, **options)
-
-    return run
-
-
-def test_padding_changes_nothing_for_any_method(study: Study, dry: Callable[..., Memory]) -> None:
-    """Invariant 6, on parts of a batch: one after the other they give the batch's losses."""
-    short, long = dry(), dry(pad=60, where=distill.Where(micro_batch=25))
-    for trial in confirm_trials(study):
-        assert series(long, trial) == pytest.approx(series(short, trial), rel=3e-3, abs=3e-4)
 
 
 def test_blocks_are_drawn_anew_each_epoch(

@@ -125,6 +125,28 @@ def test_turns_go_with_their_story_into_its_split() -> None:
     assert found[1].texts[0].startswith("A tale.\nQ: Who?") and found[1].label == "Oslo"
 
 
+def test_turns_of_one_story_stand_in_one_split() -> None:
+    """Where the split is by hash, it is the story's: else a test turn's dialogue would hold what
+    was learned from. More rows of the file move none of them."""
+    stories = [STORY | {"story": f"Tale {i}."} for i in range(60)]
+    prompt = {"kind": "causal_lm", "prompt": "{story}\n{dialogue}", "completion": "answer"}
+
+    def splits_of(count: int) -> dict[str, set[str]]:
+        columns = {k: [story[k] for story in stories[:count]] for k in STORY}
+        rows = made(columns, unfold="coqa", **prompt)
+        task = Task(data="rows.jsonl", unfold="coqa", **prompt)
+        found: dict[str, set[str]] = {}
+        for split, own in into_splits(rows, task, "s.yaml").items():
+            for row in own:
+                found.setdefault(row.texts[0].split("\n")[0], set()).add(split)
+        return found
+
+    found = splits_of(60)
+    assert all(len(splits) == 1 for splits in found.values()) and len(found) == 60
+    assert set.union(*found.values()) == {"train", "select", "test"}
+    assert splits_of(40).items() <= found.items()
+
+
 def test_columns_that_an_unfolding_needs_are_told() -> None:
     line = refused({"story": ["a"]}, unfold="coqa", kind="causal_lm", prompt="x", completion="y")
     assert line.endswith("has no 'questions'; it has story")

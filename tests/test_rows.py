@@ -14,6 +14,7 @@ from typing import Any
 
 import datasets
 import pytest
+from huggingface_hub import HfApi
 
 from raykd.columns import Row
 from raykd.config import Task
@@ -279,7 +280,7 @@ def test_bytes_are_counted_over_the_whole_file(tmp_path: Path) -> None:
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, **splits: datasets.Dataset) -> list[Any]:
-    """The hub, as far as `load_dataset` shows it; returns what was asked of it."""
+    """The hub, as far as `load_dataset` shows it, all of it there; returns what was asked of it."""
     asked: list[Any] = []
 
     def load(*args: Any, **options: Any) -> datasets.DatasetDict:
@@ -287,6 +288,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, **splits: datasets.Dataset) -> list[Any
         return datasets.DatasetDict(splits)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *args, **options: None)
     return asked
 
 

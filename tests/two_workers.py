@@ -1,5 +1,5 @@
-"""Cohorts under one worker or several, as processes of their own: `python -m tests.two_workers
-WORKERS RANK FOLDER ...` prints the first worker's losses, a line a folder."""
+"""The cohort of every model class under two workers, as processes of their own: `python -m
+tests.two_workers RANK FOLDER` prints the first worker's losses, a line a class."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from raykd.config import load
 from raykd.distill import Where
-from raykd.fine_tune import fine_tune
 from raykd.group import Group
 from raykd.materials import run_cohort
 from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import confirm_trials, resolve
-from raykd.trial import Cohort
+
+from .model_classes import CASES, Place
 
 
-def main(workers: int, rank: int, *folders: Path) -> None:
+def main(rank: int, root: Path) -> None:
     torch.set_num_threads(1)
-    if workers > 1:
-        store = dist.FileStore(str(folders[0] / f"store-{workers}"), workers)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=workers)
-    for folder in folders:
-        study = resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
-        sources = Sources.of(study, fine_tune(study).folder)
+    store = dist.FileStore(str(root / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    place = Place(root)
+    for case in CASES:
         memory = Memory()
-        trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
-        run_cohort(Cohort(trials), sources, memory, where=Where(group=Group.current()))
+        sources = place.sources(case, dropout=0.0)
+        run_cohort(place.cohort(case), sources, memory, where=Where(group=Group.current()))
         if rank == 0:
             print(json.dumps(memory.metrics), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))

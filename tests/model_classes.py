@@ -1,0 +1,115 @@
+"""A teacher of every model class that raykd is meant for, tiny and random, each in the world of its
+task. A new class is a line in CASES; the invariants of the training loop are tested under each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from raykd.config import load
+from raykd.published import PUBLISHED
+from raykd.sources import Sources
+from raykd.study import Study, confirm_trials, resolve
+from raykd.trial import Cohort
+
+from . import lm_world, tiny_models, tiny_seq2seq, world, world_seq2seq
+from .tiny_lms import LMS, tiny_lm
+from .tiny_models import tiny_model
+
+ROWS = 60
+SIX_STEPS = {"steps": 6, "batch": 16, "lr": 1e-3, "evaluations": 3, "precision": "fp32"}
+MIXED = {"strategy": "custom", "map": {"encoder": [4, None], "decoder": [1, 1]}}
+
+
+def _reviews(folder: Path, **changes: Any) -> Path:
+    world.write_csv(folder / "reviews.csv", world.texts(ROWS))
+    return world.write_sweep(folder, training=SIX_STEPS, **changes)
+
+
+def _prompts(folder: Path, **changes: Any) -> Path:
+    lm_world.write_rows(folder / "reviews.csv", ROWS)
+    return lm_world.write_lm_sweep(folder, training=SIX_STEPS, **changes)
+
+
+def _pairs(folder: Path, **changes: Any) -> Path:
+    world_seq2seq.write_pairs(folder / "pairs.csv", world_seq2seq.pairs(ROWS))
+    return world_seq2seq.write_sweep(folder, training=SIX_STEPS, **changes)
+
+
+def _arms(*strategies: object) -> dict[str, Any]:
+    return {"strategies": list(strategies), "inits": ["copied", "random"], "seeds": 1}
+
+
+SWEEPS: dict[str, Callable[[Path], Path]] = {
+    "classification": partial(_reviews, confirm=_arms("none", "reverse")),
+    "methods": partial(_reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}),
+    "choices": partial(_prompts, confirm=_arms("none", "reverse")),
+    "writing": partial(_prompts, task=lm_world.WRITTEN, confirm=_arms("none", "reverse")),
+    "seq2seq": partial(_pairs, confirm=_arms("none", MIXED)),
+}
+
+Build = Callable[..., PreTrainedModel]
+"""(dropout) -> the teacher."""
+
+CASES: dict[str, tuple[str, Build]] = {
+    **{
+        kind: ("classification", partial(tiny_model, kind, blocks=4, labels=2, vocab=64))
+        for kind in tiny_models.KINDS
+    },
+    **{kind: ("choices", partial(tiny_lm, kind)) for kind in LMS},
+    **{
+        kind: ("seq2seq", partial(tiny_seq2seq.tiny_seq2seq, kind, (4, 4), vocab=16))
+        for kind in tiny_seq2seq.KINDS
+    },
+    "llama that writes": ("writing", partial(tiny_lm, "llama")),
+    "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
+}
+
+
+class Place:
+    """A folder with the sweeps and teachers that were asked for; another process finds them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def sources(self, case: str, dropout: float) -> Sources:
+        name, build = CASES[case]
+        teacher = self.root / f"{case} {dropout}"
+        if not teacher.exists():
+            decided(build(dropout=dropout)).save_pretrained(teacher)
+            tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
+            tokenizer["methods"] = world.tokenizer
+            tokenizer.get(name, lm_world.lm_tokenizer)().save_pretrained(teacher)
+        return replace(Sources.of(self.study(case), teacher), fingerprint=case)
+
+    def study(self, case: str) -> Study:
+        name, _ = CASES[case]
+        folder = self.root / name
+        if not folder.exists():
+            folder.mkdir()
+            SWEEPS[name](folder)
+        return resolve(load(folder / "sweep.yaml"), folder / "home", "sweep.yaml")
+
+    def cohort(self, case: str) -> Cohort:
+        """Students from copied blocks, and from random weights at half the width."""
+        return Cohort(
+            tuple(
+                t if t.init.kind == "copied" else replace(t, shape=replace(t.shape, width=16))
+                for t in confirm_trials(self.study(case))
+                if t.strategy != "none" or t.init.kind == "copied"
+            )
+        )
+
+
+def decided(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model with larger weights. As they are at first, each token's state is nearly its
+    embedding, and a loss would hardly notice what a block reads of the others."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= max(1.0, 0.15 / float(parameter.detach().std()))
+    return model
