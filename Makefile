@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install browser postgres quickstart test bench bench-quick clean
+.PHONY: install browser postgres quickstart test audit advisories bench bench-quick clean
 
 install: $(INSTALLED)
 
@@ -45,8 +45,18 @@ test: install browser postgres
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python deploy/audit.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
 	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile tests/cluster
+
+# The pins against a copy of the advisory database, without a network; and that copy, which needs one.
+audit: install
+	@$(BIN)/python deploy/audit.py
+
+advisories: install
+	@work=$$(mktemp -d) && trap "rm -rf $$work" EXIT && \
+		git clone --quiet --depth 1 https://github.com/pypa/advisory-database $$work && \
+		$(BIN)/python deploy/audit.py --from $$work
 
 # raykd beside what people use today, in one run: about 25 minutes on 2 cores, which it wants for
 # itself. Writes benchmarks/results.{json,md,svg}.

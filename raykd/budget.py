@@ -56,9 +56,8 @@ def reached(budget: Budget, spent: Spent) -> str | None:
     return None
 
 
-def check(budget: Budget, file: str, gpus: float, workers: int, least: float) -> None:
-    """Raises UserError where a job with these GPUs and workers could not get anywhere; `least`:
-    the seconds until the first cohort has something to keep."""
+def countable(budget: Budget, file: str, gpus: float) -> None:
+    """Raises UserError where a limit cannot be counted for jobs with these GPUs."""
     if budget.money is not None and budget.price is None:
         raise UserError(
             f"{file}: budget.money: {budget.money:g} needs a price; write budget.price, or "
@@ -69,6 +68,11 @@ def check(budget: Budget, file: str, gpus: float, workers: int, least: float) ->
             f"{file}: budget.gpu_hours: {budget.gpu_hours:g}: there is no GPU here; write "
             "budget.hours"
         )
+
+
+def check(budget: Budget, file: str, gpus: float, workers: int, least: float) -> None:
+    """Raises UserError where a job with these GPUs and workers could not get anywhere; `least`:
+    the seconds until the first cohort has something to keep."""
     hours = (START_SECONDS + least) / 3600
     needed = {
         "hours": hours,

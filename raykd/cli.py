@@ -13,7 +13,7 @@ import typer
 from raykd import cli_angles, cli_cache, cli_report, cli_verdict
 from raykd.command import Json, Uri, print_json
 from raykd.errors import UserError
-from raykd.plainly import plainly, stop_on_sigterm
+from raykd.plainly import plainly, refuse_taken, stop_on_sigterm
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,6 +115,7 @@ def run_sweep(
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
     from raykd import show
+    from raykd.budget import countable
     from raykd.cluster.machine import check_budget, machine
     from raykd.cluster.sweep import Sweep
 
@@ -122,6 +123,7 @@ def run_sweep(
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
     try:
         with machine(opened, address) as share:
+            countable(opened.study.config.budget, opened.study.file, share.gpus)
             show.intent(opened.plan())
             with show.bar("teacher", opened.teacher_steps()) as progress:
                 found = opened.teacher(progress)
@@ -140,6 +142,8 @@ def run_sweep(
         raise typer.Exit(130) from None
     show.status(opened.status())
     show.next_steps(opened, sweep)
+    if outcome is not None and outcome.leaked:
+        typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
     if outcome is not None and outcome.budget:
         typer.echo(
             f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
@@ -231,6 +235,7 @@ def ui(
         typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
         return
     store.connect(uri)
+    refuse_taken(port)
     typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip

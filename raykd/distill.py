@@ -27,7 +27,7 @@ from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.evaluation import predictions_on_test, scores_on_test
 from raykd.group import Group
-from raykd.hooks import Hooks, NoHooks
+from raykd.hooks import Hooks, NoHooks, Taught
 from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
@@ -106,15 +106,15 @@ def distill(
     learners = _learners(cohort, data, build, teacher_width, recorder, where, facts or {})
     if not learners:
         return
-    start = 0
+    start = 0 if resume is None else int(resume["step"])
     if resume is not None:
-        start = int(resume["step"])
         for learner in learners:
             learner.load(resume["students"][learner.trial.id])
 
     plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
+    source = teacher.name if teacher else None
     teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
     feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
@@ -141,8 +141,8 @@ def distill(
         if done in evaluations and look is not None:
             look([x for x in alive if x.training], done, recorder)
         if done in evaluations:
-            hooks.checkpoint(done, lambda at=done: _state(at, learners, teacher))  # type: ignore[misc]
-        hooks.progress(done, examples, scores)
+            hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
+        hooks.progress(done, examples, scores, Taught(source, teacher_seconds))
         examples = 0
 
     share = teacher_seconds / max(1, len(learners))
@@ -244,9 +244,9 @@ def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -
     return parts
 
 
-def _state(step: int, learners: list[Learner], teacher: TeacherSource | None) -> dict[str, Any]:
+def _state(step: int, learners: list[Learner], source: str | None) -> dict[str, Any]:
     students = {x.trial.id: x.state() for x in learners}
-    return {"step": step, "source": teacher.name if teacher else None, "students": students}
+    return {"step": step, "source": source, "students": students}
 
 
 def _select_score(learner: Learner, data: Data, where: Where) -> float:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Where a cohort's targets came from, None if nobody is imitated, and the seconds that the
+    steps so far have waited for them."""
+
+    source: str | None
+    seconds: float
 
 
 class Hooks(Protocol):
     """What the surroundings do between steps. Every worker calls them at the same steps."""
 
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None:
         """At ticks: `examples` global rows since the last; `scores` select scores by trial id."""
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
@@ -17,6 +29,8 @@ class Hooks(Protocol):
 
 
 class NoHooks:
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None: ...
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None: ...
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -34,6 +35,18 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(130) from None
 
     return run
+
+
+def refuse_taken(port: int) -> None:
+    """Raises UserError where something listens on this port of localhost already."""
+    with socket.socket() as there:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            there.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(
+                f"--port: {port} cannot be listened on ({error.strerror}); write another"
+            ) from None
 
 
 def stop_on_sigterm() -> None:

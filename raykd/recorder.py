@@ -43,8 +43,8 @@ class Recorder(Protocol):
 
     def finish(self, trial: TrialSpec, result: Result) -> None: ...
 
-    def fail(self, trial: TrialSpec, reason: str) -> None:
-        """The trial ended for a reason of its own (diverged)."""
+    def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None:
+        """The trial ended for a reason of its own (diverged), or in an exception."""
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None:
         """The trial was dropped at a rung, at this step and select score."""
@@ -65,7 +65,7 @@ class Silent:
 
     def finish(self, trial: TrialSpec, result: Result) -> None: ...
 
-    def fail(self, trial: TrialSpec, reason: str) -> None: ...
+    def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None: ...
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None: ...
 
@@ -96,7 +96,7 @@ class Memory:
     def finish(self, trial: TrialSpec, result: Result) -> None:
         self.results[trial.id] = result
 
-    def fail(self, trial: TrialSpec, reason: str) -> None:
+    def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None:
         self.failures[trial.id] = reason
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None:

@@ -18,6 +18,7 @@ from raykd.cluster.tally import Tally
 if TYPE_CHECKING:
     from raykd.cluster.status import Status
     from raykd.cluster.sweep import Sweep
+    from raykd.hooks import Taught
     from raykd.teacher import Stored
     from raykd.trial import Job
 
@@ -127,7 +128,9 @@ class StepBar:
         self._progress = progress
         self._task = progress.add_task(name, total=steps, note="")
 
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None:
         note = "".join(f"select {s:.1f}" for s in scores.values())
         self._progress.update(self._task, completed=step, note=note)
 

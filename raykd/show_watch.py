@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from raykd.cluster.tally import LAST
 from raykd.show import out, progress_line, seconds, status
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def draw(found: Status, now: Mapping[str, Any] | None) -> None:
         out.print(
             f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}"
         )
+        for trial, error in found.failures[-LAST:]:
+            out.print(f"  {trial} failed: {error}")
     for lost in (now or {}).get("lost", []):
         out.print(f"  {lost}")
 
@@ -58,7 +61,9 @@ def told(now: Mapping[str, Any]) -> str:
     if not now:
         return "a launch is starting"
     parts = [f"{100 * now['share_done']:.0f} %", progress_line(now)]
-    parts += [f"{now['nodes']} nodes"] if "nodes" in now else []
+    if "nodes" in now:
+        parts.append(f"{now['nodes']} nodes")
+        parts[-1] += f", {now['coming']} coming" if "coming" in now else ""
     for name in ("cpus", "gpus"):
         if name in now:
             used, there = now[name]

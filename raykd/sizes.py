@@ -105,7 +105,7 @@ def lora_misfit(
 def _config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, local_files_only=True)
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:

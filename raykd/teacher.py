@@ -211,7 +211,7 @@ def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file")
     """`in_order` for the model in a folder."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
     return in_order(names, labels, file)
 

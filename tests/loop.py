@@ -43,7 +43,7 @@ class Interrupt:
     def __init__(self, folder: Path, stop_at: int | None) -> None:
         self.folder, self.stop_at = folder, stop_at
 
-    def progress(self, step: int, examples: int, scores: Any) -> None:
+    def progress(self, step: int, examples: int, scores: Any, taught: Any) -> None:
         if self.stop_at is not None and step >= self.stop_at:
             raise InterruptedError
 

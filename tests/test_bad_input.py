@@ -137,6 +137,10 @@ FILE: dict[str, tuple[Edit, tuple[str, ...]]] = {
         lambda d: d["teacher"].update(model="./nothing"),
         ("teacher.model", "nothing", "minilm"),
     ),
+    "a storage that is in a file": (
+        lambda d: d.update(cluster={"storage": d["task"]["data"] + "/raykd"}),
+        ("sweep.yaml: cluster.storage", "reviews.csv/raykd", "cannot be written"),
+    ),
     "a store that does not answer": (
         lambda d: d.update(tracking={"uri": f"http://127.0.0.1:{free_port()}"}),
         ("tracking.uri", "127.0.0.1", "sqlite"),
@@ -209,10 +213,19 @@ def pickled(folder: Path) -> None:
     torch.save({}, folder / "pytorch_model.bin")
 
 
+def foreign(folder: Path) -> None:
+    """Its code comes with it, and would stop what imports it."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text("raise SystemExit('it was run')")
+
+
 MODEL: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "without weights": (drop("model.safetensors"), ("no weights",)),
     "without tokenizer": (drop("tokenizer_config.json", "tokenizer.json"), ("tokenizer",)),
     "without configuration": (drop("config.json"), ("config.json",)),
+    "code of its own": (foreign, ("custom code",)),
     "pickled weights only": (pickled, ("pytorch_model.bin", "safetensors")),
 }
 
@@ -361,6 +374,11 @@ def test_an_address_where_no_cluster_is(folder: Path) -> None:
         "sweep", folder / "sweep.yaml", "--address", f"127.0.0.1:{free_port()}",
         wanted=("--address", "ray start"),
     )  # fmt: skip
+
+
+def test_money_without_a_price_is_refused_before_the_teacher_is_made(folder: Path) -> None:
+    path = change(folder, lambda d: d.update(budget={"money": 5}))
+    refused("sweep", path, wanted=("budget.money", "budget.price"))
 
 
 def test_commands_about_runs_that_are_not_there(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raykd.budget import Budget, Spent, check, reached
+from raykd.budget import Budget, Spent, check, countable, reached
 from raykd.cluster import meter as meters
 from raykd.cluster.meter import Meter
 from raykd.cluster.resources import Share
@@ -50,6 +50,7 @@ def test_without_gpus_workers_cost_the_price() -> None:
 )
 def test_what_cannot_be_kept_is_refused_in_a_line(budget: Budget, gpus: int, line: str) -> None:
     with pytest.raises(UserError) as told:
+        countable(budget, "s.yaml", gpus)
         check(budget, "s.yaml", gpus, 1, least=105)
     assert len(told.value.lines) == 1 and told.value.lines[0].startswith(line)
 

@@ -77,7 +77,7 @@ def test_test_labels_are_read_after_training_only(
         return load_array(file, *args, **kwargs)
 
     class Steps:
-        def progress(self, step: int, examples: int, scores: Any) -> None:
+        def progress(self, step: int, examples: int, scores: Any, taught: Any) -> None:
             events.append(f"step {step}")
 
         def checkpoint(self, step: int, state: Any) -> None: ...

@@ -116,7 +116,7 @@ def test_interrupted_after_a_rung_it_drops_no_one_twice(
     class Hooks:
         state: Any = None
 
-        def progress(self, step: int, examples: int, scores: Any) -> None:
+        def progress(self, step: int, examples: int, scores: Any, taught: Any) -> None:
             if step > 6:
                 raise Stop
 

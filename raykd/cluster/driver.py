@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2._internal.exceptions import (
     CheckpointManagerInitializationError,
     RayTrainError,
@@ -106,11 +106,15 @@ def _one(error: BaseException) -> Failure:
         cause = getattr(error, "health_check_failure", error)
         short = isinstance(cause, ray.exceptions.OutOfMemoryError)
         return Failure("memory" if short else "lost", first_line(cause))
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason, where = f"{type(error).__name__}: {first_line(error)}", "\n".join(_notes(error))
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return Failure("memory", f"out of memory: {first_line(error)}")
+        return Failure("memory", f"out of memory: {first_line(error)}", where)
     lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
-    return Failure("lost" if lost else "own", reason)
+    return Failure("lost" if lost else "own", reason, where)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def first_line(error: BaseException) -> str:
@@ -145,7 +149,7 @@ def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
         )  # fmt: skip
         for trial in cohort.trials:
             if writer.open(trial, {}):
-                writer.fail(trial, failure.reason)
+                writer.fail(trial, failure.reason, failure.traceback)
 
 
 def _forget(part: Part, settings: dict[str, Any]) -> None:
@@ -184,6 +188,7 @@ def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
             name=part.id,
             storage_path=settings["storage"],
             checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
             callbacks=[TuneReportCallback(), leftovers.NoteController(job)],
         ),
     )

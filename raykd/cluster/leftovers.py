@@ -12,6 +12,9 @@ test of a lost driver stand guard.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import ray
 from ray._private.state import state
 from ray.core.generated import gcs_pb2
@@ -39,18 +42,32 @@ class NoteController(ControllerCallback):  # type: ignore[misc]
 def free_dead_attempts(job: str) -> int:
     """Remove the placement groups of earlier attempts at this job; how many there were."""
     controllers = set((_internal_kv_get(_key(job)) or b"").decode().split())
-    freed = 0
-    if controllers:
-        for row in state._connect_and_get_accessor().get_placement_group_table():
-            group = gcs_pb2.PlacementGroupTableData.FromString(row)
-            removed = group.state == gcs_pb2.PlacementGroupTableData.REMOVED
-            if group.creator_actor_id.hex() in controllers and not removed:
-                remove_placement_group(
-                    PlacementGroup(ray.PlacementGroupID(group.placement_group_id))
-                )
-                freed += 1
-        forget(job)
+    if not controllers:
+        return 0
+    freed = _free(lambda group: group.creator_actor_id.hex() in controllers)
+    forget(job)
     return freed
+
+
+def free_rest() -> int:
+    """Remove the placement groups of this process's launch whose maker is dead; how many there
+    were. None in the end, where every lost driver had another attempt."""
+    own = ray.get_runtime_context().get_job_id()
+    return _free(lambda group: group.creator_actor_dead and group.creator_job_id.hex() == own)
+
+
+def _free(which: Callable[[Any], bool]) -> int:
+    found = [group for group in groups() if which(group)]
+    for group in found:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+    return len(found)
+
+
+def groups() -> list[Any]:
+    """The rows of Ray's table of placement groups that hold machines, or wait for some."""
+    table = state._connect_and_get_accessor().get_placement_group_table()
+    rows = map(gcs_pb2.PlacementGroupTableData.FromString, table)
+    return [row for row in rows if row.state != gcs_pb2.PlacementGroupTableData.REMOVED]
 
 
 def forget(job: str) -> None:

@@ -20,6 +20,7 @@ from raykd import memory
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
+from raykd.cluster.storage import check_nodes
 from raykd.errors import UserError
 from raykd.layermap import LayerMap
 from raykd.plainly import stop_on_sigterm
@@ -32,11 +33,14 @@ from raykd.trial import Cohort
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
 
+# Whether workers are told that their node is to be taken away. It costs a process a job, and a
+# sweep's own Ray has no such node.
+NOTICES = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 # Set before Ray is imported, and inherited by every process that it starts.
 SETTINGS = {
     # Reports are throttled by this poll (two seconds by default); a fifth of one costs nothing.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    NOTICES: "0",
     # A cloud takes minutes to bring a node; the request for it stands all the while.
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -75,10 +79,11 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
         return
     _reach(address)
     # A joined cluster does not inherit this process's environment.
-    travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")}
+    travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
     with _ray({"address": address, "runtime_env": {"env_vars": travelling}}):
         import ray
 
+        check_nodes(study.home, study.file)
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
         yield share(config.cluster, grown(nodes, config.cluster.grows), slots, study.file)
@@ -95,8 +100,7 @@ def _jobs(sweep: Sweep, node: Node) -> int:
 
 
 def check_budget(sweep: Sweep, share: Share) -> None:
-    """Raises UserError where the file's budget cannot be counted here, or is too small for a cohort
-    to get anywhere."""
+    """Raises UserError where the file's budget is too small for a cohort to get anywhere."""
     study, made = sweep.study, sweep.planned(sweep.known, share)
     cohorts = made.cohorts
     if not cohorts and study.config.explore is not None:
@@ -109,7 +113,6 @@ def check_budget(sweep: Sweep, share: Share) -> None:
 
 def check_disk(home: Path, wanted: int, file: str) -> None:
     """Raises UserError where the plan would not fit on the disk that `home` is on."""
-    home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(home).free
     if wanted > free:
         raise UserError(
@@ -176,6 +179,11 @@ def local_ray() -> Iterator[None]:
         yield
 
 
+def in_a_line(error: Exception) -> str:
+    """What Ray says over several lines, such as the versions of both sides that do not fit."""
+    return " ".join(str(error).split())[:400]
+
+
 @contextmanager
 def _ray(options: dict[str, Any]) -> Iterator[None]:
     os.environ.update(SETTINGS)
@@ -192,10 +200,9 @@ def _ray(options: dict[str, Any]) -> Iterator[None]:
             logging_level=logging.CRITICAL,
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(
-            f"--address: Ray does not start with {options['address']!r}: {reason}"
+            f"--address: Ray does not start with {options['address']!r}: {in_a_line(error)}"
         ) from error
     stop_on_sigterm()  # Ray has put its own there
     try:

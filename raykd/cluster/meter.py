@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.tune import Callback
 
 from raykd.budget import Budget, Spent, reached
@@ -18,13 +23,26 @@ ASK_SECONDS = 5.0  # between two questions to Ray
 
 
 def machines() -> dict[str, Any]:
-    """Nodes that are up, and how many of their CPUs and GPUs are taken."""
+    """Nodes that are up and on their way, and how many of their CPUs and GPUs are taken."""
     there, free = ray.cluster_resources(), ray.available_resources()
     found: dict[str, Any] = {"nodes": sum(bool(n["Alive"]) for n in ray.nodes())}
+    if on_their_way := coming():
+        found["coming"] = on_their_way
     for name in ("CPU", "GPU"):
         if there.get(name):
             found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
     return found
+
+
+def coming() -> int:
+    """Nodes that Ray's autoscaler, of either kind, has asked for and that are not up yet."""
+    if is_autoscaler_v2():
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        asked = sum(each.count for each in status.pending_launches)
+        return int(asked + len(status.pending_nodes))
+    told = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    report = told.get("autoscaler_report", {"pending_launches": {}, "pending_nodes": []})
+    return int(sum(report["pending_launches"].values()) + len(report["pending_nodes"]))
 
 
 class Meter(Callback):  # type: ignore[misc]

@@ -25,6 +25,8 @@ Kind = Literal["lost", "memory", "own"]
 class Failure:
     kind: Kind
     reason: str
+    traceback: str = ""
+    """Where in a worker it was raised."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import ray
 from ray import tune
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
 
+from raykd.cluster import leftovers
 from raykd.cluster.driver import drive
 from raykd.cluster.handover import close, wait_until_sent
 from raykd.cluster.machine import local_ray
@@ -46,6 +47,8 @@ class Outcome:
     """Maps that are."""
     budget: str | None = None
     """The limit that ended the launch, in words."""
+    leaked: int = 0
+    """Placement groups that Ray still held for the launch when it was over, and were freed."""
 
     @property
     def count(self) -> int:
@@ -82,13 +85,14 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
                     _tune(sweep.study, made, searcher, settings, [Listener(watch), meter])
             finally:
                 stop.unlink(missing_ok=True)
+            leaked = leftovers.free_rest()
         wait_until_sent(sweep)
         left = sweep.planned(sweep.records())
         reason = meter.reason
         waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
             reason = f"budget.trials: {limits.trials} trials were begun"
-        outcome = Outcome(left.missing, left.explore_missing, reason)
+        outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome
     finally:

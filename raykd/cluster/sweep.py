@@ -15,6 +15,7 @@ from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
 from raykd.cluster.status import Status, stand
+from raykd.cluster.storage import prepare
 from raykd.config import load
 from raykd.layermap import LayerMap, everywhere
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
@@ -61,6 +62,7 @@ class Sweep:
         uri = store.resolve(tracking_uri or config.tracking.uri, Path.cwd())
         client = store.connect(uri)
         home = Path(config.cluster.storage).resolve() if config.cluster.storage else assets.home()
+        prepare(home, str(file))
         study = resolve(config, home, str(file))
         return cls(study, uri, client, f"raykd sweep {file}")
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from raykd.cluster.machine import NOTICES
+from raykd.cluster.metrics import Metrics
 from raykd.distill import Where
 from raykd.group import Group
+from raykd.hooks import Taught
 from raykd.materials import Materials
 from raykd.recorder import Recorder, Silent
 from raykd.trial import Cohort, job_from_json
@@ -29,23 +34,30 @@ class TrainHooks:
     """Progress and checkpoints by `ray.train.report`, which every worker calls together."""
 
     def __init__(
-        self, cohort: Cohort, group: Group, recorder: Recorder, every_seconds: float, stop: Path
+        self, cohort: Cohort, group: Group, recorder: Recorder, config: Mapping[str, Any]
     ) -> None:
         self._cohort = cohort
+        sweep, students = config["tags"]["raykd.sweep"], len(cohort.trials)
+        self._metrics = Metrics(sweep, students) if group.rank == 0 else None
         self._recorder = recorder
         self._group = group
-        self._every = every_seconds
-        self._stop = stop
+        self._every: float = config["checkpoint_seconds"]
+        self._stop: Path = config["stop"]
         self._last = time.monotonic()
 
-    def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None:
         from ray import train
 
+        if self._metrics is not None:
+            self._metrics.tick(examples, taught)
         train.report(self._report(step, examples, scores))
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         # One worker's clock decides for all: a report is a meeting of every worker.
-        mine = (time.monotonic() - self._last >= self._every, self._stop.exists())
+        due_here = time.monotonic() - self._last >= self._every or _noticed()
+        mine = (due_here, self._stop.exists())
         due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
         if not due and not stop:
             return
@@ -76,8 +88,27 @@ class TrainHooks:
         }
 
 
+def _noticed() -> bool:
+    """Whether a worker's node is to be taken away (`raykd.cluster.notice`). The training goes on
+    until it is, from there on with a checkpoint at each evaluation."""
+    from ray import train
+
+    if os.environ[NOTICES] == "0":  # asking is a meeting of the workers
+        return False
+    return train.get_preemption_info() is not None
+
+
 def train_job(config: dict[str, Any]) -> None:
     """Ray Train's entry, on each worker. `config` is plain values: see `driver` and `run`."""
+    try:
+        _train_job(config)
+    except Exception as error:
+        # An exception travels without its traceback, and with its notes.
+        error.add_note(traceback.format_exc())
+        raise
+
+
+def _train_job(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
@@ -109,9 +140,7 @@ def train_job(config: dict[str, Any]) -> None:
             materials.run(
                 cohort,
                 recorder,
-                hooks=TrainHooks(
-                    cohort, group, recorder, config["checkpoint_seconds"], config["stop"]
-                ),
+                hooks=TrainHooks(cohort, group, recorder, config),
                 resume=resume if resume and resume["cohort"] == cohort.id else None,
                 keep=_keep(cohort, config["keep"]),
                 rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,

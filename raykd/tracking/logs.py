@@ -34,13 +34,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Log:
-    """A trial's head, its steps, and its end: the reason where it failed."""
+    """A trial's head, its steps, and its end: where it failed, the reason and the traceback."""
 
     run_id: str
     status: str
     head: dict[str, str]
     entries: tuple[Entry, ...]
     error: str | None
+    traceback: str | None
 
     def lines(self) -> Iterator[str]:
         yield f"run {self.run_id}: {self.status.lower()}"
@@ -49,6 +50,8 @@ class Log:
         yield from (entry.line() for entry in self.entries)
         if self.error is not None:
             yield f"failed: {self.error}"
+        if self.traceback is not None:
+            yield from self.traceback.splitlines()
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "entries": [vars(e) for e in self.entries]}
@@ -67,7 +70,7 @@ def read(trial: str, tracking_uri: str | None) -> Log:
     head |= {name: tags[f"raykd.{name}"] for name in TAGS if f"raykd.{name}" in tags}
     return Log(
         run.info.run_id, run.info.status, head, tuple(_entries(client, run)),
-        tags.get("raykd.error"),
+        tags.get("raykd.error"), tags.get("raykd.traceback"),
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from raykd.tracking.store import patiently
 from raykd.trial import Shape, TrialSpec
 
 MOST_PARAMS = 100  # that MLflow takes in one call
+MOST_TEXT = 5000  # characters of a tag, in every store
 
 
 class Writer:
@@ -128,7 +129,7 @@ class Writer:
             patiently(partial(self._client.log_batch, run_id, params=new[i : i + MOST_PARAMS]))
         if run.info.status != "RUNNING":
             patiently(lambda: self._client.update_run(run_id, status="RUNNING"))
-        for name in {"raykd.end", "raykd.error"} & old.keys():
+        for name in {"raykd.end", "raykd.error", "raykd.traceback"} & old.keys():
             patiently(partial(self._client.delete_tag, run_id, name))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
@@ -150,8 +151,11 @@ class Writer:
 
         self._end(trial, "FINISHED", result.metrics, trial.training.steps, fill=fill)
 
-    def fail(self, trial: TrialSpec, reason: str) -> None:
-        self._end(trial, "FAILED", tags={"raykd.error": reason[:5000]})
+    def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None:
+        tags = {"raykd.error": reason[:MOST_TEXT]}
+        if traceback:  # its end says where, and what
+            tags["raykd.traceback"] = traceback[-MOST_TEXT:]
+        self._end(trial, "FAILED", tags=tags)
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None:
         rung = {"pruned_step": float(step), "pruned_score": score}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from typing import Any
 import pytest
 import ray
 from ray._private.services import get_node_ip_address
+from ray.util.placement_group import placement_group
 
+from raykd.cluster import leftovers, notice
+from raykd.cluster.meter import coming
 from raykd.tracking import store
 from raykd.tracking.heart import NOW
 from raykd.tracking.launch import newest
@@ -58,6 +62,40 @@ def configuration(address: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def scraped() -> dict[str, float]:
+    """raykd's own metrics, of the endpoints of all nodes that have one by now."""
+    found: dict[str, float] = {}
+    for node in ray.nodes():
+        if not node["Alive"] or node["MetricsExportPort"] <= 0:
+            continue
+        try:
+            address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+            told = urllib.request.urlopen(address).read().decode()
+        except OSError:  # on its way up, or out
+            continue
+        for line in told.splitlines():
+            if line.startswith("ray_raykd"):
+                name, value = line.partition("{")[0], float(line.split()[-1])
+                assert 'sweep="tiny"' in line
+                found[name] = max(value, found.get(name, 0.0))
+    return found
+
+
+@ray.remote(num_cpus=0)
+class Controller:
+    def take(self) -> None:
+        ray.get(placement_group([{"trial_slot": 1}]).ready())
+
+
+def leave_a_placement_group() -> None:
+    """As the controller of a job does whose driver was killed."""
+    controller = Controller.remote()
+    ray.get(controller.take.remote())
+    ray.kill(controller)
+    while not any(a.creator_actor_dead for a in leftovers.groups()):
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def head(folder: Path) -> Iterator[str]:
     """The address of a head whose autoscaler may bring nodes; it offers no CPU itself."""
@@ -72,7 +110,8 @@ def head(folder: Path) -> Iterator[str]:
         "--num-cpus=0", f"--resources={json.dumps({'trial_slot': NODES})}",
         "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={scratch}",
     ]  # fmt: skip
-    env = {**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    env = {**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+           "RAY_metrics_report_interval_ms": "500"}  # fmt: skip
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     while b"Ray runtime started" not in (folder / "head.log").read_bytes():
@@ -94,14 +133,26 @@ def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None
         cluster={"cpus_per_worker": 1, "grows": {"nodes": NODES, "cpus": 1}},
     )
     assert nodes() == 0
+    leave_a_placement_group()
+    assert (leftovers.free_rest(), leftovers.free_rest()) == (1, 0)
     process = start("sweep", sweep, "--address", head)
-    seen = [0]
+    seen, on_their_way, metrics = [0], [0], dict[str, float]()
+    noticed: str | None = None
     while process.poll() is None:
         seen.append(nodes())
+        on_their_way.append(coming())
+        metrics |= scraped()
+        if metrics and noticed is None:  # the cloud takes a node away on which a job is trained
+            alive = [n for n in ray.nodes() if n["Alive"]]
+            noticed = next(n["NodeID"] for n in alive if "CPU" in n["Resources"])
+            notice.drain(noticed, seconds=5)
         time.sleep(0.5)
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    assert max(seen) == NODES
+    assert max(seen) == NODES and max(on_their_way) > 0
+    assert metrics["ray_raykd_examples_per_second"] > 0
+    assert 0 < metrics["ray_raykd_teacher_share"] < 1
+    assert metrics["ray_raykd_teacher_rows_total"] > 0
     found = records(folder)
     assert len(found) == 2 * NODES and once_each(found)
     # What the launch told whoever watches it: nodes of its time, the head among them.

@@ -93,6 +93,10 @@ def test_one_bad_student_is_failed_and_its_neighbours_finish(
     assert (bad.strategy, bad.seed) == ("reverse", 0)
     assert bad.error == "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
     assert "Traceback" not in done.stdout + done.stderr
+    told = raykd("logs", bad.trial).stdout
+    first, *where = told[told.index("failed: ") :].splitlines()
+    assert first == f"failed: {bad.error}" and where[0].startswith("Traceback")
+    assert any("in backward" in line for line in where) and where[-1] in first
     assert not ours(folder)
 
 

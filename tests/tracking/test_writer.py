@@ -217,11 +217,13 @@ def test_a_failed_trial_says_why_and_its_neighbours_go_on(every_place: Place) ->
     writing = writer(every_place)
     assert writing.open(bad, {}) and writing.open(good, {})
     writing.log(bad, 10, {"loss": float("nan")})
-    writing.fail(bad, "diverged: training loss nan at step 10")
+    writing.fail(bad, "diverged: training loss nan at step 10", "x" * 9000 + "the end")
     writing.log(good, 10, {"loss": 1.0})
     writing.finish(good, RESULT)
     found = record(every_place, bad)
     assert (found.status, found.error) == ("failed", "diverged: training loss nan at step 10")
+    where = every_place.client.get_run(found.run_id).data.tags["raykd.traceback"]
+    assert len(where) == 5000 and where.endswith("the end")
     assert (record(every_place, good).status, record(every_place, good).error) == ("finished", None)
 
 

@@ -1,0 +1,61 @@
+"""What is refused of a machine and a cluster before anything is started there, each in one line."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+import ray
+from ray._private.utils import check_version_info
+
+from raykd.cluster.machine import in_a_line
+from raykd.cluster.storage import fault, prepare
+from raykd.errors import UserError
+from raykd.plainly import refuse_taken
+
+
+def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
+    """In Ray's own words, which are of several."""
+    with pytest.raises(RuntimeError) as told:
+        check_version_info({"ray_version": "2.9.3", "python_version": "3.10.1"}, "here")
+    assert "\n" in str(told.value)
+    line = in_a_line(told.value)
+    assert "\n" not in line
+    assert all(part in line for part in ("2.9.3", "3.10.1", ray.__version__))
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"--port: {port} cannot be listened on"):
+            refuse_taken(port)
+    refuse_taken(port)
+
+
+def test_a_storage_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    prepare(tmp_path / "shared" / "own", "s.yaml")
+    assert stat.S_IMODE((tmp_path / "shared" / "own").stat().st_mode) == 0o700
+    prepare(tmp_path, "s.yaml")  # one that is there is left as it is
+    assert [p.name for p in tmp_path.iterdir()] == ["shared"]
+
+
+def test_a_folder_that_is_shared_is_found_so_and_left_as_it_was(tmp_path: Path) -> None:
+    probe = tmp_path / "probe"
+    probe.touch()
+    assert fault(probe) is None
+    assert list(tmp_path.iterdir()) == [probe]
+
+
+def test_a_folder_that_another_machine_has_is_told(tmp_path: Path) -> None:
+    assert "does not see" in str(fault(tmp_path / "written-elsewhere"))
+
+
+@pytest.mark.parametrize("folder", ["/proc/self/fdinfo", "/dev/null/raykd"])
+def test_a_folder_that_nobody_writes_to_is_refused_in_a_line(folder: str) -> None:
+    with pytest.raises(UserError, match="s.yaml: cluster.storage: .* cannot be written") as told:
+        prepare(Path(folder), "s.yaml")
+    assert len(told.value.lines) == 1
