@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 
+from raykd.cluster import checkpoints
 from raykd.distill import Where
 from raykd.group import Group
 from raykd.materials import Materials
@@ -49,7 +50,6 @@ class TrainHooks:
         due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
         if not due and not stop:
             return
-        self._last = time.monotonic()
         self._store(step, state)
         if stop and step < self._cohort.trials[0].training.steps:
             raise Stop
@@ -61,10 +61,18 @@ class TrainHooks:
             train.report(self._report(step, 0, {}))
             return
         self._recorder.flush()  # what the checkpoint has behind it is not told again
+        report = self._report(step, 0, {})
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
             torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
-            checkpoint = train.Checkpoint.from_directory(folder)
-            train.report(self._report(step, 0, {}), checkpoint=checkpoint)
+            try:
+                checkpoint = checkpoints.put(Path(folder))
+            except OSError as error:  # it is an insurance, so training goes on without it
+                train.report({**report, checkpoints.UNSAVED: f"{type(error).__name__}: {error}"[:300]})
+                return
+        self._last = time.monotonic()
+        train.report(
+            report, checkpoint, checkpoint_upload_mode=train.CheckpointUploadMode.NO_UPLOAD
+        )
 
     def _report(self, step: int, examples: int, scores: Mapping[str, float]) -> dict[str, Any]:
         return {

@@ -1,0 +1,28 @@
+"""A fault of each kind over one sweep on a cluster; `python -m benchmarks.faults` is the long form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from benchmarks import faults
+
+from .disturbed import KINDS, Disturbed
+
+SEED = 0
+
+
+def test_a_sweep_survives_a_fault_of_each_kind(
+    folder: Path, undisturbed: dict[str, dict[str, float]]
+) -> None:
+    """Invariants 5 and 6. What was undisturbed ran in one cohort, on a Ray of its own."""
+    drawn = faults.draw(len(KINDS), SEED)
+    assert Counter(f.kind for f in drawn) == dict.fromkeys(KINDS, 1)
+    world = Disturbed(folder, seeds=2)
+    try:
+        world.run(drawn)
+        world.check(undisturbed)
+    finally:
+        world.end()
+    found = faults.result(world, SEED, 0.0, 0.0)
+    print(faults.table(found))
