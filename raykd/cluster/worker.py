@@ -67,7 +67,8 @@ class TrainHooks:
             try:
                 checkpoint = checkpoints.put(Path(folder))
             except OSError as error:  # it is an insurance, so training goes on without it
-                train.report({**report, checkpoints.UNSAVED: f"{type(error).__name__}: {error}"[:300]})
+                reason = f"{type(error).__name__}: {error}"[:300]
+                train.report({**report, checkpoints.UNSAVED: reason})
                 return
         self._last = time.monotonic()
         train.report(

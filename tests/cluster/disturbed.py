@@ -55,8 +55,10 @@ class Struck:
     what: str
     time: float
     """In seconds since the epoch, as everything here."""
+    before: frozenset[int]
+    """Workers that were there."""
     works_from: float | None
-    """Since when workers train that the fault has left alone, or that came after it."""
+    """Since when workers are there that the fault has left alone, or that came after it."""
     seconds: float | None = None
     """Until students trained on, as far as the store knows."""
     launches: int = 0
@@ -74,7 +76,7 @@ class Disturbed:
         self.rows: list[Struck] = []
         self.codes: list[int] = []
         """How each launch ended that was left to itself."""
-        self._launches = 0
+        self._sweeps: list[subprocess.Popen[bytes]] = []
         self._trials = 3 * seeds
         self._store = folder / "home" / "checkpoints"
         self._repairs: list[tuple[float, Callable[[], object]]] = []
@@ -102,8 +104,9 @@ class Disturbed:
         self._until(lambda: bool(self.codes) and self.codes[-1] == 0)
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        for process in self._sweeps:
+            process.kill()
+            process.wait()
         self.nodes.end()
         with contextlib.suppress(ProcessLookupError):
             self.server.signal(SIGKILL)
@@ -137,7 +140,10 @@ class Disturbed:
             "print(*(g['state'] for g in ray.util.placement_group_table().values()))"
         )
         command = [sys.executable, "-c", ask, self.nodes.address]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        done = subprocess.run(
+            command, env=self.nodes.env, check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout.split()
 
     # When
 
@@ -172,15 +178,15 @@ class Disturbed:
         for repair in [r for r in self._repairs if r[0] <= time.time()]:
             self._repairs.remove(repair)
             repair[1]()
-        code = self._process.poll()
+        code = self._sweeps[-1].poll()
         if code is not None:
             self._ended(code)
         waiting = [row for row in self.rows if row.seconds is None]
         if any(row.works_from is None for row in waiting):
-            born = max((_born(p) for p in self._workers()), default=0.0)
+            there = {p.pid for p in self._workers()}
             for row in waiting:
-                if row.works_from is None and born > row.time:
-                    row.works_from = born
+                if row.works_from is None and there - row.before:
+                    row.works_from = time.time()
         if waiting:
             newest = self._ask("SELECT MAX(timestamp) FROM metrics WHERE key = 'loss'") / 1000
             for row in waiting:
@@ -210,13 +216,12 @@ class Disturbed:
     # What
 
     def _launch(self) -> None:
-        self._launches += 1
-        self._log = self.folder / f"sweep-{self._launches}.log"
+        self._log = self.folder / f"sweep-{len(self._sweeps)}.log"
         with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*RAYKD, "sweep", str(self._sweep), "--address", self.nodes.address],
-                stdout=log, stderr=log,
-            )  # fmt: skip
+            command = [*RAYKD, "sweep", str(self._sweep), "--address", self.nodes.address]
+            self._sweeps.append(
+                subprocess.Popen(command, env=self.nodes.env, stdout=log, stderr=log)
+            )
 
     def _targets(self, kind: Kind) -> list[Any]:
         """What a fault of this kind may strike now."""
@@ -232,10 +237,10 @@ class Disturbed:
     def _strike(self, fault: Fault) -> None:
         done, told = self._done(), self.codes.count(0)
         assert not told, f"the sweep ended before {fault}"
-        time_struck = time.time()
+        before, now = frozenset(p.pid for p in self._workers()), time.time()
         what = getattr(self, f"_strike_{fault.kind}")(fault)
-        works = None if fault.kind in KILLS else time_struck
-        self.rows.append(Struck(fault, done, what, time_struck, works))
+        works_from = None if fault.kind in KILLS else now
+        self.rows.append(Struck(fault, done, what, now, before, works_from))
         if fault.kind == "head":
             for row in (row for row in self.rows if row.seconds is None):
                 row.launches += 1
@@ -256,12 +261,12 @@ class Disturbed:
         return f"{count} processes of a worker node"
 
     def _strike_head(self, fault: Fault) -> str:
-        """The sweep's process, and the head with its drivers. Its worker nodes are left behind, with
-        what they are at; whoever runs the sweep again has a new cluster."""
-        self._process.kill()
+        """The sweep's process, and the head with its drivers. Its worker nodes are left behind,
+        at work; whoever runs the sweep again has a new cluster."""
+        self._sweeps[-1].kill()
         count = len(self.nodes.of(self.nodes.head))
         self.nodes.kill(self.nodes.head)
-        self._process.wait()
+        self._sweeps[-1].wait()
         self._repairs = [r for r in self._repairs if r[1] != self.nodes.add]
         self.nodes.start(NODES)
         return f"the sweep and {count} processes of the head"
@@ -295,9 +300,3 @@ def _kill(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
         process.kill()
     return f"process {process.pid}"
-
-
-def _born(process: psutil.Process) -> float:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return float(process.create_time())
-    return 0.0

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,12 @@ class Nodes:
     def __init__(self, folder: Path, slots: int = 1) -> None:
         self._folder = folder
         self._slots = slots
+        # The nodes listen on every address of this machine: they answer this sweep alone.
+        self.env = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        }
         self._names = itertools.count(1)
         self._scratch: list[str] = []
         self._started: dict[str, subprocess.Popen[bytes]] = {}
@@ -69,7 +76,7 @@ class Nodes:
     def _start(self, kind: str, *options: str) -> str:
         name = f"{kind}-{next(self._names)}"
         log = self._folder / f"{name}.log"
-        env = {**os.environ, **QUICK, PART: name}
+        env = {**self.env, **QUICK, PART: name}
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*START, *PORTS, *options], env=env, cwd=self._folder, stdout=out, stderr=out

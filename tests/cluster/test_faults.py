@@ -1,4 +1,4 @@
-"""A fault of each kind over one sweep on a cluster; `python -m benchmarks.faults` is the long form."""
+"""A fault of each kind over one sweep; `python -m benchmarks.faults` is the long form."""
 
 from __future__ import annotations
 
