@@ -18,7 +18,7 @@ import psutil
 from ray._private.services import get_node_ip_address
 
 from ..tracking.conftest import free_port
-from .helpers import ours
+from .helpers import environment, ours
 
 PART = "RAYKD_TEST_NODE"
 """Set for every process of a node, to its name."""
@@ -94,7 +94,7 @@ class Nodes:
     def where(self, process: psutil.Process) -> str:
         """The name of the node that a process is of; empty for one of none."""
         with contextlib.suppress(psutil.Error):
-            return process.environ().get(PART, "")
+            return environment(process).get(PART, "")
         return ""
 
     def kill(self, name: str) -> None:

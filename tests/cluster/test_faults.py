@@ -9,7 +9,7 @@ from benchmarks import faults
 
 from .disturbed import KINDS, Disturbed
 
-SEED = 0
+SEED = 369  # the head goes first, as a checkpoint is written, so that no later cluster is young
 
 
 def test_a_sweep_survives_a_fault_of_each_kind(
@@ -22,7 +22,6 @@ def test_a_sweep_survives_a_fault_of_each_kind(
     try:
         world.run(drawn)
         world.check(undisturbed)
+        assert any("in halves" in row.what for row in world.rows)
     finally:
         world.end()
-    found = faults.result(world, SEED, 0.0, 0.0)
-    print(faults.table(found))
