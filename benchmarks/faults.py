@@ -63,6 +63,7 @@ def row(struck: Struck) -> dict[str, Any]:
 def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
     """Raises AssertionError where a trial is missing, twice there or other than undisturbed, or
     where a group, a process or a result is left behind."""
+    from tests.cluster.aftermath import check
     from tests.cluster.conftest import copy, run
     from tests.cluster.disturbed import Disturbed
     from tests.cluster.helpers import SLOW, WHOLE, records, scores
@@ -83,7 +84,7 @@ def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
         began = time.monotonic()
         world.run(draw(count, seed))
         seconds = time.monotonic() - began
-        world.check(scores(records(alone)))
+        check(world, scores(records(alone)))
     finally:
         world.end()
     return result(world, seed, quiet, seconds)

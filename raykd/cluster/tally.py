@@ -34,7 +34,7 @@ class Tally:
         self.work = explore * steps["explore"] + confirm * steps["confirm"]
 
     def started(self, job: Job) -> None:
-        self._running |= {c.id for c in job}
+        self._running |= {c.id for c in job} - self._ended  # a lost driver's job starts once more
         self.changed()
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:

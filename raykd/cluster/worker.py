@@ -38,6 +38,7 @@ class TrainHooks:
         self._every = every_seconds
         self._stop = stop
         self._last = time.monotonic()
+        self._saves = True
 
     def progress(self, step: int, examples: int, scores: Mapping[str, float]) -> None:
         from ray import train
@@ -68,9 +69,11 @@ class TrainHooks:
                 checkpoint = checkpoints.put(Path(folder))
             except OSError as error:  # it is an insurance, so training goes on without it
                 reason = f"{type(error).__name__}: {error}"[:300]
-                train.report({**report, checkpoints.UNSAVED: reason})
+                # Once, however often it is tried again.
+                train.report({**report, checkpoints.UNSAVED: reason} if self._saves else report)
+                self._saves = False
                 return
-        self._last = time.monotonic()
+        self._last, self._saves = time.monotonic(), True
         train.report(
             report, checkpoint, checkpoint_upload_mode=train.CheckpointUploadMode.NO_UPLOAD
         )

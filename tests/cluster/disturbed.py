@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,7 +19,7 @@ from raykd.cluster.checkpoints import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
-from .helpers import RAYKD, SLOW, WHOLE, drivers, once_each, ours, records, scores, title, workers
+from .helpers import RAYKD, SLOW, WHOLE, drivers, workers
 from .nodes import Nodes
 
 Kind = Literal["worker", "node", "driver", "head", "mlflow", "storage"]
@@ -30,8 +29,6 @@ Moment = Literal["training", "recovery", "checkpoint"]
 
 NODES = 2
 POLL_SECONDS, AT_ONCE = 0.1, 0.002
-END_SECONDS = 120.0  # Ray's agents ask a lost head for a minute before they end
-OF_A_SWEEP = ("RayTrainWorker", "ImplicitFunc", "TrainController", "-m raykd")
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Disturbed:
     """A sweep of `seeds` times three trials in a folder that has its teacher already; it runs on a
     head and two nodes, tells a server, and keeps checkpoints behind a link that can be cut."""
 
-    def __init__(self, folder: Path, seeds: int, retries: int = 2) -> None:
+    def __init__(self, folder: Path, seeds: int) -> None:
         self.folder = folder
         self.server = Server(folder, free_port())
         self.nodes = Nodes(folder)
@@ -79,15 +76,15 @@ class Disturbed:
         self.codes: list[int] = []
         """How each launch ended that was left to itself."""
         self._sweeps: list[subprocess.Popen[bytes]] = []
-        self._trials = 3 * seeds
+        self.trials = 3 * seeds
         self._store = folder / "home" / "checkpoints"
         self._repairs: list[tuple[float, Callable[[], object]]] = []
-        self._steps = self._trials * int(SLOW["steps"])
+        self._steps = self.trials * int(SLOW["steps"])
         self._sweep = write_sweep(
             folder,
             training=SLOW,
             confirm={"strategies": ["none", "forward", "reverse"], "seeds": seeds},
-            cluster={**WHOLE, "checkpoint_seconds": 0, "cohort": 2, "retries": retries},
+            cluster={**WHOLE, "checkpoint_seconds": 0, "cohort": 2},
             tracking={"uri": self.server.uri},
         )
 
@@ -113,40 +110,6 @@ class Disturbed:
         with contextlib.suppress(ProcessLookupError):
             self.server.signal(SIGKILL)
 
-    def check(self, undisturbed: dict[str, dict[str, float]]) -> None:
-        """Nothing is lost, told twice or left behind."""
-        found = records(self.folder)
-        assert once_each(found) and len(found) == self._trials
-        assert scores(found) == undisturbed
-        assert set(self.groups()) <= {"REMOVED"}
-        deadline = time.monotonic() + END_SECONDS
-        while (left := self._left()) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        assert not left
-        spool = self.folder / "home" / "spool"
-        assert not [p for p in spool.rglob("*") if p.is_file()]
-
-    def _left(self) -> list[str]:
-        """Processes of the sweep, and of nodes whose head was lost: they end by themselves."""
-        there = {self.nodes.head, *self.nodes.workers}
-        return [
-            title(p) for p in ours(self.folder)
-            if any(part in title(p) for part in OF_A_SWEEP)
-            or self.nodes.where(p) not in {"", *there}
-        ]  # fmt: skip
-
-    def groups(self) -> list[str]:
-        """The states of all placement groups that the living cluster has had."""
-        ask = (
-            "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50); "
-            "print(*(g['state'] for g in ray.util.placement_group_table().values()))"
-        )
-        command = [sys.executable, "-c", ask, self.nodes.address]
-        done = subprocess.run(
-            command, env=self.nodes.env, check=True, stdout=subprocess.PIPE, text=True
-        )
-        return done.stdout.split()
-
     # When
 
     def _due(self, fault: Fault, before: float) -> Callable[[], bool]:
@@ -154,7 +117,7 @@ class Disturbed:
         known: set[Path] = set()
 
         def due() -> bool:
-            if not since and self._done() >= fault.at:
+            if not since and self.done() >= fault.at:
                 since.append(time.time())
             if not since or time.time() < since[0] + fault.wait or not self._targets(fault.kind):
                 return False
@@ -190,7 +153,7 @@ class Disturbed:
                 if row.works_from is None and there - row.before:
                     row.works_from = time.time()
         if waiting:
-            newest = self._ask("SELECT MAX(timestamp) FROM metrics WHERE key = 'loss'") / 1000
+            newest = self.ask("SELECT MAX(timestamp) FROM metrics WHERE key = 'loss'") / 1000
             for row in waiting:
                 if row.works_from is not None and newest > row.works_from:
                     row.seconds = time.time() - row.time
@@ -207,10 +170,10 @@ class Disturbed:
         if code:
             self._launch()
 
-    def _done(self) -> float:
-        return self._ask("SELECT SUM(step) FROM latest_metrics WHERE key = 'loss'") / self._steps
+    def done(self) -> float:
+        return self.ask("SELECT SUM(step) FROM latest_metrics WHERE key = 'loss'") / self._steps
 
-    def _ask(self, query: str) -> float:
+    def ask(self, query: str) -> float:
         """Of the server's database, which is there when the server is not."""
         with closing(sqlite3.connect(self.folder / "mlflow.db")) as database:
             return float(database.execute(query).fetchone()[0] or 0)
@@ -237,7 +200,7 @@ class Disturbed:
         return [p for p in workers(self.folder) if self.nodes.where(p) in there]
 
     def _strike(self, fault: Fault) -> None:
-        done, told = self._done(), self.codes.count(0)
+        done, told = self.done(), self.codes.count(0)
         assert not told, f"the sweep ended before {fault}"
         before, now = frozenset(p.pid for p in self._workers()), time.time()
         what = getattr(self, f"_strike_{fault.kind}")(fault)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import faults
 
+from .aftermath import check
 from .disturbed import KINDS, Disturbed
 
 SEED = 369  # the head goes first, as a checkpoint is written, so that no later cluster is young
@@ -21,7 +22,7 @@ def test_a_sweep_survives_a_fault_of_each_kind(
     world = Disturbed(folder, seeds=2)
     try:
         world.run(drawn)
-        world.check(undisturbed)
+        check(world, undisturbed)
         assert any("in halves" in row.what for row in world.rows)
     finally:
         world.end()
