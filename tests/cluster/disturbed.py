@@ -19,7 +19,7 @@ from raykd.cluster.checkpoints import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
-from .helpers import RAYKD, SLOW, WHOLE, drivers, workers
+from .helpers import RAYKD, SLOW, WHOLE, drivers, title, workers
 from .nodes import Nodes
 
 Kind = Literal["worker", "node", "driver", "head", "mlflow", "storage"]
@@ -267,6 +267,7 @@ class Disturbed:
 
 
 def _kill(process: psutil.Process) -> str:
+    what = title(process)
     with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
         process.kill()
-    return f"process {process.pid}"
+    return f"`{what}`"
