@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
     from raykd.hooks import Taught
     from raykd.teacher import Stored
-    from raykd.trial import Job
 
 PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
 
@@ -187,10 +186,9 @@ class SweepProgress(Tally):
             self._task = self._live.add_task("sweep", total=self.work, note="")
         self._draw("starting Ray")
 
-    def ended(self, job: Job, error: str | None) -> None:
-        super().ended(job, error)
-        if error is not None:
-            err.print(self.now()["lost"][-1])
+    def failed(self, told: str) -> None:
+        super().failed(told)
+        err.print(told)
 
     def changed(self, milestone: bool = False) -> None:
         self._draw(progress_line(self.now()), line=milestone)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import ratios, report, run
+from benchmarks import faults, ratios, report, run
 from benchmarks.frame import Rows, Setting, normalized_mse
 from raykd import losses
 
@@ -214,3 +215,25 @@ def test_the_committed_table_is_of_the_committed_results() -> None:
     assert COMMITTED.with_suffix(".md").read_text(encoding="utf-8") == report.table(found)
     assert found["form"] == "long" and all(len(r) >= 3 for r in found["arms"].values())
     assert found["ratios"] == ratios.ratios(found["arms"])
+
+
+def test_faults_are_drawn_by_the_seed_alike_in_number() -> None:
+    drawn = faults.draw(50, 0)
+    assert drawn == faults.draw(50, 0) != faults.draw(50, 1)
+    assert set(Counter(f.kind for f in drawn)) == set(faults.TOLD)
+    assert set(Counter(f.kind for f in drawn).values()) <= {8, 9}
+    assert [f.at for f in drawn] == sorted(f.at for f in drawn)
+    assert {f.kind for f in drawn if f.moment == "checkpoint"} <= {
+        "worker", "node", "driver", "head",
+    }  # fmt: skip
+
+
+def test_the_committed_faults_are_fifty_over_one_sweep() -> None:
+    committed = HERE / "faults.json"
+    if not committed.exists():
+        assert not committed.with_suffix(".md").exists()
+        return
+    found = json.loads(committed.read_text(encoding="utf-8"))
+    assert committed.with_suffix(".md").read_text(encoding="utf-8") == faults.table(found)
+    assert len(found["faults"]) == 50 and found["trials"] == 24
+    assert [f["kind"] for f in found["faults"]] == [f.kind for f in faults.draw(50, found["seed"])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +12,12 @@ from typing import Any
 import ray
 from ray import tune
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.v2._internal.exceptions import (
-    CheckpointManagerInitializationError,
-    RayTrainError,
-)
-from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
+from ray.train.v2._internal.exceptions import RayTrainError
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd import memory
-from raykd.cluster import leftovers
+from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.retry import Failure, Part, after, without
 from raykd.cluster.trainer import Trainer, backend, train_job
 from raykd.trial import job_from_json, job_to_json
@@ -66,17 +62,14 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 
 def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
-    """Train a part, from its newest checkpoint where there is one."""
+    """Train a part, from its newest checkpoint where there is one. Raises OSError where checkpoints
+    cannot be stored for ten minutes."""
     killed = memory.kills()
+    checkpoints.wait_for(Path(settings["storage"]))
+    checkpoints.mend(Path(settings["storage"]) / part.id)
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
-        if isinstance(error, ControllerError) and isinstance(
-            error.controller_failure, CheckpointManagerInitializationError
-        ):
-            # A kill in the instant of writing leaves Train's own note of the checkpoints in
-            # halves: without it they are worth nothing, and the part begins anew.
-            _forget(part, settings)
         return explain(error, by_kernel=memory.kills() > killed)
     return None
 
@@ -153,8 +146,7 @@ def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
 
 
 def _forget(part: Part, settings: dict[str, Any]) -> None:
-    """Its checkpoints are of no more use."""
-    shutil.rmtree(Path(settings["storage"]) / part.id, ignore_errors=True)
+    checkpoints.forget(Path(settings["storage"]) / part.id)
 
 
 def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:

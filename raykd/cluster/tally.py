@@ -34,7 +34,7 @@ class Tally:
         self.work = explore * steps["explore"] + confirm * steps["confirm"]
 
     def started(self, job: Job) -> None:
-        self._running |= {c.id for c in job}
+        self._running |= {c.id for c in job} - self._ended  # a lost driver's job starts once more
         self.changed()
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
@@ -53,12 +53,18 @@ class Tally:
             self._ended.add(cohort.id)
         self.changed(milestone=last)
 
+    def unsaved(self, cohort: Cohort, error: str) -> None:
+        self.failed(f"cohort {cohort.id} trains on without a checkpoint: {error}")
+
+    def failed(self, told: str) -> None:
+        """To be told once, and remembered for a while."""
+        self._failures = [*self._failures, told][-LAST:]
+
     def ended(self, job: Job, error: str | None) -> None:
         self._ended |= {c.id for c in job}
         self._running -= self._ended
         if error is not None:
-            told = f"cohorts {', '.join(c.id for c in job)} were lost: {error}"
-            self._failures = [*self._failures, told][-LAST:]
+            self.failed(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
         self.changed(milestone=True)
 
     def now(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ray import cloudpickle
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from raykd.cluster import leftovers
+from raykd.cluster.checkpoints import UNSAVED
 from raykd.cluster.driver import GIVEN_UP
 from raykd.trial import Cohort, Job, job_from_json
 
@@ -24,6 +25,9 @@ class Watch(Protocol):
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
         """`step` of the cohort's steps are done; `examples` student rows since the last tick."""
+
+    def unsaved(self, cohort: Cohort, error: str) -> None:
+        """Its state could not be stored; it trains on."""
 
     def ended(self, job: Job, error: str | None) -> None: ...
 
@@ -65,6 +69,8 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
             self._given_up[trial.trial_id] = result[GIVEN_UP]
         if "cohort" in result:  # Tune's own last result of a trial has none
             cohort = self._cohort(trial, result)
+            if UNSAVED in result:
+                self._watch.unsaved(cohort, result[UNSAVED])
             self._watch.tick(cohort, result["step"], result["examples"], result["scores"])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 
+from raykd.cluster import checkpoints
 from raykd.cluster.machine import NOTICES
 from raykd.cluster.metrics import Metrics
 from raykd.distill import Where
@@ -44,6 +45,7 @@ class TrainHooks:
         self._every: float = config["checkpoint_seconds"]
         self._stop: Path = config["stop"]
         self._last = time.monotonic()
+        self._saves = True
 
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
@@ -61,7 +63,6 @@ class TrainHooks:
         due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
         if not due and not stop:
             return
-        self._last = time.monotonic()
         self._store(step, state)
         if stop and step < self._cohort.trials[0].training.steps:
             raise Stop
@@ -73,10 +74,21 @@ class TrainHooks:
             train.report(self._report(step, 0, {}))
             return
         self._recorder.flush()  # what the checkpoint has behind it is not told again
+        report = self._report(step, 0, {})
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
             torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
-            checkpoint = train.Checkpoint.from_directory(folder)
-            train.report(self._report(step, 0, {}), checkpoint=checkpoint)
+            try:
+                checkpoint = checkpoints.put(Path(folder))
+            except OSError as error:  # it is an insurance, so training goes on without it
+                reason = f"{type(error).__name__}: {error}"[:300]
+                # Once, however often it is tried again.
+                train.report({**report, checkpoints.UNSAVED: reason} if self._saves else report)
+                self._saves = False
+                return
+        self._last, self._saves = time.monotonic(), True
+        train.report(
+            report, checkpoint, checkpoint_upload_mode=train.CheckpointUploadMode.NO_UPLOAD
+        )
 
     def _report(self, step: int, examples: int, scores: Mapping[str, float]) -> dict[str, Any]:
         return {

@@ -30,11 +30,22 @@ def ours(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("RAYKD_HOME") == str(folder / "home"):
+            if environment(process).get("RAYKD_HOME") == str(folder / "home"):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
     return [p for p in found if p.pid != os.getpid()]
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """Its environment, or what is left of it: some of Ray's processes write their name over its
+    beginning, and psutil reads no further."""
+    try:
+        block = Path(f"/proc/{process.pid}/environ").read_bytes()
+    except OSError:  # another system, or a process that has ended or is not ours
+        return process.environ()
+    pairs = (entry.partition("=") for entry in block.decode(errors="replace").split("\0"))
+    return {name: value for name, _, value in pairs}
 
 
 def raykd(*args: object) -> subprocess.CompletedProcess[str]:

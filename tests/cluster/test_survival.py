@@ -1,6 +1,5 @@
-"""What a sweep survives as if it had not been: kills of its parts and of itself, Ctrl-C, a notice
-to end, a budget that ends it. In a file of its own, since all compare with one undisturbed sweep.
-"""
+"""What a sweep survives as if it had not been: kills of itself, Ctrl-C, a notice to end, a budget
+that ends it. All compare with one undisturbed sweep. Kills of its parts: test_faults.py."""
 
 from __future__ import annotations
 
@@ -27,7 +26,6 @@ from .helpers import (
     scores,
     start,
     wait_until,
-    workers,
 )
 
 
@@ -55,26 +53,6 @@ def test_a_sweep_killed_at_three_moments_finishes_each_trial_once(
     found = records(folder)
     assert once_each(found) and len(found) == 6
     assert before and before <= {r.run_id for r in found}
-    assert scores(found) == undisturbed
-
-
-def test_a_killed_worker_and_a_lost_driver_change_no_metric(
-    folder: Path, undisturbed: dict[str, dict[str, float]]
-) -> None:
-    """Invariant 6, and Tune's retry of a driver, without what the lost one left behind."""
-    sweep = write_sweep(folder, training=SLOW, cluster={**WHOLE, "checkpoint_seconds": 0})
-    process = start("sweep", sweep)
-    wait_until(logged(folder, 12), process)
-    (worker,) = workers(folder)
-    worker.kill()
-    wait_until(lambda: workers(folder) not in ([], [worker]), process)
-    wait_until(logged(folder, 24), process)
-    (driver,) = drivers(folder)
-    driver.kill()
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    found = records(folder)
-    assert once_each(found)
     assert scores(found) == undisturbed
 
 

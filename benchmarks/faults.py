@@ -1,0 +1,161 @@
+"""Faults of six kinds, at moments drawn by a seed, over a sweep of 24 trials on a cluster of real
+Ray nodes: what it takes until training goes on, and whether the results are those of a sweep to
+which nothing happened. Run as `python -m benchmarks.faults`; writes faults.{json,md} beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.cluster.disturbed import Disturbed, Fault, Moment, Struck
+
+HERE = Path(__file__).parent
+SEEDS = 8  # of three strategies: 24 trials
+LAST = 0.85  # a fault needs something left to disturb
+
+TOLD = {
+    "worker": "a worker's process is killed",
+    "node": "a worker node, with all its processes",
+    "driver": "the driver of the job",
+    "head": "the sweep and the head, with its drivers; a new cluster, and the sweep again",
+    "mlflow": "the MLflow server is killed, and started later",
+    "storage": "the checkpoint store is cut off for a while",
+}
+
+
+def draw(count: int, seed: int) -> list[Fault]:
+    """As many of each kind as of any other, in a random order. Half of them strike while students
+    train; the others so soon after the fault before that its recovery may still be under way, or
+    while a checkpoint is written (what does not kill, does not need that instant)."""
+    from tests.cluster.disturbed import KILLS, KINDS, Fault
+
+    rng = random.Random(seed)
+    kinds = [KINDS[i % len(KINDS)] for i in range(count)]
+    rng.shuffle(kinds)
+    faults = []
+    for kind, at in zip(kinds, sorted(rng.uniform(0, LAST) for _ in kinds), strict=True):
+        moments: list[Moment] = ["training", "training", "recovery"]
+        moment = rng.choice([*moments, "checkpoint"] if kind in KILLS else moments)
+        wait = {"training": 1.0, "recovery": 8.0, "checkpoint": 0.0}[moment]
+        faults.append(Fault(kind, moment, at, rng.uniform(0, wait), rng.uniform(2, 10)))
+    return faults
+
+
+def row(struck: Struck) -> dict[str, Any]:
+    fault = struck.fault
+    return {
+        "kind": fault.kind, "moment": fault.moment, "done": struck.done, "what": struck.what,
+        "away": fault.lasts if fault.kind in ("node", "mlflow", "storage") else None,
+        "seconds": struck.seconds, "launches": struck.launches,
+    }  # fmt: skip
+
+
+def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Raises AssertionError where a trial is missing, twice there or other than undisturbed, or
+    where a group, a process or a result is left behind."""
+    from tests.cluster.aftermath import check
+    from tests.cluster.conftest import copy, run
+    from tests.cluster.disturbed import Disturbed
+    from tests.cluster.helpers import SLOW, WHOLE, records, scores
+    from tests.world import write_sweep
+
+    made, alone, disturbed = (folder / name for name in ("made", "alone", "disturbed"))
+    made.mkdir()
+    run("teacher", write_sweep(made), made)
+    copy(made, alone)
+    confirm = {"strategies": ["none", "forward", "reverse"], "seeds": SEEDS}
+    began = time.monotonic()
+    run("sweep", write_sweep(alone, training=SLOW, cluster=WHOLE, confirm=confirm), alone)
+    quiet = time.monotonic() - began
+    copy(made, disturbed)
+    os.environ["RAYKD_HOME"] = str(disturbed / "home")
+    world = Disturbed(disturbed, SEEDS)
+    try:
+        began = time.monotonic()
+        world.run(draw(count, seed))
+        seconds = time.monotonic() - began
+        check(world, scores(records(alone)))
+    finally:
+        world.end()
+    return result(world, seed, quiet, seconds)
+
+
+def result(world: Disturbed, seed: int, quiet: float, seconds: float) -> dict[str, Any]:
+    from tests.cluster.helpers import records
+
+    return {
+        "seed": seed, "trials": len(records(world.folder)), "quiet_seconds": quiet,
+        "seconds": seconds, "launch_codes": world.codes, "faults": [row(r) for r in world.rows],
+    }  # fmt: skip
+
+
+def table(found: dict[str, Any]) -> str:
+    faults = found["faults"]
+    lines = [
+        f"# {len(faults)} faults over one sweep", "",
+        f"Written by `python -m benchmarks.faults --faults {len(faults)} --seed {found['seed']}` "
+        "from faults.json; not by hand.", "",
+        f"A sweep of {found['trials']} tiny trials on a head and two worker nodes, as processes of "
+        "one machine of 2 cores, with checkpoints at every evaluation. Every trial is FINISHED "
+        "once, with the metrics of a sweep to which nothing happened, bit for bit; no placement "
+        "group, process or unsent result is left. The run ends with an error where that is not so.",
+        "", f"It took {found['seconds']:.0f} s, undisturbed and on a Ray of its own "
+        f"{found['quiet_seconds']:.0f} s. The sweep's command was given "
+        f"{1 + sum(f['kind'] == 'head' for f in faults) + _again(found)} times: once, after every "
+        f"loss of the head, and {_again(found)} times after a launch that had ended by itself, "
+        f"{_codes(found)}.", "",
+        "| struck | faults | seconds until training went on: median, longest |", "|---|---|---|",
+    ]  # fmt: skip
+    for kind, told in TOLD.items():
+        times = [f["seconds"] for f in faults if f["kind"] == kind]
+        if times:
+            lines.append(
+                f"| {kind}: {told} | {len(times)} | {statistics.median(times):.1f}, "
+                f"{max(times):.1f} |"
+            )
+    lines += [
+        "", "`done`: the share of the sweep's steps behind it. `away`: seconds until the node, the "
+        "server or the store was back. `went on`: seconds until the store had losses that were "
+        "computed after the fault, by workers that it left alone or that came after it. `again`: "
+        "how often the command was given in between.", "",
+        "| # | struck | moment | done | killed or cut off | away | went on | again |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for number, f in enumerate(faults, 1):
+        away = "" if f["away"] is None else f"{f['away']:.1f}"
+        lines.append(
+            f"| {number} | {f['kind']} | {f['moment']} | {100 * f['done']:.0f} % | {f['what']} | "
+            f"{away} | {f['seconds']:.1f} | {f['launches'] or ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _again(found: dict[str, Any]) -> int:
+    return sum(code != 0 for code in found["launch_codes"])
+
+
+def _codes(found: dict[str, Any]) -> str:
+    counts = Counter(code for code in found["launch_codes"] if code)
+    return ", ".join(f"{n} with exit code {code}" for code, n in sorted(counts.items())) or "none"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="raykd-faults-") as name:
+        answer = measure(chosen.faults, chosen.seed, Path(name))
+    (HERE / "faults.json").write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
+    (HERE / "faults.md").write_text(table(answer), encoding="utf-8")
+    print(table(answer))
