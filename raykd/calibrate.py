@@ -64,10 +64,10 @@ def student(order: Order, began: float, together: Callable[[], object]) -> Rates
         start = time.perf_counter()
         Probe(teacher, data, order.sources.angles, where, materials.build)([learner], 1, Silent())
         look = time.perf_counter() - start
-    return Rates(
-        load, build, step, statistics.fmean(theirs for theirs, _ in rounds),
-        _evaluation(learner.model, data, where), look, min(NOISE[0], *ratios), max(NOISE[1], *ratios), True,
-    )  # fmt: skip
+    passes = statistics.fmean(theirs for theirs, _ in rounds)
+    evaluate = _evaluation(learner.model, data, where)
+    low, high = min(NOISE[0], *ratios), max(NOISE[1], *ratios)
+    return Rates(load, build, step, passes, evaluate, look, low, high, measured=True)
 
 
 def teacher(order: Order, began: float) -> TeacherRates:

@@ -98,7 +98,7 @@ def _limits(likely: Scenario, at_once: int) -> tuple[str, ...]:
     whole = sum(likely.spent.values())
     parts = [
         f"{what}, {100 * spent / whole:.0f} %"
-        for what, spent in likely.spent.most_common(3)
+        for what, spent in sorted(likely.spent.items(), key=lambda part: -part[1])[:3]
         if spent > 0.05 * whole
     ]
     if 0 < likely.jobs < at_once:

@@ -169,10 +169,10 @@ def measure_students(order: Order, neighbours: int) -> Rates:
     gate = context.Barrier(neighbours)
     with ProcessPoolExecutor(neighbours, context, _stand_at, (gate,)) as pool:
         found = list(pool.map(_student, [order] * neighbours))
+    means: dict[str, Any] = {k: fmean(getattr(r, k) for r in found) for k in MEANS}
     return replace(
-        Rates(**{k: fmean(getattr(r, k) for r in found) for k in MEANS}),
-        low=min(r.low for r in found), high=max(r.high for r in found), measured=True,
-    )  # fmt: skip
+        found[0], **means, low=min(r.low for r in found), high=max(r.high for r in found)
+    )
 
 
 MEANS = ("load", "build", "step", "teacher", "evaluate", "look")
@@ -190,6 +190,9 @@ def alone(order: Order) -> Rates:
     from raykd import calibrate
 
     return calibrate.student(order, began, lambda: None)
+
+
+_gate: Barrier
 
 
 def _stand_at(gate: Barrier) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +37,9 @@ STEPS, PASSES, SCORES, LOADS, WRITES, IDLE = (
 FINE_TUNING, STORING, STARTING = "fine-tuning the teacher", "storing its outputs", "Ray's start"
 
 
+Spent = defaultdict[str, float]
+
+
 @dataclass(frozen=True)
 class Around:
     """Where the jobs run: `workers` of a job, `gpus` of a worker; `stored`: the teacher's outputs
@@ -67,7 +70,7 @@ class Amounts:
 @dataclass
 class Scenario:
     phases: dict[str, Amounts] = field(default_factory=lambda: {n: Amounts() for n in PHASES})
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: Spent = field(default_factory=lambda: defaultdict(float))
     """Seconds of places for jobs, by what they are spent on."""
     jobs: int = 0
 
@@ -75,13 +78,14 @@ class Scenario:
 @dataclass(frozen=True)
 class Load:
     """A cohort that is yet to be trained. `alive`: its students on average over their `steps`,
-    where some leave early; `kept`: how many are stored at the end."""
+    where some leave early; at the end so many are `tested`, and so many `kept`."""
 
     students: int
     alive: float
     steps: int
     rungs: int = 0
     imitates: bool = True
+    tested: int = 0
     kept: int = 0
 
 
@@ -143,28 +147,34 @@ def _run(
     checkpoint = MOMENTS * 4 * parameters(made, made.study.shape)
     teacher = 4 * parameters(made, Shape.of(made.study.base.depths))
     for job in jobs:
-        spent = Counter({LOADS: JOB_SECONDS + rates.load})
+        spent: Spent = defaultdict(float, {LOADS: JOB_SECONDS + rates.load})
         own.traffic += around.workers * teacher
         for load in job:
-            spent += _cohort(made, around, rates, choice, load, own)
+            _add(spent, _cohort(made, around, rates, choice, load, own))
         took = sum(spent.values())
         heapq.heapreplace(places, places[0] + took)
         own.held += took * around.units
-        found.spent += spent
+        _add(found.spent, spent)
     own.seconds = max(places)
     found.spent[IDLE] += sum(own.seconds - place for place in places)
     largest = max((load.students for job in jobs for load in job), default=0)
     own.passing = 2 * largest * checkpoint * min(len(jobs), len(places))
 
 
+def _add(spent: Spent, more: Spent) -> None:
+    for what, seconds in more.items():
+        spent[what] += seconds
+
+
 def _cohort(
     made: Plan, around: Around, rates: Rates, choice: Choice, load: Load, own: Amounts,
-) -> Counter[str]:  # fmt: skip
+) -> Spent:  # fmt: skip
     """Seconds by what they are spent on; bytes are added to the phase's own."""
     study, n, student = made.study, load.alive, 4 * parameters(made, made.study.shape)
     training, counts = study.config.training, study.prepared.counts
     disk = speeds(study, 1, around.gpus > 0)
-    spent = Counter({STEPS: load.steps * n * rates.step + load.students * rates.build})
+    spent: Spent = defaultdict(float)
+    spent[STEPS] = load.steps * n * rates.step + load.students * rates.build
     if around.workers > 1:
         gradients = 2 * student * load.steps * n
         spent[STEPS] += gradients / NETWORK_BYTES
@@ -176,11 +186,11 @@ def _cohort(
         spent[PASSES] = read / disk.read
         own.traffic += read
     looks = min(training.evaluations, load.steps)
-    rows = (looks + load.rungs) * counts["select"] + counts["test"]
-    spent[SCORES] = n * (rows * rates.evaluate / around.workers + looks * rates.look)
+    rows = n * (looks + load.rungs) * counts["select"] + load.tested * counts["test"]
+    spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * looks * rates.look
     due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
     checkpoints = min(looks, int(due)) * n * MOMENTS * student
-    kept = load.students * counts["test"] * ROW_BYTES + load.kept * student
+    kept = load.tested * counts["test"] * ROW_BYTES + load.kept * student
     spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept) / disk.write
     own.kept += kept
     own.traffic += checkpoints + kept
@@ -225,7 +235,8 @@ def _left(made: Plan, trials: Sequence[TrialSpec]) -> Load:
     elif made.study.config.tracking.students == "first_seed":
         keep = sum(t.seed == made.confirm[0].seed for t in left)
     steps = trials[0].training.steps
-    return Load(len(left), len(left), steps, imitates=imitates, kept=keep)
+    n = len(left)
+    return Load(n, n, steps, imitates=imitates, tested=n, kept=keep)
 
 
 def parameters(made: Plan, shape: Shape) -> int:
