@@ -3,6 +3,7 @@ ends the launch in order."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,6 +17,14 @@ START_SECONDS = 15.0  # that a job's workers take before they train
 Limit = Annotated[float, Field(gt=0)]
 
 
+class AskAbove(Model):
+    """Above any of these estimates a launch asks first, or needs --yes where nobody can answer."""
+
+    hours: Limit | None = Field(None, examples=[2], description="of wall time")
+    gpu_hours: Limit | None = Field(None)
+    money: Limit | None = Field(None, description="needs `price`")
+
+
 class Budget(Model):
     """Limits of one launch; running cohorts store a checkpoint, the rest is not begun."""
 
@@ -26,6 +35,8 @@ class Budget(Model):
     price: Limit | None = Field(
         None, description="what an hour of one GPU costs, or of one worker where there are none"
     )
+
+    ask_above: AskAbove | None = Field(None, description="ask before a launch of more than this")
 
     def hourly(self, gpus: float, workers: int) -> float:
         """What an hour of one job costs; 0 where nobody said."""
@@ -40,8 +51,13 @@ class Spent:
     gpu_seconds: float
     worker_seconds: float
 
+    @property
+    def hours(self) -> float:
+        """Of GPUs, or of workers where there are none."""
+        return (self.gpu_seconds or self.worker_seconds) / 3600
+
     def money(self, budget: Budget) -> float:
-        return (budget.price or 0.0) * (self.gpu_seconds or self.worker_seconds) / 3600
+        return (budget.price or 0.0) * self.hours
 
 
 def reached(budget: Budget, spent: Spent) -> str | None:
@@ -53,6 +69,21 @@ def reached(budget: Budget, spent: Spent) -> str | None:
         return f"budget.gpu_hours: {budget.gpu_hours:g} GPU-hours are used"
     if budget.money is not None and spent.money(budget) >= budget.money:
         return f"budget.money: {budget.money:g} are spent, at {budget.price:g} an hour"
+    return None
+
+
+def above(budget: Budget, file: str, estimated: Mapping[str, float | None]) -> str | None:
+    """Which estimate is above what the file wants to be asked for, in words; None where none is.
+    Raises UserError where the file asks by money, and has no price."""
+    for key, limit in (budget.ask_above.model_dump() if budget.ask_above else {}).items():
+        amount = estimated[key]
+        if limit is not None and amount is None:
+            raise UserError(
+                f"{file}: budget.ask_above.money: {limit:g} needs a price; write budget.price, or "
+                "--price: what an hour of one GPU costs (of one worker, without GPUs)"
+            )
+        if limit is not None and amount is not None and amount > limit:
+            return f"{file}: budget.ask_above.{key}: {amount:.3g} are estimated, above {limit:g}"
     return None
 
 

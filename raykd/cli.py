@@ -71,17 +71,36 @@ def schema() -> None:
 
 @app.command()
 @plainly
-def plan(sweep: SweepFile, tracking_uri: Uri = None, as_json: Json = False) -> None:
-    """List what would run. Starts no Ray, trains nothing."""
+def plan(
+    sweep: SweepFile,
+    tracking_uri: Uri = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Time, hours, disk and money too; may measure a bit.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="The running Ray cluster that --cluster is about.")
+    ] = None,
+    price: Price = None,
+    as_json: Json = False,
+) -> None:
+    """List what would run. Starts no Ray, trains nothing but what --cluster times."""
     from raykd import show
     from raykd.cluster.sweep import Sweep
 
-    opened = Sweep.open(sweep, tracking_uri)
-    overview = opened.plan()
+    opened = Sweep.open(sweep, tracking_uri, price=price)
+    overview, estimate = opened.plan(), None
+    if cluster or address:
+        from raykd.cluster import costs
+
+        estimate = costs.plan(opened, address)
     if as_json:
-        print_json(overview)
-    else:
-        show.plan(overview)
+        print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
+        return
+    show.plan(overview)
+    if estimate:
+        from raykd import show_costs
+
+        show_costs.table(estimate)
 
 
 @app.command()
@@ -112,9 +131,12 @@ def run_sweep(
         bool, typer.Option(help="The whole path in about a minute, kept apart from real results.")
     ] = False,
     price: Price = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Run it, whatever it is estimated to take.")
+    ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd import show
+    from raykd import show, show_costs
     from raykd.budget import countable
     from raykd.cluster.machine import check_budget, machine
     from raykd.cluster.sweep import Sweep
@@ -125,8 +147,9 @@ def run_sweep(
         with machine(opened, address) as share:
             countable(opened.study.config.budget, opened.study.file, share.gpus)
             show.intent(opened.plan())
+            forecast = show_costs.foretell(opened, share, address, yes)
             with show.bar("teacher", opened.teacher_steps()) as progress:
-                found = opened.teacher(progress)
+                found, forecast = forecast.after(lambda: opened.teacher(progress))
             show.teacher(found)
             check_budget(opened, share)
             outcome = None
@@ -134,7 +157,7 @@ def run_sweep(
                 from raykd.cluster.run import run
 
                 with show.SweepProgress() as watch:
-                    outcome = run(opened, found, share, watch)
+                    outcome = run(opened, found, share, watch, forecast)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True

@@ -90,12 +90,13 @@ class Materials:
     """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
-    def load(cls, sources: Sources, where: Where) -> Materials:
+    def load(cls, sources: Sources, where: Where, trained: bool = True) -> Materials:
+        """`trained`: the sources name a teacher, and not what one is yet to be made of."""
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
-        names = family.names(sources.teacher, prepared)
+        names = family.names(sources.teacher, prepared) if trained else prepared.labels
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
-        teacher = family.load_model(sources.teacher, names, trained=True)
+        teacher = family.load_model(sources.teacher, names, trained=trained)
         teacher.to(where.device, HELD[sources.weights])
         return cls(sources, where, data, teacher)
 

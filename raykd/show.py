@@ -226,6 +226,10 @@ def status(found: Status) -> None:
         )
     for trial, error in found.failures[:5]:
         out.print(f"  {trial} failed: {error}")
+    from raykd.show_costs import against
+
+    for launch in found.costs[-1:]:
+        out.print(f"  {against(launch)}")
     if not found.rows:
         out.print("no confirmed trial is finished yet")
         return

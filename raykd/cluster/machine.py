@@ -73,10 +73,23 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
     send_left(sweep)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
-        node = _this_machine()
-        share(config.cluster, [node], int(node.cpus), study.file)  # refused before it is measured
-        yield share(config.cluster, [node], int(node.cpus), study.file, _jobs(sweep, node))
+        yield here(sweep)
         return
+    with joined(sweep, address) as fitted:
+        yield fitted
+
+
+def here(sweep: Sweep) -> Share:
+    """What each job gets of this machine."""
+    cluster, file, node = sweep.study.config.cluster, sweep.study.file, this_machine()
+    share(cluster, [node], int(node.cpus), file)  # refused before it is measured
+    return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
+
+
+@contextmanager
+def joined(sweep: Sweep, address: str) -> Iterator[Share]:
+    """What each job gets of a running cluster, which is joined for the block."""
+    cluster, file = sweep.study.config.cluster, sweep.study.file
     _reach(address)
     # A joined cluster does not inherit this process's environment.
     travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
@@ -86,7 +99,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
         check_nodes(study.home, study.file)
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        yield share(config.cluster, grown(nodes, config.cluster.grows), slots, study.file)
+        yield share(cluster, grown(nodes, cluster.grows), slots, file)
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
@@ -122,7 +135,7 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
         )
 
 
-def _this_machine() -> Node:
+def this_machine() -> Node:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
     return Node(cores or 1, _gpus(), memory.total())
 
@@ -168,7 +181,7 @@ def local_ray() -> Iterator[None]:
 
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         _enable_token_auth()  # as Ray does by itself, but for a word and a file in the home
-    node = _this_machine()
+    node = this_machine()
     own = {
         "address": "local",
         "num_cpus": int(node.cpus),

@@ -30,6 +30,7 @@ from raykd.sources import Sources
 from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
+from raykd.tracking.costs import Foretold
 from raykd.tracking.heart import beating
 from raykd.tracking.launch import Launch, settle_dead, versions
 from raykd.tracking.spool import spool_root
@@ -61,8 +62,9 @@ class Outcome:
         return ", ".join(([f"explore {self.unexplored} maps"] if self.unexplored else []) + parts)
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
-    """Run every missing trial on the `machine` that gave the share, within the budget."""
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Foretold) -> Outcome:
+    """Run every missing trial on the `machine` that gave the share, within the budget. What it was
+    `foretold` to take stands with the launch, and so does what it took."""
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
@@ -74,6 +76,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     status = "KILLED"
     try:
+        foretold.start(launch)
         with local_ray():
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
             limits = config.budget
@@ -92,6 +95,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch) -> Outcome:
         waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
             reason = f"budget.trials: {limits.trials} trials were begun"
+        foretold.end(launch, meter.spent().hours, limits.price, reason)
         outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome

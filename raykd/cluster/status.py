@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raykd.analysis import table
+from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
 
 
@@ -28,12 +29,15 @@ class Status:
     failures: tuple[tuple[str, str], ...]
     rows: tuple[table.Row, ...]
     tracking_uri: str
+    costs: tuple[Compared, ...] = ()
+    """Of each launch: what it was to take, and what it took."""
 
     def to_json(self) -> dict[str, Any]:
         return {
-            **{k: v for k, v in vars(self).items() if k not in ("rows", "failures")},
+            **{k: v for k, v in vars(self).items() if k not in ("rows", "failures", "costs")},
             "failures": [{"trial": t, "error": e} for t, e in self.failures],
             "strategies": [r.to_json() for r in self.rows],
+            "costs": [c.to_json() for c in self.costs],
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
-from raykd.tracking import ledger, store
+from raykd.tracking import costs, ledger, store
+from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
 from raykd.trial import Cohort, Shape
 
@@ -209,10 +210,16 @@ class Sweep:
         current = self.current(records, made)
         missing = len(made.missing) + made.best_missing + made.explore_missing
         config = self.study.config
-        return stand(
+        found = stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
             store.safe(self.uri),
         )  # fmt: skip
+        return replace(found, costs=self.launches())
+
+    def launches(self) -> tuple[Compared, ...]:
+        """What each launch was to take, and what it took."""
+        experiment = store.find_experiment(self.client, self.study.config.name)
+        return () if experiment is None else costs.read(self.client, experiment)
 
     def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
         """The teacher, made if need be, and its MLflow run."""

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raykd.report.section import Table
+from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
 
 
@@ -46,3 +48,24 @@ def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
         examples_per_second=statistics.fmean(speeds),
         hours=workers * sum(seconds) / 3600,
     )
+
+
+def against(launches: Iterable[Compared]) -> tuple[Table, ...]:
+    """What each launch was estimated to take, and what it took; no table where none was."""
+    rows = tuple(_row(c) for c in launches)
+    heads = ("launch", "minutes, estimated", "minutes", "hours held, estimated", "hours held",
+             "money, estimated", "money")  # fmt: skip
+    return (Table("What launches were to take, and took", heads, rows),) if rows else ()
+
+
+def _row(found: Compared) -> tuple[str, ...]:
+    told, took = found.estimate["total"], found.actual
+    cells = [found.launch]
+    for key, unit in (("seconds", 60), ("hours", 1), ("money", 1)):
+        low, likely, high = (
+            "" if told[key] is None else f"{told[key][name] / unit:.2g}"
+            for name in ("low", "likely", "high")
+        )
+        cells.append(f"{likely} ({low} to {high})" if likely else "no price")
+        cells.append("" if took is None or key not in took else f"{took[key] / unit:.2g}")
+    return tuple(cells)

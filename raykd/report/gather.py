@@ -65,6 +65,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
             if r.phase == "explore"
         ),
         costs=costs(finished, config.cluster.workers),
+        launches=sweep.launches(),
         missing=tuple(missing),
         angles=angles,
     )

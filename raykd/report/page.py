@@ -14,6 +14,7 @@ from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.section import Section
 from raykd.sites import Depth
+from raykd.tracking.costs import Compared
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Page:
     pruned: int = 0
     """Explored maps whose training was cut short for being among the worst so far."""
     costs: tuple[Cost, ...] = ()
+    launches: tuple[Compared, ...] = ()
+    """What each launch was to take, and what it took."""
     missing: tuple[str, ...] = ()
     angles: Section | None = None
     """What was measured of the angles between teacher layers, ready to show."""

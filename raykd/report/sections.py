@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from raykd.analysis.verdict import Cell
 from raykd.report import explored, figures
+from raykd.report.cost import against
 from raykd.report.courses import curves
 from raykd.report.drawing import Mark, marks
 from raykd.report.maps import layer_maps
@@ -254,7 +255,7 @@ def _cost(page: Page) -> Section | None:
             "Seconds are a student's training, its evaluations and its share of the teacher's "
             "pass; starting the workers is not counted.",
         ),
-        tables=(Table("Finished students", heads, rows),),
+        tables=(Table("Finished students", heads, rows), *against(page.launches)),
     )
 
 

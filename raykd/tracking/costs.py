@@ -1,0 +1,74 @@
+"""What a launch was to take, told with its run when it starts, and what it took, when it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+
+from raykd.tracking.launch import Launch
+from raykd.tracking.store import patiently
+from raykd.tracking.tables import pages
+
+T = TypeVar("T")
+ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """`estimate`: in plain values, as it was shown at `told`, in seconds since the epoch;
+    `teacher_seconds`: what making the teacher has taken since, on a machine that is `paid` for."""
+
+    estimate: Mapping[str, Any]
+    told: float
+    paid: bool
+    teacher_seconds: float = 0.0
+
+    def after(self, make: Callable[[], T]) -> tuple[T, Foretold]:
+        """What is made in the meantime, and how long that took."""
+        began = time.monotonic()
+        return make(), replace(self, teacher_seconds=time.monotonic() - began)
+
+    def start(self, launch: Launch) -> None:
+        told = {"told": self.told, **self.estimate}
+        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(told)))
+
+    def end(self, launch: Launch, held: float, price: float | None, reason: str | None) -> None:
+        """`held`: hours of GPUs or workers held by jobs; `reason`: why it stopped before its
+        end."""
+        hours = held + self.paid * self.teacher_seconds / 3600
+        actual = {"seconds": time.time() - self.told, "hours": hours, "reason": reason}
+        if price is not None:
+            actual["money"] = price * hours
+        patiently(lambda: launch.client.set_tag(launch.run_id, ACTUAL, json.dumps(actual)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One launch: what was told of it, and what it took, once it has ended in order."""
+
+    launch: str
+    estimate: Mapping[str, Any]
+    actual: Mapping[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"launch": self.launch, "estimate": self.estimate, "actual": self.actual}
+
+
+def read(client: MlflowClient, experiment: str) -> tuple[Compared, ...]:
+    """Every launch that was estimated, the oldest first."""
+    query = "tags.`raykd.launch` = 'true'"
+    runs = sorted(pages(client, [experiment], query), key=lambda r: r.info.start_time)
+    return tuple(
+        Compared(
+            str(run.info.run_name),
+            json.loads(run.data.tags[ESTIMATE]),
+            json.loads(run.data.tags.get(ACTUAL, "null")),
+        )
+        for run in runs
+        if ESTIMATE in run.data.tags
+    )
