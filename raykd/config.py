@@ -53,6 +53,9 @@ class Teacher(Model):
         "fp32", description="how they are held while it is fine-tuned"
     )
     lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
+    bits: Literal[8, 4] | None = Field(
+        None, description="of a weight while it is imitated; needs a CUDA GPU and bitsandbytes"
+    )
     dropout: bool = Field(
         False, description="its dropout stays on while students imitate it, as in a paper's release"
     )
