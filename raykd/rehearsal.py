@@ -88,11 +88,16 @@ def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
     )  # fmt: skip
     longest = min(load.tokens, positions(teacher) or load.tokens)
     seen = Storages()
+    with torch.device("meta"):  # where a model can still be given its precision and adapters
+        bare = family.auto.from_config(teacher).to(HELD[training.weights])
+        student = family.auto.from_config(student_config(teacher, load.trial.shape))
+        student = trainable(student, load.trial, where)
     with FakeTensorMode(allow_non_fake_inputs=True), seen:
-        model = family.auto.from_config(teacher).to(HELD[training.weights])
+        model = _placed(bare)
         held = seen.now
-        learner = _learner(load, model, family, where)
-        student = seen.now - held
+        learner = Learner(
+            load.trial, _placed(student), family, width(model), Group(), device, where.autocast()
+        )
         _remembered(learner, best=not load.gpu)
         resting = seen.now
         seen.above(0)
@@ -113,12 +118,11 @@ def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
     )
 
 
-def _learner(load: Load, teacher: PreTrainedModel, family: Family, where: Where) -> Learner:
-    config = student_config(teacher.config, load.trial.shape)
-    model = trainable(family.auto.from_config(config), load.trial, where)
-    return Learner(
-        load.trial, model, family, width(teacher), Group(), where.device, where.autocast()
-    )
+def _placed(model: PreTrainedModel) -> PreTrainedModel:
+    """From the meta device, as if on the CPU; weights that were one are one again."""
+    model.to_empty(device="cpu")
+    model.tie_weights()
+    return model
 
 
 def _remembered(learner: Learner, best: bool) -> None:
