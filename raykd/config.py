@@ -155,6 +155,9 @@ class Cluster(Model):
     workers: Positive = Field(1, description="data-parallel workers of a cohort")
     cpus_per_worker: Positive | None = Field(None, description="default: the cores, shared out")
     gpus_per_worker: float | None = Field(None, ge=0, description="default: 1 where there are any")
+    gpu_memory_gb: float | None = Field(
+        None, gt=0, description="of each GPU; default: this machine's own, else 16"
+    )
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"

@@ -16,6 +16,7 @@ from raykd.trial import Shape, TrialSpec
 
 LARGEST_COHORT = 16
 MEMORY_SHARE = 0.8  # of what a worker may use; the rest is for what no plan foresees
+GPU_BYTES = 16 * 10**9  # where neither the file nor this machine says how large a GPU is
 RUNTIME_BYTES = 1536 * 2**20  # Ray's processes and a worker's imports, in the host's memory
 
 
@@ -78,29 +79,29 @@ class Load:
         }
 
 
-def cohort_size(study: Study, memory: int, gpu: bool) -> int:
-    """Students that fit a worker with so many bytes, of a GPU or of the host's memory."""
-    usable = memory * MEMORY_SHARE - (0 if gpu else RUNTIME_BYTES)
-    return min(found.fitting(usable) for found in footprints(study, gpu))
+def usable(memory: int, gpu: bool) -> int:
+    """Bytes for a cohort, of so many that a worker may use: a GPU's, or of the host's memory."""
+    return max(0, int(memory * MEMORY_SHARE) - (0 if gpu else RUNTIME_BYTES))
 
 
-def footprints(study: Study, gpu: bool) -> list[Footprint]:
-    """One for each hidden loss of the sweep; workers hold each other's gradients once more while
-    they sum them, and a control may have an untrained teacher, in fp32, beside the teacher."""
-    config = study.config
+def footprint(study: Study, gpu: bool) -> Footprint:
+    """Of the hidden loss that takes the most. Workers hold each other's gradients once more while
+    they sum them; a control may have an untrained teacher, in fp32, beside the teacher."""
+    config, labels = study.config, len(study.prepared.labels)
+    found = [
+        Footprint(**sizes.footprint(study.base, load, labels, study.home))
+        for load in _loads(study, gpu)
+    ]
+    largest = max(found, key=lambda f: f.peak(LARGEST_COHORT))
+    if config.cluster.workers > 1:
+        summed = largest.step + largest.gradients
+        largest = replace(largest, step=summed, gradients=2 * largest.gradients)
     strategies = config.confirm.strategies if config.confirm else ()
-    untrained = any(s.targets == "untrained" for s in strategies)
-    labels, found = len(study.prepared.labels), []
-    for load in _loads(study, gpu):
-        one = Footprint(**sizes.footprint(study.base, load, labels, study.home))
-        if untrained:
-            whole = Shape.of(study.base.depths)
-            count = sizes.parameters(study.base, whole, labels, study.home, config.task.kind)
-            one = replace(one, teacher=one.teacher + 4 * count)
-        if config.cluster.workers > 1:
-            one = replace(one, step=one.step + one.gradients, gradients=2 * one.gradients)
-        found.append(one)
-    return found
+    if any(s.targets == "untrained" for s in strategies):
+        whole = Shape.of(study.base.depths)
+        count = sizes.parameters(study.base, whole, labels, study.home, config.task.kind)
+        largest = replace(largest, teacher=largest.teacher + 4 * count)
+    return largest
 
 
 def _loads(study: Study, gpu: bool) -> Iterator[Load]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from raykd import sizes
-from raykd.footprint import cohort_size
+from raykd.footprint import Footprint, footprint, usable
 from raykd.layermap import LayerMap, everywhere
 from raykd.search import Tried, best_maps
 from raykd.space import AnySpace, space_of
@@ -66,6 +67,13 @@ class Plan:
     finished: frozenset[str]
     cohort_size: int
     power: Power
+    usable: int
+    """Bytes that a worker has for its cohort."""
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What a worker takes of them."""
+        return footprint(self.study, self.power.gpus > 0)
 
     def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
         """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
@@ -183,16 +191,20 @@ def make(
     best: list[LayerMap] = []
     if confirm is not None and done >= wanted:
         best = best_maps(explored.tried, confirm.best)
-    return Plan(
+    made = Plan(
         study=study,
         space=space,
         explore_wanted=wanted,
         explore_done=min(done, wanted),
         confirm=confirm_trials(study, best),
         finished=frozenset(finished),
-        cohort_size=study.config.cluster.cohort or cohort_size(study, memory, power.gpus > 0),
+        cohort_size=study.config.cluster.cohort or 1,
         power=power,
+        usable=usable(memory, power.gpus > 0),
     )
+    if study.config.cluster.cohort is None:
+        return replace(made, cohort_size=made.footprint.fitting(made.usable))
+    return made
 
 
 def stored_bytes(plan: Plan) -> int:

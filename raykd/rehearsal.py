@@ -36,7 +36,6 @@ from raykd.tasks.family import Family
 from raykd.tasks.loading import positions
 from raykd.teacher_source import Live, Targets
 
-
 # Which blocks exchange how much is found on the host, from numbers; its tensors are as many.
 STAND_INS = {"bert_emd": "tinybert"}
 

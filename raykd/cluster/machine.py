@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd import budget as budgets
-from raykd import memory
+from raykd import memory, quantised
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -48,7 +47,6 @@ SETTINGS = {
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
 REACH_SECONDS = 5.0
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
 
 
 @contextmanager
@@ -70,7 +68,8 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
-        share(config.cluster, [node], int(node.cpus), study.file)  # refused before it is measured
+        asked = share(config.cluster, [node], int(node.cpus), study.file)
+        quantised.refuse(config.teacher.bits, asked.gpus, study.file)  # before it is measured
         yield share(config.cluster, [node], int(node.cpus), study.file, _jobs(sweep, node))
         return
     _reach(address)
@@ -81,7 +80,9 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
 
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        yield share(config.cluster, grown(nodes, config.cluster.grows), slots, study.file)
+        found = share(config.cluster, grown(nodes, config.cluster.grows), slots, study.file)
+        quantised.refuse(config.teacher.bits, found.gpus, study.file)
+        yield found
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
@@ -121,15 +122,7 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
 
 def _this_machine() -> Node:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, _gpus(), memory.total())
-
-
-def _gpus() -> int:
-    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
-        return 0  # to import torch for this answer takes a second
-    import torch
-
-    return torch.cuda.device_count()
+    return Node(cores or 1, len(memory.gpus()), memory.total())
 
 
 def _node(resources: Mapping[str, float]) -> Node:
