@@ -1,10 +1,10 @@
-"""What the plan says a worker's memory is, against what it takes: `python -m benchmarks.memory`, some
-ten minutes on two cores.
+"""What the plan says a worker's memory is, against what it takes: `python -m benchmarks.memory`,
+some ten minutes on two cores.
 
 Each row is a process of its own that trains a cohort by raykd's own loop, on rows that are all as
-long as can be: three steps, two evaluations, the best weights kept. Measured is the highest resident
-memory (Linux's VmHWM) beyond what the process had after its imports. The last table is on paper: no
-weights are made. Writes memory.json and memory.md beside this file.
+long as can be: three steps, two evaluations, the best weights kept. Measured is the highest
+resident memory (Linux's VmHWM) beyond what the process had after its imports. The last table is on
+paper: no weights are made. Writes memory.json and memory.md beside this file.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def table(found: Mapping[str, Any]) -> str:
         "each in a process of its own.", "",
         "## SmolLM2-135M, 30 blocks, and students of 10 cut from it", "",
         "Three steps and two evaluations of 128 rows, rows of 128 tokens, a loss at each.", "",
-        "| trained | students | rows of a step | planned, MiB | measured, MiB | planned to measured |",
+        "| trained | students | rows of a step | planned, MiB | measured, MiB | ratio |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row in found["smollm2"]:
