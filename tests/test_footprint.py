@@ -1,5 +1,5 @@
-"""What a cohort's memory is said to be: against real trainings' own storages, for every model class,
-every hidden loss, and on paper."""
+"""What a cohort's memory is said to be: against real trainings' own storages, for every model
+class, every hidden loss, and on paper."""
 
 from __future__ import annotations
 
