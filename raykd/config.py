@@ -53,6 +53,9 @@ class Teacher(Model):
         "fp32", description="how they are held while it is fine-tuned"
     )
     lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
+    bits: Literal[8, 4] | None = Field(
+        None, description="of a weight while it is imitated; needs a CUDA GPU and bitsandbytes"
+    )
     dropout: bool = Field(
         False, description="its dropout stays on while students imitate it, as in a paper's release"
     )
@@ -152,6 +155,9 @@ class Cluster(Model):
     workers: Positive = Field(1, description="data-parallel workers of a cohort")
     cpus_per_worker: Positive | None = Field(None, description="default: the cores, shared out")
     gpus_per_worker: float | None = Field(None, ge=0, description="default: 1 where there are any")
+    gpu_memory_gb: float | None = Field(
+        None, gt=0, description="of each GPU; default: this machine's own, else 16"
+    )
     cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
     micro_batch: Positive | None = Field(
         None, description="rows a worker computes at a time, where memory is short"

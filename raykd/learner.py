@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from raykd.teacher_source import Targets
 from raykd.trial import TrialSpec
 from raykd.vocabulary import train_rows
 
+Moved = TypeVar("Moved", bound=nn.Module)
+
 
 def stream(seed: int, *names: object) -> int:
     """A seed of its own for each use of randomness: the same seed and names, the same stream."""
@@ -38,6 +40,13 @@ def learning_rate(trial: TrialSpec, step: int) -> float:
     if step < warm:
         return t.lr * (step + 1) / warm
     return t.lr * (t.steps - step) / max(1, t.steps - warm)
+
+
+def moved(module: Moved, device: torch.device) -> Moved:
+    """The module on the device. One that is there already is not touched: rehearsal.py trains on
+    shapes, which torch cannot move."""
+    held = next(module.parameters(), None)
+    return module if held is None or held.device == device else module.to(device)
 
 
 class Learner:
@@ -57,7 +66,7 @@ class Learner:
     ) -> None:
         """`used`: the tokens that training rows hold; all that there are, if None."""
         self.trial = trial
-        self.model = model.to(device)
+        self.model = moved(model, device)
         self.family = family
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
         reads = sites.read(trial.loss.kind, (s for s, _ in self.pairs))
@@ -73,11 +82,11 @@ class Learner:
         self.match = None
         if self.pairs and trial.loss.kind in MATCHING:
             self.match = Matcher(trial, model, teacher_width, stream(trial.seed, "matching"))
-            self.match.to(device)
+            moved(self.match, device)
         projected = self.match.projected if self.match else trial.layer_map
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(projected, width(model), teacher_width, seed)
-        self.projections.to(device).requires_grad_(not trial.training.frozen_projections)
+        moved(self.projections, device).requires_grad_(not trial.training.frozen_projections)
         self.taps = Taps(model, reads)
         trained = [self.model, self.projections, *([self.match] if self.match else [])]
         self.parameters: list[nn.Parameter] = [

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd import adapters, encoder_decoder
+from raykd import adapters, encoder_decoder, quantised
 from raykd.angle_probe import Probe
 from raykd.config import Task
 from raykd.controls import Controls, mean_states, untrained
@@ -28,6 +28,7 @@ from raykd.splits import SPLITS
 from raykd.student import build_student, seeded, width
 from raykd.tasks.families import FAMILIES
 from raykd.tasks.family import Family, Names
+from raykd.tasks.loading import read_model
 from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live
@@ -84,6 +85,9 @@ class Materials:
     where: Where
     data: Data
     teacher: PreTrainedModel
+    plain: PreTrainedModel
+    """What students are cut from: the teacher itself, or where that is quantised, its weights as
+    they were, in the host's memory."""
     opened: dict[str, Cached] = field(default_factory=dict)
     """Caches that are open already, by the precision the teacher computes in."""
     means: dict[str, dict[int, Tensor]] = field(default_factory=dict)
@@ -96,13 +100,18 @@ class Materials:
         family = FAMILIES[sources.task.kind]
         names = family.names(sources.teacher, prepared) if trained else prepared.labels
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
-        teacher = family.load_model(sources.teacher, names, trained=trained)
-        teacher.to(where.device, HELD[sources.weights])
-        return cls(sources, where, data, teacher)
+        plain = family.load_model(sources.teacher, names, trained=trained)
+        dtype = HELD[sources.weights]
+        if sources.bits is None:
+            plain.to(where.device, dtype)
+            return cls(sources, where, data, plain, plain)
+        how = quantised.options(sources.bits, where.device, dtype)
+        teacher, _ = read_model(family.auto, sources.teacher, **how)
+        return cls(sources, where, data, teacher, plain.to(dtype))
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
         """A trial's student before its training."""
-        model = build_student(self.teacher, trial.shape, trial.init, stream(trial.seed, "init"))
+        model = build_student(self.plain, trial.shape, trial.init, stream(trial.seed, "init"))
         return trainable(model, trial, self.where)
 
     def run(
@@ -164,7 +173,7 @@ class Materials:
             pairs = {
                 p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
             }
-            model = untrained(self.teacher, seed).to(where.device)
+            model = untrained(self.plain, seed).to(where.device)
             states = {state for _, state in pairs}
             other = Live(model, states, self.data.family, where.autocast())
         if "mean" in kinds and precision not in self.means:

@@ -1,12 +1,17 @@
-"""The memory that this process may use: the machine's, or its container's where that is less."""
+"""The memory that this process may use: the machine's, or its container's where that is less; and
+that of its GPUs."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
 
 
 class Names(NamedTuple):
@@ -34,6 +39,16 @@ def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"))
     """Bytes that can be had now without anything being killed."""
     left = (max(0, limit - used) for limit, used in _limits(proc, groups))
     return min([psutil.virtual_memory().available, *left])
+
+
+def gpus() -> list[int]:
+    """Bytes of each of this machine's GPUs."""
+    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
+        return []  # to import torch for this answer takes a second
+    import torch
+
+    count = torch.cuda.device_count()
+    return [torch.cuda.get_device_properties(i).total_memory for i in range(count)]
 
 
 def kills(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:

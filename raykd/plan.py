@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from raykd import sites, sizes
-from raykd.config import Training
+from raykd import sizes
+from raykd.footprint import Footprint, footprint, usable
 from raykd.layermap import LayerMap, everywhere
 from raykd.search import Tried, best_maps
-from raykd.sites import decoder_state, states
 from raykd.space import AnySpace, space_of
-from raykd.states import CPU_FLOPS, GPU_FLOPS, Choice, cache_root, choose, free_bytes, speeds
+from raykd.states import (
+    CPU_FLOPS,
+    GPU_FLOPS,
+    Choice,
+    cache_root,
+    choose,
+    explored_states,
+    free_bytes,
+    speeds,
+)
 from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
 
-MIB = 2**20
-COPIES = 5  # of a trained weight: itself, its gradient, two AdamW moments, the best so far
-HELD = {"fp32": 4, "bf16": 2}  # bytes of a weight
-RUNTIME_BYTES = 1536 * MIB  # Ray's processes and a worker's imports
-ACTIVATION_BYTES = 1024 * MIB  # one student's activations at a time, and the teacher's
-MEMORY_SHARE = 0.8  # of what is free when the plan is made
-LARGEST_COHORT = 16
 JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
 
 
@@ -65,6 +67,13 @@ class Plan:
     finished: frozenset[str]
     cohort_size: int
     power: Power
+    usable: int
+    """Bytes that a worker has for its cohort."""
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What a worker takes of them."""
+        return footprint(self.study, self.power.gpus > 0)
 
     def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
         """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
@@ -135,11 +144,7 @@ class Plan:
         """The teacher states that the missing trials' maps name, or may come to name."""
         named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
-            example = explore_trial(self.study, everywhere(self.study.depth, 1))
-            outputs = {0, decoder_state(0)}
-            may = {*states(self.study.base.depths)} - outputs
-            may |= {t for s, t in example.layer_map.pairs() if s in outputs}
-            named |= sites.read(example.loss.kind, may)
+            named |= explored_states(self.study)
         return tuple(sorted(named))
 
     def teacher_passes(self) -> float:
@@ -172,7 +177,8 @@ class Plan:
 def make(
     study: Study, finished: Collection[str], explored: Explored, memory: int, power: Power
 ) -> Plan:
-    """`finished`: ids of FINISHED trials; `memory`: bytes one cohort's worker may use."""
+    """`finished`: ids of FINISHED trials; `memory`: bytes that a cohort's worker may use,
+    of its GPU where it has one."""
     explore = study.config.explore
     space, wanted = None, 0
     if explore is not None:
@@ -185,38 +191,20 @@ def make(
     best: list[LayerMap] = []
     if confirm is not None and done >= wanted:
         best = best_maps(explored.tried, confirm.best)
-    return Plan(
+    made = Plan(
         study=study,
         space=space,
         explore_wanted=wanted,
         explore_done=min(done, wanted),
         confirm=confirm_trials(study, best),
         finished=frozenset(finished),
-        cohort_size=study.config.cluster.cohort or cohort_size(study, memory),
+        cohort_size=study.config.cluster.cohort or 1,
         power=power,
+        usable=usable(memory, power.gpus > 0),
     )
-
-
-def cohort_size(study: Study, memory: int) -> int:
-    """Students that fit one worker beside the teacher, and an untrained one where a control
-    imitates that."""
-    confirm = study.config.confirm
-    untrained = confirm is not None and any(s.targets == "untrained" for s in confirm.strategies)
-    training = study.config.training
-    teachers = HELD[training.weights] * _teacher_parameters(study) * (1 + untrained)
-    free = memory * MEMORY_SHARE - RUNTIME_BYTES - ACTIVATION_BYTES - teachers
-    blocks = study.shape.blocks + (study.shape.decoder_blocks or 0)
-    student = student_bytes(_parameters(study), study.base.width, blocks, training)
-    return max(1, min(LARGEST_COHORT, int(free / student)))
-
-
-def student_bytes(parameters: int, width: int, blocks: int, training: Training) -> int:
-    """What a student in training holds beside its activations. Adapters are fp32, and stand beside
-    matrices that have some 24 widths of rows and columns in a block together."""
-    held = HELD[training.weights]
-    if training.lora is None:
-        return COPIES * held * parameters
-    return held * parameters + COPIES * 4 * training.lora.rank * 24 * width * blocks
+    if study.config.cluster.cohort is None:
+        return replace(made, cohort_size=made.footprint.fitting(made.usable))
+    return made
 
 
 def stored_bytes(plan: Plan) -> int:

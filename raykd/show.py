@@ -69,6 +69,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         out.print(f"  sampled   {confirm['sampled']} maps drawn at random")
     if confirm["controls"]:
         out.print(f"  controls  {', '.join(confirm['controls'])}")
+    if overview["examples"]:
+        out.print(f"  memory    {_memory(overview['memory'])}")
     out.print(
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
@@ -83,6 +85,14 @@ def plan(overview: Mapping[str, Any]) -> None:
             "longer asks for; they stay in MLflow and count for nothing here"
         )
     out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def _memory(found: Mapping[str, int]) -> str:
+    mib = {name: f"{size / 2**20:,.0f}" for name, size in found.items()}
+    return (
+        f"{mib['peak']} MiB a worker at its peak, of {mib['usable']}: teacher {mib['teacher']}, "
+        f"each student {mib['student']}, a step {mib['step']}, an evaluation {mib['evaluation']}"
+    )
 
 
 def _states(choice: Mapping[str, Any]) -> str:

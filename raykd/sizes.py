@@ -16,6 +16,7 @@ from raykd.trial import Init, Shape
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from raykd.footprint import Load
     from raykd.teacher import Base
 
 
@@ -80,6 +81,23 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
         return student_parameters(config, shape, FAMILIES[kind].auto)
 
     return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
+
+
+def footprint(base: Base, load: Load, labels: int, home: Path) -> dict[str, int]:
+    """`rehearsal.measure` for students of this base with so many labels."""
+
+    def ask() -> dict[str, int]:
+        from raykd.rehearsal import measure
+
+        config = _config(base.folder)
+        if labels:
+            config.num_labels = labels
+        return asdict(measure(config, load))
+
+    found: dict[str, int] = _kept(
+        home, ["footprint", base.fingerprint, labels, load.question()], ask
+    )
+    return found
 
 
 def lora_misfit(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from raykd.config import Task
+from raykd.quantised import Bits
 from raykd.states import GB, Choice, cache_root
 from raykd.study import Study
 
@@ -31,6 +32,8 @@ class Sources:
     """Bytes that the store may take."""
     weights: Literal["fp32", "bf16"] = "fp32"
     """How the teacher's are held."""
+    bits: Bits | None = None
+    """The teacher's, where it is quantised."""
     angles: int | None = None
     """Select rows over which confirmed students are looked at in training; None: they are not."""
 
@@ -41,6 +44,7 @@ class Sources:
             study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
             cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
             angles=study.config.angle_rows, weights=study.config.training.weights,
+            bits=study.config.teacher.bits,
         )  # fmt: skip
         if choice is None:
             return sources

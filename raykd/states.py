@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from raykd import live_only
+from raykd import live_only, sites
 from raykd.errors import UserError
-from raykd.study import Study
+from raykd.layermap import everywhere
+from raykd.study import Study, explore_trial
 
 GB = 10**9
 CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
@@ -127,6 +128,15 @@ def choose(
     if config.source != "auto":
         source, why = config.source, "the file says so"
     return Choice(source, why, states, live, cached, needed, known.measured)
+
+
+def explored_states(study: Study) -> frozenset[int]:
+    """The teacher states that a search's maps may come to name."""
+    example = explore_trial(study, everywhere(study.depth, 1))
+    outputs = {0, sites.decoder_state(0)}
+    may = {*sites.states(study.base.depths)} - outputs
+    may |= {t for s, t in example.layer_map.pairs() if s in outputs}
+    return sites.read(example.loss.kind, may)
 
 
 def free_bytes(root: str) -> int | None:

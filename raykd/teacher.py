@@ -135,7 +135,7 @@ def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: objec
     """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
     # Keys that came later stay out where they say nothing, so that teachers keep their names.
-    later = {"lora": None, "weights": "fp32"}
+    later = {"lora": None, "weights": "fp32", "bits": None}
     recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
     return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 

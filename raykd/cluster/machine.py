@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd import budget as budgets
-from raykd import memory
+from raykd import memory, quantised
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -52,7 +51,6 @@ SETTINGS = {
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
 REACH_SECONDS = 5.0
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
 
 
 @contextmanager
@@ -81,15 +79,18 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
 
 def here(sweep: Sweep) -> Share:
     """What each job gets of this machine."""
-    cluster, file, node = sweep.study.config.cluster, sweep.study.file, this_machine()
-    share(cluster, [node], int(node.cpus), file)  # refused before it is measured
+    config, file, node = sweep.study.config, sweep.study.file, this_machine()
+    cluster = config.cluster
+    asked = share(cluster, [node], int(node.cpus), file)
+    quantised.refuse(config.teacher.bits, asked.gpus, file)  # before it is measured
     return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
 
 
 @contextmanager
 def joined(sweep: Sweep, address: str) -> Iterator[Share]:
     """What each job gets of a running cluster, which is joined for the block."""
-    cluster, file = sweep.study.config.cluster, sweep.study.file
+    study = sweep.study
+    cluster, file = study.config.cluster, study.file
     _reach(address)
     # A joined cluster does not inherit this process's environment.
     travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
@@ -99,7 +100,9 @@ def joined(sweep: Sweep, address: str) -> Iterator[Share]:
         check_nodes(study.home, study.file)
         nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        yield share(cluster, grown(nodes, cluster.grows), slots, file)
+        found = share(cluster, grown(nodes, cluster.grows), slots, file)
+        quantised.refuse(study.config.teacher.bits, found.gpus, file)
+        yield found
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
@@ -137,15 +140,7 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
 
 def this_machine() -> Node:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, _gpus(), memory.total())
-
-
-def _gpus() -> int:
-    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
-        return 0  # to import torch for this answer takes a second
-    import torch
-
-    return torch.cuda.device_count()
+    return Node(cores or 1, len(memory.gpus()), memory.total())
 
 
 def _node(resources: Mapping[str, float]) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd import assets, memory
+from raykd import config as files
 from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
 from raykd.cluster.status import Status, stand
 from raykd.cluster.storage import prepare
 from raykd.config import load
+from raykd.footprint import GPU_BYTES
 from raykd.layermap import LayerMap, everywhere
 from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
 from raykd.smoke import smoke_config
+from raykd.states import GB
 from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
@@ -85,9 +88,9 @@ class Sweep:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
-            share = Share(self.study.config.cluster.workers, psutil.cpu_count() or 1, 0, 1)
-        free = memory.available() // share.at_once
+            share = _foreseen(self.study.config.cluster)
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
+        free = _memory(self.study.config.cluster, share)
         return make(self.study, done, self.explored(records), free, power)
 
     def explored(self, records: Iterable[Record]) -> Explored:
@@ -168,6 +171,10 @@ class Sweep:
             },
             "outdated": len(records) - len(self.current(records, made)),
             "cohort_size": made.cohort_size,
+            "memory": {
+                **asdict(made.footprint), "usable": made.usable,
+                "peak": made.footprint.peak(min(made.cohort_size, max(1, confirm_runs))),
+            },
             "examples": examples,
             "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
             "states": made.choice().to_json(),
@@ -277,3 +284,20 @@ class Sweep:
         send_left(self)
         found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
+
+
+def _foreseen(cluster: files.Cluster) -> Share:
+    """The share of a cohort where nobody has asked a cluster yet."""
+    known = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
+    gpus = cluster.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if known else 0.0
+    return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
+
+
+def _memory(cluster: files.Cluster, share: Share) -> int:
+    """Bytes that one worker may use, of its GPU where it has one."""
+    if not share.gpus:
+        return memory.available() // (share.at_once * share.workers)
+    stated = cluster.gpu_memory_gb and cluster.gpu_memory_gb * GB
+    return int(min(1, share.gpus) * (stated or min(memory.gpus(), default=GPU_BYTES)))

@@ -7,7 +7,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from raykd.errors import UserError
@@ -50,9 +56,17 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     )
     # Many published tokenizers state no limit, and the model fails in the middle of training.
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and not getattr(config, "relative_attention", False):
-        if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
-            positions -= config.pad_token_id + 1  # they count from behind the padding's own
-        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    limit = positions(config)
+    if limit:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
+
+
+def positions(config: PretrainedConfig) -> int | None:
+    """How many tokens a model has positions for; None where nothing limits them."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if not limit or getattr(config, "relative_attention", False):
+        return None
+    if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
+        limit -= config.pad_token_id + 1  # they count from behind the padding's own
+    return limit

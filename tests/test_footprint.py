@@ -1,0 +1,202 @@
+"""What a cohort's memory is said to be: against real trainings' own storages, for every model
+class, every hidden loss, and on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import LlamaConfig, PreTrainedModel
+
+from raykd.config import load
+from raykd.data import Encoded
+from raykd.distill import Data, Where, distill
+from raykd.encoder_decoder import depth
+from raykd.footprint import LARGEST_COHORT, Footprint, Load
+from raykd.layermap import LayerMap, everywhere
+from raykd.matching import MATCHING
+from raykd.materials import trainable
+from raykd.plan import Explored, Plan, Power, make
+from raykd.published import PADDED
+from raykd.recorder import Memory
+from raykd.rehearsal import Storages, measure
+from raykd.student import build_student, width
+from raykd.study import resolve
+from raykd.tasks.families import FAMILIES
+from raykd.teacher_source import Live
+from raykd.trial import Cohort, Init, Lora, Loss, Shape, Training, TrialSpec
+
+from .paper_models import QWEN, TEACHERS
+from .tiny_lms import LMS, tiny_lm
+from .tiny_models import KINDS, tiny_model
+from .tiny_seq2seq import KINDS as SEQ2SEQ
+from .tiny_seq2seq import tiny_seq2seq
+from .world import write_sweep
+
+ADAPTERS = Lora(128, 32.0, 0.0, None)
+
+
+def trial(
+    task: str, shape: Shape, kind: str = "mse", layer_map: LayerMap | None = None, **how: Any
+) -> TrialSpec:
+    training: dict[str, Any] = {
+        "steps": 3, "batch": 8, "batch_tokens": None, "lr": 1e-4, "warmup": 0.1,
+        "weight_decay": 0.01, "clip": 1.0, "evaluations": 2, "precision": "fp32", "diverged": 1e9,
+    }  # fmt: skip
+    return TrialSpec(
+        task=task, metric="acc", data="", teacher="", shape=shape, init=Init("random"),
+        phase="confirm", strategy="", layer_map=layer_map or everywhere(shape.depth, 1),
+        loss=Loss(ce=1.0, kl=1.0, hidden=1.0, temperature=1.0, kind=kind),
+        training=Training(**{**training, **how}), seed=0,
+    )  # fmt: skip
+
+
+def load_of(task: str, made: TrialSpec, rows: int = 4, tokens: int = 8, **more: Any) -> Load:
+    states = tuple(sorted(made.teacher_states))
+    targets = 6 if task == "seq2seq" else None
+    return Load(made, states, rows, tokens, targets, **more)
+
+
+def held(model: PreTrainedModel) -> int:
+    """Bytes of all weights and buffers, each once."""
+    tensors = {t.untyped_storage()._cdata: t for t in (*model.parameters(), *model.buffers())}
+    return sum(t.untyped_storage().nbytes() for t in tensors.values())
+
+
+MODELS = [
+    *(("classification", kind, tiny_model) for kind in KINDS),
+    *(("causal_lm", kind, tiny_lm) for kind in LMS),
+    *(("seq2seq", kind, tiny_seq2seq) for kind in SEQ2SEQ),
+]
+
+
+@pytest.mark.parametrize(("task", "kind", "build"), MODELS, ids=lambda x: str(x))
+def test_every_model_class_is_trained_on_shapes(task: str, kind: str, build: Any) -> None:
+    """The teacher takes what its weights take, a student four times its own: weights, two moments,
+    the best so far (of which a tied weight is kept under both of its names)."""
+    model = build(kind, blocks=(2, 2) if task == "seq2seq" else 2)
+    made = trial(task, Shape.of(depth(model.config)))
+    found = measure(model.config, load_of(task, made))
+    parameters = 4 * sum(p.numel() for p in model.parameters())
+    named = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    assert found.teacher == pytest.approx(held(model), rel=0.02)
+    assert found.student == pytest.approx(held(model) + 2 * parameters + named, rel=0.02)
+    assert found.gradients == parameters
+    assert found.step > parameters
+
+
+@pytest.mark.parametrize("kind", [*MATCHING, *PADDED])
+def test_every_hidden_loss_is_computed_on_shapes(kind: str) -> None:
+    task = "classification" if kind in MATCHING else "causal_lm"
+    model = tiny_model("bert", blocks=4) if kind in MATCHING else tiny_lm("llama")
+    plain = trial(task, Shape(2), layer_map=LayerMap((None, None)))
+    matched = trial(task, Shape(2), kind, LayerMap((2, 4)))
+    without, found = (measure(model.config, load_of(task, t)) for t in (plain, matched))
+    assert found.step > without.step
+
+
+def rows(count: int, tokens: int, **more: Any) -> Encoded:
+    ids = np.random.default_rng(0).integers(3, 60, (count, tokens))
+    ends = np.arange(count + 1)
+    return Encoded(
+        "", ids.ravel(), ends * tokens, None, more.pop("labels", None), np.arange(count),
+        targets=ids[:, 1:].ravel(), target_offsets=ends * (tokens - 1), **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("students", [1, 3])
+def test_a_real_training_holds_what_was_foreseen(students: int) -> None:
+    """The same count over a real cohort, by raykd's own loop with its evaluations."""
+    teacher = tiny_lm("llama", width=64, blocks=4, vocab=500)
+    maps = [LayerMap((2, 4)), LayerMap((4, 2)), LayerMap((1, 3))][:students]
+    trials = tuple(trial("causal_lm", Shape(2), "cosine", m) for m in maps)
+    states = tuple(sorted({s for t in trials for s in t.teacher_states}))
+    planned = measure(teacher.config, Load(trials[0], states, 8, 32))
+    choices = {"groups": np.arange(0, 129, 2), "chars": np.full(128, 9)}
+    labels, nothing = np.zeros(64, dtype=np.int64), Any
+    data = Data(
+        FAMILIES["causal_lm"], rows(8, 32), rows(128, 32, labels=labels, **choices),
+        rows(128, 32, **choices), lambda: labels, (), 0, nothing, nothing,
+    )  # type: ignore[arg-type]  # fmt: skip
+    where = Where()
+    live = Live(teacher, states, data.family, where.autocast())
+
+    def build(of: TrialSpec) -> PreTrainedModel:
+        return trainable(build_student(teacher, of.shape, of.init, 0), of, where)
+
+    with Storages() as seen:
+        distill(Cohort(trials), data, build, live, width(teacher), Memory(), where=where)
+    assert planned.peak(students) == pytest.approx(held(teacher) + seen.peak, rel=0.1)
+
+
+def test_a_step_does_not_grow_with_vocabulary_times_tokens() -> None:
+    """Four times the tokens: their logits alone would be 2.3 GB more."""
+    config = LlamaConfig(
+        vocab_size=100_000, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=512,
+    )  # fmt: skip
+    made = trial("causal_lm", Shape(1))
+    small, large = (
+        measure(config, load_of("causal_lm", made, rows=rows, tokens=512)) for rows in (4, 16)
+    )
+    assert large.step - small.step < 20 * 2**20
+
+
+def test_an_8b_teacher_and_its_student_fit_one_gpu_of_80_gb() -> None:
+    """Qwen3-8B and a student of 9 of its 36 blocks, in bf16, on the meta device: whole, and by
+    adapters with room to spare. benchmarks/memory.py has longer rows, fp32 and 4 bits."""
+    config, shape = TEACHERS[QWEN].full, Shape(9)
+    layer_map = LayerMap(tuple(range(4, 37, 4)))
+
+    def peak(**how: Any) -> float:
+        made = trial("causal_lm", shape, "cosine", layer_map, weights="bf16", **how)
+        few = load_of("causal_lm", made, rows=2, tokens=128, gpu=True)
+        return measure(config, few).peak(1) / 1e9
+
+    whole, beside = peak(), peak(lora=ADAPTERS)
+    assert 2 * 8.19 + 2 * 2.98 < beside < whole - 12 < 0.8 * 80 - 12
+
+
+def test_students_that_fit_are_counted_by_what_each_takes() -> None:
+    found = Footprint(teacher=100, student=10, step=20, gradients=5, evaluation=8)
+    assert [found.peak(k) for k in (1, 2, 3)] == [130, 145, 155]
+    assert [found.fitting(m) for m in (0, 144, 145, 164, 10**9)] == [1, 1, 2, 3, LARGEST_COHORT]
+    assert replace(found, evaluation=50).peak(2) == 170
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder: Path = tmp_path_factory.mktemp("world")
+    sweep = write_sweep(folder)
+    return resolve(load(sweep), folder / "home", str(sweep))
+
+
+def test_a_plan_fills_a_workers_memory(study: Any) -> None:
+    def plan(memory: float, gpus: float) -> Plan:
+        return make(study, (), Explored({}), int(memory), Power(1, gpus, 1))
+
+    found = plan(2**40, 0).footprint
+    room = found.peak(5) + 1
+    assert plan((room + 1536 * 2**20) / 0.8, 0).cohort_size == 5
+    assert plan(2**40, 0).cohort_size == LARGEST_COHORT
+    on_gpu = plan(2**40, 1).footprint
+    assert on_gpu.student < found.student  # the best weights are in the host's memory
+    assert plan(on_gpu.peak(5) / 0.8 + 2, 1).cohort_size == 5
+    assert plan(1, 1).cohort_size == 1
+
+
+def test_workers_and_controls_take_more(study: Any) -> None:
+    def changed(**parts: Any) -> Footprint:
+        config = study.config.model_copy(update=parts)
+        other = replace(study, config=config)
+        return make(other, (), Explored({}), 2**40, Power(1, 0, 1)).footprint
+
+    alone = changed()
+    cluster = study.config.cluster
+    two = changed(cluster=cluster.model_copy(update={"workers": 2}))
+    assert two.gradients == 2 * alone.gradients and two.student == alone.student
+    halves = changed(cluster=cluster.model_copy(update={"micro_batch": 2}))
+    assert halves.step < alone.step
