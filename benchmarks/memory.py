@@ -63,7 +63,7 @@ VOCABULARY = [
     for vocabulary in (16_384, 49_152, 151_936)
     for rows in (1, 4, 16)
 ]
-LARGE = {"blocks": 9, "rows": 8, "tokens": 512}
+LARGE: dict[str, Any] = {"blocks": 9, "rows": 8, "tokens": 512}
 PAPER = [
     Case("whole, fp32", "qwen3-8b", **LARGE),
     Case("whole, bf16", "qwen3-8b", **LARGE, training={"weights": "bf16"}),
@@ -285,9 +285,9 @@ def table(found: Mapping[str, Any]) -> str:
     for row in found["paper"]:
         parts = row["footprint"]
         beside = max(parts["step"], parts["evaluation"])
-        sizes = (parts["teacher"], parts["student"], beside, row["planned"])
+        gigabytes = (parts["teacher"], parts["student"], beside, row["planned"])
         fits = "yes" if row["planned"] <= 80 * GB * MEMORY_SHARE else "no"
-        cells = [row["case"]["what"], *(f"{x / GB:.1f}" for x in sizes), fits]
+        cells = [row["case"]["what"], *(f"{x / GB:.1f}" for x in gigabytes), fits]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

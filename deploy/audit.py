@@ -101,8 +101,8 @@ def main() -> int:
         COPY.write_text(json.dumps(copy(database, set(pinned)), indent=1), encoding="utf-8")
     if not COPY.exists():
         print(
-            f"warning: {len(pinned)} pins are not audited: no copy of the advisories is here; bring "
-            "one with `make advisories`", file=sys.stderr,
+            f"warning: {len(pinned)} pins are not audited: no copy of the advisories is here; "
+            "bring one with `make advisories`", file=sys.stderr,
         )  # fmt: skip
         return 0
     held = json.loads(COPY.read_text(encoding="utf-8"))

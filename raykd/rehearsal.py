@@ -40,11 +40,11 @@ from raykd.teacher_source import Live, Targets
 STAND_INS = {"bert_emd": "tinybert"}
 
 
-class Storages(TorchDispatchMode):
+class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages that operators make inside it, as long as they live."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._known: set[int] = set()
 

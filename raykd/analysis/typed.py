@@ -129,7 +129,10 @@ def _explored(file: Path, number: int, row: Mapping[str, Any]) -> Explored:
     if empty := [c for c, value in text.items() if not value]:
         raise UserError(f"{where}: {empty[0]} is empty; an explored map needs it")
     return Explored(
-        *(text[c] for c in ("task", "init", "shape", "map")),
+        task=text["task"],
+        init=text["init"],
+        shape=text["shape"],
+        map=text["map"],
         score=_number(where, text["score"]),
         weight=_weight(where, str(row.get("weight") or "").strip()),
     )

@@ -12,7 +12,8 @@ from raykd import memory, rates, teacher
 from raykd.cluster.machine import here, joined, this_machine
 from raykd.cluster.resources import Node, Share, share
 from raykd.estimate import Estimate, estimate
-from raykd.plan import RUNTIME_BYTES, Plan
+from raykd.footprint import RUNTIME_BYTES
+from raykd.plan import Plan
 from raykd.rates import Order, Rates, TeacherRates
 from raykd.schedule import Around, parameters
 from raykd.states import cache_root
