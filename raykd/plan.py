@@ -65,6 +65,17 @@ class Plan:
     finished: frozenset[str]
     cohort_size: int
     power: Power
+    seeds: int | None = None
+    """Confirm's first so many, where a look after them ended it; None: all of the file's."""
+
+    def stages(self, trials: Sequence[TrialSpec]) -> tuple[tuple[TrialSpec, ...], ...]:
+        """Confirm's `trials` from each look to the next: whole seeds, so that cells stay paired."""
+        confirm = self.study.config.confirm
+        if confirm is None or confirm.looks is None:
+            return (tuple(trials),)
+        looks, seeds = confirm.looks, confirm.seed_list
+        parts = [set(seeds[a:b]) for a, b in zip((0, *looks), looks, strict=False)]
+        return tuple(tuple(t for t in trials if t.seed in part) for part in parts)
 
     def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
         """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
@@ -115,12 +126,28 @@ class Plan:
 
     @property
     def missing(self) -> tuple[TrialSpec, ...]:
-        return tuple(t for t in self.confirm if t.id not in self.finished)
+        return tuple(t for t in self.wanted if t.id not in self.finished)
+
+    @property
+    def wanted(self) -> tuple[TrialSpec, ...]:
+        """Confirm's trials, but for those that a look called off."""
+        confirm = self.study.config.confirm
+        if confirm is None or self.seeds is None:
+            return self.confirm
+        seeds = set(confirm.seed_list[: self.seeds])
+        return tuple(t for t in self.confirm if t.seed in seeds)
+
+    @property
+    def called_off(self) -> tuple[TrialSpec, ...]:
+        """Those that a look spared."""
+        wanted = {t.id for t in self.wanted} | self.finished
+        return tuple(t for t in self.confirm if t.id not in wanted)
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:
         """Of confirm, where a trial is missing; explore's are proposed as it goes."""
-        return tuple(c for c in self._cut(self.confirm) if self._unfinished(c))
+        cut = (c for stage in self.stages(self.wanted) for c in self._cut(stage))
+        return tuple(c for c in cut if self._unfinished(c))
 
     @property
     def explore_cohort(self) -> int:

@@ -13,13 +13,12 @@ import numpy as np
 
 from raykd.analysis.compare import Rule
 from raykd.analysis.holm import claim
+from raykd.analysis.looks import DECIDING, Test, chance
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
 from raykd.analysis.scores import CellName
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost
 from raykd.analysis.verdict import Comparison, Hypothesis, Status
 
-Test = Callable[[float, float, int], float]
-"""(mean, sd, n) -> p-value"""
 Power = Callable[[int, float, float, float], float]
 """(n, sd, effect, alpha) -> power"""
 
@@ -156,6 +155,9 @@ def judge(
     more = None
     if decided.status == "undecided" and not absent:
         more = more_seeds(the, found, rule.alpha)
+    to_come = None
+    if decided.status == "undecided" and the.id in DECIDING and rule.look and rule.look.ahead:
+        to_come = chance(found, the.test_for, the.test_against, rule.look, not absent)
     return Hypothesis(
         the.id, *cell, decided.status,
         effect=decided.comparison.effect,
@@ -166,6 +168,7 @@ def judge(
         more_seeds=more,
         strategy=decided.comparison.strategy,
         says=_says(the, decided, len(found), more, absent, rule),
+        chance=to_come,
     )  # fmt: skip
 
 
