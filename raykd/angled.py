@@ -15,6 +15,7 @@ from raykd.analysis.h6 import of as together
 from raykd.analysis.plain import plain
 from raykd.analysis.trials import shape, weight
 from raykd.analysis.verdict import Hypothesis
+from raykd.cluster.scored import task_name
 from raykd.errors import UserError
 from raykd.tracking import ledger
 from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
@@ -61,11 +62,6 @@ class Found:
     def to_json(self, taken: Taken) -> dict[str, Any]:
         """Every student with every pair, beside what is made of them."""
         return {**plain(self), "taken": plain(taken)}
-
-
-def task_name(data: str) -> str:
-    """A file goes by its name: where it lies on this machine is of no interest in a table."""
-    return Path(data).name if Path(data).suffix else data
 
 
 def confirmed(sweep: Sweep) -> list[Record]:

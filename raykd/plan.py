@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raykd import sites, sizes
@@ -194,6 +195,12 @@ class Plan:
             return 0
         arms = config.confirm.best * len(self.study.hidden_weights)
         return arms * len(config.confirm.inits) * len(config.confirm.seed_list)
+
+
+def by_strategy(trials: Iterable[TrialSpec]) -> str:
+    """How many of each, in words."""
+    counts = Counter(t.strategy for t in trials)
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def make(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from raykd import assets, memory
 from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
+from raykd.cluster.scored import last_look
 from raykd.cluster.status import Status, stand
 from raykd.config import load
 from raykd.layermap import LayerMap, everywhere
-from raykd.plan import Explored, Plan, Power, make, stored_bytes
+from raykd.plan import Explored, Plan, Power, by_strategy, make, stored_bytes
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
@@ -28,6 +29,7 @@ from raykd.trial import Cohort, Shape
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
 
+    from raykd.analysis.looks import Look
     from raykd.hooks import Hooks
 
 
@@ -78,14 +80,43 @@ class Sweep:
         `Writer.open`."""
         return self.records()
 
-    def planned(self, records: Iterable[Record], share: Share | None = None) -> Plan:
+    def planned(self, records: Sequence[Record], share: Share | None = None) -> Plan:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
             share = Share(self.study.config.cluster.workers, psutil.cpu_count() or 1, 0, 1)
         free = memory.available() // share.at_once
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
-        return make(self.study, done, self.explored(records), free, power)
+        made = make(self.study, done, self.explored(records), free, power)
+        look = last_look(self, records, made)
+        return replace(made, seeds=look.seeds) if look is not None and look.stop else made
+
+    @cached_property
+    def looks(self) -> dict[object, Look]:
+        """What was found at looks, by their number and runs: a plan is made more often."""
+        return {}
+
+    def look(self, records: Sequence[Record]) -> Look | None:
+        """The last look whose trials are all over; None without any."""
+        return last_look(self, records, self.planned(records))
+
+    def goes_on(self, number: int) -> bool:
+        """Whether the look of that number was taken and leaves confirm something to do; after what
+        workers could not send, if MLflow was away when they ended."""
+        send_left(self)
+        look = self.look(store.patiently(self.records))
+        return look is not None and look.number >= number and look.stop is None
+
+    def stopped(self) -> str | None:
+        """Which look ended confirm, why, and what is not run for it; None where none did."""
+        look = self.look(self.known)
+        if look is None or look.stop is None:
+            return None
+        spared = by_strategy(self.planned(self.known).called_off)
+        return (
+            f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
+            f"{look.looks[-1]} seeds): {look.stop}; not run: {spared or 'nothing'}"
+        )
 
     def explored(self, records: Iterable[Record]) -> Explored:
         """What the ledger holds of this very search: same data, teacher, student and training."""
@@ -154,8 +185,10 @@ class Sweep:
             },
             "confirm": {
                 "trials": len(made.confirm) + made.best_missing,
-                "finished": len(made.confirm) - len(made.missing),
+                "finished": len(made.confirm) - len(made.missing) - len(made.called_off),
                 "missing": confirm_runs, "steps": steps["confirm"],
+                "looks": list(config.confirm.looks or ()) if config.confirm else [],
+                "stopped": self.stopped(),
                 "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
                 "seeds": list(config.confirm.seed_list) if config.confirm else [],
                 "arms": sorted({t.strategy for t in made.confirm}),
@@ -209,7 +242,7 @@ class Sweep:
         config = self.study.config
         return stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
-            store.safe(self.uri),
+            store.safe(self.uri), self.stopped(),
         )  # fmt: skip
 
     def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
