@@ -13,12 +13,14 @@ import numpy as np
 
 from raykd.analysis.compare import Rule
 from raykd.analysis.holm import claim
-from raykd.analysis.looks import DECIDING, Test, chance
+from raykd.analysis.looks import DECIDING, chance
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
 from raykd.analysis.scores import CellName
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost
 from raykd.analysis.verdict import Comparison, Hypothesis, Status
 
+Test = Callable[[float, float, int], float]
+"""(mean, sd, n) -> p-value"""
 Power = Callable[[int, float, float, float], float]
 """(n, sd, effect, alpha) -> power"""
 
@@ -156,8 +158,8 @@ def judge(
     if decided.status == "undecided" and not absent:
         more = more_seeds(the, found, rule.alpha)
     to_come = None
-    if decided.status == "undecided" and the.id in DECIDING and rule.look and rule.look.ahead:
-        to_come = chance(found, the.test_for, the.test_against, rule.look, not absent)
+    if decided.status == "undecided" and the.id in DECIDING:
+        to_come = _to_come(the, found, rule)
     return Hypothesis(
         the.id, *cell, decided.status,
         effect=decided.comparison.effect,
@@ -170,6 +172,17 @@ def judge(
         says=_says(the, decided, len(found), more, absent, rule),
         chance=to_come,
     )  # fmt: skip
+
+
+def _to_come(the: Claim, found: Sequence[Comparison], rule: Rule) -> float | None:
+    """The chance of the last look, where one is to come; 1 where a comparison has no SD yet."""
+    if rule.look is None or not rule.look.ahead:
+        return None
+    known = [(c.effect, c.sd, c.n) for c in found if c.sd is not None]
+    if len(known) < len(found):
+        return 1.0
+    effects, sds, counts = np.array(known).T
+    return float(chance(effects, sds, counts, the.margin, the.sides, rule.look))
 
 
 def _says(

@@ -10,22 +10,20 @@ together less than normal theory has it, and those levels err (benchmarks/sequen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtr
 
 from raykd.analysis.tost import Array
 
 STEEPNESS = 3  # little is spent early, so the last look is almost that of a sweep without looks
 HOPELESS = 0.05  # a chance to be decided at the last look that is not worth its seeds
 DECIDING = ("H1", "H5")
-NODES = stats.norm.ppf((np.arange(200) + 0.5) / 200)
-
-Test = Callable[[Array, Array, Array], Array]
-"""(mean, sd, n) -> p-value"""
+TINY = 1e-300  # how far a mean moves where every difference is the same
 
 
 @dataclass(frozen=True)
@@ -71,35 +69,26 @@ def levels(looks: Sequence[int], alpha: float) -> tuple[float, ...]:
     return tuple(float(step) for step in np.diff(spent, prepend=0.0))
 
 
-class Pair(Protocol):
-    """What is needed of a comparison."""
+def chance(mean: Array, sd: Array, n: Array, margin: float, sides: int, look: Look) -> Array:
+    """That the last look decides a claim about all comparisons of the last axis, at the effects and
+    SDs seen: at most, dependent as they may be. The claim: below `margin`, and with two `sides`
+    above -margin too.
 
-    @property
-    def effect(self) -> float: ...
-    @property
-    def sd(self) -> float | None: ...
-    @property
-    def n(self) -> int: ...
-
-
-def chance(
-    pairs: Sequence[Pair], test_for: Test, test_against: Test, look: Look, complete: bool
-) -> float:
-    """That the last look decides a claim about all of `pairs`, at the effects and SDs seen: at
-    most, dependent as they may be. 1 where a pair has no SD yet.
-
-    Every pair must pass the test for the claim, or one Bonferroni's against it; the means of the
-    seeds to come are normal. `complete` is false where an arm that belongs here has no score.
+    The means of the seeds to come are normal. Every comparison must pass its test for the claim,
+    or one Bonferroni's against it.
     """
-    last, shown, refuted = look.levels[-1], 1.0 if complete else 0.0, 0.0
-    for pair in pairs:
-        if pair.sd is None:
-            return 1.0
-        n = pair.n + look.ahead
-        means = pair.effect + NODES * pair.sd * np.sqrt(look.ahead) / n
-        shown = min(shown, float(np.mean(test_for(means, pair.sd, n) <= last)))
-        refuted += float(np.mean(test_against(means, pair.sd, n) <= last / len(pairs)))
-    return min(1.0, shown + refuted)
+    mean, sd, last = np.asarray(mean, dtype=float), np.asarray(sd, dtype=float), look.levels[-1]
+    total = np.asarray(n) + look.ahead
+    error, moves = sd / np.sqrt(total), np.maximum(sd * np.sqrt(look.ahead) / total, TINY)
+    shares = last / sides / mean.shape[-1]
+    inner = margin - stats.t.isf(last, total - 1) * error
+    outer = margin + stats.t.isf(shares, total - 1) * error
+    shown = ndtr((inner - mean) / moves)
+    refuted = ndtr((mean - outer) / moves)
+    if sides == 2:
+        shown = np.maximum(0.0, shown - ndtr((-inner - mean) / moves))
+        refuted = refuted + ndtr((-outer - mean) / moves)
+    return np.minimum(1.0, shown.min(axis=-1) + refuted.sum(axis=-1))
 
 
 class Judged(Protocol):
