@@ -57,11 +57,7 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     config = sweep.study.config
     found_scores, look = scores_of(sweep)
     scored = judge(found_scores, margin or config.margin, config.alpha, look)
-    seen = angled.of_sweep(sweep)
-    if look is not None and config.confirm is not None:
-        seeds = config.confirm.seed_list[: look.seeds]
-        seen = tuple(s for s in seen if s.seed in seeds)
-    found = add_angles(scored, seen)
+    found = add_angles(scored, angled.of_sweep(sweep))
     published = theirs(config, sweep.study.file)
     found = replace(found, published=beside(found.cells, published))
     if margin is None or margin == config.margin:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raykd.plan import by_strategy
 from raykd.tracking.ledger import Record
 from raykd.trial import TrialSpec
 
@@ -100,3 +101,12 @@ def _complete(stages: Iterable[Iterable[TrialSpec]], over: Collection[str]) -> i
             break
         count += 1
     return count
+
+
+def stopped(look: Look, made: Plan) -> str:
+    """In words: which look ended confirm, why, and what is not run for it."""
+    return (
+        f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
+        f"{look.looks[-1]} seeds): {look.stop}; "
+        f"not run: {by_strategy(made.called_off) or 'nothing'}"
+    )

@@ -14,11 +14,11 @@ from raykd import assets, memory
 from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
-from raykd.cluster.scored import last_look
+from raykd.cluster.scored import last_look, stopped
 from raykd.cluster.status import Status, stand
 from raykd.config import load
 from raykd.layermap import LayerMap, everywhere
-from raykd.plan import Explored, Plan, Power, by_strategy, make, stored_bytes
+from raykd.plan import Explored, Plan, Power, make, stored_bytes
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.study import Study, explore_trial, resolve, teacher_trial
@@ -89,7 +89,7 @@ class Sweep:
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
         made = make(self.study, done, self.explored(records), free, power)
         look = last_look(self, records, made)
-        return replace(made, seeds=look.seeds) if look is not None and look.stop else made
+        return replace(made, seeds=look.seeds) if look and look.stop else made
 
     @cached_property
     def looks(self) -> dict[object, Look]:
@@ -98,6 +98,9 @@ class Sweep:
 
     def look(self, records: Sequence[Record]) -> Look | None:
         """The last look whose trials are all over; None without any."""
+        confirm = self.study.config.confirm
+        if confirm is None or confirm.looks is None:
+            return None
         return last_look(self, records, self.planned(records))
 
     def goes_on(self, number: int) -> bool:
@@ -110,13 +113,7 @@ class Sweep:
     def stopped(self) -> str | None:
         """Which look ended confirm, why, and what is not run for it; None where none did."""
         look = self.look(self.known)
-        if look is None or look.stop is None:
-            return None
-        spared = by_strategy(self.planned(self.known).called_off)
-        return (
-            f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
-            f"{look.looks[-1]} seeds): {look.stop}; not run: {spared or 'nothing'}"
-        )
+        return stopped(look, self.planned(self.known)) if look and look.stop else None
 
     def explored(self, records: Iterable[Record]) -> Explored:
         """What the ledger holds of this very search: same data, teacher, student and training."""
