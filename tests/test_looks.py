@@ -49,7 +49,8 @@ def result(score: float) -> Result:
         "predicted": [0] * EXAMPLES,
         "correct": [i < 10 * score for i in range(EXAMPLES)],
     }
-    return Result({"test_accuracy": score, "best_select_accuracy": score}, columns)
+    took = {"seconds": 1.0, "teacher_seconds": 0.0, "examples_per_second": 9.0}
+    return Result({"test_accuracy": score, "best_select_accuracy": score, **took}, columns)
 
 
 def run(sweep: Sweep, seeds: Sequence[int], gaps: Sequence[float], failed: str = "") -> None:
