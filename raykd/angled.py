@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from raykd.analysis.angles import Angles, Seen
 from raykd.analysis.h6 import judge
 from raykd.analysis.h6 import of as together
+from raykd.analysis.looks import levels
 from raykd.analysis.plain import plain
 from raykd.analysis.trials import shape, weight
 from raykd.analysis.verdict import Hypothesis
+from raykd.cluster.scored import task_name
 from raykd.errors import UserError
 from raykd.tracking import ledger
 from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
@@ -54,18 +56,13 @@ class Found:
 
     @classmethod
     def of(cls, sweep: Sweep) -> Found:
-        seen, alpha = of_sweep(sweep), sweep.study.config.alpha
+        seen, alpha = of_sweep(sweep), _alpha(sweep)
         cells = dict.fromkeys(s.cell for s in seen if s.matched)
         return cls(seen, tuple(judge(seen, c, alpha) for c in cells), together(seen, alpha))
 
     def to_json(self, taken: Taken) -> dict[str, Any]:
         """Every student with every pair, beside what is made of them."""
         return {**plain(self), "taken": plain(taken)}
-
-
-def task_name(data: str) -> str:
-    """A file goes by its name: where it lies on this machine is of no interest in a table."""
-    return Path(data).name if Path(data).suffix else data
 
 
 def confirmed(sweep: Sweep) -> list[Record]:
@@ -79,8 +76,18 @@ def is_measured(record: Record) -> bool:
     return any(name.startswith(SIGN) for name in record.metrics)
 
 
+def _alpha(sweep: Sweep) -> float:
+    """The file's, or a look's share of it."""
+    config = sweep.study.config
+    if config.confirm is None or config.confirm.looks is None:
+        return config.alpha
+    look = sweep.look(sweep.known)
+    return look.alpha if look else levels(config.confirm.looks, config.alpha)[0]
+
+
 def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
-    """The last measurement of every confirmed student that has one."""
+    """The last measurement of every confirmed student that has one; up to the last look, where
+    the file states looks and there was one."""
     config = sweep.study.config
     task, metric = task_name(config.task.data), f"test_{config.task.metric}"
 
@@ -94,8 +101,11 @@ def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
             control=record.control, weight=weight(record),
         )  # fmt: skip
 
+    look, measured = sweep.look(sweep.known), [r for r in confirmed(sweep) if is_measured(r)]
+    if look is not None and config.confirm is not None:
+        measured = [r for r in measured if r.seed in config.confirm.seed_list[: look.seeds]]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(read, [r for r in confirmed(sweep) if is_measured(r)]))
+        found = list(pool.map(read, measured))
     seen = tuple(s for s in found if s is not None)
     if len({s.weight for s in seen} - {""}) > 1:
         return seen

@@ -186,6 +186,11 @@ class Confirm(Model):
     seeds: Annotated[
         Annotated[Positive, Plain] | Annotated[tuple[int, ...], Compound], by(tuple)
     ] = Field(5, description="how many, or which")
+    looks: tuple[Positive, ...] | None = Field(
+        None, examples=[[4, 7, 10]],
+        description="after so many seeds, stop if H1 and H5 are decided or hardly will be; the "
+        "last is all; default: no look before the end",
+    )  # fmt: skip
     control_seeds: Positive | None = Field(
         None, description="controls only under the first so many seeds; default: all"
     )
@@ -222,6 +227,24 @@ class Confirm(Model):
         if sampled == 1:
             raise ValueError("one map says nothing of how maps differ; write 0, or 2 and more")
         return sampled
+
+    @model_validator(mode="after")
+    def _looks_fit(self) -> Self:
+        looks, seeds = self.looks, len(self.seed_list)
+        if looks is None:
+            return self
+        if len(looks) < 2 or looks[0] < 2 or list(looks) != sorted(set(looks)):
+            raise ValueError(
+                "write at least two numbers of seeds in rising order, the first at least 2, such "
+                "as `looks: [4, 7, 10]`"
+            )
+        if looks[-1] != seeds:
+            raise ValueError(
+                f"the last look is at {looks[-1]} seeds, confirm has {seeds}; write {seeds} last"
+            )
+        if all(s.label != "forward" for s in self.strategies):
+            raise ValueError("a look compares with forward, so put forward into `strategies`")
+        return self
 
     @property
     def controls(self) -> frozenset[str]:

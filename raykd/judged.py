@@ -13,12 +13,11 @@ from raykd.analysis import power as powers
 from raykd.analysis.beside import beside, theirs
 from raykd.analysis.h6 import add_angles
 from raykd.analysis.judge import judge
+from raykd.analysis.looks import Look
 from raykd.analysis.scores import Scores
-from raykd.analysis.trials import from_trials
 from raykd.analysis.typed import from_table
 from raykd.analysis.verdict import Verdict
-from raykd.analysis.weights import label
-from raykd.angled import task_name
+from raykd.cluster.scored import scores
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ def verdict(
 def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     """At the file's margin and alpha; another margin is named as one that was not stated before."""
     config = sweep.study.config
-    scored = judge(scores_of(sweep), margin or config.margin, config.alpha)
+    found_scores, look = scores_of(sweep)
+    scored = judge(found_scores, margin or config.margin, config.alpha, look)
     found = add_angles(scored, angled.of_sweep(sweep))
     published = theirs(config, sweep.study.file)
     found = replace(found, published=beside(found.cells, published))
@@ -72,36 +72,23 @@ def save(sweep: Sweep | None, file: Path) -> str:
         raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis import saved
 
-    return f"{file}: {saved.save(scores_of(sweep), file)} rows"
+    return f"{file}: {saved.save(scores_of(sweep)[0], file)} rows"
 
 
-def scores_of(sweep: Sweep) -> Scores:
-    """Confirm trials of the file as it is now, with the test examples each got right."""
-    from raykd.tracking.predictions import correct
-
-    config, records = sweep.study.config, sweep.known
+def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
+    """Confirm trials of the file as it is now, with the test examples each got right; where the
+    file states looks, those up to the last look whose trials are all over. Raises UserError."""
+    records, confirm = sweep.known, sweep.study.config.confirm
     made = sweep.planned(records)
-    current = sweep.current(records, made)
-    planned = {
-        (str(t.init), str(t.shape), t.strategy, t.seed,
-         label(t.loss.hidden) if t.layer_map.pairs() else "")
-        for t in made.confirm
-    }  # fmt: skip
-    if made.best_missing and config.confirm is not None:
-        arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
-        best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
-        weights = [label(w) for w in sweep.study.hidden_weights]
-        planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
-    done = [r for r in current if r.phase == "confirm" and r.status == "finished"]
-    return from_trials(
-        current,
-        task=task_name(config.task.data),
-        metric=config.task.metric,
-        source=config.name,
-        planned=sorted(planned),
-        controls=config.confirm.controls if config.confirm else (),
-        correct=correct(sweep.client, done),
-    )
+    look, seeds = sweep.look(records), confirm.seed_list if confirm else ()
+    if confirm is not None and confirm.looks is not None:
+        if look is None:
+            raise UserError(
+                f"{sweep.study.file}: confirm.looks: the first is at {confirm.looks[0]} seeds, and "
+                "not all of their trials are over; run `raykd sweep` first"
+            )
+        seeds = seeds[: look.seeds]
+    return scores(sweep, sweep.current(records, made), made, frozenset(seeds)), look
 
 
 def power(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -69,11 +70,22 @@ class Plan:
     power: Power
     usable: int
     """Bytes that a worker has for its cohort."""
+    seeds: int | None = None
+    """Confirm's first so many, where a look after them ended it; None: all of the file's."""
 
     @cached_property
     def footprint(self) -> Footprint:
         """What a worker takes of them."""
         return footprint(self.study, self.power.gpus > 0)
+
+    def stages(self, trials: Sequence[TrialSpec]) -> tuple[tuple[TrialSpec, ...], ...]:
+        """Confirm's `trials` from each look to the next: whole seeds, so that cells stay paired."""
+        confirm = self.study.config.confirm
+        if confirm is None or confirm.looks is None:
+            return (tuple(trials),)
+        looks, seeds = confirm.looks, confirm.seed_list
+        parts = [set(seeds[a:b]) for a, b in zip((0, *looks), looks, strict=False)]
+        return tuple(tuple(t for t in trials if t.seed in part) for part in parts)
 
     def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
         """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
@@ -124,12 +136,28 @@ class Plan:
 
     @property
     def missing(self) -> tuple[TrialSpec, ...]:
-        return tuple(t for t in self.confirm if t.id not in self.finished)
+        return tuple(t for t in self.wanted if t.id not in self.finished)
+
+    @property
+    def wanted(self) -> tuple[TrialSpec, ...]:
+        """Confirm's trials, but for those that a look called off."""
+        confirm = self.study.config.confirm
+        if confirm is None or self.seeds is None:
+            return self.confirm
+        seeds = set(confirm.seed_list[: self.seeds])
+        return tuple(t for t in self.confirm if t.seed in seeds)
+
+    @property
+    def called_off(self) -> tuple[TrialSpec, ...]:
+        """Those that a look spared."""
+        wanted = {t.id for t in self.wanted} | self.finished
+        return tuple(t for t in self.confirm if t.id not in wanted)
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:
         """Of confirm, where a trial is missing; explore's are proposed as it goes."""
-        return tuple(c for c in self._cut(self.confirm) if self._unfinished(c))
+        cut = (c for stage in self.stages(self.wanted) for c in self._cut(stage))
+        return tuple(c for c in cut if self._unfinished(c))
 
     @property
     def explore_cohort(self) -> int:
@@ -172,6 +200,12 @@ class Plan:
             return 0
         arms = config.confirm.best * len(self.study.hidden_weights)
         return arms * len(config.confirm.inits) * len(config.confirm.seed_list)
+
+
+def by_strategy(trials: Iterable[TrialSpec]) -> str:
+    """How many of each, in words."""
+    counts = Counter(t.strategy for t in trials)
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def make(

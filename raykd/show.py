@@ -63,6 +63,9 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
             f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
         )
+    if confirm["looks"]:
+        looks = ", ".join(map(str, confirm["looks"]))
+        out.print(f"  looks     after {looks} seeds: {confirm['stopped'] or 'none ended it yet'}")
     if len(confirm["hidden_weights"]) > 1:
         out.print(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
     if confirm["sampled"]:
@@ -115,7 +118,8 @@ def intent(overview: Mapping[str, Any]) -> None:
     """One line before a sweep begins."""
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
-        err.print(f"{overview['sweep']}: every trial is finished; nothing to train")
+        why = overview["confirm"]["stopped"] or "every trial is finished"
+        err.print(f"{overview['sweep']}: {why}; nothing to train")
         return
     parts = ([f"{explore} maps to explore"] if explore else []) + (
         [f"{confirm} trials to confirm"] if confirm else []
@@ -234,6 +238,8 @@ def status(found: Status) -> None:
             f"  {found.pruned} explored trials were dropped early, which saved "
             f"{100 * found.saved:.0f} % of explore's steps"
         )
+    if found.stopped:
+        out.print(f"  {found.stopped}")
     for trial, error in found.failures[:5]:
         out.print(f"  {trial} failed: {error}")
     from raykd.show_costs import against

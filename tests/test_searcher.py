@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -90,3 +91,57 @@ def test_few_maps_are_shared_out_over_the_jobs_that_run_at_once(study: Study) ->
     made = make(study, (), Explored({}), 2**40, Power(1, 0, 4))
     searcher = JobSearcher(made, Explored({}), nothing)
     assert [len(maps(job(searcher.suggest(name)))) for name in "abcd"] == [2, 2, 2, 2]
+
+
+# Looks
+
+
+def looked(study: Study, looks: tuple[int, ...], seeds: int) -> Study:
+    """The study, confirmed in stages and without a search."""
+    assert study.config.confirm is not None
+    confirm = study.config.confirm.model_copy(update={"looks": looks, "seeds": seeds})
+    config = study.config.model_copy(update={"explore": None, "confirm": confirm})
+    return replace(study, config=config)
+
+
+def test_a_look_waits_for_its_seeds_and_the_next_stage_for_the_look(study: Study) -> None:
+    asked: list[int] = []
+
+    def goes_on(number: int) -> bool:
+        asked.append(number)
+        return number < 2
+
+    made = plan(looked(study, (2, 3, 5), 5), Explored({}))
+    searcher = JobSearcher(made, Explored({}), nothing, goes_on=goes_on)
+    handed: list[set[int]] = []
+    for stage in "ab":
+        handed.append({t.seed for c in job(searcher.suggest(stage)) for t in c.trials})
+        assert searcher.suggest("early") is None  # its jobs are out
+        searcher.on_trial_complete(stage)
+    assert handed == [{0, 1}, {2}] and asked == [1]
+    assert searcher.suggest("c") == JobSearcher.FINISHED == searcher.suggest("d")
+    assert asked == [1, 2]
+    assert {t.seed for t in made.missing if t.id not in searcher.begun} == {3, 4}
+
+
+def test_stages_are_whole_seeds_and_keep_their_jobs_over_a_launch(study: Study) -> None:
+    made = plan(looked(study, (2, 3, 5), 5), Explored({}))
+    stages = made.stages(made.confirm)
+    assert [{t.seed for t in stage} for stage in stages] == [{0, 1}, {2}, {3, 4}]
+    assert tuple(t for stage in stages for t in stage) == made.confirm
+    begun = {t.id for t in stages[0][:3]} | {t.id for t in stages[1]}
+    later = replace(made, finished=frozenset(begun))
+    searcher = JobSearcher(later, Explored({}), nothing)
+    assert job(searcher.suggest("a")) == made.jobs(stages[0])[0]
+    searcher.on_trial_complete("a")
+    assert {t.seed for c in job(searcher.suggest("b")) for t in c.trials} == {3, 4}
+
+
+def test_what_a_look_called_off_is_neither_missing_nor_planned(study: Study) -> None:
+    made = replace(plan(looked(study, (2, 3, 5), 5), Explored({})), seeds=3)
+    assert {t.seed for t in made.missing} == {t.seed for c in made.cohorts for t in c.trials}
+    assert {t.seed for t in made.wanted} == {0, 1, 2} and {t.seed for t in made.called_off} == {
+        3,
+        4,
+    }
+    assert len(made.wanted) + len(made.called_off) == len(made.confirm)

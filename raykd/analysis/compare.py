@@ -9,6 +9,7 @@ import numpy as np
 
 from raykd.analysis.examples import mcnemar, two_level
 from raykd.analysis.holm import holm
+from raykd.analysis.looks import Look
 from raykd.analysis.scores import Score
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost, summary
 from raykd.analysis.verdict import Comparison, Finding
@@ -19,13 +20,15 @@ Arm = Mapping[int, Score]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a cell is judged by. `sign` is -1 where smaller scores are better."""
+    """What a cell is judged by. `sign` is -1 where smaller scores are better; `alpha` is the look's
+    where the sweep has looks."""
 
     margin: float
     alpha: float
     sign: int = 1
     resolution: float = 0.0
     seeded: bool = True
+    look: Look | None = None
 
 
 def to_forward(arms: Mapping[str, Arm], forward: Arm, rule: Rule) -> tuple[Comparison, ...]:

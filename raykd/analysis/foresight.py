@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from raykd.analysis.looks import levels
 from raykd.analysis.power import POWER, largest_sd
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.config import SweepConfig
@@ -21,7 +22,10 @@ def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
         return None
     best = config.confirm.best if config.explore else 0
     arms = {*arms, *(f"best_{rank}" for rank in range(1, best + 1))}
-    return decides(len(config.confirm.seed_list), config.margin, config.alpha, arms)
+    looks, alpha = config.confirm.looks, config.alpha
+    if looks is not None:
+        alpha = levels(looks, alpha)[-1]
+    return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
 
 
 def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:

@@ -55,10 +55,10 @@ def add_angles(verdict: Verdict, seen: Sequence[Seen]) -> Verdict:
     return replace(
         verdict,
         cells=tuple(
-            replace(c, hypotheses=(*c.hypotheses, judge(known, name(c), verdict.alpha)))
+            replace(c, hypotheses=(*c.hypotheses, judge(known, name(c), verdict.at)))
             for c in verdict.cells
         ),
-        angles=of(known, verdict.alpha),
+        angles=of(known, verdict.at),
     )
 
 

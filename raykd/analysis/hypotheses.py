@@ -13,6 +13,7 @@ import numpy as np
 
 from raykd.analysis.compare import Rule
 from raykd.analysis.holm import claim
+from raykd.analysis.looks import DECIDING, chance
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
 from raykd.analysis.scores import CellName
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost
@@ -156,6 +157,9 @@ def judge(
     more = None
     if decided.status == "undecided" and not absent:
         more = more_seeds(the, found, rule.alpha)
+    to_come = None
+    if decided.status == "undecided" and the.id in DECIDING:
+        to_come = _to_come(the, found, rule)
     return Hypothesis(
         the.id, *cell, decided.status,
         effect=decided.comparison.effect,
@@ -166,7 +170,19 @@ def judge(
         more_seeds=more,
         strategy=decided.comparison.strategy,
         says=_says(the, decided, len(found), more, absent, rule),
+        chance=to_come,
     )  # fmt: skip
+
+
+def _to_come(the: Claim, found: Sequence[Comparison], rule: Rule) -> float | None:
+    """The chance of the last look, where one is to come; 1 where a comparison has no SD yet."""
+    if rule.look is None or not rule.look.ahead:
+        return None
+    known = [(c.effect, c.sd, c.n) for c in found if c.sd is not None]
+    if len(known) < len(found):
+        return 1.0
+    effects, sds, counts = np.array(known).T
+    return float(chance(effects, sds, counts, the.margin, the.sides, rule.look))
 
 
 def _says(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from raykd.analysis import gap, hypotheses, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
+from raykd.analysis.looks import Look, after
 from raykd.analysis.problems import absent_arms, of_cell
 from raykd.analysis.ratio import SMALL, Ratio
 from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
@@ -18,14 +19,20 @@ from raykd.analysis.weights import TUNED
 ByArm = Mapping[str, Mapping[int, Score]]
 
 
-def judge(scores: Scores, margin: float = 1.0, alpha: float = 0.05) -> Verdict:
+def judge(
+    scores: Scores, margin: float = 1.0, alpha: float = 0.05, look: Look | None = None
+) -> Verdict:
     """The verdict at a margin (in the metric's units) that was stated before the sweep.
 
-    Only confirmed scores count; what the search saw goes into the winner's curse alone.
+    Only confirmed scores count; what the search saw goes into the winner's curse alone. `look`:
+    the one that the scores are of, where alpha is shared out over several.
     """
     sign = 1 if scores.larger_is_better else -1
-    rule = Rule(margin, alpha, sign, scores.resolution, scores.seeded)
+    level = look.alpha if look else alpha
+    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look)
     cells = tuple(_cell(scores, name, rule) for name in scores.cells)
+    if look is not None:
+        look = after(look, (h for cell in cells for h in cell.hypotheses))
     return Verdict(
         source=scores.source,
         metric=scores.metric,
@@ -36,7 +43,8 @@ def judge(scores: Scores, margin: float = 1.0, alpha: float = 0.05) -> Verdict:
         shares=_over_inits(scores, rule),
         mixed=_over_tasks(scores, rule),
         problems=tuple(p for p in scores.problems if p.task is None),
-        notes=_notes(scores, rule),
+        notes=(*([look.says] if look else []), *_notes(scores, rule)),
+        look=look,
     )
 
 
@@ -112,7 +120,10 @@ def _of(
         return hypotheses.judge(the, found, rule, cell, absent)
     lacking = "no arm without matching (none)" if the.id == "H2" else "no pair with forward"
     says = f"{lacking} here, so nothing is said"
-    return Hypothesis(the.id, *cell, "undecided", None, None, None, 0, the.margin, None, None, says)
+    return Hypothesis(
+        the.id, *cell, "undecided", None, None, None, 0, the.margin, None, None, says,
+        chance=0.0 if rule.look else None,
+    )  # fmt: skip
 
 
 def _h3(

@@ -12,6 +12,7 @@ from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
 from raykd.analysis.importance import Landscape
+from raykd.analysis.looks import Look
 from raykd.analysis.mixed import Mixed
 from raykd.analysis.plain import plain
 from raykd.analysis.ratio import Ratio
@@ -49,6 +50,8 @@ class Hypothesis:
     more_seeds: int | None
     strategy: str | None
     says: str
+    chance: float | None = None
+    """Of H1 and H5, where a look is to come: that the last one decides it, at most."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,13 @@ class Verdict:
     """What the students see of the teacher's blocks, where it was measured."""
     published: tuple[Beside, ...] = ()
     """This sweep's scores beside published ones, where the file names a table of those."""
+    look: Look | None = None
+    """Which look it was reached at, where the file states several."""
+
+    @property
+    def at(self) -> float:
+        """The alpha of its tests and intervals: the look's share where there are looks."""
+        return self.look.alpha if self.look else self.alpha
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

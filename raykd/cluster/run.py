@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
@@ -24,7 +23,7 @@ from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
 from raykd.config import SweepConfig
-from raykd.plan import Plan
+from raykd.plan import Plan, by_strategy
 from raykd.pruning import Rungs
 from raykd.sources import Sources
 from raykd.study import Study
@@ -57,9 +56,8 @@ class Outcome:
 
     def not_run(self) -> str:
         """What is still to be run, by strategy."""
-        by_name = Counter(t.strategy for t in self.unfinished)
-        parts = [f"{name} {count}" for name, count in sorted(by_name.items())]
-        return ", ".join(([f"explore {self.unexplored} maps"] if self.unexplored else []) + parts)
+        explore = f"explore {self.unexplored} maps" if self.unexplored else ""
+        return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
 def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Foretold) -> Outcome:
@@ -80,7 +78,9 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
         with local_ray():
             settings = _settings(sweep, made, teacher, fitted, experiment, launch)
             limits = config.budget
-            searcher = JobSearcher(made, sweep.explored(records), sweep.outcomes, limits.trials)
+            searcher = JobSearcher(
+                made, sweep.explored(records), sweep.outcomes, limits.trials, sweep.goes_on
+            )
             stop: Path = settings["worker"]["stop"]
             meter = Meter(limits, fitted, searcher, stop)
             try:

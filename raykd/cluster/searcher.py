@@ -22,6 +22,8 @@ from raykd.trial import Cohort, Job, TrialSpec, digest, job_to_json
 
 Outcomes = Callable[[Cohort], Mapping[str, Tried]]
 """By trial id, what the ledger holds of those trials of a cohort that are over."""
+GoesOn = Callable[[int], bool]
+"""After a look's number: whether it could be taken, and leaves confirm something to do."""
 
 
 class JobSearcher(Searcher):  # type: ignore[misc]
@@ -31,8 +33,9 @@ class JobSearcher(Searcher):  # type: ignore[misc]
     """
 
     def __init__(
-        self, plan: Plan, explored: Explored, outcomes: Outcomes, most: int | None = None
-    ) -> None:
+        self, plan: Plan, explored: Explored, outcomes: Outcomes, most: int | None = None,
+        goes_on: GoesOn = lambda look: True,
+    ) -> None:  # fmt: skip
         """`most`: trials to hand out at most."""
         super().__init__(metric=None, mode=None)
         self._left = sys.maxsize if most is None else most
@@ -42,7 +45,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         self._plan = plan
         self._outcomes = outcomes
         self._out: dict[str, Job] = {}
-        self._confirm: deque[Job] | None = None
+        self._goes_on = goes_on
+        self._confirm: deque[Job] = deque()
+        self._stages: deque[tuple[TrialSpec, ...]] | None = None
+        self._stage = 0
         self._proposer: Proposer | None = None
         self._interrupted: deque[tuple[LayerMap, ...]] = deque()
         explore = plan.study.config.explore
@@ -65,11 +71,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         else:
             if self._proposer and any(_explores(job) for job in self._out.values()):
                 return None
-            if self._confirm is None:
-                self._confirm = deque(self._plan.jobs(self._confirm_trials()))
-            if not self._confirm:
-                return Searcher.FINISHED
-            job = _at_most(self._left, self._confirm.popleft(), self._plan.finished)
+            found = self._next_confirm()
+            if not isinstance(found, tuple):
+                return found
+            job = _at_most(self._left, found, self._plan.finished)
         begun = {t.id for c in job for t in c.trials} - self._plan.finished
         self._left -= len(begun)
         self.begun |= begun
@@ -87,6 +92,23 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         if not maps:
             return None
         return Cohort(tuple(explore_trial(self._plan.study, m) for m in maps))
+
+    def _next_confirm(self) -> Job | str | None:
+        """Of the stage at hand, and of the next after a look; None while the look must wait for
+        jobs that are out, FINISHED at the end."""
+        if self._stages is None:
+            self._stages = deque(self._plan.stages(self._confirm_trials()))
+        while not self._confirm:
+            if not self._stages:
+                return str(Searcher.FINISHED)
+            if self._stage and self._out:
+                return None
+            if self._stage and not self._goes_on(self._stage):
+                self._stages.clear()
+                continue
+            self._confirm.extend(self._plan.jobs(self._stages.popleft()))
+            self._stage += 1
+        return self._confirm.popleft()
 
     def _confirm_trials(self) -> tuple[TrialSpec, ...]:
         if self._proposer is None:

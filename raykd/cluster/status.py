@@ -29,6 +29,8 @@ class Status:
     failures: tuple[tuple[str, str], ...]
     rows: tuple[table.Row, ...]
     tracking_uri: str
+    stopped: str | None = None
+    """Which look ended confirm, and why."""
     costs: tuple[Compared, ...] = ()
     """Of each launch: what it was to take, and what it took."""
 
@@ -42,8 +44,9 @@ class Status:
 
 
 def stand(
-    sweep: str, metric: str, current: Sequence[Record], missing: int, outdated: int, uri: str
-) -> Status:
+    sweep: str, metric: str, current: Sequence[Record], missing: int, outdated: int, uri: str,
+    stopped: str | None,
+) -> Status:  # fmt: skip
     """`current`: the file's own trials; `missing` and `outdated`: how many trials are still to
     run, and how many of the sweep's name the file no longer asks for."""
     counts = Counter(r.status for r in current)
@@ -60,6 +63,7 @@ def stand(
         failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
         rows=table.rows(current, metric),
         tracking_uri=uri,
+        stopped=stopped,
     )
 
 

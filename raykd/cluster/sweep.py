@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from raykd import config as files
 from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
+from raykd.cluster.scored import last_look, stopped
 from raykd.cluster.status import Status, stand
 from raykd.cluster.storage import prepare
 from raykd.config import load
@@ -33,6 +34,7 @@ from raykd.trial import Cohort, Shape
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
 
+    from raykd.analysis.looks import Look
     from raykd.hooks import Hooks
 
 
@@ -84,14 +86,40 @@ class Sweep:
         `Writer.open`."""
         return self.records()
 
-    def planned(self, records: Iterable[Record], share: Share | None = None) -> Plan:
+    def planned(self, records: Sequence[Record], share: Share | None = None) -> Plan:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
             share = _foreseen(self.study.config.cluster)
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
         free = _memory(self.study.config.cluster, share)
-        return make(self.study, done, self.explored(records), free, power)
+        made = make(self.study, done, self.explored(records), free, power)
+        look = last_look(self, records, made)
+        return replace(made, seeds=look.seeds) if look and look.stop else made
+
+    @cached_property
+    def looks(self) -> dict[object, Look]:
+        """What was found at looks, by their number and runs: a plan is made more often."""
+        return {}
+
+    def look(self, records: Sequence[Record]) -> Look | None:
+        """The last look whose trials are all over; None without any."""
+        confirm = self.study.config.confirm
+        if confirm is None or confirm.looks is None:
+            return None
+        return last_look(self, records, self.planned(records))
+
+    def goes_on(self, number: int) -> bool:
+        """Whether the look of that number was taken and leaves confirm something to do; after what
+        workers could not send, if MLflow was away when they ended."""
+        send_left(self)
+        look = self.look(store.patiently(self.records))
+        return look is not None and look.number >= number and look.stop is None
+
+    def stopped(self) -> str | None:
+        """Which look ended confirm, why, and what is not run for it; None where none did."""
+        look = self.look(self.known)
+        return stopped(look, self.planned(self.known)) if look and look.stop else None
 
     def explored(self, records: Iterable[Record]) -> Explored:
         """What the ledger holds of this very search: same data, teacher, student and training."""
@@ -160,8 +188,10 @@ class Sweep:
             },
             "confirm": {
                 "trials": len(made.confirm) + made.best_missing,
-                "finished": len(made.confirm) - len(made.missing),
+                "finished": len(made.confirm) - len(made.missing) - len(made.called_off),
                 "missing": confirm_runs, "steps": steps["confirm"],
+                "looks": list(config.confirm.looks or ()) if config.confirm else [],
+                "stopped": self.stopped(),
                 "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
                 "seeds": list(config.confirm.seed_list) if config.confirm else [],
                 "arms": sorted({t.strategy for t in made.confirm}),
@@ -219,7 +249,7 @@ class Sweep:
         config = self.study.config
         found = stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
-            store.safe(self.uri),
+            store.safe(self.uri), self.stopped(),
         )  # fmt: skip
         return replace(found, costs=self.launches())
 

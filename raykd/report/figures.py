@@ -64,7 +64,7 @@ def seeds(
     for row, arm in enumerate(arms):
         figure.add_trace(_dots(row, arm, looks[arm.strategy], near))
         if len(arm.scores) > 1:
-            figure.add_trace(_mean(row, arm, verdict.alpha))
+            figure.add_trace(_mean(row, arm, verdict.at))
     figure.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],

@@ -83,7 +83,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
     verdict = page.verdict
     if not verdict.cells:
         return None
-    level = 100 * (1 - verdict.alpha)
+    level = 100 * (1 - verdict.at)
     return Section(
         "seeds",
         "Every seed",

@@ -1,0 +1,280 @@
+"""Do looks before the last seed keep their error, and what do they spare? Ten thousand simulated
+sweeps in each of many cells.
+
+    python -m benchmarks.sequential    # some minutes on one core; writes sequential.json and .md
+
+The tests run a short form of the same (tests/analysis/test_sequential.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import optimize, stats
+
+from benchmarks.simulated import ALPHA, MARGIN, OTHERS, STEP, Truth, draw, slack
+from raykd.analysis import ratio, tost
+from raykd.analysis.holm import claim
+from raykd.analysis.looks import HOPELESS, Look, chance
+
+LOOKS = ((2, 4), (5, 10), (4, 7, 10), (8, 14, 20), (2, 3, 4, 5), (3, 5, 7, 10))
+NOISES = ("normal", "unequal", "heavy", "coarse")
+EFFECTS = (0.0, 0.5, 1.0, 2.0)
+SDS = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of sweeps. A wrong answer counts at any look, whichever the sweep stops at; H2's gain
+    is 0, H3's ratio its bound (None where an effect of 0 leaves none). `decided`: H1 where the
+    sweep stops; `decided_fixed`: at the last seed by all of alpha, as without looks. `given_up`:
+    stopped with something open. `seeds`: an arm's, on average."""
+
+    h1_supported: float
+    h1_contradicted: float
+    h2_supported: float
+    h2_contradicted: float
+    h3_supported: float | None
+    h3_contradicted: float | None
+    h5_supported: float
+    h5_contradicted: float
+    decided: float
+    decided_fixed: float
+    given_up: float
+    seeds: float
+
+
+Answers = tuple[np.ndarray, np.ndarray]
+"""(supported, contradicted) of each sweep"""
+
+
+def answers(
+    scores: np.ndarray, none: np.ndarray, truth: Truth, alpha: float
+) -> tuple[dict[str, Answers], np.ndarray, np.ndarray]:
+    """H1, H2, H3 and H5 of sweeps [sweeps, seeds, arms], and the means and SDs of differences to
+    forward."""
+    n, step = none.shape[1], STEP if truth.noise == "coarse" else 0.0
+    mean, sd = tost.summary(np.moveaxis(scores[..., 1:] - scores[..., :1], 1, 2), step)
+    gain, gain_sd = tost.summary(np.moveaxis(scores - none[..., None], 1, 2), step)
+    gain = gain - np.array([*[0.0] * OTHERS, truth.effect])  # the same noise, nothing gained
+    off, off_sd = mean[:, -1:], sd[:, -1:]
+    found = {
+        "h1": claim(tost.p_tost(mean, sd, n, MARGIN), tost.p_beyond(mean, sd, n, MARGIN), alpha),
+        "h2": claim(tost.p_above(gain, gain_sd, n, 0), tost.p_below(gain, gain_sd, n, 0), alpha),
+        "h5": claim(
+            tost.p_below(off, off_sd, n, MARGIN), tost.p_above(off, off_sd, n, MARGIN), alpha
+        ),
+    }
+    if truth.effect:  # as in simulated.rates: the gain is put at twice the spread
+        matched = truth.effect / (1 + OTHERS)
+        found["h3"] = ratio.claim(scores, none + matched - truth.effect / ratio.SMALL, alpha)
+    return found, mean, sd
+
+
+def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
+    """Of a truth with as many seeds as the last look."""
+    scores, none = draw(truth, sweeps, np.random.default_rng(seed))
+    wrong: dict[str, list[np.ndarray]] = {}
+    going, decided, given_up = np.ones(sweeps, bool), np.zeros(sweeps, bool), np.zeros(sweeps, bool)
+    used = np.zeros(sweeps)
+    for number, n in enumerate(looks, 1):
+        look = Look.of(number, looks, ALPHA)
+        found, mean, sd = answers(scores[:, :n], none[:, :n], truth, look.alpha)
+        for name, pair in found.items():
+            seen = wrong.setdefault(name, [np.zeros(sweeps, bool), np.zeros(sweeps, bool)])
+            seen[0] |= pair[0]
+            seen[1] |= pair[1]
+        used[going] = n
+        h1, h5 = (found[name][0] | found[name][1] for name in ("h1", "h5"))
+        decided = np.where(going, h1, decided)
+        if look.ahead:
+            known = h1 & h5
+            hardly = (h1 | (chance(mean, sd, n, MARGIN, 2, look) < HOPELESS)) & (
+                h5 | (chance(mean[:, -1:], sd[:, -1:], n, MARGIN, 1, look) < HOPELESS)
+            )
+            given_up |= going & hardly & ~known
+            going &= ~(known | hardly)
+    fixed = answers(scores, none, truth, ALPHA)[0]["h1"]
+    shares = {k: [float(v.mean()) for v in pair] for k, pair in wrong.items()}
+    h3 = shares.get("h3", [None, None])
+    return Rates(
+        *shares["h1"], *shares["h2"], *h3, *shares["h5"],
+        decided=float(decided.mean()),
+        decided_fixed=float((fixed[0] | fixed[1]).mean()),
+        given_up=float(given_up.mean()),
+        seeds=float(used.mean()),
+    )  # fmt: skip
+
+
+def cells() -> Iterator[tuple[Truth, tuple[int, ...]]]:
+    for looks in LOOKS:
+        for noise in NOISES:
+            for sd in SDS:
+                for effect in EFFECTS:
+                    yield Truth(noise, sd, effect, looks[-1]), looks
+
+
+def faults(truth: Truth, found: Rates, sweeps: int) -> list[str]:
+    """Wrong answers that are more frequent than alpha."""
+    wrong = {"h2_supported", "h2_contradicted", "h3_supported", "h3_contradicted"}
+    if truth.effect >= MARGIN:
+        wrong |= {"h1_supported", "h5_supported"}
+    if truth.effect <= MARGIN:
+        wrong |= {"h1_contradicted", "h5_contradicted"}
+    most, told = ALPHA + slack(ALPHA, sweeps), {k: getattr(found, k) for k in sorted(wrong)}
+    return [f"{k} {rate:.3f}" for k, rate in told.items() if rate is not None and rate > most]
+
+
+def textbook(looks: Sequence[int], alpha: float, points: int = 801) -> list[float]:
+    """The levels of Lan and DeMets for the same spending, by the recursion of Armitage, McPherson
+    and Rowe (1969) on the score of normal data: what we do not use."""
+    found, before = [], 0.0
+    grid, weights = np.zeros(1), np.ones(1)  # where the score is, not having passed yet
+    for n, spend in zip(looks, Look.of(1, looks, alpha).levels, strict=True):
+        now = n / looks[-1]
+        sd, step = np.sqrt(now), np.sqrt(now - before)
+        past = partial(_past, grid, weights, step)
+        bound = optimize.brentq(lambda b, f=past, s=spend: f(b) - s, -9 * sd, 12 * sd)
+        found.append(float(stats.norm.sf(bound / sd)))
+        new = np.linspace(-9 * sd, bound, points)
+        density = stats.norm.pdf((new[:, None] - grid) / step) / step @ weights
+        grid, weights, before = new, density * _simpson(points) * (new[1] - new[0]), now
+    return found
+
+
+def _past(grid: np.ndarray, weights: np.ndarray, step: float, bound: float) -> float:
+    return float(stats.norm.sf((bound - grid) / step) @ weights)
+
+
+def _simpson(points: int) -> np.ndarray:
+    weights = np.ones(points)
+    weights[1:-1:2], weights[2:-1:2] = 4, 2
+    return weights / 3
+
+
+def crossed(looks: Sequence[int], levels: Sequence[float], sweeps: int, seed: int = 0) -> float:
+    """How often a one-sided t test at its bound passes at any look, of normal data."""
+    x = np.random.default_rng(seed).standard_normal((sweeps, looks[-1]))
+    passed = np.zeros(sweeps, bool)
+    for n, level in zip(looks, levels, strict=True):
+        mean, sd = tost.summary(x[:, :n])
+        passed |= tost.p_above(mean, sd, n, 0.0) <= level
+    return float(passed.mean())
+
+
+def wrong_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
+    """The worst of each wrong answer over the cells in which it is one."""
+    names = ["H1 supported", "H1 contradicted", "H2 supported", "H2 contradicted", "H3 supported",
+             "H3 contradicted", "H5 supported", "H5 contradicted"]  # fmt: skip
+    lines = ["| looks | noise | " + " | ".join(names) + " |", "|" + "---|" * 10]
+    for looks in LOOKS:
+        for noise in NOISES:
+            group = [(t, r) for t, at, r in found if (t.noise, at) == (noise, looks)]
+            worst = []
+            for name in names:
+                of, side = name.lower().split()
+                told = [
+                    getattr(r, f"{of}_{side}") or 0.0 for t, r in group
+                    if of in ("h2", "h3")
+                    or (t.effect >= MARGIN if side == "supported" else t.effect <= MARGIN)
+                ]  # fmt: skip
+                worst.append(max(told))
+            shown = " | ".join(f"{w:.3f}" for w in worst)
+            lines.append(f"| {', '.join(map(str, looks))} | {noise} | {shown} |")
+    return "\n".join(lines)
+
+
+def saved_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
+    lines = ["| looks | SD | effect | H1 decided | without looks | given up | seeds an arm |",
+             "|" + "---|" * 7]  # fmt: skip
+    for t, looks, r in found:
+        if t.noise == "normal":
+            lines.append(
+                f"| {', '.join(map(str, looks))} | {t.sd:g} | {t.effect:g} | {r.decided:.3f} | "
+                f"{r.decided_fixed:.3f} | {r.given_up:.3f} | {r.seeds:.1f} of {looks[-1]} |"
+            )
+    return "\n".join(lines)
+
+
+def textbook_table(sweeps: int) -> tuple[str, list[dict[str, object]]]:
+    lines, record = ["| looks | alpha | textbook | ours |", "|" + "---|" * 4], []
+    for looks in LOOKS:
+        for alpha in (ALPHA, ALPHA / 2 / OTHERS):
+            theirs = crossed(looks, textbook(looks, alpha), sweeps)
+            ours = crossed(looks, Look.of(1, looks, alpha).levels, sweeps)
+            lines.append(
+                f"| {', '.join(map(str, looks))} | {alpha:g} | {theirs / alpha:.2f} alpha | "
+                f"{ours / alpha:.2f} alpha |"
+            )
+            record.append({"looks": looks, "alpha": alpha, "textbook": theirs, "ours": ours})
+    return "\n".join(lines), record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sweeps", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sequential")
+    arguments = parser.parse_args()
+    sweeps, start = arguments.sweeps, time.monotonic()
+    found, wrong = [], []
+    for i, (truth, looks) in enumerate(cells()):
+        result = rates(truth, looks, sweeps, seed=i)
+        found.append((truth, looks, result))
+        wrong += [f"{truth}, {looks}: {fault}" for fault in faults(truth, result, sweeps)]
+    single, record = textbook_table(40 * sweeps)
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(
+            {
+                "sweeps": sweeps, "alpha": ALPHA, "margin": MARGIN, "faults": wrong,
+                "cells": [{**asdict(t), "looks": looks, **asdict(r)} for t, looks, r in found],
+                "one_test": record,
+            },
+            indent=1,
+        )
+        + "\n"
+    )  # fmt: skip
+    arguments.out.with_suffix(".md").write_text(
+        f"""# Simulated rates of a sweep with looks
+
+Written by `python -m benchmarks.sequential`: {sweeps:,} sweeps in each of {len(found)} cells,
+alpha {ALPHA}, margin {MARGIN:g}, four strategies beside forward, of which one is off by `effect`.
+What did not hold: {len(wrong) or "nothing"}.
+
+## Wrong answers at any look
+
+Whichever look a sweep stops at, for whatever reason: the worst over SDs of {SDS} and the effects at
+which the answer would be wrong. It should not be above {ALPHA} (four standard errors:
+{ALPHA + slack(ALPHA, sweeps):.3f}).
+
+{wrong_table(found)}
+
+## What it decides and spares, normal noise
+
+`given up`: stopped because what was open would be decided with a probability below {HOPELESS:g}.
+
+{saved_table(found)}
+
+## Why the levels add up to alpha
+
+One t test of normal data at its bound, {40 * sweeps:,} times: how often it passes at some look, in
+units of its alpha. `textbook`: Lan and DeMets' levels for the same spending, from the joint
+distribution of normal scores; `ours`: levels that add up to alpha. The smaller alpha is what Holm
+leaves to one side of one of four comparisons.
+
+{single}
+"""
+    )
+    print(f"{len(found)} cells in {time.monotonic() - start:.0f} s; faults: {len(wrong)}")
+    for line in wrong:
+        print(" ", line)
+
+
+if __name__ == "__main__":
+    main()
