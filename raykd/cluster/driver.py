@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,7 +19,7 @@ from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, Wo
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd import memory
-from raykd.cluster import leftovers
+from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.retry import Failure, Part, after, without
 from raykd.cluster.trainer import Trainer, backend, train_job
 from raykd.trial import job_from_json, job_to_json
@@ -150,7 +148,7 @@ def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
 
 def _forget(part: Part, settings: dict[str, Any]) -> None:
     """Its checkpoints are of no more use."""
-    shutil.rmtree(Path(settings["storage"]) / part.id, ignore_errors=True)
+    checkpoints.forget(settings["storage"], part.id)
 
 
 def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:

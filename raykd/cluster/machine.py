@@ -17,6 +17,7 @@ import psutil
 
 from raykd import budget as budgets
 from raykd import memory
+from raykd.cluster import checkpoints
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -67,6 +68,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
             "for it, or stop it and run this again"
         )
     send_left(sweep)
+    checkpoints.check(study)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:
         node = _this_machine()
