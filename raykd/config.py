@@ -169,6 +169,12 @@ class Cluster(Model):
         False, description="torch.compile of the students' blocks: a minute or two to begin with"
     )
     storage: str | None = Field(None, description="checkpoints, teacher and data; all nodes see it")
+    checkpoints: str | None = Field(
+        None,
+        examples=["s3://bucket/raykd"],
+        description="a folder that all nodes see, or an object store's address; default: in the "
+        "storage",
+    )
     grows: Growth | None = Field(
         None, description="an autoscaled cluster's worker nodes; default: what is up at the start"
     )

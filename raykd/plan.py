@@ -253,7 +253,7 @@ def stored_bytes(plan: Plan) -> int:
     largest = max(largest, min(plan.cohort_size, plan.explore_missing))
     # A checkpoint holds weights, best weights and two moments; the newest is written, and copied
     # into the storage, before the one before it is dropped.
-    checkpoints = 3 * largest * 4
+    checkpoints = 0 if study.config.cluster.checkpoints else 3 * largest * 4
     return 4 * (_teacher_parameters(study) + (kept + checkpoints) * _parameters(study))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from random import Random
 
@@ -184,10 +184,8 @@ def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSp
     confirm = study.config.confirm
     if confirm is None:
         return ()
-    best_maps = tuple(best)[: confirm.best]
-    if best_maps not in study.designs:
-        study.designs[best_maps] = _design(study, confirm, best_maps)
-    return study.designs[best_maps]
+    maps = tuple(best)[: confirm.best]
+    return study.designs.get(maps) or study.designs.setdefault(maps, _design(study, confirm, maps))
 
 
 def _design(
@@ -195,6 +193,8 @@ def _design(
 ) -> tuple[TrialSpec, ...]:
     trials: list[TrialSpec] = []
     drawn = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)] + sampled_maps(study, confirm)
+    # All but map and seed is stated once: there may be thousands of seeds.
+    blank, stated = everywhere(study.depth, None), cache(partial(trial, study, "confirm"))
     for count, seed in enumerate(confirm.seed_list, 1):
         arms = [
             (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy), s.lr)
@@ -204,8 +204,8 @@ def _design(
         arms += [(name, m, "teacher", None, None) for name, m in drawn]
         for init in confirm.inits:
             made = [
-                replace(trial(study, "confirm", name, m, init, seed, loss, lr), targets=targets)
-                for name, m, targets, loss, lr in arms
+                replace(stated(name, blank, init, 0, loss, lr), layer_map=m, seed=seed, targets=t)
+                for name, m, t, loss, lr in arms
             ]
             trials += [t for one in made for t in _weighted(study, one)]
     return tuple(trials)
@@ -213,7 +213,7 @@ def _design(
 
 def _weighted(study: Study, one: TrialSpec) -> list[TrialSpec]:
     """A trial at every hidden weight; once where it matches nothing."""
-    if not one.layer_map.pairs():
+    if study.hidden_weights == (one.loss.hidden,) or not one.layer_map.pairs():
         return [one]
     return [replace(one, loss=replace(one.loss, hidden=w)) for w in study.hidden_weights]
 

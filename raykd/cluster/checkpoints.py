@@ -1,4 +1,8 @@
-"""A job's newest state on disk: a folder of its own, and in it Ray Train's note of what is where.
+"""Where jobs keep their newest state: a folder that all nodes see, or an address of an object store;
+a job has a folder of its own there, and in it Ray Train's note of what is where.
+
+Ray Train writes by pyarrow, so what pyarrow knows works: s3://, gs://, hdfs://, abfs://. Keys are
+the machine's own or in the environment, as those of the store's command line tools.
 
 The store may be away or full for a while. Who trains goes on without it and tries again at the
 next evaluation; who begins waits for it, as for MLflow.
@@ -7,13 +11,17 @@ next evaluation; who begins waits for it, as for MLflow.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
+from pyarrow import ArrowException, fs
 from ray import train
 from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME as NOTE
+
+from raykd.errors import UserError
+from raykd.study import Study
 
 UNSAVED = "unsaved"
 """The key of a worker's report that a checkpoint could not be stored, and why."""
@@ -21,34 +29,72 @@ AWAY_SECONDS = 600.0
 AGAIN_SECONDS = 1.0
 
 
-def wait_for(store: Path, seconds: float = AWAY_SECONDS) -> None:
+def place(study: Study) -> str:
+    return study.config.cluster.checkpoints or str(study.home / "checkpoints")
+
+
+def check(study: Study) -> None:
+    """Raises UserError where a stated address cannot be written to and removed from here."""
+    address = study.config.cluster.checkpoints
+    if address is None:
+        return
+    where = f"{study.file}: cluster.checkpoints:"
+    if "@" in address:
+        raise UserError(
+            f"{where} keys stand in the address; leave them out, and set them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )
+    try:
+        _probe(address)
+    except (OSError, ArrowException) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"{where} {address} cannot be written ({reason}); write a folder that all nodes see, "
+            "or an address such as s3://bucket/folder, with its keys in the environment"
+        ) from error
+
+
+def wait_for(storage: str, seconds: float = AWAY_SECONDS) -> None:
     """Return when a file can be written there. Raises OSError where it cannot for so long."""
     began = time.monotonic()
     while True:
         try:
-            store.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=store):
-                return
+            return _probe(storage)
         except OSError:
             if time.monotonic() - began > seconds:
                 raise
         time.sleep(AGAIN_SECONDS)
 
 
-def mend(folder: Path) -> None:
+def _probe(storage: str) -> None:
+    store, path = fs.FileSystem.from_uri(storage)
+    probe = f"{path}/raykd-{uuid4().hex}"
+    store.create_dir(path)
+    with store.open_output_stream(probe) as stream:
+        stream.write(b"raykd")
+    store.delete_file(probe)
+
+
+def mend(storage: str, job: str) -> None:
     """Remove a job's checkpoints whose note is in halves: Train writes it in place, and a kill in
     that instant leaves what no later attempt could begin with. The job begins anew."""
-    note = folder / NOTE
+    store, path = fs.FileSystem.from_uri(storage)
+    note = f"{path}/{job}/{NOTE}"
+    if store.get_file_info(note).type != fs.FileType.File:
+        return
+    with store.open_input_stream(note) as stream:
+        text = stream.read()
     try:
-        if note.exists():
-            json.loads(note.read_bytes())
+        json.loads(text)
     except ValueError:
-        forget(folder)
+        forget(storage, job)
 
 
-def forget(folder: Path) -> None:
-    """A job's checkpoints are of no more use."""
-    shutil.rmtree(folder, ignore_errors=True)
+def forget(storage: str, job: str) -> None:
+    """Remove what a job stored: it is of no more use, and does no harm where it stays."""
+    store, path = fs.FileSystem.from_uri(storage)
+    with suppress(OSError):
+        store.delete_dir(f"{path}/{job}")
 
 
 def put(made: Path) -> train.Checkpoint:
@@ -57,10 +103,11 @@ def put(made: Path) -> train.Checkpoint:
     store does not take it; `train.report` by itself would end the worker, and the job with it."""
     storage = train.get_context().get_storage()
     name = storage.make_default_checkpoint_dir_name()
-    place = Path(storage.build_checkpoint_path_from_name(name))
+    there, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
     try:
-        shutil.copytree(made, place)
+        fs.copy_files(str(made), there, fs.LocalFileSystem(), store)
     except OSError:
-        forget(place)
+        with suppress(OSError):
+            store.delete_dir(there)
         raise
-    return train.Checkpoint(str(place), storage.storage_filesystem)
+    return train.Checkpoint(there, store)

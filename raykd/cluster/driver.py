@@ -6,7 +6,6 @@ import json
 import re
 from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -65,8 +64,8 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one. Raises OSError where checkpoints
     cannot be stored for ten minutes."""
     killed = memory.kills()
-    checkpoints.wait_for(Path(settings["storage"]))
-    checkpoints.mend(Path(settings["storage"]) / part.id)
+    checkpoints.wait_for(settings["storage"])
+    checkpoints.mend(settings["storage"], part.id)
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
@@ -146,7 +145,8 @@ def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
 
 
 def _forget(part: Part, settings: dict[str, Any]) -> None:
-    checkpoints.forget(Path(settings["storage"]) / part.id)
+    """Its checkpoints are of no more use."""
+    checkpoints.forget(settings["storage"], part.id)
 
 
 def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:

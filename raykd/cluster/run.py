@@ -14,7 +14,7 @@ import ray
 from ray import tune
 from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
 
-from raykd.cluster import leftovers
+from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.driver import drive
 from raykd.cluster.handover import close, wait_until_sent
 from raykd.cluster.machine import local_ray
@@ -112,7 +112,7 @@ def _settings(
     study, config = sweep.study, sweep.study.config
     return {
         "share": asdict(fitted),
-        "storage": str(study.home / "checkpoints"),
+        "storage": checkpoints.place(study),
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {

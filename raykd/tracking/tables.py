@@ -18,11 +18,13 @@ from mlflow.entities import Run, ViewType
 PAGE = 1000
 TRIAL = "raykd.trial"
 TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error", "raykd.device")
+PARAMS = ("phase", "strategy", "map", "init", "seed", "targets", "depth", "width", "loss_hidden",
+          "steps")  # fmt: skip
 
 
 class Row(NamedTuple):
-    """A trial's run as it is stored. Times are milliseconds since the epoch; of the tags, `TAGS`
-    are there for sure."""
+    """A trial's run as it is stored. Times are milliseconds since the epoch; of tags and
+    params, `TAGS` and `PARAMS` are there for sure: what raykd reads again."""
 
     run_id: str
     status: str
@@ -67,7 +69,7 @@ def _columns(uri: str, experiment: str) -> list[Row]:
     from mlflow.store.tracking.dbmodels import models
     from sqlalchemy import select
 
-    run, tag = models.SqlRun, models.SqlTag
+    run, tag, param = models.SqlRun, models.SqlTag, models.SqlParam
     ours = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
 
     def values(table: Any, *more: Any) -> Any:
@@ -82,7 +84,7 @@ def _columns(uri: str, experiment: str) -> list[Row]:
             # States first: a run that is FINISHED then has all its values, which are read after.
             states = database.execute(state).all()
             tags = _by_run(database.execute(values(tag).where(tag.key.in_(TAGS))).all())
-            params = _by_run(database.execute(values(models.SqlParam)).all())
+            params = _by_run(database.execute(values(param).where(param.key.in_(PARAMS))).all())
             metrics = _by_run(
                 (run_id, key, float("nan") if is_nan else value)
                 for run_id, key, value, is_nan in database.execute(metric).all()

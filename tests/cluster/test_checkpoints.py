@@ -20,21 +20,21 @@ def test_a_note_in_halves_is_removed_with_what_it_is_of(tmp_path: Path) -> None:
     whole = '{"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]}'
     for kept in range(len(whole)):
         folder = job(tmp_path / str(kept), whole[:kept])
-        mend(folder)
+        mend(str(folder.parent), folder.name)
         assert not folder.exists()
 
 
 def test_a_whole_note_stays_and_none_is_no_fault(tmp_path: Path) -> None:
     folder = job(tmp_path, "{}")
-    mend(folder)
+    mend(str(tmp_path), "job")
     assert (folder / NOTE).read_text() == "{}" and (folder / "checkpoint_1").exists()
-    mend(tmp_path / "never begun")
+    mend(str(tmp_path), "never begun")
 
 
 def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     store, behind = tmp_path / "store", tmp_path / "behind"
     store.symlink_to(behind)
-    waiting = threading.Thread(target=wait_for, args=(store,))
+    waiting = threading.Thread(target=wait_for, args=(str(store),))
     waiting.start()
     waiting.join(0.5)
     assert waiting.is_alive()
@@ -46,4 +46,4 @@ def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
 def test_one_that_stays_away_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OSError, match="store"):
-        wait_for(tmp_path / "store", seconds=0.0)
+        wait_for(str(tmp_path / "store"), seconds=0.0)
