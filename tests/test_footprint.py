@@ -73,7 +73,7 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize(("task", "kind", "build"), MODELS, ids=lambda x: str(x))
+@pytest.mark.parametrize(("task", "kind", "build"), MODELS, ids=lambda x: getattr(x, "__name__", x))
 def test_every_model_class_is_trained_on_shapes(task: str, kind: str, build: Any) -> None:
     """The teacher takes what its weights take, a student four times its own: weights, two moments,
     the best so far (of which a tied weight is kept under both of its names)."""

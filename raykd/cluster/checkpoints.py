@@ -1,5 +1,5 @@
-"""Where jobs keep their newest state: a folder that all nodes see, or an address of an object store;
-a job has a folder of its own there, and in it Ray Train's note of what is where.
+"""Where jobs keep their newest state: a folder that all nodes see, or an address of an object
+store. A job has a folder of its own there, and in it Ray Train's note of what is where.
 
 Ray Train writes by pyarrow, so what pyarrow knows works: s3://, gs://, hdfs://, abfs://. Keys are
 the machine's own or in the environment, as those of the store's command line tools.
