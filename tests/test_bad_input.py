@@ -240,7 +240,7 @@ def test_a_model_folder_that_will_not_do(folder: Path, case: str) -> None:
 
 
 HALVES = {"strategy": "custom", "map": {"encoder": [2, 4], "decoder": [4, 2]}}
-# Through `plan`; what tokens alone show, through `sweep`, which has said what it is by then.
+# What tokens alone show is told by `sweep`, which has said what it is by then.
 WRITES: dict[str, tuple[str, Callable[[Path], Path], Edit, tuple[str, ...]]] = {
     "halves of a map for a decoder alone": (
         "plan", write_lm_sweep, lambda d: d["confirm"].update(strategies=[HALVES]),
@@ -273,6 +273,10 @@ WRITES: dict[str, tuple[str, Callable[[Path], Path], Edit, tuple[str, ...]]] = {
         "plan", write_pairs_sweep, lambda d: d["task"].update(target="fr"),
         ("task.target", "'fr'", "en, ro"),
     ),
+    "angles in two stacks": (
+        "angles", write_pairs_sweep, lambda d: None,
+        ("teacher.model", "models of one stack", "is an encoder-decoder"),
+    ),
     "completions longer than may be written": (
         "sweep", write_lm_sweep,
         lambda d: d.update(task={**d["task"], "choices": None, "generate": 1}),
@@ -291,7 +295,7 @@ def test_a_mistake_about_a_model_that_writes(folder: Path, case: str) -> None:
     (folder / "own").mkdir()
     write(folder / "own")
     path = change(folder / "own", edit)
-    refused(command, path, wanted=wanted, lines=1 if command == "plan" else 2)
+    refused(command, path, wanted=wanted, lines=2 if command == "sweep" else 1)
 
 
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
