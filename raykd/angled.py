@@ -118,6 +118,12 @@ def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) 
 
     Raises UserError where nothing is measured and nothing can be.
     """
+    if not isinstance(sweep.study.base.depths, int):
+        raise UserError(
+            f"{sweep.study.file}: teacher.model: angles are measured in models of one stack, and "
+            f"{sweep.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
+            "leaves H6 out"
+        )
     found = confirmed(sweep)
     if not found:
         raise UserError(f"{sweep.study.file}: no confirmed trial is finished; run `raykd sweep`")

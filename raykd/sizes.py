@@ -44,6 +44,26 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
     return found
 
 
+def foreign_tokenizer(base: Base, home: Path) -> str | None:
+    """What shows that the tokenizer in a base's folder is not its model's, in one line; None if
+    nothing does. A model may have more embeddings than there are tokens."""
+
+    def ask() -> str | None:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+        tokens, known = max(tokenizer.get_vocab().values()) + 1, _config(base.folder).vocab_size
+        if tokens <= known:
+            return None
+        return (
+            f"the tokenizer has {tokens} tokens and the model embeddings for {known}, so they "
+            "belong to different models; put the model's own tokenizer there"
+        )
+
+    found: str | None = _kept(home, ["tokenizer", base.fingerprint], ask)
+    return found
+
+
 def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     """`student.misfit` for students of this base."""
 

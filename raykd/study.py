@@ -84,6 +84,8 @@ class Study:
 def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     """Read the data, find the teacher's base, and check all that the file names against them."""
     base = teachers.find_base(config.teacher, home, file)
+    if problem := sizes.foreign_tokenizer(base, home):
+        raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
     prepared = prepare(config.task, home, file)
     name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])

@@ -25,7 +25,9 @@ from raykd.cluster import machine
 from raykd.tracking import store
 
 from .finished import finish
-from .world import texts, write_csv, write_sweep
+from .lm_world import write_lm_sweep
+from .world import texts, tokenizer, write_csv, write_sweep
+from .world_seq2seq import write_sweep as write_pairs_sweep
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +237,73 @@ def test_a_model_folder_that_will_not_do(folder: Path, case: str) -> None:
     edit, wanted = MODEL[case]
     edit(folder / "model")
     refused("plan", folder / "sweep.yaml", wanted=("teacher.model", *wanted))
+
+
+HALVES = {"strategy": "custom", "map": {"encoder": [2, 4], "decoder": [4, 2]}}
+# What tokens alone show is told by `sweep`, which has said what it is by then.
+WRITES: dict[str, tuple[str, Callable[[Path], Path], Edit, tuple[str, ...]]] = {
+    "halves of a map for a decoder alone": (
+        "plan", write_lm_sweep, lambda d: d["confirm"].update(strategies=[HALVES]),
+        ("confirm.strategies.0.map", "has a half for a decoder", "one stack", "write a list"),
+    ),
+    "a map without its decoder's half": (
+        "plan", write_pairs_sweep,
+        lambda d: d["confirm"].update(strategies=[{"strategy": "custom", "map": [2, 4]}]),
+        ("confirm.strategies.0.map", "[2, 4]", "no half for the decoder", "{encoder: [2, 4], dec"),
+    ),
+    "a decoder alone where a text is to be written of another": (
+        "plan", write_lm_sweep,
+        lambda d: d.update(task={"kind": "seq2seq", "data": d["task"]["data"], "source": "text",
+                                 "target": "label"}),
+        ("task.kind", "the teacher has no decoder"),
+    ),
+    "adapters on layers that are not there": (
+        "plan", write_lm_sweep, lambda d: d["training"].update(lora={"targets": ["q_prj"]}),
+        ("training.lora.targets", "'q_prj' matches no linear layer", "q_proj, k_proj"),
+    ),
+    "a prompt of a column that is missing": (
+        "plan", write_lm_sweep, lambda d: d["task"].update(prompt="{review}?"),
+        ("task.prompt", "'review'", "text, label"),
+    ),
+    "a completion that is missing": (
+        "plan", write_lm_sweep, lambda d: d["task"].update(completion="answer"),
+        ("task.completion", "'answer'", "text, label"),
+    ),
+    "a target that is missing": (
+        "plan", write_pairs_sweep, lambda d: d["task"].update(target="fr"),
+        ("task.target", "'fr'", "en, ro"),
+    ),
+    "angles in two stacks": (
+        "angles", write_pairs_sweep, lambda d: None,
+        ("teacher.model", "models of one stack", "is an encoder-decoder"),
+    ),
+    "completions longer than may be written": (
+        "sweep", write_lm_sweep,
+        lambda d: d.update(task={**d["task"], "choices": None, "generate": 1}),
+        ("task.generate", "1 tokens", "training targets are longer", "at least 2"),
+    ),
+    "targets longer than may be written": (
+        "sweep", write_pairs_sweep, lambda d: d["task"].update(generation={"max_length": 3}),
+        ("task.generation.max_length", "3 tokens", "training targets are longer", "at least 7"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRITES)
+def test_a_mistake_about_a_model_that_writes(folder: Path, case: str) -> None:
+    command, write, edit, wanted = WRITES[case]
+    (folder / "own").mkdir()
+    write(folder / "own")
+    path = change(folder / "own", edit)
+    refused(command, path, wanted=wanted, lines=2 if command == "sweep" else 1)
+
+
+def test_a_tokenizer_of_another_model(folder: Path) -> None:
+    other = tokenizer()
+    other.add_tokens([f"word{i}" for i in range(50)])
+    other.save_pretrained(folder / "model")
+    wanted = ("teacher.model", f"{len(other)} tokens", "embeddings for 64", "different models")
+    refused("plan", folder / "sweep.yaml", wanted=wanted)
 
 
 def test_labels_that_a_fine_tuned_teacher_lacks(folder: Path) -> None:

@@ -223,16 +223,6 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, case: str) -> None:
     assert all(w in line for w in wanted), line
 
 
-def test_adapters_that_match_nothing_are_told_before_anything_runs(tmp_path: Path) -> None:
-    training = {"steps": 2, "lora": {"targets": ["q_prj"]}}
-    sweep = write_lm_sweep(tmp_path, training=training)
-    with pytest.raises(UserError) as caught:
-        resolve(load(sweep), tmp_path / "home", str(sweep))
-    (line,) = caught.value.lines
-    assert line.startswith(f"{sweep}: training.lora.targets: 'q_prj' matches no linear layer")
-    assert "q_proj" in line
-
-
 def test_what_decides_the_tokens_decides_the_trials(tmp_path: Path) -> None:
     """And what is a matter of evaluation, such as the metric, does not touch the data's name."""
     names = set()

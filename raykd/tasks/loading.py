@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from transformers import (
@@ -46,6 +47,17 @@ def refuse_foreign(folder: Path, lacking: set[str]) -> None:
         raise UserError(
             f"teacher.model: {folder}: its configuration asks for {len(lacking)} weights that it "
             f"does not have in that shape ({min(lacking)}); config.json belongs to another model"
+        )
+
+
+def refuse_long(key: str, limit: int, lengths: np.ndarray) -> None:
+    """Raises UserError where training targets, of so many tokens, are longer than the `limit` that
+    a key of the file puts on what is written: no answer could be right."""
+    longer = lengths[lengths > limit]
+    if len(longer):
+        raise UserError(
+            f"{key}: {limit} tokens may be written, and {len(longer)} of {len(lengths)} training "
+            f"targets are longer; write at least {longer.max()}"
         )
 
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
 from raykd.errors import UserError
+from raykd.tasks import loading
 from raykd.tasks.family import Names
 from raykd.trial import digest
 
@@ -61,7 +62,8 @@ def _arrays(
         whole = [_pair(tokenizer, task, *x, end=True) for x in zip(prompts, right, strict=True)]
         found = tokens(whole, tokenizer, task, limit)
         if choices is None:
-            _refuse_long([t for _, t in found], task)
+            lengths = np.array([len(t) for _, t in found])
+            loading.refuse_long("task.generate", task.generate, lengths)
         return {**_flat(found), "ids": ids}
     if choices is None:
         starts = tokens([_pair(tokenizer, task, p, "") for p in prompts], tokenizer, task, limit)
@@ -127,12 +129,3 @@ def _begin(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The token that the tokenizer puts before every text, where it does."""
     bos = tokenizer.bos_token_id
     return [bos] if bos is not None and bos in tokenizer("x")["input_ids"] else []
-
-
-def _refuse_long(targets: Sequence[Sequence[int]], task: Task) -> None:
-    longer = [len(t) for t in targets if len(t) > task.generate]
-    if longer:
-        raise UserError(
-            f"task.generate: {task.generate} tokens may be written, and {len(longer)} of "
-            f"{len(targets)} training completions are longer; write at least {max(longer)}"
-        )

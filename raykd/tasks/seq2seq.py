@@ -42,12 +42,17 @@ def encode(
     prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
     home: Path,
 ) -> Encoded:  # fmt: skip
-    """Sources of every split, targets of train, references of select as its labels."""
+    """Sources of every split, targets of train, references of select as its labels. Raises
+    UserError for targets longer than what may be written."""
     if task.languages is not None:
         tokenizer.src_lang, tokenizer.tgt_lang = task.languages
     cut = task.model_dump(mode="json", exclude={"generation", "data", "metric"})
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), cut]
-    return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
+    found = encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
+    limit = task.generation.max_length
+    if found.target_offsets is not None and limit is not None:
+        loading.refuse_long("task.generation.max_length", limit, np.diff(found.target_offsets))
+    return found
 
 
 def _encode(
