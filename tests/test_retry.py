@@ -13,7 +13,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from torch import OutOfMemoryError
 
 from raykd.cluster.driver import explain
-from raykd.cluster.retry import Failure, Part, after, without
+from raykd.cluster.retry import Failure, Part, after, counted, without
 from raykd.layermap import LayerMap
 from raykd.trial import Cohort, TrialSpec, job_from_json, job_to_json
 
@@ -52,6 +52,18 @@ def test_one_bad_student_does_not_sink_its_neighbours() -> None:
         well = {t.id for p in attempts for t in p.trials} - {sick}
         assert well == {t.id for t in cohort.trials} - {sick}
         assert Counter(sick in {t.id for t in p.trials} for p in attempts)[True] <= 5
+
+
+def test_losses_count_against_the_cohort_that_is_struck() -> None:
+    job = tuple(Cohort(trials(2, seed)) for seed in range(3))
+    part, over = Part(job), set[str]()
+    for cohort in job:
+        for losses in range(1, RETRIES + 1):
+            (part,) = after(counted(part, over), LOST, RETRIES, SHARE)
+            assert part.losses == losses
+        assert not after(counted(part, over), LOST, RETRIES, SHARE)
+        over |= {t.id for t in cohort.trials}
+    assert counted(part, over).losses == 0 and counted(part, over).id == part.id
 
 
 def test_a_job_of_many_cohorts_is_taken_apart_after_it_failed_twice() -> None:
@@ -153,7 +165,7 @@ def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: s
 
 
 def test_a_lost_controller_is_a_loss() -> None:
-    assert explain(ControllerError(RuntimeError("gone"))).kind == "lost"
+    assert explain(ControllerError(OSError("gone"))) == Failure("lost", "OSError: gone")
 
 
 def test_a_worker_lost_where_the_kernel_killed_for_memory_was_short_of_it() -> None:

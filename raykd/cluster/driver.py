@@ -17,7 +17,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd import memory
 from raykd.cluster import checkpoints, leftovers
-from raykd.cluster.retry import Failure, Part, after, without
+from raykd.cluster.retry import Failure, Part, after, counted, without
 from raykd.cluster.trainer import Trainer, backend, train_job
 from raykd.trial import job_from_json, job_to_json
 
@@ -46,7 +46,9 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
         if failure is None:
             _forget(part, settings)
             continue
-        again, over = [part], _over(part, settings)
+        over = _over(part, settings)
+        part = counted(part, over)
+        again = [part]
         if without(part, over).job:
             again = after(part, failure, settings["retries"], settings["rows"])
             if not again:
@@ -81,7 +83,9 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
     share the driver's machine; elsewhere Ray's own monitor kills first, and says so.
     """
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
-    kinds = [_one(each) for each in failures] or [Failure("lost", first_line(error))]
+    cause = getattr(error, "controller_failure", error)  # whose own first line says nothing
+    told = f"{type(cause).__name__}: {first_line(cause)}"
+    kinds = [_one(each) for each in failures] or [Failure("lost", told)]
     order = {"memory": 0, "lost": 1, "own": 2}
     worst = min(kinds, key=lambda failure: order[failure.kind])
     if by_kernel and worst.kind == "lost":

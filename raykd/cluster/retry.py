@@ -37,6 +37,9 @@ class Part:
     micro_batch: int | None = None
     """Rows that a worker computes at a time; None: its whole share of the batch."""
     losses: int = 0
+    """Since a trial of it ended last."""
+    over: int = 0
+    """Trials of it that were over at the last failure."""
     tried: bool = False
     """Whether it has failed by itself already, or is of one that has."""
 
@@ -61,6 +64,13 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
     if failure.kind == "own" and not part.tried:
         return [replace(part, tried=True)]
     return [replace(part, job=job, tried=True) for job in _taken_apart(part.job)]
+
+
+def counted(part: Part, over: Collection[str]) -> Part:
+    """The part, its losses forgotten where trials have ended since the last one: of a job of many
+    cohorts, each may be struck so often. `over`: ids of the trials that are over."""
+    ended = sum(t.id in over for t in part.trials)
+    return part if ended == part.over else replace(part, over=ended, losses=0)
 
 
 def without(part: Part, over: Collection[str]) -> Part:

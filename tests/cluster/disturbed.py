@@ -267,7 +267,7 @@ class Disturbed:
 
 
 def _kill(process: psutil.Process) -> str:
-    what = title(process)
+    what = title(process).strip()
     with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
         process.kill()
     return f"`{what}`"
