@@ -36,8 +36,9 @@ from raykd.tasks.family import Family
 from raykd.tasks.loading import positions
 from raykd.teacher_source import Live, Targets
 
-# Which blocks exchange how much is found on the host, from numbers; its tensors are as many.
-STAND_INS = {"bert_emd": "tinybert"}
+# What these compute depends on numbers: which blocks exchange how much, which places are tokens.
+# Those in their place make as many tensors.
+STAND_INS = {"bert_emd": "tinybert", "paper_t5": "paper_qwen"}
 
 
 class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -105,9 +106,10 @@ def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
         gradients = sum(p.numel() * p.element_size() for p in learner.parameters)
         del targets
         learner.update(1)
+        resting = seen.now
         seen.above(0)
         _evaluated(learner, family, _batch(family, load, Data.eval_batch, longest), where)
-        evaluation = seen.above(seen.now)
+        evaluation = seen.above(resting)
     return Footprint(
         teacher=held - quantised.saved(model, load.bits),
         student=resting - held,

@@ -44,7 +44,7 @@ def test_a_sweep_is_refused_before_anything_starts_where_there_is_no_gpu(
 def test_without_bitsandbytes_a_gpu_is_not_enough() -> None:
     assert importlib.util.find_spec("bitsandbytes") is None, "an extra that tests do not install"
     quantised.refuse(None, 0, "a.yaml")
-    with pytest.raises(UserError, match=r"^a.yaml: teacher.bits: 4 .* pip install raykd\[quant\]"):
+    with pytest.raises(UserError, match=r"^a.yaml: teacher.bits: 4 .*`pip install raykd\[quant\]`"):
         quantised.refuse(4, 1, "a.yaml")
 
 
