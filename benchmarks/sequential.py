@@ -103,14 +103,21 @@ def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
             going &= ~(known | hardly)
     fixed = answers(scores, none, truth, ALPHA)[0]["h1"]
     shares = {k: [float(v.mean()) for v in pair] for k, pair in wrong.items()}
-    h3 = shares.get("h3", [None, None])
+    h3_supported, h3_contradicted = shares.get("h3", [None, None])
     return Rates(
-        *shares["h1"], *shares["h2"], *h3, *shares["h5"],
+        h1_supported=shares["h1"][0],
+        h1_contradicted=shares["h1"][1],
+        h2_supported=shares["h2"][0],
+        h2_contradicted=shares["h2"][1],
+        h3_supported=h3_supported,
+        h3_contradicted=h3_contradicted,
+        h5_supported=shares["h5"][0],
+        h5_contradicted=shares["h5"][1],
         decided=float(decided.mean()),
         decided_fixed=float((fixed[0] | fixed[1]).mean()),
         given_up=float(given_up.mean()),
         seeds=float(used.mean()),
-    )  # fmt: skip
+    )
 
 
 def cells() -> Iterator[tuple[Truth, tuple[int, ...]]]:
@@ -204,7 +211,8 @@ def saved_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
 
 
 def textbook_table(sweeps: int) -> tuple[str, list[dict[str, object]]]:
-    lines, record = ["| looks | alpha | textbook | ours |", "|" + "---|" * 4], []
+    lines = ["| looks | alpha | textbook | ours |", "|" + "---|" * 4]
+    record: list[dict[str, object]] = []
     for looks in LOOKS:
         for alpha in (ALPHA, ALPHA / 2 / OTHERS):
             theirs = crossed(looks, textbook(looks, alpha), sweeps)
