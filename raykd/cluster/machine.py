@@ -16,7 +16,6 @@ import psutil
 
 from raykd import budget as budgets
 from raykd import memory, quantised
-from raykd.cluster import checkpoints
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -70,6 +69,8 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
             "for it, or stop it and run this again"
         )
     send_left(sweep)
+    from raykd.cluster import checkpoints  # it brings Ray
+
     checkpoints.check(study)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:

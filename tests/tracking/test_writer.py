@@ -84,7 +84,8 @@ def test_params_tell_any_two_trials_of_an_experiment_apart() -> None:
 def test_a_student_of_very_many_blocks_fits(every_place: Place) -> None:
     trial = spec(shape=Shape(150), layer_map=LayerMap(tuple(range(1, 151))))
     assert writer(every_place).open(trial, {})
-    assert record(every_place, trial).params["map_150"] == "150"
+    run = every_place.client.get_run(record(every_place, trial).run_id)
+    assert run.data.params["map_150"] == "150"
 
 
 def test_what_was_logged_is_all_there_and_in_order_after_a_flush(every_place: Place) -> None:
@@ -247,7 +248,7 @@ def test_a_run_cut_off_before_its_params_breaks_no_reading_and_is_completed(plac
     finish_one(place, trial)
     found = record(place, trial)
     assert (found.run_id, found.status) == (run_id, "finished")
-    assert found.params == trial_params(trial)
+    assert place.client.get_run(run_id).data.params == trial_params(trial)
 
 
 def test_results_that_cannot_be_stored_leave_the_trial_unfinished(place: Place) -> None:
