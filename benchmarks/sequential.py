@@ -205,10 +205,9 @@ def wrong_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
 
 
 def saved_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
-    lines = [
-        "| looks | SD | effect | H1 decided | without looks | given up | regretted | seeds an arm |",
-        "|" + "---|" * 8,
-    ]
+    heads = ["looks", "SD", "effect", "H1 decided", "without looks", "given up", "regretted",
+             "seeds an arm"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for t, looks, r in found:
         if t.noise == "normal":
             lines.append(
