@@ -16,6 +16,7 @@ from . import faults
 from .helpers import (
     SLOW,
     WHOLE,
+    at_a_terminal,
     curves,
     once_each,
     ours,
@@ -86,9 +87,10 @@ def test_two_workers_give_the_loss_curve_of_one(
 
 
 def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
+    """At a terminal, as a person runs it: progress is drawn there."""
     sweep = write_sweep(folder, explore={"maps": 5})
-    done = raykd("sweep", sweep, "--smoke")
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, told = at_a_terminal("sweep", sweep, "--smoke")
+    assert code == 0 and "cohorts" in told, told
     assert records(folder) == ()
     found = records(folder, "tiny-smoke")
     assert once_each(found)
