@@ -104,10 +104,16 @@ def put(made: Path) -> train.Checkpoint:
     storage = train.get_context().get_storage()
     name = storage.make_default_checkpoint_dir_name()
     there, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
+    copy(made, store, there)
+    return train.Checkpoint(there, store)
+
+
+def copy(made: Path, store: fs.FileSystem, there: str) -> None:
+    """All of a folder's files, or none. Raises OSError."""
     try:
+        store.create_dir(there)  # on a disk, copy_files makes none
         fs.copy_files(str(made), there, fs.LocalFileSystem(), store)
     except OSError:
         with suppress(OSError):
             store.delete_dir(there)
         raise
-    return train.Checkpoint(there, store)
