@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -69,8 +70,11 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
                         _command(processes, folder, what, file.name, "--tracking-uri", uri)
                         for _ in range(REPEATS)
                     ]
-                    for what in ("status", "plan")
-                    for way, uri in (("by the server", server.uri), ("by the database", database))
+                    for what, way, uri in (
+                        ("status", "by the server", server.uri),
+                        ("status", "by the database", database),
+                        ("plan", "by the server", server.uri),
+                    )
                 }  # fmt: skip
             finally:
                 server.process.terminate()
@@ -186,7 +190,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
 
     plainly.quiet()
     asked = timed_requests()
-    from raykd.cluster import run
+    from raykd.cluster import costs, run
     from raykd.cluster.machine import machine
     from raykd.cluster.sweep import Sweep
 
@@ -218,8 +222,10 @@ def launch(file: str, server: str, database: str, out: str) -> None:
                 }
             )  # fmt: skip
 
-    changed: Any = run
-    changed.drive = simulated
+    without_training: Any = run
+    without_training.drive = simulated
+    without_training = costs
+    without_training.WORTH_SECONDS = math.inf  # its time would be measured
     with machine(opened, None) as share:
         forecast = show_costs.foretell(opened, share, None, yes=True)
         found = opened.teacher()
