@@ -112,10 +112,7 @@ def test_tpe_finds_better_maps_than_chance() -> None:
     assert sum(rounds[-4:]) / 4 > sum(rounds[:2]) / 2 + 3
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_what_a_sampler_knows_is_bounded_and_has_the_best(
-    sampler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_tpe_knows_is_bounded_and_has_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a proposal takes grows with what its sampler knows, and a search may be long."""
     monkeypatch.setattr(search, "LONG", 30)
     monkeypatch.setattr(search, "GOOD", 5)
@@ -124,7 +121,7 @@ def test_what_a_sampler_knows_is_bounded_and_has_the_best(
     def score(layer_map: LayerMap) -> Tried:
         return Tried(float(sum(b or 0 for b in layer_map.blocks)))
 
-    proposer = Proposer(space, sampler, 0)
+    proposer = Proposer(space, "tpe", 0)
     waiting = proposer.ask(2)  # told at the end: they are asked for all the while
     while maps := proposer.ask(4):
         found += maps
@@ -135,7 +132,7 @@ def test_what_a_sampler_knows_is_bounded_and_has_the_best(
         proposer.tell(layer_map, score(layer_map))
     assert sorted(map(str, [*found, *waiting])) == sorted(map(str, space))
     assert max(sizes) <= 30 + search.ASKS * 4 + len(waiting)
-    again = Proposer(space, sampler, 0, [(m, score(m)) for m in found])
+    again = Proposer(space, "tpe", 0, [(m, score(m)) for m in found])
     known = [t.value for t in again._study.trials]
     best = sorted((score(m).score for m in found), key=lambda s: -(s or 0))[:5]
     assert len(known) == 15 and set(best) <= set(known)
