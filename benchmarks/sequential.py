@@ -35,7 +35,8 @@ class Rates:
     """Shares of sweeps. A wrong answer counts at any look, whichever the sweep stops at; H2's gain
     is 0, H3's ratio its bound (None where an effect of 0 leaves none). `decided`: H1 where the
     sweep stops; `decided_fixed`: at the last seed by all of alpha, as without looks. `given_up`:
-    stopped with something open. `seeds`: an arm's, on average."""
+    stopped with something open; `regretted`: of which the last look would have decided some.
+    `seeds`: an arm's, on average."""
 
     h1_supported: float
     h1_contradicted: float
@@ -48,6 +49,7 @@ class Rates:
     decided: float
     decided_fixed: float
     given_up: float
+    regretted: float
     seeds: float
 
 
@@ -82,8 +84,8 @@ def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
     """Of a truth with as many seeds as the last look."""
     scores, none = draw(truth, sweeps, np.random.default_rng(seed))
     wrong: dict[str, list[np.ndarray]] = {}
-    going, decided, given_up = np.ones(sweeps, bool), np.zeros(sweeps, bool), np.zeros(sweeps, bool)
-    used = np.zeros(sweeps)
+    going, decided, used = np.ones(sweeps, bool), np.zeros(sweeps, bool), np.zeros(sweeps)
+    left_open = {"h1": np.zeros(sweeps, bool), "h5": np.zeros(sweeps, bool)}  # by giving up
     for number, n in enumerate(looks, 1):
         look = Look.of(number, looks, ALPHA)
         found, mean, sd = answers(scores[:, :n], none[:, :n], truth, look.alpha)
@@ -92,25 +94,36 @@ def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
             seen[0] |= pair[0]
             seen[1] |= pair[1]
         used[going] = n
-        h1, h5 = (found[name][0] | found[name][1] for name in ("h1", "h5"))
-        decided = np.where(going, h1, decided)
+        known = {name: found[name][0] | found[name][1] for name in left_open}
+        decided = np.where(going, known["h1"], decided)
         if look.ahead:
-            known = h1 & h5
-            hardly = (h1 | (chance(mean, sd, n, MARGIN, 2, look) < HOPELESS)) & (
-                h5 | (chance(mean[:, -1:], sd[:, -1:], n, MARGIN, 1, look) < HOPELESS)
-            )
-            given_up |= going & hardly & ~known
-            going &= ~(known | hardly)
+            told = {"h1": (mean, sd, 2), "h5": (mean[:, -1:], sd[:, -1:], 1)}
+            stops = going.copy()
+            for name, (m, s, sides) in told.items():
+                stops &= known[name] | (chance(m, s, n, MARGIN, sides, look) < HOPELESS)
+            for name, open_ in left_open.items():
+                open_ |= stops & ~known[name]
+            going &= ~stops
+    given_up = left_open["h1"] | left_open["h5"]
+    regretted = np.any([left_open[name] & known[name] for name in left_open], axis=0)
     fixed = answers(scores, none, truth, ALPHA)[0]["h1"]
     shares = {k: [float(v.mean()) for v in pair] for k, pair in wrong.items()}
-    h3 = shares.get("h3", [None, None])
+    h3_supported, h3_contradicted = shares.get("h3", [None, None])
     return Rates(
-        *shares["h1"], *shares["h2"], *h3, *shares["h5"],
+        h1_supported=shares["h1"][0],
+        h1_contradicted=shares["h1"][1],
+        h2_supported=shares["h2"][0],
+        h2_contradicted=shares["h2"][1],
+        h3_supported=h3_supported,
+        h3_contradicted=h3_contradicted,
+        h5_supported=shares["h5"][0],
+        h5_contradicted=shares["h5"][1],
         decided=float(decided.mean()),
         decided_fixed=float((fixed[0] | fixed[1]).mean()),
         given_up=float(given_up.mean()),
+        regretted=float(regretted.mean()),
         seeds=float(used.mean()),
-    )  # fmt: skip
+    )
 
 
 def cells() -> Iterator[tuple[Truth, tuple[int, ...]]]:
@@ -192,19 +205,22 @@ def wrong_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
 
 
 def saved_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
-    lines = ["| looks | SD | effect | H1 decided | without looks | given up | seeds an arm |",
-             "|" + "---|" * 7]  # fmt: skip
+    heads = ["looks", "SD", "effect", "H1 decided", "without looks", "given up", "regretted",
+             "seeds an arm"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for t, looks, r in found:
         if t.noise == "normal":
             lines.append(
                 f"| {', '.join(map(str, looks))} | {t.sd:g} | {t.effect:g} | {r.decided:.3f} | "
-                f"{r.decided_fixed:.3f} | {r.given_up:.3f} | {r.seeds:.1f} of {looks[-1]} |"
+                f"{r.decided_fixed:.3f} | {r.given_up:.3f} | {r.regretted:.3f} | "
+                f"{r.seeds:.1f} of {looks[-1]} |"
             )
     return "\n".join(lines)
 
 
 def textbook_table(sweeps: int) -> tuple[str, list[dict[str, object]]]:
-    lines, record = ["| looks | alpha | textbook | ours |", "|" + "---|" * 4], []
+    lines = ["| looks | alpha | textbook | ours |", "|" + "---|" * 4]
+    record: list[dict[str, object]] = []
     for looks in LOOKS:
         for alpha in (ALPHA, ALPHA / 2 / OTHERS):
             theirs = crossed(looks, textbook(looks, alpha), sweeps)
@@ -257,7 +273,8 @@ which the answer would be wrong. It should not be above {ALPHA} (four standard e
 
 ## What it decides and spares, normal noise
 
-`given up`: stopped because what was open would be decided with a probability below {HOPELESS:g}.
+`given up`: stopped because what was open would be decided with a probability below {HOPELESS:g};
+`regretted`: gone on instead, the last look would have decided something of it.
 
 {saved_table(found)}
 

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import os
 import random
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -80,14 +79,12 @@ def make(folder: Path, finished: int) -> Path:
     experiment = store.experiment(sweep.client, sweep.study.config.name)
     launch = Launch.start(sweep.client, experiment, config, sweep.command)
     trials = confirm_trials(sweep.study)[:finished]
-    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        database.row_factory = sqlite3.Row
-        _multiply(database, _one(sweep.uri, experiment, launch.run_id, trials[0]), trials)
+    multiply(sweep.uri, one(sweep.uri, experiment, launch.run_id, trials[0]), trials)
     launch.end("FINISHED")
     return file
 
 
-def _one(uri: str, experiment: str, launch: str, trial: Any) -> str:
+def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
     """The run of the first trial, written as training writes one of two matched blocks."""
     from raykd.distill import TICKS, marks
     from raykd.recorder import Result
@@ -112,16 +109,28 @@ def _one(uri: str, experiment: str, launch: str, trial: Any) -> str:
     return run_id
 
 
-def _multiply(database: sqlite3.Connection, template: str, trials: Sequence[Any]) -> None:
-    """Every trial but the first, as a copy of the first's rows."""
+def multiply(uri: str, template: str, trials: Sequence[Any], history: bool = True) -> None:
+    """Every trial but the first, as a copy of the rows of the first's run in the database; without
+    the `history` of its metrics, the newest values alone."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    with engine.begin() as database:
+        _copies(database, template, trials, history)
+    engine.dispose()
+
+
+def _copies(database: Any, template: str, trials: Sequence[Any], history: bool) -> None:
+    from sqlalchemy import text
+
     from raykd.tracking.writer import run_name, trial_params, trial_tags
 
     rng = random.Random(0)
     runs = [(trial, uuid4().hex, i) for i, trial in enumerate(trials) if i]
 
     def copy(table: str, change: Callable[[Row, Any, int], Row | None]) -> None:
-        query = f"SELECT * FROM {table} WHERE run_uuid = ?"
-        rows = [dict(row) for row in database.execute(query, (template,))]
+        query = text(f"SELECT * FROM {table} WHERE run_uuid = :run")
+        rows = [dict(row) for row in database.execute(query, {"run": template}).mappings()]
         new = [
             changed
             for trial, run_id, i in runs
@@ -129,8 +138,9 @@ def _multiply(database: sqlite3.Connection, template: str, trials: Sequence[Any]
             if (changed := change({**row, "run_uuid": run_id}, trial, i)) is not None
         ]
         if new:
-            names = ", ".join(f":{name}" for name in new[0])
-            database.executemany(f"INSERT INTO {table} VALUES ({names})", new)
+            names = ", ".join(new[0])
+            values = ", ".join(f":{name}" for name in new[0])
+            database.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), new)
 
     def run(row: Row, trial: Any, i: int) -> Row:
         artifacts = row["artifact_uri"].replace(template, row["run_uuid"])
@@ -152,8 +162,8 @@ def _multiply(database: sqlite3.Connection, template: str, trials: Sequence[Any]
         return {**row, "value": row["value"] * rng.uniform(0.9, 1.1)}
 
     for table, change in (
-        ("runs", run), ("tags", tag), ("params", param), ("metrics", metric),
-        ("latest_metrics", metric),
+        ("runs", run), ("tags", tag), ("params", param), ("latest_metrics", metric),
+        *([("metrics", metric)] if history else []),
     ):  # fmt: skip
         copy(table, change)
 

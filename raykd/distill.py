@@ -7,7 +7,6 @@ where to checkpoint and which workers there are is handed in.
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from raykd import memory
 from raykd.batches import Step, ahead, by_epoch, shard
 from raykd.config import Task
 from raykd.controls import Controls, by_kind
@@ -292,14 +292,8 @@ def _finish(
             "seconds": learner.seconds,
             "teacher_seconds": teacher_seconds,
             "examples_per_second": learner.examples / learner.seconds,
-            "peak_memory_mb": _peak_memory_mb(where.device),
+            "peak_memory_mb": memory.peak_mb(where.device),
         }
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
             kept = keep is not None and keep(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -4,12 +4,16 @@ that of its GPUs."""
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
 
@@ -93,3 +97,12 @@ def _field(file: Path, name: str) -> int:
         return 0
     found = dict(line.split() for line in file.read_text().splitlines())
     return int(found.get(name, 0))
+
+
+def peak_mb(device: torch.device) -> float:
+    """MiB that this process has held at most: of the GPU, else of its own memory."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

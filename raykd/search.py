@@ -30,6 +30,8 @@ class Tried:
 
 
 ASKS = 4  # asks per wanted map before the rest is drawn among the unseen
+LONG = 500  # trials that a sampler knows, at most; see `_renew`
+GOOD = 25  # of them, that TPE counts as good, at most
 
 
 class Proposer:
@@ -47,51 +49,80 @@ class Proposer:
         seed: int,
         history: Iterable[tuple[LayerMap, Tried]] = (),
     ) -> None:
-        history = list(history)
+        self._tried = dict(history)
         # A resumed search must not draw again the numbers that it drew before.
-        self._rng = Random(f"raykd explore {seed} {len(history)}")
+        self._rng = Random(f"raykd explore {seed} {len(self._tried)}")
         self._space = space
         # Brute force is the uniform draw among the unseen, over and over: no sampler is asked.
         # (Optuna's own stops its study when it thinks that the space is used up.)
         self._asks = 0 if sampler == "brute_force" else ASKS
-        study_sampler = "random" if sampler == "brute_force" else sampler
-        self._study = _study(study_sampler, self._rng.randrange(2**31))
+        self._renews = sampler in ("tpe", "gp")
+        self._sampler = "random" if sampler == "brute_force" else sampler
+        self._study = _study(self._sampler, self._rng.randrange(2**31))
         self._open: dict[LayerMap, optuna.Trial] = {}
-        self._tried: dict[LayerMap, Tried] = {}
+        self._left = space.size() - sum(m in space for m in self._tried)
         self._distributions = _distributions(space)
-        for layer_map, tried in history:
+        self._known = 0
+        for layer_map, tried in self._worth_knowing(LONG):
             self._add(layer_map, tried)
-
-    @property
-    def seen(self) -> set[LayerMap]:
-        return {*self._open, *self._tried}
 
     def ask(self, count: int) -> list[LayerMap]:
         """Up to `count` maps never asked or told before; fewer where the space is used up."""
-        count = min(count, self._space.size() - sum(m in self._space for m in self.seen))
+        if self._renews and self._known > LONG:
+            self._renew()
+        count = min(count, self._left)
         found: list[LayerMap] = []
         for _ in range(self._asks * count):
             if len(found) == count:
                 break
             trial = self._study.ask(self._distributions)
+            self._known += 1
             layer_map = _decode(self._space, trial.params)
             known = self._tried.get(layer_map)
             if known is not None and known.final is not None:
                 self._study.tell(trial, known.final)
-            elif layer_map in self.seen or layer_map not in self._space:
+            elif known is not None or layer_map in self._open or layer_map not in self._space:
                 self._study.tell(trial, state=_failed())
             else:
                 self._open[layer_map] = trial
+                self._left -= 1
                 found.append(layer_map)
-        for layer_map in self._space.unseen(self.seen, count - len(found), self._rng):
-            self.reserve(layer_map)
-            found.append(layer_map)
+        if len(found) < count:
+            seen = {*self._open, *self._tried}
+            for layer_map in self._space.unseen(seen, count - len(found), self._rng):
+                self.reserve(layer_map)
+                found.append(layer_map)
         return found
+
+    def _worth_knowing(self, most: int) -> list[tuple[LayerMap, Tried]]:
+        """All that was tried, in its order; where that is more, the best, and others at random."""
+        told = list(self._tried.items())
+        if not self._renews or len(told) <= most:
+            return told
+        best = set(self.best(GOOD))
+        others = [m for m in self._tried if m not in best]
+        kept = best.union(self._rng.sample(others, LONG // 2 - len(best)))
+        return [(m, tried) for m, tried in told if m in kept]
+
+    def _renew(self) -> None:
+        """Go on in a study of half the length, since what TPE and GP take for a proposal grows with
+        what they know: with 10,000 trials TPE takes a quarter of a second for each map."""
+        self._study = _study(self._sampler, self._rng.randrange(2**31))
+        self._known = 0
+        for layer_map, tried in self._worth_knowing(LONG // 2):
+            self._add(layer_map, tried)
+        for layer_map in self._open:
+            self._enqueue(layer_map)
 
     def reserve(self, layer_map: LayerMap) -> None:
         """Count a map as asked, without the sampler's say."""
+        self._left -= layer_map in self._space
+        self._enqueue(layer_map)
+
+    def _enqueue(self, layer_map: LayerMap) -> None:
         self._study.enqueue_trial(_encode(self._space, layer_map))
         self._open[layer_map] = self._study.ask(self._distributions)
+        self._known += 1
 
     def waits_for(self, layer_map: LayerMap) -> bool:
         """Whether this map was asked and not told yet."""
@@ -114,9 +145,9 @@ class Proposer:
     def _add(self, layer_map: LayerMap, tried: Tried) -> None:
         import optuna
 
-        self._tried[layer_map] = tried
         if tried.score is None or layer_map not in self._space:
             return
+        self._known += 1
         states = optuna.trial.TrialState
         pruned = tried.pruned_at is not None
         self._study.add_trial(

@@ -283,12 +283,9 @@ def teacher_trial(study: Study) -> TrialSpec:
     t, depth = study.config.teacher, study.base.depths
     steps = teachers.fine_tune_steps(t, study.prepared.counts["train"])
     return TrialSpec(
-        task=study.config.task.kind,
-        metric=study.config.task.metric,
-        data=study.data,
+        task=study.config.task.kind, metric=study.config.task.metric, data=study.data,
         teacher=study.base.fingerprint,
-        shape=Shape.of(depth),
-        init=Init.of(apply(forward, depth, depth, 0)),
+        shape=Shape.of(depth), init=Init.of(apply(forward, depth, depth, 0)),
         phase="confirm", strategy="teacher",
         layer_map=everywhere(depth, None),
         loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),

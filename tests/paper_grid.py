@@ -69,7 +69,7 @@ def shrunk(config: SweepConfig) -> SweepConfig:
     """
     task: dict[str, Any] = {"max_length": 16, "select_share": 0.05}
     if config.task.kind == "seq2seq":
-        written = config.task.generation.model_copy(update={"max_length": 4})
+        written = config.task.generation.model_copy(update={"max_length": 6})
         task |= {"max_target_length": 6, "generation": written}
     if config.task.kind == "causal_lm":
         task["generate"] = 6

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults, ratios, report, run
+from benchmarks import faults, ratios, report, run, ten_thousand
 from benchmarks.frame import Rows, Setting, normalized_mse
 from raykd import losses
 
@@ -237,3 +237,36 @@ def test_the_committed_faults_are_fifty_over_one_sweep() -> None:
     assert committed.with_suffix(".md").read_text(encoding="utf-8") == faults.table(found)
     assert len(found["faults"]) == 50 and found["trials"] == 24
     assert [f["kind"] for f in found["faults"]] == [f.kind for f in faults.draw(50, found["seed"])]
+
+
+def sample(done: int, time: float, cpu: float, asked: int) -> dict[str, Any]:
+    parts = ("launch", "ray", "drivers", "store", "database")
+    return {
+        "done": done, "phase": "confirm", "time": time, "rss_mib": 500.0,
+        "cpu": dict.fromkeys(parts, cpu), "requests": {"runs/search": [asked, asked / 10]},
+    }  # fmt: skip
+
+
+def test_a_part_of_a_launch_has_what_passed_between_two_samples() -> None:
+    jobs = [
+        {"start": -5.0, "end": 4.0, "requests": {"runs/create": [8, 0.4]}},  # 4 s of it
+        {"start": 5.0, "end": 9.0, "requests": {"runs/create": [8, 0.8]}},
+        {"start": 9.5, "end": 30.0, "requests": {"runs/create": [8, 9.0]}},  # half a second
+    ]
+    before, after = sample(16, 0.0, 1.0, 3), sample(32, 10.0, 1.8, 5)
+    row = ten_thousand._with_jobs(before, after, jobs)
+    assert (row["trials"], row["jobs"], row["seconds"]) == (16, 2, 10.0)
+    assert row["in_jobs"] == pytest.approx(8.5)
+    assert row["requests"]["runs/create"] == pytest.approx([16, 1.2])
+    assert row["own_requests"]["runs/search"] == pytest.approx([2, 0.2])
+    told = {"seconds": 3.0, "cpu": 2.0, "store": 0.5}
+    whole = {
+        "machine": {"cpu": "a processor", "cores": 2}, "load": 1.0, "held": 1000, "at_once": 2,
+        "rows": [row], "commands": {"status by the server": [told] * 3},
+    }  # fmt: skip
+    proposals = [{"tried": 10_000, "bounded": 20.4, "whole": 300.0}]
+    lines = ten_thousand.table({"runs": {"": whole}, "proposals": proposals}).splitlines()
+    # 0.8 s of processor over 16 trials is 50 ms; of two slots' 20 s, 11.5 had no job.
+    assert "| 32 | confirm | 50 | 50 | 50 | 100 | 719 | 625 | 500 | 1.1 | 78 |" in lines
+    assert "| `status` by the server | 3.0, 3.0 | 2.0 s | 0.5 s |" in lines
+    assert "| 10,000 | 20 | 300 |" in lines

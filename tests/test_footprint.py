@@ -16,7 +16,7 @@ from raykd.data import Encoded
 from raykd.distill import Data, Where, distill
 from raykd.encoder_decoder import depth
 from raykd.footprint import LARGEST_COHORT, Footprint, Load
-from raykd.layermap import STRATEGIES, LayerMap, everywhere
+from raykd.layermap import LayerMap, everywhere
 from raykd.materials import trainable
 from raykd.plan import Explored, Plan, Power, make
 from raykd.published import PUBLISHED
@@ -95,7 +95,7 @@ def unmatched() -> Footprint:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_method_is_computed_on_shapes(name: str, unmatched: Footprint) -> None:
-    layer_map, kind = STRATEGIES[name](4, 2, 0), PUBLISHED[name].loss or "mse"
+    layer_map, kind = PUBLISHED[name].rule(4, 2, 0), PUBLISHED[name].loss or "mse"
     matched = trial("classification", Shape(2), kind, layer_map)
     found = measure(tiny_model("bert", blocks=4).config, load_of("classification", matched))
     assert found.step > unmatched.step

@@ -138,6 +138,17 @@ def test_a_failed_trial_is_over_and_its_pair_is_lacking(sweep: Sweep) -> None:
     }
 
 
+def test_a_failed_trial_is_run_again_though_a_look_has_stopped_the_rest(sweep: Sweep) -> None:
+    run(sweep, [5, 3, 4], NEAR)
+    run(sweep, [9], NEAR, failed="reverse")
+    told = sweep.stopped()
+    assert told is not None and "stopped at look 2 of 3" in told
+    (again,) = sweep.planned(sweep.known).missing
+    assert (again.strategy, again.seed) == ("reverse", 9)
+    run(sweep, [9], [4.0])
+    assert sweep.missing() == 6 and sweep.stopped() is None  # the same look, now with that trial
+
+
 def test_where_nothing_can_be_compared_the_look_stops_nothing(sweep: Sweep) -> None:
     run(sweep, [5, 3], NEAR, failed="reverse")
     assert sweep.goes_on(1) and sweep.stopped() is None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd import search
 from raykd.layermap import LayerMap
 from raykd.search import Proposer, Tried, best_maps
 from raykd.space import Space
@@ -109,6 +110,32 @@ def test_tpe_finds_better_maps_than_chance() -> None:
         for m in maps:
             proposer.tell(m, Tried(score(m)))
     assert sum(rounds[-4:]) / 4 > sum(rounds[:2]) / 2 + 3
+
+
+def test_what_tpe_knows_is_bounded_and_has_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a proposal takes grows with what its sampler knows, and a search may be long."""
+    monkeypatch.setattr(search, "LONG", 30)
+    monkeypatch.setattr(search, "GOOD", 5)
+    space, found, sizes = Space(4, 3), list[LayerMap](), list[int]()
+
+    def score(layer_map: LayerMap) -> Tried:
+        return Tried(float(sum(b or 0 for b in layer_map.blocks)))
+
+    proposer = Proposer(space, "tpe", 0)
+    waiting = proposer.ask(2)  # told at the end: they are asked for all the while
+    while maps := proposer.ask(4):
+        found += maps
+        for layer_map in maps:
+            proposer.tell(layer_map, score(layer_map))
+        sizes.append(len(proposer._study.trials))
+    for layer_map in waiting:
+        proposer.tell(layer_map, score(layer_map))
+    assert sorted(map(str, [*found, *waiting])) == sorted(map(str, space))
+    assert max(sizes) <= 30 + search.ASKS * 4 + len(waiting)
+    again = Proposer(space, "tpe", 0, [(m, score(m)) for m in found])
+    known = [t.value for t in again._study.trials]
+    best = sorted((score(m).score for m in found), key=lambda s: -(s or 0))[:5]
+    assert len(known) == 15 and set(best) <= set(known)
 
 
 def test_best_maps_order_by_score_and_leave_failures_out() -> None:

@@ -58,6 +58,21 @@ def test_a_launch_counts_what_its_jobs_report() -> None:
     json.dumps(tally.now())
 
 
+def test_best_and_worst_so_far_take_the_newest_score_of_each_and_of_those_that_are_over() -> None:
+    tally, one, two = Tally(), cohort(0), cohort(1)
+    steps = one.trials[0].training.steps
+    tally.begin(0, 4, {"explore": 0, "confirm": steps})
+    (a, b), (c, d) = ([t.id for t in each.trials] for each in (one, two))
+    tally.tick(one, 1, 64, {a: 10.0, b: 99.0})
+    tally.tick(one, steps, 64, {a: 80.0, b: 70.0})
+    tally.ended((one,), None)
+    tally.tick(two, 1, 64, {c: 60.0, d: 75.0})
+    assert (tally.now()["best"], tally.now()["worst"]) == (("forward", 80.0), ("forward", 60.0))
+    tally.tick(two, steps, 64, {c: 90.0, d: 75.0})
+    assert (tally.now()["best"], tally.now()["worst"]) == (("forward", 90.0), ("reverse", 70.0))
+    assert not tally._scores  # nothing of a trial is kept when its cohort is over
+
+
 NOW_TOLD: dict[str, Any] = {
     "share_done": 0.25, "cohorts_done": 3, "cohorts_running": 2, "lost": ["cohorts a were lost: x"],
     "examples_per_second": 1234.5, "seconds_left": 600.0, "best": ["forward", 81.0],

@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from raykd.analysis.tost import Array
 
-STEEPNESS = 3  # little is spent early, so the last look is almost that of a sweep without looks
+STEEPNESS = 3  # little is spent early, where few seeds could decide little
 HOPELESS = 0.05  # a chance to be decided at the last look that is not worth its seeds
 DECIDING = ("H1", "H5")
 TINY = 1e-300  # how far a mean moves where every difference is the same
@@ -115,6 +115,6 @@ def after(look: Look, hypotheses: Iterable[Judged]) -> Look:
     who = " and ".join(sorted({h.id for h in open_}))
     return replace(
         look,
-        stop=f"what is open of {who} would be decided by {look.looks[-1]} seeds with a probability "
+        stop=f"what is open of {who} would be decided at {look.looks[-1]} seeds with a probability "
         f"below {HOPELESS:g}, at the effect and variance seen",
     )

@@ -41,7 +41,7 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
         nodes = [Node(growth.cpus, growth.gpus, 0)] * growth.nodes
         slots = growth.nodes * growth.cpus
         fitted = share(sweep.study.config.cluster, nodes, slots, sweep.study.file)
-        return foresee(sweep, fitted, "to come")
+        return foresee(sweep, fitted, "to come", measure=True)
     return foresee(sweep, here(sweep), "here", measure=True)
 
 

@@ -16,7 +16,6 @@ import psutil
 
 from raykd import budget as budgets
 from raykd import memory, quantised
-from raykd.cluster import checkpoints
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Node, Share, grown, share
 from raykd.cluster.split import jobs_at_once
@@ -46,6 +45,8 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Tune's record of all its trials, which nobody reads: at the start and at the end only.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
@@ -70,6 +71,8 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
             "for it, or stop it and run this again"
         )
     send_left(sweep)
+    from raykd.cluster import checkpoints  # it brings Ray
+
     checkpoints.check(study)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
     if address is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback
 
 from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.driver import drive
@@ -157,27 +157,24 @@ def _tune(
     # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends.
     scratch = study.home / "tune" / str(os.getpid())
     scratch.mkdir(parents=True, exist_ok=True)
-    tuner = tune.Tuner(
-        tune.with_resources(partial(drive, settings=settings), {"CPU": 0, "trial_slot": 1}),
-        tune_config=TuneConfig(
+    try:
+        # Not by `Tuner`, which first stores searcher and callbacks: a live terminal cannot be.
+        tune.run(
+            tune.with_resources(partial(drive, settings=settings), {"CPU": 0, "trial_slot": 1}),
+            name="tune",
+            storage_path=str(scratch),
             search_alg=searcher,
             # As many as there may ever be, a trial a job: the searcher says when it is done.
             num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
             max_concurrent_trials=made.power.at_once,
             reuse_actors=True,
+            max_failures=study.config.cluster.retries,
+            raise_on_failed_trial=False,
             trial_dirname_creator=_name,
             trial_name_creator=_name,
-        ),
-        run_config=RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            verbose=0,
-            failure_config=FailureConfig(max_failures=study.config.cluster.retries),
             callbacks=callbacks,
-        ),
-    )
-    try:
-        tuner.fit()
+            verbose=0,
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from raykd.cluster.storage import prepare
 from raykd.config import load
 from raykd.footprint import GPU_BYTES
 from raykd.layermap import LayerMap, everywhere
-from raykd.plan import Explored, Plan, Power, make, stored_bytes
+from raykd.plan import Explored, Plan, Power, make
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.states import GB
@@ -29,7 +29,7 @@ from raykd.study import Study, explore_trial, resolve, teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
-from raykd.trial import Cohort, Shape
+from raykd.trial import Cohort
 
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
@@ -151,69 +151,9 @@ class Sweep:
 
     def plan(self) -> dict[str, Any]:
         """What would run, in plain values: the content of `raykd plan`."""
-        from raykd.analysis import foresight
-        from raykd.analysis.beside import theirs
-        from raykd.analysis.scores import is_sampled
+        from raykd.cluster.outline import outline
 
-        records = self.known
-        made = self.planned(records)
-        study, config = self.study, self.study.config
-        theirs(config, study.file)  # a mistake there is told before anything runs
-        steps = self.steps()
-        confirm_runs = len(made.missing) + made.best_missing
-        steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
-        examples = round(study.batch_rows * steps_left)
-        explore_cohorts = -(-made.explore_missing // made.explore_cohort)
-        return {
-            "sweep": config.name,
-            "tracking_uri": store.safe(self.uri),
-            "task": {
-                "data": config.task.data, "rows": study.prepared.counts,
-                "labels": list(study.prepared.labels), "metric": config.task.metric,
-            },
-            "teacher": {
-                "model": config.teacher.model, "fingerprint": study.teacher,
-                "blocks": Shape.of(study.base.depths).told, "width": study.base.width,
-                "ready": teachers.stored(study.home, study.teacher) is not None,
-            },
-            "student": {
-                "blocks": Shape.of(study.depth).told,
-                "width": study.shape.width or study.base.width,
-            },
-            "explore": {
-                "maps": made.explore_wanted, "finished": made.explore_done,
-                "missing": made.explore_missing, "steps": steps["explore"],
-                "space": made.space.size() if made.space else 0, "covered": made.covered,
-                "cohorts": explore_cohorts,
-            },
-            "confirm": {
-                "trials": len(made.confirm) + made.best_missing,
-                "finished": len(made.confirm) - len(made.missing) - len(made.called_off),
-                "missing": confirm_runs, "steps": steps["confirm"],
-                "looks": list(config.confirm.looks or ()) if config.confirm else [],
-                "stopped": self.stopped(),
-                "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
-                "seeds": list(config.confirm.seed_list) if config.confirm else [],
-                "arms": sorted({t.strategy for t in made.confirm}),
-                "hidden_weights": list(study.hidden_weights),
-                "sampled": config.confirm.sampled if config.confirm else 0,
-                "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
-            },
-            "outdated": len(records) - len(self.current(records, made)),
-            "cohort_size": made.cohort_size,
-            "memory": {
-                **asdict(made.footprint), "usable": made.usable,
-                "peak": made.footprint.peak(min(made.cohort_size, max(1, confirm_runs))),
-            },
-            "examples": examples,
-            "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
-            "states": made.choice().to_json(),
-            "margin": config.margin,
-            "decides": foresight.of_plan(
-                config, {t.strategy for t in made.confirm if t.targets == "teacher"
-                         and not is_sampled(t.strategy)}
-            ),
-        }  # fmt: skip
+        return outline(self)
 
     def steps(self) -> dict[str, int]:
         """Optimisation steps of one trial, by phase."""

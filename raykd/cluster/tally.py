@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from raykd.trial import Cohort, Job
 
 LAST = 3  # failures that are remembered
+
+Score = tuple[str, float]
+"""A trial's name, and its newest score on select."""
 
 
 class Tally:
@@ -24,7 +28,11 @@ class Tally:
         self._examples = 0
         # Rates count from the first tick, so that starting the workers is in none of them.
         self._since: tuple[float, float, int] | None = None
-        self._scores: dict[str, tuple[str, float]] = {}
+        self._scores: dict[str, dict[str, Score]] = {}
+        """Of cohorts that run, by cohort and trial."""
+        self._extremes: list[Score] = []
+        """The worst and the best of cohorts that are over: a launch may have ten thousand trials,
+        and is asked at every report."""
         self._failures: list[str] = []
 
     def changed(self, milestone: bool = False) -> None:
@@ -46,11 +54,11 @@ class Tally:
         self._since = self._since or (now, self.done, self._examples)
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
-        self._scores |= {t: (names[t], s) for t, s in scores.items()}
+        known = self._scores.get(cohort.id, {})
+        self._scores[cohort.id] = known | {t: (names[t], s) for t, s in scores.items()}
         last = step == cohort.trials[0].training.steps
         if last:
-            self._running.discard(cohort.id)
-            self._ended.add(cohort.id)
+            self._over(cohort.id)
         self.changed(milestone=last)
 
     def unsaved(self, cohort: Cohort, error: str) -> None:
@@ -61,11 +69,17 @@ class Tally:
         self._failures = [*self._failures, told][-LAST:]
 
     def ended(self, job: Job, error: str | None) -> None:
-        self._ended |= {c.id for c in job}
-        self._running -= self._ended
+        for cohort in job:
+            self._over(cohort.id)
         if error is not None:
             self.failed(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
         self.changed(milestone=True)
+
+    def _over(self, cohort: str) -> None:
+        self._running.discard(cohort)
+        self._ended.add(cohort)
+        scores = [*self._extremes, *self._scores.pop(cohort, {}).values()]
+        self._extremes = [f(scores, key=itemgetter(1)) for f in (min, max)] if scores else []
 
     def now(self) -> dict[str, Any]:
         """Plain values. Rate and time left (seconds) are there once something was counted; the
@@ -82,6 +96,8 @@ class Tally:
             found["examples_per_second"] = (self._examples - examples) / passed
             found["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
         # Listed first: another thread may ask while a report comes in.
-        if ranked := sorted(list(self._scores.values()), key=lambda pair: pair[1]):
-            found["best"], found["worst"] = ranked[-1], ranked[0]
+        running = [score for each in list(self._scores.values()) for score in each.values()]
+        if scores := [*self._extremes, *running]:
+            found["best"] = max(scores, key=itemgetter(1))
+            found["worst"] = min(scores, key=itemgetter(1))
         return found

@@ -74,12 +74,15 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
             self._watch.tick(cohort, result["step"], result["examples"], result["scores"])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = self._given_up.pop(trial.trial_id, None)
-        self._watch.ended(tuple(self._job(trial).values()), reason)
+        self._ended(trial, self._given_up.pop(trial.trial_id, None))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         leftovers.free_dead_attempts(trial.config["id"])  # nobody else comes to do it
-        self._watch.ended(tuple(self._job(trial).values()), _cause(trial))
+        self._ended(trial, _cause(trial))
+
+    def _ended(self, trial: Any, error: str | None) -> None:
+        self._watch.ended(tuple(self._job(trial).values()), error)
+        del self._jobs[trial.trial_id]  # a launch has thousands
 
 
 def _cause(trial: Any) -> str:

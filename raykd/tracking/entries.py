@@ -93,7 +93,7 @@ def send(client: MlflowClient, entry: Entry, files: Path | None) -> None:
 def _owned(client: MlflowClient, run_id: str, end: End) -> bool:
     """Whether the writer may still end the trial. A twin, created by two processes in one instant,
     is removed: the oldest run is the trial's."""
-    run = ledger.find(client, end.experiment, "raykd.trial", end.trial)
+    run = ledger.oldest(client, end.experiment, "raykd.trial", end.trial)  # who sends has patience
     if run is not None and run.info.run_id != run_id:
         client.delete_run(run_id)
         return False

@@ -96,11 +96,15 @@ def _state(row: Row) -> State:
 
 
 def find(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
+    """`oldest`, waiting for a store that is away."""
+    return patiently(lambda: oldest(client, experiment, tag, value))
+
+
+def oldest(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
     """The oldest run whose tag has this value."""
-    query = f"tags.`{tag}` = '{value}'"
     order = ["start_time ASC", "run_id ASC"]
-    found = patiently(
-        lambda: client.search_runs([experiment], query, max_results=1, order_by=order)
+    found = client.search_runs(
+        [experiment], f"tags.`{tag}` = '{value}'", max_results=1, order_by=order
     )
     return found[0] if found else None
 

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -59,10 +59,10 @@ class Spool:
         self._start()
 
     def put(self, entry: Entry, fill: Callable[[Path], None] | None = None) -> None:
-        """After all that was logged before. `fill` writes the entry's artifacts into a folder."""
+        """After all that was logged before; what was of its run goes with it, in one call. `fill`
+        writes the entry's artifacts into a folder."""
         self.check()
-        self._store_points()
-        self._store(entry, fill)
+        self._store_points(entry, fill)
         self._start()
 
     def flush(self) -> None:
@@ -98,16 +98,18 @@ class Spool:
             self._sender = threading.Thread(target=self._send, name="raykd-mlflow", daemon=True)
             self._sender.start()
 
-    def _store_points(self) -> None:
+    def _store_points(
+        self, entry: Entry | None = None, fill: Callable[[Path], None] | None = None
+    ) -> None:
+        """What was logged, and the entry after it."""
         with self._writing:  # the training thread and the sender: in the order of the telling
             with self._guard:
                 told, self._points = self._points, {}
+            before = tuple(told.pop(entry.run, ())) if entry else ()
             for run, points in told.items():
                 self._write(Entry(run, tuple(points)), None)
-
-    def _store(self, entry: Entry, fill: Callable[[Path], None] | None) -> None:
-        with self._writing:
-            self._write(entry, fill)
+            if entry is not None:
+                self._write(replace(entry, points=before + entry.points), fill)
 
     def _write(self, entry: Entry, fill: Callable[[Path], None] | None) -> None:
         while not self._lock.is_locked:

@@ -23,8 +23,8 @@ PARAMS = ("phase", "strategy", "map", "init", "seed", "targets", "depth", "width
 
 
 class Row(NamedTuple):
-    """A trial's run as it is stored. Times are milliseconds since the epoch; of tags and
-    params, `TAGS` and `PARAMS` are there for sure: what raykd reads again."""
+    """A trial's run as it is stored. Times are milliseconds since the epoch; of tags and params,
+    those that raykd reads again are there, `TAGS` and `PARAMS`."""
 
     run_id: str
     status: str
@@ -37,10 +37,9 @@ class Row(NamedTuple):
 
 def row(run: Run) -> Row:
     info, data = run.info, run.data
-    return Row(
-        info.run_id, info.status, info.start_time, info.end_time, data.tags, data.params,
-        data.metrics,
-    )  # fmt: skip
+    tags = {name: data.tags[name] for name in TAGS if name in data.tags}
+    params = {name: data.params[name] for name in PARAMS if name in data.params}
+    return Row(info.run_id, info.status, info.start_time, info.end_time, tags, params, data.metrics)
 
 
 def rows(client: MlflowClient, experiment: str) -> list[Row]:

@@ -32,6 +32,8 @@ def test_looks_spare_seeds_and_decide_almost_as_often() -> None:
     assert found.seeds < 8 and found.decided > found.decided_fixed - 0.02
     noisy = rates(Truth("normal", 2.0, 0.5, 10), (4, 7, 10), SWEEPS, seed=0)
     assert noisy.given_up > 0.5 and noisy.seeds < 8
+    unclear = rates(Truth("normal", 1.0, 0.0, 10), (4, 7, 10), SWEEPS, seed=0)
+    assert unclear.regretted < 0.05 < unclear.given_up
 
 
 def test_all_of_alpha_at_every_look_would_be_caught() -> None:

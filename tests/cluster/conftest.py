@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from raykd.tracking.ledger import Record
+
 from ..world import write_model, write_sweep
 from .helpers import RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
 
@@ -55,12 +57,15 @@ def alone(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    made: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, float]]:
-    """Every trial's metrics when nothing happens to the sweep."""
-    folder = copy(made, tmp_path_factory.mktemp("undisturbed"))
-    return scores(records(alone(folder)))
+def in_peace(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, ...]:
+    """Every trial when nothing happens to the sweep, in a file of SQLite."""
+    return records(alone(copy(made, tmp_path_factory.mktemp("undisturbed"))))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(in_peace: tuple[Record, ...]) -> dict[str, dict[str, float]]:
+    """Their metrics."""
+    return scores(in_peace)
 
 
 @pytest.fixture(scope="session")

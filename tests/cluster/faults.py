@@ -51,11 +51,12 @@ def backward(self, batch, *rest, **more):
 Learner.backward = backward
 """
 
+# A cohort of 36 steps takes over half a minute.
 SLOW = """
 import time
 _update = Learner.update
 def update(self, step):
-    time.sleep(0.2)
+    time.sleep(1)
     return _update(self, step)
 Learner.update = update
 """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,21 @@ def environment(process: psutil.Process) -> dict[str, str]:
 
 def raykd(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RAYKD, *map(str, args)], capture_output=True, text=True, check=False)
+
+
+def at_a_terminal(*args: object) -> tuple[int, str]:
+    """The exit code, and what a terminal was sent."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [*RAYKD, *map(str, args)], stdin=inside, stdout=inside, stderr=inside
+    )
+    os.close(inside)
+    told = b""
+    with suppress(OSError):  # which is how a terminal says that nobody is left
+        while part := os.read(terminal, 65536):
+            told += part
+    os.close(terminal)
+    return process.wait(), told.decode(errors="replace")
 
 
 def start(*args: object) -> subprocess.Popen[str]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
-import pytest
-import ray
-
-from raykd.cluster.machine import local_ray
-
+# In processes of their own: what a process knows of Ray's tokens, it knows for ever.
+OWN = """if True:
+    import json, os, sys, ray
+    from raykd.cluster.machine import local_ray
+    with local_ray():
+        assert ray.get(ray.remote(lambda: 1).remote()) == 1
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+        address = ray.get_runtime_context().gcs_address
+        print(json.dumps([address, {n: os.environ[n] for n in names}]), flush=True)
+        sys.stdin.read()
+"""
 JOIN = """if True:
     import sys, ray
     ray.init(address=sys.argv[1], log_to_driver=False)
@@ -18,32 +25,32 @@ JOIN = """if True:
 """
 
 
-def test_a_local_ray_answers_only_who_has_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = dict(os.environ)
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    try:
-        with local_ray():
-            assert ray.get(ray.remote(lambda: 1).remote()) == 1
-            address = ray.get_runtime_context().gcs_address
-            own = {k: os.environ[k] for k in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-            strangers = {
-                True: [own],
-                False: [
-                    {"RAY_AUTH_MODE": "disabled"},
-                    {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64},
-                ],
-            }
-            asking = [
-                (joined, subprocess.Popen(
-                    [sys.executable, "-c", JOIN, address], env={**before, **strange},
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                ))
-                for joined, several in strangers.items() for strange in several
-            ]  # fmt: skip
-            for joined, process in asking:
-                said = process.communicate()[0]
-                assert ("joined 1" in said, process.returncode == 0) == (joined, joined)
-    finally:
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-            os.environ.pop(name, None)
+def python(script: str, *arguments: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], env=env, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_local_ray_answers_only_who_has_its_token() -> None:
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")}
+    own = python(OWN, env=bare)
+    assert own.stdin and own.stdout
+    address, keys = json.loads(own.stdout.readline())
+    strangers = {
+        True: [keys],
+        False: [
+            {"RAY_AUTH_MODE": "disabled"},
+            {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64},
+        ],
+    }
+    asking = [
+        (joined, python(JOIN, address, env={**bare, **strange}))
+        for joined, several in strangers.items()
+        for strange in several
+    ]
+    for joined, process in asking:
+        said = process.communicate()[0]
+        assert ("joined 1" in said, process.returncode == 0) == (joined, joined)
+    own.communicate()
+    assert own.returncode == 0

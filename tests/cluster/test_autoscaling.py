@@ -97,8 +97,10 @@ def leave_a_placement_group() -> None:
 
 
 @pytest.fixture
-def head(folder: Path) -> Iterator[str]:
+def head(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a head whose autoscaler may bring nodes; it offers no CPU itself."""
+    # Else whether its nodes ask for a token depends on whether there is one in the home.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     port = free_port()
     address = f"{get_node_ip_address()}:{port}"
     config = folder / "autoscaler.json"

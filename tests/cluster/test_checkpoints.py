@@ -6,8 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
-from raykd.cluster.checkpoints import NOTE, mend, wait_for
+from raykd.cluster.checkpoints import NOTE, copy, mend, wait_for
 
 
 def job(folder: Path, note: str) -> Path:
@@ -47,3 +48,19 @@ def test_one_that_stays_away_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OSError, match="store"):
         wait_for(str(tmp_path / "store"), seconds=0.0)
+
+
+def test_a_folder_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    for i in range(3):
+        (made / f"state-{i}.pt").write_bytes(bytes([i]) * 100)
+    there = tmp_path / "store" / "job" / "checkpoint_1"  # none of these folders is there
+    copy(made, fs.LocalFileSystem(), str(there))
+    assert {p.name: p.read_bytes() for p in there.iterdir()} == {
+        p.name: p.read_bytes() for p in made.iterdir()
+    }
+    (tmp_path / "away").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="away"):
+        copy(made, fs.LocalFileSystem(), str(tmp_path / "away" / "checkpoint_1"))
+    assert not (tmp_path / "nowhere").exists()

@@ -13,12 +13,12 @@ import pytest
 from raykd.analysis import table
 from raykd.cluster.sweep import Sweep
 from raykd.tracking import ledger
+from raykd.tracking.ledger import Record
 
-from ..finished import finish
 from ..tracking import services
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
-from .helpers import SLOW, once_each, scores, start, wait_until, workers
+from .helpers import SLOW, WHOLE, once_each, scores, start, wait_until, workers
 
 
 @pytest.fixture
@@ -41,11 +41,13 @@ def team(
 
 
 def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
-    folder: Path, team: tuple[Server, Any], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    in_peace: tuple[Record, ...],
+    team: tuple[Server, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server, bucket = team
-    alone = finish(write_sweep(folder, training=SLOW))
-    cluster = {"cpus_per_worker": 1, "checkpoints": "s3://raykd/jobs", "checkpoint_seconds": 0}
+    cluster = {**WHOLE, "checkpoints": "s3://raykd/jobs", "checkpoint_seconds": 0}
     file = write_sweep(folder, training=SLOW, cluster=cluster)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
 
@@ -68,9 +70,9 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     assert shared.uri == server.uri
     found = shared.records()
     assert once_each(found) and len(found) == 6
-    assert scores(found) == scores(alone.records())
+    assert scores(found) == scores(in_peace)
     metric = shared.study.config.task.metric
-    assert table.rows(found, metric) == table.rows(alone.records(), metric)
+    assert table.rows(found, metric) == table.rows(in_peace, metric)
     for record in found:
         kept = {a.path for a in shared.client.list_artifacts(record.run_id)}
         assert {"predictions.parquet", "trial.json"} <= kept

@@ -16,6 +16,7 @@ from . import faults
 from .helpers import (
     SLOW,
     WHOLE,
+    at_a_terminal,
     curves,
     once_each,
     ours,
@@ -55,6 +56,22 @@ def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(fol
     assert records(folder) == found
 
 
+def test_a_look_ends_a_launch_for_good(folder: Path) -> None:
+    """The margin is one that no two accuracies in percent can miss, so the first look decides."""
+    confirm = {"strategies": ["forward", "reverse"], "seeds": 4, "looks": [2, 4]}
+    sweep = write_sweep(folder, cluster=WHOLE, confirm=confirm, margin=10_000)
+    done = raykd("sweep", sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = " ".join(done.stdout.split())
+    assert "confirm stopped at look 1 of 2 (2 of 4 seeds): H1 and H5 are decided" in told
+    assert "not run: forward 2, reverse 2" in told
+    found = records(folder)
+    assert once_each(found) and sorted(r.seed for r in found) == [0, 0, 1, 1]
+    again = raykd("sweep", sweep)
+    assert again.returncode == 0 and "nothing to train" in again.stderr
+    assert records(folder) == found
+
+
 def test_two_workers_give_the_loss_curve_of_one(
     folder: Path, without_dropout: dict[str, dict[int, float]]
 ) -> None:
@@ -70,9 +87,10 @@ def test_two_workers_give_the_loss_curve_of_one(
 
 
 def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
+    """At a terminal, as a person runs it: progress is drawn there."""
     sweep = write_sweep(folder, explore={"maps": 5})
-    done = raykd("sweep", sweep, "--smoke")
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, told = at_a_terminal("sweep", sweep, "--smoke")
+    assert code == 0 and "cohorts" in told, told
     assert records(folder) == ()
     found = records(folder, "tiny-smoke")
     assert once_each(found)

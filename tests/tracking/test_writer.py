@@ -18,6 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
+from requests.adapters import HTTPAdapter
 
 from raykd.layermap import LayerMap
 from raykd.recorder import Result
@@ -27,7 +28,7 @@ from raykd.tracking.writer import Writer, trial_params, trial_tags
 from raykd.trial import Init, Shape, TrialSpec
 
 from ..specs import spec
-from .conftest import Place
+from .conftest import Place, Server, place_in
 from .helpers import RESULT, finish_one, record, records, writer
 
 
@@ -84,7 +85,8 @@ def test_params_tell_any_two_trials_of_an_experiment_apart() -> None:
 def test_a_student_of_very_many_blocks_fits(every_place: Place) -> None:
     trial = spec(shape=Shape(150), layer_map=LayerMap(tuple(range(1, 151))))
     assert writer(every_place).open(trial, {})
-    assert record(every_place, trial).params["map_150"] == "150"
+    run = every_place.client.get_run(record(every_place, trial).run_id)
+    assert run.data.params["map_150"] == "150"
 
 
 def test_what_was_logged_is_all_there_and_in_order_after_a_flush(every_place: Place) -> None:
@@ -144,6 +146,28 @@ def test_what_is_logged_in_one_moment_is_sent_in_one_call(
     assert sizes == [1000, 240, 1000, 240]
     for trial in trials:
         assert len(history(place, record(place, trial).run_id, "kl")) == 620
+    sizes.clear()
+    writing.log(trials[0], 621, {"loss": 1.0})
+    writing.finish(trials[0], RESULT)
+    assert sizes == [1 + len(RESULT.metrics)]  # the last losses go with the results
+
+
+def test_a_trial_asks_the_server_as_often_however_many_there_are(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, asked, counts, send = place_in(server.uri), list[str](), set[int](), HTTPAdapter.send
+
+    def counted(adapter: HTTPAdapter, request: Any, *more: Any, **options: Any) -> Any:
+        asked.append(request.path_url)
+        return send(adapter, request, *more, **options)
+
+    finish_one(place, spec(seed=8))  # the client's first words to a server are of another kind
+    monkeypatch.setattr(HTTPAdapter, "send", counted)
+    for seed in range(8):
+        finish_one(place, spec(seed=seed))
+        counts.add(len(asked))
+        asked.clear()
+    assert len(counts) == 1
 
 
 def test_a_finished_trial_is_complete_and_is_not_opened_again(
@@ -247,7 +271,7 @@ def test_a_run_cut_off_before_its_params_breaks_no_reading_and_is_completed(plac
     finish_one(place, trial)
     found = record(place, trial)
     assert (found.run_id, found.status) == (run_id, "finished")
-    assert found.params == trial_params(trial)
+    assert place.client.get_run(run_id).data.params == trial_params(trial)
 
 
 def test_results_that_cannot_be_stored_leave_the_trial_unfinished(place: Place) -> None:

