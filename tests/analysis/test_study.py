@@ -15,13 +15,16 @@ ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "studies" / "minilm.csv"
 
 
-@pytest.fixture(scope="module")
-def judged() -> dict[str, Any]:
-    asked = ["verdict", "--from", str(STUDY), "--margin", "2", "--json"]
-    result = CliRunner().invoke(app, asked)
+def verdict(table: Path) -> dict[str, Any]:
+    result = CliRunner().invoke(app, ["verdict", "--from", str(table), "--margin", "2", "--json"])
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, Any]:
+    return verdict(STUDY)
 
 
 def test_the_table_is_judged_as_the_sweep_was(judged: dict[str, Any]) -> None:
@@ -31,17 +34,39 @@ def test_the_table_is_judged_as_the_sweep_was(judged: dict[str, Any]) -> None:
     assert [h["status"] for h in judged["hypotheses"]] == [h["status"] for h in wanted]
 
 
-def test_the_page_tells_what_was_judged(judged: dict[str, Any]) -> None:
+def told() -> dict[str, str]:
+    """The lines of the page's tables by their first cell."""
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    return {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
+
+
+def test_the_page_tells_what_was_judged(judged: dict[str, Any]) -> None:
     cell = judged["cells"][0]
-    told = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
     for arm in cell["arms"]:
         name = f"{arm['strategy']}, control" if arm["control"] else arm["strategy"]
-        assert f"| {arm['mean']:.2f} |" in told[name]
+        assert f"| {arm['mean']:.2f} |" in told()[name]
     for kind in ("to_forward", "to_none"):
         for pair in cell[kind]:
             low, high = pair["interval"]
             shown = f"{pair['effect']:+.2f} ({low:+.2f} to {high:+.2f})"
-            assert shown in told[pair["strategy"]]
+            assert shown in told()[pair["strategy"]]
             if kind == "to_forward":
-                assert f"| {pair['finding']} |" in told[pair["strategy"]]
+                assert f"| {pair['finding']} |" in told()[pair["strategy"]]
+
+
+def test_it_tells_what_was_judged_of_blocks_copied_in_reversed_order() -> None:
+    found = verdict(STUDY.with_name("minilm_init.csv"))
+    cell = found["cells"][0]
+    for arm in cell["arms"]:
+        assert f"| {arm['mean']:.2f} |" in told()[f"{arm['strategy']}, blocks reversed"]
+    (pair,) = cell["to_forward"]
+    low, high = pair["interval"]
+    shown = f"{pair['effect']:+.2f} ({low:+.2f} to {high:+.2f})"
+    assert shown in told()["reverse, blocks reversed"]
+    assert {h["id"]: h["status"] for h in found["hypotheses"]}["H1"] == "supported"
+
+
+def test_random_weights_were_at_chance() -> None:
+    cell = verdict(STUDY.with_name("minilm_random_100_steps.csv"))["cells"][0]
+    means = [arm["mean"] for arm in cell["arms"] if not arm["control"]]
+    assert (f"{min(means):.1f}", f"{max(means):.1f}") == ("50.3", "51.9")
