@@ -4,8 +4,8 @@
 
 Twelve trials are told to an MLflow server on PostgreSQL by raykd's own writer, as training tells
 them. Then Ray Tune starts two jobs as a launch does, whose workers do nothing but wait. Counted are
-requests, rows and bytes, processor time and memory that no other process shares; none of these
-depends much on how busy the machine is. Needs Debian's PostgreSQL, as the tests do.
+requests, rows and bytes, processor time, and memory that no other process shares: what depends
+little on how busy the machine is. Needs Debian's PostgreSQL, as the tests do.
 """
 
 from __future__ import annotations
@@ -23,19 +23,25 @@ from typing import Any
 
 import numpy as np
 import psutil
+from ray.tune import Callback
 
 from benchmarks import machine, paper_work
 
 HERE = Path(__file__).parent
 TRIALS, JOBS, SECONDS = 12, 2, 20.0
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
-LOSSES = {f"hidden_{i}_to_{4 * i}": 0.5 for i in (1, 2, 3)} | dict.fromkeys(
-    ("loss", "ce", "kl", "hidden"), 0.5
+LOSSES = dict.fromkeys(
+    ("loss", "ce", "kl", "hidden", "hidden_1_to_4", "hidden_2_to_8", "hidden_3_to_12"), 0.5
 )
+SCORES = dict.fromkeys(
+    ("test_accuracy", "test_accuracy_mm", "best_select_accuracy", "best_step", "seconds",
+     "teacher_seconds", "examples_per_second", "peak_memory_mb"), 1.0,
+)  # fmt: skip
+FACTS = {"precision": "bf16", "device": "cuda:0", "teacher_source": "live"}
 
 
 def mlflow(folder: Path) -> dict[str, Any]:
-    import requests
+    """Of a trial of MNLI with ten evaluations, its requests by what they are for."""
     from mlflow import MlflowClient
 
     from raykd.distill import TICKS, marks
@@ -46,54 +52,47 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from raykd.tracking.writer import Writer
 
     made = paper_work.study("mnli", folder / "home")
-    sent: Counter[str] = Counter()
-    send, stage = requests.Session.send, "start"
-
-    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
-        sent[stage] += 1
-        return send(self, *arguments, **options)
-
-    rows = made.prepared.counts["test"]
-    column: Any = np.arange(rows)
-    told = {"id": column.astype(str), "label": column % 3, "predicted": column % 3,
-            "correct": column > 0, **{f"logit_{i}": column / 7 for i in range(3)}}  # fmt: skip
-    with _server(folder) as (uri, database):
+    trials, told = confirm_trials(made)[:TRIALS], _predictions(made.prepared.counts["test"])
+    tags = {**versions(), "raykd.sweep": "paper-mnli"}
+    with _server(folder) as (uri, database), _counted() as sent:
         client = MlflowClient(uri)
         experiment = store.experiment(client, "paper-mnli")
-        launch = Launch.start(client, experiment, {}, "benchmarks.control_plane")
-        before, began = _rows(database), _seconds()
-        setattr(requests.Session, "send", counted)  # noqa: B010
-        for trial in confirm_trials(made)[:TRIALS]:
-            stage = "open"
-            writer = Writer(uri, experiment, launch.run_id, trial.id,
-                            {**versions(), "raykd.sweep": "paper-mnli"}, folder / "spool")  # fmt: skip
-            writer.open(trial, {"precision": "bf16", "device": "cuda:0", "teacher_source": "live"})
-            steps = trial.training.steps
-            for mark in sorted(marks(steps, TICKS)):
+        launch = Launch.start(client, experiment, {}, "benchmarks.control_plane").run_id
+        rows, seconds, requests = _rows(database), _seconds(), Counter[str]()
+        for trial in trials:
+            sent.clear()
+            writer = Writer(uri, experiment, launch, trial.id, tags, folder / "spool")
+            writer.open(trial, FACTS)
+            requests["open"] += len(sent)
+            for step in sorted(marks(trial.training.steps, TICKS)):
                 for found in (LOSSES, {"select_accuracy": 80.0}):
-                    stage = "log"
-                    writer.log(trial, mark, found)
+                    sent.clear()
+                    writer.log(trial, step, found)
                     writer.flush()  # in training a second and more lies between two of these
-            stage = "finish"
-            scores = dict.fromkeys(("test_accuracy", "test_accuracy_m", "test_accuracy_mm",
-                                    "best_select_accuracy", "best_step", "seconds",
-                                    "teacher_seconds", "examples_per_second",
-                                    "peak_memory_mb"), 1.0)  # fmt: skip
-            writer.finish(trial, Result(scores, told))
-        setattr(requests.Session, "send", send)  # noqa: B010
-        spent = {name: (s - began[name]) / TRIALS for name, s in _seconds().items()}
-        added = {name: (n - before[name]) / TRIALS for name, n in _rows(database).items()}
-    logs = 2 * TICKS
+                    requests["log"] += len(sent)
+            sent.clear()
+            writer.finish(trial, Result(SCORES, told))
+            requests["finish"] += len(sent)
+        after, spent = _rows(database), _seconds()
+    added = {name: (after[name] - rows[name]) / TRIALS for name in rows}
     return {
-        "requests": {"open": sent["open"] / TRIALS, "log": sent["log"] / TRIALS / logs,
-                     "finish": sent["finish"] / TRIALS},
-        "logs": logs, "cpu_seconds": spent, "bytes": added.pop("bytes"), "rows": added,
+        "requests": {n: count / TRIALS / (2 * TICKS if n == "log" else 1)
+                     for n, count in requests.items()},
+        "cpu_seconds": {n: (spent[n] - seconds[n]) / TRIALS for n in spent},
+        "bytes": added.pop("bytes"), "rows": added,
     }  # fmt: skip
+
+
+def _predictions(rows: int) -> dict[str, Any]:
+    each: Any = np.arange(rows)
+    logits = {f"logit_{i}": each / 7 for i in range(3)}
+    return {"id": each.astype(str), "label": each % 3, "predicted": each % 3, "correct": each > 0,
+            **logits}  # fmt: skip
 
 
 @contextmanager
 def _server(folder: Path) -> Iterator[tuple[str, str]]:
-    """MLflow's and its database's address."""
+    """MLflow's address and its database's."""
     from tests.tracking import services
     from tests.tracking.conftest import Server, free_port
 
@@ -104,6 +103,26 @@ def _server(folder: Path) -> Iterator[tuple[str, str]]:
             yield server.uri, database
         finally:
             server.signal(signal.SIGKILL)
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """The addresses that this process sends requests to."""
+    import requests
+
+    sent: list[str] = []
+    send: Any = requests.Session.send
+    session: Any = requests.Session
+
+    def counting(self: Any, request: Any, **options: Any) -> Any:
+        sent.append(request.url)
+        return send(self, request, **options)
+
+    session.send = counting
+    try:
+        yield sent
+    finally:
+        session.send = send
 
 
 def _seconds() -> dict[str, float]:
@@ -121,20 +140,50 @@ def _seconds() -> dict[str, float]:
 def _rows(database: str) -> dict[str, int]:
     import sqlalchemy
 
+    asked = {name: f"SELECT count(*) FROM {name}" for name in TABLES}
+    asked["bytes"] = "SELECT pg_database_size(current_database())"
     engine = sqlalchemy.create_engine(database)
     with engine.connect() as base:
-        ask = [("bytes", "SELECT pg_database_size(current_database())")]
-        ask += [(name, f"SELECT count(*) FROM {name}") for name in TABLES]
-        found = {name: int(base.execute(sqlalchemy.text(query)).scalar_one()) for name, query in ask}
+        found = {n: int(base.execute(sqlalchemy.text(q)).scalar_one()) for n, q in asked.items()}
     engine.dispose()
     return found
 
 
-def jobs(folder: Path) -> dict[str, Any]:
-    """Of one job, by what a process is there for: how many, bytes of its own, share of a core."""
+class Look(Callback):  # type: ignore[misc]
+    """Looks twice at this process's own and its children, from when all workers are there."""
+
+    def __init__(self, stop: Path) -> None:
+        self._stop = stop
+        self._next = self._at = 0.0
+        self._first: dict[int, float] = {}
+        self.found: dict[str, dict[str, float]] = {}
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        now = time.monotonic()
+        if self.found or now < self._next:
+            return
+        self._next = now + 1.0
+        there = {p.pid: p for p in psutil.Process().children(recursive=True) if title(p)}
+        if not self._first:
+            if sum(title(p) == "RayTrainWorker" for p in there.values()) == JOBS:
+                there[os.getpid()] = psutil.Process()
+                self._first = {pid: _cpu(p) for pid, p in there.items()}
+                self._at, self._next = now, now + SECONDS
+            return
+        there[os.getpid()] = psutil.Process()
+        for pid in there.keys() & self._first.keys():
+            own = self.found.setdefault(title(there[pid]), {"count": 0, "bytes": 0, "cpu": 0.0})
+            own["count"] += 1
+            own["bytes"] += there[pid].memory_full_info().uss
+            own["cpu"] += (_cpu(there[pid]) - self._first[pid]) / (now - self._at)
+        self._stop.touch()
+
+
+def jobs(folder: Path) -> dict[str, dict[str, float]]:
+    """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
     from raykd.cluster.machine import NOTICES, SETTINGS
 
-    os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a joined cluster
+    os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
     import ray
     from ray import tune
 
@@ -148,58 +197,39 @@ def jobs(folder: Path) -> dict[str, Any]:
         from ray.train import RunConfig, ScalingConfig
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        from raykd.cluster import driver, leftovers  # noqa: F401
+        from raykd.cluster import driver, leftovers
 
-        how = ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1})
-        run = RunConfig(name=config["id"], storage_path=str(folder),
-                        callbacks=[TuneReportCallback(), leftovers.NoteController(config["id"])])  # fmt: skip
+        callbacks = [TuneReportCallback(), leftovers.NoteController(config["id"])]
         driver.Trainer(
-            wait, train_loop_config={"stop": str(stop)}, backend_config=driver.backend({"workers": 1}),
-            scaling_config=how, run_config=run,
+            wait, train_loop_config={"stop": str(stop)},
+            backend_config=driver.backend({"workers": 1}),
+            scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+            run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
         ).fit()  # fmt: skip
 
-    class Look(tune.Callback):
-        first: dict[int, float] | None = None
-        at = next = 0.0
-        found: dict[str, Any] = {}  # noqa: RUF012
-
-        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-            now = time.monotonic()
-            if stop.exists() or now < self.next:
-                return
-            self.next = now + 1
-            there = {p.pid: p for p in psutil.Process().children(recursive=True) if _title(p)}
-            workers = sum(_title(p) == "RayTrainWorker" for p in there.values())
-            there[os.getpid()] = psutil.Process()
-            if self.first is None and workers == JOBS:
-                self.first, self.next = {pid: _cpu(p) for pid, p in there.items()}, now + SECONDS
-                self.at = now
-            elif self.first is not None:
-                for pid in there.keys() & self.first.keys():
-                    kind = "launch" if pid == os.getpid() else _title(there[pid])
-                    own = self.found.setdefault(kind, {"count": 0, "bytes": 0, "cpu": 0.0})
-                    own["count"] += 1
-                    own["bytes"] += there[pid].memory_full_info().uss
-                    own["cpu"] += (_cpu(there[pid]) - self.first[pid]) / (now - self.at)
-                stop.touch()
-
-    ray.init(address="local", num_cpus=JOBS, resources={"trial_slot": JOBS}, include_dashboard=False,
-             log_to_driver=False, logging_level="CRITICAL")  # fmt: skip
-    look = Look()
+    ray.init(
+        address="local", num_cpus=JOBS, resources={"trial_slot": JOBS}, include_dashboard=False,
+        log_to_driver=False, logging_level="CRITICAL",
+    )  # fmt: skip
+    look = Look(stop)
     try:
         tune.Tuner(
             tune.with_resources(drive, {"CPU": 0, "trial_slot": 1}),
             param_space={"id": tune.grid_search([f"job-{i}" for i in range(JOBS)])},
-            run_config=tune.RunConfig(name="tune", storage_path=str(folder), verbose=0,
-                                      callbacks=[look]),
-        ).fit()  # fmt: skip
+            run_config=tune.RunConfig(
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[look]
+            ),
+        ).fit()
     finally:
         ray.shutdown()
     return look.found
 
 
-def _title(process: psutil.Process) -> str:
-    """The class of a Ray actor, else the program; nothing where it has ended."""
+def title(process: psutil.Process) -> str:
+    """The class of a Ray actor, `launch` for this process, else the program; nothing where it has
+    ended."""
+    if process.pid == os.getpid():
+        return "launch"
     with suppress(psutil.NoSuchProcess):
         words = process.cmdline() or [process.name()]
         if words[0].startswith("ray::"):
@@ -214,11 +244,13 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def main() -> None:
-    found: dict[str, Any] = {"machine": machine.describe(), "versions": machine.versions(None)}
+    found: dict[str, Any] = {
+        "machine": machine.describe(), "versions": machine.versions(None),
+        "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
+    }  # fmt: skip
     for name, measure in (("mlflow", mlflow), ("ray", jobs)):
         with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
             found[name] = measure(Path(folder))
-    found["setting"] = {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS}
     path = HERE / "control_plane.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(path.read_text(encoding="utf-8"))

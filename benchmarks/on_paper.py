@@ -3,259 +3,224 @@ what the control plane would carry, and what breaks first.
 
     python -m benchmarks.on_paper    # some minutes on one core; writes on_paper.json and .md
 
-Nothing is trained and no GPU is asked. Trials, cohorts, jobs, steps, bytes and evaluations are those
-of raykd's own plan of every file in sweeps/paper; operations of a step are counted on shapes
-(paper_work.py); what a trial costs MLflow and a job the head is measured (control_plane.json). All
-else is assumed, and stated here.
+Nothing is trained and no GPU is asked. Trials, cohorts, jobs, steps and bytes are those of raykd's
+own plan of every file in sweeps/paper; a step's operations are counted on shapes (paper_work.py);
+what a trial costs MLflow and a job the head is measured (control_plane.py). All else is assumed,
+and stated here and in paper_time.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from scipy.stats import poisson
 
 from benchmarks import machine
-from benchmarks.paper_work import FILES, SEEDS, Parts, Work, parts, published, study
-from raykd import states
-from raykd.plan import Explored, Plan, Power, make
-from raykd.rates import Rates, TeacherRates
-from raykd.schedule import (
-    CONFIRM,
-    ENDS,
-    JOB_SECONDS,
-    STORED,
-    TEACHER,
-    Around,
-    Scenario,
-    parameters,
-    scenario,
+from benchmarks.paper_time import (
+    BOOT,
+    CASES,
+    DISK,
+    GB,
+    HOUR,
+    IDLE,
+    IMPORTS,
+    KINDS,
+    Case,
+    Sweep,
+    Taken,
+    shared_out,
 )
-from raykd.study import Study
-from raykd.trial import Shape
+from benchmarks.paper_work import FILES, SEEDS, SETS
 
 HERE = Path(__file__).parent
-GPUS = (64, 1000)
-GB, HOUR = 10**9, 3600.0
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Of a GPU: memory, and operations a second by its data sheet, dense in bf16; `price`: dollars
-    of an hour as spot, with the host around it: low, likely, high."""
-
-    name: str
-    memory: int
-    peak: float
-    price: tuple[float, float, float]
-
-
-KINDS = (
-    Kind("L4", 24 * GB, 121e12, (0.25, 0.40, 0.70)),
-    Kind("A100", 80 * GB, 312e12, (1.0, 1.7, 2.7)),
-    Kind("H100", 80 * GB, 989e12, (2.0, 3.0, 5.0)),
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is not known, all of it good, likely or bad at once. `share`: of the peak that matrix
-    products reach; `launch`: seconds of the host for an operator; `longer`: rows, than is assumed;
-    `lost`: GPUs that spot takes away, of one in an hour."""
-
-    share: float
-    launch: float
-    longer: float
-    lost: float
-    price: int
-
-
-CASES = {
-    "low": Case(0.5, 6e-6, 0.8, 0.002, 0),
-    "likely": Case(0.35, 10e-6, 1.0, 0.01, 1),
-    "high": Case(0.2, 20e-6, 1.25, 0.05, 2),
-}
-BOOT, IDLE = 300.0, 600.0  # until a node is up; until it is ended (cluster.yaml: ten minutes)
-IMPORTS = 20.0  # of a worker's Python, CUDA and libraries
-DISK = 1e9  # bytes a second between a node and the shared storage
-ANSWERS = 128  # rows of an evaluation's batch
-ANGLE_BATCHES = 16  # 256 rows by 32, twice: teacher, student and an untrained student
-READ, WRITTEN = 0.03, 0.06  # dollars a GB, to and from the shared storage (EFS, elastic)
+GPUS = (16, 64, 256, 1000)
+READ, WRITTEN = 0.03, 0.06  # dollars a GB, from and to the shared storage (EFS, elastic)
 HELD = 0.30 / 730  # dollars a GB and hour there
-HEAD = 0.8  # dollars an hour, of one that is large enough
+HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
+HEAD_CORES, HEAD_BYTES = 4, 16 * 2**30  # of the m6i.xlarge that cluster.yaml has
+SERVERS, POOL = 4, 15  # workers of MLflow's server (deploy/mlflow/compose.yaml), each one's pool
+BEATS = 0.2  # requests a second of a launch's heart (raykd/tracking/heart.py)
+TICKS = 10  # looks at the losses (raykd/distill.py)
+STARTS = 60.0  # seconds in which all jobs begin, were all GPUs there at once
+
+Sweeps = Mapping[str, Sweep]
+
+
+def cheapest(name: str, home: Path) -> Sweep:
+    """On the kind that costs least of those whose memory holds a worker."""
+    known = [Sweep(name, home, kind, CASES["likely"]) for kind in KINDS]
+    return min((s for s in known if s.fits), key=lambda s: s.at(1).hours * s.price)
+
+
+def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
+    """The grid on at most so many GPUs: hours, dollars, and each file."""
+    given = shared_out(list(sweeps.values()), gpus)
+    seconds = max(s.teacher + given[s.name].seconds for s in sweeps.values())
+    teachers = {s.study.teacher: s for s in sweeps.values()}.values()
+    tuning = sum(s.teacher + BOOT + IDLE for s in teachers) / HOUR
+    hours, total = seconds / HOUR, {k: _sum(given, k) for k in ("read", "written", "kept")}
+    money = {
+        "students": sum(s.price * given[s.name].hours for s in sweeps.values()),
+        "teachers": sum(s.price * (s.teacher + BOOT + IDLE) / HOUR for s in teachers),
+        "storage": (READ * total["read"] + WRITTEN * total["written"]
+                    + HELD * hours * (total["kept"] + _sum(given, "passing"))) / GB,
+        "head": HEAD * hours,
+    }  # fmt: skip
+    return {
+        "hours": hours, "used": _sum(given, "gpus"), "gpu_hours": _sum(given, "hours") + tuning,
+        "money": sum(money.values()), "parts": money, "lost": _sum(given, "lost"),
+        "left": _sum(given, "left"), "jobs": _sum(given, "jobs"),
+        "cohorts": _sum(given, "cohorts"), "bytes": {**total, "passing": _sum(given, "passing")},
+        "files": {n: {**asdict(t), "kind": sweeps[n].kind.name, "teacher": sweeps[n].teacher}
+                  for n, t in given.items()},
+    }  # fmt: skip
+
+
+def _sum(given: Mapping[str, Taken], what: str) -> Any:
+    return sum(getattr(t, what) for t in given.values())
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A file on so many GPUs. `seconds` without its teacher; `hours`: GPU-hours that are paid, the
-    teacher's apart; `left`: cohorts that are lost more often than `cluster.retries` allows."""
+class Load:
+    """Of a part of the control plane: with so many jobs at work, `base + each * jobs`."""
 
-    gpus: int
-    jobs: int
-    cohorts: int
-    cohort_hours: float
-    seconds: float
-    hours: float
-    lost: float
-    left: float
-    kept: float
-    passing: float
-    read: float
-    written: float
-    source: str
+    part: str
+    unit: str
+    base: float
+    each: float
+    limit: float
+    evidence: str
 
+    @property
+    def breaks_at(self) -> float:
+        """Jobs at once that are more than it carries."""
+        room = max(0.0, self.limit - self.base)
+        return room / self.each if self.each else math.inf
 
-@dataclass
-class Sweep:
-    """A file on one kind of GPU in one case."""
-
-    name: str
-    home: Path
-    kind: Kind
-    case: Case
-    known: dict[int, Taken] = field(default_factory=dict)
-
-    @cached_property
-    def study(self) -> Study:
-        made = study(self.name, self.home, self.case.longer)
-        # A store that is no disk of this machine.
-        shared = made.config.states.model_copy(update={"cache": "s3://shared/states"})
-        return replace(made, config=made.config.model_copy(update={"states": shared}))
-
-    @cached_property
-    def parts(self) -> Parts:
-        return parts(study(self.name, self.home))
-
-    def plan(self, gpus: int) -> Plan:
-        return make(self.study, (), Explored({}), self.kind.memory, Power(8, 1, gpus))
-
-    @cached_property
-    def fits(self) -> bool:
-        made = self.plan(1)
-        return made.footprint.peak(1) <= made.usable
-
-    def computing(self, work: Work) -> float:
-        return work.flop * self.case.longer / (self.kind.peak * self.case.share)
-
-    def launching(self, work: Work) -> float:
-        return work.operators * self.case.launch
-
-    def took(self, work: Work) -> float:
-        """The GPU computes while the host launches what comes next: the slower of both."""
-        return max(self.computing(work), self.launching(work))
-
-    def answered(self, work: Work) -> float:
-        """Seconds a row of an evaluation. Texts are written token by token up to the limit, each
-        token by the operators of a whole pass."""
-        task, rows = self.study.config.task, published(self.study)
-        if task.kind == "classification" or task.choices is not None:
-            return rows.choices * self.took(work) / ANSWERS
-        writes = task.generation
-        limit = task.generate
-        if task.kind == "seq2seq":
-            limit = writes.max_length or task.max_target_length
-        return max(writes.beams * self.computing(work), limit * self.launching(work)) / ANSWERS
-
-    @cached_property
-    def rates(self) -> Rates:
-        p, made = self.parts, self.plan(1)
-        theirs = parameters(made, Shape.of(self.study.base.depths))
-        look = ANGLE_BATCHES * (self.took(p.teach) + 2 * self.took(p.answer)) / 4
-        return Rates(
-            load=IMPORTS + 4 * theirs / DISK, build=1.0,
-            step=self.took(p.step), teacher=self.took(p.teach), evaluate=self.answered(p.answer),
-            look=look if self.study.config.angle_rows else 0.0,
-        )  # fmt: skip
-
-    @cached_property
-    def teacher_rates(self) -> TeacherRates:
-        p, batch = self.parts, self.study.batch_rows
-        whole = Work(p.teach.flop * ANSWERS / batch, p.teach.operators)
-        return TeacherRates(self.rates.load, self.took(p.tune), self.answered(whole))
-
-    @cached_property
-    def teacher(self) -> float:
-        """Seconds in which one GPU makes it."""
-        return self.scene(1, self.teacher_rates).phases[TEACHER].seconds
-
-    def scene(self, gpus: int, teacher: TeacherRates | None = None) -> Scenario:
-        tokens = self.study.batch_rows * self.study.mean_tokens / self.rates.teacher
-        speeds = states.Speeds(tokens, DISK, DISK, measured=False)
-        states.remember(self.home, self.study.teacher, speeds)
-        return scenario(self.plan(gpus), Around(1, 1.0), self.rates, teacher)
-
-    def at(self, gpus: int) -> Taken:
-        if gpus not in self.known:
-            self.known[gpus] = self._at(gpus)
-        return self.known[gpus]
-
-    def _at(self, gpus: int) -> Taken:
-        found, made, config = self.scene(gpus), self.plan(gpus), self.study.config
-        stored, own, ends = (found.phases[p] for p in (STORED, CONFIRM, ENDS))
-        cohorts = len(made.cohorts)
-        length = (own.held - found.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
-        # It stores a checkpoint at evaluations, so far apart as the file says at least.
-        apart = length / config.training.evaluations
-        between = apart * min(
-            config.training.evaluations,
-            math.ceil(config.cluster.checkpoint_seconds / apart),
-        )
-        again = self.rates.load + JOB_SECONDS
-        longer, dearer = (slower(self.case.lost / HOUR, between, x) for x in (again + BOOT, again))
-        held = (stored.held + own.held) * dearer + min(gpus, found.jobs) * (BOOT + IDLE)
-        lost = self.case.lost * held / HOUR
-        mean = self.case.lost * length * longer / HOUR
-        checkpoint = 16 * self.parts.trained  # weights, the best ones, two moments, in fp32
-        looks = len(made.confirm) * config.training.evaluations * apart / between
-        choice = made.choice()
-        read = own.traffic if choice.source == "cached" else 4 * found.jobs * parameters(
-            made, Shape.of(self.study.base.depths)
-        )  # fmt: skip
-        size = max(len(c.trials) for c in made.cohorts)
-        return Taken(
-            gpus, found.jobs, cohorts, length / HOUR,
-            stored.seconds + own.seconds * longer + ends.seconds + BOOT, held / HOUR, lost,
-            cohorts * float(poisson.sf(config.cluster.retries, mean)),
-            stored.kept + own.kept, 2 * size * checkpoint * min(gpus, found.jobs),
-            read, stored.kept + own.kept + looks * checkpoint, choice.source,
-        )  # fmt: skip
+    def to_json(self) -> dict[str, Any]:
+        at = self.breaks_at
+        return {**asdict(self), "breaks_at": None if math.isinf(at) else at}
 
 
-def slower(lost: float, between: float, again: float) -> float:
-    """How much longer work takes that loses its machine `lost` times a second, at random, with a
-    checkpoint after every so many seconds, and `again` to begin anew: of the mean time until
-    `between` seconds pass without a loss (Daly 2006, Future Generation Computer Systems 22)."""
-    return math.expm1(lost * between) * (1 / lost + again) / between
+def on_head(plane: Mapping[str, Any], what: str) -> tuple[float, float]:
+    """What is there anyway, and for each job: `bytes`, or share of a core (`cpu`)."""
+    base, each = 0.0, 0.0
+    for title, seen in plane["ray"].items():
+        if title == "launch":
+            base += len(FILES) * seen[what]
+        elif title in OF_A_JOB:
+            each += seen[what] / plane["setting"]["jobs"]
+        elif title != WORKER:
+            base += seen[what]
+    return base, each
 
 
-def ladder(most: int) -> list[int]:
-    steps = {math.ceil(1.25**i) for i in range(40)} | {most}
-    return sorted(n for n in steps if n <= most)
+OF_A_JOB = ("ImplicitFunc", "TrainController", "SynchronizationActor", "_QueueActor",
+            "PreemptionWatcher")  # fmt: skip
+WORKER = "RayTrainWorker"  # on a node with a GPU; all else of a job may come to be on the head
 
 
-def shared_out(sweeps: Sequence[Sweep], gpus: int) -> dict[str, Taken]:
-    """The GPUs given to the files so that the last ends as early as can be: always more to the one
-    that would end last, as long as that helps and there are any."""
-    given = {s.name: s.at(1) for s in sweeps}
-    steps = {s.name: ladder(len(s.plan(1).confirm)) for s in sweeps}
+def asked(plane: Mapping[str, Any], evaluations: int) -> float:
+    """Requests to MLflow of a trial: opened, losses, scores of select, finished."""
+    of = plane["mlflow"]["requests"]
+    return float(of["open"] + (TICKS + evaluations) * of["log"] + of["finish"])
 
-    def ends(s: Sweep) -> float:
-        return s.teacher + given[s.name].seconds
 
-    while True:
-        last = max(sweeps, key=ends)
-        own = given[last.name]
-        free = gpus - sum(t.gpus for t in given.values()) + own.gpus
-        more = (last.at(n) for n in steps[last.name] if own.gpus < n <= free)
-        better = next((t for t in more if t.seconds < 0.98 * own.seconds), None)
-        if better is None:
-            return given
-        given[last.name] = better
+def loads(plane: Mapping[str, Any], sweeps: Sweeps, found: Mapping[str, Any]) -> list[Load]:
+    """`found`: an outcome, whose trials and bytes are spread over its GPU-hours."""
+    seconds = HOUR * found["gpu_hours"]
+    trials = {n: len(s.plan(1).confirm) for n, s in sweeps.items()}
+    looks = {n: s.study.config.training.evaluations for n, s in sweeps.items()}
+    requests = sum(trials[n] * asked(plane, looks[n]) for n in sweeps)
+    cpu = sum(plane["mlflow"]["cpu_seconds"].values()) / asked(plane, TICKS)
+    opened = plane["mlflow"]["requests"]["open"] * sum(trials.values()) / found["cohorts"]
+    shipped = yaml.safe_load((HERE.parent / "cluster.yaml").read_text(encoding="utf-8"))
+    slots = shipped["available_node_types"]["head"]["resources"]["trial_slot"]
+    memory, cores = on_head(plane, "bytes"), on_head(plane, "cpu")
+    of_head = "measured: processes of a job that may come to be there; "
+    return [
+        Load("worker nodes", "nodes", 0, 1, shipped["max_workers"],
+             "`max_workers` of cluster.yaml"),
+        Load("jobs at once", "jobs", 0, 1, slots, "the head's `trial_slot` in cluster.yaml"),
+        Load("the head's memory", "GB", memory[0] / GB, memory[1] / GB, HEAD_BYTES / GB,
+             f"{of_head}the m6i.xlarge of cluster.yaml"),
+        Load("the head's processor", "cores", *cores, HEAD_CORES, f"{of_head}the same"),
+        Load("PostgreSQL, if workers write to it themselves", "connections", 0, 1, 100,
+             "its default `max_connections`"),
+        Load("PostgreSQL behind MLflow's server", "connections", SERVERS * POOL, 0, 100,
+             "5 and 10 more of each of the server's workers, MLflow's default; as above"),
+        Load("MLflow and its database", "cores", BEATS * len(FILES) * cpu,
+             requests / seconds * cpu, SERVERS, "measured: processor time of a request"),
+        Load("the same, were all jobs to begin in one minute", "cores", 0,
+             opened / STARTS * cpu, SERVERS, "measured: requests that open a trial"),
+        Load("Ray's placement groups", "groups", 0, 2, 1000,
+             "tested to, by Ray's scalability envelope; one of Tune, one of Train"),
+        Load("Ray's actors", "actors", 0, len(OF_A_JOB) + 1, 20_000, "the same"),
+        Load("Ray's nodes", "nodes", 1, 1, 3000, "the same"),
+        Load("shared storage, written", "GB/s", 0, found["bytes"]["written"] / seconds / GB,
+             5 * 2**30 / GB, "EFS's default quota in us-west-2, by AWS's documentation"),
+        Load("shared storage, read", "GB/s", 0, found["bytes"]["read"] / seconds / GB,
+             20 * 2**30 / GB, "the same"),
+    ]  # fmt: skip
+
+
+def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]:
+    plane = json.loads((HERE / "control_plane.json").read_text(encoding="utf-8"))
+    likely = {name: cheapest(name, home) for name in names}
+
+    def of(case: Case, kind: Any = None) -> Sweeps:
+        return {n: Sweep(n, home, kind or s.kind, case) for n, s in likely.items()}
+
+    grid = {n: [outcome(of(case), n) for case in CASES.values()] for n in GPUS}
+    rows = plane["mlflow"]
+    trials = sum(len(s.plan(1).confirm) for s in likely.values())
+    return {
+        "machine": plane["machine"], "versions": machine.versions(None), "trials": trials,
+        "sets": {n: asdict(s) for n, s in SETS.items()},
+        "assumed": {
+            "kinds": [asdict(k) for k in KINDS], "cases": {n: asdict(c) for n, c in CASES.items()},
+            "boot": BOOT, "idle": IDLE, "imports": IMPORTS, "disk": DISK, "head": HEAD,
+            "read": READ, "written": WRITTEN, "held": HELD, "seeds": SEEDS,
+        },
+        "files": {n: described(s) for n, s in likely.items()},
+        "gpus": {str(n): dict(zip(CASES, cases, strict=True)) for n, cases in grid.items()},
+        "kinds": {k.name: {str(n): outcome(of(CASES["likely"], k), n) for n in (64, 1000)}
+                  for k in KINDS if all(Sweep(n, home, k, CASES["likely"]).fits for n in names)},
+        "loads": [x.to_json() for x in loads(plane, likely, grid[64][1])],
+        "database": {"rows": trials * sum(rows["rows"].values()), "bytes": trials * rows["bytes"],
+                     "requests": asked(plane, TICKS)},
+    }  # fmt: skip
+
+
+def described(s: Sweep) -> dict[str, Any]:
+    made, p = s.plan(1), s.parts
+    return {
+        "kind": s.kind.name, "trials": len(made.confirm), "steps": s.study.steps,
+        "rows": s.study.prepared.counts, "tokens": s.study.mean_tokens,
+        "fits": [k.name for k in KINDS if Sweep(s.name, s.home, k, s.case).fits],
+        "parts": asdict(p), "step": s.took(p.step), "pass": s.took(p.teach),
+        "busy": s.computing(p.step) / s.took(p.step),
+    }  # fmt: skip
+
+
+def main() -> None:
+    from benchmarks.paper_table import table
+
+    parser = argparse.ArgumentParser(prog="benchmarks.on_paper", description=__doc__)
+    parser.add_argument("--home", type=Path, help="a folder that keeps what was counted")
+    with tempfile.TemporaryDirectory(prefix="raykd-paper-") as folder:
+        found = results(parser.parse_args().home or Path(folder))
+    (HERE / "on_paper.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (HERE / "on_paper.md").write_text(table(found), encoding="utf-8")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -80,14 +80,12 @@ class Work:
 @dataclass(frozen=True)
 class Parts:
     """`step`: a student's, with its update; `teach`: the teacher's pass over its batch; `answer`:
-    a student's pass over an evaluation's batch; `tune`: a step of fine-tuning the teacher.
-    `trained`: how many parameters of a student are."""
+    a student's pass over an evaluation's batch; `tune`: a step of fine-tuning the teacher."""
 
     step: Work
     teach: Work
     answer: Work
     tune: Work
-    trained: int
 
 
 def published(study: Study) -> Published:
@@ -132,11 +130,10 @@ def parts(made: Study) -> Parts:
                 asdict(student.shape), asdict(student.training), config.teacher.model_dump(),
                 config.cluster.gradient_checkpointing, student.layer_map.to_json()]  # fmt: skip
     found = kept(made.home, question, lambda: _count(made, student, tokens))
-    works = {k: Work(**v) for k, v in found.items() if k != "trained"}
-    return Parts(**works, trained=found["trained"])
+    return Parts(**{part: Work(**work) for part, work in found.items()})
 
 
-def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, Any]:
+def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, float]]:
     task, rows = made.config.task, published(made)
     family, tuning = FAMILIES[task.kind], teacher_trial(made)
     config = TEACHERS[made.config.teacher.model].full
@@ -177,7 +174,7 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, Any]:
         told = live(mine)
         own.backward(mine, told, 0)  # the first makes the optimiser's moments
         own.update(0)
-        found: dict[str, Any] = {"teach": _work(lambda: live(mine))}
+        found = {"teach": _work(lambda: live(mine))}
         live.close()
         found["step"] = _work(lambda: (own.backward(mine, told, 1), own.update(1)))
 
@@ -186,7 +183,6 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, Any]:
                 family.forward(own.model.eval(), looked)
 
         found["answer"] = _work(answer)
-        found["trained"] = sum(p.numel() for p in own.parameters)
         tuned = learner(tuning, models[2])
         theirs = batch(tuning.training.batch)
         found["tune"] = _work(lambda: (tuned.backward(theirs, None, 0), tuned.update(0)))
