@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -33,14 +34,18 @@ from benchmarks.paper_time import (
     IMPORTS,
     KINDS,
     Case,
+    Kind,
     Sweep,
     Taken,
     shared_out,
 )
 from benchmarks.paper_work import FILES, SEEDS, SETS
+from raykd.schedule import parameters
+from raykd.study import teacher_trial
+from raykd.trial import Shape
 
 HERE = Path(__file__).parent
-GPUS = (16, 64, 256, 1000)
+GPUS = (64, 256, 1000)
 READ, WRITTEN = 0.03, 0.06  # dollars a GB, from and to the shared storage (EFS, elastic)
 HELD = 0.30 / 730  # dollars a GB and hour there
 HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
@@ -65,19 +70,21 @@ def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
     seconds = max(s.teacher + given[s.name].seconds for s in sweeps.values())
     teachers = {s.study.teacher: s for s in sweeps.values()}.values()
     tuning = sum(s.teacher + BOOT + IDLE for s in teachers) / HOUR
-    hours, total = seconds / HOUR, {k: _sum(given, k) for k in ("read", "written", "kept")}
+    hours, names = seconds / HOUR, ("read", "written", "checkpoints", "kept", "passing")
+    total = {k: _sum(given, k) for k in names}
     money = {
         "students": sum(s.price * given[s.name].hours for s in sweeps.values()),
         "teachers": sum(s.price * (s.teacher + BOOT + IDLE) / HOUR for s in teachers),
-        "storage": (READ * total["read"] + WRITTEN * total["written"]
-                    + HELD * hours * (total["kept"] + _sum(given, "passing"))) / GB,
+        "checkpoints": (WRITTEN * total["checkpoints"] + HELD * hours * total["passing"]) / GB,
+        "storage": (READ * total["read"] + WRITTEN * (total["written"] - total["checkpoints"])
+                    + HELD * hours * total["kept"]) / GB,
         "head": HEAD * hours,
     }  # fmt: skip
     return {
         "hours": hours, "used": _sum(given, "gpus"), "gpu_hours": _sum(given, "hours") + tuning,
         "money": sum(money.values()), "parts": money, "lost": _sum(given, "lost"),
         "left": _sum(given, "left"), "jobs": _sum(given, "jobs"),
-        "cohorts": _sum(given, "cohorts"), "bytes": {**total, "passing": _sum(given, "passing")},
+        "cohorts": _sum(given, "cohorts"), "bytes": total,
         "files": {n: {**asdict(t), "kind": sweeps[n].kind.name, "teacher": sweeps[n].teacher}
                   for n, t in given.items()},
     }  # fmt: skip
@@ -144,41 +151,59 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, found: Mapping[str, Any]) ->
     shipped = yaml.safe_load((HERE.parent / "cluster.yaml").read_text(encoding="utf-8"))
     slots = shipped["available_node_types"]["head"]["resources"]["trial_slot"]
     memory, cores = on_head(plane, "bytes"), on_head(plane, "cpu")
-    of_head = "measured: processes of a job that may come to be there; "
+    of_head = "measured: what a job has there; the m6i.xlarge of cluster.yaml"
+    ray, efs = "tested to, by Ray's scalability envelope", "AWS's documentation of EFS"
+    written, read = (found["bytes"][k] / seconds / GB for k in ("written", "read"))
     return [
         Load("worker nodes", "nodes", 0, 1, shipped["max_workers"],
              "`max_workers` of cluster.yaml"),
-        Load("jobs at once", "jobs", 0, 1, slots, "the head's `trial_slot` in cluster.yaml"),
-        Load("the head's memory", "GB", memory[0] / GB, memory[1] / GB, HEAD_BYTES / GB,
-             f"{of_head}the m6i.xlarge of cluster.yaml"),
-        Load("the head's processor", "cores", *cores, HEAD_CORES, f"{of_head}the same"),
-        Load("PostgreSQL, if workers write to it themselves", "connections", 0, 1, 100,
+        Load("jobs at once", "jobs", 0, 1, slots,
+             "the head's `trial_slot` in cluster.yaml"),
+        Load("the head's memory", "GB", memory[0] / GB, memory[1] / GB, HEAD_BYTES / GB, of_head),
+        Load("the head's processor", "cores", *cores, HEAD_CORES, of_head),
+        Load("PostgreSQL, written to by workers themselves", "connections", 0, 1, 100,
              "its default `max_connections`"),
         Load("PostgreSQL behind MLflow's server", "connections", SERVERS * POOL, 0, 100,
-             "5 and 10 more of each of the server's workers, MLflow's default; as above"),
+             "its default; MLflow's pool of 5 and 10 more, of each of the server's workers"),
         Load("MLflow and its database", "cores", BEATS * len(FILES) * cpu,
              requests / seconds * cpu, SERVERS, "measured: processor time of a request"),
-        Load("the same, were all jobs to begin in one minute", "cores", 0,
+        Load("MLflow, were all jobs to begin in one minute", "cores", 0,
              opened / STARTS * cpu, SERVERS, "measured: requests that open a trial"),
-        Load("Ray's placement groups", "groups", 0, 2, 1000,
-             "tested to, by Ray's scalability envelope; one of Tune, one of Train"),
-        Load("Ray's actors", "actors", 0, len(OF_A_JOB) + 1, 20_000, "the same"),
-        Load("Ray's nodes", "nodes", 1, 1, 3000, "the same"),
-        Load("shared storage, written", "GB/s", 0, found["bytes"]["written"] / seconds / GB,
-             5 * 2**30 / GB, "EFS's default quota in us-west-2, by AWS's documentation"),
-        Load("shared storage, read", "GB/s", 0, found["bytes"]["read"] / seconds / GB,
-             20 * 2**30 / GB, "the same"),
+        Load("Ray's placement groups, one of Tune and one of Train", "groups", 0, 2, 1000, ray),
+        Load("Ray's actors", "actors", 0, len(OF_A_JOB) + 1, 20_000, ray),
+        Load("Ray's nodes", "nodes", 1, 1, 3000, ray),
+        Load("shared storage as docs/cluster.md makes it, written", "GB/s", 0, written,
+             100 * 2**20 / GB, f"{efs}: bursting, its default, below 1 TiB"),
+        Load("shared storage with elastic throughput, written", "GB/s", 0, written,
+             5 * 2**30 / GB, f"{efs}: quota in us-west-2"),
+        Load("shared storage with elastic throughput, read", "GB/s", 0, read,
+             20 * 2**30 / GB, f"{efs}: quota in us-west-2"),
     ]  # fmt: skip
+
+
+def on_the_head(s: Sweep) -> float | None:
+    """Hours of fine-tuning the file's teacher on the head of cluster.yaml, which has no GPU, at the
+    rate that two cores reach in a step; None where its weights are more than the head has."""
+    if 4 * parameters(s.plan(1), Shape.of(s.study.base.depths)) > HEAD_BYTES:
+        return None
+    measured = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+    rate = statistics.median(x["gflops"] for x in measured["arms"]["matmul"])
+    use = measured["utilisation"]["raykd_cached_8"]
+    steps = teacher_trial(s.study).training.steps
+    return float(steps * s.parts.tune.flop / (1e9 * rate * use) / HOUR)
 
 
 def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]:
     plane = json.loads((HERE / "control_plane.json").read_text(encoding="utf-8"))
     likely = {name: cheapest(name, home) for name in names}
 
-    def of(case: Case, kind: Any = None) -> Sweeps:
+    def of(case: Case, kind: Kind | None = None) -> Sweeps:
         return {n: Sweep(n, home, kind or s.kind, case) for n, s in likely.items()}
 
-    grid = {n: [outcome(of(case), n) for case in CASES.values()] for n in GPUS}
+    cases = {name: of(case) for name, case in CASES.items()}
+    grid = {n: {c: outcome(sweeps, n) for c, sweeps in cases.items()} for n in GPUS}
+    alone = {k.name: of(CASES["likely"], k) for k in KINDS}
+    alone = {k: sweeps for k, sweeps in alone.items() if all(s.fits for s in sweeps.values())}
     rows = plane["mlflow"]
     trials = sum(len(s.plan(1).confirm) for s in likely.values())
     return {
@@ -190,10 +215,9 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
             "read": READ, "written": WRITTEN, "held": HELD, "seeds": SEEDS,
         },
         "files": {n: described(s) for n, s in likely.items()},
-        "gpus": {str(n): dict(zip(CASES, cases, strict=True)) for n, cases in grid.items()},
-        "kinds": {k.name: {str(n): outcome(of(CASES["likely"], k), n) for n in (64, 1000)}
-                  for k in KINDS if all(Sweep(n, home, k, CASES["likely"]).fits for n in names)},
-        "loads": [x.to_json() for x in loads(plane, likely, grid[64][1])],
+        "gpus": {str(n): outcomes for n, outcomes in grid.items()},
+        "kinds": {k: {str(n): outcome(s, n) for n in (64, 1000)} for k, s in alone.items()},
+        "loads": [x.to_json() for x in loads(plane, cases["likely"], grid[64]["likely"])],
         "database": {"rows": trials * sum(rows["rows"].values()), "bytes": trials * rows["bytes"],
                      "requests": asked(plane, TICKS)},
     }  # fmt: skip
@@ -206,7 +230,7 @@ def described(s: Sweep) -> dict[str, Any]:
         "rows": s.study.prepared.counts, "tokens": s.study.mean_tokens,
         "fits": [k.name for k in KINDS if Sweep(s.name, s.home, k, s.case).fits],
         "parts": asdict(p), "step": s.took(p.step), "pass": s.took(p.teach),
-        "busy": s.computing(p.step) / s.took(p.step),
+        "busy": s.computing(p.step) / s.took(p.step), "on_the_head": on_the_head(s),
     }  # fmt: skip
 
 

@@ -12,22 +12,22 @@ SHOWN = ("64", "1000")
 
 def table(found: Mapping[str, Any]) -> str:
     assumed, versions = found["assumed"], found["versions"]
+    used = ", ".join(f"{n} {versions[n]}" for n in ("raykd", "torch", "ray", "mlflow"))
     lines = [
         "# On paper: the paper's grid with ten seeds, on spot GPUs", "",
         "Written by `python -m benchmarks.on_paper` from on_paper.json; not by hand. Nothing was "
-        f"trained and no GPU was asked (raykd {versions['raykd']}, torch {versions['torch']}, ray "
-        f"{versions['ray']}, mlflow {versions['mlflow']}). Measured is what a trial costs MLflow "
-        "and a job the head, on two cores (`python -m benchmarks.control_plane`, "
-        "control_plane.json); trials, cohorts, jobs, steps and bytes are those of raykd's plan; operations are counted "
-        "on shapes; all else is assumed, see the end.", "",
-        f"All {len(found['files'])} files, {found['trials']:,} trials. Each file is a launch of "
-        "its own; the GPUs are shared out so that the last ends as early as can be, and no "
-        "more are taken than shorten it. A teacher is made before, on one GPU. In brackets: all that is "
-        "assumed at its best, and at its worst.", "",
+        f"trained and no GPU was asked ({used}). Measured is what a trial costs MLflow and a job "
+        "the head, on two cores (control_plane.json, `python -m benchmarks.control_plane`). "
+        "Trials, cohorts, jobs, steps and bytes are those of raykd's plan, and operations are "
+        "counted on shapes. All else is assumed, see the end.", "",
+        f"All {len(found['files'])} files of sweeps/paper, {found['trials']:,} trials. Each file "
+        "is a launch of its own; the GPUs are shared out so that the last ends as early as can "
+        "be, and no more are taken than shorten that. Teachers are made before, each on one GPU. "
+        "In brackets: all that is assumed at its best, and at its worst.", "",
     ]  # fmt: skip
     lines += _rows(
         ["GPUs", "of use", "hours", "GPU-hours", "dollars", "GPUs lost", "cohorts given up"],
-        ([f"{int(n):,}", _range(g, "used", ",.0f"), _range(g, "hours", ",.0f"),
+        ([f"{int(n):,}", f"{g['likely']['used']}", _range(g, "hours", ",.0f"),
           _range(g, "gpu_hours", ",.0f"), _range(g, "money", ",.0f"), _range(g, "lost", ",.0f"),
           _range(g, "left", ",.1f")] for n, g in found["gpus"].items()),
     )  # fmt: skip
@@ -37,11 +37,11 @@ def table(found: Mapping[str, Any]) -> str:
         "Of the dollars (likely), and the bytes:", "",
     ]  # fmt: skip
     lines += _rows(
-        ["GPUs", "students", "teachers", "storage", "head", "read, TB", "written, TB",
-         "checkpoints at once, TB", "kept, TB"],
+        ["GPUs", "students", "teachers", "checkpoints", "other storage", "head",
+         "checkpoints written, TB", "at once, TB", "read, TB", "kept, TB"],
         ([f"{int(n):,}", *(f"{part:,.0f}" for part in g["likely"]["parts"].values()),
           *(f"{g['likely']['bytes'][k] / 1e12:.2f}" for k in
-            ("read", "written", "passing", "kept"))] for n, g in found["gpus"].items()),
+            ("checkpoints", "passing", "read", "kept"))] for n, g in found["gpus"].items()),
     )  # fmt: skip
     lines += ["", "All files on one kind, likely; the first table has each on the cheapest that "
               "holds it:", ""]  # fmt: skip
@@ -54,16 +54,21 @@ def table(found: Mapping[str, Any]) -> str:
     likely = found["gpus"]["64"]["likely"]["files"]
     lines += _rows(
         ["file", "kind", "trials", "steps", "a student's step, ms", "GPU computes in it",
-         "teacher, h", "GPUs", "cohorts", "hours of one", "ends after, h", "teacher's outputs"],
+         "teacher, h", "on the head, h", "GPUs", "cohorts", "hours of one", "ends after, h",
+         "teacher's outputs"],
         ([f"`{n}`", f["kind"], f"{f['trials']}", f"{f['steps']:,}", f"{1e3 * f['step']:.1f}",
-          f"{100 * f['busy']:.0f} %", f"{t['teacher'] / HOUR:.1f}", f"{t['gpus']}",
-          f"{t['cohorts']}", f"{t['cohort_hours']:.2f}",
+          f"{100 * f['busy']:.0f} %", f"{t['teacher'] / HOUR:.1f}",
+          "too large" if f["on_the_head"] is None else f"{f['on_the_head']:.0f}",
+          f"{t['gpus']}", f"{t['cohorts']}", f"{t['cohort_hours']:.2f}",
           f"{(t['teacher'] + t['seconds']) / HOUR:.1f}", t["source"]]
          for n, f in found["files"].items() for t in (likely[n],)),
     )  # fmt: skip
-    lines += ["", "## The control plane, by what breaks first", "",
-              "With as many jobs at once as there are GPUs.", ""]  # fmt: skip
     parts = sorted(found["loads"], key=lambda x: _number(x["breaks_at"]))
+    lines += [
+        "", "`On the head`: where `raykd sweep` would make the teacher itself, since the head of "
+        "cluster.yaml has no GPU.", "", "## The control plane, by what breaks first", "",
+        "With as many jobs at once as there are GPUs, of all launches together.", "",
+    ]  # fmt: skip
     lines += _rows(
         ["part", "64 jobs", "1,000 jobs", "limit", "breaks at, jobs", "evidence"],
         ([x["part"], *(f"{_short(x['base'] + x['each'] * n)} {x['unit']}" for n in (64, 1000)),
@@ -90,10 +95,10 @@ def table(found: Mapping[str, Any]) -> str:
              for k in assumed["kinds"]],
     )  # fmt: skip
     lines += [
-        "", "A step takes what its operations take on the GPU or what its operators take to "
-        "launch, whichever is longer; a text is written token by token up to its limit. A node is up "
-        f"after {assumed['boot'] / 60:.0f} minutes and ended after {assumed['idle'] / 60:.0f} idle ones; "
-        f"a worker imports for {assumed['imports']:.0f} s; shared storage gives a node "
+        "", "A step takes what its operations take on the GPU, or what its operators take to "
+        "launch, whichever is longer; a text is written token by token up to its limit. A node is "
+        f"up after {assumed['boot'] / 60:.0f} minutes and ended after {assumed['idle'] / 60:.0f} "
+        f"idle ones; a worker imports for {assumed['imports']:.0f} s. Shared storage gives a node "
         f"{assumed['disk'] / GB:.0f} GB/s and costs {assumed['read']:.2f} $ a GB read, "
         f"{assumed['written']:.2f} $ written, 0.30 $ a GB and month; the head costs "
         f"{assumed['head']:.2f} $ an hour. A loss costs the work since the last checkpoint, on "

@@ -79,7 +79,9 @@ ANGLE_BATCHES = 16  # 256 rows by 32, twice, of teacher, student and an untraine
 @dataclass(frozen=True)
 class Taken:
     """A file on so many GPUs. `seconds` without its teacher; `hours`: GPU-hours that are paid, the
-    teacher's apart; `left`: cohorts that are lost more often than `cluster.retries` allows."""
+    teacher's apart; `lost`: GPUs; `left`: cohorts that are struck more often than `cluster.retries`
+    allows. Bytes: `kept`, `passing` (checkpoints there at once), `read`, `written`, and of those
+    `checkpoints`."""
 
     gpus: int
     jobs: int
@@ -93,6 +95,7 @@ class Taken:
     passing: float
     read: float
     written: float
+    checkpoints: float
     source: str
 
 
@@ -105,6 +108,7 @@ class Sweep:
     kind: Kind
     case: Case
     known: dict[int, Taken] = field(default_factory=dict)
+    plans: dict[int, Plan] = field(default_factory=dict)
 
     @cached_property
     def study(self) -> Study:
@@ -118,7 +122,10 @@ class Sweep:
         return parts(study(self.name, self.home))
 
     def plan(self, gpus: int) -> Plan:
-        return make(self.study, (), Explored({}), self.kind.memory, Power(8, 1, gpus))
+        if gpus not in self.plans:
+            power = Power(8, 1, gpus)
+            self.plans[gpus] = make(self.study, (), Explored({}), self.kind.memory, power)
+        return self.plans[gpus]
 
     @property
     def price(self) -> float:
@@ -202,6 +209,7 @@ class Sweep:
         lost = self.case.lost * held / HOUR
         mean = self.case.lost * length * longer / HOUR
         looks = len(made.confirm) * config.training.evaluations * apart / between
+        kept, checkpoints = stored.kept + own.kept, looks * made.checkpoint
         choice = made.choice()
         read = 4.0 * found.jobs * parameters(made, Shape.of(self.study.base.depths))
         if choice.source == "cached":
@@ -210,8 +218,7 @@ class Sweep:
             gpus, found.jobs, cohorts, length / HOUR,
             stored.seconds + own.seconds * longer + ends.seconds + BOOT, held / HOUR, lost,
             cohorts * float(poisson.sf(config.cluster.retries, mean)),
-            stored.kept + own.kept, own.passing, read,
-            stored.kept + own.kept + looks * made.checkpoint, choice.source,
+            kept, own.passing, read, kept + checkpoints, checkpoints, choice.source,
         )  # fmt: skip
 
 
