@@ -10,6 +10,7 @@ little on how busy the machine is. Needs Debian's PostgreSQL, as the tests do.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -25,10 +26,11 @@ import numpy as np
 import psutil
 from ray.tune import Callback
 
-from benchmarks import machine, paper_work
+from benchmarks import machine
 
 HERE = Path(__file__).parent
-TRIALS, JOBS, SECONDS = 12, 2, 20.0
+TRIALS, JOBS, SECONDS, SETTLING = 12, 2, 30.0, 10.0
+LAST = ("RayTrainWorker", "PreemptionWatcher")  # of a job's processes, to come up
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
 LOSSES = dict.fromkeys(
     ("loss", "ce", "kl", "hidden", "hidden_1_to_4", "hidden_2_to_8", "hidden_3_to_12"), 0.5
@@ -44,6 +46,7 @@ def mlflow(folder: Path) -> dict[str, Any]:
     """Of a trial of MNLI with ten evaluations, its requests by what they are for."""
     from mlflow import MlflowClient
 
+    from benchmarks import paper_work
     from raykd.distill import TICKS, marks
     from raykd.recorder import Result
     from raykd.study import confirm_trials
@@ -150,11 +153,12 @@ def _rows(database: str) -> dict[str, int]:
 
 
 class Look(Callback):  # type: ignore[misc]
-    """Looks twice at this process's own and its children, from when all workers are there."""
+    """Looks twice at this process and its children, when all of a job's have been there for a
+    while."""
 
     def __init__(self, stop: Path) -> None:
         self._stop = stop
-        self._next = self._at = 0.0
+        self._next = self._at = self._quiet = 0.0
         self._first: dict[int, float] = {}
         self.found: dict[str, dict[str, float]] = {}
 
@@ -165,7 +169,10 @@ class Look(Callback):  # type: ignore[misc]
         self._next = now + 1.0
         there = {p.pid: p for p in psutil.Process().children(recursive=True) if title(p)}
         if not self._first:
-            if sum(title(p) == "RayTrainWorker" for p in there.values()) == JOBS:
+            seen = Counter(title(p) for p in there.values())
+            if any(seen[name] < JOBS for name in LAST):
+                self._quiet = now + SETTLING
+            elif now > self._quiet:
                 there[os.getpid()] = psutil.Process()
                 self._first = {pid: _cpu(p) for pid, p in there.items()}
                 self._at, self._next = now, now + SECONDS
@@ -187,6 +194,8 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
     import ray
     from ray import tune
 
+    from raykd.cluster import run, sweep  # noqa: F401  a launch has them
+
     stop = folder / "stop"
 
     def wait(config: dict[str, Any]) -> None:
@@ -197,12 +206,12 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         from ray.train import RunConfig, ScalingConfig
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        from raykd.cluster import driver, leftovers
+        from raykd.cluster import driver, leftovers, trainer  # noqa: F401  a driver has them
 
         callbacks = [TuneReportCallback(), leftovers.NoteController(config["id"])]
-        driver.Trainer(
+        trainer.Trainer(
             wait, train_loop_config={"stop": str(stop)},
-            backend_config=driver.backend({"workers": 1}),
+            backend_config=trainer.backend({"workers": 1}),
             scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
         ).fit()  # fmt: skip
@@ -243,16 +252,22 @@ def _cpu(process: psutil.Process) -> float:
     return own.user + own.system
 
 
+PARTS = {"mlflow": mlflow, "ray": jobs}
+
+
 def main() -> None:
-    found: dict[str, Any] = {
-        "machine": machine.describe(), "versions": machine.versions(None),
-        "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
-    }  # fmt: skip
-    for name, measure in (("mlflow", mlflow), ("ray", jobs)):
-        with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
-            found[name] = measure(Path(folder))
+    parser = argparse.ArgumentParser(prog="benchmarks.control_plane", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help="`mlflow`, `ray`; or both")
     path = HERE / "control_plane.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in parser.parse_args().parts:
+        with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
+            found[name] = PARTS[name](Path(folder))
+        found |= {
+            "machine": machine.describe(), "versions": machine.versions(None),
+            "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
+        }  # fmt: skip
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(path.read_text(encoding="utf-8"))
 
 

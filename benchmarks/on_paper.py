@@ -123,7 +123,7 @@ def on_head(plane: Mapping[str, Any], what: str) -> tuple[float, float]:
         if title == "launch":
             base += len(FILES) * seen[what]
         elif title in OF_A_JOB:
-            each += seen[what] / plane["setting"]["jobs"]
+            each += seen[what] / seen["count"]
         elif title != WORKER:
             base += seen[what]
     return base, each

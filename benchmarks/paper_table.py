@@ -27,9 +27,9 @@ def table(found: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     lines += _rows(
         ["GPUs", "of use", "hours", "GPU-hours", "dollars", "GPUs lost", "cohorts given up"],
-        ([f"{int(n):,}", f"{g['likely']['used']}", _range(g, "hours", ",.0f"),
-          _range(g, "gpu_hours", ",.0f"), _range(g, "money", ",.0f"), _range(g, "lost", ",.0f"),
-          _range(g, "left", ",.1f")] for n, g in found["gpus"].items()),
+        ([f"{int(n):,}", f"{g['likely']['used']}", spread(g, "hours", ",.0f"),
+          spread(g, "gpu_hours", ",.0f"), spread(g, "money", ",.0f"), spread(g, "lost", ",.0f"),
+          spread(g, "left", ",.1f")] for n, g in found["gpus"].items()),
     )  # fmt: skip
     lines += [
         "", "`Given up`: struck by more losses than `cluster.retries` (2) before its end; it is "
@@ -116,7 +116,8 @@ def _rows(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def _range(cases: Mapping[str, Any], what: str, form: str) -> str:
+def spread(cases: Mapping[str, Any], what: str, form: str) -> str:
+    """The likely value, and from the best to the worst."""
     low, likely, high = (format(cases[c][what], form) for c in ("low", "likely", "high"))
     return likely if low == likely == high else f"{likely} ({low} to {high})"
 

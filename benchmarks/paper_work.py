@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from raykd import teacher as teachers
+from raykd.batches import Batch
 from raykd.config import load
 from raykd.data import Encoded, Prepared
 from raykd.distill import Data, Where
@@ -30,7 +31,7 @@ from raykd.sizes import of_base
 from raykd.student import student_config
 from raykd.study import Study, confirm_trials, teacher_trial
 from raykd.tasks.families import FAMILIES
-from raykd.teacher_source import Live
+from raykd.teacher_source import Live, Targets
 from raykd.trial import TrialSpec, digest
 from tests.paper_models import TEACHERS
 
@@ -139,7 +140,7 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
     config = TEACHERS[made.config.teacher.model].full
     config = type(config).from_dict({**config.to_dict(), "num_labels": max(2, len(rows.labels))})
 
-    def batch(count: int) -> Any:
+    def batch(count: int) -> Batch:
         ids = np.zeros(count, dtype=np.int64)
         read, writes = _flat(count, tokens), task.kind != "classification"
         text = Encoded("", *read, None, None if writes else ids, ids)
@@ -172,11 +173,10 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
         live = Live(whole, named | student.teacher_states, family, autocast)
         mine, looked = batch(student.training.batch), batch(Data.eval_batch)
         told = live(mine)
-        own.backward(mine, told, 0)  # the first makes the optimiser's moments
-        own.update(0)
+        _step(own, mine, told)  # the first makes the optimiser's moments
         found = {"teach": _work(lambda: live(mine))}
         live.close()
-        found["step"] = _work(lambda: (own.backward(mine, told, 1), own.update(1)))
+        found["step"] = _work(lambda: _step(own, mine, told))
 
         def answer() -> None:
             with torch.no_grad(), autocast:
@@ -185,8 +185,13 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
         found["answer"] = _work(answer)
         tuned = learner(tuning, models[2])
         theirs = batch(tuning.training.batch)
-        found["tune"] = _work(lambda: (tuned.backward(theirs, None, 0), tuned.update(0)))
+        found["tune"] = _work(lambda: _step(tuned, theirs, None))
     return found
+
+
+def _step(learner: Learner, batch: Batch, told: Targets | None) -> None:
+    learner.backward(batch, told, 1)
+    learner.update(1)
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -202,7 +207,8 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _work(call: Callable[[], object]) -> dict[str, float]:
-    with _Operators() as seen, FlopCounterMode(display=False) as flops:
+    seen = _Operators()  # type: ignore[no-untyped-call]
+    with seen, FlopCounterMode(display=False) as flops:
         call()
     return asdict(Work(flops.get_total_flops(), seen.count))
 

@@ -107,3 +107,14 @@ def test_the_committed_page_is_of_the_committed_results() -> None:
     assert set(found["files"]) == set(paper_work.FILES)
     assert found["assumed"]["seeds"] == paper_work.SEEDS == 10
     assert found["assumed"]["boot"] == paper_time.BOOT
+
+
+def test_the_guide_tells_the_committed_figures() -> None:
+    found = json.loads((HERE / "on_paper.json").read_text(encoding="utf-8"))
+    guide = (HERE.parent / "docs" / "cluster.md").read_text(encoding="utf-8")
+    for what, form in (("hours", ",.0f"), ("gpu_hours", ",.0f"), ("money", ",.0f")):
+        cells = [paper_table.spread(found["gpus"][n], what, form) for n in ("64", "1000")]
+        assert f"| {' | '.join(cells)} |" in guide
+    parts = {x["part"]: x for x in found["loads"]}
+    memory = parts["the head's memory"]
+    assert f"{memory['each']:.2f} GB" in guide and f"{int(memory['breaks_at'])} jobs" in guide
