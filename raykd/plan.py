@@ -78,6 +78,16 @@ class Plan:
         """What a worker takes of them."""
         return footprint(self.study, self.power.gpus > 0)
 
+    @cached_property
+    def checkpoint(self) -> int:
+        """Bytes of a student in a checkpoint, at most: the weights that are trained, the best of
+        them so far, and two moments. Beside adapters all others are as they were built."""
+        trained = 4 * _parameters(self.study)
+        if self.study.config.training.lora is not None:
+            several = self.study.config.cluster.workers > 1  # a footprint has those of two then
+            trained = self.footprint.gradients // (1 + several)
+        return 4 * trained
+
     def stages(self, trials: Sequence[TrialSpec]) -> tuple[tuple[TrialSpec, ...], ...]:
         """Confirm's `trials` from each look to the next: whole seeds, so that cells stay paired."""
         confirm = self.study.config.confirm
@@ -251,10 +261,9 @@ def stored_bytes(plan: Plan) -> int:
         kept = sum(t.seed == min(seeds) for t in plan.missing)
     largest = max((len(c.trials) for c in plan.cohorts), default=0)
     largest = max(largest, min(plan.cohort_size, plan.explore_missing))
-    # A checkpoint holds weights, best weights and two moments; the newest is written, and copied
-    # into the storage, before the one before it is dropped.
-    checkpoints = 0 if study.config.cluster.checkpoints else 3 * largest * 4
-    return 4 * (_teacher_parameters(study) + (kept + checkpoints) * _parameters(study))
+    # The newest is written, and copied into the storage, before the one before it is dropped.
+    checkpoints = 0 if study.config.cluster.checkpoints else 3 * largest * plan.checkpoint
+    return 4 * (_teacher_parameters(study) + kept * _parameters(study)) + checkpoints
 
 
 def _parameters(study: Study) -> int:

@@ -25,7 +25,6 @@ END_SECONDS = 4.0  # Ray's end, and a last look at the ledger
 RUN_SECONDS = 0.3  # to open and close a trial's run in MLflow
 NETWORK_BYTES = 1e9  # a second, between two workers of a job
 ROW_BYTES = 100  # of a test prediction as it is stored
-MOMENTS = 3  # copies of a student's weights in a checkpoint
 MEASURED_ROWS = 512  # over which a new teacher's speed is taken
 
 PHASES = ("teacher", "stored states", "explore", "confirm", "start and end")
@@ -144,7 +143,6 @@ def _run(
 ) -> None:  # fmt: skip
     """A phase's jobs, each handed to the place that is free first."""
     own, places = found.phases[name], [0.0] * made.power.at_once
-    checkpoint = MOMENTS * 4 * parameters(made, made.study.shape)
     teacher = 4 * parameters(made, Shape.of(made.study.base.depths))
     for job in jobs:
         spent: Spent = defaultdict(float, {LOADS: JOB_SECONDS + rates.load})
@@ -158,7 +156,7 @@ def _run(
     own.seconds = max(places)
     found.spent[IDLE] += sum(own.seconds - place for place in places)
     largest = max((load.students for job in jobs for load in job), default=0)
-    own.passing = 2 * largest * checkpoint * min(len(jobs), len(places))
+    own.passing = 2 * largest * made.checkpoint * min(len(jobs), len(places))
 
 
 def _add(spent: Spent, more: Spent) -> None:
@@ -189,7 +187,7 @@ def _cohort(
     rows = n * (looks + load.rungs) * counts["select"] + load.tested * counts["test"]
     spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * looks * rates.look
     due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
-    checkpoints = min(looks, int(due)) * n * MOMENTS * student
+    checkpoints = min(looks, int(due)) * n * made.checkpoint
     kept = load.tested * counts["test"] * ROW_BYTES + load.kept * student
     spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept) / disk.write
     own.kept += kept

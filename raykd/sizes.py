@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,5 +149,9 @@ def _config(folder: Path) -> PretrainedConfig:
 
 def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     """Once for each version of raykd and of transformers."""
-    versions = [raykd.__version__, importlib.metadata.version("transformers")]
-    return kept(home, [*question, *versions], ask)
+    return kept(home, [*question, raykd.__version__, _transformers()], ask)
+
+
+@cache  # reading it takes a millisecond, and an estimate asks for sizes by the cohort
+def _transformers() -> str:
+    return importlib.metadata.version("transformers")

@@ -26,6 +26,7 @@ from raykd.schedule import (
     STORED,
     TEACHER,
     Around,
+    parameters,
     scenario,
 )
 from raykd.study import resolve
@@ -188,3 +189,16 @@ def test_a_few_real_steps_are_timed(
     assert rates.known(study.home, order, "another", 1) is None
     own = calibrate.teacher(rates.teacher_order(made, 1, False), began=0)
     assert own.measured and min(own.step, own.evaluate) > 0
+
+
+def test_a_checkpoint_of_adapters_holds_them_alone(tmp_path: Path) -> None:
+    """Weights, the best of them and two moments, of what is trained."""
+    found = []
+    for lora in (None, {"rank": 2}):
+        training = {"steps": 4, "batch": 8, "lr": 1e-3, **({"lora": lora} if lora else {})}
+        sweep = write_lm_sweep(tmp_path, training=training)
+        study = resolve(load(sweep), tmp_path / "home", str(sweep))
+        found.append(make(study, (), Explored({}), 2**40, Power(1, 0, 2)))
+    whole, adapters = found
+    assert whole.checkpoint == 16 * parameters(whole, whole.study.shape)
+    assert adapters.checkpoint < whole.checkpoint / 4

@@ -1,0 +1,275 @@
+"""What a trial costs MLflow, and a job the head of a Ray cluster: constants for on_paper.py.
+
+    python -m benchmarks.control_plane    # two minutes; writes control_plane.json beside this file
+
+Twelve trials are told to an MLflow server on PostgreSQL by raykd's own writer, as training tells
+them. Then Ray Tune starts two jobs as a launch does, whose workers do nothing but wait. Counted are
+requests, rows and bytes, processor time, and memory that no other process shares: what depends
+little on how busy the machine is. Needs Debian's PostgreSQL, as the tests do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from ray.tune import Callback
+
+from benchmarks import machine
+
+HERE = Path(__file__).parent
+TRIALS, JOBS, SECONDS, SETTLING = 12, 2, 30.0, 10.0
+LAST = ("RayTrainWorker", "PreemptionWatcher")  # of a job's processes, to come up
+TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
+LOSSES = dict.fromkeys(
+    ("loss", "ce", "kl", "hidden", "hidden_1_to_4", "hidden_2_to_8", "hidden_3_to_12"), 0.5
+)
+SCORES = dict.fromkeys(
+    ("test_accuracy", "test_accuracy_mm", "best_select_accuracy", "best_step", "seconds",
+     "teacher_seconds", "examples_per_second", "peak_memory_mb"), 1.0,
+)  # fmt: skip
+FACTS = {"precision": "bf16", "device": "cuda:0", "teacher_source": "live"}
+
+
+def mlflow(folder: Path) -> dict[str, Any]:
+    """Of a trial of MNLI with ten evaluations, its requests by what they are for."""
+    from mlflow import MlflowClient
+
+    from benchmarks import paper_work
+    from raykd.distill import TICKS, marks
+    from raykd.recorder import Result
+    from raykd.study import confirm_trials
+    from raykd.tracking import store
+    from raykd.tracking.launch import Launch, versions
+    from raykd.tracking.writer import Writer
+
+    made = paper_work.study("mnli", folder / "home")
+    trials, told = confirm_trials(made)[:TRIALS], _predictions(made.prepared.counts["test"])
+    tags = {**versions(), "raykd.sweep": "paper-mnli"}
+    with _server(folder) as (uri, database), _counted() as sent:
+        client = MlflowClient(uri)
+        experiment = store.experiment(client, "paper-mnli")
+        launch = Launch.start(client, experiment, {}, "benchmarks.control_plane").run_id
+        rows, seconds, requests = _rows(database), _seconds(), Counter[str]()
+        for trial in trials:
+            sent.clear()
+            writer = Writer(uri, experiment, launch, trial.id, tags, folder / "spool")
+            writer.open(trial, FACTS)
+            requests["open"] += len(sent)
+            for step in sorted(marks(trial.training.steps, TICKS)):
+                for found in (LOSSES, {"select_accuracy": 80.0}):
+                    sent.clear()
+                    writer.log(trial, step, found)
+                    writer.flush()  # in training a second and more lies between two of these
+                    requests["log"] += len(sent)
+            sent.clear()
+            writer.finish(trial, Result(SCORES, told))
+            requests["finish"] += len(sent)
+        after, spent = _rows(database), _seconds()
+    added = {name: (after[name] - rows[name]) / TRIALS for name in rows}
+    return {
+        "requests": {n: count / TRIALS / (2 * TICKS if n == "log" else 1)
+                     for n, count in requests.items()},
+        "cpu_seconds": {n: (spent[n] - seconds[n]) / TRIALS for n in spent},
+        "bytes": added.pop("bytes"), "rows": added,
+    }  # fmt: skip
+
+
+def _predictions(rows: int) -> dict[str, Any]:
+    each: Any = np.arange(rows)
+    logits = {f"logit_{i}": each / 7 for i in range(3)}
+    return {"id": each.astype(str), "label": each % 3, "predicted": each % 3, "correct": each > 0,
+            **logits}  # fmt: skip
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[tuple[str, str]]:
+    """MLflow's address and its database's."""
+    from tests.tracking import services
+    from tests.tracking.conftest import Server, free_port
+
+    with services.postgres(folder) as database:
+        server = Server(folder, free_port(), backend=database)
+        server.start()
+        try:
+            yield server.uri, database
+        finally:
+            server.signal(signal.SIGKILL)
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """The addresses that this process sends requests to."""
+    import requests
+
+    sent: list[str] = []
+    send: Any = requests.Session.send
+    session: Any = requests.Session
+
+    def counting(self: Any, request: Any, **options: Any) -> Any:
+        sent.append(request.url)
+        return send(self, request, **options)
+
+    session.send = counting
+    try:
+        yield sent
+    finally:
+        session.send = send
+
+
+def _seconds() -> dict[str, float]:
+    """Processor time so far, of the server and of its database: both are this process's children.
+    That of a process that has ended stands with the one that made it."""
+    found = {"mlflow": 0.0, "postgres": 0.0}
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            name, own = child.name(), child.cpu_times()
+            took = own.user + own.system + own.children_user + own.children_system
+            found["postgres" if name == "postgres" else "mlflow"] += took
+    return found
+
+
+def _rows(database: str) -> dict[str, int]:
+    import sqlalchemy
+
+    asked = {name: f"SELECT count(*) FROM {name}" for name in TABLES}
+    asked["bytes"] = "SELECT pg_database_size(current_database())"
+    engine = sqlalchemy.create_engine(database)
+    with engine.connect() as base:
+        found = {n: int(base.execute(sqlalchemy.text(q)).scalar_one()) for n, q in asked.items()}
+    engine.dispose()
+    return found
+
+
+class Look(Callback):  # type: ignore[misc]
+    """Looks twice at this process and its children, when all of a job's have been there for a
+    while."""
+
+    def __init__(self, stop: Path) -> None:
+        self._stop = stop
+        self._next = self._at = self._quiet = 0.0
+        self._first: dict[int, float] = {}
+        self.found: dict[str, dict[str, float]] = {}
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        now = time.monotonic()
+        if self.found or now < self._next:
+            return
+        self._next = now + 1.0
+        there = {p.pid: p for p in psutil.Process().children(recursive=True) if title(p)}
+        if not self._first:
+            seen = Counter(title(p) for p in there.values())
+            if any(seen[name] < JOBS for name in LAST):
+                self._quiet = now + SETTLING
+            elif now > self._quiet:
+                there[os.getpid()] = psutil.Process()
+                self._first = {pid: _cpu(p) for pid, p in there.items()}
+                self._at, self._next = now, now + SECONDS
+            return
+        there[os.getpid()] = psutil.Process()
+        for pid in there.keys() & self._first.keys():
+            own = self.found.setdefault(title(there[pid]), {"count": 0, "bytes": 0, "cpu": 0.0})
+            own["count"] += 1
+            own["bytes"] += there[pid].memory_full_info().uss
+            own["cpu"] += (_cpu(there[pid]) - self._first[pid]) / (now - self._at)
+        self._stop.touch()
+
+
+def jobs(folder: Path) -> dict[str, dict[str, float]]:
+    """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
+    from raykd.cluster.machine import NOTICES, SETTINGS
+
+    os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
+    import ray
+    from ray import tune
+
+    from raykd.cluster import run, sweep  # noqa: F401  a launch has them
+
+    stop = folder / "stop"
+
+    def wait(config: dict[str, Any]) -> None:
+        while not Path(config["stop"]).exists():
+            time.sleep(0.5)
+
+    def drive(config: dict[str, Any]) -> None:
+        from ray.train import RunConfig, ScalingConfig
+        from ray.tune.integration.ray_train import TuneReportCallback
+
+        from raykd.cluster import driver, leftovers, trainer  # noqa: F401  a driver has them
+
+        callbacks = [TuneReportCallback(), leftovers.NoteController(config["id"])]
+        trainer.Trainer(
+            wait, train_loop_config={"stop": str(stop)},
+            backend_config=trainer.backend({"workers": 1}),
+            scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+            run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
+        ).fit()  # fmt: skip
+
+    ray.init(
+        address="local", num_cpus=JOBS, resources={"trial_slot": JOBS}, include_dashboard=False,
+        log_to_driver=False, logging_level="CRITICAL",
+    )  # fmt: skip
+    look = Look(stop)
+    try:
+        tune.Tuner(
+            tune.with_resources(drive, {"CPU": 0, "trial_slot": 1}),
+            param_space={"id": tune.grid_search([f"job-{i}" for i in range(JOBS)])},
+            run_config=tune.RunConfig(
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[look]
+            ),
+        ).fit()
+    finally:
+        ray.shutdown()
+    return look.found
+
+
+def title(process: psutil.Process) -> str:
+    """The class of a Ray actor, `launch` for this process, else the program; nothing where it has
+    ended."""
+    if process.pid == os.getpid():
+        return "launch"
+    with suppress(psutil.NoSuchProcess):
+        words = process.cmdline() or [process.name()]
+        if words[0].startswith("ray::"):
+            return words[0].removeprefix("ray::").partition(".")[0].partition(" ")[0]
+        return process.name()
+    return ""
+
+
+def _cpu(process: psutil.Process) -> float:
+    own = process.cpu_times()
+    return own.user + own.system
+
+
+PARTS = {"mlflow": mlflow, "ray": jobs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.control_plane", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help="`mlflow`, `ray`; or both")
+    path = HERE / "control_plane.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in parser.parse_args().parts:
+        with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
+            found[name] = PARTS[name](Path(folder))
+        found |= {
+            "machine": machine.describe(), "versions": machine.versions(None),
+            "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
+        }  # fmt: skip
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""How long a file of sweeps/paper takes on so many spot GPUs of a kind, and what that costs, by
+raykd's own plan and schedule: with a GPU's rates assumed, and what spot takes away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from scipy.stats import poisson
+
+from benchmarks.paper_work import Parts, Work, parts, published, study
+from raykd import states
+from raykd.plan import Explored, Plan, Power, make
+from raykd.rates import Rates, TeacherRates
+from raykd.schedule import (
+    CONFIRM,
+    ENDS,
+    JOB_SECONDS,
+    STORED,
+    TEACHER,
+    Around,
+    Scenario,
+    parameters,
+    scenario,
+)
+from raykd.study import Study
+from raykd.trial import Shape
+
+GB, HOUR = 10**9, 3600.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Of a GPU: memory, and operations a second by its data sheet, dense in bf16; `price`: dollars
+    of an hour as spot, with the host around it: low, likely, high."""
+
+    name: str
+    memory: int
+    peak: float
+    price: tuple[float, float, float]
+
+
+KINDS = (
+    Kind("L4", 24 * GB, 121e12, (0.25, 0.40, 0.70)),
+    Kind("A100", 80 * GB, 312e12, (1.0, 1.7, 2.7)),
+    Kind("H100", 80 * GB, 989e12, (2.0, 3.0, 5.0)),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is not known, all of it good, likely or bad at once. `share`: of the peak that matrix
+    products reach; `launch`: seconds of the host for an operator; `longer`: rows, than is assumed;
+    `lost`: GPUs that spot takes away, of one in an hour."""
+
+    share: float
+    launch: float
+    longer: float
+    lost: float
+    price: int
+
+
+CASES = {
+    "low": Case(0.5, 6e-6, 0.8, 0.002, 0),
+    "likely": Case(0.35, 10e-6, 1.0, 0.01, 1),
+    "high": Case(0.2, 20e-6, 1.25, 0.05, 2),
+}
+BOOT, IDLE = 300.0, 600.0  # until a node is up; until it is ended (cluster.yaml: ten minutes)
+IMPORTS = 20.0  # of a worker's Python, CUDA and libraries
+DISK = 1e9  # bytes a second between a node and the shared storage
+ANSWERS = 128  # rows of an evaluation's batch
+ANGLE_BATCHES = 16  # 256 rows by 32, twice, of teacher, student and an untrained student
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file on so many GPUs. `seconds` without its teacher; `hours`: GPU-hours that are paid, the
+    teacher's apart; `lost`: GPUs; `left`: cohorts that are struck more often than `cluster.retries`
+    allows. Bytes: `kept`, `passing` (checkpoints there at once), `read`, `written`, and of those
+    `checkpoints`."""
+
+    gpus: int
+    jobs: int
+    cohorts: int
+    cohort_hours: float
+    seconds: float
+    hours: float
+    lost: float
+    left: float
+    kept: float
+    passing: float
+    read: float
+    written: float
+    checkpoints: float
+    source: str
+
+
+@dataclass
+class Sweep:
+    """A file on one kind of GPU in one case."""
+
+    name: str
+    home: Path
+    kind: Kind
+    case: Case
+    known: dict[int, Taken] = field(default_factory=dict)
+    plans: dict[int, Plan] = field(default_factory=dict)
+
+    @cached_property
+    def study(self) -> Study:
+        made = study(self.name, self.home, self.case.longer)
+        # A store that is no disk of this machine.
+        shared = made.config.states.model_copy(update={"cache": "s3://shared/states"})
+        return replace(made, config=made.config.model_copy(update={"states": shared}))
+
+    @cached_property
+    def parts(self) -> Parts:
+        return parts(study(self.name, self.home))
+
+    def plan(self, gpus: int) -> Plan:
+        if gpus not in self.plans:
+            power = Power(8, 1, gpus)
+            self.plans[gpus] = make(self.study, (), Explored({}), self.kind.memory, power)
+        return self.plans[gpus]
+
+    @property
+    def price(self) -> float:
+        return self.kind.price[self.case.price]
+
+    @cached_property
+    def fits(self) -> bool:
+        made = self.plan(1)
+        return made.footprint.peak(1) <= made.usable
+
+    def computing(self, work: Work) -> float:
+        return work.flop * self.case.longer / (self.kind.peak * self.case.share)
+
+    def launching(self, work: Work) -> float:
+        return work.operators * self.case.launch
+
+    def took(self, work: Work) -> float:
+        """The GPU computes while the host launches what comes next: the slower of both."""
+        return max(self.computing(work), self.launching(work))
+
+    def answered(self, work: Work) -> float:
+        """Seconds a row of an evaluation. Texts are written token by token up to the limit, each
+        token by the operators of a whole pass."""
+        task, rows = self.study.config.task, published(self.study)
+        if task.kind == "classification" or task.choices is not None:
+            return rows.choices * self.took(work) / ANSWERS
+        writes = task.generation
+        limit = task.generate
+        if task.kind == "seq2seq":
+            limit = writes.max_length or task.max_target_length
+        return max(writes.beams * self.computing(work), limit * self.launching(work)) / ANSWERS
+
+    @cached_property
+    def rates(self) -> Rates:
+        p, made = self.parts, self.plan(1)
+        theirs = parameters(made, Shape.of(self.study.base.depths))
+        few = Work(p.answer.flop / 4, p.answer.operators)  # 32 rows of 128
+        look = ANGLE_BATCHES * (self.took(p.teach) + 2 * self.took(few))
+        return Rates(
+            load=IMPORTS + 4 * theirs / DISK, build=1.0,
+            step=self.took(p.step), teacher=self.took(p.teach), evaluate=self.answered(p.answer),
+            look=look if self.study.config.angle_rows else 0.0,
+        )  # fmt: skip
+
+    @cached_property
+    def teacher_rates(self) -> TeacherRates:
+        p, batch = self.parts, self.study.batch_rows
+        whole = Work(p.teach.flop * ANSWERS / batch, p.teach.operators)
+        return TeacherRates(self.rates.load, self.took(p.tune), self.answered(whole))
+
+    @cached_property
+    def teacher(self) -> float:
+        """Seconds in which one GPU makes it."""
+        return self.scene(1, self.teacher_rates).phases[TEACHER].seconds
+
+    def scene(self, gpus: int, teacher: TeacherRates | None = None) -> Scenario:
+        tokens = self.study.batch_rows * self.study.mean_tokens / self.rates.teacher
+        speeds = states.Speeds(tokens, DISK, DISK, measured=False)
+        states.remember(self.home, self.study.teacher, speeds)
+        return scenario(self.plan(gpus), Around(1, 1.0), self.rates, teacher)
+
+    def at(self, gpus: int) -> Taken:
+        if gpus not in self.known:
+            self.known[gpus] = self._at(gpus)
+        return self.known[gpus]
+
+    def _at(self, gpus: int) -> Taken:
+        found, made, config = self.scene(gpus), self.plan(gpus), self.study.config
+        stored, own, ends = (found.phases[p] for p in (STORED, CONFIRM, ENDS))
+        cohorts = len(made.cohorts)
+        length = (own.held - found.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
+        # It stores a checkpoint at evaluations, so far apart as the file says at least.
+        apart = length / config.training.evaluations
+        between = apart * min(
+            config.training.evaluations,
+            math.ceil(config.cluster.checkpoint_seconds / apart),
+        )
+        again = self.rates.load + JOB_SECONDS
+        longer, dearer = (slower(self.case.lost / HOUR, between, x) for x in (again + BOOT, again))
+        held = (stored.held + own.held) * dearer + min(gpus, found.jobs) * (BOOT + IDLE)
+        lost = self.case.lost * held / HOUR
+        mean = self.case.lost * length * longer / HOUR
+        looks = len(made.confirm) * config.training.evaluations * apart / between
+        kept, checkpoints = stored.kept + own.kept, looks * made.checkpoint
+        choice = made.choice()
+        read = 4.0 * found.jobs * parameters(made, Shape.of(self.study.base.depths))
+        if choice.source == "cached":
+            read += made.teacher_passes() * choice.bytes
+        return Taken(
+            gpus, found.jobs, cohorts, length / HOUR,
+            stored.seconds + own.seconds * longer + ends.seconds + BOOT, held / HOUR, lost,
+            cohorts * float(poisson.sf(config.cluster.retries, mean)),
+            kept, own.passing, read, kept + checkpoints, checkpoints, choice.source,
+        )  # fmt: skip
+
+
+def slower(lost: float, between: float, again: float) -> float:
+    """How much longer work takes that loses its machine `lost` times a second, at random, with a
+    checkpoint after every so many seconds, and `again` to begin anew: of the mean time until
+    `between` seconds pass without a loss (Daly 2006, Future Generation Computer Systems 22)."""
+    return math.expm1(lost * between) * (1 / lost + again) / between
+
+
+def ladder(most: int) -> list[int]:
+    steps = {math.ceil(1.25**i) for i in range(40)} | {most}
+    return sorted(n for n in steps if n <= most)
+
+
+def shared_out(sweeps: Sequence[Sweep], gpus: int) -> dict[str, Taken]:
+    """The GPUs given to the files so that the last ends as early as can be: always more to the one
+    that would end last, as long as that helps and there are any."""
+    given = {s.name: s.at(1) for s in sweeps}
+    steps = {s.name: ladder(len(s.plan(1).confirm)) for s in sweeps}
+
+    def ends(s: Sweep) -> float:
+        return s.teacher + given[s.name].seconds
+
+    while True:
+        last = max(sweeps, key=ends)
+        own = given[last.name]
+        free = gpus - sum(t.gpus for t in given.values()) + own.gpus
+        more = (last.at(n) for n in steps[last.name] if own.gpus < n <= free)
+        better = next((t for t in more if t.seconds < 0.98 * own.seconds), None)
+        if better is None:
+            return given
+        given[last.name] = better

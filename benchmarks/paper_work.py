@@ -1,0 +1,223 @@
+"""The files of sweeps/paper as studies without their data, and what a step of each is made of:
+floating-point operations, and operators that are launched.
+
+Rows are as many as the sets' publishers say; how long they are is assumed. A step is raykd's own,
+run under torch's fake tensors, which have shapes and no content, as raykd/rehearsal.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from raykd import teacher as teachers
+from raykd.batches import Batch
+from raykd.config import load
+from raykd.data import Encoded, Prepared
+from raykd.distill import Data, Where
+from raykd.group import Group
+from raykd.kept import kept
+from raykd.learner import Learner
+from raykd.materials import HELD, trainable
+from raykd.sizes import of_base
+from raykd.student import student_config
+from raykd.study import Study, confirm_trials, teacher_trial
+from raykd.tasks.families import FAMILIES
+from raykd.teacher_source import Live, Targets
+from raykd.trial import TrialSpec, digest
+from tests.paper_models import TEACHERS
+
+FOLDER = Path(__file__).parents[1] / "sweeps" / "paper"
+FILES = {file.stem: file for file in sorted(FOLDER.glob("*.yaml"))}
+SEEDS = 10
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set: its rows as published (of DART the distinct sources, of CoQA the turns), and,
+    assumed, the words of a text that is read and the tokens that are written. `select`: None where
+    it is split off train."""
+
+    train: int
+    select: int | None
+    test: int
+    words: float
+    written: int = 0
+    choices: int = 1
+    labels: tuple[str, ...] = ()
+
+
+TWO, THREE = ("0", "1"), ("0", "1", "2")
+SETS = {
+    "mnli": Published(392_702, None, 9_815 + 9_832, 30, labels=THREE),
+    "qqp": Published(363_846, None, 40_430, 22, labels=TWO),
+    "qnli": Published(104_743, None, 5_463, 37, labels=TWO),
+    "sst2": Published(67_349, None, 872, 9.4, labels=TWO),
+    "GEM/dart": Published(30_526, 2_768, 6_959, 25, 30),
+    "wmt/wmt16": Published(610_320, 1_999, 1_999, 26, 50),
+    "Rowan/hellaswag": Published(39_905, None, 10_042, 45, 28, choices=4),
+    "stanfordnlp/coqa": Published(108_647, None, 7_983, 350, 4),
+    "tau/commonsense_qa": Published(9_741, None, 1_221, 15, 2, choices=5),
+}
+"""By subset of GLUE or name."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one call: floating-point operations, and operators that are not mere views."""
+
+    flop: float
+    operators: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`step`: a student's, with its update; `teach`: the teacher's pass over its batch; `answer`:
+    a student's pass over an evaluation's batch; `tune`: a step of fine-tuning the teacher."""
+
+    step: Work
+    teach: Work
+    answer: Work
+    tune: Work
+
+
+def published(study: Study) -> Published:
+    task = study.config.task
+    return SETS.get(task.subset or "") or SETS[task.data]
+
+
+def study(name: str, home: Path, longer: float = 1.0) -> Study:
+    """A file with ten seeds, met with its published sizes. `longer`: rows, than is assumed."""
+    config = load(FILES[name])
+    assert config.confirm is not None
+    confirm = config.confirm.model_copy(update={"seeds": SEEDS})
+    config = config.model_copy(update={"confirm": confirm})
+    task, model = config.task, config.teacher.model
+    folder = home / "models" / model
+    TEACHERS[model].full.save_pretrained(folder)
+    found = of_base(folder, digest([model]), home)
+    base = teachers.Base(
+        folder, digest([model]), found["depth"], found["width"], tuple(found["labels"]),
+        found["decoder_depth"],
+    )  # fmt: skip
+    rows = SETS.get(task.subset or "") or SETS[task.data]
+    held_out = round(rows.train * task.select_share) if rows.select is None else 0
+    train = min(rows.train - held_out, task.rows or rows.train)
+    counts = {"train": train, "select": rows.select or held_out, "test": rows.test}
+    key = digest([task.data, task.subset, counts])
+    prepared = Prepared(
+        home / "rows", key, rows.labels, counts, majority=0, duplicates=0,
+        mean_words=rows.words * longer,
+    )  # fmt: skip
+    teacher = teachers.fingerprint(config.teacher, base, prepared, task.reading)
+    return Study(config, str(FILES[name]), home, prepared, base, teacher, key)
+
+
+def parts(made: Study) -> Parts:
+    """Counted once for each shape, and kept."""
+    config, task = made.config, made.config.task
+    student = max(confirm_trials(made), key=lambda t: len(t.layer_map.pairs()))
+    rows = published(made)
+    tokens = round(made.mean_tokens) + (rows.written if task.kind == "causal_lm" else 0)
+    question = ["work", made.base.fingerprint, tokens, rows.written, rows.labels,
+                asdict(student.shape), asdict(student.training), config.teacher.model_dump(),
+                config.cluster.gradient_checkpointing, student.layer_map.to_json()]  # fmt: skip
+    found = kept(made.home, question, lambda: _count(made, student, tokens))
+    return Parts(**{part: Work(**work) for part, work in found.items()})
+
+
+def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, float]]:
+    task, rows = made.config.task, published(made)
+    family, tuning = FAMILIES[task.kind], teacher_trial(made)
+    config = TEACHERS[made.config.teacher.model].full
+    config = type(config).from_dict({**config.to_dict(), "num_labels": max(2, len(rows.labels))})
+
+    def batch(count: int) -> Batch:
+        ids = np.zeros(count, dtype=np.int64)
+        read, writes = _flat(count, tokens), task.kind != "classification"
+        text = Encoded("", *read, None, None if writes else ids, ids)
+        if writes:
+            written = _flat(count, rows.written)
+            text = replace(text, targets=written[0], target_offsets=written[1])
+        return family.collate(text, np.arange(count), 0)
+
+    def bare(trial: TrialSpec, held: str, train: bool) -> Any:
+        with torch.device("meta"):  # where a model can still be given its precision and adapters
+            model = family.auto.from_config(student_config(config, trial.shape)).to(HELD[held])
+            return trainable(model, trial, where(trial)) if train else model
+
+    def where(trial: TrialSpec) -> Where:
+        weights, again = trial.training.weights, made.config.cluster.gradient_checkpointing
+        cpu = torch.device("cpu")
+        return Where(cpu, bf16=weights == "fp32", weights=weights, gradient_checkpointing=again)
+
+    def learner(trial: TrialSpec, model: Any) -> Learner:
+        how = (family, made.base.width, Group(), torch.device("cpu"), where(trial).autocast())
+        return Learner(trial, _placed(model), *how)
+
+    models = [bare(student, student.training.weights, True),
+              bare(tuning, student.training.weights, False),
+              bare(tuning, tuning.training.weights, True)]  # fmt: skip
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        own, autocast = learner(student, models[0]), where(student).autocast()
+        whole = _placed(models[1])
+        named = {s for t in confirm_trials(made)[:1] for s in t.teacher_states}
+        live = Live(whole, named | student.teacher_states, family, autocast)
+        mine, looked = batch(student.training.batch), batch(Data.eval_batch)
+        told = live(mine)
+        _step(own, mine, told)  # the first makes the optimiser's moments
+        found = {"teach": _work(lambda: live(mine))}
+        live.close()
+        found["step"] = _work(lambda: _step(own, mine, told))
+
+        def answer() -> None:
+            with torch.no_grad(), autocast:
+                family.forward(own.model.eval(), looked)
+
+        found["answer"] = _work(answer)
+        tuned = learner(tuning, models[2])
+        theirs = batch(tuning.training.batch)
+        found["tune"] = _work(lambda: _step(tuned, theirs, None))
+    return found
+
+
+def _step(learner: Learner, batch: Batch, told: Targets | None) -> None:
+    learner.backward(batch, told, 1)
+    learner.update(1)
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts those that make something: each is at least a launch on a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.count += not operator.is_view and operator.namespace == "aten"
+        return operator(*args, **(kwargs or {}))
+
+
+def _work(call: Callable[[], object]) -> dict[str, float]:
+    seen = _Operators()  # type: ignore[no-untyped-call]
+    with seen, FlopCounterMode(display=False) as flops:
+        call()
+    return asdict(Work(flops.get_total_flops(), seen.count))
+
+
+def _placed(model: Any) -> Any:
+    model.to_empty(device="cpu")
+    model.tie_weights()
+    return model
+
+
+def _flat(rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros(rows * length, dtype=np.int64), np.arange(rows + 1) * length
