@@ -14,6 +14,8 @@ import argparse
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -257,18 +259,22 @@ PARTS = {"mlflow": mlflow, "ray": jobs}
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.control_plane", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), help="`mlflow`, `ray`; or both")
-    path = HERE / "control_plane.json"
+    parser.add_argument("part", nargs="?", choices=PARTS, help="default: both")
+    path, part = HERE / "control_plane.json", parser.parse_args().part
+    if part is None:  # each in a process of its own, which has loaded nothing else
+        for name in PARTS:
+            command = [sys.executable, "-m", "benchmarks.control_plane", name]
+            subprocess.run(command, check=True, cwd=HERE.parent)
+        return
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    for name in parser.parse_args().parts:
-        with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
-            found[name] = PARTS[name](Path(folder))
-        found |= {
-            "machine": machine.describe(), "versions": machine.versions(None),
-            "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
-        }  # fmt: skip
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(path.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
+        found[part] = PARTS[part](Path(folder))
+    found |= {
+        "machine": machine.describe(), "versions": machine.versions(None),
+        "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
+    }  # fmt: skip
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(part, json.dumps(found[part], indent=1))
 
 
 if __name__ == "__main__":
