@@ -62,13 +62,13 @@ class Proposer:
         self._open: dict[LayerMap, optuna.Trial] = {}
         self._left = space.size() - sum(m in space for m in self._tried)
         self._distributions = _distributions(space)
-        self._known = 0
+        self._known, self._full = 0, LONG
         for layer_map, tried in self._worth_knowing(LONG):
             self._add(layer_map, tried)
 
     def ask(self, count: int) -> list[LayerMap]:
         """Up to `count` maps never asked or told before; fewer where the space is used up."""
-        if self._renews and self._known > LONG:
+        if self._renews and self._known > self._full:
             self._renew()
         count = min(count, self._left)
         found: list[LayerMap] = []
@@ -113,6 +113,8 @@ class Proposer:
             self._add(layer_map, tried)
         for layer_map in self._open:
             self._enqueue(layer_map)
+        # Open maps must be known; where they are many, a study is not renewed at every proposal.
+        self._full = max(LONG, self._known + LONG // 2)
 
     def reserve(self, layer_map: LayerMap) -> None:
         """Count a map as asked, without the sampler's say."""

@@ -138,6 +138,19 @@ def test_what_tpe_knows_is_bounded_and_has_the_best(monkeypatch: pytest.MonkeyPa
     assert len(known) == 15 and set(best) <= set(known)
 
 
+def test_a_sampler_with_many_open_maps_is_not_renewed_at_every_proposal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "LONG", 30)
+    proposer, studies = Proposer(Space(6, 3), "tpe", 0), set[int]()
+    kept = []  # so that no two have one identity
+    for _ in range(30):
+        assert len(proposer.ask(4)) == 4
+        studies.add(id(proposer._study))
+        kept.append(proposer._study)
+    assert 1 < len(studies) < 15
+
+
 def test_best_maps_order_by_score_and_leave_failures_out() -> None:
     a, b, c = LayerMap((1,)), LayerMap((2,)), LayerMap((3,))
     tried = {c: Tried(1.0), a: Tried(2.0), b: Tried(2.0), LayerMap((4,)): Tried(None)}
