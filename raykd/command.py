@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,3 +29,16 @@ SmallerIsBetter = Annotated[
 def print_json(value: Any, indent: int | None = 2) -> None:
     """`indent=None`: in a line, for a stream of them."""
     typer.echo(json.dumps(value, indent=indent))
+
+
+def again(context: typer.Context) -> str:
+    """The command as it was given, to be given again; a store's address without its password."""
+    from raykd.tracking.store import safe
+
+    options = dict(context.params)
+    words = ["raykd", str(context.info_name), str(options.pop("sweep"))]
+    for name, value in options.items():
+        if value:
+            shown = [] if value is True else [safe(value) if name == "tracking_uri" else str(value)]
+            words += [f"--{name.replace('_', '-')}", *shown]
+    return shlex.join(words)

@@ -142,6 +142,17 @@ def test_a_python_without_pip_is_told(
         fetch("small", tmp_path / "home")
 
 
+def test_a_full_disk_is_told_as_one_and_not_as_the_network(tmp_path: Path) -> None:
+    """As pip says it, seen on a disk of 60 MB."""
+    said = (
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device: "
+        "'/tmp/pip-unpack-41k8c37a/x.whl' -> '/small/archives/tmpnh6u0q_k/x.whl'\n"
+    )
+    archive = assets.ASSETS["minilm"].archives[0]
+    told = assets._why("minilm", archive, tmp_path, said)
+    assert f"{tmp_path} is on is full" in told and "RAYKD_HOME" in told and "network" not in told
+
+
 def test_an_asset_is_known_before_it_is_fetched() -> None:
     names = {(asset.kind, asset.fingerprint) for asset in ASSETS.values()}
     assert len(names) == len(ASSETS)

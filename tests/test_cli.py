@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from raykd.cli import app
 from raykd.cluster.sweep import Sweep
+from raykd.command import again
 
 from .finished import finish
 from .world import write_sweep
@@ -41,6 +44,15 @@ def run(*args: object) -> str:
     result = CliRunner().invoke(app, [str(a) for a in args])
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.stdout
+
+
+def test_the_command_to_go_on_with_is_the_one_that_was_given_without_a_password() -> None:
+    command = get_command(app).commands["sweep"]  # type: ignore[attr-defined]
+    given = ["my sweep.yaml", "--smoke", "--tracking-uri", "http://me:secret@host:5000", "--yes"]
+    told = shlex.split(again(command.make_context("sweep", list(given))))
+    assert told[:3] == ["raykd", "sweep", "my sweep.yaml"]
+    assert "--smoke" in told and "--yes" in told and "--workers" not in told
+    assert told[told.index("--tracking-uri") + 1] == "http://***@host:5000"
 
 
 def test_help_imports_nothing_heavy() -> None:
