@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,9 +39,6 @@ from benchmarks.paper_time import (
     shared_out,
 )
 from benchmarks.paper_work import FILES, SEEDS, SETS
-from raykd.schedule import parameters
-from raykd.study import teacher_trial
-from raykd.trial import Shape
 
 HERE = Path(__file__).parent
 GPUS = (64, 256, 1000)
@@ -181,18 +177,6 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, found: Mapping[str, Any]) ->
     ]  # fmt: skip
 
 
-def on_the_head(s: Sweep) -> float | None:
-    """Hours of fine-tuning the file's teacher on the head of cluster.yaml, which has no GPU, at the
-    rate that two cores reach in a step; None where its weights are more than the head has."""
-    if 4 * parameters(s.plan(1), Shape.of(s.study.base.depths)) > HEAD_BYTES:
-        return None
-    measured = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
-    rate = statistics.median(x["gflops"] for x in measured["arms"]["matmul"])
-    use = measured["utilisation"]["raykd_cached_8"]
-    steps = teacher_trial(s.study).training.steps
-    return float(steps * s.parts.tune.flop / (1e9 * rate * use) / HOUR)
-
-
 def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]:
     plane = json.loads((HERE / "control_plane.json").read_text(encoding="utf-8"))
     likely = {name: cheapest(name, home) for name in names}
@@ -230,7 +214,7 @@ def described(s: Sweep) -> dict[str, Any]:
         "rows": s.study.prepared.counts, "tokens": s.study.mean_tokens,
         "fits": [k.name for k in KINDS if Sweep(s.name, s.home, k, s.case).fits],
         "parts": asdict(p), "step": s.took(p.step), "pass": s.took(p.teach),
-        "busy": s.computing(p.step) / s.took(p.step), "on_the_head": on_the_head(s),
+        "busy": s.computing(p.step) / s.took(p.step),
     }  # fmt: skip
 
 

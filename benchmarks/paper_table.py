@@ -54,19 +54,17 @@ def table(found: Mapping[str, Any]) -> str:
     likely = found["gpus"]["64"]["likely"]["files"]
     lines += _rows(
         ["file", "kind", "trials", "steps", "a student's step, ms", "GPU computes in it",
-         "teacher, h", "on the head, h", "GPUs", "cohorts", "hours of one", "ends after, h",
+         "teacher, h", "GPUs", "cohorts", "hours of one", "ends after, h",
          "teacher's outputs"],
         ([f"`{n}`", f["kind"], f"{f['trials']}", f"{f['steps']:,}", f"{1e3 * f['step']:.1f}",
           f"{100 * f['busy']:.0f} %", f"{t['teacher'] / HOUR:.1f}",
-          "too large" if f["on_the_head"] is None else f"{f['on_the_head']:.0f}",
           f"{t['gpus']}", f"{t['cohorts']}", f"{t['cohort_hours']:.2f}",
           f"{(t['teacher'] + t['seconds']) / HOUR:.1f}", t["source"]]
          for n, f in found["files"].items() for t in (likely[n],)),
     )  # fmt: skip
     parts = sorted(found["loads"], key=lambda x: _number(x["breaks_at"]))
     lines += [
-        "", "`On the head`: where `raykd sweep` would make the teacher itself, since the head of "
-        "cluster.yaml has no GPU.", "", "## The control plane, by what breaks first", "",
+        "", "## The control plane, by what breaks first", "",
         "With as many jobs at once as there are GPUs, of all launches together.", "",
     ]  # fmt: skip
     lines += _rows(

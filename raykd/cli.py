@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ app.add_typer(cli_cache.app, name="cache")
 Price = Annotated[
     float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
 ]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")]
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 
 
@@ -105,14 +107,16 @@ def plan(
 
 @app.command()
 @plainly
-def teacher(sweep: SweepFile, tracking_uri: Uri = None) -> None:
+def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
     """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
     from raykd import show
+    from raykd.cluster.machine import joined
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    with show.bar("teacher", opened.teacher_steps()) as progress:
-        found = opened.teacher(progress)
+    with joined(opened, address) if address else nullcontext() as nodes:
+        with show.bar("teacher", opened.teacher_steps()) as progress:
+            found = opened.teacher(progress, nodes)
     show.teacher(found)
 
 
@@ -121,9 +125,7 @@ def teacher(sweep: SweepFile, tracking_uri: Uri = None) -> None:
 def run_sweep(
     context: typer.Context,
     sweep: SweepFile,
-    address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster; default: this machine.")
-    ] = None,
+    address: Address = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Data-parallel workers of a cohort.")
     ] = None,
@@ -150,7 +152,8 @@ def run_sweep(
             show.intent(opened.plan())
             forecast = show_costs.foretell(opened, share, address, yes)
             with show.bar("teacher", opened.teacher_steps()) as progress:
-                found, forecast = forecast.after(lambda: opened.teacher(progress))
+                nodes = None if address is None else share
+                found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
             show.teacher(found)
             check_budget(opened, share)
             outcome = None

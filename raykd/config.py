@@ -147,6 +147,9 @@ class Growth(Model):
     nodes: Positive = 1
     cpus: Positive = 1
     gpus: int = Field(0, ge=0)
+    slots: Positive = Field(
+        16, description="jobs that its head takes at once, as its `trial_slot` says: for a plan"
+    )
 
 
 class Cluster(Model):

@@ -42,12 +42,11 @@ Spent = defaultdict[str, float]
 @dataclass(frozen=True)
 class Around:
     """Where the jobs run: `workers` of a job, `gpus` of a worker; `stored`: the teacher's outputs
-    are in the store already; `teacher_counts`: whoever makes the teacher is paid for."""
+    are in the store already."""
 
     workers: int
     gpus: float
     stored: bool = False
-    teacher_counts: bool = True
 
     @property
     def units(self) -> float:
@@ -120,7 +119,7 @@ def _make_teacher(made: Plan, around: Around, rates: TeacherRates, found: Scenar
         looked += counts["select"] * (trial.training.evaluations - 1)
     own.seconds += looked * rates.evaluate
     own.kept = 4 * parameters(made, Shape.of(study.base.depths))
-    own.held = own.seconds * around.teacher_counts
+    own.held = own.seconds
     found.spent[FINE_TUNING] += own.seconds * made.power.at_once  # nobody else works meanwhile
 
 

@@ -62,7 +62,7 @@ def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> For
     if found.total.seconds.likely:
         err.print(line(found))
     consent(found, opened.study.config.budget, opened.study.file, yes)
-    return Foretold(found.to_json(), time.time(), paid=address is None)
+    return Foretold(found.to_json(), time.time())
 
 
 def consent(found: Estimate, budget: Budget, file: str, yes: bool) -> None:

@@ -89,17 +89,21 @@ def _folder(teacher: Teacher, home: Path, file: str) -> Path:
             f"{file}: teacher.model: {teacher.model!r} is neither a folder nor a packaged model; "
             f"write one of {known}, a folder, or a hub name such as google-bert/bert-base-uncased"
         )
-    return _from_hub(teacher, file)
+    return _from_hub(teacher, home, file)
 
 
-def _from_hub(teacher: Teacher, file: str) -> Path:
+def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
+    """Into the home, which all nodes of a cluster see."""
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(
-            snapshot_download(teacher.model, revision=teacher.revision, allow_patterns=patterns)
-        )
+            snapshot_download(
+                teacher.model, revision=teacher.revision, allow_patterns=patterns,
+                cache_dir=home / "hf",
+            )
+        )  # fmt: skip
     except Exception as error:  # the hub's client raises a family of its own per kind of failure
         raise UserError(
             f"{file}: teacher.model: {teacher.model} cannot be had from the hub "

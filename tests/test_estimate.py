@@ -100,8 +100,7 @@ def test_the_teacher_is_made_first_and_once(planned: Planned) -> None:
     wanted = MAKING.load + steps * MAKING.step + rows * MAKING.evaluate
     assert found.phases[TEACHER].seconds == pytest.approx(wanted, rel=0.01)
     assert scenario(made, HERE, KNOWN, None).phases[TEACHER].seconds == 0
-    elsewhere = replace(HERE, teacher_counts=False)  # on a cluster's head, which is not counted
-    assert scenario(made, elsewhere, KNOWN, MAKING).phases[TEACHER].held == 0
+    assert found.phases[TEACHER].held == found.phases[TEACHER].seconds
 
 
 def test_students_that_leave_early_are_not_paid_for(planned: Planned) -> None:
@@ -187,7 +186,7 @@ def test_a_few_real_steps_are_timed(
     rates.keep(study.home, order, "cpu", 1, found)
     assert Rates(**rates.known(study.home, order, "cpu", 1)) == found
     assert rates.known(study.home, order, "another", 1) is None
-    own = calibrate.teacher(rates.teacher_order(made, 1, False), began=0)
+    own = rates.teacher_alone(rates.teacher_order(made, 1, False))
     assert own.measured and min(own.step, own.evaluate) > 0
 
 

@@ -41,12 +41,12 @@ def test_a_plan_measures_once_and_tells_all_phases(here: Path) -> None:
 
 
 def test_nodes_that_are_yet_to_come_are_told_roughly(here: Path) -> None:
-    grows = {"nodes": 4, "cpus": 8, "gpus": 1}
+    grows = {"nodes": 4, "cpus": 8, "gpus": 1, "slots": 3}
     sweep = write_sweep(here, cluster={"grows": grows})
     result = CliRunner().invoke(app, ["plan", str(sweep), "--cluster", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["estimate"]
-    assert found["unit"] == "GPU" and found["at_once"] == 4 and not found["measured"]
+    assert found["unit"] == "GPU" and found["at_once"] == 3 and not found["measured"]
     assert "--address" in found["note"]
 
 
@@ -67,7 +67,7 @@ def test_what_a_launch_took_stands_beside_what_was_told(here: Path) -> None:
     total = {"seconds": spread, "hours": hours, "money": None}
     experiment = store.experiment(opened.client, "tiny")
     launch = Launch.start(opened.client, experiment, {}, "test")
-    foretold = Foretold({"unit": "worker", "total": total}, told=0.0, paid=True)
+    foretold = Foretold({"unit": "worker", "total": total}, told=0.0)
     made, foretold = foretold.after(lambda: "teacher")
     assert made == "teacher" and foretold.teacher_seconds > 0
     foretold.start(launch)

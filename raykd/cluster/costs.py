@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from raykd import memory, rates, teacher
 from raykd.cluster.machine import here, joined, this_machine
@@ -39,8 +40,7 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
             return foresee(sweep, fitted, "joined", measure=True)
     if growth is not None:
         nodes = [Node(growth.cpus, growth.gpus, 0)] * growth.nodes
-        slots = growth.nodes * growth.cpus
-        fitted = share(sweep.study.config.cluster, nodes, slots, sweep.study.file)
+        fitted = share(sweep.study.config.cluster, nodes, growth.slots, sweep.study.file)
         return foresee(sweep, fitted, "to come", measure=True)
     return foresee(sweep, here(sweep), "here", measure=True)
 
@@ -50,7 +50,7 @@ def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) ->
     where a rough estimate is so long that it hardly shows."""
     made, study = sweep.planned(sweep.known, fitted), sweep.study
     ready = teacher.stored(study.home, study.teacher)
-    around = Around(fitted.workers, fitted.gpus, _is_stored(made), place == "here")
+    around = Around(fitted.workers, fitted.gpus, _is_stored(made))
     scene = Scene(made, fitted, place, _kind(place, fitted))
     folder = ready.folder if ready else None
 
@@ -78,51 +78,60 @@ class Scene:
         made, fitted = self.made, self.share
         order = rates.student_order(made, folder, fitted.workers, fitted.cpus)
         beside = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
-        if found := rates.known(made.study.home, order, self.device, beside):
-            return Rates(**found), ""
-        note = self._cannot(order, beside) if measure else "measured by `raykd plan --cluster`"
+        if kept := rates.known(made.study.home, order, self.device, beside):
+            return Rates(**kept), ""
+        note = self._cannot(order, 1, beside) if measure else "measured by `raykd plan --cluster`"
         if note:
             return rates.rough(made), note
         try:
-            found = self._measured(order, beside)
+            found: Rates = (
+                rates.measure_students(order, beside)
+                if self.place == "here"
+                else self._there(rates.alone, order)
+            )
         except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
             return rates.rough(made), f"not measured: {str(error).strip().splitlines()[0][:200]}"
         rates.keep(made.study.home, order, self.device, beside, found)
         return found, ""
 
     def teacher(self, measure: bool) -> tuple[TeacherRates, str]:
-        """It is made on this machine, wherever the jobs run."""
-        made, node = self.made, this_machine()
-        order = rates.teacher_order(made, int(node.cpus), bool(node.gpus))
-        device = _kind("here", Share(1, int(node.cpus), node.gpus, 1))
+        """It is made where the jobs run, by one worker of a job; here, with the whole machine."""
+        made, fitted, device = self.made, self.share, self.device
+        if self.place == "here":
+            node = this_machine()
+            fitted = Share(1, int(node.cpus), node.gpus, 1)
+            device = _kind("here", fitted)
+        order = rates.teacher_order(made, fitted.cpus, bool(fitted.gpus))
         if found := rates.known(made.study.home, order, device, 1):
             return TeacherRates(**found), ""
-        rough = rates.rough_teacher(made, int(node.cpus), bool(node.gpus))
-        note = self._too_large(5, 1) if measure else "measured by `raykd plan --cluster`"
-        if note or self.place == "to come":
+        rough = rates.rough_teacher(made, fitted.cpus, bool(fitted.gpus))
+        note = self._cannot(order, 5, 1) if measure else "measured by `raykd plan --cluster`"
+        if note:
             return rough, note
         try:
-            own = rates.measure_teacher(order)
+            own: TeacherRates = (
+                rates.measure_teacher(order)
+                if self.place == "here"
+                else self._there(rates.teacher_alone, order)
+            )
         except (RuntimeError, MemoryError) as error:
             return rough, f"not measured: {str(error).strip().splitlines()[0][:200]}"
         rates.keep(made.study.home, order, device, 1, own)
         return own, ""
 
-    def _measured(self, order: Order, beside: int) -> Rates:
-        if self.place == "here":
-            return rates.measure_students(order, beside)
+    def _there(self, measure: Callable[[Order], Any], order: Order) -> Any:
+        """On a node of the cluster."""
         import ray
 
-        task = ray.remote(rates.alone).options(num_cpus=order.threads, num_gpus=self.share.gpus)
-        found: Rates = ray.get(task.remote(order))
-        return found
+        task = ray.remote(measure).options(num_cpus=order.threads, num_gpus=self.share.gpus)
+        return ray.get(task.remote(order))
 
-    def _cannot(self, order: Order, beside: int) -> str:
+    def _cannot(self, order: Order, copies: int, beside: int) -> str:
         """Why nothing can be measured now, if so."""
         if self.place == "to come":
             return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"
         if self.place == "here":
-            return self._too_large(1, beside)
+            return self._too_large(copies, beside)
         import ray
 
         free = ray.available_resources()

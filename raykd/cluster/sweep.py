@@ -198,13 +198,19 @@ class Sweep:
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else costs.read(self.client, experiment)
 
-    def teacher(self, hooks: Hooks | None = None) -> teachers.Stored:
-        """The teacher, made if need be, and its MLflow run."""
+    def teacher(self, hooks: Hooks | None = None, nodes: Share | None = None) -> teachers.Stored:
+        """The teacher, made if need be, and its MLflow run. `nodes`: what a job gets of the joined
+        cluster, whose nodes make it; else this process does."""
         found = teachers.stored(self.study.home, self.study.teacher)
         if found is None:
-            from raykd.fine_tune import fine_tune
+            if nodes is not None:
+                from raykd.cluster.teaching import on_a_node
 
-            found = fine_tune(self.study, hooks=hooks)
+                found = on_a_node(self.study, nodes, hooks)
+            else:
+                from raykd.fine_tune import fine_tune
+
+                found = fine_tune(self.study, hooks=hooks)
             vars(self).pop("known", None)  # that took a while
         teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)

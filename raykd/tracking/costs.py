@@ -21,11 +21,10 @@ ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"
 @dataclass(frozen=True)
 class Foretold:
     """`estimate`: in plain values, as it was shown at `told`, in seconds since the epoch;
-    `teacher_seconds`: what making the teacher has taken since, on a machine that is `paid` for."""
+    `teacher_seconds`: what making the teacher has taken since."""
 
     estimate: Mapping[str, Any]
     told: float
-    paid: bool
     teacher_seconds: float = 0.0
 
     def after(self, make: Callable[[], T]) -> tuple[T, Foretold]:
@@ -40,7 +39,7 @@ class Foretold:
     def end(self, launch: Launch, held: float, price: float | None, reason: str | None) -> None:
         """`held`: hours of GPUs or workers held by jobs; `reason`: why it stopped before its
         end."""
-        hours = held + self.paid * self.teacher_seconds / 3600
+        hours = held + self.teacher_seconds / 3600
         actual = {"seconds": time.time() - self.told, "hours": hours, "reason": reason}
         if price is not None:
             actual["money"] = price * hours

@@ -1,0 +1,61 @@
+"""The teacher of a joined cluster is made by a node of it, which may be lost."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raykd.cluster.sweep import Sweep
+
+from ..world import write_sweep
+from .helpers import RAYKD, title, wait_until
+from .nodes import Nodes
+
+LONG = {"epochs": 40, "lr": 3e-3}  # some seconds
+
+
+@pytest.fixture
+def nodes(folder: Path) -> Iterator[Nodes]:
+    """A head without a CPU, and a worker node."""
+    cluster = Nodes(folder)
+    cluster.start(workers=1)
+    yield cluster
+    cluster.end()
+
+
+def teacher(sweep: Path, nodes: Nodes) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*RAYKD, "teacher", str(sweep), "--address", nodes.address], env=nodes.env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: Nodes) -> None:
+    idle = {"model": str(folder / "model"), "epochs": 1, "lr": 1e-9}
+    process = teacher(write_sweep(folder, teacher=idle), nodes)
+    output = process.communicate()[0]
+    assert process.returncode == 2, output  # a mistake found there is a line here
+    assert "commonest class" in output and "Traceback" not in output
+
+    alone = Sweep.open(write_sweep(folder, teacher={"model": str(folder / "model"), **LONG}))
+    wanted = alone.teacher()
+    shutil.rmtree(wanted.folder)
+    process = teacher(Path(alone.study.file), nodes)
+
+    def at_work() -> list[psutil.Process]:
+        return [p for p in nodes.of(*nodes.workers) if title(p).startswith("ray::make")]
+
+    wait_until(at_work, process)
+    (node,) = nodes.workers
+    nodes.kill(node)
+    nodes.add()
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    found = Sweep.open(Path(alone.study.file)).teacher()
+    assert (found.folder, found.test) == (wanted.folder, wanted.test)
+    assert f"test accuracy {wanted.test:.1f}" in output
