@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from raykd.cli import app
 
 ROOT = Path(__file__).parents[2]
-STUDY = ROOT / "studies" / "minilm.csv"
+STUDIES = ROOT / "studies"
 
 
 def verdict(table: Path) -> dict[str, Any]:
@@ -22,13 +22,18 @@ def verdict(table: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def judged() -> dict[str, Any]:
-    return verdict(STUDY)
+SWEEPS = {"minilm": "", "minilm_random": ", random weights"}
+"""A table by its name; how the page marks its arms."""
 
 
-def test_the_table_is_judged_as_the_sweep_was(judged: dict[str, Any]) -> None:
-    kept = json.loads(STUDY.with_name("minilm_verdict.json").read_text(encoding="utf-8"))
+@pytest.fixture(scope="module", params=SWEEPS)
+def study(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return request.param, verdict(STUDIES / f"{request.param}.csv")
+
+
+def test_a_table_is_judged_as_its_sweep_was(study: tuple[str, dict[str, Any]]) -> None:
+    name, judged = study
+    kept = json.loads((STUDIES / f"{name}_verdict.json").read_text(encoding="utf-8"))
     wanted = [h for h in kept["hypotheses"] if h["id"] != "H6"]  # of angles, which no table has
     assert [h["says"] for h in judged["hypotheses"]] == [h["says"] for h in wanted]
     assert [h["status"] for h in judged["hypotheses"]] == [h["status"] for h in wanted]
@@ -40,22 +45,22 @@ def told() -> dict[str, str]:
     return {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
 
 
-def test_the_page_tells_what_was_judged(judged: dict[str, Any]) -> None:
-    cell = judged["cells"][0]
+def test_the_page_tells_what_was_judged(study: tuple[str, dict[str, Any]]) -> None:
+    mark, cell = SWEEPS[study[0]], study[1]["cells"][0]
     for arm in cell["arms"]:
         name = f"{arm['strategy']}, control" if arm["control"] else arm["strategy"]
-        assert f"| {arm['mean']:.2f} |" in told()[name]
+        assert f"| {arm['mean']:.2f} |" in told()[name + mark]
     for kind in ("to_forward", "to_none"):
         for pair in cell[kind]:
             low, high = pair["interval"]
             shown = f"{pair['effect']:+.2f} ({low:+.2f} to {high:+.2f})"
-            assert shown in told()[pair["strategy"]]
+            assert shown in told()[pair["strategy"] + mark]
             if kind == "to_forward":
-                assert f"| {pair['finding']} |" in told()[pair["strategy"]]
+                assert f"| {pair['finding']} |" in told()[pair["strategy"] + mark]
 
 
 def test_it_tells_what_was_judged_of_blocks_copied_in_reversed_order() -> None:
-    found = verdict(STUDY.with_name("minilm_init.csv"))
+    found = verdict(STUDIES / "minilm_init.csv")
     cell = found["cells"][0]
     for arm in cell["arms"]:
         assert f"| {arm['mean']:.2f} |" in told()[f"{arm['strategy']}, blocks reversed"]
@@ -67,6 +72,6 @@ def test_it_tells_what_was_judged_of_blocks_copied_in_reversed_order() -> None:
 
 
 def test_random_weights_were_at_chance() -> None:
-    cell = verdict(STUDY.with_name("minilm_random_100_steps.csv"))["cells"][0]
+    cell = verdict(STUDIES / "minilm_random_100_steps.csv")["cells"][0]
     means = [arm["mean"] for arm in cell["arms"] if not arm["control"]]
     assert (f"{min(means):.1f}", f"{max(means):.1f}") == ("50.3", "51.9")
