@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raykd import memory, rates, teacher
-from raykd.cluster.machine import here, joined, this_machine
+from raykd.cluster.machine import here, in_a_line, joined, this_machine
 from raykd.cluster.resources import Node, Share, share
 from raykd.estimate import Estimate, estimate
 from raykd.footprint import RUNTIME_BYTES
@@ -120,11 +120,14 @@ class Scene:
         return own, ""
 
     def _there(self, measure: Callable[[Order], Any], order: Order) -> Any:
-        """On a node of the cluster."""
+        """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
         import ray
 
         task = ray.remote(measure).options(num_cpus=order.threads, num_gpus=self.share.gpus)
-        return ray.get(task.remote(order))
+        try:
+            return ray.get(task.remote(order))
+        except ray.exceptions.RayError as error:
+            raise RuntimeError(in_a_line(error)) from error
 
     def _cannot(self, order: Order, copies: int, beside: int) -> str:
         """Why nothing can be measured now, if so."""

@@ -48,6 +48,11 @@ class Telling:
 
 
 def make(study: Study, threads: int, board: Any) -> teachers.Stored:
+    if not study.base.folder.is_dir():
+        raise UserError(
+            f"{study.file}: teacher.model: the node that makes the teacher does not see "
+            f"{study.base.folder}; name a folder that all nodes share"
+        )
     torch.set_num_threads(threads)
     return fine_tune(study, hooks=Telling(board))
 

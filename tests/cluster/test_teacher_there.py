@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from raykd.cluster.sweep import Sweep
+from raykd.cluster.teaching import make
+from raykd.errors import UserError
 
 from ..world import write_sweep
 from .helpers import RAYKD, title, wait_until
@@ -28,24 +31,33 @@ def nodes(folder: Path) -> Iterator[Nodes]:
     cluster.end()
 
 
-def teacher(sweep: Path, nodes: Nodes) -> subprocess.Popen[str]:
+def test_a_model_that_a_node_does_not_see_is_a_line(folder: Path) -> None:
+    study = Sweep.open(write_sweep(folder)).study
+    elsewhere = replace(study, base=replace(study.base, folder=folder / "elsewhere"))
+    with pytest.raises(UserError, match="does not see .*elsewhere; name a folder"):
+        make(elsewhere, 1, None)
+
+
+def there(command: str, sweep: Path, nodes: Nodes, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*RAYKD, "teacher", str(sweep), "--address", nodes.address], env=nodes.env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*RAYKD, command, str(sweep), "--address", nodes.address, *options], env=nodes.env,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
 def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: Nodes) -> None:
     idle = {"model": str(folder / "model"), "epochs": 1, "lr": 1e-9}
-    process = teacher(write_sweep(folder, teacher=idle), nodes)
+    process = there("teacher", write_sweep(folder, teacher=idle), nodes)
     output = process.communicate()[0]
     assert process.returncode == 2, output  # a mistake found there is a line here
     assert "commonest class" in output and "Traceback" not in output
 
     alone = Sweep.open(write_sweep(folder, teacher={"model": str(folder / "model"), **LONG}))
+    output = there("plan", Path(alone.study.file), nodes, "--cluster").communicate()[0]
+    assert "estimate  measured on 1 cores of the cluster" in output, output
     wanted = alone.teacher()
     shutil.rmtree(wanted.folder)
-    process = teacher(Path(alone.study.file), nodes)
+    process = there("teacher", Path(alone.study.file), nodes)
 
     def at_work() -> list[psutil.Process]:
         return [p for p in nodes.of(*nodes.workers) if title(p).startswith("ray::make")]

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from raykd.config import Growth
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +26,7 @@ def test_it_is_valid_by_rays_schema(cluster: Any) -> None:
 def test_drivers_stay_on_the_head_and_workers_may_all_be_gone(cluster: Any) -> None:
     types = dict(cluster["available_node_types"])
     head = types.pop(cluster["head_node_type"])
-    assert head["resources"]["trial_slot"] > 0
+    assert head["resources"]["trial_slot"] == Growth().slots  # what a plan counts on
     assert "InstanceMarketOptions" not in head["node_config"]
     assert all(t["min_workers"] == 0 and "trial_slot" not in t["resources"] for t in types.values())
     assert any(t["resources"].get("GPU") for t in types.values())
