@@ -135,7 +135,8 @@ def planned(case: Case, gpu: bool = False) -> Footprint:
     from raykd.rehearsal import measure
 
     config = configuration(case)
-    return measure(config, load(case, cohort(case, config.num_hidden_layers), gpu))
+    found = measure(config, load(case, cohort(case, config.num_hidden_layers), gpu))
+    return found if gpu else found.in_heap()
 
 
 def rows(case: Case, vocabulary: int) -> Data:

@@ -24,6 +24,7 @@ from uuid import uuid4
 ROOT = Path(__file__).parents[1]
 COUNTS = (10, 1_000, 10_000)
 REPEATS = 3
+APART_MS = 5_000  # from one trial's end to the next one's
 STRATEGIES = ("none", "forward", "reverse", "all_to_one", "last")
 LOSSES = {
     "loss": 1.5, "ce": 0.6, "kl": 0.2, "hidden": 0.7, "hidden_1_to_2": 0.6, "hidden_2_to_4": 0.8
@@ -144,7 +145,8 @@ def _copies(database: Any, template: str, trials: Sequence[Any], history: bool) 
 
     def run(row: Row, trial: Any, i: int) -> Row:
         artifacts = row["artifact_uri"].replace(template, row["run_uuid"])
-        start, end = row["start_time"] + i, row["end_time"] + i
+        before = APART_MS * (len(trials) - i)
+        start, end = row["start_time"] - before, row["end_time"] - before
         return {
             **row, "name": run_name(trial), "artifact_uri": artifacts, "start_time": start,
             "end_time": end,

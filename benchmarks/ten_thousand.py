@@ -2,7 +2,7 @@
 `raykd status` and `raykd plan` take at the end. Run as `python -m benchmarks.ten_thousand`; writes
 ten_thousand.json and ten_thousand.md beside this file.
 
-`--held 9000` begins with so many finished trials in the store (copies, as in benchmarks/store.py),
+`--held 7000` begins with so many finished trials in the store (copies, as in benchmarks/store.py),
 and runs the rest; `--hours` ends a run by the launch's own budget. Runs of other sizes stay in the
 files.
 
@@ -113,7 +113,9 @@ def hold(file: Path, held: int, database: str) -> None:
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, opened.command)
     # A matched one first: it has all the params that any of them has.
-    trials = sorted(confirm_trials(opened.study)[:held], key=lambda t: t.strategy == "none")
+    known = confirm_trials(opened.study)  # but for the best maps', which explore is to find
+    assert len(known) >= held, f"at most {len(known)} can be held"
+    trials = sorted(known[:held], key=lambda t: t.strategy == "none")
     template = copies.one(opened.uri, experiment, launch.run_id, trials[0])
     copies.multiply(database, template, trials, history=False)
     launch.end("FINISHED")
@@ -130,7 +132,7 @@ def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -
         teacher={"model": str(folder / "model"), "fine_tune": False, "allow_weak": True},
         student={"blocks": 4},
         training={"steps": STEPS, "batch": 16, "evaluations": 5, "precision": "fp32"},
-        explore={"maps": maps},
+        explore={"maps": maps, "seed": 100_000},
         confirm={
             "strategies": list(STRATEGIES), "best": BEST,
             "seeds": (trials - maps) // (len(STRATEGIES) + BEST),
@@ -186,19 +188,20 @@ def _with_jobs(
 
 def launch(file: str, server: str, database: str, out: str) -> None:
     """As `raykd sweep` does it, with simulated training; writes its samples as JSON."""
-    from raykd import plainly, show, show_costs
+    from raykd import plainly, show_costs
 
     plainly.quiet()
     asked = timed_requests()
     from raykd.cluster import costs, run
     from raykd.cluster.machine import machine
     from raykd.cluster.sweep import Sweep
+    from raykd.show_progress import SweepProgress
 
     opened = Sweep.open(Path(file))
     rows: list[dict[str, Any]] = []
     processes = _Processes(int(server), int(database))
 
-    class Watch(show.SweepProgress):
+    class Watch(SweepProgress):
         """A launch's usual one, which also samples."""
 
         total = opened.missing()

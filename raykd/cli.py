@@ -90,6 +90,7 @@ def plan(
     from raykd.cluster.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, price=price)
+    show.look_in(opened)
     overview, estimate = opened.plan(), None
     if cluster or address:
         from raykd.cluster import costs
@@ -112,10 +113,11 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     from raykd import show
     from raykd.cluster.machine import joined
     from raykd.cluster.sweep import Sweep
+    from raykd.show_progress import StepBar
 
     opened = Sweep.open(sweep, tracking_uri)
     with joined(opened, address) if address else nullcontext() as nodes:
-        with show.bar("teacher", opened.teacher_steps()) as progress:
+        with StepBar("teacher", opened.teacher_steps()) as progress:
             found = opened.teacher(progress, nodes)
     show.teacher(found)
 
@@ -143,6 +145,7 @@ def run_sweep(
     from raykd.budget import countable
     from raykd.cluster.machine import check_budget, machine
     from raykd.cluster.sweep import Sweep
+    from raykd.show_progress import StepBar, SweepProgress
 
     stop_on_sigterm()
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
@@ -151,7 +154,7 @@ def run_sweep(
             countable(opened.study.config.budget, opened.study.file, share.gpus)
             show.intent(opened.plan())
             forecast = show_costs.foretell(opened, share, address, yes)
-            with show.bar("teacher", opened.teacher_steps()) as progress:
+            with StepBar("teacher", opened.teacher_steps()) as progress:
                 nodes = None if address is None else share
                 found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
             show.teacher(found)
@@ -160,7 +163,7 @@ def run_sweep(
             if opened.missing():
                 from raykd.cluster.run import run
 
-                with show.SweepProgress() as watch:
+                with SweepProgress() as watch:
                     outcome = run(opened, found, share, watch, forecast)
     except KeyboardInterrupt:
         typer.echo(
@@ -207,6 +210,7 @@ def status(
             else:
                 show_watch.draw(found, now)
         return
+    show.look_in(opened)
     found = opened.status()
     if as_json:
         print_json(found.to_json())

@@ -17,6 +17,7 @@ from raykd.trial import Shape, TrialSpec
 LARGEST_COHORT = 16
 MEMORY_SHARE = 0.8  # of what a worker may use; the rest is for what no plan foresees
 GPU_BYTES = 16 * 10**9  # where neither the file nor this machine says how large a GPU is
+HOLES = 1.5  # of a CPU's step: the C library keeps what was freed, in pieces (benchmarks/memory.md)
 RUNTIME_BYTES = 1536 * 2**20  # Ray's processes and a worker's imports, in the host's memory
 
 
@@ -37,6 +38,11 @@ class Footprint:
         """With so many students in the cohort."""
         step = self.step + (self.gradients if students > 1 else 0)
         return self.teacher + students * self.student + max(step, self.evaluation)
+
+    def in_heap(self) -> Footprint:
+        """On a CPU, where a step's memory is 1.2 to 2 times what lives in it."""
+        step, evaluation = int(HOLES * self.step), int(HOLES * self.evaluation)
+        return replace(self, step=step, evaluation=evaluation)
 
     def fitting(self, memory: float) -> int:
         """Students that fit; at least one, at most the largest cohort."""
@@ -101,7 +107,7 @@ def footprint(study: Study, gpu: bool) -> Footprint:
         whole = Shape.of(study.base.depths)
         count = sizes.parameters(study.base, whole, labels, study.home, config.task.kind)
         largest = replace(largest, teacher=largest.teacher + 4 * count)
-    return largest
+    return largest if gpu else largest.in_heap()
 
 
 def _loads(study: Study, gpu: bool) -> Iterator[Load]:

@@ -1,24 +1,17 @@
-"""What the terminal shows: plans, progress, the strategy table. Results go to stdout, progress to
-stderr."""
+"""What the terminal shows: plans, the strategy table. Results go to stdout, the rest to stderr."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-
-from raykd.cluster.tally import Tally
 
 if TYPE_CHECKING:
     from raykd.cluster.status import Status
     from raykd.cluster.sweep import Sweep
-    from raykd.hooks import Taught
     from raykd.teacher import Stored
 
 PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
@@ -32,6 +25,12 @@ def _console(stderr: bool) -> Console:
 
 
 out, err = _console(stderr=False), _console(stderr=True)
+
+
+def look_in(opened: Sweep) -> None:
+    """Read what a plan or a status tells; of a large sweep on a server the first takes a while."""
+    with err.status(f"reading {opened.study.config.name!r}"):
+        opened.look_in()
 
 
 def plan(overview: Mapping[str, Any]) -> None:
@@ -132,99 +131,6 @@ def teacher(found: Stored) -> None:
         f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
         f"always the commonest class {found.test_majority:.1f}"
     )
-
-
-class StepBar:
-    """Progress of one training in this process, as distill's hooks. Silent off a terminal."""
-
-    def __init__(self, progress: Progress, name: str, steps: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task(name, total=steps, note="")
-
-    def progress(
-        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
-    ) -> None:
-        note = "".join(f"select {s:.1f}" for s in scores.values())
-        self._progress.update(self._task, completed=step, note=note)
-
-    def checkpoint(self, step: int, state: Any) -> None: ...
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=err,
-        transient=True,
-    )
-
-
-@contextmanager
-def bar(name: str, steps: int) -> Iterator[StepBar]:
-    progress = _progress()
-    if not err.is_terminal:
-        yield StepBar(progress, name, steps)
-        return
-    with progress:
-        yield StepBar(progress, name, steps)
-
-
-class SweepProgress(Tally):
-    """Cohorts done and running, student examples per second, time left, best and worst so far.
-
-    On a terminal a live line; elsewhere a plain line whenever a cohort ends.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._live = _progress() if err.is_terminal else None
-        self._last_line = time.monotonic()
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
-        super().begin(explore, confirm, steps)
-        if self._live is not None:
-            self._task = self._live.add_task("sweep", total=self.work, note="")
-        self._draw("starting Ray")
-
-    def failed(self, told: str) -> None:
-        super().failed(told)
-        err.print(told)
-
-    def changed(self, milestone: bool = False) -> None:
-        self._draw(progress_line(self.now()), line=milestone)
-
-    def _draw(self, note: str, line: bool = False) -> None:
-        if self._live is not None:
-            self._live.update(self._task, completed=self.done, note=note)
-        elif line or time.monotonic() - self._last_line > 30:
-            self._last_line = time.monotonic()
-            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
-
-
-def progress_line(now: Mapping[str, Any]) -> str:
-    """What `Tally.now` tells, in a line."""
-    parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
-    if "seconds_left" in now:
-        parts.append(f"{now['examples_per_second']:,.0f} examples/s")
-        parts.append(f"{seconds(now['seconds_left'])} left")
-    if "best" in now:
-        (high_name, high), (low_name, low) = now["best"], now["worst"]
-        parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
-    return "; ".join(parts)
 
 
 def status(found: Status) -> None:

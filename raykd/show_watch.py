@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raykd.cluster.tally import LAST
-from raykd.show import out, progress_line, seconds, status
+from raykd.show import out, seconds, status
+from raykd.show_progress import progress_line
 
 if TYPE_CHECKING:
     from raykd.cluster.status import Status
@@ -27,7 +28,7 @@ def looks(sweep: Sweep) -> Iterator[Look]:
     def look() -> Look:
         experiment = store.find_experiment(sweep.client, sweep.study.config.name)
         now = None if experiment is None else listen(sweep.client, experiment)
-        sweep.records()
+        sweep.look_in()
         return sweep.status(), now
 
     while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,9 @@ if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without t
 
     from raykd.analysis.looks import Look
     from raykd.hooks import Hooks
+
+
+Reading = Callable[["MlflowClient", str, Path], tuple[Record, ...]]
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,15 @@ class Sweep:
 
     def records(self) -> tuple[Record, ...]:
         """Every trial that the ledger holds now."""
+        return self._read(ledger.read)
+
+    def look_in(self) -> tuple[Record, ...]:
+        """The same for showing: where there are thousands on a server, in a moment."""
+        return self._read(ledger.look)
+
+    def _read(self, read: Reading) -> tuple[Record, ...]:
         experiment = store.find_experiment(self.client, self.study.config.name)
-        found = () if experiment is None else ledger.read(self.client, experiment)
+        found = () if experiment is None else read(self.client, experiment, self.study.home)
         vars(self)["known"] = found
         return found
 

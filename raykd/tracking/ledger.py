@@ -14,6 +14,7 @@ from mlflow.entities import Metric, Param, Run
 
 from raykd.errors import UserError
 from raykd.tracking import tables
+from raykd.tracking.glance import glance, whole
 from raykd.tracking.store import patiently
 from raykd.tracking.tables import Row
 
@@ -49,12 +50,19 @@ class Record:
         return self.params.get("targets", "teacher") != "teacher"
 
 
-def read(client: MlflowClient, experiment: str) -> tuple[Record, ...]:
-    """Every trial of an experiment, in order of its start.
+def read(client: MlflowClient, experiment: str, home: Path) -> tuple[Record, ...]:
+    """Every trial of an experiment, in order of its start."""
+    return _records(whole(client, experiment, home))
 
-    A run without params was cut off in the moment of its creation and holds nothing yet.
-    """
-    records = [_record(row) for row in tables.rows(client, experiment) if row.params]
+
+def look(client: MlflowClient, experiment: str, home: Path) -> tuple[Record, ...]:
+    """`read` for showing: a large experiment of a server in a moment, see `glance`."""
+    return _records(glance(client, experiment, home))
+
+
+def _records(rows: Iterable[Row]) -> tuple[Record, ...]:
+    """A run without params was cut off in the moment of its creation and holds nothing yet."""
+    records = [_record(row) for row in rows if row.params]
     return tuple(sorted(records, key=lambda r: (r.start, r.trial, r.run_id)))
 
 

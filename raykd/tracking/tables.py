@@ -45,18 +45,23 @@ def row(run: Run) -> Row:
 def rows(client: MlflowClient, experiment: str) -> list[Row]:
     """Every trial's run that is not deleted, in no order."""
     with _collector_resting():
-        if client.tracking_uri.startswith(("http://", "https://")):
+        if on_a_server(client):
             found = map(row, pages(client, [experiment]))
             return [r for r in found if TRIAL in r.tags]
         return _columns(client.tracking_uri, experiment)
 
 
-def pages(client: MlflowClient, experiments: list[str], query: str = "") -> Iterator[Run]:
+def on_a_server(client: MlflowClient) -> bool:
+    return str(client.tracking_uri).startswith(("http://", "https://"))
+
+
+def pages(
+    client: MlflowClient, experiments: list[str], query: str = "",
+    view: ViewType = ViewType.ACTIVE_ONLY,
+) -> Iterator[Run]:  # fmt: skip
     token: str | None = None
     while True:
-        page = client.search_runs(
-            experiments, query, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
-        )
+        page = client.search_runs(experiments, query, view, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raykd import assets
 from raykd.recorder import Result
 from raykd.tracking import ledger
 from raykd.tracking.ledger import Record
@@ -36,7 +37,7 @@ def writer(place: Place, launch: str = "0" * 32, tags: Mapping[str, str] | None 
 
 
 def records(place: Place) -> tuple[Record, ...]:
-    return ledger.read(place.client, place.experiment)
+    return ledger.read(place.client, place.experiment, assets.home())
 
 
 def record(place: Place, trial: TrialSpec) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_records_say_what_was_told_on_however_many_pages(
 
 
 def test_a_server_and_the_database_behind_it_tell_the_same(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one is read page by page, the other table by table."""
     monkeypatch.setattr(tables, "PAGE", 3)
@@ -97,13 +98,13 @@ def test_a_server_and_the_database_behind_it_tell_the_same(
     client.create_run(experiment)
 
     database = store.connect(f"sqlite:///{server.folder / 'mlflow.db'}")
-    told = ledger.read(client, experiment)
+    told = ledger.read(client, experiment, home)
     assert len(told) == len(TRIALS) - 1 + len(others)
     assert {r.status for r in told} == {"finished", "failed", "pruned", "interrupted", "running"}
     # repr: no not-a-number equals another
     assert [{**vars(r), "metrics": repr(sorted(r.metrics.items()))} for r in told] == [
         {**vars(r), "metrics": repr(sorted(r.metrics.items()))}
-        for r in ledger.read(database, experiment)
+        for r in ledger.read(database, experiment, home)
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raykd import assets
 from raykd.analysis import table
 from raykd.cluster.sweep import Sweep
 from raykd.tracking import ledger, store
@@ -68,4 +69,4 @@ def test_the_database_itself_is_a_store_too(postgres: str) -> None:
     client = store.connect(postgres)
     experiment = store.experiment(client, "by its address")
     assert store.find_experiment(client, "by its address") == experiment
-    assert ledger.read(client, experiment) == ()
+    assert ledger.read(client, experiment, assets.home()) == ()

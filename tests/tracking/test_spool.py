@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from raykd.tracking import entries, ledger
+from raykd.tracking import entries
 from raykd.tracking.entries import Entry
 from raykd.tracking.spool import REFUSED, Left, Spool, deliver_left
 from raykd.tracking.writer import Writer
@@ -214,4 +214,4 @@ def test_every_run_of_a_trial_is_in_the_ledger_once(place: Place, tmp_path: Path
     writing.finish(spec(), RESULT)
     every = place.client.search_runs([place.experiment], "", ViewType.ALL)
     assert len(every) == 2  # the trial's, and the board of claims
-    assert len(ledger.read(place.client, place.experiment)) == 1
+    assert len(records(place)) == 1

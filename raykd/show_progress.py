@@ -1,0 +1,122 @@
+"""What the terminal shows while something goes on, on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from raykd.cluster.tally import Tally
+from raykd.show import err, seconds
+
+if TYPE_CHECKING:
+    from raykd.hooks import Taught
+
+EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
+
+
+class StepBar:
+    """Progress of one training in this process, as distill's hooks: on a terminal a live line,
+    elsewhere a plain one every half minute."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        self._name, self._steps = name, steps
+        self._live = _progress() if err.is_terminal else None
+        self._last_line = self._first = time.monotonic()
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+            self._task = self._live.add_task(self._name, total=self._steps, note="")
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None:
+        note = "".join(f"select {s:.1f}" for s in scores.values())
+        now = time.monotonic()
+        if self._live is not None:
+            self._live.update(self._task, completed=step, note=note)
+        elif self._done == 0:  # of a training that goes on from a checkpoint, the first of ours
+            self._done, self._first = step, now
+        elif now - self._last_line > EVERY_SECONDS:
+            self._last_line = now
+            left = (now - self._first) * (self._steps - step) / (step - self._done)
+            parts = [f"{self._name} {step} of {self._steps} steps", f"{seconds(left)} left", note]
+            err.print("; ".join(p for p in parts if p))
+
+    def checkpoint(self, step: int, state: Any) -> None: ...
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=err,
+        transient=True,
+    )
+
+
+class SweepProgress(Tally):
+    """Cohorts done and running, student examples per second, time left, best and worst so far.
+
+    On a terminal a live line; elsewhere a plain line whenever a cohort ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._live = _progress() if err.is_terminal else None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
+        super().begin(explore, confirm, steps)
+        if self._live is not None:
+            self._task = self._live.add_task("sweep", total=self.work, note="")
+        self._draw("starting Ray")
+
+    def failed(self, told: str) -> None:
+        super().failed(told)
+        err.print(told)
+
+    def changed(self, milestone: bool = False) -> None:
+        self._draw(progress_line(self.now()), line=milestone)
+
+    def _draw(self, note: str, line: bool = False) -> None:
+        if self._live is not None:
+            self._live.update(self._task, completed=self.done, note=note)
+        elif line or time.monotonic() - self._last_line > EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
+
+
+def progress_line(now: Mapping[str, Any]) -> str:
+    """What `Tally.now` tells, in a line."""
+    parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
+    if "seconds_left" in now:
+        parts.append(f"{now['examples_per_second']:,.0f} examples/s")
+        parts.append(f"{seconds(now['seconds_left'])} left")
+    if "best" in now:
+        (high_name, high), (low_name, low) = now["best"], now["worst"]
+        parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
+    return "; ".join(parts)

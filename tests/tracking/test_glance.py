@@ -1,0 +1,125 @@
+"""A glance at a server tells what reading all tells, whatever happened since the last."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Metric
+
+from raykd.tracking import glance as glances
+from raykd.tracking import ledger
+
+from ..specs import spec
+from .conftest import Place, Server, place_in
+from .helpers import finish_one, record, writer
+
+HOUR_MS = 3_600_000
+
+
+def told(records: Any) -> list[dict[str, Any]]:
+    """repr: no not-a-number equals another."""
+    return [{**vars(r), "metrics": repr(sorted(r.metrics.items()))} for r in records]
+
+
+def _finish_another(place: Place) -> None:
+    finish_one(place, spec(seed=100))
+
+
+def _begin_another(place: Place) -> None:
+    assert writer(place).open(spec(seed=100), {})
+
+
+def _end_the_running(place: Place) -> None:
+    """As a worker does whose results waited on its disk while others ended: hours ago."""
+    run_id = record(place, spec(seed=2)).run_id
+    place.client.log_batch(run_id, metrics=[Metric("loss", float("nan"), 1, 1)])
+    place.client.set_terminated(run_id, "FINISHED", int(time.time() * 1000) - 9 * HOUR_MS)
+
+
+def _begin_the_failed_again(place: Place) -> None:
+    assert writer(place).open(spec(seed=1), {})
+
+
+def _finish_the_failed(place: Place) -> None:
+    finish_one(place, spec(seed=1))
+
+
+def _delete_a_finished(place: Place) -> None:
+    place.client.delete_run(record(place, spec(seed=0)).run_id)
+
+
+def _nothing(place: Place) -> None: ...
+
+
+CHANGES = [_nothing, _finish_another, _begin_another, _end_the_running, _begin_the_failed_again,
+           _finish_the_failed, _delete_a_finished]  # fmt: skip
+
+
+@pytest.fixture
+def place(server: Server) -> Place:
+    """One finished trial, one that failed, one that runs."""
+    place = place_in(server.uri)
+    finish_one(place, spec(seed=0))
+    writing = writer(place)
+    for seed in (1, 2):
+        assert writing.open(spec(seed=seed), {})
+    writing.fail(spec(seed=1), "out of memory")
+    return place
+
+
+@pytest.mark.parametrize("worth", [0, 200], ids=["kept again", "not kept again"])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda c: c.__name__)
+def test_a_glance_tells_what_reading_all_does(
+    place: Place, home: Path, change: Callable[[Place], None], worth: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(glances, "WORTH", worth)
+    first = ledger.look(place.client, place.experiment, home)
+    assert [r.status for r in first] == ["finished", "failed", "running"]
+    change(place)
+    for _ in range(2):
+        found = ledger.look(place.client, place.experiment, home)
+        kept = glances._file(place.client, place.experiment, home)
+        kept.rename(kept.with_suffix(".mine"))
+        assert told(found) == told(ledger.read(place.client, place.experiment, home))
+        kept.with_suffix(".mine").replace(kept)
+
+
+def test_what_is_over_is_not_asked_for_again(
+    place: Place, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, experiment = place.client, place.experiment
+    first = ledger.read(client, experiment, home)
+    old = next(r for r in first if r.status == "finished")
+    long_ago = int(old.start * 1000) - HOUR_MS
+    place.client.set_terminated(old.run_id, "FINISHED", long_ago)
+    ledger.read(client, experiment, home)
+    asked = []
+    search = type(client).search_runs
+
+    def spied(self: Any, *arguments: Any, **named: Any) -> Any:
+        found = search(self, *arguments, **named)
+        asked.extend(run.info.run_id for run in found)
+        return found
+
+    monkeypatch.setattr(type(client), "search_runs", spied)
+    found = ledger.look(client, experiment, home)
+    assert {r.run_id for r in found} == {r.run_id for r in first}
+    assert asked and old.run_id not in asked
+
+
+def test_what_all_are_read_for_corrects_a_glance(place: Place, home: Path) -> None:
+    """A run that is gone for good is none that a server tells of as deleted."""
+    ledger.read(place.client, place.experiment, home)
+    file = glances._file(place.client, place.experiment, home)
+    rows = json.loads(file.read_text())
+    gone = ["f" * 32, *rows[0][1:]]
+    file.write_text(json.dumps([*rows, gone]))
+    assert len(ledger.look(place.client, place.experiment, home)) == 4
+    ledger.read(place.client, place.experiment, home)
+    assert len(ledger.look(place.client, place.experiment, home)) == 3
