@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults, ratios, report, run, ten_thousand
+from benchmarks import faults, memory, ratios, report, run, ten_thousand
 from benchmarks.frame import Rows, Setting, normalized_mse
 from raykd import losses
 
@@ -237,6 +237,18 @@ def test_the_committed_faults_are_fifty_over_one_sweep() -> None:
     assert committed.with_suffix(".md").read_text(encoding="utf-8") == faults.table(found)
     assert len(found["faults"]) == 50 and found["trials"] == 24
     assert [f["kind"] for f in found["faults"]] == [f.kind for f in faults.draw(50, found["seed"])]
+
+
+def test_the_plan_foresees_a_workers_memory_within_fifteen_percent() -> None:
+    found = json.loads((HERE / "memory.json").read_text(encoding="utf-8"))
+    assert (HERE / "memory.md").read_text(encoding="utf-8") == memory.table(found)
+    assert [json.loads(json.dumps(vars(c))) for c in memory.SMOLLM2] == [
+        r["case"] for r in found["smollm2"]
+    ]
+    ratios = [r["planned"] / r["measured"] for r in found["smollm2"]]
+    assert 0.85 <= min(ratios) and max(ratios) <= 1.15
+    stated = f"the plan says {min(ratios):.2f} to {max(ratios):.2f} of what is measured"
+    assert stated in (HERE.parent / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
 def sample(done: int, time: float, cpu: float, asked: int) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def test_students_that_fit_are_counted_by_what_each_takes() -> None:
     assert [found.peak(k) for k in (1, 2, 3)] == [130, 145, 155]
     assert [found.fitting(m) for m in (0, 144, 145, 164, 10**9)] == [1, 1, 2, 3, LARGEST_COHORT]
     assert replace(found, evaluation=50).peak(2) == 170
+    assert found.in_heap() == replace(found, step=30, evaluation=12)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,7 @@ def test_a_plan_fills_a_workers_memory(study: Any) -> None:
     assert plan((room + 1536 * 2**20) / 0.8, 0).cohort_size == 5
     assert plan(2**40, 0).cohort_size == LARGEST_COHORT
     on_gpu = plan(2**40, 1).footprint
+    assert found.step > 1.4 * on_gpu.step
     assert on_gpu.student < found.student  # the best weights are in the host's memory
     assert plan(on_gpu.peak(5) / 0.8 + 2, 1).cohort_size == 5
     assert plan(1, 1).cohort_size == 1

@@ -65,12 +65,12 @@ def last_look(sweep: Sweep, records: Iterable[Record], made: Plan) -> Look | Non
     """The last look whose trials are all over, with its reason to stop if it has one; None where
     there is none yet. It follows from the ledger and the file alone, so that every launch comes to
     the same. A trial that failed is over: its seed is then lacking in its pairs."""
-    from raykd.analysis.looks import Look
-
     config = sweep.study.config
     confirm = config.confirm
     if confirm is None or confirm.looks is None or made.best_missing:
         return None
+    from raykd.analysis.looks import Look  # brings scipy, which takes a second
+
     found = sweep.current(records, made)
     over = {r.trial for r in found if r.status in OVER}
     number = _complete(made.stages(made.confirm), over)
