@@ -129,7 +129,7 @@ def intent(overview: Mapping[str, Any]) -> None:
 def teacher(found: Stored) -> None:
     out.print(
         f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
-        f"always the commonest class {found.test_majority:.1f}"
+        f"always the commonest answer {found.test_majority:.1f}"
     )
 
 

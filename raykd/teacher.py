@@ -171,7 +171,7 @@ def refuse_weak(found: Stored, teacher: Teacher, file: str) -> None:
     if found.weak and not teacher.allow_weak:
         raise UserError(
             f"{file}: teacher.model: {teacher.model} reaches {found.select:.1f} {found.metric} on "
-            "select, no better than always answering the commonest class "
+            "select, no better than always giving the commonest answer "
             f"({found.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
             "write `allow_weak: true` to go on all the same"
         )

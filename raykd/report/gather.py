@@ -116,7 +116,7 @@ def _teacher_scores(sweep: Sweep) -> str:
     if f"test_{metric}" not in found:
         return ""
     return (
-        f", test {metric} {found[f'test_{metric}']:.2f} (always the commonest class: "
+        f", test {metric} {found[f'test_{metric}']:.2f} (always the commonest answer: "
         f"{found['majority']:.2f})"
     )
 

@@ -50,7 +50,7 @@ def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: 
     process = there("teacher", write_sweep(folder, teacher=idle), nodes)
     output = process.communicate()[0]
     assert process.returncode == 2, output  # a mistake found there is a line here
-    assert "commonest class" in output and "Traceback" not in output
+    assert "commonest answer" in output and "Traceback" not in output
 
     alone = Sweep.open(write_sweep(folder, teacher={"model": str(folder / "model"), **LONG}))
     output = there("plan", Path(alone.study.file), nodes, "--cluster").communicate()[0]
