@@ -63,7 +63,8 @@ def glance(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
 
 
 def _file(client: MlflowClient, experiment: str, home: Path) -> Path:
-    return home / FOLDER / f"{digest([safe(client.tracking_uri), experiment])}.json"
+    made = client.get_experiment(experiment).creation_time  # another store may come to this address
+    return home / FOLDER / f"{digest([safe(client.tracking_uri), experiment, made])}.json"
 
 
 def _keep(file: Path, rows: Iterable[Row]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,3 +124,15 @@ def test_what_all_are_read_for_corrects_a_glance(place: Place, home: Path) -> No
     assert len(ledger.look(place.client, place.experiment, home)) == 4
     ledger.read(place.client, place.experiment, home)
     assert len(ledger.look(place.client, place.experiment, home)) == 3
+
+
+def test_another_store_at_the_address_is_asked_anew(own_server: Server, home: Path) -> None:
+    first = place_in(own_server.uri)
+    finish_one(first, spec())
+    assert len(ledger.look(first.client, first.experiment, home)) == 1
+    own_server.signal(signal.SIGKILL)
+    (own_server.folder / "mlflow.db").unlink()
+    own_server.start()
+    second = place_in(own_server.uri)
+    assert second.experiment == first.experiment  # counted from one again
+    assert ledger.look(second.client, second.experiment, home) == ()
