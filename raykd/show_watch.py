@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
 
 EVERY_SECONDS = 5.0
+SHARE = 0.1  # of the time, at most, a watcher has a store work for it
 
 Look = tuple["Status", dict[str, Any] | None]
 """How the sweep stands; what its launch told last, None where none is alive."""
@@ -32,11 +33,13 @@ def looks(sweep: Sweep) -> Iterator[Look]:
         return sweep.status(), now
 
     while True:
+        began = time.monotonic()
         found, now = store.patiently(look)  # a server may be away for a moment
+        took = time.monotonic() - began
         yield found, now
         if now is None:
             return
-        time.sleep(EVERY_SECONDS)
+        time.sleep(max(EVERY_SECONDS, took / SHARE))
 
 
 def draw(found: Status, now: Mapping[str, Any] | None) -> None:
