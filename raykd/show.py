@@ -170,7 +170,7 @@ def status(found: Status) -> None:
         table.add_row(
             row.init, name, row.map.replace("[", "\\["), *([row.weight] if weighted else []),
             f"{row.mean:.2f}", str(row.seeds),
-            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+.2f}",
+            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         )  # fmt: skip
     out.print(table)
 

@@ -44,7 +44,7 @@ def _table(rows: list[BlockAngles]) -> Table:
     for b in rows:
         table.add_row(
             escape(f"{b.strategy} (control)" if b.control else b.strategy), str(b.student),
-            f"{b.raw:.3f}", f"{b.lowest:.3f} ({b.first}, {b.second})", f"{b.cosine:+.2f}",
+            f"{b.raw:.3f}", f"{b.lowest:.3f} ({b.first}, {b.second})", f"{b.cosine:+z.2f}",
             f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",
             f"{b.ratio:.2f}", f"{b.far:.2f}",
         )  # fmt: skip

@@ -43,7 +43,9 @@ def verdict(found: Verdict) -> None:
         )
         for effect in model.effects:
             low, high = effect.interval
-            out.print(f"  {effect.strategy:<16} {effect.effect:+.2f} ({low:+.2f} to {high:+.2f})")
+            out.print(
+                f"  {effect.strategy:<16} {effect.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})"
+            )
     if found.angles is not None:
         out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
     for line in [*(p.says for p in found.problems), *found.notes]:
@@ -103,9 +105,9 @@ def _gap(c: Comparison | None) -> tuple[str, str]:
     if c is None:
         return "", ""
     if c.interval is None:
-        return f"{c.effect:+.2f}", c.finding
+        return f"{c.effect:+z.2f}", c.finding
     low, high = c.interval
-    return f"{c.effect:+.2f} ({low:+.2f} to {high:+.2f})", c.finding
+    return f"{c.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})", c.finding
 
 
 def _landscape(found: Landscape) -> str:

@@ -218,7 +218,7 @@ def predict(found: Sequence[Point], alpha: float) -> Prediction:
         "undecided": "whether smaller angles go with smaller gaps between maps is open",
     }[status]
     says = (
-        f"{answer}: Spearman {rho:+.2f} ({low:+.2f} to {high:+.2f}) over {len(found)} pairs of "
+        f"{answer}: Spearman {rho:+z.2f} ({low:+z.2f} to {high:+z.2f}) over {len(found)} pairs of "
         f"{n} strategies"
     )
     return Prediction(status, rho, (low, high), level, n, tuple(found), says)

@@ -71,7 +71,7 @@ def winner(
         n=len(differences),
         still_ahead=ahead,
         says=(
-            f"{strategy} {layer_map} led {against} by {promised:+.2f} in the search and leads "
-            f"forward by {kept:+.2f} under {len(differences)} fresh seeds: {told}"
+            f"{strategy} {layer_map} led {against} by {promised:+z.2f} in the search and leads "
+            f"forward by {kept:+z.2f} under {len(differences)} fresh seeds: {told}"
         ),
     )

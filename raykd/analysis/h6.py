@@ -192,7 +192,7 @@ def _beyond(mine: Sequence[Seen], null: str, alpha: float) -> _Found:
         "undecided": "angles are not shown to be acute more or less often than",
     }[status]
     says = (
-        f"{answer} {name} ({mean:+.3f} of the tokens, {interval[0]:+.3f} to {interval[1]:+.3f}; "
+        f"{answer} {name} ({mean:+z.3f} of the tokens, {interval[0]:+z.3f} to {interval[1]:+z.3f}; "
         f"{n} {what})"
     )
     return _Found(status, mean, interval, level, 0.0, len(seeds), None, says)

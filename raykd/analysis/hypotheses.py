@@ -191,7 +191,7 @@ def _says(
     c = decided.comparison
     who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
-    seen = f"{c.strategy} {c.effect:+.2f}{_bounds(decided)} {runs}"
+    seen = f"{c.strategy} {c.effect:+z.2f}{_bounds(decided)} {runs}"
     bound = f"{the.margin:g}"
     if decided.status == "supported":
         lead = {
@@ -227,7 +227,7 @@ def _bounds(decided: Found) -> str:
     if decided.interval is None:
         return ""
     low, high = decided.interval
-    return f" ({low:+.2f} to {high:+.2f}, {100 * decided.level:.3g} % interval)"
+    return f" ({low:+z.2f} to {high:+z.2f}, {100 * decided.level:.3g} % interval)"
 
 
 def seeds(n: int) -> str:

@@ -80,7 +80,7 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
         means = scores.mean(axis=0)
         spread, gain = float(np.ptp(means)), float(means.mean() - none.mean())
         effect = spread / gain if gain > 0 else None
-        seen = f"spread {spread:.2f}, gain over no matching {gain:+.2f}"
+        seen = f"spread {spread:.2f}, gain over no matching {gain:+z.2f}"
     why = "without seeds nothing tells a ratio from noise"
     if rule.seeded:
         why = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
@@ -91,7 +91,7 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
 
 def _says(status: Status, found: Ratio, piece: str) -> str:
     seen = (
-        f"spread {found.spread:.2f} against a gain of {found.gain:+.2f} over {seeds(found.n)}"
+        f"spread {found.spread:.2f} against a gain of {found.gain:+z.2f} over {seeds(found.n)}"
         f"{_bounds(found)}"
     )
     if status == "supported":

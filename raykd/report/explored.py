@@ -125,7 +125,7 @@ def _against(
         figure.update_xaxes(dtick=1)
     told = "all maps alike"
     if trend is not None:
-        told = f"rank correlation {trend.rho:+.2f}, p {trend.p:.3f}"
+        told = f"rank correlation {trend.rho:+z.2f}, p {trend.p:.3f}"
     alt = f"{score} against {label}: {told}, over {found.maps} maps."
     return Drawing(name, f"{title} ({told})", alt, figure, 260)
 

@@ -180,7 +180,7 @@ def difference(comparison: Comparison) -> str:
 
 
 def signed(number: float) -> str:
-    return f"{round(number, 2) + 0.0:+.2f}"  # no -0.00
+    return f"{number:+z.2f}"
 
 
 def spread(interval: tuple[float, float] | None) -> str:
