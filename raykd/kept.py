@@ -20,11 +20,16 @@ def kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     if file.exists():
         return _answer(file)
     answer = ask()
+    put(file, {"question": question, "answer": answer})
+    return answer
+
+
+def put(file: Path, content: object) -> None:
+    """As JSON, its owner's alone, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
-        json.dump({"question": question, "answer": answer}, draft)
+        json.dump(content, draft)
     Path(draft.name).replace(file)
-    return answer
 
 
 def recall(home: Path, question: list[object]) -> Any:

@@ -25,7 +25,7 @@ class StepBar:
         self._name, self._steps = name, steps
         self._live = _progress() if err.is_terminal else None
         self._last_line = self._first = time.monotonic()
-        self._done = 0
+        self._done = self._last = 0
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -44,13 +44,14 @@ class StepBar:
         now = time.monotonic()
         if self._live is not None:
             self._live.update(self._task, completed=step, note=note)
-        elif self._done == 0:  # of a training that goes on from a checkpoint, the first of ours
+        elif self._done == 0 or step < self._last:  # begun, or begun anew on another node
             self._done, self._first = step, now
-        elif now - self._last_line > EVERY_SECONDS:
+        elif step > self._done and now - self._last_line > EVERY_SECONDS:
             self._last_line = now
             left = (now - self._first) * (self._steps - step) / (step - self._done)
             parts = [f"{self._name} {step} of {self._steps} steps", f"{seconds(left)} left", note]
             err.print("; ".join(p for p in parts if p))
+        self._last = step
 
     def checkpoint(self, step: int, state: Any) -> None: ...
 

@@ -1,6 +1,6 @@
 """An experiment's trials as a server had them when it was last asked for all, and what has changed.
 
-A server gives out some 200 runs a second, a minute for ten thousand of them. Those that are over
+A server gives out runs whole, page by page, which takes long for thousands. Those that are over
 change no more, so they are kept on disk, and it is asked for the rest: the ones that run, that ran
 when it was asked, that ended since, that are deleted. What is deleted for good (`mlflow gc`) or
 restored meanwhile shows when all are read again, as a launch and a verdict do: a glance is for
@@ -10,21 +10,20 @@ showing, nothing is decided by it.
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
+from raykd.kept import put
 from raykd.tracking import tables
 from raykd.tracking.store import safe
-from raykd.tracking.tables import TRIAL, Row, on_a_server
+from raykd.tracking.tables import PARAMS, TAGS, TRIAL, Row, on_a_server
 from raykd.trial import digest
 
 FOLDER = "glances"
 SKEW_MS = 60_000  # by which the clocks of workers, who say when a trial ended, may differ
-WORTH = 200  # changes, which a server gives out in a second, are worth a new file
+WORTH = 200  # changes are worth a new file
 AT_ONCE = 100  # ids in a query
 
 
@@ -32,7 +31,7 @@ def whole(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
     """Every trial's run that is not deleted, in no order."""
     found = tables.rows(client, experiment)
     if on_a_server(client):
-        _keep(_file(client, experiment, home), found)
+        put(_file(client, experiment, home), found)
     return found
 
 
@@ -58,17 +57,11 @@ def glance(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
     for run_id in search("", ViewType.DELETED_ONLY):
         now.pop(run_id, None)
     if sum(before.get(run_id) != row for run_id, row in changed.items()) > WORTH:
-        _keep(file, now.values())
+        put(file, list(now.values()))
     return list(now.values())
 
 
 def _file(client: MlflowClient, experiment: str, home: Path) -> Path:
     made = client.get_experiment(experiment).creation_time  # another store may come to this address
-    return home / FOLDER / f"{digest([safe(client.tracking_uri), experiment, made])}.json"
-
-
-def _keep(file: Path, rows: Iterable[Row]) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
-        json.dump(list(rows), draft)
-    Path(draft.name).replace(file)
+    read = (Row._fields, TAGS, PARAMS)  # of this version of raykd
+    return home / FOLDER / f"{digest([safe(client.tracking_uri), experiment, made, *read])}.json"
