@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import faults, memory, ratios, report, run, ten_thousand
+from benchmarks import faults, memory, ratios, report, run, ten_thousand, ten_thousand_table
 from benchmarks.frame import Rows, Setting, normalized_mse
 from raykd import losses
 
@@ -277,7 +277,7 @@ def test_a_part_of_a_launch_has_what_passed_between_two_samples() -> None:
         "rows": [row], "commands": {"status by the server": [told] * 3},
     }  # fmt: skip
     proposals = [{"tried": 10_000, "bounded": 20.4, "whole": 300.0}]
-    lines = ten_thousand.table({"runs": {"": whole}, "proposals": proposals}).splitlines()
+    lines = ten_thousand_table.table({"runs": {"": whole}, "proposals": proposals}).splitlines()
     # 0.8 s of processor over 16 trials is 50 ms; of two slots' 20 s, 11.5 had no job.
     assert "| 32 | confirm | 50 | 50 | 50 | 100 | 719 | 625 | 500 | 1.1 | 78 |" in lines
     assert "| `status` by the server | 3.0, 3.0 | 2.0 s | 0.5 s |" in lines

@@ -1,0 +1,227 @@
+"""A launch in a process of its own, as `raykd sweep` does it, whose jobs make scores at once in the
+place of a Ray Train group, and write them as its workers do; and samples of what that costs. Part
+of benchmarks/ten_thousand.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+
+PARTS = 10  # samples of a launch
+JOBS = "RAYKD_BENCHMARK_JOBS"  # names the file of what jobs did
+LOSSES = {"loss": 1.5, "ce": 0.6, "kl": 0.2, "hidden": 0.7} | {
+    f"hidden_{i}_to_{3 * i}": 0.7 for i in range(1, 5)
+}
+
+Requests = defaultdict[str, list[float]]
+"""By what is asked: how many, and their seconds."""
+
+
+def launch(file: str, server: str, database: str, out: str) -> None:
+    """As `raykd sweep` does it, with simulated training; writes its samples as JSON."""
+    from raykd import plainly, show_costs
+
+    plainly.quiet()
+    asked = timed_requests()
+    from raykd.cluster import costs, run
+    from raykd.cluster.machine import machine
+    from raykd.cluster.sweep import Sweep
+    from raykd.show_progress import SweepProgress
+
+    opened = Sweep.open(Path(file))
+    rows: list[dict[str, Any]] = []
+    processes = Processes(int(server), int(database))
+
+    class Watch(SweepProgress):
+        """A launch's usual one, which also samples."""
+
+        total = opened.missing()
+        over = 0
+
+        def tick(self, cohort: Any, step: int, examples: int, scores: Mapping[str, float]) -> None:
+            super().tick(cohort, step, examples, scores)
+            if not rows:
+                self.sample(cohort.trials[0].phase)
+            if step == cohort.trials[0].training.steps:
+                self.over += len(cohort.trials)
+                if self.over * PARTS // self.total >= len(rows):
+                    self.sample(cohort.trials[0].phase)
+
+        def sample(self, phase: str) -> None:
+            rows.append(
+                {
+                    "done": self.over, "phase": phase, "time": time.time(),
+                    "requests": {what: list(told) for what, told in asked.items()},
+                    **processes.sample(),
+                }
+            )  # fmt: skip
+
+    without_training: Any = run
+    without_training.drive = simulated
+    without_training = costs
+    without_training.WORTH_SECONDS = math.inf  # its time would be measured
+    with machine(opened, None) as share:
+        forecast = show_costs.foretell(opened, share, None, yes=True)
+        found = opened.teacher()
+        with Watch() as watch:
+            outcome = run.run(opened, found, share, watch, forecast)
+    assert not outcome.count or outcome.budget, outcome.not_run()
+    found_rows = {"at_once": share.at_once, "rows": rows}
+    Path(out).write_text(json.dumps(found_rows), encoding="utf-8")
+
+
+class Processes:
+    """CPU seconds and memory of the launch, of Ray beside it, and of the store."""
+
+    def __init__(self, server: int, database: int) -> None:
+        """Of the server and the database, the ids of their first processes."""
+        self._own = psutil.Process()
+        self._server, self._database = psutil.Process(server), psutil.Process(database)
+        self._seen: dict[tuple[str, int], float] = {}
+
+    def sample(self) -> dict[str, Any]:
+        for who, root in (
+            ("ray", self._own), ("store", self._server), ("database", self._database),
+        ):  # fmt: skip
+            for process in root.children(recursive=True) + [root] * (root != self._own):
+                try:
+                    driver = "ImplicitFunc" in "".join(process.cmdline())
+                    self._seen["drivers" if driver else who, process.pid] = _cpu(process)
+                except psutil.NoSuchProcess:
+                    continue
+        cpu = {"launch": _cpu(self._own), "ray": 0.0, "drivers": 0.0, "store": 0.0, "database": 0.0}
+        for (who, _), seconds in self._seen.items():
+            cpu[who] += seconds
+        return {"cpu": cpu, "rss_mib": self._own.memory_info().rss / 2**20}
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+# A job, in its driver
+
+
+def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
+    """`drive`, with `Simulated` in the place of Ray Train."""
+    from raykd.cluster import driver
+
+    changed: Any = driver
+    changed._trainer = Simulated
+    driver.drive(config, settings=settings)
+
+
+class Simulated:
+    """What Ray Train's workers do with a job, but for the training and for their own start."""
+
+    def __init__(self, part: Any, job: str, settings: dict[str, Any]) -> None:
+        self._part, self._worker = part, settings["worker"]
+
+    def fit(self) -> None:
+        from raykd.cluster.driver import tags
+        from raykd.tracking.spool import deliver_left
+        from raykd.tracking.writer import Writer
+
+        worker, start, asked = self._worker, time.time(), timed_requests()
+        before = {what: list(told) for what, told in asked.items()}
+        deliver_left(worker["tracking_uri"], worker["spool"])
+        for cohort in self._part.job:
+            writer = Writer(
+                worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,
+                tags(worker, self._part), worker["spool"],
+            )  # fmt: skip
+            simulate(cohort, writer)
+        requests = {
+            what: [n - m for n, m in zip(now, before.get(what, (0, 0.0)), strict=True)]
+            for what, now in asked.items()
+        }
+        told = {"start": start, "end": time.time(), "requests": requests}
+        with open(os.environ[JOBS], "a", encoding="utf-8") as file:  # a line is one write
+            file.write(json.dumps(told) + "\n")
+
+
+def simulate(cohort: Any, recorder: Any) -> None:
+    """A training's words: losses and scores by step, reports, results. Scores follow from the map,
+    with noise of the trial's own, so that a search has something to find."""
+    from ray import tune
+
+    from raykd.distill import TICKS, marks
+    from raykd.recorder import Result
+
+    facts = {"precision": "fp32", "device": "cpu", "teacher_source": "live"}
+    opened = [t for t in cohort.trials if recorder.open(t, facts)]
+    first = cohort.trials[0]
+    steps, metric, scores = first.training.steps, first.metric, dict[str, float]()
+    final = {t.id: _score(t) for t in opened}
+    evaluations = marks(steps, first.training.evaluations)
+    since = 0
+    for step in sorted(marks(steps, TICKS) | evaluations):
+        for trial in opened:
+            recorder.log(trial, step, LOSSES)
+            if step in evaluations:
+                scores[trial.id] = final[trial.id] - 20 * (1 - step / steps)
+                recorder.log(trial, step, {f"select_{metric}": scores[trial.id]})
+        tune.report(
+            {
+                "cohort": cohort.id, "trials": [t.id for t in cohort.trials], "step": step,
+                "examples": (step - since) * first.training.batch * len(cohort.trials),
+                "scores": dict(scores),
+            }
+        )  # fmt: skip
+        since = step
+    for trial in opened:
+        numbers = {
+            f"best_select_{metric}": final[trial.id], "best_step": float(steps), "seconds": 9.0,
+            "teacher_seconds": 1.0, "examples_per_second": 21.0, "peak_memory_mb": 512.0,
+        }  # fmt: skip
+        predictions: dict[str, Any] = {}
+        if trial.phase == "confirm":
+            numbers[f"test_{metric}"] = final[trial.id] - 0.5
+            rows = range(24)
+            predictions = {
+                "id": [f"r{i}" for i in rows], "label": [i % 2 for i in rows],
+                "predicted": [i % 2 for i in rows], "correct": [True for _ in rows],
+            }  # fmt: skip
+        recorder.finish(trial, Result(numbers, predictions))
+    recorder.flush()
+
+
+def _score(trial: Any) -> float:
+    blocks = [b for b in trial.layer_map.blocks if b is not None]
+    far = sum(abs(b - 3 * i) for i, b in enumerate(blocks, 1)) / 8
+    return float(80 + 2 * bool(blocks) - far + Random(trial.id).gauss(0, 0.5))
+
+
+def timed_requests() -> Requests:
+    """Counts and times, from here on and in this process, what is asked of MLflow's server."""
+    from requests.adapters import HTTPAdapter
+
+    if hasattr(HTTPAdapter, "told"):  # a driver's process has one job after another
+        return HTTPAdapter.told  # type: ignore[no-any-return]
+    told: Requests = defaultdict(lambda: [0, 0.0])
+    send = HTTPAdapter.send
+
+    def timed(self: Any, request: Any, *more: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return send(self, request, *more, **options)
+        finally:
+            path = request.path_url.partition("?")[0].split("/2.0/")[-1]
+            where = "artifacts" if "artifacts" in path else path.removeprefix("mlflow/")
+            told[where][0] += 1
+            told[where][1] += time.perf_counter() - began
+
+    changed: Any = HTTPAdapter
+    changed.send, changed.told = timed, told
+    return told

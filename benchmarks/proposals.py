@@ -1,0 +1,35 @@
+"""What a proposal of TPE takes, by how many maps were tried. Part of benchmarks/ten_thousand.py."""
+
+from __future__ import annotations
+
+import sys
+import time
+from random import Random
+
+MAPS = 10_000
+ROUNDS, COHORT = 4, 8
+
+
+def proposals() -> list[dict[str, float]]:
+    """Processor milliseconds of TPE for a map, by how many were tried: as raykd asks it, and with
+    all of them known to it."""
+    from raykd import search
+    from raykd.search import Proposer, Tried
+    from raykd.space import Space
+
+    bound, found = search.LONG, []
+    for count in (200, 500, 1000, 2000, MAPS):
+        row: dict[str, float] = {"tried": count}
+        for what, most in (("bounded", bound), ("whole", sys.maxsize)):
+            search.LONG = most
+            space, rng = Space(12, 4), Random(0)
+            maps = space.unseen((), count, rng)
+            proposer = Proposer(space, "tpe", 0, [(m, Tried(rng.gauss(80, 1))) for m in maps])
+            began = time.process_time()
+            for _ in range(ROUNDS):
+                for layer_map in proposer.ask(COHORT):
+                    proposer.tell(layer_map, Tried(rng.gauss(80, 1)))
+            row[what] = 1000 * (time.process_time() - began) / (ROUNDS * COHORT)
+        found.append(row)
+    search.LONG = bound
+    return found
