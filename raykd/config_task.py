@@ -164,6 +164,13 @@ class Task(Model):
         return [self.max_length, self.separator, self.chat, self.generate]
 
     @property
+    def writes(self) -> int | None:
+        """Tokens that an answer may have; None where answers are no texts."""
+        if self.kind == "seq2seq":
+            return self.generation.max_length or self.max_target_length
+        return self.generate if self.kind == "causal_lm" and self.choices is None else None
+
+    @property
     def prompt_columns(self) -> list[str]:
         """The columns that a prompt names in braces; a prompt without any is itself a column."""
         return list(dict.fromkeys(FIELD.findall(self.prompt or ""))) or [self.prompt or ""]

@@ -24,17 +24,28 @@ def over_rows(
     answer: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """`answer` of row indices, near lengths together, as one array in row order, on every worker.
-    The model is in eval mode meanwhile, without gradients."""
-    mine = []
+    The model is in eval mode meanwhile, without gradients. Where a GPU has no room for a batch, it
+    and all after it are halved. Raises torch.OutOfMemoryError where one row is too much."""
+    mine, waiting = [], eval_batches(lengths, batch)[group.rank :: group.world]
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for rows in eval_batches(lengths, batch)[group.rank :: group.world]:
-            mine.append((rows, answer(rows)))
+        while waiting:
+            try:
+                mine.append((waiting[0], answer(waiting[0])))
+                del waiting[0]
+            except torch.OutOfMemoryError:
+                if len(waiting[0]) == 1:
+                    raise
+                waiting = [half for rows in waiting for half in _halves(rows)]
     model.train(was_training)
     parts = [part for worker in group.gather(mine) for part in worker]  # type: ignore[attr-defined]
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     return np.concatenate([found for _, found in parts])[order]
+
+
+def _halves(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, min(2, len(rows)))
 
 
 def scores_on_test(

@@ -62,6 +62,9 @@ class Load:
     tokens: int
     target_tokens: int | None = None
     """Of an encoder-decoder's targets."""
+    writes: int | None = None
+    """Tokens that an evaluation writes to a row, in so many beams; None where it only reads."""
+    beams: int = 1
     bf16: bool = False
     """Whether a step runs under bf16 autocast."""
     gradient_checkpointing: bool = False
@@ -132,6 +135,8 @@ def _loads(study: Study, gpu: bool) -> Iterator[Load]:
             min(rows, cluster.micro_batch or rows),
             task.max_length,
             task.max_target_length if task.kind == "seq2seq" else None,
+            task.writes,
+            task.generation.beams,
             bf16=bf16 and training.weights == "fp32",
             gradient_checkpointing=cluster.gradient_checkpointing,
             gpu=gpu,

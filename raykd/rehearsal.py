@@ -2,14 +2,15 @@
 
 Teacher, student, optimiser and one step are those that train, run under torch's fake tensors, which
 have shapes and no content; what is counted is every storage while it lives. So no model class has a
-formula here. Not counted: what an operator needs inside itself, the cache of a model that writes,
-a GPU's own context, and Python with its libraries.
+formula here. Not counted: what an operator needs inside itself, a GPU's own context, and Python
+with its libraries.
 """
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,8 +109,11 @@ def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
         learner.update(1)
         resting = seen.now
         seen.above(0)
-        _evaluated(learner, family, _batch(family, load, Data.eval_batch, longest), where)
-        evaluation = seen.above(resting)
+        if load.writes is None:
+            _scored(learner, family, _batch(family, load, Data.eval_batch, longest), where)
+            evaluation = seen.above(resting)
+        else:
+            evaluation = _written(learner.model, load, longest, where, seen, resting)
     return Footprint(
         teacher=held - quantised.saved(model, load.bits),
         student=resting - held,
@@ -148,13 +152,45 @@ def _step(
 
 
 @torch.no_grad()
-def _evaluated(learner: Learner, family: Family, batch: Batch, where: Where) -> None:
+def _scored(learner: Learner, family: Family, batch: Batch, where: Where) -> None:
     learner.model.eval()
     with where.autocast():
         said = family.forward(learner.model, batch)
         if said.head is not None:
             assert batch.labels is not None
             log_likelihoods(said, batch.labels)
+
+
+@torch.no_grad()
+def _written(
+    model: Any, load: Load, longest: int, where: Where, seen: Storages, resting: int
+) -> int:
+    """The peak of a batch of which texts are written: as its prompts are read, or at the last
+    token, with a cache of all before it. The cache is filled at once, which is not counted."""
+    assert load.writes is not None
+    prompt_BT = torch.zeros(Data.eval_batch, longest, dtype=torch.int64)
+    said_BT = torch.zeros(Data.eval_batch * load.beams, load.writes, dtype=torch.int64)
+    next_B1, write, cache = said_BT[:, :1], model.base_model, None
+    model.eval()
+    with where.autocast():
+        if model.config.is_encoder_decoder:
+            x_BTD = model.get_encoder()(input_ids=prompt_BT).last_hidden_state
+            reading = seen.above(resting)
+            x_BTD = x_BTD.repeat_interleave(load.beams, dim=0)
+            write = partial(model.get_decoder(), encoder_hidden_states=x_BTD)
+            last = {"decoder_input_ids": next_B1, "encoder_outputs": (x_BTD,)}
+        else:
+            cache = write(prompt_BT, use_cache=True).past_key_values
+            reading = seen.above(resting)
+            last = {"input_ids": next_B1}
+        # One token by itself before the last: who looks at states keeps those of what was before.
+        for part_BT in (said_BT[:, 2:], next_B1):
+            if part_BT.numel():
+                cache = write(part_BT, past_key_values=cache, use_cache=True).past_key_values
+        seen.above(resting)
+        logits_BTV = model(**last, past_key_values=cache, use_cache=True).logits
+        logits_BTV.float().log_softmax(-1)  # as a search over beams has them
+    return max(reading, seen.above(resting))
 
 
 def _batch(family: Family, load: Load, rows: int, longest: int) -> Batch:

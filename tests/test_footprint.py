@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from .tiny_seq2seq import KINDS as SEQ2SEQ
 from .tiny_seq2seq import tiny_seq2seq
 from .world import write_sweep
 
+WRITES = 20
 ADAPTERS = Lora(128, 32.0, 0.0, None)
 
 
@@ -144,6 +146,38 @@ def test_a_real_training_holds_what_was_foreseen(students: int) -> None:
         distill(Cohort(trials), data, build, live, width(teacher), Memory(), where=where)
     planned = measure(teacher.config, Load(trials[0], states, 8, 32))
     assert planned.peak(students) == pytest.approx(seen.peak, rel=0.05)
+
+
+WRITING = [
+    *(("causal_lm", kind, tiny_lm, 1) for kind in LMS),
+    *(("seq2seq", kind, tiny_seq2seq, beams) for kind in SEQ2SEQ for beams in (1, 3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "build", "beams"), WRITING, ids=lambda x: getattr(x, "__name__", x)
+)
+def test_what_a_model_holds_while_it_writes(task: str, kind: str, build: Any, beams: int) -> None:
+    """Texts of real models, which end where the limit is, against what is said of their shapes."""
+    model = build(kind, blocks=(2, 2) if task == "seq2seq" else 2, width=64)
+    model.generation_config.min_new_tokens = model.generation_config.max_new_tokens = WRITES
+    said = SimpleNamespace(
+        batch_decode=lambda texts, **_: ["" for _ in texts], model_max_length=64, eos_token_id=None
+    )
+    asked = SimpleNamespace(
+        writes=WRITES, generate=WRITES, generation=SimpleNamespace(beams=beams, max_length=WRITES)
+    )
+    sources, none = rows(Data.eval_batch, 24), np.zeros(0)
+    data = Data(
+        FAMILIES[task], sources, sources, sources, lambda: none, (), 0, said, asked
+    )  # type: ignore[arg-type]  # fmt: skip
+    with Storages() as seen:
+        written = data.family.evaluate(model, sources, data, Where())
+    assert len(written) == Data.eval_batch
+    shape = Shape.of(depth(model.config))
+    made = load_of(task, trial(task, shape), tokens=24, writes=WRITES, beams=beams)
+    found = measure(model.config, made)
+    assert found.evaluation == pytest.approx(seen.peak, rel=0.1)
 
 
 def test_a_step_does_not_grow_with_vocabulary_times_tokens() -> None:

@@ -129,7 +129,8 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where)
     """What the model writes for each source: texts, their lengths in tokens, and whether they hit
     the limit, as objects [rows, 3]."""
     task, tokenizer = data.task, data.tokenizer
-    limit = task.generation.max_length or task.max_target_length
+    limit = task.writes
+    assert limit is not None
     config = copy.deepcopy(model.generation_config)
     config.num_beams, config.do_sample = task.generation.beams, False
     config.max_new_tokens, config.max_length = limit, None
