@@ -251,6 +251,15 @@ def test_the_plan_foresees_a_workers_memory_within_fifteen_percent() -> None:
     assert stated in (HERE.parent / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
+def test_the_faults_told_of_in_the_docs_are_those_that_were() -> None:
+    found = json.loads((HERE / "faults.json").read_text(encoding="utf-8"))
+    page = (HERE / "faults.md").read_text(encoding="utf-8")
+    assert page == faults.table(found)
+    assert len(found["faults"]) == 50 and found["launch_codes"][-1] == 0
+    summary = page[page.index("| struck") : page.index("`done`")]
+    assert summary.strip() in (HERE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
 def sample(done: int, time: float, cpu: float, asked: int) -> dict[str, Any]:
     parts = ("launch", "ray", "drivers", "store", "database")
     return {
