@@ -35,6 +35,7 @@ from .tiny_models import KINDS, tiny_model
 from .tiny_seq2seq import KINDS as SEQ2SEQ
 from .tiny_seq2seq import tiny_seq2seq
 from .world import write_sweep
+from .world_seq2seq import write_sweep as write_pairs_sweep
 
 WRITES = 20
 ADAPTERS = Lora(128, 32.0, 0.0, None)
@@ -250,3 +251,29 @@ def test_workers_and_controls_take_more(study: Any) -> None:
     assert two.gradients == 2 * alone.gradients and two.student == alone.student
     halves = changed(cluster=cluster.model_copy(update={"micro_batch": 2}))
     assert halves.step < alone.step
+
+
+def test_beams_and_longer_texts_are_planned_for(tmp_path: Path) -> None:
+    pairs = resolve(load(write_pairs_sweep(tmp_path)), tmp_path / "home", "")
+
+    def evaluation(**generation: Any) -> int:
+        task = pairs.config.task
+        task = task.model_copy(update={"generation": task.generation.model_copy(update=generation)})
+        other = replace(pairs, config=pairs.config.model_copy(update={"task": task}))
+        return make(other, (), Explored({}), 2**40, Power(1, 1, 1)).footprint.evaluation
+
+    short = evaluation()
+    assert evaluation(max_length=8) == short  # what targets may have, where it is not said
+    assert evaluation(max_length=800) > 2 * short
+    assert evaluation(beams=4) > 2 * short
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("task", "kind", "build"), [MODELS[-1], MODELS[len(KINDS)]],
+    ids=lambda x: getattr(x, "__name__", x),
+)  # fmt: skip
+def test_texts_may_be_as_short_as_one_token(task: str, kind: str, build: Any, writes: int) -> None:
+    model = build(kind, blocks=(2, 2) if task == "seq2seq" else 2)
+    made = load_of(task, trial(task, Shape.of(depth(model.config))), writes=writes)
+    assert measure(model.config, made).evaluation > 0
