@@ -53,7 +53,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
             if not rows:
                 self.sample(cohort.trials[0].phase)
             if step == cohort.trials[0].training.steps:
-                self.over += len(cohort.trials)
+                self.over += self.wanted(cohort)
                 if self.over * PARTS // self.total >= len(rows):
                     self.sample(cohort.trials[0].phase)
 
@@ -175,7 +175,7 @@ def simulate(cohort: Any, recorder: Any) -> None:
         tune.report(
             {
                 "cohort": cohort.id, "trials": [t.id for t in cohort.trials], "step": step,
-                "examples": (step - since) * first.training.batch * len(cohort.trials),
+                "examples": (step - since) * first.training.batch * len(opened),
                 "scores": dict(scores),
             }
         )  # fmt: skip

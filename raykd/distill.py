@@ -115,14 +115,15 @@ def distill(
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     source = teacher.name if teacher else None
-    teacher_seconds, examples, scores = 0.0, 0, dict[str, float]()
+    teacher_seconds, rows, examples, scores = 0.0, 0, 0, dict[str, float]()
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
     feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
         alive = [x for x in learners if x.training]
         if not alive:
             break
-        examples += parts[0][0].examples
+        rows += parts[0][0].examples
+        examples += parts[0][0].examples * len(alive)
         began = time.perf_counter()
         ready = _told(teacher, parts, where, cohort.trials[0].seed, done - 1)
         targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
@@ -142,7 +143,7 @@ def distill(
             look([x for x in alive if x.training], done, recorder)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
-        hooks.progress(done, examples, scores, Taught(source, teacher_seconds))
+        hooks.progress(done, examples, scores, Taught(source, teacher_seconds, rows))
         examples = 0
 
     share = teacher_seconds / max(1, len(learners))

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Taught:
-    """Where a cohort's targets came from, None if nobody is imitated, and the seconds that the
-    steps so far have waited for them."""
+    """Where a cohort's targets came from, None if nobody is imitated, the seconds that the steps so
+    far have waited for them, and the global rows of those steps."""
 
     source: str | None
     seconds: float
+    rows: int
 
 
 class Hooks(Protocol):
@@ -22,7 +23,8 @@ class Hooks(Protocol):
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
     ) -> None:
-        """At ticks: `examples` global rows since the last; `scores` select scores by trial id."""
+        """At ticks: `examples` are rows since the last, each as often as a student learned it, of
+        all workers; `scores` select scores by trial id."""
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         """At evaluations: store `state()` if it is time."""

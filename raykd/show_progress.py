@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -90,8 +90,10 @@ class SweepProgress(Tally):
         if self._live is not None:
             self._live.stop()
 
-    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
-        super().begin(explore, confirm, steps)
+    def begin(
+        self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
+    ) -> None:
+        super().begin(explore, confirm, steps, finished)
         if self._live is not None:
             self._task = self._live.add_task("sweep", total=self.work, note="")
         self._draw("starting Ray")

@@ -12,7 +12,7 @@ from raykd.show_progress import StepBar
 def told(steps: list[int], capsys: pytest.CaptureFixture[str]) -> list[str]:
     with StepBar("teacher", 100) as bar:
         for step in steps:
-            bar.progress(step, 32, {"t": 80.0}, Taught(None, 0.0))
+            bar.progress(step, 32, {"t": 80.0}, Taught(None, 0.0, 0))
     return capsys.readouterr().err.splitlines()
 
 

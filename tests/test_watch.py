@@ -31,7 +31,7 @@ def cohort(seed: int) -> Cohort:
 def test_a_launch_counts_what_its_jobs_report() -> None:
     tally, one, two = Tally(), cohort(0), cohort(1)
     steps = one.trials[0].training.steps
-    tally.begin(0, 4, {"explore": 0, "confirm": steps})
+    tally.begin(0, 4, {"explore": 0, "confirm": steps}, ())
     assert tally.now() == {
         "share_done": 0.0, "cohorts_done": 0, "cohorts_running": 0, "lost": [],
     }  # fmt: skip
@@ -58,10 +58,22 @@ def test_a_launch_counts_what_its_jobs_report() -> None:
     json.dumps(tally.now())
 
 
+def test_what_was_finished_before_is_no_part_of_it() -> None:
+    """A strategy that a sweep file gained: its cohorts hold finished trials too."""
+    tally, one, two = Tally(), cohort(0), cohort(1)
+    steps = one.trials[0].training.steps
+    tally.begin(0, 2, {"explore": 0, "confirm": steps}, {one.trials[0].id, two.trials[0].id})
+    tally.tick(one, steps // 2, 64, {})
+    tally.tick(one, steps, 64, {})
+    assert tally.now()["share_done"] == 0.5 and tally.now()["seconds_left"] > 0
+    tally.tick(two, steps, 64, {})
+    assert tally.now()["share_done"] == 1.0 and tally.now()["seconds_left"] == 0
+
+
 def test_best_and_worst_so_far_take_the_newest_score_of_each_and_of_those_that_are_over() -> None:
     tally, one, two = Tally(), cohort(0), cohort(1)
     steps = one.trials[0].training.steps
-    tally.begin(0, 4, {"explore": 0, "confirm": steps})
+    tally.begin(0, 4, {"explore": 0, "confirm": steps}, ())
     (a, b), (c, d) = ([t.id for t in each.trials] for each in (one, two))
     tally.tick(one, 1, 64, {a: 10.0, b: 99.0})
     tally.tick(one, steps, 64, {a: 80.0, b: 70.0})

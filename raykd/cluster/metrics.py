@@ -14,8 +14,7 @@ class Metrics:
     """Of one cohort, told by its first worker at each tick. A worker's gauges go with it; a node's
     counters stay as long as the node."""
 
-    def __init__(self, sweep: str, students: int) -> None:
-        self._students = students
+    def __init__(self, sweep: str) -> None:
         self._tags = {"sweep": sweep}
         self._rate = Gauge(
             "raykd_examples_per_second", "Student rows a second since the last tick.", ("sweep",)
@@ -26,14 +25,14 @@ class Metrics:
         self._rows = Counter(
             "raykd_teacher_rows", "Rows by where their targets came from.", ("sweep", "source")
         )
-        self._since = (time.monotonic(), 0.0)
+        self._since = (time.monotonic(), Taught(None, 0.0, 0))
 
     def tick(self, examples: int, taught: Taught) -> None:
-        """`examples`: global rows since the last tick."""
+        """`examples`: student rows since the last tick."""
         (then, before), now = self._since, time.monotonic()
-        self._since = (now, taught.seconds)
-        self._rate.set(examples * self._students / (now - then), self._tags)
-        self._share.set((taught.seconds - before) / (now - then), self._tags)
+        self._since = (now, taught)
+        self._rate.set(examples / (now - then), self._tags)
+        self._share.set((taught.seconds - before.seconds) / (now - then), self._tags)
         if taught.source is not None:
             source = Live.name if taught.source == Live.name else "stored"
-            self._rows.inc(examples, {**self._tags, "source": source})
+            self._rows.inc(taught.rows - before.rows, {**self._tags, "source": source})

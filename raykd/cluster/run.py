@@ -70,7 +70,8 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
     made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
         return Outcome()
-    watch.begin(made.explore_missing, len(made.missing) + made.best_missing, sweep.steps())
+    confirm = len(made.missing) + made.best_missing
+    watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     status = "KILLED"
     try:

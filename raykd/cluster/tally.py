@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -23,6 +23,7 @@ class Tally:
         """Optimisation steps of all trials that the launch has to run; `done` of them are over."""
         self.done = 0.0
         self._share: dict[str, float] = {}
+        self._finished: Collection[str] = ()
         self._running: set[str] = set()
         self._ended: set[str] = set()
         self._examples = 0
@@ -38,8 +39,11 @@ class Tally:
     def changed(self, milestone: bool = False) -> None:
         """`milestone`: a cohort or a job has ended."""
 
-    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
+    def begin(
+        self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
+    ) -> None:
         self.work = explore * steps["explore"] + confirm * steps["confirm"]
+        self._finished = finished
 
     def started(self, job: Job) -> None:
         self._running |= {c.id for c in job} - self._ended  # a lost driver's job starts once more
@@ -48,7 +52,7 @@ class Tally:
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
         now = time.monotonic()
         self._examples += examples
-        share = step * len(cohort.trials)
+        share = step * self.wanted(cohort)
         self.done += share - self._share.get(cohort.id, 0)
         self._share[cohort.id] = share
         self._since = self._since or (now, self.done, self._examples)
@@ -60,6 +64,10 @@ class Tally:
         if last:
             self._over(cohort.id)
         self.changed(milestone=last)
+
+    def wanted(self, cohort: Cohort) -> int:
+        """Its trials that were not over when the launch began."""
+        return sum(t.id not in self._finished for t in cohort.trials)
 
     def unsaved(self, cohort: Cohort, error: str) -> None:
         self.failed(f"cohort {cohort.id} trains on without a checkpoint: {error}")

@@ -73,7 +73,7 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teachers.Store
     try:
         while not ray.wait([made], timeout=LOOK_SECONDS)[0]:
             step, scores = ray.get(board.tick.remote())
-            hooks.progress(step, 0, scores, Taught(None, 0.0))
+            hooks.progress(step, 0, scores, Taught(None, 0.0, 0))
         found: teachers.Stored = ray.get(made)
     except RayTaskError as error:
         raise error.cause from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from ray import cloudpickle
@@ -18,8 +18,11 @@ from raykd.trial import Cohort, Job, job_from_json
 class Watch(Protocol):
     """Who is shown how a sweep goes."""
 
-    def begin(self, explore: int, confirm: int, steps: Mapping[str, int]) -> None:
-        """Trials to run by phase, and optimisation steps of a trial of each phase."""
+    def begin(
+        self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
+    ) -> None:
+        """Trials to run by phase, optimisation steps of a trial of each phase, and the trials whose
+        cohorts may be run again for others."""
 
     def started(self, job: Job) -> None: ...
 

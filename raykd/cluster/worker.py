@@ -38,8 +38,7 @@ class TrainHooks:
         self, cohort: Cohort, group: Group, recorder: Recorder, config: Mapping[str, Any]
     ) -> None:
         self._cohort = cohort
-        sweep, students = config["tags"]["raykd.sweep"], len(cohort.trials)
-        self._metrics = Metrics(sweep, students) if group.rank == 0 else None
+        self._metrics = Metrics(config["tags"]["raykd.sweep"]) if group.rank == 0 else None
         self._recorder = recorder
         self._group = group
         self._every: float = config["checkpoint_seconds"]
@@ -95,7 +94,7 @@ class TrainHooks:
             "cohort": self._cohort.id,
             "trials": [t.id for t in self._cohort.trials],
             "step": step,
-            "examples": examples * len(self._cohort.trials),
+            "examples": examples,
             "scores": dict(scores),
         }
 
