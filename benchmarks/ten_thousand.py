@@ -33,8 +33,11 @@ from benchmarks.ten_thousand_table import table
 
 HERE = Path(__file__).parent
 TRIALS, REPEATS = 10_000, 5
-STRATEGIES = ("none", "forward", "reverse", "all_to_one", "last", "random")
-BEST = 2
+STRATEGIES: tuple[str | dict[str, Any], ...] = (
+    "none", "forward", "reverse", "all_to_one", "last", "random",
+    {"strategy": "custom", "name": "lower", "map": [1, 2, 3, 4]},
+    {"strategy": "custom", "name": "upper", "map": [9, 10, 11, 12]},
+)  # fmt: skip
 STEPS = 60_000  # so long that a job is one cohort, as in a sweep whose cohorts take minutes
 
 
@@ -109,9 +112,9 @@ def hold(file: Path, held: int, database: str) -> None:
     opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, opened.command)
-    # A matched one first: it has all the params that any of them has.
-    known = confirm_trials(opened.study)  # but for the best maps', which explore is to find
+    known = sorted(confirm_trials(opened.study), key=lambda t: t.seed)  # whole cohorts
     assert len(known) >= held, f"at most {len(known)} can be held"
+    # A matched one first: it has all the params that any of them has.
     trials = sorted(known[:held], key=lambda t: t.strategy == "none")
     template = copies.one(opened.uri, experiment, launch.run_id, trials[0])
     copies.multiply(database, template, trials, history=False)
@@ -119,7 +122,7 @@ def hold(file: Path, held: int, database: str) -> None:
 
 
 def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -> Path:
-    """A fifth of the trials to be run explore, the rest confirms, eight arms a seed."""
+    """A fifth of the trials to be run explore, the rest confirm, eight arms a seed."""
     from tests.world import write_model, write_sweep
 
     write_model(folder / "model", blocks=12)
@@ -131,8 +134,8 @@ def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -
         training={"steps": STEPS, "batch": 16, "evaluations": 5, "precision": "fp32"},
         explore={"maps": maps, "seed": 100_000},
         confirm={
-            "strategies": list(STRATEGIES), "best": BEST,
-            "seeds": (trials - maps) // (len(STRATEGIES) + BEST),
+            "strategies": list(STRATEGIES), "best": 0,
+            "seeds": (trials - maps) // len(STRATEGIES),
         },
         tracking={"uri": uri, "students": "none"},
         cluster={"cpus_per_worker": 1, "cohort": COHORT},

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from raykd.config import load
 from raykd.fine_tune import fine_tune
+from raykd.hooks import NoHooks, Taught
 from raykd.layermap import LayerMap
 from raykd.materials import run_cohort
 from raykd.pruning import Rungs
@@ -94,6 +95,23 @@ def test_the_pruned_end_early_and_the_rest_as_without(study: Study, sources: Sou
             step, score = pruned.pruned[trial.id]
             assert max(s for s, _ in pruned.metrics[trial.id]) == step
             assert (step, {"select_accuracy": score}) in pruned.metrics[trial.id]
+
+
+def test_rows_are_counted_for_the_students_that_learn(study: Study, sources: Sources) -> None:
+    """By the cohort's hooks, which is what rates are made of."""
+    told: list[tuple[int, int]] = []
+
+    class Counts(NoHooks):
+        def progress(self, step: int, examples: int, scores: Any, taught: Taught) -> None:
+            told.append((examples, taught.rows))
+
+    cohort, memory = Cohort(tuple(explore_trial(study, m) for m in MAPS)), Memory()
+    run_cohort(cohort, sources, memory, hooks=Counts(), rungs=Rungs((0.4, 0.7), 0.5))
+    training = cohort.trials[0].training
+    left = [memory.pruned[t.id][0] if t.id in memory.pruned else training.steps
+            for t in cohort.trials]  # fmt: skip
+    assert sum(examples for examples, _ in told) == sum(left) * training.batch
+    assert told[-1][1] == training.steps * training.batch
 
 
 def test_a_lone_student_is_never_pruned(study: Study, sources: Sources) -> None:
