@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,22 @@ def sample(done: int, time: float, cpu: float, asked: int) -> dict[str, Any]:
         "done": done, "phase": "confirm", "time": time, "rss_mib": 500.0,
         "cpu": dict.fromkeys(parts, cpu), "requests": {"runs/search": [asked, asked / 10]},
     }  # fmt: skip
+
+
+def test_what_the_docs_tell_of_ten_thousand_trials_is_in_the_table() -> None:
+    found = json.loads((HERE / "ten_thousand.json").read_text(encoding="utf-8"))
+    assert (HERE / "ten_thousand.md").read_text(encoding="utf-8") == ten_thousand_table.table(found)
+    (run,) = found["runs"].values()
+    told = " ".join((HERE.parent / "docs" / "operations.md").read_text(encoding="utf-8").split())
+    launch = [1000 * r["cpu"]["launch"] / r["trials"] for r in run["rows"]]
+    memory = [r["rss_mib"] for r in run["rows"]]
+    status, plan = (
+        statistics.median(t["seconds"] for t in run["commands"][f"{what} by the server"])
+        for what in ("status", "plan")
+    )
+    assert f"takes {min(launch):.0f} to {max(launch):.0f} ms of a processor" in told
+    assert f"stays at {min(memory):.0f} to {max(memory):.0f} MiB" in told
+    assert f"`status` takes {status:.1f} s and `plan` {plan:.1f} s by the server" in told
 
 
 def test_a_part_of_a_launch_has_what_passed_between_two_samples() -> None:
