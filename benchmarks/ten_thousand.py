@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +151,7 @@ def launched(folder: Path, file: Path, server: int, database: int) -> dict[str, 
     subprocess.run([sys.executable, "-c", program, *given], cwd=folder, env=env, check=True)
     found = json.loads((folder / "rows.json").read_text())
     jobs = [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
-    return {**found, "rows": [_with_jobs(a, b, jobs) for a, b in _pairs(found["rows"])]}
-
-
-def _pairs(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    return zip(rows, rows[1:], strict=False)
+    return {**found, "rows": [_with_jobs(a, b, jobs) for a, b in pairwise(found["rows"])]}
 
 
 def _with_jobs(

@@ -280,6 +280,12 @@ def test_what_the_docs_tell_of_ten_thousand_trials_is_in_the_table() -> None:
         statistics.median(t["seconds"] for t in run["commands"][f"{what} by the server"])
         for what in ("status", "plan")
     )
+    idle = [
+        round(1000 * (run["at_once"] * r["seconds"] - r["in_jobs"]) / r["trials"])
+        for r in run["rows"]
+    ]
+    assert f"for {idle[0]} to {idle[1]} ms a trial in explore" in told
+    assert f"for {idle[2]} in its first part" in told and f"and {idle[3]} in its second" in told
     assert f"takes {min(launch):.0f} to {max(launch):.0f} ms of a processor" in told
     assert f"stays at {min(memory):.0f} to {max(memory):.0f} MiB" in told
     assert f"`status` takes {status:.1f} s and `plan` {plan:.1f} s by the server" in told

@@ -21,8 +21,8 @@ class Watch(Protocol):
     def begin(
         self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
     ) -> None:
-        """Trials to run by phase, optimisation steps of a trial of each phase, and the trials whose
-        cohorts may be run again for others."""
+        """Trials to run by phase, optimisation steps of a trial of each phase, and the trials that
+        are over, which may stand in a cohort with others that are not."""
 
     def started(self, job: Job) -> None: ...
 
