@@ -127,7 +127,7 @@ def _over(part: Part, settings: dict[str, Any]) -> set[str]:
     worker = settings["worker"]
     client = MlflowClient(tracking_uri=worker["tracking_uri"])
     found = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
-    return {r.trial for r in found if r.status in ("finished", "pruned", "failed")}
+    return {r.trial for r in found if r.over}
 
 
 def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:

@@ -268,7 +268,7 @@ class Sweep:
         what their workers could not send, if MLflow was away when they ended."""
         experiment = store.patiently(lambda: store.experiment(self.client, self.study.config.name))
         send_left(self)
-        found = ledger.read_trials(self.client, experiment, (t.id for t in cohort.trials))
+        found = ledger.read_cohort(self.client, experiment, cohort)
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
 
 

@@ -17,6 +17,7 @@ from raykd.tracking import tables
 from raykd.tracking.glance import glance, whole
 from raykd.tracking.store import patiently
 from raykd.tracking.tables import Row
+from raykd.trial import Cohort
 
 MOST = 50_000  # results that MLflow hands out at once
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
@@ -45,6 +46,11 @@ class Record:
     """`cpu`, `cuda:0`, ...: where its first worker trained it."""
 
     @property
+    def over(self) -> bool:
+        """Whether it is not to be trained again, whatever its end."""
+        return self.status in ("finished", "pruned", "failed")
+
+    @property
     def control(self) -> bool:
         """Whether its hidden states imitated something else than the teacher's."""
         return self.params.get("targets", "teacher") != "teacher"
@@ -71,6 +77,18 @@ def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) ->
     found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
     rows = (tables.row(run) for run in found if run is not None)
     return tuple(_record(row) for row in rows if row.params)
+
+
+def read_cohort(client: MlflowClient, experiment: str, cohort: Cohort) -> tuple[Record, ...]:
+    """`read_trials` of a cohort that was trained just now: in one query, as long as no other cohort
+    had a part of it. Who is not over in it is asked for alone, since it may be a twin: a run that
+    was created in the instant in which another process created the trial's."""
+    trained = f"tags.`raykd.cohort` = '{cohort.id}'"
+    runs = patiently(lambda: list(tables.pages(client, [experiment], trained)))
+    records = [_record(row) for row in map(tables.row, runs) if row.params]
+    found = {r.trial: r for r in records if r.over}
+    others = (t.id for t in cohort.trials if t.id not in found)
+    return (*found.values(), *read_trials(client, experiment, others))
 
 
 def _record(row: Row) -> Record:

@@ -12,7 +12,8 @@ from raykd.errors import UserError
 from raykd.layermap import LayerMap
 from raykd.tracking import ledger, store, tables
 from raykd.tracking.launch import Launch
-from raykd.trial import Init, Shape, TrialSpec
+from raykd.tracking.writer import Writer
+from raykd.trial import Cohort, Init, Shape, TrialSpec
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
@@ -114,6 +115,26 @@ def test_a_few_trials_are_read_by_their_ids(place: Place) -> None:
     wanted = [TRIALS[2].id, TRIALS[0].id, TRIALS[3].id]
     found = ledger.read_trials(place.client, place.experiment, wanted)
     assert found == (record(place, TRIALS[2]), record(place, TRIALS[0]))
+
+
+def test_a_cohort_is_read_with_what_others_trained_of_it_and_what_runs(place: Place) -> None:
+    trials = [spec(strategy="forward", layer_map=LayerMap((4, 8, 12 - i))) for i in range(4)]
+    cohort = Cohort(tuple(trials))
+    of_it = Writer(place.uri, place.experiment, "0" * 32, cohort.id, {})
+    for trial in trials[:2]:
+        assert of_it.open(trial, {})
+    of_it.finish(trials[0], RESULT)
+    finish_one(place, trials[2])  # in another cohort
+    place.client.create_run(  # a twin, whose creator has died
+        place.experiment, tags={"raykd.trial": trials[2].id, "raykd.cohort": cohort.id}
+    )
+    found = {r.trial: r for r in ledger.read_cohort(place.client, place.experiment, cohort)}
+    assert found == {t.id: record(place, t) for t in trials[:2]} | {
+        trials[2].id: ledger.read_trials(place.client, place.experiment, [trials[2].id])[0]
+    }
+    assert {t: r.over for t, r in found.items()} == {
+        trials[0].id: True, trials[1].id: False, trials[2].id: True,
+    }  # fmt: skip
 
 
 def test_a_deleted_trial_is_as_if_it_had_never_been(place: Place) -> None:
