@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from mlflow import MlflowClient
 
 from benchmarks.launch_simulated import JOBS, Processes, Requests
 from benchmarks.proposals import COHORT, proposals
@@ -67,8 +68,13 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
                     return _command(processes, folder, what, file.name, "--tracking-uri", uri)
 
                 shutil.rmtree(folder / "home" / glance.FOLDER)
-                first = "status by the server, on a machine that did not ask it before"
-                commands = {first: [command("status", server.uri)]} | {
+                first = "status by the server, a machine's first"
+                commands = {first: [command("status", server.uri)]}
+                nothing_left(server.uri)
+                commands[f"{first}, no launch having left what it read"] = [
+                    command("status", server.uri)
+                ]
+                commands |= {
                     f"{what} {way}": [command(what, uri) for _ in range(REPEATS)]
                     for what, way, uri in (
                         ("status", "by the server", server.uri),
@@ -83,6 +89,15 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
         "machine": machine.describe(), "load": os.getloadavg()[1], "trials": trials, "held": held,
         **launch, "commands": commands,
     }  # fmt: skip
+
+
+def nothing_left(uri: str) -> None:
+    """As if no launch had left what it read at the server."""
+    from raykd.tracking import glance
+
+    client = MlflowClient(tracking_uri=uri)
+    (there,) = (e for e in client.search_experiments() if glance.LEFT in e.tags)
+    client.delete_experiment_tag(there.experiment_id, glance.LEFT)
 
 
 def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, float]:

@@ -56,8 +56,8 @@ def _table(run: dict[str, Any]) -> list[str]:
             f"{count / trials:.1f} | {1000 * seconds / count:.0f} |"
         )
     lines += [
-        "", f"Then, with {held + done:,} trials in the store; {repeats} repeats but for the first "
-        "of a machine, which reads all:", "",
+        "", f"Then, with {held + done:,} trials in the store; {repeats} repeats but for a "
+        "machine's first:", "",
         "| command | s: median, worst | processor, its own | processor, the store's |",
         "|---|---|---|---|",
     ]  # fmt: skip

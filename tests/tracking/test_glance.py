@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from raykd.tracking import glance as glances
 from raykd.tracking import ledger
+from raykd.tracking.launch import Launch
+from raykd.trial import TrialSpec
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
@@ -25,6 +28,10 @@ HOUR_MS = 3_600_000
 def told(records: Any) -> list[dict[str, Any]]:
     """repr: no not-a-number equals another."""
     return [{**vars(r), "metrics": repr(sorted(r.metrics.items()))} for r in records]
+
+
+def kept_file(place: Place, home: Path) -> Path:
+    return glances._file(place.client, place.client.get_experiment(place.experiment), home)
 
 
 def _finish_another(place: Place) -> None:
@@ -85,39 +92,86 @@ def test_a_glance_tells_what_reading_all_does(
     change(place)
     for _ in range(2):
         found = ledger.look(place.client, place.experiment, home)
-        kept = glances._file(place.client, place.experiment, home)
+        kept = kept_file(place, home)
         kept.rename(kept.with_suffix(".mine"))
         assert told(found) == told(ledger.read(place.client, place.experiment, home))
         kept.with_suffix(".mine").replace(kept)
 
 
-def test_what_is_over_is_not_asked_for_again(
-    place: Place, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client, experiment = place.client, place.experiment
-    first = ledger.read(client, experiment, home)
-    old = next(r for r in first if r.status == "finished")
-    long_ago = int(old.start * 1000) - HOUR_MS
-    place.client.set_terminated(old.run_id, "FINISHED", long_ago)
-    ledger.read(client, experiment, home)
-    asked = []
-    search = type(client).search_runs
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that MLflow gave out in searches."""
+    given: list[str] = []
+    search = MlflowClient.search_runs
 
     def spied(self: Any, *arguments: Any, **named: Any) -> Any:
         found = search(self, *arguments, **named)
-        asked.extend(run.info.run_id for run in found)
+        given.extend(run.info.run_id for run in found)
         return found
 
-    monkeypatch.setattr(type(client), "search_runs", spied)
-    found = ledger.look(client, experiment, home)
-    assert {r.run_id for r in found} == {r.run_id for r in first}
-    assert asked and old.run_id not in asked
+    monkeypatch.setattr(MlflowClient, "search_runs", spied)
+    return given
+
+
+def end_long_ago(place: Place, trial: TrialSpec) -> str:
+    """As if a finished trial had ended so long before the others that no clock is that wrong."""
+    run_id = record(place, trial).run_id
+    place.client.set_terminated(run_id, "FINISHED", int(time.time() * 1000) - 9 * HOUR_MS)
+    return run_id
+
+
+def test_what_is_over_is_not_asked_for_again(place: Place, home: Path, asked: list[str]) -> None:
+    old = end_long_ago(place, spec(seed=0))
+    first = ledger.read(place.client, place.experiment, home)
+    asked.clear()
+    assert told(ledger.look(place.client, place.experiment, home)) == told(first)
+    assert asked and old not in asked
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["never asked", "asked before the launch"])
+def test_a_machine_begins_with_what_a_launch_has_left(
+    place: Place, home: Path, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch,
+    before: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(glances, "PAGE", 4)
+    client, experiment, elsewhere = place.client, place.experiment, tmp_path / "elsewhere"
+    if before:
+        ledger.look(client, experiment, elsewhere)
+    launch = Launch.start(client, experiment, {}, "raykd sweep x.yaml").run_id
+    for seed, count in ((3, 4), (4, 5)):
+        finish_one(place, spec(seed=seed))
+        old = end_long_ago(place, spec(seed=seed))
+        assert len(ledger.read(client, experiment, home)) == count
+        glances.share(client, experiment, home, launch)
+    finish_one(place, spec(seed=5))
+    asked.clear()
+    found = ledger.look(client, experiment, elsewhere)
+    assert asked and old not in asked
+    assert told(found) == told(ledger.read(client, experiment, home)) and len(found) == 6
+
+
+def test_a_launch_whose_run_is_gone_has_left_nothing(
+    place: Place, home: Path, tmp_path: Path
+) -> None:
+    """`mlflow gc` removes a run and leaves what names it."""
+    all_read = ledger.read(place.client, place.experiment, home)
+    name = glances._name(place.client.get_experiment(place.experiment))
+    place.client.set_experiment_tag(place.experiment, glances.LEFT, f"{'0' * 32} {name}")
+    assert told(ledger.look(place.client, place.experiment, tmp_path)) == told(all_read)
+
+
+def test_what_one_answer_gives_is_not_left(place: Place, home: Path) -> None:
+    client, experiment = place.client, place.experiment
+    launch = Launch.start(client, experiment, {}, "raykd sweep x.yaml").run_id
+    ledger.read(client, experiment, home)
+    glances.share(client, experiment, home, launch)
+    assert glances.LEFT not in client.get_experiment(experiment).tags
 
 
 def test_what_all_are_read_for_corrects_a_glance(place: Place, home: Path) -> None:
     """A run that is gone for good is none that a server tells of as deleted."""
     ledger.read(place.client, place.experiment, home)
-    file = glances._file(place.client, place.experiment, home)
+    file = kept_file(place, home)
     rows = json.loads(file.read_text())
     gone = ["f" * 32, *rows[0][1:]]
     file.write_text(json.dumps([*rows, gone]))
