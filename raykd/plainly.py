@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -16,7 +17,8 @@ from raykd.errors import UserError
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A person's mistake ends in its lines on stderr and exit code 2, never in a traceback."""
+    """A person's mistake, or a store that went away, ends in its lines on stderr and exit code 2,
+    never in a traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -33,8 +35,25 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             typer.echo("raykd: stopped", err=True)
             raise typer.Exit(130) from None
+        except Exception as error:
+            if not _store_is_away(error):
+                raise
+            typer.echo(
+                "raykd: the MLflow server does not answer any more; what it has is kept, and so is "
+                "what trials told since: run this again when it is back",
+                err=True,
+            )
+            raise typer.Exit(2) from None
 
     return run
+
+
+def _store_is_away(error: Exception) -> bool:
+    if "mlflow" not in sys.modules:  # it takes a second to import
+        return False
+    from raykd.tracking.store import unreachable
+
+    return unreachable(error)
 
 
 def refuse_taken(port: int) -> None:

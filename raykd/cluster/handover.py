@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 5.0
 
 
-def send_left(sweep: Sweep) -> Left:
+def send_left(sweep: Sweep, experiment: str) -> Left:
     """Send what workers that are gone left on disk. Raises UserError where some of it is of runs
     that the store no longer takes results for."""
-    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-    if experiment is None:
-        return Left()
     left = deliver_left(sweep.uri, spool_root(sweep.study.home, sweep.uri, experiment))
     if left.refused:
         raise UserError(
@@ -32,10 +29,10 @@ def send_left(sweep: Sweep) -> Left:
     return left
 
 
-def wait_until_sent(sweep: Sweep) -> None:
+def wait_until_sent(sweep: Sweep, experiment: str) -> None:
     """Send it, however long the store is away, up to ten minutes. Raises UserError after that."""
     began = time.monotonic()
-    while (left := send_left(sweep)).waiting:
+    while (left := send_left(sweep, experiment)).waiting:
         if time.monotonic() - began > store.AWAY_SECONDS:
             raise UserError(
                 f"{store.safe(sweep.uri)} has not answered for ten minutes; {left.waiting} results "
@@ -49,6 +46,6 @@ def close(sweep: Sweep, experiment: str, launch: Launch, status: str) -> None:
     """End a launch and its trials' runs. Where the store is away, the next launch does it."""
     if store.is_away(sweep.client):
         return
-    send_left(sweep)
+    send_left(sweep, experiment)
     interrupt_children(sweep.client, experiment, launch.run_id)
     launch.end(status)

@@ -64,13 +64,13 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
     """
     study, config = sweep.study, sweep.study.config
     experiment = store.find_experiment(sweep.client, config.name)
-    other = experiment and other_live_launch(sweep.client, experiment)
-    if other:
-        raise UserError(
-            f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
-            "for it, or stop it and run this again"
-        )
-    send_left(sweep)
+    if experiment is not None:
+        if other := other_live_launch(sweep.client, experiment):
+            raise UserError(
+                f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
+                "for it, or stop it and run this again"
+            )
+        send_left(sweep, experiment)
     from raykd.cluster import checkpoints  # it brings Ray
 
     checkpoints.check(study)

@@ -90,8 +90,8 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
             finally:
                 stop.unlink(missing_ok=True)
             leaked = leftovers.free_rest()
-        wait_until_sent(sweep)
-        left = sweep.planned(sweep.records())
+        wait_until_sent(sweep, experiment)
+        left = sweep.planned(store.patiently(sweep.records))
         store.patiently(
             partial(glance.share, sweep.client, experiment, sweep.study.home, launch.run_id)
         )

@@ -122,7 +122,7 @@ class Sweep:
     def goes_on(self, number: int) -> bool:
         """Whether the look of that number was taken and leaves confirm something to do; after what
         workers could not send, if MLflow was away when they ended."""
-        send_left(self)
+        send_left(self, self._experiment())
         look = self.look(store.patiently(self.records))
         return look is not None and look.number >= number and look.stop is None
 
@@ -266,10 +266,13 @@ class Sweep:
     def outcomes(self, cohort: Cohort) -> Mapping[str, Tried]:
         """What the ledger holds of a cohort's explored trials that are over, by trial id; after
         what their workers could not send, if MLflow was away when they ended."""
-        experiment = store.patiently(lambda: store.experiment(self.client, self.study.config.name))
-        send_left(self)
+        experiment = self._experiment()
+        send_left(self, experiment)
         found = ledger.read_cohort(self.client, experiment, cohort)
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
+
+    def _experiment(self) -> str:
+        return store.patiently(lambda: store.experiment(self.client, self.study.config.name))
 
 
 def _foreseen(cluster: files.Cluster) -> Share:
