@@ -30,7 +30,6 @@ FOLDER = "glances"
 LEFT = "raykd.glance"  # an experiment's tag: the run that has it as an artifact, and its name
 SKEW_MS = 60_000  # by which the clocks of workers, who say when a trial ended, may differ
 WORTH = 200  # changes are worth a new file
-AT_ONCE = 100  # ids in a query
 
 
 def whole(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
@@ -55,17 +54,24 @@ def glance(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
         return {row.run_id: row for row in runs if TRIAL in row.tags}
 
     changed = search("attributes.status = 'RUNNING'")
-    changed |= search(f"attributes.end_time >= {ended - SKEW_MS}")
+    since = ended - SKEW_MS
+    # FINISHED is for good; who failed may begin again.
+    over = [r.run_id for r in before.values() if r.status == "FINISHED" and (r.end or 0) >= since]
+    others = f" AND attributes.run_id NOT IN {_ids(over[:PAGE])}" if over else ""
+    changed |= search(f"attributes.end_time >= {since}{others}")
     ran = [r.run_id for r in before.values() if r.status == "RUNNING" and r.run_id not in changed]
-    for i in range(0, len(ran), AT_ONCE):  # what waited on a worker's disk ended when it says
-        ids = ", ".join(f"'{run_id}'" for run_id in ran[i : i + AT_ONCE])
-        changed |= search(f"attributes.run_id IN ({ids})")
+    for i in range(0, len(ran), PAGE):  # what waited on a worker's disk ended when it says
+        changed |= search(f"attributes.run_id IN {_ids(ran[i : i + PAGE])}")
     now = before | changed
     for run_id in search("", ViewType.DELETED_ONLY):
         now.pop(run_id, None)
     if sum(before.get(run_id) != row for run_id, row in changed.items()) > WORTH:
         _keep(file, list(now.values()))
     return list(now.values())
+
+
+def _ids(runs: list[str]) -> str:
+    return "(" + ", ".join(f"'{run_id}'" for run_id in runs) + ")"
 
 
 def share(client: MlflowClient, experiment: str, home: Path, launch: str) -> None:

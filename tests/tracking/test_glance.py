@@ -121,11 +121,14 @@ def end_long_ago(place: Place, trial: TrialSpec) -> str:
 
 
 def test_what_is_over_is_not_asked_for_again(place: Place, home: Path, asked: list[str]) -> None:
-    old = end_long_ago(place, spec(seed=0))
+    """Neither what ended long ago nor what is finished since a moment."""
+    finish_one(place, spec(seed=3))
+    end_long_ago(place, spec(seed=3))
     first = ledger.read(place.client, place.experiment, home)
     asked.clear()
     assert told(ledger.look(place.client, place.experiment, home)) == told(first)
-    assert asked and old not in asked
+    over = {r.run_id for r in first if r.status == "finished"}
+    assert len(over) == 2 and asked and not over.intersection(asked)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["never asked", "asked before the launch"])
