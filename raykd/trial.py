@@ -6,8 +6,10 @@ machine). Same id, same experiment.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -237,11 +239,15 @@ Job = tuple[Cohort, ...]
 little beside the training."""
 
 
-def job_to_json(job: Job) -> list[list[dict[str, Any]]]:
-    return [[t.to_json() for t in cohort.trials] for cohort in job]
+def packed(job: Job) -> str:
+    """As text. Compressed, since trials are much alike, and Ray Tune keeps several copies of every
+    job's for as long as a launch lives."""
+    text = json.dumps([[t.to_json() for t in cohort.trials] for cohort in job])
+    return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
-def job_from_json(data: list[list[dict[str, Any]]]) -> Job:
+def unpacked(text: str) -> Job:
+    data = json.loads(zlib.decompress(base64.b64decode(text)))
     return tuple(Cohort(tuple(TrialSpec.from_json(t) for t in trials)) for trials in data)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ from raykd.config import load
 from raykd.errors import UserError
 from raykd.plan import Explored, Plan, Power, make
 from raykd.study import Study, resolve
-from raykd.trial import job_from_json
+from raykd.trial import unpacked
 
 from .world import write_sweep
 
@@ -89,7 +88,7 @@ def test_no_more_trials_are_begun_than_the_budget_has(study: Study, most: int) -
         found: Any = asked.suggest(name)
         if found == JobSearcher.FINISHED:
             break
-        sizes.append(sum(len(c.trials) for c in job_from_json(json.loads(found["job"]))))
+        sizes.append(sum(len(c.trials) for c in unpacked(found["job"])))
         asked.on_trial_complete(name)
     assert sum(sizes) == min(most, 8 + 6) == len(asked.begun)  # none explored well: no best map
 

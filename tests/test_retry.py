@@ -15,7 +15,7 @@ from torch import OutOfMemoryError
 from raykd.cluster.driver import explain
 from raykd.cluster.retry import Failure, Part, after, counted, without
 from raykd.layermap import LayerMap
-from raykd.trial import Cohort, TrialSpec, job_from_json, job_to_json
+from raykd.trial import Cohort, TrialSpec, packed, unpacked
 
 from .specs import spec
 
@@ -137,7 +137,7 @@ def test_what_is_over_is_not_begun_again() -> None:
     job = tuple(Cohort(trials(2, seed)) for seed in range(2))
     over = {t.id for t in job[0].trials} | {job[1].trials[0].id}
     assert without(Part(job), over).job == (job[1],)
-    assert job_from_json(job_to_json(job)) == job
+    assert unpacked(packed(job)) == job
 
 
 # What Ray says, and what it means

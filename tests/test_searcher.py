@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan, Power, make
 from raykd.search import Tried
 from raykd.study import Study, explore_trial, resolve
-from raykd.trial import Cohort, Job, job_from_json
+from raykd.trial import Cohort, Job, unpacked
 
 from .world import write_sweep
 
@@ -32,7 +31,7 @@ def plan(study: Study, explored: Explored) -> Plan:
 
 
 def job(suggested: dict[str, str]) -> Job:
-    return job_from_json(json.loads(suggested["job"]))
+    return unpacked(suggested["job"])
 
 
 def maps(found: Job) -> list[LayerMap]:

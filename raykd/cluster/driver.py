@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from raykd import memory
 from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.retry import Failure, Part, after, counted, without
 from raykd.cluster.trainer import Trainer, backend, train_job
-from raykd.trial import job_from_json, job_to_json
+from raykd.trial import packed, unpacked
 
 GIVEN_UP = "given_up"
 """The key of a job's report that some of its trials did not end, and why."""
@@ -33,7 +32,7 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     `config` holds the job as JSON and its id; `settings` is the launch's, in plain values.
     """
     leftovers.free_dead_attempts(config["id"])
-    whole = Part(job_from_json(json.loads(config["job"])), settings["worker"]["micro_batch"])
+    whole = Part(unpacked(config["job"]), settings["worker"]["micro_batch"])
     parts = deque([whole])
     while parts:
         part = parts.popleft()
@@ -165,7 +164,7 @@ def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
         train_job,
         train_loop_config={
             **worker,
-            "job": json.dumps(job_to_json(part.job)),
+            "job": packed(part.job),
             "micro_batch": part.micro_batch,
             "tags": tags(worker, part),
         },

@@ -6,7 +6,6 @@ costs little beside training them.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +17,7 @@ from raykd.layermap import LayerMap
 from raykd.plan import Explored, Plan
 from raykd.search import Proposer, Tried
 from raykd.study import confirm_trials, explore_trial
-from raykd.trial import Cohort, Job, TrialSpec, digest, job_to_json
+from raykd.trial import Cohort, Job, TrialSpec, digest, packed
 
 Outcomes = Callable[[Cohort], Mapping[str, Tried]]
 """By trial id, what the ledger holds of those trials of a cohort that are over."""
@@ -79,7 +78,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         self._left -= len(begun)
         self.begun |= begun
         self._out[trial_id] = job
-        return {"id": digest([c.id for c in job]), "job": json.dumps(job_to_json(job))}
+        return {"id": digest([c.id for c in job]), "job": packed(job)}
 
     def _next_explore(self) -> Cohort | None:
         assert self._proposer is not None

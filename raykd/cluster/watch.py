@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -12,7 +11,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from raykd.cluster import leftovers
 from raykd.cluster.checkpoints import UNSAVED
 from raykd.cluster.driver import GIVEN_UP
-from raykd.trial import Cohort, Job, job_from_json
+from raykd.trial import Cohort, Job, unpacked
 
 
 class Watch(Protocol):
@@ -51,7 +50,7 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
 
     def _job(self, trial: Any) -> dict[str, Cohort]:
         if trial.trial_id not in self._jobs:
-            cohorts = job_from_json(json.loads(trial.config["job"]))
+            cohorts = unpacked(trial.config["job"])
             self._jobs[trial.trial_id] = {c.id: c for c in cohorts}
         return self._jobs[trial.trial_id]
 

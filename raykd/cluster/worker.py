@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -21,7 +20,7 @@ from raykd.group import Group
 from raykd.hooks import Taught
 from raykd.materials import Materials
 from raykd.recorder import Recorder, Silent
-from raykd.trial import Cohort, job_from_json
+from raykd.trial import Cohort, unpacked
 
 STATE = "state-2.pt"  # counts up when what a learner stores changes
 
@@ -137,7 +136,7 @@ def _train_job(config: dict[str, Any]) -> None:
     resume = _resume(train.get_checkpoint())
     if group.rank == 0:  # an earlier attempt at this job may have left results unsent
         deliver_left(config["tracking_uri"], config["spool"])
-    for cohort in job_from_json(json.loads(config["job"])):
+    for cohort in unpacked(config["job"]):
         if group.gather(config["stop"].exists())[0]:
             return
         recorder: Recorder = Silent()
