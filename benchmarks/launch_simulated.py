@@ -176,7 +176,7 @@ def simulate(cohort: Any, recorder: Any) -> None:
             {
                 "cohort": cohort.id, "trials": [t.id for t in cohort.trials], "step": step,
                 "examples": (step - since) * first.training.batch * len(opened),
-                "scores": dict(scores),
+                "scores": json.dumps(scores),
             }
         )  # fmt: skip
         since = step

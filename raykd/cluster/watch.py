@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -73,7 +74,8 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
             cohort = self._cohort(trial, result)
             if UNSAVED in result:
                 self._watch.unsaved(cohort, result[UNSAVED])
-            self._watch.tick(cohort, result["step"], result["examples"], result["scores"])
+            scores = json.loads(result["scores"])
+            self._watch.tick(cohort, result["step"], result["examples"], scores)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._ended(trial, self._given_up.pop(trial.trial_id, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -94,7 +95,7 @@ class TrainHooks:
             "trials": [t.id for t in self._cohort.trials],
             "step": step,
             "examples": examples,
-            "scores": dict(scores),
+            "scores": json.dumps(dict(scores)),  # of each number Tune keeps averages
         }
 
 
