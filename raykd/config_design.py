@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -91,12 +91,10 @@ OPTIONS = {
 }
 TIES = ("same", "mirrored")
 
-StrategyName = Literal[
-    "none", "forward", "reverse", "all_to_one", "random", "in_order_random", "uniform_random",
-    "last", "single", "custom",
-    "pkd_skip", "pkd_last", "tinybert", "minilm", "minilm_v2", "rail_kd", "alp_kd", "bert_emd",
-    "learned_mix", "distilbert",
-]  # fmt: skip
+if TYPE_CHECKING:
+    StrategyName = str
+else:
+    StrategyName = Literal[*RULES, "custom"]
 
 
 class MapHalves(Model):
@@ -259,14 +257,11 @@ class Confirm(Model):
 def rules(strategy: Strategy) -> tuple[Rule, Rule | Tie | None]:
     """A strategy's rule with its options, and what the file says of the decoder's half."""
     decoder = strategy.decoder
-    if decoder is None or decoder == "same" or decoder == "mirrored":
-        return _rule(strategy, strategy.strategy), decoder
+    if decoder is None or decoder in TIES:
+        return _rule(strategy, strategy.strategy), cast("Tie | None", decoder)
     return _rule(strategy, strategy.strategy), _rule(strategy, decoder)
 
 
 def _rule(strategy: Strategy, name: str) -> Rule:
     stated = {n: getattr(strategy, n) for n in OPTIONS.get(name, ())}
     return partial(RULES[name], **{n: v for n, v in stated.items() if v is not None})
-
-
-assert set(StrategyName.__args__) == {*RULES, "custom"}  # type: ignore[attr-defined]
