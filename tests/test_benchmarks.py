@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import faults, memory, ratios, report, run, ten_thousand, ten_thousand_table
 from benchmarks.frame import Rows, Setting, normalized_mse
+from benchmarks.proposals import COHORT
 from raykd import losses
 
 HERE = Path(__file__).parents[1] / "benchmarks"
@@ -274,21 +275,32 @@ def test_what_the_docs_tell_of_ten_thousand_trials_is_in_the_table() -> None:
     assert (HERE / "ten_thousand.md").read_text(encoding="utf-8") == ten_thousand_table.table(found)
     (run,) = found["runs"].values()
     told = " ".join((HERE.parent / "docs" / "operations.md").read_text(encoding="utf-8").split())
-    launch = [1000 * r["cpu"]["launch"] / r["trials"] for r in run["rows"]]
-    memory = [r["rss_mib"] for r in run["rows"]]
-    status, plan = (
-        statistics.median(t["seconds"] for t in run["commands"][f"{what} by the server"])
-        for what in ("status", "plan")
-    )
+    launch = [round(1000 * r["cpu"]["launch"] / r["trials"]) for r in run["rows"]]
+    memory = [round(r["rss_mib"]) for r in run["rows"]]
     idle = [
         round(1000 * (run["at_once"] * r["seconds"] - r["in_jobs"]) / r["trials"])
         for r in run["rows"]
     ]
-    assert f"for {idle[0]} to {idle[1]} ms a trial in explore" in told
-    assert f"for {idle[2]} in its first part" in told and f"and {idle[3]} in its second" in told
-    assert f"takes {min(launch):.0f} to {max(launch):.0f} ms of a processor" in told
-    assert f"stays at {min(memory):.0f} to {max(memory):.0f} MiB" in told
-    assert f"`status` takes {status:.1f} s and `plan` {plan:.1f} s by the server" in told
+    phases = [r["phase"] for r in run["rows"]]
+    change = phases.index("confirm")
+    explore, confirm = idle[:change], idle[change + 1 :]
+
+    def seconds(command: str) -> str:
+        return f"{statistics.median(t['seconds'] for t in run['commands'][command]):.1f} s"
+
+    first = "status by the server, a machine's first"
+    for words in (
+        f"takes {min(launch)} to {max(launch)} ms of a processor",
+        f"goes from {memory[0]} to {memory[-1]} MiB",
+        f"for {min(explore)} to {max(explore)} ms a trial in explore",
+        f"for {min(confirm)} to {max(confirm)} in confirm; for {idle[change]} in the thousand",
+        f"`status` takes {seconds('status by the server')} and",
+        f"and `plan` {seconds('plan by the server')} by the server",
+        f"first `status` takes {seconds(first)}",
+        f"and {seconds(first + ', no launch having left what it read')} where no launch",
+        f"there are {run['trials'] // COHORT:,} jobs, of one cohort each",
+    ):
+        assert words in told, words
 
 
 def test_a_part_of_a_launch_has_what_passed_between_two_samples() -> None:
