@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -15,10 +16,16 @@ import typer
 
 from raykd.errors import UserError
 
+FULL = (
+    os.strerror(errno.ENOSPC),
+    os.strerror(errno.EDQUOT),
+    "disk is full",
+)  # the last is SQLite's
+
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A person's mistake, or a store that went away, ends in its lines on stderr and exit code 2,
-    never in a traceback."""
+    """A person's mistake, a full disk, a store that went away end in their lines on stderr and exit
+    code 2, never in a traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -36,24 +43,32 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             typer.echo("raykd: stopped", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
-            if not _store_is_away(error):
+            advice = _to_mend(error)
+            if advice is None:
                 raise
-            typer.echo(
-                "raykd: the MLflow server does not answer any more; what it has is kept, and so is "
-                "what trials told since: run this again when it is back",
-                err=True,
-            )
+            typer.echo(f"raykd: {advice}; what is finished is kept: run this again then", err=True)
             raise typer.Exit(2) from None
 
     return run
 
 
-def _store_is_away(error: Exception) -> bool:
-    if "mlflow" not in sys.modules:  # it takes a second to import
-        return False
-    from raykd.tracking.store import unreachable
+def _to_mend(error: Exception) -> str | None:
+    """What to do about an error that is of the surroundings; None where it is raykd's own."""
+    each: BaseException | None = error
+    while each is not None:
+        if any(words in str(each) for words in FULL):
+            told = str(error).splitlines()[0][:200]
+            return (
+                f"a disk is full ({told}); free some, or set RAYKD_HOME or cluster.storage to a "
+                "larger one"
+            )
+        each = each.__cause__ or each.__context__
+    if "mlflow" in sys.modules:  # it takes a second to import
+        from raykd.tracking.store import unreachable
 
-    return unreachable(error)
+        if unreachable(error):
+            return "the MLflow server does not answer any more; see that it is back"
+    return None
 
 
 def refuse_taken(port: int) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import ray
+import typer
 from ray._private.utils import check_version_info
+from typer.testing import CliRunner
 
 from raykd.cluster.machine import in_a_line
 from raykd.cluster.storage import fault, prepare
 from raykd.errors import UserError
-from raykd.plainly import refuse_taken
+from raykd.plainly import plainly, refuse_taken
 
 
 def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
@@ -24,6 +26,37 @@ def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
     line = in_a_line(told.value)
     assert "\n" not in line
     assert all(part in line for part in ("2.9.3", "3.10.1", ray.__version__))
+
+
+@pytest.mark.parametrize("told_by", ["the system", "a library"])
+def test_a_full_disk_is_a_line(told_by: str) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @plainly
+    def fill() -> None:
+        try:
+            Path("/dev/full").write_text("a student")
+        except OSError as error:
+            if told_by == "the system":
+                raise
+            raise RuntimeError("could not write the student") from error
+
+    found = CliRunner().invoke(app)
+    assert found.exit_code == 2 and isinstance(found.exception, SystemExit)
+    (line,) = found.stderr.splitlines()
+    assert "a disk is full" in line and "RAYKD_HOME" in line
+
+
+def test_what_nobody_but_raykd_can_mend_keeps_its_traceback() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @plainly
+    def fail() -> None:
+        raise OSError("something else")
+
+    assert isinstance(CliRunner().invoke(app).exception, OSError)
 
 
 def test_a_port_that_is_taken() -> None:

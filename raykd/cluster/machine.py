@@ -137,9 +137,9 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
     free = shutil.disk_usage(home).free
     if wanted > free:
         raise UserError(
-            f"{file}: the plan needs {wanted / 2**30:.1f} GiB under {home}, {free / 2**30:.1f} GiB "
-            "are free; free some, set RAYKD_HOME or cluster.storage to a larger disk, or write "
-            "`tracking: {students: none}`"
+            f"{file}: the plan needs {wanted / 2**20:,.0f} MiB under {home}, where "
+            f"{free / 2**20:,.0f} MiB are free; free some, set RAYKD_HOME or cluster.storage to a "
+            "larger disk, or write `tracking: {students: none}`"
         )
 
 

@@ -218,7 +218,7 @@ def test_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_too_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    refused("sweep", folder / "sweep.yaml", wanted=("GiB", "free", "RAYKD_HOME"))
+    refused("sweep", folder / "sweep.yaml", wanted=("MiB", "free", "RAYKD_HOME"))
 
 
 @pytest.mark.parametrize(
