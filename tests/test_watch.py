@@ -51,10 +51,8 @@ def test_a_launch_counts_what_its_jobs_report() -> None:
         tally.ended((two,), "its worker was lost")
     lost = tally.now()["lost"]
     assert len(lost) == 3 and two.id in lost[0]
-    tally.unsaved(two, "OSError: full")
-    assert tally.now()["lost"] == [
-        *lost[1:], f"cohort {two.id} trains on without a checkpoint: OSError: full",
-    ]  # fmt: skip
+    tally.failed("a job waits: OSError: full")
+    assert tally.now()["lost"] == [*lost[1:], "a job waits: OSError: full"]
     json.dumps(tally.now())
 
 

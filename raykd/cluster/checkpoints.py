@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -23,8 +24,8 @@ from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAM
 from raykd.errors import UserError
 from raykd.study import Study
 
-UNSAVED = "unsaved"
-"""The key of a worker's report that a checkpoint could not be stored, and why."""
+TOLD = "told"
+"""The key of a report that checkpoints cannot be stored, in a line for whoever watches."""
 AWAY_SECONDS = 600.0
 AGAIN_SECONDS = 1.0
 
@@ -54,16 +55,24 @@ def check(study: Study) -> None:
         ) from error
 
 
-def wait_for(storage: str, seconds: float = AWAY_SECONDS) -> None:
-    """Return when a file can be written there. Raises OSError where it cannot for so long."""
-    began = time.monotonic()
+def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
+    """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
+    where it cannot for so long."""
+    began, told = time.monotonic(), False
     while True:
         try:
             return _probe(storage)
-        except OSError:
+        except OSError as error:
             if time.monotonic() - began > seconds:
                 raise
+            if not told:
+                tell(f"a job waits until checkpoints can be written: {reason(error)}")
+                told = True
         time.sleep(AGAIN_SECONDS)
+
+
+def reason(error: OSError) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _probe(storage: str) -> None:

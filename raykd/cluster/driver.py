@@ -65,7 +65,7 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one. Raises OSError where checkpoints
     cannot be stored for ten minutes."""
     killed = memory.kills()
-    checkpoints.wait_for(settings["storage"])
+    checkpoints.wait_for(settings["storage"], lambda line: tune.report({checkpoints.TOLD: line}))
     checkpoints.mend(settings["storage"], part.id)
     try:
         _trainer(part, job, settings).fit()

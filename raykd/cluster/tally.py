@@ -69,9 +69,6 @@ class Tally:
         """Its trials that were not over when the launch began."""
         return sum(t.id not in self._finished for t in cohort.trials)
 
-    def unsaved(self, cohort: Cohort, error: str) -> None:
-        self.failed(f"cohort {cohort.id} trains on without a checkpoint: {error}")
-
     def failed(self, told: str) -> None:
         """To be told once, and remembered for a while."""
         self._failures = [*self._failures, told][-LAST:]

@@ -10,7 +10,7 @@ from ray import cloudpickle
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from raykd.cluster import leftovers
-from raykd.cluster.checkpoints import UNSAVED
+from raykd.cluster.checkpoints import TOLD
 from raykd.cluster.driver import GIVEN_UP
 from raykd.trial import Cohort, Job, unpacked
 
@@ -29,8 +29,8 @@ class Watch(Protocol):
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
         """`step` of the cohort's steps are done; `examples` student rows since the last tick."""
 
-    def unsaved(self, cohort: Cohort, error: str) -> None:
-        """Its state could not be stored; it trains on."""
+    def failed(self, told: str) -> None:
+        """What a person should see to, in a line."""
 
     def ended(self, job: Job, error: str | None) -> None: ...
 
@@ -70,10 +70,10 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
     ) -> None:
         if GIVEN_UP in result:
             self._given_up[trial.trial_id] = result[GIVEN_UP]
+        if TOLD in result:
+            self._watch.failed(result[TOLD])
         if "cohort" in result:  # Tune's own last result of a trial has none
             cohort = self._cohort(trial, result)
-            if UNSAVED in result:
-                self._watch.unsaved(cohort, result[UNSAVED])
             scores = json.loads(result["scores"])
             self._watch.tick(cohort, result["step"], result["examples"], scores)
 

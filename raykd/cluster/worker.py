@@ -79,9 +79,12 @@ class TrainHooks:
             try:
                 checkpoint = checkpoints.put(Path(folder))
             except OSError as error:  # it is an insurance, so training goes on without it
-                reason = f"{type(error).__name__}: {error}"[:300]
+                told = (
+                    f"cohort {self._cohort.id} trains on without a checkpoint: "
+                    f"{checkpoints.reason(error)}"
+                )
                 # Once, however often it is tried again.
-                train.report({**report, checkpoints.UNSAVED: reason} if self._saves else report)
+                train.report({**report, checkpoints.TOLD: told} if self._saves else report)
                 self._saves = False
                 return
         self._last, self._saves = time.monotonic(), True

@@ -33,12 +33,14 @@ def test_a_whole_note_stays_and_none_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
-    store, behind = tmp_path / "store", tmp_path / "behind"
+    """Who watches is told so, once."""
+    store, behind, told = tmp_path / "store", tmp_path / "behind", list[str]()
     store.symlink_to(behind)
-    waiting = threading.Thread(target=wait_for, args=(str(store),))
+    waiting = threading.Thread(target=wait_for, args=(str(store), told.append))
     waiting.start()
-    waiting.join(0.5)
+    waiting.join(2.5)
     assert waiting.is_alive()
+    assert len(told) == 1 and "waits until checkpoints can be written" in told[0]
     behind.mkdir()
     waiting.join()
     assert list(behind.iterdir()) == []
@@ -47,7 +49,7 @@ def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
 def test_one_that_stays_away_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(tmp_path / "nowhere")
     with pytest.raises(OSError, match="store"):
-        wait_for(str(tmp_path / "store"), seconds=0.0)
+        wait_for(str(tmp_path / "store"), print, seconds=0.0)
 
 
 def test_a_folder_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
