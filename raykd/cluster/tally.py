@@ -74,11 +74,12 @@ class Tally:
         self._failures = [*self._failures, told][-LAST:]
 
     def ended(self, job: Job, error: str | None) -> None:
+        news = any(cohort.id not in self._ended for cohort in job)
         for cohort in job:
             self._over(cohort.id)
         if error is not None:
             self.failed(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
-        self.changed(milestone=True)
+        self.changed(milestone=news)
 
     def _over(self, cohort: str) -> None:
         self._running.discard(cohort)
