@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from raykd.cluster.tally import Tally
 from raykd.show import err, seconds
@@ -23,7 +32,9 @@ class StepBar:
 
     def __init__(self, name: str, steps: int) -> None:
         self._name, self._steps = name, steps
-        self._live = _progress() if err.is_terminal else None
+        counted = TextColumn("{task.completed:.0f}/{task.total}")
+        left = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._live = _Noted(counted, *left) if err.is_terminal else None
         self._last_line = self._first = time.monotonic()
         self._done = self._last = 0
 
@@ -56,18 +67,16 @@ class StepBar:
     def checkpoint(self, step: int, state: Any) -> None: ...
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=err,
-        transient=True,
-    )
+class _Noted(Progress):
+    """A bar with a note in the lines below it, which a narrow terminal breaks and does not cut."""
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        name, bar = TextColumn("{task.description}"), BarColumn(bar_width=24)
+        super().__init__(name, bar, *columns, console=err, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield from (Text(note) for task in self.tasks if (note := task.fields["note"]))
 
 
 class SweepProgress(Tally):
@@ -78,7 +87,8 @@ class SweepProgress(Tally):
 
     def __init__(self) -> None:
         super().__init__()
-        self._live = _progress() if err.is_terminal else None
+        share = TextColumn("{task.percentage:.0f} %")
+        self._live = _Noted(share, TimeElapsedColumn()) if err.is_terminal else None
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from raykd import show_progress
 from raykd.hooks import Taught
 from raykd.show_progress import StepBar
+from raykd.trial import Cohort
+
+from .specs import spec
 
 
 def told(steps: list[int], capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -37,3 +44,23 @@ def test_a_node_is_asked_more_often_than_it_steps_and_may_begin_anew(
 
 def test_lines_are_as_rare_as_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(list(range(10, 100, 10)), capsys) == []
+
+
+def test_a_narrow_terminal_shows_the_bar_and_the_whole_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(show_progress, "err", Console(file=screen, force_terminal=True, width=60))
+    cohort = Cohort(tuple(spec(strategy=s) for s in ("forward", "reverse")))
+    steps = cohort.trials[0].training.steps
+    with show_progress.SweepProgress() as progress:
+        progress.begin(0, 4, {"explore": 0, "confirm": steps}, ())
+        progress.started((cohort,))
+        progress.tick(cohort, 1, 64, {cohort.trials[0].id: 80.0})
+        progress.tick(cohort, steps, 64, {cohort.trials[1].id: 70.0})
+        note = show_progress.progress_line(progress.now())
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    drawn = [line for line in re.split(r"[\r\n]+", plain) if line]
+    assert any("sweep" in line and "━" in line and "50 %" in line for line in drawn)
+    assert all(len(line) <= 60 for line in drawn)
+    assert len(note) > 60 and any("(select)" in line for line in drawn)
