@@ -75,7 +75,7 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "verdict"])
+@pytest.mark.parametrize("command", ["status", "verdict"])
 def test_a_server_that_goes_in_the_midst_of_a_command_is_a_line(
     own_server: Server, file: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
