@@ -14,7 +14,8 @@ import typer
 from raykd import cli_angles, cli_cache, cli_report, cli_verdict
 from raykd.command import Json, Uri, again, print_json
 from raykd.errors import UserError
-from raykd.plainly import plainly, refuse_taken, stop_on_sigterm
+from raykd.plainly import plainly, refuse_taken
+from raykd.signals import stop_on_sigterm
 
 app = typer.Typer(
     no_args_is_help=True,

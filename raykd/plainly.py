@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -81,11 +80,6 @@ def refuse_taken(port: int) -> None:
             raise UserError(
                 f"--port: {port} cannot be listened on ({error.strerror}); write another"
             ) from None
-
-
-def stop_on_sigterm() -> None:
-    """What ends a process in order, a cloud's notice or a scheduler's, ends it as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def quiet() -> None:

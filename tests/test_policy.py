@@ -20,9 +20,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What stands between a person and the library. All else directly in raykd/, and tasks/, is core.
 FRONT = {
-    "__main__", "angled", "cli", "plainly", "cli_angles", "cli_cache", "cli_report", "cli_verdict", "command",
-    "show", "show_angles", "show_costs", "show_progress", "show_verdict", "show_watch", "judged",
-    "doctor", "export",
+    "__main__", "angled", "cli", "cli_angles", "cli_cache", "cli_report", "cli_verdict", "command",
+    "plainly", "show", "show_angles", "show_costs", "show_progress", "show_verdict", "show_watch",
+    "judged", "doctor", "export",
 }  # fmt: skip
 CORE = [
     *(m for m in sorted(PACKAGE.glob("*.py")) if m.stem not in FRONT),

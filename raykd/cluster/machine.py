@@ -22,8 +22,8 @@ from raykd.cluster.split import jobs_at_once
 from raykd.cluster.storage import check_nodes
 from raykd.errors import UserError
 from raykd.layermap import LayerMap
-from raykd.plainly import stop_on_sigterm
 from raykd.plan import stored_bytes
+from raykd.signals import stop_on_sigterm
 from raykd.study import explore_trial
 from raykd.tracking import store
 from raykd.tracking.launch import other_live_launch
