@@ -15,11 +15,8 @@ import typer
 
 from raykd.errors import UserError
 
-FULL = (
-    os.strerror(errno.ENOSPC),
-    os.strerror(errno.EDQUOT),
-    "disk is full",
-)  # the last is SQLite's
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
+"""What errors of a full disk say; the last is SQLite's."""
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +53,7 @@ def _to_mend(error: Exception) -> str | None:
     each: BaseException | None = error
     while each is not None:
         if any(words in str(each) for words in FULL):
-            told = str(error).splitlines()[0][:200]
+            told = (str(error) or type(error).__name__).splitlines()[0][:200]
             return (
                 f"a disk is full ({told}); free some, or set RAYKD_HOME or cluster.storage to a "
                 "larger one"
