@@ -147,7 +147,7 @@ def _rounds(
 def _evaluation(model: PreTrainedModel, data: Data, where: Where) -> float:
     """Seconds a row, of as many as a split has: sorted by length, few are padded more."""
     took = 0.0
-    for count in (FEW, FEW, MANY):  # the first is slower, by some ten times in bf16 on a CPU
+    for count in (FEW, FEW, MANY):  # the first is slower, in bf16 on a CPU many times
         if took * count > PATIENCE:
             break
         some, rows = _first(data.select, count)
