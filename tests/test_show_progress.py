@@ -64,3 +64,14 @@ def test_a_narrow_terminal_shows_the_bar_and_the_whole_note(
     assert any("sweep" in line and "━" in line and "50 %" in line for line in drawn)
     assert all(len(line) <= 60 for line in drawn)
     assert len(note) > 60 and any("(select)" in line for line in drawn)
+
+
+def test_a_log_is_told_once_that_a_cohort_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    cohort = Cohort((spec(),))
+    steps = cohort.trials[0].training.steps
+    with show_progress.SweepProgress() as progress:
+        progress.begin(0, 1, {"explore": 0, "confirm": steps}, ())
+        progress.started((cohort,))
+        progress.tick(cohort, steps, 64, {})
+        progress.ended((cohort,), None)
+    assert [line[:5] for line in capsys.readouterr().err.splitlines()] == ["100 %"]
