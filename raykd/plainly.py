@@ -7,7 +7,7 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -50,21 +50,27 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _to_mend(error: Exception) -> str | None:
     """What to do about an error that is of the surroundings; None where it is raykd's own."""
-    each: BaseException | None = error
-    while each is not None:
-        if any(words in str(each) for words in FULL):
-            told = (str(error) or type(error).__name__).splitlines()[0][:200]
-            return (
-                f"a disk is full ({told}); free some, or set RAYKD_HOME or cluster.storage to a "
-                "larger one"
-            )
-        each = each.__cause__ or each.__context__
+    causes = [error, *_causes(error)]
+    if any(words in str(each) for each in causes for words in FULL):
+        told = (str(error) or type(error).__name__).splitlines()[0][:200]
+        return (
+            f"a disk is full ({told}); free some, or set RAYKD_HOME or cluster.storage to a larger "
+            "one"
+        )
     if "mlflow" in sys.modules:  # it takes a second to import
         from raykd.tracking.store import unreachable
 
-        if unreachable(error):
+        if any(map(unreachable, causes)):
             return "the MLflow server does not answer any more; see that it is back"
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What an error was raised from or after, as a traceback would show it."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield before
+        yield from _causes(before)
 
 
 def refuse_taken(port: int) -> None:

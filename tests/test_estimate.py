@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from raykd import calibrate, rates
 from raykd.budget import AskAbove, Budget, above
 from raykd.config import load
+from raykd.distill import Where
 from raykd.errors import UserError
 from raykd.estimate import Estimate, estimate
 from raykd.plan import Explored, Plan, Power, make
@@ -188,6 +190,24 @@ def test_a_few_real_steps_are_timed(
     assert rates.known(study.home, order, "another", 1) is None
     own = rates.teacher_alone(rates.teacher_order(made, 1, False))
     assert own.measured and min(own.step, own.evaluate) > 0
+
+
+@pytest.mark.parametrize("seconds, rows", [(0.01, 512), (0.5, 8)], ids=["quick", "slow"])
+def test_a_first_evaluation_is_not_taken_for_all(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rows: int
+) -> None:
+    """It makes ready what later ones find. Where a row takes long, few are timed."""
+    clock, asked = [0.0], list[int]()
+
+    def evaluate(model: object, some: int, *_: object) -> None:
+        clock[0] += some * seconds + (5.0 if not asked else 0.0)
+        asked.append(some)
+
+    monkeypatch.setattr(calibrate, "_now", lambda where: clock[0])
+    monkeypatch.setattr(calibrate, "_first", lambda encoded, count: (count, count))
+    data: Any = SimpleNamespace(select=None, family=SimpleNamespace(evaluate=evaluate))
+    found = calibrate._evaluation(cast("Any", None), data, Where())
+    assert found == pytest.approx(seconds) and asked[-1] == rows
 
 
 def test_a_checkpoint_of_adapters_holds_them_alone(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
 
-    `config` holds the job as JSON and its id; `settings` is the launch's, in plain values.
+    `config` holds the job, `packed`, and its id; `settings` is the launch's, in plain values.
     """
     leftovers.free_dead_attempts(config["id"])
     whole = Part(unpacked(config["job"]), settings["worker"]["micro_batch"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from raykd.errors import UserError
-from raykd.tracking import store
+from raykd.tracking import glance, store
 from raykd.tracking.launch import Launch, interrupt_children
 from raykd.tracking.spool import Left, deliver_left, spool_root
 
@@ -40,6 +41,18 @@ def wait_until_sent(sweep: Sweep, experiment: str) -> None:
                 "back, they are sent first"
             )
         time.sleep(AGAIN_SECONDS)
+
+
+def leave_read(sweep: Sweep, experiment: str, launch: Launch, tell: Callable[[str], None]) -> None:
+    """Leave at the server what the launch has read, for machines that never did. No result hangs on
+    it: where the store does not take it now, `tell` is told so in a line."""
+    try:
+        glance.share(sweep.client, experiment, sweep.study.home, launch.run_id)
+    except Exception as error:
+        if not store.passing(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        tell(f"the first `raykd status` of another machine will take longer: {reason}")
 
 
 def close(sweep: Sweep, experiment: str, launch: Launch, status: str) -> None:

@@ -16,7 +16,7 @@ from ray.tune import Callback
 
 from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.driver import drive
-from raykd.cluster.handover import close, wait_until_sent
+from raykd.cluster.handover import close, leave_read, wait_until_sent
 from raykd.cluster.machine import local_ray
 from raykd.cluster.meter import Meter
 from raykd.cluster.resources import Share
@@ -28,7 +28,7 @@ from raykd.pruning import Rungs
 from raykd.sources import Sources
 from raykd.study import Study
 from raykd.teacher import Stored
-from raykd.tracking import glance, store
+from raykd.tracking import store
 from raykd.tracking.costs import Foretold
 from raykd.tracking.heart import beating
 from raykd.tracking.launch import Launch, settle_dead, versions
@@ -92,9 +92,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
             leaked = leftovers.free_rest()
         wait_until_sent(sweep, experiment)
         left = sweep.planned(store.patiently(sweep.records))
-        store.patiently(
-            partial(glance.share, sweep.client, experiment, sweep.study.home, launch.run_id)
-        )
+        leave_read(sweep, experiment, launch, watch.failed)
         reason = meter.reason
         waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:

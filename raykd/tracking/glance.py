@@ -80,7 +80,10 @@ def share(client: MlflowClient, experiment: str, home: Path, launch: str) -> Non
     there = client.get_experiment(experiment)
     if not on_a_server(client) or not there.artifact_location.startswith("mlflow-artifacts:"):
         return
-    content = _file(client, there, home).read_bytes()
+    kept = _file(client, there, home)
+    if not kept.exists():  # another launch has left a newer one in the meantime
+        return
+    content = kept.read_bytes()
     if len(json.loads(content)) < PAGE:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -91,17 +94,16 @@ def share(client: MlflowClient, experiment: str, home: Path, launch: str) -> Non
 
 
 def _fetched(client: MlflowClient, there: Experiment, file: Path) -> bool:
-    """Whether a launch has left what it read, which is now in the file."""
+    """Whether a launch has left what it read, and it is now in the file. It only saves time: where
+    it cannot be had, all is read, and that fails where something is wrong with the server."""
     run, _, name = there.tags.get(LEFT, "").partition(" ")
     if name != _name(there):
         return False
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = Path(client.download_artifacts(run, name, folder))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return False  # the launch's run was deleted for good
+        except (MlflowException, OSError):  # gone with its run, or the artifacts' store is away
+            return False
         _keep(file, json.loads(gzip.decompress(found.read_bytes())))
     return True
 

@@ -13,8 +13,9 @@ from raykd.cli import app
 from raykd.cluster import handover
 from raykd.cluster.sweep import Sweep
 from raykd.errors import UserError
-from raykd.tracking import entries, store
+from raykd.tracking import entries, glance, ledger, store
 from raykd.tracking.entries import Entry
+from raykd.tracking.launch import Launch
 from raykd.tracking.spool import spool_root
 
 from ..world import write_sweep
@@ -73,6 +74,30 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     assert "1 results wait" in line and str(opened.study.home / "spool") in line
     handover.wait_until_sent(opened, experiment)
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
+
+
+def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_nothing(
+    own_server: Server, left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glance, "PAGE", 0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of a server that was killed before
+    opened, experiment, _ = left
+    launch = Launch.start(opened.client, experiment, {}, opened.command)
+    told, artifacts = list[str](), own_server.folder / "artifacts"
+
+    def leave() -> None:
+        ledger.read(opened.client, experiment, opened.study.home)
+        handover.leave_read(opened, experiment, launch, told.append)
+
+    leave()
+    assert not told and glance.LEFT in opened.client.get_experiment(experiment).tags
+    aside = artifacts.rename(tmp_path / "aside")
+    artifacts.write_text("in the way")
+    leave()
+    assert len(told) == 1 and "another machine" in told[0]
+    assert ledger.look(opened.client, experiment, tmp_path) == ()  # of all, which were read
+    artifacts.unlink()
+    aside.rename(artifacts)
 
 
 @pytest.mark.parametrize("command", ["status", "verdict"])
