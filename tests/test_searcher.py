@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from raykd.budget import Budget
+from raykd.cluster.meter import Meter
+from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.config import load
 from raykd.layermap import LayerMap
@@ -80,7 +84,28 @@ def test_an_interrupted_cohort_is_handed_out_whole(study: Study) -> None:
     assert job(searcher.suggest("c"))[0].trials[0].phase == "confirm"
 
 
-def test_a_job_travels_as_json(study: Study) -> None:
+def test_a_ledger_that_is_away_is_no_fault_of_a_jobs(study: Study, tmp_path: Path) -> None:
+    """Tune would train the job again, and ask again; the launch ends by the meter instead."""
+
+    def away(cohort: Cohort) -> Mapping[str, Tried]:
+        raise ConnectionError("no server")
+
+    explored = JobSearcher(plan(study, Explored({})), Explored({}), away)
+    assert explored.suggest("a")
+    explored.on_trial_complete("a")
+    confirmed = JobSearcher(plan(looked(study, (2, 5), 5), Explored({})), Explored({}), away)
+    job(confirmed.suggest("a"))
+    confirmed.on_trial_complete("a")
+    assert confirmed.fault is None  # what it told is on its way, or on disk
+    job(confirmed.suggest("b"))
+    confirmed.on_trial_complete("b", error=True)
+    for searcher in (explored, confirmed):
+        meter = Meter(Budget(), Share(1, 1, 0.0, 1), searcher, tmp_path / "stop", dict)
+        with pytest.raises(ConnectionError, match="no server"):
+            meter.on_step_end(0, [])
+
+
+def test_a_job_travels_as_text(study: Study) -> None:
     searcher = JobSearcher(plan(study, Explored({})), Explored({}), nothing)
     found = job(searcher.suggest("a"))
     assert all(t == explore_trial(study, t.layer_map) for t in found[0].trials)

@@ -84,6 +84,8 @@ class Meter(Callback):  # type: ignore[misc]
         return {**found, **self._machines}
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        if self._searcher.fault is not None:
+            raise self._searcher.fault
         if time.monotonic() - self._asked > ASK_SECONDS:
             self._asked = time.monotonic()
             self._machines = self._ask()

@@ -41,6 +41,8 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         self._stopped = False
         self.begun: set[str] = set()
         """Trials that were handed out."""
+        self.fault: Exception | None = None
+        """Why the search cannot go on: a ledger that does not answer."""
         self._plan = plan
         self._outcomes = outcomes
         self._out: dict[str, Job] = {}
@@ -125,15 +127,23 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         job = self._out.pop(trial_id)
-        if self._proposer is None or not _explores(job):
-            return
+        try:
+            if self._proposer is not None and _explores(job):
+                self._learn(self._proposer, job)
+            elif error:
+                self._outcomes(job[0])  # where the ledger is away, the next job would fail as well
+        except Exception as fault:
+            # Tune would take it for the trial's own, and try that again: `Meter` raises it.
+            self.fault = fault
+
+    def _learn(self, proposer: Proposer, job: Job) -> None:
         for cohort in job:
             outcomes = self._outcomes(cohort)
             for trial in cohort.trials:
                 # Embeddings, where matched, follow from the map: the space has maps without.
                 bare = trial.layer_map.bare
-                if self._proposer.waits_for(bare):
-                    self._proposer.tell(bare, outcomes.get(trial.id, Tried(None)))
+                if proposer.waits_for(bare):
+                    proposer.tell(bare, outcomes.get(trial.id, Tried(None)))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: MLflow is the ledger, and a new launch reads it."""
