@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 from raykd.config import Task
+from raykd.data_report import DataReport, together
 from raykd.errors import UserError
 
 SPLIT_NAMES = {
@@ -20,7 +23,14 @@ SPLIT_NAMES = {
 
 SOURCE = "unfolded from"
 """A column that unfolding adds (unfold.py)."""
-NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
+"""As every writer of integers writes one: of two different texts no two are the same number."""
+OF_FLOATS = re.compile(r"(0|-?[1-9]\d*)\.0", re.ASCII)
+"""An integer in a column of floats, which is what integers with gaps between them become."""
+EXACT = {"float16": 2**11, "float32": 2**24}
+"""Below these a float holds every integer; `FLOAT64` for all other types."""
+FLOAT64 = 2**53
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,24 @@ class Row:
         return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A table's rows, and what was left out or folded on the way."""
+
+    rows: list[Row]
+    report: DataReport
+
+
+def joined(readings: Iterable[Reading]) -> Reading:
+    """Several tables as one. Where the labels of one are numbers and those of another texts, all
+    are texts."""
+    found = list(readings)
+    rows = [row for reading in found for row in reading.rows]
+    if len({type(row.label) for row in rows}) > 1:
+        rows = [replace(row, label=str(row.label)) for row in rows]
+    return Reading(rows, together(reading.report for reading in found))
+
+
 def wanted(task: Task) -> list[tuple[str, str]]:
     """The columns a task names, each with its key in the sweep file."""
     split = [("split", task.split)] if task.split else []
@@ -59,29 +87,49 @@ def check_columns(columns: list[str], task: Task, file: str) -> None:
         if column not in columns:
             raise UserError(
                 f"{file}: task.{key}: {task.data} has no column {column!r}; it has "
-                f"{', '.join(c for c in columns if c != SOURCE)}"
+                f"{', '.join(c or '(one without a name)' for c in columns if c != SOURCE)}"
             )
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     check_columns(table.column_names, task, file)
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
     writes = task.kind == "seq2seq"
     what, answer = ("source", "target") if writes else ("text", "label")
     found = [texts(table, column, file, what, task.join) for column in task.columns]
-    answers = _targets(table, task, file) if writes else _labels(table, task, file)
+    report = DataReport(read=len(table))
+    if writes:
+        answers = _targets(table, task, file)
+    else:
+        answers, report = _labels(table, task, file, report)
     blank = (i for column in found for i, v in enumerate(column, 1) if not v)
     left_out = empty(what, blank, where, task)
-    left_out |= empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
+    unanswered = empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
     splits, rows_of = split_names(table, task, file), sources(table)
     each = zip(*found, answers, splits, rows_of, strict=True)
-    return [
+    skipped = left_out | unanswered
+    rows = [
         Row(tuple(pair), label, split, place=place, source=source)
         for number, (*pair, own, split, source) in enumerate(each, 1)
-        if number not in left_out
+        if number not in skipped
         for label, place in own
     ]
+    return Reading(rows, counted(report, table, task, {what: left_out, answer: unanswered}))
+
+
+def counted(
+    report: DataReport, table: Any, task: Task, left_out: Mapping[str, set[int]]
+) -> DataReport:
+    """With the rows that are left out for an empty cell, each under the first of its reasons, and
+    those that have no split."""
+    seen, dropped = set[int](), dict[str, int]()
+    for what, numbers in left_out.items():
+        if fresh := numbers - seen:
+            dropped[f"empty {what}"] = len(fresh)
+        seen |= numbers
+    unsplit = sum(_cell(v) == "" for v in table[task.split][:]) if task.split else 0
+    return replace(report, dropped=dropped, unsplit=unsplit)
 
 
 Answers = list[tuple[str | int, int]]
@@ -126,17 +174,60 @@ def _joined(value: Any, separators: tuple[str, ...]) -> Any:
     return separators[0].join("" if part is None else str(part).strip() for part in parts)
 
 
-def _labels(table: Any, task: Task, file: str) -> list[Answers]:
-    """Strings or integers. Strings that are all numbers count as numbers, so that rows mean the
-    same in every format."""
+def _labels(
+    table: Any, task: Task, file: str, report: DataReport
+) -> tuple[list[Answers], DataReport]:
+    """Texts or integers, with the report of what was folded. A column of texts that are all
+    integers holds integers, and so does one of floats that are all whole, which is what integers
+    with gaps become (`1.0`): rows mean the same in every format. Any other text is a class of its
+    own."""
     names = label_names(table, task.label)
     values = table[task.label][:]
     if names:
-        return [[(names[v], v)] if v is not None and v >= 0 else [] for v in values]
-    labels = [_label(v, task, file) for v in values]
-    if all(v is None or isinstance(v, str) and NUMBER.fullmatch(v) for v in labels):
-        labels = [None if v is None else _label(float(v), task, file) for v in labels]
-    return [[] if v is None else [(v, 0)] for v in labels]
+        return [[(names[v], v)] if v is not None and v >= 0 else [] for v in values], report
+    exact = EXACT.get(getattr(table.features[task.label], "dtype", ""), FLOAT64)
+    labels = [_label(v, task, file, exact) for v in values]
+    given = [v for v in labels if v is not None]
+    _refuse_mixed(given, task, file)
+    written = {v for v in given if isinstance(v, str)}
+    folded = Counter(int(v) for v in values if isinstance(v, float) and v == v)
+    lookalikes: tuple[tuple[str, ...], ...] = ()
+    if written and all(INTEGER.fullmatch(v) for v in written):
+        labels = [None if v is None else int(v) for v in labels]
+    elif written and all(OF_FLOATS.fullmatch(v) for v in written):
+        labels = [None if v is None else int(str(v).removesuffix(".0")) for v in labels]
+        folded = Counter(int(v) for v in labels if v is not None)
+    elif written:
+        _refuse_fractions(written, task, file)
+        lookalikes = _lookalikes(written)
+    told = {str(v): count for v, count in sorted(folded.items())}
+    report = replace(report, folded=told, lookalikes=lookalikes)
+    return [[] if v is None else [(v, 0)] for v in labels], report
+
+
+def _refuse_mixed(labels: list[str | int], task: Task, file: str) -> None:
+    texts, numbers = ({v for v in labels if isinstance(v, kind)} for kind in (str, int))
+    if texts and numbers:
+        raise UserError(
+            f"{file}: task.label: the column {task.label!r} holds texts and numbers "
+            f"({min(texts)!r}, {min(numbers)}); write all labels as texts, or all as numbers"
+        )
+
+
+def _refuse_fractions(labels: set[str], task: Task, file: str) -> None:
+    """Numbers with fractions are measurements, of which a classifier knows nothing."""
+    if all(NUMBER.fullmatch(v) for v in labels):
+        if fractions := sorted(v for v in labels if Fraction(v).denominator > 1):
+            raise UserError(_no_label(fractions[0], task, file))
+
+
+def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
+    """Labels that are equal as numbers."""
+    alike: dict[Fraction, list[str]] = {}
+    for label in sorted(labels, key=lambda v: (len(v), v)):
+        if NUMBER.fullmatch(label):
+            alike.setdefault(Fraction(label), []).append(label)
+    return tuple(tuple(group) for group in alike.values() if len(group) > 1)
 
 
 def label_names(table: Any, column: str) -> list[str] | None:
@@ -144,16 +235,28 @@ def label_names(table: Any, column: str) -> list[str] | None:
     return getattr(table.features[column], "names", None)
 
 
-def _label(value: Any, task: Task, file: str) -> str | int | None:
+def _label(value: Any, task: Task, file: str, exact: int) -> str | int | None:
+    """`exact`: below this, a float of the column stands for one integer and no other."""
     if value is None or value != value:  # not a number: how tables of floats mark what is missing
         return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, bool):
         return str(value)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) >= exact:
+            raise UserError(
+                f"{file}: task.label: the column {task.label!r} holds {value:.0f} as a float, "
+                "which may stand for several integers; write labels as integers or texts"
+            )
         return int(value)
-    raise UserError(
+    raise UserError(_no_label(value, task, file))
+
+
+def _no_label(value: Any, task: Task, file: str) -> str:
+    return (
         f"{file}: task.label: the column {task.label!r} holds {value!r}; labels are strings or "
         "whole numbers"
     )
@@ -181,8 +284,14 @@ def split_names(table: Any, task: Task, file: str) -> list[str | None]:
     return [_split_name(v, task, file) for v in table[task.split][:]]
 
 
+def _cell(value: Any) -> str:
+    """A cell of the split column; empty where there is nothing in it."""
+    return "" if value is None or value != value else str(value).strip()
+
+
 def _split_name(value: Any, task: Task, file: str) -> str:
-    own = str(value).strip()
+    """An empty cell is one of train."""
+    own = _cell(value) or "train"
     if task.test_splits is not None:
         if own in task.test_splits.values():
             return own

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -22,9 +22,10 @@ import numpy as np
 
 from raykd.columns import Row
 from raykd.config import Task
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.rows import read
-from raykd.splits import distinct, into_splits, label_names, part_sizes, with_references
+from raykd.splits import into_splits, label_names, part_sizes
 from raykd.tasks.names import KEYS
 from raykd.trial import digest
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 5  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Prepared:
     labels: tuple[str, ...]
     counts: dict[str, int]
     majority: float
-    duplicates: int
     mean_words: float
+    report: DataReport = DataReport()
+    """What became of the rows on the way here; `raykd.cut.reported` adds what a tokenizer cuts."""
     parts: dict[str, int] = field(default_factory=dict)
     """Rows of each part of test, which stand one after the other; empty where it has no parts."""
 
@@ -73,7 +75,8 @@ class Prepared:
 def load(folder: Path) -> Prepared:
     """Read a prepared task back, in any process."""
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"])})
+    report = DataReport.from_json(manifest["report"])
+    return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"]), "report": report})
 
 
 def prepare(task: Task, home: Path, file: str) -> Prepared:
@@ -86,18 +89,17 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
     folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
-        merge = with_references if task.kind == "seq2seq" else distinct
-        rows, duplicates = merge(source.rows())
-        splits = into_splits(rows, task, file)
+        splits, report = into_splits(source.parse(), task, file)
         if task.kind == "classification":
             names = label_names(splits, file)
             numbers = {name: i for i, name in enumerate(names)}
             labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
                       for s, rows in splits.items()}  # fmt: skip
+            report = replace(report, classes=_classes(names, labels))
         else:
             names = task.choices if isinstance(task.choices, tuple) else ()
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
-        _store(folder, splits, names, labels, duplicates, part_sizes(splits["test"], task))
+        _store(folder, splits, names, labels, report, part_sizes(splits["test"], task))
     prepared = load(folder)
     if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
@@ -107,9 +109,17 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     return prepared
 
 
+def _classes(names: tuple[str, ...], labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """Rows of each class, by split."""
+    return {
+        split: dict(zip(names, np.bincount(own, minlength=len(names)).tolist(), strict=True))
+        for split, own in labels.items()
+    }
+
+
 def _store(
     folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
-    labels: dict[str, np.ndarray], duplicates: int, parts: dict[str, int],
+    labels: dict[str, np.ndarray], report: DataReport, parts: dict[str, int],
 ) -> None:  # fmt: skip
     """Write the prepared task, whole or not at all."""
     import datasets
@@ -145,7 +155,7 @@ def _store(
             "majority": float(
                 np.unique_counts(labels["train"]).counts.max() / len(labels["train"]) * 100
             ),
-            "duplicates": duplicates,
+            "report": report.to_json(),
             "parts": parts,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }

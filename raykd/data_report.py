@@ -49,6 +49,8 @@ class DataReport:
     """Of the duplicates, those whose label is another than that of the row that is kept."""
     across: int = 0
     """Of the duplicates, those in another split than the row that is kept."""
+    unread: tuple[str, ...] = ()
+    """Splits of the data set that are not read: without labels, or of no use here."""
     unsplit: int = 0
     """Rows with an empty cell in the split column, which count as train."""
     test_from_select: bool = False
@@ -75,6 +77,7 @@ class DataReport:
         return cls(
             **{
                 **found,
+                "unread": tuple(found.get("unread", ())),
                 "hashed": tuple(found.get("hashed", ())),
                 "lookalikes": tuple(map(tuple, found.get("lookalikes", ()))),
                 "cuts": tuple(Cut(**cut) for cut in found.get("cuts", ())),
@@ -104,6 +107,7 @@ def together(reports: Iterable[DataReport]) -> DataReport:
         folded.update(report.folded)
     return DataReport(
         read=sum(r.read for r in found),
+        unread=tuple(dict.fromkeys(name for r in found for name in r.unread)),
         dropped=dict(dropped),
         unsplit=sum(r.unsplit for r in found),
         folded=dict(folded),
@@ -120,6 +124,8 @@ def lines(report: DataReport) -> tuple[str, ...]:
     told = [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         told.append(_duplicates(report))
+    if report.unread:
+        told.append(f"splits of the data set that are not read: {_named(report.unread)}")
     if report.unsplit:
         told.append(
             f"{_rows(report.unsplit)} with an empty cell in the split column, read as train"

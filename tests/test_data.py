@@ -99,7 +99,7 @@ def test_other_content_has_another_name(tmp_path: Path, rows: Rows) -> None:
 def test_the_same_text_twice_counts_once(tmp_path: Path) -> None:
     twice = [*ROWS, *((f"  {text} ", label) for text, label in ROWS[:7])]
     found = prepared(tmp_path, twice)
-    assert found.duplicates == 7
+    assert found.report.duplicates == 7
     assert found.fingerprint == prepared(tmp_path, ROWS, "once.csv").fingerprint
 
 
