@@ -48,7 +48,7 @@ class Prepared:
     majority: float
     mean_words: float
     report: DataReport = DataReport()
-    """What became of the rows on the way here; `raykd.cut.reported` adds what a tokenizer cuts."""
+    """What became of the rows on the way here; `raykd.cuts.reported` adds what a tokenizer cuts."""
     parts: dict[str, int] = field(default_factory=dict)
     """Rows of each part of test, which stand one after the other; empty where it has no parts."""
 
@@ -193,6 +193,10 @@ class Encoded:
     target_offsets: np.ndarray | None = None
     groups: np.ndarray | None = None
     chars: np.ndarray | None = None
+    whole: np.ndarray | None = None
+    """Tokens of each row before the cut, those of its targets included."""
+    whole_targets: np.ndarray | None = None
+    """Tokens of each row's target before the cut."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -239,6 +243,8 @@ def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.nda
     folder = home / "encoded" / fingerprint
     if not folder.is_dir():
         _write(folder, make())
+    elif not (folder / "whole.npy").is_file():  # stored by a version that counted no cuts
+        _add(folder, make())
 
     def array(name: str) -> np.ndarray | None:
         file = folder / f"{name}.npy"
@@ -256,6 +262,7 @@ def _encode(
     texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
     found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
     arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
+    arrays["whole"] = whole_lengths(tokenizer, texts, np.diff(arrays["offsets"]), max_length)
     if pair and "token_type_ids" in found:
         arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
     if "label" in rows.column_names:
@@ -263,10 +270,38 @@ def _encode(
     return arrays
 
 
+def whole_lengths(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[Sequence[str]], lengths: np.ndarray,
+    limit: int, names: Sequence[str] = ("text", "text_pair"),
+) -> np.ndarray:  # fmt: skip
+    """Tokens of each text, or pair of texts, before the cut to `limit` that left `lengths`. Only
+    those that reach the limit are tokenised once more. `names`: of the tokenizer's arguments."""
+    found: np.ndarray = lengths.astype(np.int32)
+    reached = np.flatnonzero(lengths >= limit).tolist()
+    if reached:
+        again = {
+            name: [column[i] for i in reached] for name, column in zip(names, texts, strict=False)
+        }
+        whole = tokenizer(**again, truncation=False, padding=False, verbose=False)["input_ids"]
+        # A target may have been given an end that its tokenizer does not write.
+        found[reached] = np.maximum(found[reached], [len(ids) for ids in whole])
+    return found
+
+
 def flat(values: str, offsets: str, lists: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
     """Token lists one after the other, and where each begins and ends, by these names."""
     ends = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
     return {values: np.concatenate([np.array(x, np.int32) for x in lists]), offsets: ends}
+
+
+def _add(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Store those of the arrays that a folder lacks; others may be reading it."""
+    for name, value in arrays.items():
+        final = folder / f"{name}.npy"
+        if not final.exists():
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as stream:
+                np.save(stream, value)
+            Path(stream.name).replace(final)
 
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
