@@ -121,7 +121,8 @@ def with_cuts(report: DataReport, cuts: Iterable[Cut]) -> DataReport:
 
 def lines(report: DataReport) -> tuple[str, ...]:
     """Plain sentences, one a fact; none for what did not happen."""
-    told = [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
+    told = [f"rows of {split}: {_by_class(own)}" for split, own in report.classes.items()]
+    told += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         told.append(_duplicates(report))
     if report.unread:
@@ -157,6 +158,16 @@ def caveats(report: DataReport) -> tuple[str, ...]:
         reasons += [f"{report.duplicates:,} duplicates"] if report.duplicates else []
         told.append(f"{dropped:,} of {_rows(report.read)} are dropped: {', '.join(reasons)}")
     return tuple(told)
+
+
+def _by_class(counts: Mapping[str, int]) -> str:
+    """The largest classes first."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    if len(ordered) <= SHOWN:
+        return ", ".join(f"{name} {count:,}" for name, count in ordered)
+    first, last = ordered[: SHOWN - 1], ordered[-1]
+    named = ", ".join(f"{name} {count:,}" for name, count in first)
+    return f"{named}, ..., {last[0]} {last[1]:,} ({len(ordered)} classes)"
 
 
 def _duplicates(report: DataReport) -> str:

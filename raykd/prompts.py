@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from raykd.columns import (
-    INTEGER,
     Reading,
     Row,
     check_columns,
     counted,
     empty,
-    label_names,
     sources,
     split_names,
     texts,
@@ -19,6 +17,7 @@ from raykd.columns import (
 from raykd.config import FIELD, Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
+from raykd.labels import INTEGER, label_names
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
+from raykd.data import Encoded, Prepared, encoded, tokenizer_fingerprint
 from raykd.errors import UserError
 from raykd.tasks import loading
 from raykd.tasks.family import Names
+from raykd.token_lists import flat
 from raykd.trial import digest
 
 if TYPE_CHECKING:

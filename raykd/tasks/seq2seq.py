@@ -16,19 +16,13 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.batches import Batch, pad_rows
-from raykd.data import (
-    Encoded,
-    Prepared,
-    encoded,
-    flat,
-    tokenizer_fingerprint,
-    whole_lengths,
-)
+from raykd.data import Encoded, Prepared, encoded, tokenizer_fingerprint
 from raykd.evaluation import over_rows
 from raykd.outputs import Head, Outputs
 from raykd.splits import REFERENCES
 from raykd.tasks import loading, written
 from raykd.tasks.family import Family, Names
+from raykd.token_lists import flat, whole_lengths
 from raykd.trial import digest
 
 if TYPE_CHECKING:
