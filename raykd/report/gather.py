@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from raykd import angled
+from raykd import angled, cuts, data_report
 from raykd.analysis.trials import weight
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
@@ -55,6 +55,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         setting=_setting(sweep),
         verdict=verdict,
         origin=_origin(sweep),
+        data=data_report.lines(cuts.reported(study)),
         courses=_courses(sweep, confirmed),
         maps=_drawn(confirmed),
         teacher_blocks=study.base.depths,
@@ -99,7 +100,7 @@ def _setting(sweep: Sweep) -> str:
     study, config = sweep.study, sweep.study.config
     rows = study.prepared.counts
     return (
-        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows. Teacher "
+        f"{config.task.named}, {rows['train']} training and {rows['test']} test rows. Teacher "
         f"{config.teacher.model}, {Shape.of(study.base.depths)} blocks of width {study.base.width}"
         f"{_teacher_scores(sweep)}. Students of {Shape.of(study.depth)} blocks of width "
         f"{study.shape.width or study.base.width}."
