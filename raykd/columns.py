@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raykd.config import Task
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd.columns import Row, check_columns, empty, label_names, sources, split_names, texts
-from raykd.config import FIELD, Task
 from raykd.errors import UserError
+from raykd.tasks.names import FIELD
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

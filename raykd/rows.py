@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd import assets, columns, hub, prompts, unfold
 from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Row, check_columns, wanted
-from raykd.config import Task
 from raykd.errors import UserError
 from raykd.trial import digest
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 READERS: dict[str, tuple[str, dict[str, Any]]] = {
     # Empty cells stay empty strings: a review that says "None" or "NA" is a text.

@@ -6,10 +6,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from raykd.columns import Row
-from raykd.config import Task
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 SPLITS = ("train", "select", "test")
 REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
