@@ -110,7 +110,8 @@ class Measured:
     @classmethod
     def from_json(cls, data: Any) -> Measured:
         """Raises pydantic's ValidationError for what is no measurement."""
-        return _adapter().validate_python(data)
+        found: Measured = _adapter().validate_python(data)
+        return found
 
 
 @cache
