@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install browser postgres quickstart test audit advisories bench bench-quick clean
+.PHONY: install browser postgres quickstart test audit advisories bench bench-quick gpu-check clean
 
 install: $(INSTALLED)
 
@@ -67,6 +67,14 @@ bench: install $(PEERS_INSTALLED)
 OUT ?= benchmarks/quick.json
 bench-quick: install $(PEERS_INSTALLED)
 	@$(BIN)/python -m benchmarks.run --quick --out $(OUT)
+
+# Whether raykd works on this machine's GPU, and how fast: at most eight minutes on one GPU. Writes
+# benchmarks/gpu.{json,md}. On a bare machine with torch and transformers (2.11 and 5.17 will do),
+# without make and without a network, from the root of this tree: `python3 -m benchmarks.gpu_check`.
+# Wheels that have to come along there, where they are not: scipy==1.17.1 psutil==7.2.2
+# scikit-learn==1.9.1. Nothing of Ray, MLflow, Optuna or pydantic.
+gpu-check: install
+	@$(BIN)/python -m benchmarks.gpu_check
 
 # The peers have an environment of their own. torchdistill is installed without what it requires:
 # torchvision, whose usual wheel does not load beside a torch without CUDA (arms/torchdistill.py).

@@ -7,10 +7,10 @@ clustered by example.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter
 from scipy import special  # `stats` itself takes half a second to import
 
 BINS = 64  # of the cosine, from -1 to 1
@@ -104,16 +104,21 @@ class Measured:
         }
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        found: dict[str, Any] = _adapter().dump_python(self, mode="json")
         return found
 
     @classmethod
     def from_json(cls, data: Any) -> Measured:
         """Raises pydantic's ValidationError for what is no measurement."""
-        return _ADAPTER.validate_python(data)
+        found: Measured = _adapter().validate_python(data)
+        return found
 
 
-_ADAPTER = TypeAdapter(Measured)
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter  # needed to read or write, not to train
+
+    return TypeAdapter(Measured)
 
 
 def pairs(blocks: int) -> tuple[tuple[int, int], ...]:

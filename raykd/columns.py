@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raykd.config import Task
 from raykd.data_report import DataReport, together
 from raykd.errors import UserError
 from raykd.labels import Answers, read_labels
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",

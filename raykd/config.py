@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 from raykd import live_only, sweepfile, variants
 from raykd.budget import Budget
 from raykd.config_design import Confirm, Explore, Positive
-from raykd.config_task import FIELD as FIELD
 from raykd.config_task import Files as Files
 from raykd.config_task import Task as Task
 from raykd.published import LossKind

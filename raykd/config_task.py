@@ -9,10 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.config_design import Positive
 from raykd.sweepfile import Compound, Model, Plain, by, unknown
-from raykd.tasks.names import KEYS, METRICS, OF_CHOICES, default_metric
+from raykd.tasks.names import FIELD, KEYS, METRICS, OF_CHOICES, default_metric
 
-FIELD = re.compile(r"\{([^{}\s]+)\}")
-"""A column in a prompt."""
 PART = re.compile(r"[A-Za-z0-9]+")
 
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raykd.columns import Row
-from raykd.config import Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.rows import read
@@ -33,6 +32,8 @@ from raykd.trial import digest
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
+
+    from raykd.config import Task
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
 FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd import memory
 from raykd.batches import Step, ahead, by_epoch, shard
-from raykd.config import Task
 from raykd.controls import Controls, by_kind
 from raykd.data import Encoded
 from raykd.evaluation import predictions_on_test, scores_on_test
@@ -35,6 +34,9 @@ from raykd.tasks.family import Family
 from raykd.teacher_source import Part, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
 from raykd.vocabulary import tokens_in
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd.columns import check_columns, wanted
-from raykd.config import Task
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 END = "\0end of the file\0"  # a last line, by which a quotation that was never closed is noticed
 DELIMITED: dict[str, dict[str, Any]] = {

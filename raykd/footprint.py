@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd import sizes
 from raykd.layermap import everywhere
 from raykd.quantised import Bits
-from raykd.states import explored_states
-from raykd.study import Study, confirm_trials, explore_trial
 from raykd.trial import Shape, TrialSpec
+
+if TYPE_CHECKING:
+    from raykd.study import Study
 
 LARGEST_COHORT = 16
 MEMORY_SHARE = 0.8  # of what a worker may use; the rest is for what no plan foresees
@@ -115,6 +116,9 @@ def footprint(study: Study, gpu: bool) -> Footprint:
 
 def _loads(study: Study, gpu: bool) -> Iterator[Load]:
     """Of each hidden loss the trial that matches the most."""
+    from raykd.states import explored_states
+    from raykd.study import confirm_trials, explore_trial
+
     config, trials = study.config, confirm_trials(study)
     training, task, cluster = config.training, config.task, config.cluster
     named = {state for t in trials if t.seed == trials[0].seed for state in t.teacher_states}

@@ -10,11 +10,13 @@ import re
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raykd.config import Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)

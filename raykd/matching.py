@@ -208,8 +208,9 @@ def _transported(seen: Seen, cost: Callable[[int, int], Tensor]) -> Tensor:
         costs = torch.stack(
             [torch.stack([cost(s, t) for t in ts], 1) for s, ts in table.items()], 1
         )
-    flow_BST = torch.from_numpy(flows(costs.double().cpu().numpy())).to(costs)
-    used = flow_BST.amax(0) > 0
+    flow = flows(costs.double().cpu().numpy())
+    used = flow.max(0) > 0  # on the host: asked of a GPU, each pair would be waited for
+    flow_BST = torch.from_numpy(flow).to(costs)
     return seen.share(
         torch.stack(
             [

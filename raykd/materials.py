@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from raykd import adapters, encoder_decoder, quantised
 from raykd.angle_probe import Probe
-from raykd.config import Task
 from raykd.controls import Controls, mean_states, untrained
 from raykd.data import Prepared, load
 from raykd.distill import Data, Where, distill
@@ -33,6 +32,9 @@ from raykd.teacher_cache import Entry
 from raykd.teacher_fill import Filler, choose_half, open_cache
 from raykd.teacher_source import Cached, Live
 from raykd.trial import Cohort, TrialSpec
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

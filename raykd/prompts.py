@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd.columns import (
     Reading,
@@ -14,10 +14,13 @@ from raykd.columns import (
     split_names,
     texts,
 )
-from raykd.config import FIELD, Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.labels import INTEGER, label_names
+from raykd.tasks.names import FIELD
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

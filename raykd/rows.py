@@ -11,15 +11,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd import assets, columns, file_tables, hub, prompts, unfold
 from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Reading, Row, joined
-from raykd.config import Files, Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.trial import digest
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -38,7 +40,7 @@ class Source:
 
 def read(task: Task, home: Path, file: str) -> Source:
     """The source a task names. Raises UserError for one that is not there."""
-    if isinstance(task.data, Files):
+    if not isinstance(task.data, str):  # several files
         named = {k: Path(v).expanduser() for k, v in task.data if v is not None}
         return _files(named, task, home, file)
     if task.data == "movie-reviews":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from raykd.config import Task
 from raykd.quantised import Bits
-from raykd.states import GB, Choice, cache_root
-from raykd.study import Study
+
+if TYPE_CHECKING:
+    from raykd.config import Task
+    from raykd.states import Choice
+    from raykd.study import Study
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Sources:
 
     @classmethod
     def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
+        from raykd.states import GB, cache_root
+
         wanted = study.config.states
         sources = cls(
             study.home, study.prepared.folder, teacher, study.teacher, study.config.task,

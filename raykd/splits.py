@@ -6,11 +6,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from raykd.columns import Reading, Row
-from raykd.config import Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")

@@ -10,14 +10,16 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd import assets, hub, sizes
-from raykd.config import Teacher
 from raykd.data import Prepared
 from raykd.errors import UserError
 from raykd.sites import Depth
 from raykd.trial import digest
+
+if TYPE_CHECKING:
+    from raykd.config import Teacher
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raykd.columns import SOURCE
-from raykd.config import Task
 from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.config import Task
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+FIELD = re.compile(r"\{([^{}\s]+)\}")
+"""A column in a prompt."""
+
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "f1", "macro_f1", "matthews"),
     "seq2seq": ("chrf", "bleu", "rouge1", "rouge2", "rougeL"),

@@ -1,0 +1,148 @@
+"""Whether raykd works on this machine's GPU, and how fast: `python3 -m benchmarks.gpu_check`, at
+most eight minutes on one GPU.
+
+Needs torch, transformers and what these bring, scipy, psutil, fsspec and filelock: nothing of Ray,
+MLflow, pydantic or Optuna, no network, no model and no data set. Weights and rows are random.
+Writes benchmarks/gpu.json and gpu.md (or `--out FILE`, and a page beside it) as each section ends,
+so that a late failure loses nothing. Ends with code 1 where a section failed, after all have run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from benchmarks.gpu.machine import machine
+from benchmarks.gpu.page import page
+from benchmarks.gpu.section import Answer, Run, Section, record, usable
+
+HERE = Path(__file__).parent
+GRACE = 30.0  # seconds after which a section that hangs where no signal reaches it ends the process
+SAME = ("gpu", "device", "form", "torch", "transformers", "cuda")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section and its seconds: 460 in all, the rest of eight minutes is for the start."""
+
+    section: Section
+    budget: float
+
+
+def _later(name: str) -> Section:
+    """The function of a module's own name, imported when it is run: what cannot be imported fails
+    its own section."""
+
+    def section(run: Run) -> Answer:
+        found: Section = getattr(importlib.import_module(f"benchmarks.gpu.{name}"), name)
+        return found(run)
+
+    return section
+
+
+SECTIONS: Mapping[str, Part] = {
+    "machine": Part(machine, 15),
+    "cohort": Part(_later("cohort"), 50),
+    "losses": Part(_later("every_loss"), 40),
+    "resume": Part(_later("resume"), 30),
+    "processes": Part(_later("processes"), 50),
+    "memory": Part(_later("memory"), 55),
+    "halving": Part(_later("halving"), 30),
+    "speed": Part(_later("speed"), 190),
+}
+
+
+def check(
+    device: torch.device, tiny: bool, out: Path, chosen: Sequence[str],
+    sections: Mapping[str, Part] = SECTIONS,
+) -> int:  # fmt: skip
+    """Run the chosen sections and write what each finds; 1 where one failed."""
+    torch.set_float32_matmul_precision("highest")  # TF32 is another arithmetic
+    logging.set_verbosity_error()
+    ran: dict[str, Any] = {}
+    for at, name in enumerate(chosen):
+        part = sections[name]
+        budget = part.budget if not tiny else 1800.0
+        print(f"{name}, at most {budget:.0f} s", flush=True)
+        faulthandler.dump_traceback_later(budget + GRACE, exit=True)
+        with tempfile.TemporaryDirectory(prefix="raykd-gpu-") as folder:
+            run = Run(device, tiny, Path(folder), time.perf_counter() + budget)
+            found = record(part.section, run)
+        faulthandler.cancel_dump_traceback_later()
+        ran[name] = {**found, "budget": budget}
+        print(f"{name}: {found['status']} in {found['seconds']:.1f} s", flush=True)
+        for line in (*found.get("problems", ()), *found.get("traceback", ())):
+            print(f"    {line}", flush=True)
+        write(out, ran, "tiny" if tiny else "full", sections)
+        if found["status"] == "error" and not usable(device) and chosen[at + 1 :]:
+            _anew(device, tiny, out, chosen[at + 1 :])
+    failed = [name for name, found in ran.items() if found["status"] != "passed"]
+    print(f"failed: {', '.join(failed)}" if failed else "all sections passed", flush=True)
+    return 1 if failed else 0
+
+
+def write(out: Path, ran: Mapping[str, Any], form: str, sections: Mapping[str, Part]) -> None:
+    """The record with these sections in it; others that ran before stay where it is the same
+    machine's with the same libraries."""
+    known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    about = {**ran.get("machine", {}).get("figures", {}), "form": form}
+    before = {**known.get("sections", {})}
+    was = {**before.get("machine", {}).get("figures", {}), "form": known.get("form")}
+    if any(was.get(key) != about.get(key) for key in SAME if key in about):
+        before = {}
+    merged = {**before, **ran}
+    record = {"form": form, "sections": {n: merged[n] for n in sections if n in merged}}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _whole(out, json.dumps(record, indent=1) + "\n")
+    _whole(out.with_suffix(".md"), page(record))
+
+
+def _whole(path: Path, content: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(content, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _anew(device: torch.device, tiny: bool, out: Path, rest: Sequence[str]) -> None:
+    """Go on in a new process: this one's GPU context is broken for good."""
+    print("the GPU's context is broken; going on in a new process", flush=True)
+    options = ["--device", str(device), "--out", str(out), "--sections", *rest, "--after-failure"]
+    command = [sys.executable, "-m", "benchmarks.gpu_check", *options, *["--tiny"] * tiny]
+    os.execv(sys.executable, command)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.gpu_check", description=__doc__)
+    parser.add_argument("--device", help="default: cuda")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try the check itself")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--out", type=Path, help="the JSON; default: benchmarks/gpu.json")
+    parser.add_argument("--after-failure", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    device = torch.device(asked.device or "cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no GPU here (`--tiny --device cpu --out FILE` tries the check)")
+    if device.type == "cuda" and device.index is None:  # some of torch asks for a number
+        device = torch.device("cuda", torch.cuda.current_device())
+    if asked.out is None and (device.type != "cuda" or asked.tiny):
+        parser.error("benchmarks/gpu.json holds a GPU's figures alone; name `--out FILE`")
+    out = asked.out or HERE / "gpu.json"
+    code = check(device, asked.tiny, out.resolve(), asked.sections)
+    return 1 if asked.after_failure else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
