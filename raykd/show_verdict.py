@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
@@ -33,7 +34,7 @@ def verdict(found: Verdict) -> None:
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
             f"{escape(_weight(cell))}"
         )
-        _cell(cell)
+        _cell(cell, found.margin)
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in found.mixed:
@@ -42,10 +43,8 @@ def verdict(found: Verdict) -> None:
             f"{model.metric}; mixed model, tasks as a sample), against forward:"
         )
         for effect in model.effects:
-            low, high = effect.interval
-            out.print(
-                f"  {effect.strategy:<16} {effect.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})"
-            )
+            gap = estimate(found.margin, effect.effect, effect.interval)
+            out.print(f"  {effect.strategy:<16} {gap}")
     if found.angles is not None:
         out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
     for line in [*(p.says for p in found.problems), *found.notes]:
@@ -58,17 +57,18 @@ def _weight(cell: Cell) -> str:
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
-def _cell(cell: Cell) -> None:
+def _cell(cell: Cell, margin: float) -> None:
     for h in cell.hypotheses:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell))
+    out.print(_table(cell, margin))
     if cell.gap is not None:
-        low, high = cell.gap.interval
+        shown = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
+        low, high = map(shown, cell.gap.interval)
         out.print(
-            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {cell.gap.effect:.2f} "
-            f"({low:.2f} to {high:.2f}, {100 * cell.gap.level:g} % for whichever pair)"
+            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {shown(cell.gap.effect)} "
+            f"({low} to {high}, {100 * cell.gap.level:g} % for whichever pair)"
         )
     if cell.shares is not None:
         out.print(f"  variance: {_shares(cell.shares)}")
@@ -84,30 +84,26 @@ def _cell(cell: Cell) -> None:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
 
-def _table(cell: Cell) -> Table:
+def _table(cell: Cell, margin: float) -> Table:
     table = Table(box=None, pad_edge=True)
     for name in ("strategy", "mean", "seeds", "to forward", "", "to none", ""):
         left = name in ("strategy", "")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     forward = {c.strategy: c for c in cell.to_forward}
     none = {c.strategy: c for c in cell.to_none}
+    means = Digits.of(margin, *(arm.mean for arm in cell.arms))
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""
         table.add_row(
-            escape(name), f"{arm.mean:.2f}", str(len(arm.seeds)),
-            *_gap(forward.get(arm.strategy)), *_gap(none.get(arm.strategy)),
+            escape(name), means.plain(arm.mean), str(len(arm.seeds)),
+            *_gap(forward.get(arm.strategy), margin), *_gap(none.get(arm.strategy), margin),
         )  # fmt: skip
     return table
 
 
-def _gap(c: Comparison | None) -> tuple[str, str]:
-    if c is None:
-        return "", ""
-    if c.interval is None:
-        return f"{c.effect:+z.2f}", c.finding
-    low, high = c.interval
-    return f"{c.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})", c.finding
+def _gap(c: Comparison | None, margin: float) -> tuple[str, str]:
+    return ("", "") if c is None else (estimate(margin, c.effect, c.interval), c.finding)
 
 
 def _landscape(found: Landscape) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from raykd.analysis import gap, hypotheses, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
@@ -30,7 +31,9 @@ def judge(
     sign = 1 if scores.larger_is_better else -1
     level = look.alpha if look else alpha
     rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look)
-    cells = tuple(_cell(scores, name, rule) for name in scores.cells)
+    cells = tuple(
+        _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
+    )
     if look is not None:
         look = after(look, (h for cell in cells for h in cell.hypotheses))
     return Verdict(
@@ -45,6 +48,7 @@ def judge(
         problems=tuple(p for p in scores.problems if p.task is None),
         notes=(*([look.says] if look else []), *_notes(scores, rule)),
         look=look,
+        scale=scores.scale,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from raykd.analysis.metrics import smaller_is_better
 from raykd.analysis.scores import (
-    SMALLER_IS_BETTER,
     Explored,
     Problem,
     ProblemKind,
@@ -90,7 +90,7 @@ def from_trials(
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
-    larger = metric not in SMALLER_IS_BETTER
+    larger = not smaller_is_better(metric)
     unfinished = _not_finished(found, planned, task, controls)
     scores, problems = over_weights(items, unfinished, larger)
     factor = any(s.weight for s in scores)
@@ -115,6 +115,7 @@ def from_trials(
         explored=explored,
         problems=problems,
         source=source,
+        scale=100.0,  # every metric of raykd's own is in percent
     )
 
 

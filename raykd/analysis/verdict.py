@@ -158,6 +158,8 @@ class Verdict:
     """This sweep's scores beside published ones, where the file names a table of those."""
     look: Look | None = None
     """Which look it was reached at, where the file states several."""
+    scale: float | None = None
+    """What a perfect score is: 1 or 100; None where that is not known."""
 
     @property
     def at(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.verdict import Cell
 from raykd.report import explored, figures
 from raykd.report.cost import against
@@ -92,7 +93,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
             f"{level:g} percent interval over seeds; the shaded band is the margin, "
             f"{verdict.margin:g} on either side of forward's mean.",
         ),
-        points=_each(page, _gap),
+        points=_each(page, lambda c: _gap(c, verdict.margin)),
         drawings=tuple(
             figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
@@ -146,14 +147,15 @@ def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
     )
 
 
-def _gap(cell: Cell) -> str:
+def _gap(cell: Cell, margin: float) -> str:
     gap = cell.gap
     if gap is None:
         return ""
+    shown = Digits.of(margin, gap.effect, *gap.interval).plain
     return (
-        f"the largest gap between any two of {gap.strategies} strategies is {gap.effect:.2f}, "
+        f"the largest gap between any two of {gap.strategies} strategies is {shown(gap.effect)}, "
         f"{gap.best} over {gap.worst}; {100 * gap.level:g} percent interval "
-        f"{gap.interval[0]:.2f} to {gap.interval[1]:.2f}, {gap.n} seeds"
+        f"{shown(gap.interval[0])} to {shown(gap.interval[1])}, {gap.n} seeds"
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores import FORWARD, NONE
-from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import named, settings, short, signed, spread
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.report.figures import gap, named, settings, short
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -15,8 +16,9 @@ def paper_table(page: Page) -> Table:
     cells = page.verdict.cells
     arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
     ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
+    shown = [digits(cell, page.verdict.margin) for cell in cells]
     rows = tuple(
-        (label, *(_score(arms.get((name, i))) for i in range(len(cells))))
+        (label, *(_score(arms.get((name, i)), shown[i]) for i in range(len(cells))))
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
@@ -27,12 +29,18 @@ def _order(arm: Arm) -> tuple[bool, bool, bool]:
     return (arm.control, arm.strategy != NONE, arm.strategy != FORWARD)
 
 
-def _score(arm: Arm | None) -> str:
+def digits(cell: Cell, margin: float) -> Digits:
+    """For all scores of a cell."""
+    return Digits.of(margin, *(s for arm in cell.arms for s in arm.scores))
+
+
+def _score(arm: Arm | None, digits: Digits) -> str:
     if arm is None:
         return "-"
     if len(arm.scores) == 1:
-        return f"{arm.mean:.2f}"
-    return f"{arm.mean:.2f} ({min(arm.scores):.2f} to {max(arm.scores):.2f}, {len(arm.scores)})"
+        return digits.plain(arm.mean)
+    low, high = map(digits.plain, (min(arm.scores), max(arm.scores)))
+    return f"{digits.plain(arm.mean)} ({low} to {high}, {len(arm.scores)})"
 
 
 def beside(verdict: Verdict) -> Table:
@@ -40,7 +48,8 @@ def beside(verdict: Verdict) -> Table:
     rows = tuple(
         (b.strategy, b.init, f"{b.published:.2f}",
          f"{b.mean:.2f}" + (f" ({b.low:.2f} to {b.high:.2f}, {b.n})" if b.n > 1 else ""),
-         signed(b.difference), {True: "yes", False: "no", None: "one seed"}[b.inside])
+         gap(b.difference, None, verdict.margin)[0],
+         {True: "yes", False: "no", None: "one seed"}[b.inside])
         for b in verdict.published
     )  # fmt: skip
     heads = ("strategy", "init", "published", "here (range, seeds)", "difference",
@@ -51,7 +60,7 @@ def beside(verdict: Verdict) -> Table:
 
 def seed_table(verdict: Verdict) -> Table:
     rows = tuple(
-        (arm.strategy, place, str(seed), f"{score:.2f}")
+        (arm.strategy, place, str(seed), digits(cell, verdict.margin).plain(score))
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for arm in cell.arms
         for seed, score in zip(arm.seeds, arm.scores, strict=True)
@@ -67,8 +76,9 @@ def comparisons(verdict: Verdict) -> Table:
     for place, cell in zip(settings(verdict), verdict.cells, strict=True):
         controls = cell.controls.comparisons if cell.controls else ()
         for c in (*cell.to_forward, *cell.to_none, *controls):
-            rows.append((c.strategy, c.reference, place, c.finding, signed(c.effect),
-                         spread(c.interval), spread(c.population), _p(c), str(c.n),
+            rows.append((c.strategy, c.reference, place, c.finding,
+                         *gap(c.effect, c.interval, verdict.margin),
+                         gap(c.effect, c.population, verdict.margin)[1], _p(c), str(c.n),
                          _agreement(c)))  # fmt: skip
     return Table("Comparisons", heads, tuple(rows))
 
@@ -107,7 +117,8 @@ def share_table(verdict: Verdict) -> Table:
     ]
     rows = tuple(
         (place, s.source, f"{100 * s.share:.0f} %",
-         f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %", f"{s.sd:.2f}")
+         f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %",
+         Digits.of(verdict.margin, 0.0, s.sd).plain(s.sd))
         for place, shares in (*within, *over)
         for s in shares.sources
     )  # fmt: skip
@@ -117,8 +128,8 @@ def share_table(verdict: Verdict) -> Table:
 
 def over_tasks(verdict: Verdict) -> Table:
     rows = tuple(
-        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks), signed(e.effect),
-         spread(e.interval))
+        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks),
+         *gap(e.effect, e.interval, verdict.margin))
         for m in verdict.mixed
         for e in m.effects
     )  # fmt: skip
@@ -129,8 +140,8 @@ def over_tasks(verdict: Verdict) -> Table:
 def curses(verdict: Verdict) -> Table:
     """What the search promised of its best maps, and what fresh seeds kept."""
     rows = tuple(
-        (c.strategy, c.map, signed(c.promised), c.against, signed(c.kept), spread(c.interval),
-         signed(c.lost), str(c.n))
+        (c.strategy, c.map, gap(c.promised, None, verdict.margin)[0], c.against,
+         *gap(c.kept, c.interval, verdict.margin), gap(c.lost, None, verdict.margin)[0], str(c.n))
         for cell in verdict.cells
         for c in cell.curse
     )  # fmt: skip
