@@ -110,7 +110,7 @@ def notes(scores: Scores, margin: float, chosen: bool) -> tuple[str, ...]:
     if scores.scale == FRACTION:
         found.append(
             f"The scores lie within 0 to 1 and are read as fractions, so the margin {margin:g} is "
-            f"{100 * margin:g} points"
+            f"{100 * margin:g} point{'s' * (margin != 0.01)}"
         )
     if chosen and scores.margin is not None and margin != scores.margin:
         found.append(f"The margin {margin:g} was chosen now; the table states {scores.margin:g}")
