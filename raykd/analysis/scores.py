@@ -91,6 +91,8 @@ class Problem:
     strategy: str | None = None
     control: bool = False
     weight: str = ""
+    seeds: tuple[int, ...] = ()
+    """Of the runs that failed or are not finished."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Scores:
     """All of a sweep or a table. `seeded` is false where nothing says which seed a score is of;
     `resolution` is the smallest step by which a score can change, 0 where that is not known;
     `steps` has it by task. `scale` is what a perfect score is: 1, or 100 where scores are in
-    percent; None where the metric has no such bound or is not known. `margin` is the one that a
+    percent; None where the metric has no such bound or is not known. `majority` is what always
+    giving the commonest answer scores on test, where that is known. `margin` is the one that a
     table holds; `notes` are what its reader has to know of how it was read."""
 
     items: tuple[Score, ...]
@@ -109,6 +112,7 @@ class Scores:
     explored: tuple[Explored, ...] = ()
     problems: tuple[Problem, ...] = ()
     source: str = ""
+    majority: float | None = None
     scale: float | None = None
     steps: tuple[tuple[str, float], ...] = ()
     margin: float | None = None

@@ -10,7 +10,7 @@ from scipy import stats
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores import FORWARD
-from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
 from raykd.report.drawing import (
     BAND,
@@ -146,8 +146,12 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
     told = "; ".join(f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward)
-    alt = f"Difference to forward, against a margin of {margin:g}: {told}."
-    return Drawing(f"equivalence-{number}", settings(verdict)[number - 1], alt, figure, height)
+    shown = levels(cell.to_forward)
+    alt = (
+        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: {told}."
+    )
+    title = settings(verdict)[number - 1] + (f"; {shown}" if shown else "")
+    return Drawing(f"equivalence-{number}", title, alt, figure, height)
 
 
 def _intervals(
@@ -180,6 +184,10 @@ def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
 def difference(comparison: Comparison, margin: float) -> str:
     effect, interval = gap(comparison.effect, comparison.interval, margin)
     return f"{effect} ({interval})" if comparison.interval else effect
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def gap(

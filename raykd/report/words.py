@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.units import FRACTION
 from raykd.analysis.verdict import Hypothesis, Verdict
-from raykd.report.figures import gap, settings
+from raykd.report.figures import gap, percent, settings
 from raykd.report.section import Finding, Table
 
 CLAIMS = {
@@ -108,7 +108,7 @@ def _evidence(h: Hypothesis, place: str, margin: float) -> tuple[str, ...]:
         h.status,
         h.strategy or "-",
         *gap(h.effect, h.interval, h.margin if h.id in RATIOS else margin),
-        "-" if h.level is None else f"{100 * h.level:g} %",
+        "-" if h.level is None else percent(h.level),
         str(h.n),
         f"{h.margin:g}",
         "-" if h.more_seeds is None else str(h.more_seeds),
