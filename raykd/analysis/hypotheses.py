@@ -21,6 +21,7 @@ from raykd.analysis.compare import (
     p_value,
     supporting,
 )
+from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.holm import claim
 from raykd.analysis.looks import DECIDING, chance
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
@@ -210,7 +211,10 @@ def _says(
     c = decided.comparison
     who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
-    seen = f"{c.strategy} {c.effect:+z.2f}{_bounds(decided)} {runs}{_lacking(c)}"
+    gap = estimate(
+        rule.margin, c.effect, decided.interval, f", {100 * decided.level:.3g} % interval"
+    )
+    seen = f"{c.strategy} {gap} {runs}{_lacking(c)}"
     bound = f"{the.margin:g}"
     if decided.withheld is not None:
         return (
@@ -232,9 +236,10 @@ def _says(
         }[the.id]
     piece = missing_piece(c, more, absent, rule)
     if the.id == "H1" and not rule.seeded and not absent:
+        sd = abs(c.effect) / 1.96
         piece += (
             f"; equal arms would show as much in one case of twenty if the SD of a paired "
-            f"difference were {abs(c.effect) / 1.96:.2f}"
+            f"difference were {Digits.of(rule.margin, sd).plain(sd)}"
         )
     return f"{_open(the, seen)}; {piece}"
 
@@ -255,13 +260,6 @@ def _lacking(c: Comparison) -> str:
     return (
         f", the interval with {lost} missing of {lost + c.n} at the worst and the best score seen"
     )
-
-
-def _bounds(decided: Found) -> str:
-    if decided.interval is None:
-        return ""
-    low, high = decided.interval
-    return f" ({low:+z.2f} to {high:+z.2f}, {100 * decided.level:.3g} % interval)"
 
 
 def seeds(n: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from raykd.analysis import collapse, gap, hypotheses, missing, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
+from raykd.analysis.digits import Digits
 from raykd.analysis.looks import Look, after
 from raykd.analysis.missing import Expected
 from raykd.analysis.problems import absent_arms, absent_controls, of_cell
@@ -258,10 +259,11 @@ def _notes(scores: Scores, rule: Rule) -> tuple[str, ...]:
         f"{scores.metric}: smaller is better; effects are turned so that positive is better"
     ]  # fmt: skip
     if not scores.seeded:
+        sd = Digits.of(rule.margin, rule.margin / 1.96).plain(rule.margin / 1.96)
         notes.append(
             f"No seeds are stated, so one score stands for each arm. Two runs of the very same arm "
             f"differ by more than {rule.margin:g} in one case of twenty once the SD of a paired "
-            f"difference is {rule.margin / 1.96:.2f}: whether a difference here is more than that, "
+            f"difference is {sd}: whether a difference here is more than that, "
             "these numbers cannot say"
         )
     return tuple(notes)

@@ -108,7 +108,8 @@ def curses(
             result.append(
                 curse.winner(
                     pair.strategy, layer_map, explored, forward_map, pair.differences,
-                    sign=rule.sign, alpha=rule.alpha, resolution=rule.resolution,
+                    sign=rule.sign, alpha=rule.alpha, margin=rule.margin,
+                    resolution=rule.resolution,
                 )
             )  # fmt: skip
     return tuple(result)

@@ -9,6 +9,7 @@ import numpy as np
 
 from raykd.analysis import ratio
 from raykd.analysis.compare import Rule
+from raykd.analysis.digits import Digits
 from raykd.analysis.gap import contrasts
 from raykd.analysis.hypotheses import missing_piece, seeds
 from raykd.analysis.missing import filled
@@ -59,7 +60,7 @@ def judge(
         margin=SMALL,
         more_seeds=more,
         strategy=None,
-        says=_says(status, found, piece, lost, withheld),
+        says=_says(status, found, piece, lost, withheld, rule.margin),
         missing=lost,
         withheld=withheld,
     )  # fmt: skip
@@ -117,7 +118,8 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
         means = scores.mean(axis=0)
         spread, gain = float(np.ptp(means)), float(means.mean() - none.mean())
         effect = spread / gain if gain > 0 else None
-        seen = f"spread {spread:.2f}, gain over no matching {gain:+z.2f}"
+        digits = Digits.of(rule.margin, 0.0, spread, gain)
+        seen = f"spread {digits.plain(spread)}, gain over no matching {digits.signed(gain)}"
     why = "without seeds nothing tells a ratio from noise"
     if rule.seeded:
         why = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
@@ -126,10 +128,13 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
     )
 
 
-def _says(status: Status, found: Ratio, piece: str, lost: int, withheld: bool) -> str:
+def _says(
+    status: Status, found: Ratio, piece: str, lost: int, withheld: bool, margin: float
+) -> str:
+    digits = Digits.of(margin, 0.0, found.spread, found.gain)
     seen = (
-        f"spread {found.spread:.2f} against a gain of {found.gain:+z.2f} over {seeds(found.n)}"
-        f"{_bounds(found)}"
+        f"spread {digits.plain(found.spread)} against a gain of {digits.signed(found.gain)} over "
+        f"{seeds(found.n)}{_bounds(found)}"
     )
     seen += f", with {lost} missing runs at the worst and the best score seen" if lost else ""
     if withheld:
@@ -146,8 +151,10 @@ def _says(status: Status, found: Ratio, piece: str, lost: int, withheld: bool) -
 def _bounds(found: Ratio) -> str:
     if found.ratio is None:
         return ""
+    shown = Digits.of(SMALL, 0.0, found.ratio, *(found.interval or ())).plain
     if found.interval is None:
-        return f", ratio {found.ratio:.2f}"
+        return f", ratio {shown(found.ratio)}"
     low, high = found.interval
-    upper = f"{high:.2f}" if np.isfinite(high) else "no bound"
-    return f", ratio {found.ratio:.2f} ({low:.2f} to {upper}, {100 * found.level:.3g} % interval)"
+    upper = shown(high) if np.isfinite(high) else "no bound"
+    level = f"{100 * found.level:.3g} % interval"
+    return f", ratio {shown(found.ratio)} ({shown(low)} to {upper}, {level})"

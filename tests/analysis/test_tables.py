@@ -4,6 +4,7 @@ refused in a line."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -387,7 +388,9 @@ def test_any_size_of_numbers_can_be_read_in_the_terminal(size: float, tmp_path: 
     shown = [n for n in out.splitlines() if n.strip().startswith(("reverse  ", "last  "))]
     assert len(shown) == 2
     for line in shown:
-        effect, low, _, high = line.replace("(", "").replace(")", "").split()[3:7]
+        gap = re.search(r"([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", line)
+        assert gap is not None, line
+        effect, low, high = gap.groups()
         assert float(low) < float(effect) < float(high), line
         assert max(map(len, (effect, low, high))) <= 17
 
