@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 USUAL = 2  # decimals of a score in percent
@@ -34,6 +35,7 @@ class Digits:
         known = [n for n in numbers if n is not None and math.isfinite(n)]
         largest = max((abs(n) for n in known), default=0.0)
         width = max(known) - min(known) if len(known) > 1 else largest
+        width = min(width, sys.float_info.max)
         # Decimal places are powers of ten: the exponent of the last digit that is written.
         last = -USUAL if largest < 1000 else _exponent(largest) - 4
         if width > NOISE * max(largest, margin) and width < 10.0**last:

@@ -43,6 +43,12 @@ HEADS = frozenset(
 """Losses also where the name of a share stands before them (`top1_error`). Of the others that is
 not clear: in `accuracy_ce` the loss may be what the student was trained by."""
 OPPOSITE = frozenset({"neg", "negative", "negated", "minus"})
+ERRORS = frozenset({"error", "errors", "err"})
+SIZES = frozenset(
+    {"mean", "median", "max", "squared", "square", "root", "absolute", "abs", "percentage", "log",
+     "standard", "std", "calibration", "reconstruction", "quantization", "approximation"}
+)  # fmt: skip
+"""With one of these an error is the size of something, not the share of wrong answers."""
 CHANGES = frozenset(
     {"reduction", "reductions", "improvement", "improvements", "gain", "gains", "drop", "decrease",
      "increase", "change", "saved", "ratio"}
@@ -74,7 +80,7 @@ def is_share(metric: str) -> bool:
     word = _deciding(words)
     if direction(metric) is None:
         return False
-    return word in SHARES | RATES or word in ("error", "err", "errors") and "rate" in words
+    return word in SHARES | RATES or (word in ERRORS and not set(words) & SIZES)
 
 
 def _deciding(words: list[str]) -> str | None:

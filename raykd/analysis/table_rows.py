@@ -40,7 +40,8 @@ def read(file: Path) -> list[dict[str, Any]]:
             f"{file}: cannot be read as a CSV or Parquet table ({reason[:150]}); save it as one"
         ) from error
     names = [str(name).strip().lower() for name in header]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
+    # Spreadsheets leave empty columns at the end; those without a name are not read.
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
         raise UserError(f"{file}: {names.count(twice[0])} columns are named {twice[0]!r}; keep one")
     if not values:
         raise UserError(f"{file}: there are no rows; a table of scores has {COLUMNS}")
@@ -72,7 +73,7 @@ def text(row: Row, column: str) -> str:
 
 def number(where: str, written: str, column: str = "score") -> float:
     """With a percent sign or without. Raises UserError."""
-    plain = written.removesuffix("%").strip().replace("\N{MINUS SIGN}", "-")
+    plain = _plain(written)
     if "," in plain:
         point = plain.replace(",", "" if "." in plain or plain.count(",") > 1 else ".")
         raise UserError(
@@ -86,11 +87,17 @@ def number(where: str, written: str, column: str = "score") -> float:
     if value is None or "_" in plain:
         raise UserError(f"{where}: {column}: {written!r} is not a number")
     if not math.isfinite(value):
-        raise UserError(
-            f"{where}: {column}: {written}; a run without a score is no row: leave it out, and it "
-            "will be named as missing"
+        advice = (
+            "a run without a score is no row: leave it out, and it will be named as missing"
+            if column == "score"
+            else "write a finite number, or leave it empty"
         )
+        raise UserError(f"{where}: {column}: {written}; {advice}")
     return value
+
+
+def _plain(written: str) -> str:
+    return written.removesuffix("%").strip().replace("\N{MINUS SIGN}", "-")
 
 
 def whole(where: str, written: str, column: str) -> int:
@@ -146,7 +153,7 @@ def decimals(rows: Sequence[Row]) -> int:
     """The most decimals that a score is written with."""
     found = []
     for row in rows:
-        mantissa, _, exponent = text(row, "score").removesuffix("%").lower().partition("e")
+        mantissa, _, exponent = _plain(text(row, "score")).lower().partition("e")
         point = len(re.sub(r"\D", "", mantissa.partition(".")[2]))
         found.append(point - int(exponent or 0))
     return max(0, *found)

@@ -43,7 +43,7 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     refuse_one_strategy(str(file), items)
     metrics = tuple(dict.fromkeys(s.metric for s in items))
     small = _smaller(file, metrics, smaller_is_better)
-    scale = _scale(file, rows, metrics, items)
+    scale = _scale(file, rows, metrics, items, tried)
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
     items, problems = over_weights(items, (), not small)
@@ -77,7 +77,11 @@ def _smaller(file: Path, metrics: Sequence[str], stated: bool) -> bool:
 
 
 def _scale(
-    file: Path, rows: Sequence[Row], metrics: Sequence[str], items: Sequence[Score]
+    file: Path,
+    rows: Sequence[Row],
+    metrics: Sequence[str],
+    items: Sequence[Score],
+    tried: Sequence[Explored],
 ) -> float | None:
     """What a perfect score is: as stated by a column or by percent signs, else by the scores."""
     stated = table_rows.one_value(file, rows, "scale")
@@ -94,6 +98,11 @@ def _scale(
         )
     if scale is None:
         units.refuse_mixed(str(file), items)
+        selected = [s.select for s in items if s.select is not None]
+        units.refuse_other_unit(str(file), items, selected, "scores of the column select")
+        units.refuse_other_unit(
+            str(file), items, [e.score for e in tried], "scores of explored maps"
+        )
         scale = units.scale(metrics, [s.score for s in items])
     return scale
 

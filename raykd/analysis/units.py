@@ -64,6 +64,23 @@ def refuse_mixed(where: str, items: Sequence[Score]) -> None:
                 )
 
 
+def refuse_other_unit(
+    where: str, items: Sequence[Score], others: Iterable[float], what: str
+) -> None:
+    """Raises UserError where the scores of shares are fractions and `others`, scores of the same
+    metrics on select, are in percent, or the other way round."""
+    ours, theirs = (
+        [abs(s.score) for s in items if is_share(s.metric)],
+        [abs(x) for x in others if x],
+    )
+    for small, large in ((ours, theirs), (theirs, ours)):
+        if small and large and max(small) <= FRACTION and max(large) > SURE:
+            raise UserError(
+                f"{where}: {what} go up to {max(theirs):g} and the column score up to "
+                f"{max(ours):g}; write all of them as fractions or all in percent; {HOW}"
+            )
+
+
 def doubts(items: Sequence[Score]) -> tuple[str, ...]:
     """A line where metrics of unknown names are within 0 to 1 in one task and not in another."""
     tasks: dict[str, list[float]] = {}

@@ -212,6 +212,9 @@ STEPS: dict[str, tuple[Callable[[float], object], str, object, float]] = {
     "fractions typed with four decimals": (fraction, "accuracy", "", 0.0001),
     "error rates": (lambda s: f"{s / 100:.9f}", "wer", 500, 0.002),
     "a loss, whose examples make no step": (lambda s: f"{s / 100:.12f}", "loss", 500, 0.0),
+    "errors in percent": (lambda s: f"{s:.7f}", "error", 500, 0.2),
+    "mean errors have no step": (lambda s: f"{s:.12f}", "mean_absolute_error", 500, 0.0),
+    "a minus of typography": (lambda s: f"{s / 10:.1f}e\u22125", "loss", "", 1e-6),
     "powers of ten": (lambda s: f"{s * 1e-6:.1e}", "loss", "", 1e-6),
     "large numbers": (lambda s: f"{s * 1e4:.0f}", "reward", "", 1.0),
 }
@@ -313,6 +316,29 @@ def test_a_fraction_among_percentages_of_one_task(tmp_path: Path) -> None:
     assert judged(table(tmp_path, collapsed), "--margin", 1)["margin"] == 1
 
 
+@pytest.mark.parametrize("metric", ["f1", "accuracy", "error_rate"])
+def test_metrics_of_two_units(metric: str, tmp_path: Path) -> None:
+    one = table(tmp_path, arms(), metric, fraction, name="one.csv")
+    other = table(tmp_path, arms(), metric, task="b", name="other.csv")
+    assert "all in percent" in refused("verdict", "--from", both(tmp_path, one, other))
+
+
+def test_select_scores_of_another_unit(tmp_path: Path) -> None:
+    line = refused("verdict", "--from", table(tmp_path, arms(), select=0.79), "--margin", 1)
+    assert "scores of the column select go up to 0.79" in line
+    file = table(tmp_path, arms(), write=fraction, phase="", map='"[2, 4, 6]"')
+    file.write_text(file.read_text() + 'a,copied,3,explored,,accuracy,79,explore,"[1, 1, 1]"\n')
+    line = refused("verdict", "--from", file, "--margin", 0.01)
+    assert "scores of explored maps go up to 79" in line
+
+
+def test_a_word_error_rate_may_be_above_one(tmp_path: Path) -> None:
+    found = {name: [(100 - s) / 100 for s in scores] for name, scores in arms().items()}
+    found["none"] = [s + 1 for s in found["none"]]
+    file = table(tmp_path, found, "wer", lambda s: f"{s:.4f}")
+    assert judged(file, "--margin", 0.01)["larger_is_better"] is False
+
+
 def test_unknown_metrics_of_two_sizes_are_doubted(tmp_path: Path) -> None:
     one = table(tmp_path, arms(), "quality", fraction, name="one.csv")
     other = table(tmp_path, arms(), "quality", task="b", name="other.csv")
@@ -333,6 +359,8 @@ WRONG: dict[str, tuple[list[str], str, str]] = {
     "thousands": (['a,copied,3,forward,0,ppl,"1,234.5"'], HEADER, "such as 1234.5"),
     "semicolons": (["a;copied;3;forward;0;accuracy;75,3"], HEADER.replace(",", ";"), "as 75.3"),
     "underscores": (["a,copied,3,forward,0,accuracy,7_5"], HEADER, "'7_5' is not a number"),
+    "a letter": (["a,copied,3,forward,0,loss,1e\u22125x"], HEADER, "is not a number"),
+    "no margin": (["a,copied,3,forward,0,accuracy,75,nan"], f"{HEADER},margin", "a finite number"),
     "infinite": (["a,copied,3,forward,0,accuracy,inf"], HEADER, "row 1: score: inf"),
     "two columns": (["a,copied,3,forward,0,accuracy,75,74"], f"{HEADER},Score", "named 'score'"),
     "scale": (["a,copied,3,forward,0,accuracy,75,10", "a,copied,3,last,0,accuracy,75,10"],
@@ -362,6 +390,7 @@ def test_other_ways_to_write_the_same_table(tmp_path: Path) -> None:
         "windows": text.replace("\n", "\r\n"),
         "tabs": text.replace(",", "\t"),
         "capitals": text.replace(header, header.title().replace(",", ", ")),
+        "empty columns": text.replace("\n", ",,\n"),
         "empty lines": text.replace("\n", "\n\n"),
     }
     for way, written in ways.items():
