@@ -52,7 +52,8 @@ def power(
         Path | None, typer.Option(metavar="SWEEP", help="Learn the SD from a sweep that has run.")
     ] = None,
     margin: Annotated[
-        float | None, typer.Option(help="In the metric's units; default: the pilot's, or 1.0.")
+        float | None,
+        typer.Option(help="In the metric's units, as the SD is; default: the pilot's."),
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="Default: the pilot's, or 0.05.")] = None,
     comparisons: Annotated[

@@ -19,7 +19,8 @@ Table = Annotated[
     Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
 ]
 Margin = Annotated[
-    float | None, typer.Option(help="In the metric's units; default: the file's, or 1.0.")
+    float | None,
+    typer.Option(help="In the metric's units; default: the sweep's or the table's own."),
 ]
 SmallerIsBetter = Annotated[
     bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")

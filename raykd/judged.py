@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raykd import angled
-from raykd.analysis import foresight
+from raykd.analysis import foresight, units
 from raykd.analysis import power as powers
 from raykd.analysis.beside import beside, theirs
 from raykd.analysis.h6 import add_angles
@@ -23,7 +23,7 @@ from raykd.errors import UserError
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
 
-MARGIN, ALPHA, COMPARISONS = 1.0, 0.05, 4
+ALPHA, COMPARISONS = 0.05, 4
 
 
 def verdict(
@@ -33,15 +33,14 @@ def verdict(
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
 ) -> tuple[Sweep | None, Verdict]:
-    """Of a sweep file's confirm trials, with the sweep as it was opened for that; or of a table.
-    Raises UserError."""
+    """Of a sweep file's confirm trials, with the sweep as it was opened for that; or of a table,
+    whose margin is stated here or by the table itself. Raises UserError."""
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
     if table is not None:
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
-        scores = from_table(table, smaller_is_better)
-        return None, judge(scores, MARGIN if margin is None else margin, ALPHA)
+        return None, of_table(from_table(table, smaller_is_better), margin)
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
@@ -50,6 +49,13 @@ def verdict(
 
     opened = Sweep.open(sweep, tracking_uri)
     return opened, of_sweep(opened, margin)
+
+
+def of_table(scores: Scores, margin: float | None = None) -> Verdict:
+    """At the margin that is stated, else at the one that the table holds. Raises UserError."""
+    found = judge(scores, units.stated(scores, margin), ALPHA)
+    told = units.notes(scores, found.margin, chosen=margin is not None)
+    return replace(found, notes=(*found.notes, *told))
 
 
 def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
@@ -72,7 +78,8 @@ def save(sweep: Sweep | None, file: Path) -> str:
         raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis import saved
 
-    return f"{file}: {saved.save(scores_of(sweep)[0], file)} rows"
+    written = saved.save(scores_of(sweep)[0], file, sweep.study.config.margin)
+    return f"{file}: {written} rows"
 
 
 def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
@@ -99,7 +106,8 @@ def power(
     comparisons: int | None = None,
     tracking_uri: str | None = None,
 ) -> powers.Needed:
-    """Seeds needed at a stated SD, or at the SD that a pilot sweep shows. Raises UserError."""
+    """Seeds needed at a stated SD, or at the SD that a pilot sweep shows. The margin is in the SD's
+    units, so only the pilot's file can state it for one. Raises UserError."""
     for name, value, high in (("--sd", sd, math.inf), ("--margin", margin, math.inf),
                               ("--alpha", alpha, 0.5)):  # fmt: skip
         if value is not None and not 0 < value < high:
@@ -110,11 +118,16 @@ def power(
             "write --sd X (the SD of the difference between two strategies under one seed) or "
             "--pilot SWEEP, one of the two"
         )
+    if sd is not None and margin is None:
+        raise UserError(
+            "--margin: write the smallest difference that would matter, in the units of --sd, such "
+            "as 1 for one point of a score in percent, or 0.01 where scores are fractions"
+        )
     source = ""
     if pilot is not None:
         _, found = verdict(pilot, None, margin, False, tracking_uri)
         sd, df, seen = foresight.pilot(found)
         margin, alpha, comparisons = found.margin, alpha or found.alpha, comparisons or seen
         source = f"SD from {found.source}, {df} degrees of freedom"
-    assert sd is not None
-    return powers.needed(sd, margin or MARGIN, alpha or ALPHA, comparisons or COMPARISONS, source)
+    assert sd is not None and margin is not None
+    return powers.needed(sd, margin, alpha or ALPHA, comparisons or COMPARISONS, source)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
-from raykd.analysis.verdict import Cell, Comparison, Verdict
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
 from raykd.show import out
 
@@ -33,7 +36,7 @@ def verdict(found: Verdict) -> None:
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
             f"{escape(_weight(cell))}"
         )
-        _cell(cell)
+        _cell(cell, found.margin)
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in found.mixed:
@@ -42,10 +45,8 @@ def verdict(found: Verdict) -> None:
             f"{model.metric}; mixed model, tasks as a sample), against forward:"
         )
         for effect in model.effects:
-            low, high = effect.interval
-            out.print(
-                f"  {effect.strategy:<16} {effect.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})"
-            )
+            gap = estimate(found.margin, effect.effect, effect.interval)
+            out.print(f"  {effect.strategy:<16} {gap}")
     if found.angles is not None:
         out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
     for line in [*(p.says for p in found.problems), *found.notes]:
@@ -58,17 +59,18 @@ def _weight(cell: Cell) -> str:
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
-def _cell(cell: Cell) -> None:
+def _cell(cell: Cell, margin: float) -> None:
     for h in cell.hypotheses:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell))
+    out.print(_table(cell, margin))
     if cell.gap is not None:
-        low, high = cell.gap.interval
+        shown = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
+        low, high = map(shown, cell.gap.interval)
         out.print(
-            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {cell.gap.effect:.2f} "
-            f"({low:.2f} to {high:.2f}, {100 * cell.gap.level:g} % for whichever pair)"
+            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {shown(cell.gap.effect)} "
+            f"({low} to {high}, {100 * cell.gap.level:g} % for whichever pair)"
         )
     if cell.shares is not None:
         out.print(f"  variance: {_shares(cell.shares)}")
@@ -76,6 +78,8 @@ def _cell(cell: Cell) -> None:
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
         *([cell.controls.says] if cell.controls else []),
+        *([cell.lost.says] if cell.lost else []),
+        *([cell.collapses.says] if cell.collapses else []),
     ]:
         out.print(f"  {escape(says)}")
     if cell.landscape is not None:
@@ -84,30 +88,44 @@ def _cell(cell: Cell) -> None:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
 
-def _table(cell: Cell) -> Table:
+def _table(cell: Cell, margin: float) -> Table:
     table = Table(box=None, pad_edge=True)
-    for name in ("strategy", "mean", "seeds", "to forward", "", "to none", ""):
+    for name in ("strategy", "mean", "seeds", "collapsed", _head("to forward", cell.to_forward), "",
+                 _head("to none", cell.to_none), ""):  # fmt: skip
         left = name in ("strategy", "")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     forward = {c.strategy: c for c in cell.to_forward}
     none = {c.strategy: c for c in cell.to_none}
+    means = Digits.of(margin, *(arm.mean for arm in cell.arms))
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""
         table.add_row(
-            escape(name), f"{arm.mean:.2f}", str(len(arm.seeds)),
-            *_gap(forward.get(arm.strategy)), *_gap(none.get(arm.strategy)),
+            escape(name), means.plain(arm.mean), _seeds(arm), _collapsed(arm),
+            *_gap(forward.get(arm.strategy), margin), *_gap(none.get(arm.strategy), margin),
         )  # fmt: skip
     return table
 
 
-def _gap(c: Comparison | None) -> tuple[str, str]:
-    if c is None:
-        return "", ""
-    if c.interval is None:
-        return f"{c.effect:+z.2f}", c.finding
-    low, high = c.interval
-    return f"{c.effect:+z.2f} ({low:+z.2f} to {high:+z.2f})", c.finding
+def _head(name: str, pairs: Sequence[Comparison]) -> str:
+    """With the level of the intervals below it."""
+    return f"{name}, {levels(pairs)}" if levels(pairs) else name
+
+
+def _seeds(arm: Arm) -> str:
+    lost = len(arm.missing)
+    return f"{len(arm.seeds)} of {len(arm.seeds) + lost}" if lost else str(len(arm.seeds))
+
+
+def _collapsed(arm: Arm) -> str:
+    """Of its runs, and the rate that they do not exclude."""
+    if arm.collapse_bound is None:
+        return ""
+    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
+
+
+def _gap(c: Comparison | None, margin: float) -> tuple[str, str]:
+    return ("", "") if c is None else (estimate(margin, c.effect, c.interval), c.finding)
 
 
 def _landscape(found: Landscape) -> str:
@@ -131,16 +149,18 @@ def power(found: Needed) -> None:
     m = found.comparisons
     out.print(
         f"SD of a paired difference {found.sd:.3g}, margin {found.margin:g}, "
-        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} (Holm)"
+        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} to forward"
         + (f"; {escape(found.source)}" if found.source else "")
     )
+    every = "" if m == 1 else f", all {m} together, each tested at alpha"
+    holm = "" if m == 1 else ", at Holm's strictest level"
     for what, seeds in (
-        ("to show that equal strategies are equivalent", found.equal),
-        (f"the same where they differ by half the margin ({found.margin / 2:g})", found.half),
-        (f"to show a difference of twice the margin ({2 * found.margin:g})", found.twice),
+        (f"to show that equal strategies are equivalent{every}", found.equal),
+        (f"the same where each differs by half the margin ({found.margin / 2:g})", found.half),
+        (f"to show one difference of twice the margin ({2 * found.margin:g}){holm}", found.twice),
     ):
         out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {what}")
-    out.print(f"  (power {POWER:g} in each comparison)\n")
+    out.print(f"  (power {POWER:g})\n")
     table = Table(box=None, pad_edge=True)
     for name in ("seeds", "equal", "", "half", "twice"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)

@@ -127,7 +127,8 @@ def test_what_is_planned_and_not_finished_is_named(here: Path) -> None:
 def test_a_saved_table_is_judged_like_its_sweep(here: Path, suffix: str, tmp_path: Path) -> None:
     table = tmp_path / f"scores.{suffix}"
     sweep = verdict(change(here), "--save", table)
-    found = verdict("--from", table, "--margin", 3)
+    found = verdict("--from", table)  # it states the margin of the sweep
+    assert (found["margin"], found["scale"]) == (3.0, 100.0)
     assert found["hypotheses"] == [h for h in sweep["hypotheses"] if h["id"] != "H6"]
     told = [{**c, "population": None, "mcnemar": []} for c in sweep["cells"][0]["to_forward"]]
     assert found["cells"][0]["to_forward"] == told
@@ -156,7 +157,9 @@ def test_a_pilot_says_how_many_seeds_and_a_plan_what_its_seeds_decide(here: Path
 
 
 def test_power_without_a_sweep() -> None:
-    result = CliRunner().invoke(app, ["power", "--sd", "0.5", "--comparisons", "1"])
+    result = CliRunner().invoke(
+        app, ["power", "--sd", "0.5", "--margin", "1", "--comparisons", "1"]
+    )
     assert result.exit_code == 0 and "4 seeds to show that equal strategies" in result.stdout
 
 
@@ -179,6 +182,7 @@ def refused(*args: object) -> str:
         (["verdict", "s.yaml", "--smaller-is-better"], "--smaller-is-better"),
         (["power"], "--sd X"),
         (["power", "--sd", "0"], "--sd"),
+        (["power", "--sd", "0.5"], "--margin: write the smallest difference"),
         (["power", "--sd", "1", "--alpha", "0.9"], "--alpha"),
         (["power", "--pilot", "absent.yaml"], "absent.yaml"),
     ],

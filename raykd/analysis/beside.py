@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raykd.analysis.scores import Score
 from raykd.analysis.typed import from_table
+from raykd.analysis.units import FRACTION
 from raykd.config import SweepConfig
 from raykd.errors import UserError
 
@@ -74,7 +75,13 @@ def theirs(config: SweepConfig, file: str) -> tuple[Score, ...]:
             f"{file}: published.table: {named.table}: there is no file {table}; write a path "
             "relative to the sweep file"
         )
-    found = from_table(table).items
+    scores = from_table(table)
+    if scores.scale == FRACTION:
+        raise UserError(
+            f"{file}: published.table: {named.table}: its scores lie within 0 to 1, those of a "
+            "sweep are in percent; write them in percent"
+        )
+    found = scores.items
     chosen = tuple(s for s in found if s.task == named.task)
     if not chosen:
         tasks = ", ".join(dict.fromkeys(s.task for s in found))

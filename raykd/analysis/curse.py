@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.tost import interval, summary
 
 
@@ -43,6 +44,7 @@ def winner(
     *,
     sign: int,
     alpha: float,
+    margin: float,
     resolution: float = 0.0,
 ) -> Curse:
     """explored: select score of every map tried; differences: best - forward on test by seed, in
@@ -59,6 +61,7 @@ def winner(
     told = {None: "one seed cannot tell whether it is ahead of forward",
             True: "it is still ahead of forward",
             False: "that it is ahead of forward is not shown"}[ahead]  # fmt: skip
+    digits = Digits.of(margin, 0.0, promised, kept)
     return Curse(
         strategy=strategy,
         map=layer_map,
@@ -71,7 +74,7 @@ def winner(
         n=len(differences),
         still_ahead=ahead,
         says=(
-            f"{strategy} {layer_map} led {against} by {promised:+z.2f} in the search and leads "
-            f"forward by {kept:+z.2f} under {len(differences)} fresh seeds: {told}"
+            f"{strategy} {layer_map} led {against} by {digits.signed(promised)} in the search and "
+            f"leads forward by {digits.signed(kept)} under {len(differences)} fresh seeds: {told}"
         ),
     )

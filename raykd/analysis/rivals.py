@@ -9,6 +9,7 @@ from raykd.analysis import curse, importance, variance
 from raykd.analysis.compare import Rule, matrix, to_reference
 from raykd.analysis.curse import Curse
 from raykd.analysis.importance import Landscape
+from raykd.analysis.missing import Expected
 from raykd.analysis.scores import FORWARD, SAMPLED, CellName, Score, Scores, is_sampled
 from raykd.analysis.variance import Sampled
 from raykd.analysis.verdict import Comparison, Controls, Status
@@ -17,9 +18,12 @@ ByArm = Mapping[str, Mapping[int, Score]]
 MATCHING = "matching"
 
 
-def controls(arms: ByArm, tested: ByArm, rule: Rule) -> Controls | None:
+def controls(
+    arms: ByArm, tested: ByArm, rule: Rule, wanted: Expected, absent: Sequence[str] = ()
+) -> Controls | None:
     """The mean of the strategies under test, seed by seed, against each control. Without one that
-    any regulariser would pass as well, a gain over none says little of the teacher's layers."""
+    any regulariser would pass as well, a gain over none says little of the teacher's layers.
+    `absent`: controls and strategies that belong here and have no score."""
     found = {a: s for a, s in arms.items() if next(iter(s.values())).control}
     seeds, table = matrix(list(tested.values()), 1)
     if not found or not seeds:
@@ -32,20 +36,30 @@ def controls(arms: ByArm, tested: ByArm, rule: Rule) -> Controls | None:
     shared = [(MATCHING, mean, a, s) for a, s in found.items() if s.keys() & mean.keys()]
     if not shared:
         return None
-    pairs = to_reference(shared, rule)
-    status, says = _of_controls(pairs)
+    absent = [*absent, *(a for a in found if not any(a == s[2] for s in shared))]
+    every = frozenset().union(*(wanted.seeds[a] for a in tested))
+    wanted = replace(wanted, seeds={**wanted.seeds, MATCHING: every})
+    pairs = to_reference(shared, rule, wanted, whole=not absent)
+    status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
 
 
-def _of_controls(pairs: Sequence[Comparison]) -> tuple[Status, str]:
+def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
+    """Better than every one is an intersection-union claim, worse than some one goes by Holm."""
     beaten = [c.reference for c in pairs if c.finding == "better"]
     ahead = [c.reference for c in pairs if c.finding == "worse"]
     if ahead:
         return "contradicted", f"matching is worse than {', '.join(ahead)}"
+    if absent:
+        return "undecided", (
+            f"no paired score of {', '.join(absent)}, without which nothing is said of all"
+        )
     if len(beaten) == len(pairs):
         return "supported", f"matching beats every control ({', '.join(beaten)})"
     left = [c.reference for c in pairs if c.finding == "undecided"]
-    return "undecided", f"that matching beats {', '.join(left)} is not shown"
+    lost = sum(len(c.missing.seeds) for c in pairs if c.missing)
+    why = f", {lost} missing runs taken at their worst" if lost else ""
+    return "undecided", f"that matching beats {', '.join(left)} is not shown{why}"
 
 
 def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
@@ -94,7 +108,8 @@ def curses(
             result.append(
                 curse.winner(
                     pair.strategy, layer_map, explored, forward_map, pair.differences,
-                    sign=rule.sign, alpha=rule.alpha, resolution=rule.resolution,
+                    sign=rule.sign, alpha=rule.alpha, margin=rule.margin,
+                    resolution=rule.resolution,
                 )
             )  # fmt: skip
     return tuple(result)

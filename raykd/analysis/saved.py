@@ -14,8 +14,9 @@ from raykd.analysis.weights import TUNED
 from raykd.errors import UserError
 
 
-def save(scores: Scores, file: Path) -> int:
-    """Write a row for each confirmed student and each explored map; how many there are.
+def save(scores: Scores, file: Path, margin: float) -> int:
+    """Write a row for each confirmed student and each explored map; how many there are. Each states
+    the margin of the sweep and what a perfect score is.
 
     What is derived (the cell in which each strategy has its best weight) is left out, and an arm
     that matches nothing stands once, without a weight. Raises UserError.
@@ -40,6 +41,7 @@ def save(scores: Scores, file: Path) -> int:
     ]  # fmt: skip
     frame = pd.DataFrame([*confirmed, *explored]).drop_duplicates(ignore_index=True)
     frame = frame.astype({"seed": "Int64", "examples": "Int64"})
+    frame = frame.assign(margin=margin, scale=scores.scale)
     write: dict[str, Any] = {".csv": frame.to_csv, ".parquet": frame.to_parquet}
     if file.suffix.lower() not in write:
         raise UserError(f"--save: {file}: write a name that ends in .csv or .parquet")

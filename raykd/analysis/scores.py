@@ -13,7 +13,6 @@ from raykd.errors import UserError
 
 NONE, FORWARD = "none", "forward"
 SAMPLED = "uniform_random"
-SMALLER_IS_BETTER = frozenset({"loss", "nll", "perplexity", "error", "wer", "cer", "ter"})
 
 ProblemKind = Literal[
     "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
@@ -92,12 +91,18 @@ class Problem:
     strategy: str | None = None
     control: bool = False
     weight: str = ""
+    seeds: tuple[int, ...] = ()
+    """Of the runs that failed or are not finished."""
 
 
 @dataclass(frozen=True)
 class Scores:
     """All of a sweep or a table. `seeded` is false where nothing says which seed a score is of;
-    `resolution` is the smallest step by which a score can change, 0 where that is not known."""
+    `resolution` is the smallest step by which a score can change, 0 where that is not known;
+    `steps` has it by task. `scale` is what a perfect score is: 1, or 100 where scores are in
+    percent; None where the metric has no such bound or is not known. `majority` is what always
+    giving the commonest answer scores on test, where that is known. `margin` is the one that a
+    table holds; `notes` are what its reader has to know of how it was read."""
 
     items: tuple[Score, ...]
     metric: str
@@ -107,6 +112,14 @@ class Scores:
     explored: tuple[Explored, ...] = ()
     problems: tuple[Problem, ...] = ()
     source: str = ""
+    majority: float | None = None
+    scale: float | None = None
+    steps: tuple[tuple[str, float], ...] = ()
+    margin: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def step(self, task: str) -> float:
+        return dict(self.steps).get(task, self.resolution)
 
     @property
     def cells(self) -> tuple[CellName, ...]:

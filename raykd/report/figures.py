@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from scipy import stats
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores import FORWARD
-from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
 from raykd.report.drawing import (
     BAND,
@@ -61,34 +62,35 @@ def seeds(
         figure.add_vline(x=forward.mean, line={"color": GREY, "width": 1, "dash": "dot"})
     measured = [s for a in arms for s in a.scores]
     near = (max(measured) - min(measured)) / 100
+    digits = Digits.of(verdict.margin, *measured)
     for row, arm in enumerate(arms):
-        figure.add_trace(_dots(row, arm, looks[arm.strategy], near))
+        figure.add_trace(_dots(row, arm, looks[arm.strategy], near, digits))
         if len(arm.scores) > 1:
-            figure.add_trace(_mean(row, arm, verdict.at))
+            figure.add_trace(_mean(row, arm, verdict.at, digits))
     figure.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
     )  # fmt: skip
     told = "; ".join(
-        f"{a.strategy} {a.mean:.2f} ({min(a.scores):.2f} to {max(a.scores):.2f}, "
-        f"{len(a.scores)} seeds)" for a in cell.arms
+        f"{a.strategy} {digits.plain(a.mean)} ({digits.plain(min(a.scores))} to "
+        f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in cell.arms
     )  # fmt: skip
     alt = f"Mean, lowest and highest {score}: {told}."
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
-def _dots(row: int, arm: Arm, look: Mark, near: float) -> go.Scatter:
+def _dots(row: int, arm: Arm, look: Mark, near: float, digits: Digits) -> go.Scatter:
     return go.Scatter(
         x=list(arm.scores),
         y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
         mode="markers",
         marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
         text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
-        hovertemplate="%{text}: %{x:.2f}<extra></extra>",
+        hovertemplate=f"%{{text}}: %{{x:{digits.code}}}<extra></extra>",
     )
 
 
-def _mean(row: int, arm: Arm, alpha: float) -> go.Scatter:
+def _mean(row: int, arm: Arm, alpha: float, digits: Digits) -> go.Scatter:
     upright = {"symbol": "line-ns", "size": 14, "color": INK, "line": {"width": 2.5, "color": INK}}
     half = {"array": [half_width(arm, alpha)], "color": INK, "thickness": 1.5, "width": 4}
     return go.Scatter(
@@ -97,7 +99,7 @@ def _mean(row: int, arm: Arm, alpha: float) -> go.Scatter:
         mode="markers",
         marker=upright,
         error_x=half,
-        hovertemplate=f"{text(arm.strategy)}, mean: %{{x:.2f}}<extra></extra>",
+        hovertemplate=f"{text(arm.strategy)}, mean: %{{x:{digits.code}}}<extra></extra>",
     )
 
 
@@ -136,19 +138,25 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
         figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
     for finding, look in FINDINGS.items():
         mine = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
-        figure.add_trace(_intervals(finding, look, mine))
+        figure.add_trace(_intervals(finding, look, mine, margin))
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
         range=[-0.6, len(rows) - 0.4],
     )  # fmt: skip
     reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
-    told = "; ".join(f"{c.strategy} {difference(c)}, {c.finding}" for c in cell.to_forward)
-    alt = f"Difference to forward, against a margin of {margin:g}: {told}."
-    return Drawing(f"equivalence-{number}", settings(verdict)[number - 1], alt, figure, height)
+    told = "; ".join(f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward)
+    shown = levels(cell.to_forward)
+    alt = (
+        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: {told}."
+    )
+    title = settings(verdict)[number - 1] + (f"; {shown}" if shown else "")
+    return Drawing(f"equivalence-{number}", title, alt, figure, height)
 
 
-def _intervals(name: str, look: Mark, rows: Sequence[tuple[int, Comparison]]) -> go.Scatter:
+def _intervals(
+    name: str, look: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
+) -> go.Scatter:
     sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
     return go.Scatter(
         # A trace without a point has no place in the legend, and all three belong there.
@@ -162,7 +170,7 @@ def _intervals(name: str, look: Mark, rows: Sequence[tuple[int, Comparison]]) ->
             "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],
             "arrayminus": [c.effect - low for (_, c), (low, _) in zip(rows, sides, strict=True)],
         },
-        text=[f"{text(c.strategy)} {difference(c)}, {c.finding}" for _, c in rows],
+        text=[f"{text(c.strategy)} {difference(c, margin)}, {c.finding}" for _, c in rows],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
 
@@ -173,21 +181,29 @@ def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
     return interval if interval and all(map(math.isfinite, interval)) else ()
 
 
-def difference(comparison: Comparison) -> str:
-    return signed(comparison.effect) + (
-        f" ({spread(comparison.interval)})" if comparison.interval else ""
-    )
+def difference(comparison: Comparison, margin: float) -> str:
+    effect, interval = gap(comparison.effect, comparison.interval, margin)
+    return f"{effect} ({interval})" if comparison.interval else effect
 
 
-def signed(number: float) -> str:
-    return f"{number:+z.2f}"
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
-def spread(interval: tuple[float, float] | None) -> str:
+def gap(
+    effect: float | None, interval: tuple[float, float] | None, margin: float
+) -> tuple[str, str]:
+    """A difference and its interval, with the same digits; what is missing is a dash."""
+    digits = Digits.of(margin, effect, *(interval or ()))
+    return "-" if effect is None else digits.signed(effect), spread(interval, digits)
+
+
+def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -> str:
     """An interval in words; an open side is told as such, a missing one as a dash."""
     if interval is None:
         return "-"
     low, high = interval
+    signed = (digits or Digits.of(0.0, low, high)).signed
     if math.isinf(low) and math.isinf(high):
         return "unbounded"
     if math.isinf(low):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from raykd import angled, cuts, data_report
+from raykd.analysis.metrics import smaller_is_better
 from raykd.analysis.trials import weight
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.sweep import Sweep
@@ -79,9 +81,15 @@ def of_table(table: Path, verdict: Verdict) -> Page:
         setting=f"Scores from a table, {sum(len(a.scores) for c in verdict.cells for a in c.arms)} "
         "in all.",
         verdict=verdict,
-        origin=origin.of_table(table, f"raykd report --from {table} --margin {verdict.margin:g}"),
+        origin=origin.of_table(table, _command(table, verdict)),
         missing=(NO_RUNS,),
     )
+
+
+def _command(table: Path, verdict: Verdict) -> str:
+    command = f"raykd report --from {shlex.quote(str(table))} --margin {verdict.margin:.12g}"
+    told = all(map(smaller_is_better, verdict.metric.split(", ")))
+    return command if verdict.larger_is_better or told else f"{command} --smaller-is-better"
 
 
 def publish(sweep: Sweep, html: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.verdict import Cell
 from raykd.report import explored, figures
 from raykd.report.cost import against
@@ -18,6 +19,7 @@ from raykd.report.tables import (
     curses,
     over_tasks,
     paper_table,
+    run_table,
     seed_table,
     share_table,
 )
@@ -62,6 +64,8 @@ def _verdict(page: Page) -> Section:
         points=(
             *(claims(verdict) if many else ()),
             *_each(page, lambda c: c.controls.says if c.controls else ""),
+            *_each(page, lambda c: c.lost.says if c.lost else ""),
+            *_each(page, lambda c: c.collapses.says if c.collapses else ""),
             *map(sentence, verdict.notes),
         ),
         tables=(overview(verdict),) if many else (),
@@ -77,7 +81,9 @@ def _verdict(page: Page) -> Section:
 def _strategies(page: Page) -> Section | None:
     if not page.verdict.cells:
         return None
-    return Section("strategies", "Strategies", tables=(paper_table(page),))
+    unsound = run_table(page.verdict)
+    details = (Detail("Collapsed and missing runs", table=unsound),) if unsound.rows else ()
+    return Section("strategies", "Strategies", tables=(paper_table(page),), details=details)
 
 
 def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
@@ -93,7 +99,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
             f"{level:g} percent interval over seeds; the shaded band is the margin, "
             f"{verdict.margin:g} on either side of forward's mean.",
         ),
-        points=_each(page, _gap),
+        points=_each(page, lambda c: _gap(c, verdict.margin)),
         drawings=tuple(
             figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
@@ -109,9 +115,9 @@ def _equivalence(page: Page) -> Section | None:
         "equivalence",
         "Equivalent or different",
         words=(
-            "The difference to forward over the seeds that both have, with its interval. Inside "
-            "the shaded margin: equivalent. Wholly outside it: different. Anything else is "
-            "undecided. Right is better.",
+            "The difference to forward over the seeds that both have, with its interval, of the "
+            "level that stands above the figure. Inside the shaded margin: equivalent. Wholly "
+            "outside it: different. Anything else is undecided. Right is better.",
         ),
         drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
         details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
@@ -147,14 +153,15 @@ def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
     )
 
 
-def _gap(cell: Cell) -> str:
+def _gap(cell: Cell, margin: float) -> str:
     gap = cell.gap
     if gap is None:
         return ""
+    shown = Digits.of(margin, gap.effect, *gap.interval).plain
     return (
-        f"the largest gap between any two of {gap.strategies} strategies is {gap.effect:.2f}, "
+        f"the largest gap between any two of {gap.strategies} strategies is {shown(gap.effect)}, "
         f"{gap.best} over {gap.worst}; {100 * gap.level:g} percent interval "
-        f"{gap.interval[0]:.2f} to {gap.interval[1]:.2f}, {gap.n} seeds"
+        f"{shown(gap.interval[0])} to {shown(gap.interval[1])}, {gap.n} seeds"
     )
 
 

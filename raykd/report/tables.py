@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores import FORWARD, NONE
-from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import named, settings, short, signed, spread
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.report.figures import gap, named, percent, settings, short
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -15,8 +16,9 @@ def paper_table(page: Page) -> Table:
     cells = page.verdict.cells
     arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
     ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
+    shown = [digits(cell, page.verdict.margin) for cell in cells]
     rows = tuple(
-        (label, *(_score(arms.get((name, i))) for i in range(len(cells))))
+        (label, *(_score(arms.get((name, i)), shown[i]) for i in range(len(cells))))
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
@@ -27,12 +29,18 @@ def _order(arm: Arm) -> tuple[bool, bool, bool]:
     return (arm.control, arm.strategy != NONE, arm.strategy != FORWARD)
 
 
-def _score(arm: Arm | None) -> str:
+def digits(cell: Cell, margin: float) -> Digits:
+    """For all scores of a cell."""
+    return Digits.of(margin, *(s for arm in cell.arms for s in arm.scores))
+
+
+def _score(arm: Arm | None, digits: Digits) -> str:
     if arm is None:
         return "-"
     if len(arm.scores) == 1:
-        return f"{arm.mean:.2f}"
-    return f"{arm.mean:.2f} ({min(arm.scores):.2f} to {max(arm.scores):.2f}, {len(arm.scores)})"
+        return digits.plain(arm.mean)
+    low, high = map(digits.plain, (min(arm.scores), max(arm.scores)))
+    return f"{digits.plain(arm.mean)} ({low} to {high}, {len(arm.scores)})"
 
 
 def beside(verdict: Verdict) -> Table:
@@ -40,7 +48,8 @@ def beside(verdict: Verdict) -> Table:
     rows = tuple(
         (b.strategy, b.init, f"{b.published:.2f}",
          f"{b.mean:.2f}" + (f" ({b.low:.2f} to {b.high:.2f}, {b.n})" if b.n > 1 else ""),
-         signed(b.difference), {True: "yes", False: "no", None: "one seed"}[b.inside])
+         gap(b.difference, None, verdict.margin)[0],
+         {True: "yes", False: "no", None: "one seed"}[b.inside])
         for b in verdict.published
     )  # fmt: skip
     heads = ("strategy", "init", "published", "here (range, seeds)", "difference",
@@ -49,9 +58,23 @@ def beside(verdict: Verdict) -> Table:
     return Table(f"{task}: published scores and those of this sweep", heads, rows)
 
 
+def run_table(verdict: Verdict) -> Table:
+    """Of each arm: its collapsed runs with the rate that they do not exclude, and what it lacks."""
+    rows = tuple(
+        (arm.strategy, place, f"{len(arm.collapsed)} of {len(arm.seeds)}",
+         f"up to {percent(arm.collapse_bound)}", str(len(arm.missing)), str(len(arm.failed)))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for arm in cell.arms
+        if arm.collapse_bound is not None
+    )  # fmt: skip
+    heads = ("strategy", "setting", "collapsed", "not excluded (exact 95 % bound)", "missing",
+             "of those failed")  # fmt: skip
+    return Table("Collapsed and missing runs", heads, rows)
+
+
 def seed_table(verdict: Verdict) -> Table:
     rows = tuple(
-        (arm.strategy, place, str(seed), f"{score:.2f}")
+        (arm.strategy, place, str(seed), digits(cell, verdict.margin).plain(score))
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for arm in cell.arms
         for seed, score in zip(arm.seeds, arm.scores, strict=True)
@@ -60,26 +83,25 @@ def seed_table(verdict: Verdict) -> Table:
 
 
 def comparisons(verdict: Verdict) -> Table:
-    """To forward, to no matching and to controls; p-values are those adjusted by Holm."""
-    heads = ("strategy", "against", "setting", "finding", "difference", "interval",
+    """To forward, to no matching and to controls; p-values are those that the findings rest on."""
+    heads = ("strategy", "against", "setting", "finding", "difference", "interval", "level",
              "over examples too", "p", "seeds", "same answers")  # fmt: skip
     rows = []
     for place, cell in zip(settings(verdict), verdict.cells, strict=True):
         controls = cell.controls.comparisons if cell.controls else ()
         for c in (*cell.to_forward, *cell.to_none, *controls):
-            rows.append((c.strategy, c.reference, place, c.finding, signed(c.effect),
-                         spread(c.interval), spread(c.population), _p(c), str(c.n),
+            margin = verdict.margin
+            rows.append((c.strategy, c.reference, place, c.finding,
+                         *gap(c.effect, c.interval, margin),
+                         "-" if c.interval is None else percent(c.level),
+                         gap(c.effect, c.population, margin)[1], _p(c), str(c.n),
                          _agreement(c)))  # fmt: skip
     return Table("Comparisons", heads, tuple(rows))
 
 
 def _p(c: Comparison) -> str:
     """Of the finding; of equivalence or gain where it is undecided."""
-    by_finding = {
-        "equivalent": c.p_tost_holm, "different": c.p_beyond_holm,
-        "better": c.p_better_holm, "worse": c.p_worse_holm,
-    }  # fmt: skip
-    p = by_finding.get(c.finding, c.p_tost_holm if c.p_tost is not None else c.p_better_holm)
+    p = c.p_value
     return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "under 0.001"
 
 
@@ -107,7 +129,8 @@ def share_table(verdict: Verdict) -> Table:
     ]
     rows = tuple(
         (place, s.source, f"{100 * s.share:.0f} %",
-         f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %", f"{s.sd:.2f}")
+         f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %",
+         Digits.of(verdict.margin, 0.0, s.sd).plain(s.sd))
         for place, shares in (*within, *over)
         for s in shares.sources
     )  # fmt: skip
@@ -117,8 +140,8 @@ def share_table(verdict: Verdict) -> Table:
 
 def over_tasks(verdict: Verdict) -> Table:
     rows = tuple(
-        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks), signed(e.effect),
-         spread(e.interval))
+        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks),
+         *gap(e.effect, e.interval, verdict.margin))
         for m in verdict.mixed
         for e in m.effects
     )  # fmt: skip
@@ -129,8 +152,8 @@ def over_tasks(verdict: Verdict) -> Table:
 def curses(verdict: Verdict) -> Table:
     """What the search promised of its best maps, and what fresh seeds kept."""
     rows = tuple(
-        (c.strategy, c.map, signed(c.promised), c.against, signed(c.kept), spread(c.interval),
-         signed(c.lost), str(c.n))
+        (c.strategy, c.map, gap(c.promised, None, verdict.margin)[0], c.against,
+         *gap(c.kept, c.interval, verdict.margin), gap(c.lost, None, verdict.margin)[0], str(c.n))
         for cell in verdict.cells
         for c in cell.curse
     )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from raykd.analysis.scores import SMALLER_IS_BETTER
+from raykd.analysis.units import FRACTION
 from raykd.analysis.verdict import Hypothesis, Verdict
-from raykd.report.figures import settings, signed, spread
+from raykd.report.figures import gap, percent, settings
 from raykd.report.section import Finding, Table
 
 CLAIMS = {
@@ -17,6 +17,7 @@ CLAIMS = {
         "and distance alone make them."
     ),
 }
+RATIOS = ("H3", "H6")  # their effects are not in the metric's units
 SURE = (
     "Supported and contradicted are findings at the margin and the alpha stated for this sweep; "
     "undecided says that these seeds cannot tell."
@@ -49,11 +50,11 @@ def headline(verdict: Verdict) -> str:
 
 
 def _unit(verdict: Verdict) -> str:
+    several = ", " in verdict.metric
+    if verdict.scale == FRACTION or not verdict.larger_is_better:
+        return "" if several else f" {verdict.metric}"
     points = " point" if verdict.margin == 1 else " points"
-    if ", " in verdict.metric:
-        return points
-    small = verdict.metric.lower() in SMALLER_IS_BETTER
-    return f" {verdict.metric}" if small else f"{points} of {verdict.metric}"
+    return points if several else f"{points} of {verdict.metric}"
 
 
 def sentence(fragment: str, capital: bool = True) -> str:
@@ -93,22 +94,21 @@ def evidence(verdict: Verdict) -> Table:
     heads = ("hypothesis", "setting", "status", "decided by", "effect", "interval", "level", "n",
              "margin", "more seeds")  # fmt: skip
     rows = (
-        _evidence(h, place)
+        _evidence(h, place, verdict.margin)
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for h in cell.hypotheses
     )
     return Table("Evidence", heads, tuple(rows))
 
 
-def _evidence(h: Hypothesis, place: str) -> tuple[str, ...]:
+def _evidence(h: Hypothesis, place: str, margin: float) -> tuple[str, ...]:
     return (
         h.id,
         place,
         h.status,
         h.strategy or "-",
-        "-" if h.effect is None else signed(h.effect),
-        spread(h.interval),
-        "-" if h.level is None else f"{100 * h.level:g} %",
+        *gap(h.effect, h.interval, h.margin if h.id in RATIOS else margin),
+        "-" if h.level is None else percent(h.level),
         str(h.n),
         f"{h.margin:g}",
         "-" if h.more_seeds is None else str(h.more_seeds),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.judge import judge
 from raykd.analysis.verdict import Arm, Comparison
 from raykd.layermap import LayerMap
@@ -84,7 +85,9 @@ def test_open_and_missing_intervals() -> None:
     assert spread(None) == "-" and spread((-math.inf, 1.0)) == "up to +1.00"
     assert spread((0.5, math.inf)) == "+0.50 or more"
     assert spread((-math.inf, math.inf)) == "unbounded"
-    assert spread((-0.001, 0.0)) == "+0.00 to +0.00"
+    assert spread((0.0, 0.0)) == "+0.00 to +0.00"
+    assert spread((-0.0013, 0.0)) == "-0.0013 to +0.0000"
+    assert spread((-0.0013, 0.0), Digits()) == "+0.00 to +0.00"
 
 
 # Curves, maps, search, cost

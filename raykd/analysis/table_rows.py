@@ -1,0 +1,159 @@
+"""The rows of a table that a person has, and the numbers in them.
+
+Every mistake is one line: what, where, what to write instead."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raykd.errors import UserError
+
+Row = Mapping[str, Any]
+COLUMNS = "task, init, shape, strategy, seed, metric, score"
+DELIMITERS = ",\t;"
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """Of a CSV file (separated by commas, tabs or semicolons, as its header is) or a Parquet file,
+    at least one; names of columns in lower case. Raises UserError."""
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such file; write the path of a CSV or Parquet table")
+    parquet = file.suffix.lower() == ".parquet"
+    try:
+        if parquet:
+            table = pq.read_table(file)
+            header, values = table.column_names, [list(r.values()) for r in table.to_pylist()]
+        else:
+            header, values = _csv(file)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{file}: cannot be read as a CSV or Parquet table ({reason[:150]}); save it as one"
+        ) from error
+    names = [str(name).strip().lower() for name in header]
+    # Spreadsheets leave empty columns at the end; those without a name are not read.
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise UserError(f"{file}: {names.count(twice[0])} columns are named {twice[0]!r}; keep one")
+    if not values:
+        raise UserError(f"{file}: there are no rows; a table of scores has {COLUMNS}")
+    for number, row in enumerate(values, 1):
+        if len(row) != len(names):
+            more = (
+                "; a number is written with a point, not a comma" if len(row) > len(names) else ""
+            )
+            raise UserError(
+                f"{file}: row {number}: {len(names)} columns in the header, {len(row)} here{more}"
+            )
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        first = stream.readline()
+        stream.seek(0)
+        delimiter = max(DELIMITERS, key=first.count)
+        rows = [row for row in csv.reader(stream, delimiter=delimiter, strict=True) if row]
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def text(row: Row, column: str) -> str:
+    """What a row has there; nothing where it has no such column."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def number(where: str, written: str, column: str = "score") -> float:
+    """With a percent sign or without. Raises UserError."""
+    plain = _plain(written)
+    if "," in plain:
+        point = plain.replace(",", "" if "." in plain or plain.count(",") > 1 else ".")
+        raise UserError(
+            f"{where}: {column}: {written!r} has a comma; write numbers with a decimal point and "
+            f"nothing between thousands, such as {point}"
+        )
+    try:
+        value = float(plain)
+    except ValueError:
+        value = None
+    if value is None or "_" in plain:
+        raise UserError(f"{where}: {column}: {written!r} is not a number")
+    if not math.isfinite(value):
+        advice = (
+            "a run without a score is no row: leave it out, and it will be named as missing"
+            if column == "score"
+            else "write a finite number, or leave it empty"
+        )
+        raise UserError(f"{where}: {column}: {written}; {advice}")
+    return value
+
+
+def _plain(written: str) -> str:
+    return written.removesuffix("%").strip().replace("\N{MINUS SIGN}", "-")
+
+
+def whole(where: str, written: str, column: str) -> int:
+    """A count of at least 1. Raises UserError."""
+    value = number(where, written, column)
+    if value < 1 or value != int(value):
+        raise UserError(f"{where}: {column}: {written}; write a whole number of at least 1")
+    return int(value)
+
+
+def in_percent(file: Path, rows: Sequence[Row]) -> bool:
+    """Whether the scores have percent signs. Raises UserError where only some of them do, or where
+    another column has them and scores do not."""
+    signs: dict[tuple[str, bool], tuple[int, str]] = {}
+    for count, row in enumerate(rows, 1):
+        for column in ("score", "select", "margin"):
+            if value := text(row, column):
+                signs.setdefault((column, value.endswith("%")), (count, value))
+    sign, plain = signs.get(("score", True)), signs.get(("score", False))
+    if sign and plain:
+        raise UserError(
+            f"{file}: the score of row {sign[0]}, {sign[1]}, has a percent sign and that of row "
+            f"{plain[0]}, {plain[1]}, has none; write all of them in one unit"
+        )
+    for column in ("select", "margin"):
+        other = signs.get((column, not sign))
+        if other and (column, True) in signs:
+            raise UserError(
+                f"{file}: row {other[0]}: {column}: {other[1]}; write it as the scores "
+                f"are written, {'with' if sign else 'without'} a percent sign"
+            )
+    return sign is not None
+
+
+def one_value(file: Path, rows: Sequence[Row], column: str) -> str:
+    """What a column holds that has the same value in every row; rows may leave it out. Raises
+    UserError where two differ."""
+    values: dict[float, tuple[int, str]] = {}
+    for count, row in enumerate(rows, 1):
+        if value := text(row, column):
+            where = f"{file}: row {count}"
+            values.setdefault(number(where, value, column), (count, value))
+    if len(values) > 1:
+        (one, first), (two, second) = list(values.values())[:2]
+        raise UserError(
+            f"{file}: {column}: {first} in row {one}, {second} in row {two}; a table has one "
+            f"{column}"
+        )
+    return next((value for _, value in values.values()), "")
+
+
+def decimals(rows: Sequence[Row]) -> int:
+    """The most decimals that a score is written with."""
+    found = []
+    for row in rows:
+        mantissa, _, exponent = _plain(text(row, "score")).lower().partition("e")
+        point = len(re.sub(r"\D", "", mantissa.partition(".")[2]))
+        found.append(point - int(exponent or 0))
+    return max(0, *found)
