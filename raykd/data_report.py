@@ -1,0 +1,195 @@
+"""What became of a data set's rows: how many were read, dropped, folded and cut, by reason.
+
+Readers, splits and tokenisation each fill their part; `lines` says it in sentences.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+CAVEAT_SHARE = 0.05
+"""Share of tokens, or of rows, above which what was cut or dropped is a caveat of the verdict."""
+SHOWN = 8  # classes and labels that a line names
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a limit on tokens takes from one split."""
+
+    split: str
+    what: str
+    """texts, sources, prompts, completions, choices or targets."""
+    limit: int
+    """Tokens."""
+    key: str
+    """The key of the sweep file that states it, or `the model's positions`."""
+    rows: int
+    cut: int
+    """Rows that are longer than the limit."""
+    tokens: int
+    """Of all rows, before the cut."""
+    lost: int
+    """Tokens that are cut off."""
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """Counts of rows, from the file to the tokens. Two are added up by `together`."""
+
+    read: int = 0
+    """Rows of the source, before anything is dropped."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Rows by the reason for which they were left out, duplicates not among them."""
+    duplicates: int = 0
+    """Rows dropped because their text stands in another row."""
+    relabelled: int = 0
+    """Of the duplicates, those whose label is another than that of the row that is kept."""
+    across: int = 0
+    """Of the duplicates, those in another split than the row that is kept."""
+    unsplit: int = 0
+    """Rows with an empty cell in the split column, which count as train."""
+    test_from_select: bool = False
+    """Whether the data's own select rows are the test, since it has no test rows."""
+    hashed: tuple[str, ...] = ()
+    """Splits that the data lacks and that were cut from train by hash."""
+    folded: Mapping[str, int] = field(default_factory=dict)
+    """Rows by label whose number was written as a float (`1.0` is read as `1`)."""
+    lookalikes: tuple[tuple[str, ...], ...] = ()
+    """Labels that are equal as numbers and are kept apart, since they are texts: `7` and `007`."""
+    classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Rows of each class, by split; empty where there are no classes."""
+    cuts: tuple[Cut, ...] = ()
+    """Empty until the rows are tokenised."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> DataReport:
+        """The inverse of `to_json`, also after a pass through JSON text."""
+        names = {f.name for f in fields(cls)}
+        found = {k: v for k, v in stored.items() if k in names}
+        return cls(
+            **{
+                **found,
+                "hashed": tuple(found.get("hashed", ())),
+                "lookalikes": tuple(map(tuple, found.get("lookalikes", ()))),
+                "cuts": tuple(Cut(**cut) for cut in found.get("cuts", ())),
+            }
+        )
+
+    def cut_share(self, what: str | None = None, split: str | None = None) -> float:
+        """Share of tokens that are cut off, from 0 to 1: of one kind and split, or of all."""
+        cuts = self._cuts(what, split)
+        return sum(c.lost for c in cuts) / max(1, sum(c.tokens for c in cuts))
+
+    def cut_rows(self, what: str | None = None, split: str | None = None) -> tuple[int, int]:
+        """How many rows are cut, and of how many."""
+        cuts = self._cuts(what, split)
+        return sum(c.cut for c in cuts), sum(c.rows for c in cuts)
+
+    def _cuts(self, what: str | None, split: str | None) -> list[Cut]:
+        return [c for c in self.cuts if what in (None, c.what) and split in (None, c.split)]
+
+
+def together(reports: Iterable[DataReport]) -> DataReport:
+    """The report of several tables that are read as one: their counts added up."""
+    found = list(reports)
+    dropped, folded = Counter[str](), Counter[str]()
+    for report in found:
+        dropped.update(report.dropped)
+        folded.update(report.folded)
+    return DataReport(
+        read=sum(r.read for r in found),
+        dropped=dict(dropped),
+        unsplit=sum(r.unsplit for r in found),
+        folded=dict(folded),
+        lookalikes=tuple(dict.fromkeys(x for r in found for x in r.lookalikes)),
+    )
+
+
+def with_cuts(report: DataReport, cuts: Iterable[Cut]) -> DataReport:
+    return replace(report, cuts=tuple(cuts))
+
+
+def lines(report: DataReport) -> tuple[str, ...]:
+    """Plain sentences, one a fact; none for what did not happen."""
+    told = [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
+    if report.duplicates:
+        told.append(_duplicates(report))
+    if report.unsplit:
+        told.append(
+            f"{_rows(report.unsplit)} with an empty cell in the split column, read as train"
+        )
+    if report.test_from_select:
+        told.append("the data has no test rows: its select rows are the test")
+    if report.hashed:
+        told.append(f"{' and '.join(report.hashed)} cut from train by hash: the data has none")
+    if report.folded:
+        count, named = sum(report.folded.values()), _named(f"{x}.0 as {x}" for x in report.folded)
+        told.append(f"labels of a float column are read as whole numbers: {named} ({_rows(count)})")
+    told += [
+        f"labels that are equal as numbers are different texts, and different classes: "
+        f"{_named(map(repr, group))}"
+        for group in report.lookalikes
+    ]
+    told += [_cut(report, what) for what in dict.fromkeys(c.what for c in report.cuts)]
+    return tuple(line for line in told if line)
+
+
+def caveats(report: DataReport) -> tuple[str, ...]:
+    """The sentences that a verdict has to state: where more than `CAVEAT_SHARE` of the tokens of
+    texts are cut, or more than that share of the rows is dropped."""
+    whats = dict.fromkeys(c.what for c in report.cuts)
+    told = [_cut(report, what) for what in whats if report.cut_share(what) > CAVEAT_SHARE]
+    dropped = report.duplicates + sum(report.dropped.values())
+    if dropped > CAVEAT_SHARE * report.read:
+        reasons = [f"{n:,} {reason}" for reason, n in report.dropped.items()]
+        reasons += [f"{report.duplicates:,} duplicates"] if report.duplicates else []
+        told.append(f"{dropped:,} of {_rows(report.read)} are dropped: {', '.join(reasons)}")
+    return tuple(told)
+
+
+def _duplicates(report: DataReport) -> str:
+    of_them = []
+    if report.relabelled:
+        of_them.append(f"{report.relabelled:,} with another label than the row that is kept")
+    if report.across:
+        of_them.append(
+            f"{report.across:,} in two splits (test keeps its row, then select; train gives way)"
+        )
+    named = f"; of them {', '.join(of_them)}" if of_them else ""
+    noun = "duplicate row" if report.duplicates == 1 else "duplicate rows"
+    return f"{report.duplicates:,} {noun} dropped{named}"
+
+
+def _cut(report: DataReport, what: str) -> str:
+    cut, rows = report.cut_rows(what)
+    if not cut:
+        return ""
+    cuts = [c for c in report.cuts if c.what == what]
+    by_split = ", ".join(
+        f"{c.split} {c.cut:,} of {c.rows:,}, {_percent(c.lost, c.tokens)}" for c in cuts
+    )
+    share = _percent(sum(c.lost for c in cuts), sum(c.tokens for c in cuts))
+    return (
+        f"{cut:,} of {rows:,} {what} are longer than {cuts[0].limit} tokens ({cuts[0].key}) and "
+        f"are cut: {share} of tokens" + (f" ({by_split})" if len(cuts) > 1 else "")
+    )
+
+
+def _percent(part: int, whole: int) -> str:
+    share = 100 * part / max(1, whole)
+    return f"{share:.0f} %" if share >= 1 or not part else "under 1 %"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+
+def _named(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
