@@ -11,7 +11,8 @@ from raykd import teacher as teachers
 from raykd.config import SweepConfig
 from raykd.data import Prepared
 from raykd.layermap import everywhere
-from raykd.study import Study, confirm_trials, explore_trial, teacher_trial
+from raykd.study import Study, confirm_trials, explore_trial
+from raykd.teacher_trial import teacher_trial
 from raykd.trial import digest
 
 ROOT = Path(__file__).parents[1]
@@ -35,8 +36,12 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     encoder, decoder = (depth, None) if isinstance(depth, int) else depth
     base = teachers.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
     counts = {"train": 1000, "select": 100, "test": 200}
-    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, 50.0, 0, 20.0)
-    name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
+    known = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
+    fields = Prepared.__dataclass_fields__
+    rest = {k: v for k, v in known.items() if k in fields}
+    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **rest)  # type: ignore[arg-type]
+    task = config.task
+    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
     explored = explore_trial(study, everywhere(study.depth, 1)).id if config.explore else ""
     return {

@@ -1,9 +1,9 @@
 """A store that raykd 0.1.0 wrote is read for good: its trials are finished and never trained again,
 and its scores say what they said.
 
-`data/store_0.1.0.tar.xz` was written by the code of commit 72441a8, by `finished.finish` on a sweep of
-three explored maps and five arms of three seeds; beside the store it holds the sweep's rows, model
-and file, and what `plan`, `status` and `verdict` printed then. The home is not in it.
+`data/store_0.1.0.tar.xz` was written by the code of commit 72441a8, by `finished.finish` on a sweep
+of three explored maps and five arms of three seeds; beside the store it holds the sweep's rows,
+model and file, and what `plan`, `status` and `verdict` printed then. The home is not in it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ from raykd.plan import Explored, Plan, Power, make
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.states import GB
-from raykd.study import Study, explore_trial, resolve, teacher_trial
+from raykd.study import Study, explore_trial, resolve
+from raykd.teacher_trial import teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
