@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.analysis.caveats import TeacherScore
 from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
@@ -28,12 +29,19 @@ def verdict(found: Verdict) -> None:
         f"[bold]{escape(found.source)}[/]: {found.metric}{better}, margin {found.margin:g}, "
         f"alpha {found.alpha:g}"
     )
+    if (taught := found.teacher) is not None:
+        out.print(
+            f"teacher: test {taught.metric} {taught.test:.2f}, select {taught.select:.2f}, always "
+            f"the commonest answer {taught.majority:.2f}"
+        )
+    for caveat in found.caveats:
+        out.print(f"[yellow]caveat:[/] {escape(caveat.says)}")
     for cell in found.cells:
         out.print(
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
             f"{escape(_weight(cell))}"
         )
-        _cell(cell)
+        _cell(cell, found)
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in found.mixed:
@@ -58,12 +66,12 @@ def _weight(cell: Cell) -> str:
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
-def _cell(cell: Cell) -> None:
+def _cell(cell: Cell, found: Verdict) -> None:
     for h in cell.hypotheses:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell))
+    out.print(_table(cell, found.teacher))
     if cell.gap is not None:
         low, high = cell.gap.interval
         out.print(
@@ -84,13 +92,15 @@ def _cell(cell: Cell) -> None:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
 
-def _table(cell: Cell) -> Table:
+def _table(cell: Cell, teacher: TeacherScore | None) -> Table:
     table = Table(box=None, pad_edge=True)
     for name in ("strategy", "mean", "seeds", "to forward", "", "to none", ""):
         left = name in ("strategy", "")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     forward = {c.strategy: c for c in cell.to_forward}
     none = {c.strategy: c for c in cell.to_none}
+    if teacher is not None:
+        table.add_row("teacher", f"{teacher.test:.2f}", *[""] * 5)
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from raykd.analysis.angles import Angles
 from raykd.analysis.beside import Beside
+from raykd.analysis.caveats import Caveat, TeacherScore
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
@@ -158,6 +159,10 @@ class Verdict:
     """This sweep's scores beside published ones, where the file names a table of those."""
     look: Look | None = None
     """Which look it was reached at, where the file states several."""
+    teacher: TeacherScore | None = None
+    """What the teacher of these students scores, where that is known."""
+    caveats: tuple[Caveat, ...] = ()
+    """What takes from the findings, to be read before them."""
 
     @property
     def at(self) -> float:
