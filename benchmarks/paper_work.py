@@ -115,7 +115,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
     counts = {"train": train, "select": rows.select or held_out, "test": rows.test}
     key = digest([task.data, task.subset, counts])
     prepared = Prepared(
-        home / "rows", key, rows.labels, counts, majority=0, duplicates=0,
+        home / "rows", key, rows.labels, counts, majority=0,
         mean_words=rows.words * longer,
     )  # fmt: skip
     teacher = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)

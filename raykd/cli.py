@@ -120,6 +120,7 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     with joined(opened, address) if address else nullcontext() as nodes:
         with StepBar("teacher", *opened.teacher_steps()) as progress:
             found = opened.teacher(progress, nodes)
+    show.data(opened.study)
     show.teacher(found)
 
 
@@ -158,6 +159,7 @@ def run_sweep(
             with StepBar("teacher", *opened.teacher_steps()) as progress:
                 nodes = None if address is None else share
                 found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
+            show.data(opened.study)
             show.teacher(found)
             check_budget(opened, share)
             outcome = None

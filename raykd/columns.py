@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from raykd.config import Task
+from raykd.data_report import DataReport, together
 from raykd.errors import UserError
+from raykd.labels import Answers, read_labels
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",
@@ -20,7 +21,6 @@ SPLIT_NAMES = {
 
 SOURCE = "unfolded from"
 """A column that unfolding adds (unfold.py)."""
-NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,24 @@ class Row:
         return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A table's rows, and what was left out or folded on the way."""
+
+    rows: list[Row]
+    report: DataReport
+
+
+def joined(readings: Iterable[Reading]) -> Reading:
+    """Several tables as one. Where the labels of one are numbers and those of another texts, all
+    are texts."""
+    found = list(readings)
+    rows = [row for reading in found for row in reading.rows]
+    if len({type(row.label) for row in rows}) > 1:
+        rows = [replace(row, label=str(row.label)) for row in rows]
+    return Reading(rows, together(reading.report for reading in found))
+
+
 def wanted(task: Task) -> list[tuple[str, str]]:
     """The columns a task names, each with its key in the sweep file."""
     split = [("split", task.split)] if task.split else []
@@ -59,33 +77,49 @@ def check_columns(columns: list[str], task: Task, file: str) -> None:
         if column not in columns:
             raise UserError(
                 f"{file}: task.{key}: {task.data} has no column {column!r}; it has "
-                f"{', '.join(c for c in columns if c != SOURCE)}"
+                f"{', '.join(c or '(one without a name)' for c in columns if c != SOURCE)}"
             )
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     check_columns(table.column_names, task, file)
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
     writes = task.kind == "seq2seq"
     what, answer = ("source", "target") if writes else ("text", "label")
     found = [texts(table, column, file, what, task.join) for column in task.columns]
-    answers = _targets(table, task, file) if writes else _labels(table, task, file)
+    report = DataReport(read=len(table))
+    if writes:
+        answers = _targets(table, task, file)
+    else:
+        answers, report = read_labels(table, task, file, report)
     blank = (i for column in found for i, v in enumerate(column, 1) if not v)
     left_out = empty(what, blank, where, task)
-    left_out |= empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
+    unanswered = empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
     splits, rows_of = split_names(table, task, file), sources(table)
     each = zip(*found, answers, splits, rows_of, strict=True)
-    return [
+    skipped = left_out | unanswered
+    rows = [
         Row(tuple(pair), label, split, place=place, source=source)
         for number, (*pair, own, split, source) in enumerate(each, 1)
-        if number not in left_out
+        if number not in skipped
         for label, place in own
     ]
+    return Reading(rows, counted(report, table, task, {what: left_out, answer: unanswered}))
 
 
-Answers = list[tuple[str | int, int]]
-"""What is right for one row, each with the place of its class; none where the cell is empty."""
+def counted(
+    report: DataReport, table: Any, task: Task, left_out: Mapping[str, set[int]]
+) -> DataReport:
+    """With the rows that are left out for an empty cell, each under the first of its reasons, and
+    those that have no split."""
+    seen, dropped = set[int](), dict[str, int]()
+    for what, numbers in left_out.items():
+        if fresh := numbers - seen:
+            dropped[f"empty {what}"] = len(fresh)
+        seen |= numbers
+    unsplit = sum(_cell(v) == "" for v in table[task.split][:]) if task.split else 0
+    return replace(report, dropped=dropped, unsplit=unsplit)
 
 
 def _targets(table: Any, task: Task, file: str) -> list[Answers]:
@@ -126,39 +160,6 @@ def _joined(value: Any, separators: tuple[str, ...]) -> Any:
     return separators[0].join("" if part is None else str(part).strip() for part in parts)
 
 
-def _labels(table: Any, task: Task, file: str) -> list[Answers]:
-    """Strings or integers. Strings that are all numbers count as numbers, so that rows mean the
-    same in every format."""
-    names = label_names(table, task.label)
-    values = table[task.label][:]
-    if names:
-        return [[(names[v], v)] if v is not None and v >= 0 else [] for v in values]
-    labels = [_label(v, task, file) for v in values]
-    if all(v is None or isinstance(v, str) and NUMBER.fullmatch(v) for v in labels):
-        labels = [None if v is None else _label(float(v), task, file) for v in labels]
-    return [[] if v is None else [(v, 0)] for v in labels]
-
-
-def label_names(table: Any, column: str) -> list[str] | None:
-    """Of a column of class numbers that has names for them, as hub sets do."""
-    return getattr(table.features[column], "names", None)
-
-
-def _label(value: Any, task: Task, file: str) -> str | int | None:
-    if value is None or value != value:  # not a number: how tables of floats mark what is missing
-        return None
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return int(value)
-    raise UserError(
-        f"{file}: task.label: the column {task.label!r} holds {value!r}; labels are strings or "
-        "whole numbers"
-    )
-
-
 def empty(what: str, numbers: Iterable[int], where: str, task: Task) -> set[int]:
     """The numbers of rows to leave out. Raises UserError where the file does not ask for that."""
     found = sorted(set(numbers))
@@ -181,8 +182,14 @@ def split_names(table: Any, task: Task, file: str) -> list[str | None]:
     return [_split_name(v, task, file) for v in table[task.split][:]]
 
 
+def _cell(value: Any) -> str:
+    """A cell of the split column; empty where there is nothing in it."""
+    return "" if value is None or value != value else str(value).strip()
+
+
 def _split_name(value: Any, task: Task, file: str) -> str:
-    own = str(value).strip()
+    """An empty cell is one of train."""
+    own = _cell(value) or "train"
     if task.test_splits is not None:
         if own in task.test_splits.values():
             return own

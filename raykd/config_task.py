@@ -68,6 +68,10 @@ class Task(Model):
     separator: str = Field(" ", description="causal_lm: between prompt and completion")
     chat: bool = Field(False, description="causal_lm: wrap both in the tokenizer's chat template")
     generate: Positive = Field(64, description="causal_lm: tokens to write at most, to be scored")
+    cut_completions: float = Field(
+        0.01, ge=0, le=1,
+        description="causal_lm: share of completions that `max_length` may cut; more are refused",
+    )  # fmt: skip
     split: str | None = Field(None, description="a column holding train / select / test")
     test_splits: dict[str, str] | None = Field(
         None,

@@ -11,8 +11,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -22,10 +22,12 @@ import numpy as np
 
 from raykd.columns import Row
 from raykd.config import Task
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.rows import read
-from raykd.splits import distinct, into_splits, label_names, part_sizes, with_references
+from raykd.splits import into_splits, label_names, part_sizes
 from raykd.tasks.names import KEYS
+from raykd.token_lists import flat, whole_lengths
 from raykd.trial import digest
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 5  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ class Prepared:
     labels: tuple[str, ...]
     counts: dict[str, int]
     majority: float
-    duplicates: int
     mean_words: float
+    report: DataReport = DataReport()
+    """What became of the rows on the way here; `raykd.cuts.reported` adds what a tokenizer cuts."""
     parts: dict[str, int] = field(default_factory=dict)
     """Rows of each part of test, which stand one after the other; empty where it has no parts."""
 
@@ -73,7 +76,8 @@ class Prepared:
 def load(folder: Path) -> Prepared:
     """Read a prepared task back, in any process."""
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"])})
+    report = DataReport.from_json(manifest["report"])
+    return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"]), "report": report})
 
 
 def prepare(task: Task, home: Path, file: str) -> Prepared:
@@ -86,18 +90,17 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
     folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
-        merge = with_references if task.kind == "seq2seq" else distinct
-        rows, duplicates = merge(source.rows())
-        splits = into_splits(rows, task, file)
+        splits, report = into_splits(source.parse(), task, file)
         if task.kind == "classification":
             names = label_names(splits, file)
             numbers = {name: i for i, name in enumerate(names)}
             labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
                       for s, rows in splits.items()}  # fmt: skip
+            report = replace(report, classes=_classes(names, labels))
         else:
             names = task.choices if isinstance(task.choices, tuple) else ()
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
-        _store(folder, splits, names, labels, duplicates, part_sizes(splits["test"], task))
+        _store(folder, splits, names, labels, report, part_sizes(splits["test"], task))
     prepared = load(folder)
     if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
@@ -107,9 +110,17 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     return prepared
 
 
+def _classes(names: tuple[str, ...], labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """Rows of each class, by split."""
+    return {
+        split: dict(zip(names, np.bincount(own, minlength=len(names)).tolist(), strict=True))
+        for split, own in labels.items()
+    }
+
+
 def _store(
     folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
-    labels: dict[str, np.ndarray], duplicates: int, parts: dict[str, int],
+    labels: dict[str, np.ndarray], report: DataReport, parts: dict[str, int],
 ) -> None:  # fmt: skip
     """Write the prepared task, whole or not at all."""
     import datasets
@@ -145,7 +156,7 @@ def _store(
             "majority": float(
                 np.unique_counts(labels["train"]).counts.max() / len(labels["train"]) * 100
             ),
-            "duplicates": duplicates,
+            "report": report.to_json(),
             "parts": parts,
             "mean_words": float(np.mean([len(" ".join(r.texts).split()) for r in splits["train"]])),
         }
@@ -183,6 +194,10 @@ class Encoded:
     target_offsets: np.ndarray | None = None
     groups: np.ndarray | None = None
     chars: np.ndarray | None = None
+    whole: np.ndarray | None = None
+    """Tokens of each row before the cut, those of its targets included."""
+    whole_targets: np.ndarray | None = None
+    """Tokens of each row's target before the cut."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -229,6 +244,8 @@ def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.nda
     folder = home / "encoded" / fingerprint
     if not folder.is_dir():
         _write(folder, make())
+    elif not (folder / "whole.npy").is_file():  # stored by a version that counted no cuts
+        _add(folder, make())
 
     def array(name: str) -> np.ndarray | None:
         file = folder / f"{name}.npy"
@@ -246,6 +263,7 @@ def _encode(
     texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
     found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
     arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
+    arrays["whole"] = whole_lengths(tokenizer, texts, np.diff(arrays["offsets"]), max_length)
     if pair and "token_type_ids" in found:
         arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
     if "label" in rows.column_names:
@@ -253,10 +271,14 @@ def _encode(
     return arrays
 
 
-def flat(values: str, offsets: str, lists: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-    """Token lists one after the other, and where each begins and ends, by these names."""
-    ends = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
-    return {values: np.concatenate([np.array(x, np.int32) for x in lists]), offsets: ends}
+def _add(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Store those of the arrays that a folder lacks; others may be reading it."""
+    for name, value in arrays.items():
+        final = folder / f"{name}.npy"
+        if not final.exists():
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as stream:
+                np.save(stream, value)
+            Path(stream.name).replace(final)
 
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -49,6 +49,8 @@ class DataReport:
     """Of the duplicates, those whose label is another than that of the row that is kept."""
     across: int = 0
     """Of the duplicates, those in another split than the row that is kept."""
+    unread: tuple[str, ...] = ()
+    """Splits of the data set that are not read: without labels, or of no use here."""
     unsplit: int = 0
     """Rows with an empty cell in the split column, which count as train."""
     test_from_select: bool = False
@@ -75,6 +77,7 @@ class DataReport:
         return cls(
             **{
                 **found,
+                "unread": tuple(found.get("unread", ())),
                 "hashed": tuple(found.get("hashed", ())),
                 "lookalikes": tuple(map(tuple, found.get("lookalikes", ()))),
                 "cuts": tuple(Cut(**cut) for cut in found.get("cuts", ())),
@@ -104,6 +107,7 @@ def together(reports: Iterable[DataReport]) -> DataReport:
         folded.update(report.folded)
     return DataReport(
         read=sum(r.read for r in found),
+        unread=tuple(dict.fromkeys(name for r in found for name in r.unread)),
         dropped=dict(dropped),
         unsplit=sum(r.unsplit for r in found),
         folded=dict(folded),
@@ -117,9 +121,12 @@ def with_cuts(report: DataReport, cuts: Iterable[Cut]) -> DataReport:
 
 def lines(report: DataReport) -> tuple[str, ...]:
     """Plain sentences, one a fact; none for what did not happen."""
-    told = [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
+    told = [f"rows of {split}: {_by_class(own)}" for split, own in report.classes.items()]
+    told += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         told.append(_duplicates(report))
+    if report.unread:
+        told.append(f"splits of the data set that are not read: {_named(report.unread)}")
     if report.unsplit:
         told.append(
             f"{_rows(report.unsplit)} with an empty cell in the split column, read as train"
@@ -151,6 +158,16 @@ def caveats(report: DataReport) -> tuple[str, ...]:
         reasons += [f"{report.duplicates:,} duplicates"] if report.duplicates else []
         told.append(f"{dropped:,} of {_rows(report.read)} are dropped: {', '.join(reasons)}")
     return tuple(told)
+
+
+def _by_class(counts: Mapping[str, int]) -> str:
+    """The largest classes first."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    if len(ordered) <= SHOWN:
+        return ", ".join(f"{name} {count:,}" for name, count in ordered)
+    first, last = ordered[: SHOWN - 1], ordered[-1]
+    named = ", ".join(f"{name} {count:,}" for name, count in first)
+    return f"{named}, ..., {last[0]} {last[1]:,} ({len(ordered)} classes)"
 
 
 def _duplicates(report: DataReport) -> str:

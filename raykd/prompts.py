@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from raykd.columns import Row, check_columns, empty, label_names, sources, split_names, texts
+from raykd.columns import (
+    Reading,
+    Row,
+    check_columns,
+    counted,
+    empty,
+    sources,
+    split_names,
+    texts,
+)
 from raykd.config import FIELD, Task
+from raykd.data_report import DataReport
 from raykd.errors import UserError
+from raykd.labels import INTEGER, label_names
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     """A row's text is its prompt, its label the completion, or the number of the right choice."""
     assert task.prompt is not None and task.completion is not None
     check_columns(table.column_names, task, file)
@@ -26,22 +37,26 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
         FIELD.sub(lambda m, i=i: columns[m[1]][i], task.prompt) for i in range(count)  # type: ignore[misc]
     ]  # fmt: skip
     given = _completions(table, task.completion, file)
-    left_out |= empty("completion", (i for i, v in enumerate(given, 1) if v == ""), where, task)
+    unanswered = empty("completion", (i for i, v in enumerate(given, 1) if not v), where, task)
     each = zip(prompts, given, split_names(table, task, file), sources(table), strict=True)
-    kept = [(i, *row) for i, row in enumerate(each) if i + 1 not in left_out]
-    if task.choices is None:
-        return [Row((p,), c, s, source=source) for _, p, c, s, source in kept]
-    choices = _choices(table, task.choices, file)
-    return [
-        Row((p,), _right(c, choices[i], task, file), s, choices[i], source=source)
+    skipped = left_out | unanswered
+    kept = [(i, *row) for i, row in enumerate(each) if i + 1 not in skipped]
+    choices = None if task.choices is None else _choices(table, task.choices, file)
+    rows = [
+        Row((p,), c, s, source=source)
+        if choices is None
+        else Row((p,), _right(c, choices[i], task, file), s, choices[i], source=source)
         for i, p, c, s, source in kept
     ]
+    reasons = {"prompt": left_out, "completion": unanswered}
+    return Reading(rows, counted(DataReport(read=count), table, task, reasons))
 
 
 def _completions(table: Any, column: str, file: str) -> list[str]:
     names = label_names(table, column)
     values = texts(table, column, file, "completion")
-    return [names[int(v)] if v.isdecimal() else v for v in values] if names else values
+    # A class number below zero says that there is none.
+    return [names[int(v)] if v.isdecimal() else "" for v in values] if names else values
 
 
 def _choices(table: Any, choices: str | tuple[str, ...], file: str) -> list[tuple[str, ...]]:
@@ -72,7 +87,7 @@ def _right(value: str, choices: tuple[str, ...], task: Task, file: str) -> int:
     or its letter."""
     if value in choices:
         return choices.index(value)
-    if value.isdecimal() and int(value) < len(choices):
+    if INTEGER.fullmatch(value) and 0 <= int(value) < len(choices):
         return int(value)
     if len(value) == 1 and value.upper() in LETTERS[: len(choices)]:
         return LETTERS.index(value.upper())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
 import json
 import logging
@@ -15,30 +14,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from raykd import assets, columns, hub, prompts, unfold
+from raykd import assets, columns, file_tables, hub, prompts, unfold
 from raykd.assets_en_ro import PAIRS
-from raykd.columns import SPLIT_NAMES, Row, check_columns, wanted
+from raykd.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.config import Task
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.trial import digest
 
-READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Empty cells stay empty strings: a review that says "None" or "NA" is a text.
-    ".csv": ("csv", {"keep_default_na": False}),
-    # Tab-separated corpora do not quote: a quotation mark that opens a text is the text's own.
-    ".tsv": ("csv", {"keep_default_na": False, "sep": "\t", "quoting": csv.QUOTE_NONE}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
+READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
 class Source:
-    """`key` names the rows' content without parsing it; `rows` parses."""
+    """`key` names the rows' content without parsing it; `parse` gives the rows with their
+    report."""
 
     key: str
-    rows: Callable[[], list[Row]]
+    parse: Callable[[], Reading]
+
+    def rows(self) -> list[Row]:
+        return self.parse().rows
 
 
 def read(task: Task, home: Path, file: str) -> Source:
@@ -55,31 +51,35 @@ def read(task: Task, home: Path, file: str) -> Source:
     return _hub(task, home, file)
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> list[Row]:
+def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     read = columns.to_rows if task.prompt is None else prompts.to_rows
     if task.unfold is not None:
         table = unfold.unfolded(table, task, file)
     return read(table, task, file, where)
 
 
-def _movie_reviews(task: Task, home: Path, file: str) -> list[Row]:
+def _movie_reviews(task: Task, home: Path, file: str) -> Reading:
     """Columns `text` and `label`, the sign of the mean rating (-4..4); rows with |rating| < 0.5 are
     left out."""
     rows, folder = [], assets.fetch(task.data, home)
-    for line in (folder / "movie_reviews.txt").read_text(encoding="utf-8").splitlines():
+    lines = (folder / "movie_reviews.txt").read_text(encoding="utf-8").splitlines()
+    for line in lines:
         _, rating, text = line.split("\t", 2)
         if abs(float(rating)) >= 0.5:
             label = "positive" if float(rating) > 0 else "negative"
             rows.append(Row((text.strip(),), label))
+    mild = {"a mean rating under 0.5 either way": len(lines) - len(rows)}
     if task.prompt is None:
-        return rows
+        return Reading(rows, DataReport(read=len(lines), dropped=mild))
     import datasets
 
     columns = {"text": [r.texts[0] for r in rows], "label": [r.label for r in rows]}
-    return to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
+    found = to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
+    report = replace(found.report, read=len(lines), dropped={**mild, **found.report.dropped})
+    return Reading(found.rows, report)
 
 
-def _pairs(task: Task, home: Path, file: str) -> list[Row]:
+def _pairs(task: Task, home: Path, file: str) -> Reading:
     """Columns `en` and `ro`."""
     import datasets
 
@@ -105,23 +105,30 @@ def _file(path: Path, task: Task, home: Path, file: str) -> Source:
     with path.open("rb") as stream:
         sha = hashlib.file_digest(stream, "sha256").hexdigest()
 
-    def rows() -> list[Row]:
-        builder, options = READERS[path.suffix]
-        if builder == "csv":
-            options = {**options, "features": _strings(path, task, file)}
-        home.mkdir(parents=True, exist_ok=True)
-        # A folder of its own: `datasets` knows a file by its time of change, which may lie.
-        with _quiet_datasets() as datasets, tempfile.TemporaryDirectory(dir=home) as scratch:
-            try:
-                table = datasets.load_dataset(
-                    builder, data_files=str(path), split="train", cache_dir=scratch, **options
-                )
-            except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
-                cause = str(error.__cause__ or error).strip().splitlines()[-1]
-                raise UserError(f"{where}: cannot be read as {builder}: {cause[:200]}") from error
-            return to_rows(table, task, file, where)
+    def parse() -> Reading:
+        if path.suffix == ".parquet":
+            with _parquet(path, home, where) as table:
+                return to_rows(table, task, file, where)
+        if path.suffix in file_tables.DELIMITED:
+            return to_rows(file_tables.delimited(path, task, file, where), task, file, where)
+        return to_rows(file_tables.json_table(path, where), task, file, where)
 
-    return Source(digest([sha, path.suffix]), rows)
+    return Source(digest([sha, path.suffix]), parse)
+
+
+@contextmanager
+def _parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
+    home.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: `datasets` knows a file by its time of change, which may lie.
+    with _quiet_datasets() as datasets, tempfile.TemporaryDirectory(dir=home) as scratch:
+        try:
+            table = datasets.load_dataset(
+                "parquet", data_files=str(path), split="train", cache_dir=scratch
+            )
+        except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+            cause = str(error.__cause__ or error).strip().splitlines()[-1]
+            raise UserError(f"{where}: cannot be read as parquet: {cause[:200]}") from error
+        yield table
 
 
 @contextmanager
@@ -139,21 +146,6 @@ def _quiet_datasets() -> Iterator[Any]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _strings(path: Path, task: Task, file: str) -> Any:
-    """The wanted columns, as the strings that stand in the file: 007 is a text, True a label, and
-    a file may begin with a thousand numbers before its first word."""
-    import datasets
-
-    options = READERS[path.suffix][1]
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(
-            stream, delimiter=options.get("sep", ","), quoting=options.get("quoting", 0)
-        )
-        header = next((cells for cells in lines if cells), [])
-    check_columns(header, task, file)
-    return datasets.Features({c: datasets.Value("string") for _, c in wanted(task)})
 
 
 def _check_utf8(path: Path, where: str) -> None:
@@ -178,7 +170,7 @@ def _hub(task: Task, home: Path, file: str) -> Source:
         raise UserError(f"{file}: task.data: {task.data}: no such file (from {Path.cwd()})")
     where = f"{file}: task.data: {task.data}"
 
-    def rows() -> list[Row]:
+    def parse() -> Reading:
         with _quiet_datasets() as datasets:
             try:
                 _ask(task, home)
@@ -193,7 +185,7 @@ def _hub(task: Task, home: Path, file: str) -> Source:
                 ) from error
         return _hub_rows(found, task, file, where)
 
-    return Source(digest([task.data, task.subset, task.revision]), rows)
+    return Source(digest([task.data, task.subset, task.revision]), parse)
 
 
 def _ask(task: Task, home: Path) -> None:
@@ -207,10 +199,10 @@ def _ask(task: Task, home: Path) -> None:
         HfApi().dataset_info(task.data, revision=task.revision, timeout=hub.TIMEOUT)
 
 
-def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
-    """A hub set's own splits. Test is what `task.test_splits` names, where it does; else a
-    validation split without a labelled test split is the test, since select is cut from train by
-    hash. The set's labels stand by name where it has names."""
+def _hub_rows(found: Any, task: Task, file: str, where: str) -> Reading:
+    """A hub set's own splits. Test is what `task.test_splits` names, where it does; else
+    `into_splits` knows what becomes of a set without a labelled test split. The set's labels stand
+    by name where it has names."""
     named = {k: v for k, v in found.items() if not _unlabelled(v, task)}
     by_role: dict[str, tuple[str, Any]] = {}
     for name, table in named.items():
@@ -221,17 +213,19 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> list[Row]:
         parts = _test_parts(named, task, file)
         kept = {r: x for r, x in by_role.items() if r != "test" and x[0] not in parts}
         by_role = {**kept, **{name: (name, table) for name, table in parts.items()}}
-    elif "test" not in by_role and "select" in by_role:
-        by_role["test"] = by_role.pop("select")
-    rows: list[Row] = []
+    readings = []
     for role, (name, table) in by_role.items():
         if task.kind == "seq2seq":  # WMT's columns are `translation.en` and the like
             table = table.flatten()
-        part = to_rows(table, task, file, f"{where} ({name})")
+        reading = to_rows(table, task, file, f"{where} ({name})")
         # Train rows stay open, so that what is missing is split off them by hash.
         given = None if role == "train" else role
-        rows += [replace(r, split=r.split if task.split else given) for r in part]
-    return rows
+        rows = [replace(r, split=r.split if task.split else given) for r in reading.rows]
+        readings.append(replace(reading, rows=rows))
+    read = {name for name, _ in by_role.values()}
+    unread = tuple(name for name in found if name not in read)
+    whole = joined(readings)
+    return replace(whole, report=replace(whole.report, unread=unread))
 
 
 def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from raykd.cuts import reported
+from raykd.data_report import lines
 
 if TYPE_CHECKING:
     from raykd.analysis.caveats import TeacherScore
     from raykd.cluster.status import Status
     from raykd.cluster.sweep import Sweep
+    from raykd.study import Study
     from raykd.teacher import Stored
 
 PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
@@ -44,6 +49,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
         f"{rows['test']} test; {labels}{task['metric']}"
     )
+    for line in overview["data"]["lines"]:
+        out.print(f"            {escape(line)}")
     ready = "ready" if teacher["ready"] else "to be fine-tuned first"
     out.print(
         f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
@@ -135,6 +142,12 @@ def intent(overview: Mapping[str, Any]) -> None:
         [f"{confirm} trials to confirm"] if confirm else []
     )
     err.print(f"{overview['sweep']}: {' and '.join(parts)}; results in {overview['tracking_uri']}")
+
+
+def data(study: Study) -> None:
+    """What became of the data set's rows, a line each."""
+    for line in lines(reported(study)):
+        out.print(f"data: {escape(line)}")
 
 
 def teacher(found: Stored) -> None:

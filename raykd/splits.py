@@ -5,45 +5,93 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from raykd.columns import Row
+from raykd.columns import Reading, Row
 from raykd.config import Task
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 
 SPLITS = ("train", "select", "test")
+KEEPS = ("test", "select", "train")
+"""Of rows with the same text in several splits, that of the first of these is kept."""
 REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
 
 
-def distinct(rows: list[Row]) -> tuple[list[Row], int]:
-    """The first row of each text, and how many were dropped."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        first.setdefault(row.id, row)
-    return list(first.values()), len(rows) - len(first)
+@dataclass(frozen=True)
+class Placed:
+    """A row in its split. `rank`: of rows with the same text the one with the lowest is kept."""
+
+    row: Row
+    split: str
+    rank: tuple[int, int]
 
 
-def with_references(rows: list[Row]) -> tuple[list[Row], int]:
-    """A row a source, with all its targets as references, the first one first; and how many rows
-    said the same as another."""
-    first: dict[str, Row] = {}
-    targets: dict[str, dict[str, None]] = {}
-    for row in rows:
-        first.setdefault(row.id, row)
-        targets.setdefault(row.id, {})[str(row.label)] = None
-    kept = [replace(row, label=REFERENCES.join(targets[name])) for name, row in first.items()]
-    return kept, len(rows) - sum(len(found) for found in targets.values())
+def distinct(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
+    """One row a text, and what became of its duplicates: test keeps its row (of its parts the
+    first one), then select, and train gives way; within a split it is the first row."""
+    first = _first(placed)
+    again = [(p, first[p.row.id]) for p in placed if p is not first[p.row.id]]
+    return list(first.values()), DataReport(
+        duplicates=len(again),
+        relabelled=sum(_answer(p.row) != _answer(kept.row) for p, kept in again),
+        across=sum(p.rank != kept.rank for p, kept in again),
+    )
 
 
-def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
-    """Rows by split, each in order of its id, so that a file's own order does not matter; those of
-    test by its parts first, where it has some."""
-    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+def _first(placed: list[Placed]) -> dict[str, Placed]:
+    first: dict[str, Placed] = {}
+    for p in placed:
+        kept = first.setdefault(p.row.id, p)
+        if p.rank < kept.rank:
+            first[p.row.id] = p
+    return first
+
+
+def _answer(row: Row) -> str | int:
+    return row.choices[int(row.label)] if row.choices else row.label
+
+
+def with_references(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
+    """A row a source, with all its targets of the same split as references, the first one first.
+    A row that says the same as another is a duplicate, and so is one whose source stands in a
+    split that `distinct` prefers."""
+    first, targets = _first(placed), dict[str, dict[str, None]]()
+    across = relabelled = 0
+    for p in placed:
+        if p.rank == first[p.row.id].rank:
+            targets.setdefault(p.row.id, {})[str(p.row.label)] = None
+    for p in placed:
+        if p.rank != first[p.row.id].rank:
+            across += 1
+            relabelled += str(p.row.label) not in targets[p.row.id]
+    kept = [
+        replace(p, row=replace(p.row, label=REFERENCES.join(targets[name])))
+        for name, p in first.items()
+    ]
+    dropped = len(placed) - sum(len(found) for found in targets.values())
+    return kept, DataReport(duplicates=dropped, relabelled=relabelled, across=across)
+
+
+def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list[Row]], DataReport]:
+    """Rows by split, each text once, in order of their ids, so that a file's own order does not
+    matter; those of test by its parts first, where it has some. With the reading's report, filled
+    with what the splits know.
+
+    What a data set lacks is cut from its train rows by hash. Where it has a select split and no
+    test split, that is the test, as hub sets are published.
+    """
     parts = list((task.test_splits or {}).values())
-    given = {"test" if r.split in parts else r.split for r in rows if r.split}
-    for row in sorted(rows, key=lambda r: r.id):
-        stated = "test" if row.split in parts else row.split
-        splits[stated or _by_hash(row.source or row.id, task, given)].append(row)
+    given = {"test" if r.split in parts else r.split for r in reading.rows if r.split}
+    test_from_select = "select" in given and "test" not in given
+    if test_from_select:
+        given = given - {"select"} | {"test"}
+    placed = [_place(row, task, given, parts, test_from_select) for row in reading.rows]
+    merge = with_references if task.kind == "seq2seq" else distinct
+    kept, found = merge(placed)
+    splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    for p in sorted(kept, key=lambda p: p.row.id):
+        splits[p.split].append(p.row)
     if parts:
         _refuse_missing(splits["test"], task, file)
         splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # one after the other
@@ -56,7 +104,26 @@ def into_splits(rows: list[Row], task: Task, file: str) -> dict[str, list[Row]]:
                 f"{file}: task.data: no rows for {name}; give more rows, "
                 + (f"or some that the column {task.split!r} puts there" if task.split else share)
             )
-    return splits
+    return splits, replace(
+        reading.report,
+        duplicates=found.duplicates,
+        relabelled=found.relabelled,
+        across=found.across,
+        test_from_select=test_from_select,
+        hashed=tuple(s for s in ("select", "test") if given and s not in given),
+    )
+
+
+def _place(
+    row: Row, task: Task, given: set[str], parts: list[str], test_from_select: bool
+) -> Placed:
+    stated = "test" if row.split in parts else row.split
+    if test_from_select and stated == "select":
+        stated = "test"
+    if stated in (None, "train"):  # train rows are cut where the data lacks a split
+        stated = _by_hash(row.source or row.id, task, given)
+    part = parts.index(str(row.split)) if row.split in parts else 0
+    return Placed(row, stated, (KEEPS.index(stated), part))
 
 
 def _refuse_missing(test: list[Row], task: Task, file: str) -> None:

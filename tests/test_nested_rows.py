@@ -9,9 +9,10 @@ import datasets
 import numpy as np
 import pytest
 
-from raykd.columns import Row
+from raykd.columns import Reading, Row
 from raykd.config import Task
 from raykd.data import Prepared, load, prepare
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.rows import to_rows
 from raykd.splits import REFERENCES, into_splits, label_names
@@ -23,7 +24,7 @@ from .world import texts
 
 def made(columns: dict[str, list[Any]], **task: Any) -> list[Row]:
     found = datasets.Dataset.from_dict(columns)
-    return to_rows(found, Task(data="rows.jsonl", **task), "s.yaml", "s.yaml: task.data")
+    return to_rows(found, Task(data="rows.jsonl", **task), "s.yaml", "s.yaml: task.data").rows
 
 
 def refused(columns: dict[str, list[Any]], **task: Any) -> str:
@@ -84,7 +85,7 @@ def test_references_reach_the_scores_and_training_the_first(tmp_path: Path) -> N
     path = write(tmp_path / "rows.jsonl", columns)
     task = Task(kind="seq2seq", data=str(path), source="s", target="t", references="r")
     found = prepare(task, tmp_path / "home", "s.yaml")
-    assert found.duplicates == 0 and sum(found.counts.values()) == 40
+    assert found.report.duplicates == 0 and sum(found.counts.values()) == 40
     assert all(len(str(label).split(REFERENCES)) == 2 for label in found.test_labels())
 
 
@@ -136,7 +137,7 @@ def test_turns_of_one_story_stand_in_one_split() -> None:
         rows = made(columns, unfold="coqa", **prompt)
         task = Task(data="rows.jsonl", unfold="coqa", **prompt)
         found: dict[str, set[str]] = {}
-        for split, own in into_splits(rows, task, "s.yaml").items():
+        for split, own in into_splits(Reading(rows, DataReport()), task, "s.yaml")[0].items():
             for row in own:
                 found.setdefault(row.texts[0].split("\n")[0], set()).add(split)
         return found
@@ -261,7 +262,7 @@ def test_parts_stand_in_order_whatever_the_rows_do() -> None:
     rows = [Row((f"row {i}",), i % 2, ["far", "near"][i % 2]) for i in range(40)]
     rows += [Row((f"rest {i}",), i % 2) for i in range(40)]
     task = Task(data="x.csv", split="fold", test_splits={"a": "near", "b": "far"})
-    splits = into_splits(rows, task, "s.yaml")
+    splits, _ = into_splits(Reading(rows, DataReport()), task, "s.yaml")
     stated = np.array([r.split for r in splits["test"]])
     assert (stated == ["near"] * 20 + ["far"] * 20).all()
     assert {r.split for name in ("train", "select") for r in splits[name]} == {None}

@@ -38,7 +38,8 @@ def task(**changes: Any) -> Task:
 
 
 def made(table: dict[str, list[Any]], **changes: Any) -> list[Row]:
-    return to_rows(Dataset.from_dict(table), task(**changes), "sweep.yaml", "sweep.yaml: task.data")
+    found = Dataset.from_dict(table)
+    return to_rows(found, task(**changes), "sweep.yaml", "sweep.yaml: task.data").rows
 
 
 # Rows

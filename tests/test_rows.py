@@ -183,7 +183,10 @@ MISTAKES: dict[str, tuple[str, Callable[[Path], object], dict[str, Any], tuple[s
         "a.csv", lines(*GOOD_ROWS, "a,b,c"), {}, ("cannot be read as csv", "line 62"),
     ),
     "a label left out": (
-        "a.csv", lines(*GOOD_ROWS, "text"), {}, ("1 row", "empty label", "row 61"),
+        "a.csv", lines(*GOOD_ROWS, "text"), {}, ("line 62", "1 field,", "header 2"),
+    ),
+    "an empty label": (
+        "a.csv", lines(*GOOD_ROWS, "text,"), {}, ("1 row", "empty label", "row 61"),
     ),
     "more empty texts than are named": (
         "a.csv", lines(*[" ,y"] * 7, *GOOD_ROWS), {},
@@ -230,9 +233,9 @@ MISTAKES: dict[str, tuple[str, Callable[[Path], object], dict[str, Any], tuple[s
     ),
     "no rows of one split": (
         "a.csv",
-        lines("a,b,train", "c,d,train", "e,b,select", header="text,label,fold"),
+        lines("a,b,select", "c,d,test", "e,b,test", header="text,label,fold"),
         {"split": "fold"},
-        ("no rows for test", "'fold'"),
+        ("no rows for train", "'fold'"),
     ),
     "shares that leave no training rows": (
         "a.csv", lines(*GOOD_ROWS), {"select_share": 0.6, "test_share": 0.6},

@@ -148,7 +148,7 @@ def test_sources_with_several_targets_keep_them_all_as_references(tmp_path: Path
     rows = world_seq2seq.pairs(80)
     world_seq2seq.write_pairs(tmp_path / "pairs.csv", [*rows, *[(en, "alt") for en, _ in rows]])
     prepared = resolved(world_seq2seq.write_sweep(tmp_path)).prepared
-    assert sum(prepared.counts.values()) == len(rows) and prepared.duplicates == 0
+    assert sum(prepared.counts.values()) == len(rows) and prepared.report.duplicates == 0
     assert all(str(label).endswith("\x1ealt") for label in prepared.test_labels())
 
 

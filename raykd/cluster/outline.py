@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from raykd import teacher
+from raykd import cuts, data_report, teacher
 from raykd.analysis import foresight
 from raykd.analysis.beside import theirs
 from raykd.analysis.scores import is_sampled
@@ -25,6 +25,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     made = sweep.planned(records)
     study, config = sweep.study, sweep.study.config
     theirs(config, study.file)  # a mistake there is told before anything runs
+    report = cuts.reported(study)
     steps = sweep.steps()
     confirm_runs = len(made.missing) + made.best_missing
     steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
@@ -40,6 +41,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "data": config.task.data, "rows": study.prepared.counts,
             "labels": list(study.prepared.labels), "metric": config.task.metric,
         },
+        "data": {**report.to_json(), "lines": list(data_report.lines(report))},
         "teacher": {
             "model": config.teacher.model, "fingerprint": study.teacher,
             "blocks": Shape.of(study.base.depths).told, "width": study.base.width,

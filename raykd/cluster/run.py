@@ -14,6 +14,7 @@ import ray
 from ray import tune
 from ray.tune import Callback
 
+from raykd import cuts
 from raykd.cluster import checkpoints, leftovers
 from raykd.cluster.driver import drive
 from raykd.cluster.handover import close, leave_read, wait_until_sent
@@ -73,6 +74,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
     confirm = len(made.missing) + made.best_missing
     watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
+    launch.describe(cuts.reported(sweep.study))
     status = "KILLED"
     try:
         foretold.start(launch)

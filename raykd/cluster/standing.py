@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raykd import cuts, data_report
 from raykd import teacher as teachers
 from raykd.analysis.caveats import Facts, TeacherScore
 from raykd.tracking import ledger, store
@@ -39,4 +40,5 @@ def facts(sweep: Sweep) -> Facts:
     fix = "train it longer (teacher.epochs, teacher.lr)"
     if not sweep.study.config.teacher.fine_tune:
         fix = "fine-tune it on these rows (teacher.fine_tune), or take another one"
-    return Facts(teacher_score(sweep), fix=fix)
+    report = cuts.reported(sweep.study)
+    return Facts(teacher_score(sweep), data_report.caveats(report), fix)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from raykd import angled
+from raykd import angled, cuts, data_report
 from raykd.analysis.caveats import TeacherScore
 from raykd.analysis.trials import weight
 from raykd.analysis.verdict import Verdict
@@ -56,6 +56,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         setting=_setting(sweep, verdict),
         verdict=verdict,
         origin=_origin(sweep),
+        data=data_report.lines(cuts.reported(study)),
         courses=_courses(sweep, confirmed),
         maps=_drawn(confirmed),
         teacher_blocks=study.base.depths,

@@ -30,6 +30,8 @@ class Page:
     setting: str
     verdict: Verdict
     origin: Origin
+    data: tuple[str, ...] = ()
+    """What became of the data set's rows, a sentence each."""
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
     teacher_blocks: Depth = 0

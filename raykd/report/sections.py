@@ -42,6 +42,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         _maps(page, looks),
         _search(page),
         page.angles,
+        _data(page),
         _cost(page),
         _missing(page),
         _reproduce(page),
@@ -258,6 +259,10 @@ def _cost(page: Page) -> Section | None:
         ),
         tables=(Table("Finished students", heads, rows), *against(page.launches)),
     )
+
+
+def _data(page: Page) -> Section | None:
+    return Section("data", "Data", points=tuple(map(sentence, page.data))) if page.data else None
 
 
 def _missing(page: Page) -> Section:

@@ -14,7 +14,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "seq2seq": (
         "source", "target", "references", "prefix", "languages", "max_target_length", "generation",
     ),
-    "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate"),
+    "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate",
+                  "cut_completions"),
 }  # fmt: skip
 """Keys of `task` that only these kinds have."""
 

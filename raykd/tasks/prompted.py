@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
+from raykd.data import Encoded, Prepared, encoded, tokenizer_fingerprint
 from raykd.errors import UserError
 from raykd.tasks import loading
 from raykd.tasks.family import Names
+from raykd.token_lists import flat
 from raykd.trial import digest
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def encode(
     """To learn from: prompts with their completion, which ends with the end-of-text token. To be
     answered: prompts with each of their choices; or prompts alone. What does not fit `max_length`
     is cut, prompts at their beginning. Raises UserError for a chat template that is not there, and
-    for targets longer than may be written."""
+    for targets longer than may be written, or cut more often than `task.cut_completions`."""
     if task.chat and not tokenizer.chat_template:
         raise UserError(
             "task.chat: the teacher's tokenizer has no chat template; leave `chat` out, or name a "
@@ -45,7 +47,26 @@ def encode(
         "prompted", prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), limit,
         task.separator, tokenizer.chat_template if task.chat else None, task.generate,
     ]  # fmt: skip
-    return encoded(home, digest(parts), lambda: _arrays(prepared, split, tokenizer, task, limit))
+    found = encoded(home, digest(parts), lambda: _arrays(prepared, split, tokenizer, task, limit))
+    if split == "train" and task.choices is None:
+        assert found.whole_targets is not None
+        loading.refuse_long("task.generate", task.generate, found.whole_targets)
+    refuse_cut(found, task, limit)
+    return found
+
+
+def refuse_cut(found: Encoded, task: Task, limit: int) -> None:
+    """Raises UserError where more completions than the file allows are cut at `limit` tokens: they
+    lose their end, and models that learn from them never end a text."""
+    if found.whole_targets is None:
+        return
+    longer = found.whole_targets > np.diff(found.position_offsets)
+    if longer.mean() > task.cut_completions:
+        raise UserError(
+            f"task.max_length: {longer.sum():,} of {len(longer):,} completions are cut at {limit} "
+            f"tokens and lose their end; write at least {found.whole_targets.max() + 1}, or allow "
+            f"it: `cut_completions: {np.ceil(longer.mean() * 100) / 100:g}`"
+        )
 
 
 def _arrays(
@@ -61,13 +82,14 @@ def _arrays(
             right = [own[i] for own, i in zip(choices, right, strict=True)]
         whole = [_pair(tokenizer, task, *x, end=True) for x in zip(prompts, right, strict=True)]
         found = tokens(whole, tokenizer, task, limit)
-        if choices is None:
-            lengths = np.array([len(t) for _, t in found])
-            loading.refuse_long("task.generate", task.generate, lengths)
         return {**_flat(found), "ids": ids}
     if choices is None:
         starts = tokens([_pair(tokenizer, task, p, "") for p in prompts], tokenizer, task, limit)
-        return {**flat("input_ids", "offsets", [p for p, _ in starts]), "ids": ids, **labels}
+        whole_prompts = np.array([x.whole for x in starts], np.int32)
+        return {
+            **flat("input_ids", "offsets", [x.prompt for x in starts]),
+            "ids": ids, "whole": whole_prompts, **labels,
+        }  # fmt: skip
     pairs = [
         _pair(tokenizer, task, p, c) for p, own in zip(prompts, choices, strict=True) for c in own
     ]
@@ -81,10 +103,22 @@ def _arrays(
     }
 
 
-def _flat(found: Sequence[tuple[list[int], list[int]]]) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Tokens:
+    """A row as it is learned from, and how many tokens it and its completion had before the cut."""
+
+    prompt: list[int]
+    completion: list[int]
+    whole: int
+    whole_completion: int
+
+
+def _flat(found: Sequence[Tokens]) -> dict[str, np.ndarray]:
     return {
-        **flat("input_ids", "offsets", [p + t for p, t in found]),
-        **flat("targets", "target_offsets", [t for _, t in found]),
+        **flat("input_ids", "offsets", [x.prompt + x.completion for x in found]),
+        **flat("targets", "target_offsets", [x.completion for x in found]),
+        "whole": np.array([x.whole for x in found], np.int32),
+        "whole_targets": np.array([x.whole_completion for x in found], np.int32),
     }
 
 
@@ -108,7 +142,7 @@ def _pair(
 
 def tokens(
     pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, task: Task, limit: int
-) -> list[tuple[list[int], list[int]]]:
+) -> list[Tokens]:
     """Prompt and completion as tokens of one text, so that a word is not cut in two where they
     meet. A prompt has at least one token, from which the first of the completion is told."""
     wholes = tokenizer([p + c for p, c in pairs], add_special_tokens=False)["input_ids"]
@@ -121,7 +155,9 @@ def tokens(
         prompt, rest = begin + whole[:cut], whole[cut:][: limit - 1]
         if not prompt:
             prompt = [tokenizer.eos_token_id or 0]
-        found.append((prompt[-(limit - len(rest)) :], rest))
+        after = len(whole) - cut
+        kept = prompt[-(limit - len(rest)) :]
+        found.append(Tokens(kept, rest, len(prompt) + after, after))
     return found
 
 

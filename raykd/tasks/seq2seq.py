@@ -16,12 +16,13 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.batches import Batch, pad_rows
-from raykd.data import Encoded, Prepared, encoded, flat, tokenizer_fingerprint
+from raykd.data import Encoded, Prepared, encoded, tokenizer_fingerprint
 from raykd.evaluation import over_rows
 from raykd.outputs import Head, Outputs
 from raykd.splits import REFERENCES
 from raykd.tasks import loading, written
 from raykd.tasks.family import Family, Names
+from raykd.token_lists import flat, whole_lengths
 from raykd.trial import digest
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def encode(
     UserError for targets longer than what may be written."""
     if task.languages is not None:
         tokenizer.src_lang, tokenizer.tgt_lang = task.languages
-    cut = task.model_dump(mode="json", exclude={"generation", "data", "metric"})
+    cut = task.model_dump(mode="json", exclude={"generation", "data", "metric", "cut_completions"})
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), cut]
     found = encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
     limit = task.generation.max_length
@@ -63,6 +64,7 @@ def _encode(
     sources = [task.prefix + text for text in rows["text"][:]]
     ids = tokenizer(sources, truncation=True, max_length=limit, padding=False)["input_ids"]
     arrays = {**flat("input_ids", "offsets", ids), "ids": np.array(rows["id"][:])}
+    arrays["whole"] = whole_lengths(tokenizer, [sources], np.diff(arrays["offsets"]), limit)
     if split == "train":
         first = [str(text).split(REFERENCES)[0] for text in rows["label"][:]]
         longest = min(task.max_target_length, tokenizer.model_max_length)
@@ -70,6 +72,9 @@ def _encode(
         end = int(tokenizer.eos_token_id)
         targets = [x if end in x else [*x[: longest - 1], end] for x in found["input_ids"]]
         arrays |= flat("targets", "target_offsets", targets)
+        arrays["whole_targets"] = whole_lengths(
+            tokenizer, [first], np.diff(arrays["target_offsets"]), longest, ["text_target"]
+        )
     elif split == "select":
         arrays["labels"] = np.array(rows["label"][:])
     return arrays

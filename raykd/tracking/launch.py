@@ -19,11 +19,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from raykd.data_report import DataReport, lines
 from raykd.errors import UserError
 from raykd.tracking.store import patiently, safe
 from raykd.tracking.tables import PAGE
 
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
+TAG = 5000  # characters that MLflow keeps of a tag
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
 
 
@@ -60,6 +62,14 @@ class Launch:
             )
         patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
         return cls(client, run_id)
+
+    def describe(self, data: DataReport) -> None:
+        """What became of the data set's rows, as `data.json`, and its sentences as a tag."""
+        report = {**data.to_json(), "lines": list(lines(data))}
+        patiently(lambda: self.client.log_dict(self.run_id, report, "data.json"))
+        patiently(
+            lambda: self.client.set_tag(self.run_id, "raykd.data", "\n".join(lines(data))[:TAG])
+        )
 
     def end(self, status: str) -> None:
         """FINISHED, FAILED or KILLED."""
