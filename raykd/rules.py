@@ -7,8 +7,9 @@ from raykd.config import SweepConfig
 RULES = 2
 """Tagged on every trial's run (`raykd.rules`); a run without the tag is of rules 1.
 
-1: raykd before this tag. 2: `teacher.epochs` is `auto` by default, and was 2.
+1: raykd before this tag. 2: `teacher.epochs` is `auto` by default, and was `EPOCHS_BEFORE`.
 """
+EPOCHS_BEFORE = 2.0
 
 
 def before(config: SweepConfig) -> tuple[SweepConfig, str] | None:
@@ -17,5 +18,5 @@ def before(config: SweepConfig) -> tuple[SweepConfig, str] | None:
     teacher = config.teacher
     if teacher.epochs != "auto" or not teacher.fine_tune:
         return None
-    old = teacher.model_copy(update={"epochs": 2.0})
-    return config.model_copy(update={"teacher": old}), "teacher.epochs: 2"
+    old = teacher.model_copy(update={"epochs": EPOCHS_BEFORE})
+    return config.model_copy(update={"teacher": old}), f"teacher.epochs: {EPOCHS_BEFORE:g}"

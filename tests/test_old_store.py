@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from raykd import rules
 from raykd.cli import app
+from raykd.tracking.writer import trial_tags
+
+from .specs import SPEC
 
 STORE = Path(__file__).parent / "data" / "store_0.1.0.tar.xz"
 
@@ -84,6 +89,37 @@ def test_the_verdict_rests_on_the_same_scores(old: Path) -> None:
     (h6,) = (h for h in found["hypotheses"] if h["id"] == "H6")
     (then_h6,) = (h for h in before["hypotheses"] if h["id"] == "H6")
     assert h6["effect"] == pytest.approx(then_h6["effect"])
+
+
+def test_the_teacher_is_known_from_the_store_alone(old: Path) -> None:
+    """The home, which had it, is not there."""
+    for command in ("status", "verdict"):
+        taught = said(command, "sweep.yaml")["teacher"]
+        assert taught["fingerprint"] == then(old, "plan")["teacher"]["fingerprint"]
+        assert 50 < taught["majority"] < taught["test"] <= 100
+
+
+def test_trials_of_an_older_default_are_told_and_can_be_had_back(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = yaml.safe_load((old / "sweep.yaml").read_text(encoding="utf-8"))
+    file = tmp_path / "sweep.yaml"
+    stated = sweep["teacher"].pop("epochs")
+    file.write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    finished = said("status", "sweep.yaml")["finished"]
+
+    found = said("plan", str(file))
+    assert found["older_rules"] is None and found["confirm"]["finished"] == 0  # not the default
+    monkeypatch.setattr(rules, "EPOCHS_BEFORE", float(stated))
+    key = f"teacher.epochs: {stated}"
+    assert said("plan", str(file))["older_rules"] == {"finished": finished, "key": key}
+    told = CliRunner().invoke(app, ["plan", str(file)]).stdout
+    assert f"{finished} finished trials" in told and f"`{key}`" in told
+    assert said("plan", "sweep.yaml")["older_rules"] is None
+
+
+def test_new_trials_say_under_which_rules_they_are_made() -> None:
+    assert trial_tags(SPEC)["raykd.rules"] == str(rules.RULES)
 
 
 def test_a_stored_student_is_exported(old: Path, tmp_path: Path) -> None:

@@ -80,10 +80,11 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
     if step > half:
         rows = next((len(s.ids) for s in scores.items if s.ids is not None), 0)
         of = f"1 of {rows} test rows, " if rows else ""
+        more = "more test rows" if rows else "more test rows, or scores with more digits"
         yield Caveat(
             "coarse",
             f"a step of the score ({of}{step:.2g}) is larger than half the margin ({half:g}): "
-            "take more test rows",
+            f"take {more}",
         )
 
 

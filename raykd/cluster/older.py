@@ -12,7 +12,6 @@ from raykd.layermap import everywhere
 from raykd.study import Study, confirm_trials, explore_trial
 
 if TYPE_CHECKING:
-    from raykd.cluster.sweep import Sweep
     from raykd.config import SweepConfig
     from raykd.tracking.ledger import Record
 
@@ -24,15 +23,15 @@ class Older:
     """What the file states to have them counted."""
 
 
-def older(sweep: Sweep, outdated: Iterable[Record]) -> Older | None:
-    """How many of these trials; None without any. A search's best maps are told by their family,
-    which is that of the arms beside them."""
-    done = [r for r in outdated if r.status == "finished" and r.rules < rules.RULES]
-    meant = rules.before(sweep.study.config) if done else None
+def older(study: Study, records: Iterable[Record]) -> Older | None:
+    """How many of these trials; None without any. They are told by their family: which maps a
+    search found best is not known before it is through."""
+    done = [r for r in records if r.status == "finished" and r.rules < rules.RULES]
+    meant = rules.before(study.config) if done else None
     if meant is None:
         return None
     config, key = meant
-    families = _families(_under(sweep.study, config))
+    families = _families(_under(study, config))
     count = sum(r.family in families for r in done)
     return Older(count, key) if count else None
 

@@ -30,9 +30,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     confirm_runs = len(made.missing) + made.best_missing
     steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
     examples = round(study.batch_rows * steps_left)
-    current = {r.run_id for r in sweep.current(records, made)}
-    outdated = [r for r in records if r.run_id not in current]
-    old = older(sweep, outdated)
+    old = older(study, records)
     explore_cohorts = -(-made.explore_missing // made.explore_cohort)
     return {
         "sweep": config.name,
@@ -71,7 +69,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
         },
-        "outdated": len(outdated),
+        "outdated": len(records) - len(sweep.current(records, made)),
         "older_rules": None if old is None else asdict(old),
         "cohort_size": made.cohort_size,
         "memory": {
