@@ -92,7 +92,7 @@ class Parts:
 
 def published(study: Study) -> Published:
     task = study.config.task
-    return SETS.get(task.subset or "") or SETS[task.data]
+    return SETS.get(task.subset or "") or SETS[task.named]
 
 
 def study(name: str, home: Path, longer: float = 1.0) -> Study:
@@ -109,7 +109,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
         folder, digest([model]), found["depth"], found["width"], tuple(found["labels"]),
         found["decoder_depth"],
     )  # fmt: skip
-    rows = SETS.get(task.subset or "") or SETS[task.data]
+    rows = SETS.get(task.subset or "") or SETS[task.named]
     held_out = round(rows.train * task.select_share) if rows.select is None else 0
     train = min(rows.train - held_out, task.rows or rows.train)
     counts = {"train": train, "select": rows.select or held_out, "test": rows.test}

@@ -89,7 +89,7 @@ def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
     """The last measurement of every confirmed student that has one; up to the last look, where
     the file states looks and there was one."""
     config = sweep.study.config
-    task, metric = task_name(config.task.data), f"test_{config.task.metric}"
+    task, metric = task_name(config.task.named), f"test_{config.task.metric}"
 
     def read(record: Record) -> Seen | None:
         taken = steps(sweep.client, record.run_id)

@@ -76,7 +76,7 @@ def check_columns(columns: list[str], task: Task, file: str) -> None:
     for key, column in wanted(task):
         if column not in columns:
             raise UserError(
-                f"{file}: task.{key}: {task.data} has no column {column!r}; it has "
+                f"{file}: task.{key}: {task.named} has no column {column!r}; it has "
                 f"{', '.join(c or '(one without a name)' for c in columns if c != SOURCE)}"
             )
 

@@ -15,6 +15,7 @@ from raykd import live_only, sweepfile, variants
 from raykd.budget import Budget
 from raykd.config_design import Confirm, Explore, Positive
 from raykd.config_task import FIELD as FIELD
+from raykd.config_task import Files as Files
 from raykd.config_task import Task as Task
 from raykd.published import LossKind
 from raykd.stopping import MOST_EPOCHS, PATIENCE, WARMED

@@ -25,13 +25,22 @@ class Generation(Model):
     )
 
 
+class Files(Model):
+    """One data set in several files. A split without one is cut from train by hash."""
+
+    train: str = Field(examples=["train.csv"])
+    select: str | None = None
+    test: str | None = Field(None, examples=["test.csv"])
+
+
 class Task(Model):
     """What is learned, and from which rows."""
 
     kind: Literal["classification", "seq2seq", "causal_lm"] = "classification"
-    data: str = Field(
+    data: Annotated[Annotated[str, Plain] | Annotated[Files, Compound], by(Files)] = Field(
         examples=["movie-reviews"],
-        description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, or a hub name",
+        description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, a folder with train.csv and "
+        "test.csv, or a hub name",
     )
     revision: str | None = Field(None, description="a hub data set's revision (commit or tag)")
     subset: str | None = Field(None, description="a hub data set's configuration name")
@@ -156,6 +165,13 @@ class Task(Model):
                 + ("of choices, and there are none" if self.choices is None else "of a free text")
                 + f"; write {write}"
             )
+
+    @property
+    def named(self) -> str:
+        """The data, in words."""
+        if isinstance(self.data, str):
+            return self.data
+        return ", ".join(path for _, path in self.data if path is not None)
 
     @property
     def reading(self) -> object:

@@ -104,7 +104,7 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
     prepared = load(folder)
     if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
         raise UserError(
-            f"{file}: task.metric: f1 is for two classes, and {task.data} has "
+            f"{file}: task.metric: f1 is for two classes, and {task.named} has "
             f"{len(prepared.labels)}; write macro_f1"
         )
     return prepared

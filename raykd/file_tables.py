@@ -7,6 +7,7 @@ three names for an index.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import sys
@@ -75,6 +76,24 @@ def delimited(path: Path, task: Task, file: str, where: str) -> FileTable:
     if ragged:
         raise UserError(_ragged(ragged, header, path.suffix, where))
     return FileTable(columns)
+
+
+def check_utf8(path: Path, where: str) -> None:
+    """Raises UserError with the first byte that is no UTF-8."""
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as stream:
+        chunk = b"start"
+        while chunk:
+            chunk = stream.read(1 << 20)
+            pending = len(decoder.getstate()[0])  # the head of a character cut by the last chunk
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{where}: not UTF-8 at byte {offset - pending + error.start}; save it as "
+                    "UTF-8 (for example: iconv -f latin1 -t utf-8)"
+                ) from None
+            offset += len(chunk)
 
 
 def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[int, list[str]]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from raykd import assets, columns, file_tables, hub, prompts, unfold
 from raykd.assets_en_ro import PAIRS
 from raykd.columns import SPLIT_NAMES, Reading, Row, joined
-from raykd.config import Task
+from raykd.config import Files, Task
 from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.trial import digest
@@ -39,6 +38,9 @@ class Source:
 
 def read(task: Task, home: Path, file: str) -> Source:
     """The source a task names. Raises UserError for one that is not there."""
+    if isinstance(task.data, Files):
+        named = {k: Path(v).expanduser() for k, v in task.data if v is not None}
+        return _files(named, task, home, file)
     if task.data == "movie-reviews":
         asset = assets.ASSETS["movie-reviews"]
         return Source(asset.fingerprint, lambda: _movie_reviews(task, home, file))
@@ -46,9 +48,11 @@ def read(task: Task, home: Path, file: str) -> Source:
         asset = assets.ASSETS["en-ro"]
         return Source(asset.fingerprint, lambda: _pairs(task, home, file))
     path = Path(task.data).expanduser()
+    if path.is_dir():
+        return _files(_of_folder(path, file), task, home, file)
     if path.suffix in READERS or path.exists():
         return _file(path, task, home, file)
-    return _hub(task, home, file)
+    return _hub(task.data, task, home, file)
 
 
 def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
@@ -61,7 +65,7 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
 def _movie_reviews(task: Task, home: Path, file: str) -> Reading:
     """Columns `text` and `label`, the sign of the mean rating (-4..4); rows with |rating| < 0.5 are
     left out."""
-    rows, folder = [], assets.fetch(task.data, home)
+    rows, folder = [], assets.fetch("movie-reviews", home)
     lines = (folder / "movie_reviews.txt").read_text(encoding="utf-8").splitlines()
     for line in lines:
         _, rating, text = line.split("\t", 2)
@@ -90,30 +94,81 @@ def _pairs(task: Task, home: Path, file: str) -> Reading:
 
 def _file(path: Path, task: Task, home: Path, file: str) -> Source:
     where = f"{file}: task.data: {path}"
+    sha = _checked(path, where)
+
+    def parse() -> Reading:
+        with _table(path, task, home, file) as table:
+            return to_rows(table, task, file, where)
+
+    return Source(digest([sha, path.suffix]), parse)
+
+
+def _of_folder(folder: Path, file: str) -> dict[str, Path]:
+    """A folder's files by their names, which are those of splits, as a hub set has them."""
+    where = f"{file}: task.data: {folder}"
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.stem.lower()
+        if path.suffix in READERS and path.is_file():
+            if name in found:
+                raise UserError(
+                    f"{where}: {found[name].name} and {path.name} are one split; leave one of them"
+                )
+            found[name] = path
+    if not any(SPLIT_NAMES.get(name.split("_")[0]) == "train" for name in found):
+        raise UserError(
+            f"{where}: the folder has no train.csv (or {', '.join(READERS[1:])}); name its files "
+            "train, select and test, or write the path of one file"
+        )
+    return found
+
+
+def _files(named: dict[str, Path], task: Task, home: Path, file: str) -> Source:
+    """Files as the splits of one data set."""
+    where = {name: f"{file}: task.data: {path}" for name, path in named.items()}
+    shas = [[name, _checked(path, where[name]), path.suffix] for name, path in named.items()]
+
+    def parse() -> Reading:
+        with ExitStack() as opened:
+            tables = {
+                name: opened.enter_context(
+                    _table(path, task.model_copy(update={"data": str(path)}), home, file)
+                )
+                for name, path in named.items()
+            }
+            return _by_splits(tables, task, file, f"{file}: task.data: {task.named}")
+
+    return Source(digest(shas), parse)
+
+
+def _checked(path: Path, where: str) -> str:
+    """A file's SHA-256. Raises UserError for one that no reader could read."""
     if path.suffix not in READERS:
-        raise UserError(f"{where}: write a {', '.join(READERS)} file, or a hub name")
+        raise UserError(f"{where}: write a {', '.join(READERS)} file, a folder, or a hub name")
     if not path.is_file():
         raise UserError(f"{where}: no such file (from {Path.cwd()})")
     if path.stat().st_size == 0:
         raise UserError(f"{where}: the file is empty")
     if path.suffix != ".parquet":
-        _check_utf8(path, where)
+        file_tables.check_utf8(path, where)
         with path.open(encoding="utf-8") as lines:
             rows_from = 2 if path.suffix in (".csv", ".tsv") else 1
             if len(list(islice((x for x in lines if x.strip()), rows_from))) < rows_from:
                 raise UserError(f"{where}: the file has no rows")
     with path.open("rb") as stream:
-        sha = hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
-    def parse() -> Reading:
-        if path.suffix == ".parquet":
-            with _parquet(path, home, where) as table:
-                return to_rows(table, task, file, where)
-        if path.suffix in file_tables.DELIMITED:
-            return to_rows(file_tables.delimited(path, task, file, where), task, file, where)
-        return to_rows(file_tables.json_table(path, where), task, file, where)
 
-    return Source(digest([sha, path.suffix]), parse)
+@contextmanager
+def _table(path: Path, task: Task, home: Path, file: str) -> Iterator[Any]:
+    where = f"{file}: task.data: {path}"
+    if path.suffix in file_tables.DELIMITED:
+        yield file_tables.delimited(path, task, file, where)
+    elif path.suffix != ".parquet":
+        yield file_tables.json_table(path, where)
+    else:
+        with _parquet(path, home, where) as table:
+            yield table
 
 
 @contextmanager
@@ -148,34 +203,17 @@ def _quiet_datasets() -> Iterator[Any]:
             logger.setLevel(level)
 
 
-def _check_utf8(path: Path, where: str) -> None:
-    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
-    with path.open("rb") as stream:
-        chunk = b"start"
-        while chunk:
-            chunk = stream.read(1 << 20)
-            pending = len(decoder.getstate()[0])  # the head of a character cut by the last chunk
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{where}: not UTF-8 at byte {offset - pending + error.start}; save it as "
-                    "UTF-8 (for example: iconv -f latin1 -t utf-8)"
-                ) from None
-            offset += len(chunk)
-
-
-def _hub(task: Task, home: Path, file: str) -> Source:
-    if task.data.startswith((".", "/", "~")):
-        raise UserError(f"{file}: task.data: {task.data}: no such file (from {Path.cwd()})")
-    where = f"{file}: task.data: {task.data}"
+def _hub(name: str, task: Task, home: Path, file: str) -> Source:
+    if name.startswith((".", "/", "~")):
+        raise UserError(f"{file}: task.data: {name}: no such file (from {Path.cwd()})")
+    where = f"{file}: task.data: {name}"
 
     def parse() -> Reading:
         with _quiet_datasets() as datasets:
             try:
-                _ask(task, home)
+                _ask(name, task, home)
                 found = datasets.load_dataset(
-                    task.data, task.subset, revision=task.revision, cache_dir=str(home / "hf")
+                    name, task.subset, revision=task.revision, cache_dir=str(home / "hf")
                 )
             except Exception as error:  # datasets and its hub client raise many kinds
                 raise UserError(
@@ -183,26 +221,26 @@ def _hub(task: Task, home: Path, file: str) -> Source:
                     f"does not give it ({hub.reason(error)}); check the name, `revision` and the "
                     "network"
                 ) from error
-        return _hub_rows(found, task, file, where)
+        return _by_splits(found, task, file, where)
 
-    return Source(digest([task.data, task.subset, task.revision]), parse)
+    return Source(digest([name, task.subset, task.revision]), parse)
 
 
-def _ask(task: Task, home: Path) -> None:
+def _ask(data: str, task: Task, home: Path) -> None:
     """Raises at once where the hub has no such set or does not answer, which `load_dataset` tries
     for half a minute. What was loaded before needs no hub."""
     from datasets.naming import camelcase_to_snakecase
     from huggingface_hub import HfApi
 
-    *owner, name = task.data.split("/")
+    *owner, name = data.split("/")
     if not (home / "hf" / "___".join([*owner, camelcase_to_snakecase(name)])).is_dir():
-        HfApi().dataset_info(task.data, revision=task.revision, timeout=hub.TIMEOUT)
+        HfApi().dataset_info(data, revision=task.revision, timeout=hub.TIMEOUT)
 
 
-def _hub_rows(found: Any, task: Task, file: str, where: str) -> Reading:
-    """A hub set's own splits. Test is what `task.test_splits` names, where it does; else
-    `into_splits` knows what becomes of a set without a labelled test split. The set's labels stand
-    by name where it has names."""
+def _by_splits(found: Mapping[str, Any], task: Task, file: str, where: str) -> Reading:
+    """A data set's own splits, by their names. Test is what `task.test_splits` names, where it
+    does; else `into_splits` knows what becomes of a set without a labelled test split. The set's
+    labels stand by name where it has names."""
     named = {k: v for k, v in found.items() if not _unlabelled(v, task)}
     by_role: dict[str, tuple[str, Any]] = {}
     for name, table in named.items():
@@ -215,7 +253,9 @@ def _hub_rows(found: Any, task: Task, file: str, where: str) -> Reading:
         by_role = {**kept, **{name: (name, table) for name, table in parts.items()}}
     readings = []
     for role, (name, table) in by_role.items():
-        if task.kind == "seq2seq":  # WMT's columns are `translation.en` and the like
+        if task.kind == "seq2seq" and hasattr(
+            table, "flatten"
+        ):  # WMT's columns are `translation.en` and the like
             table = table.flatten()
         reading = to_rows(table, task, file, f"{where} ({name})")
         # Train rows stay open, so that what is missing is split off them by hash.
@@ -234,7 +274,7 @@ def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
     for part, name in task.test_splits.items():
         if name not in named:
             raise UserError(
-                f"{file}: task.test_splits.{part}: {task.data} has no labelled split {name!r}; it "
+                f"{file}: task.test_splits.{part}: {task.named} has no labelled split {name!r}; it "
                 f"has {', '.join(named)}"
             )
     return {name: named[name] for name in task.test_splits.values()}

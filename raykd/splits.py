@@ -132,8 +132,8 @@ def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
         if name not in found:
             where = f"the column {task.split!r}" if task.split else "a `split` column"
             raise UserError(
-                f"{file}: task.test_splits.{part}: no row of {task.data} is in {name!r}; the names "
-                f"are those of a hub set's splits, or stand in {where}"
+                f"{file}: task.test_splits.{part}: no row of {task.named} is in {name!r}; "
+                f"the names are those of a hub set's splits, or stand in {where}"
             )
 
 

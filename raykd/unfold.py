@@ -47,7 +47,7 @@ def unfolded(table: Any, task: Task, file: str) -> Any:
     if lacking := [c for c in known.needs if c not in table.column_names]:
         raise UserError(
             f"{file}: task.unfold: {task.unfold} needs the columns {', '.join(known.needs)}, and "
-            f"{task.data} has no {lacking[0]!r}; it has {', '.join(table.column_names)}"
+            f"{task.named} has no {lacking[0]!r}; it has {', '.join(table.column_names)}"
         )
     made: list[dict[str, Any]] = []
     for row in table:

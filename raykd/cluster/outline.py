@@ -36,7 +36,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "sweep": config.name,
         "tracking_uri": store.safe(sweep.uri),
         "task": {
-            "data": config.task.data, "rows": study.prepared.counts,
+            "data": config.task.named, "rows": study.prepared.counts,
             "labels": list(study.prepared.labels), "metric": config.task.metric,
         },
         "data": {**report.to_json(), "lines": list(data_report.lines(report))},

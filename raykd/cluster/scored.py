@@ -52,7 +52,7 @@ def scores(
     done = [r for r in found if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
         found,
-        task=task_name(config.task.data),
+        task=task_name(config.task.named),
         metric=config.task.metric,
         source=config.name,
         planned=sorted(planned),

@@ -101,7 +101,7 @@ def _setting(sweep: Sweep, verdict: Verdict) -> str:
     study, config = sweep.study, sweep.study.config
     rows = study.prepared.counts
     return (
-        f"{config.task.data}, {rows['train']} training and {rows['test']} test rows. Teacher "
+        f"{config.task.named}, {rows['train']} training and {rows['test']} test rows. Teacher "
         f"{config.teacher.model}, {Shape.of(study.base.depths)} blocks of width {study.base.width}"
         f"{_teacher_scores(verdict.teacher)}. Students of {Shape.of(study.depth)} blocks of width "
         f"{study.shape.width or study.base.width}."

@@ -118,6 +118,18 @@ DATA: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda p: write_csv(p, [("a film", ""), *texts(40)]),
         ("1 row", "empty label", "1"),
     ),
+    "a comma that is not quoted": (
+        lambda p: write_csv(p, [*texts(40), ("a film", "so it says", "pos")]),  # type: ignore[list-item]
+        ("reviews.csv", "line 42 has 3 fields", "header 2"),
+    ),
+    "a header that names a column less than the rows have": (
+        lambda p: write_csv(p, [("0", *row) for row in texts(40)]),  # type: ignore[misc]
+        ("reviews.csv", "line 2 has 3 fields", "39 more rows"),
+    ),
+    "a quotation that is never closed": (
+        lambda p: p.write_text('text,label\na film,pos\n"a film,neg\nmore,pos\n'),
+        ("reviews.csv", "line 3", "never closed"),
+    ),
     "one class only": (
         lambda p: write_csv(p, [(t, "pos") for t, _ in texts(60)]),
         ("task.label", "'pos'", "two classes"),

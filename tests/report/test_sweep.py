@@ -54,7 +54,8 @@ def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> 
     with opened(browser, report.read_text("utf-8"), tmp_path, WIDE) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
         assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "curves",
-                       "maps", "search", "cost", "missing", "reproduce"]  # fmt: skip
+                       "maps", "search", "data", "cost", "missing", "reproduce"]  # fmt: skip
+        assert "Rows of train: " in found.page.locator("#data").inner_text()
         assert [row[0] for row in found.cells("Test accuracy")] == [
             "none", "forward", "best_1", "reverse",
         ]  # fmt: skip

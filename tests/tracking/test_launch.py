@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raykd.data_report import DataReport
 from raykd.errors import UserError
 from raykd.tracking import launch as launches
 from raykd.tracking import ledger
@@ -45,6 +46,17 @@ LIVE = """if True:
 
 def started(place: Place, **config: object) -> Launch:
     return Launch.start(place.client, place.experiment, config, "raykd sweep x.yaml")
+
+
+def test_a_launch_says_what_became_of_the_rows(place: Place) -> None:
+    launch = started(place)
+    launch.describe(DataReport(read=60, duplicates=17, relabelled=2))
+    run = place.client.get_run(launch.run_id)
+    assert run.data.tags["raykd.data"].startswith("17 duplicate rows dropped; of them 2")
+    stored = Path(place.client.download_artifacts(launch.run_id, "data.json"))
+    found = json.loads(stored.read_text())
+    assert DataReport.from_json(found) == DataReport(read=60, duplicates=17, relabelled=2)
+    assert found["lines"] == run.data.tags["raykd.data"].splitlines()
 
 
 def written(place: Place, **tags: object) -> str:
