@@ -49,8 +49,9 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from mlflow import MlflowClient
 
     from benchmarks import paper_work
-    from raykd.distill import TICKS, marks
+    from raykd.distill import TICKS
     from raykd.recorder import Result
+    from raykd.stopping import marks
     from raykd.study import confirm_trials
     from raykd.tracking import store
     from raykd.tracking.launch import Launch, versions

@@ -156,8 +156,9 @@ def simulate(cohort: Any, recorder: Any) -> None:
     with noise of the trial's own, so that a search has something to find."""
     from ray import tune
 
-    from raykd.distill import TICKS, marks
+    from raykd.distill import TICKS
     from raykd.recorder import Result
+    from raykd.stopping import marks
 
     facts = {"precision": "fp32", "device": "cpu", "teacher_source": "live"}
     opened = [t for t in cohort.trials if recorder.open(t, facts)]

@@ -29,9 +29,10 @@ from raykd.learner import Learner
 from raykd.materials import HELD, trainable
 from raykd.sizes import of_base
 from raykd.student import student_config
-from raykd.study import Study, confirm_trials, teacher_trial
+from raykd.study import Study, confirm_trials
 from raykd.tasks.families import FAMILIES
 from raykd.teacher_source import Live, Targets
+from raykd.teacher_trial import teacher_trial
 from raykd.trial import TrialSpec, digest
 from tests.paper_models import TEACHERS
 
@@ -117,7 +118,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
         home / "rows", key, rows.labels, counts, majority=0,
         mean_words=rows.words * longer,
     )  # fmt: skip
-    teacher = teachers.fingerprint(config.teacher, base, prepared, task.reading)
+    teacher = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     return Study(config, str(FILES[name]), home, prepared, base, teacher, key)
 
 

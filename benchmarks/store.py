@@ -87,8 +87,9 @@ def make(folder: Path, finished: int) -> Path:
 
 def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
     """The run of the first trial, written as training writes one of two matched blocks."""
-    from raykd.distill import TICKS, marks
+    from raykd.distill import TICKS
     from raykd.recorder import Result
+    from raykd.stopping import marks
     from raykd.tracking.launch import versions
     from raykd.tracking.writer import Writer
 

@@ -118,7 +118,7 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
 
     opened = Sweep.open(sweep, tracking_uri)
     with joined(opened, address) if address else nullcontext() as nodes:
-        with StepBar("teacher", opened.teacher_steps()) as progress:
+        with StepBar("teacher", *opened.teacher_steps()) as progress:
             found = opened.teacher(progress, nodes)
     show.data(opened.study)
     show.teacher(found)
@@ -156,7 +156,7 @@ def run_sweep(
             countable(opened.study.config.budget, opened.study.file, share.gpus)
             show.intent(opened.plan())
             forecast = show_costs.foretell(opened, share, address, yes)
-            with StepBar("teacher", opened.teacher_steps()) as progress:
+            with StepBar("teacher", *opened.teacher_steps()) as progress:
                 nodes = None if address is None else share
                 found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
             show.data(opened.study)

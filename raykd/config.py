@@ -17,7 +17,8 @@ from raykd.config_design import Confirm, Explore, Positive
 from raykd.config_task import Files as Files
 from raykd.config_task import Task as Task
 from raykd.published import LossKind
-from raykd.sweepfile import Compound, Model, Plain, by, by_halves
+from raykd.stopping import MOST_EPOCHS, PATIENCE, WARMED
+from raykd.sweepfile import Compound, Model, Number, Plain, Word, by, by_halves, by_word
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -42,10 +43,19 @@ class Teacher(Model):
     )
     revision: str | None = None
     fine_tune: bool = Field(True, description="false: the model is fine-tuned already")
-    epochs: float = Field(2.0, gt=0)
+    epochs: Annotated[
+        Annotated[float, Field(gt=0), Number] | Annotated[Literal["auto"], Word], by_word
+    ] = Field(
+        "auto",
+        description=f"auto: until its score on select stops rising, at most {MOST_EPOCHS}; it is "
+        f"evaluated once an epoch, ends after {PATIENCE} evaluations without a new best, and the "
+        "best is kept. A number: so many, with a rate that decays to zero",
+    )
     batch: Positive = 32
     lr: float = Field(5e-5, gt=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description=f"share of the steps; under `epochs: auto` of {WARMED} epochs"
+    )
     weight_decay: Weight = 0.01
     seed: int = 0
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")

@@ -30,6 +30,7 @@ from raykd.hooks import Hooks, NoHooks, Taught
 from raykd.learner import Learner, stream
 from raykd.pruning import Rungs
 from raykd.recorder import Recorder, Result, Silent
+from raykd.stopping import marks, stalled
 from raykd.tasks.family import Family
 from raykd.teacher_source import Part, TeacherSource
 from raykd.trial import Cohort, TargetKind, TrialSpec
@@ -121,7 +122,7 @@ def distill(
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
     feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
-        alive = [x for x in learners if x.training]
+        alive = [x for x in learners if x.training and not stalled(x, done - 1, data)]
         if not alive:
             break
         rows += parts[0][0].examples
@@ -227,11 +228,6 @@ def _drop(
         if learner.trial.id in losers:
             learner.prune()
             recorder.prune(learner.trial, learner.steps, scores[learner.trial.id])
-
-
-def marks(steps: int, count: int) -> frozenset[int]:
-    """`count` evenly spaced steps (1-based), the last one among them."""
-    return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
 def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -> list[Part]:

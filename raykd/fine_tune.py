@@ -20,12 +20,14 @@ from raykd.hooks import Hooks
 from raykd.learner import stream
 from raykd.materials import load_data, save_model, trainable, use_bf16
 from raykd.recorder import Memory
+from raykd.stopping import MOST_EPOCHS
 from raykd.student import width
-from raykd.study import Study, teacher_trial
+from raykd.study import Study
 from raykd.tasks.families import FAMILIES
 from raykd.teacher_fill import sample
 from raykd.teacher_source import Live
-from raykd.trial import Cohort
+from raykd.teacher_trial import teacher_trial
+from raykd.trial import Cohort, TrialSpec
 
 MEASURED = 512  # rows
 
@@ -65,6 +67,7 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
     model = family.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16, weights=trial.training.weights)
+    length: dict[str, int] = {}
     if config.teacher.fine_tune:
         lora, memory = trial.training.lora, Memory()
         if lora is not None and (problem := adapters.misfit(model, lora.targets)):
@@ -86,6 +89,8 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
             metrics[f"best_select_{trial.metric}"],
             metrics[f"test_{trial.metric}"],
         )
+        if trial.training.patience is not None:
+            length = _length(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
     else:
         select, test = _scores(model, data, trial.metric, where)
 
@@ -102,8 +107,15 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
         "select_majority": family.baseline(trial.metric, data.select.labels),
         "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
         "seconds": time.perf_counter() - began,
+        **length,
     }
     return teachers.store(study.home, study.teacher, write, scores)
+
+
+def _length(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
+    """Of a training that select ended, in epochs."""
+    epoch = trial.training.steps / MOST_EPOCHS
+    return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
 
 
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:

@@ -11,6 +11,7 @@ from raykd import angled
 from raykd.analysis import foresight, units
 from raykd.analysis import power as powers
 from raykd.analysis.beside import beside, theirs
+from raykd.analysis.caveats import caveats
 from raykd.analysis.h6 import add_angles
 from raykd.analysis.judge import judge
 from raykd.analysis.looks import Look
@@ -18,6 +19,7 @@ from raykd.analysis.scores import Scores
 from raykd.analysis.typed import from_table
 from raykd.analysis.verdict import Verdict
 from raykd.cluster.scored import scores
+from raykd.cluster.standing import facts
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ def verdict(
     if table is not None:
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
-        return None, of_table(from_table(table, smaller_is_better), margin)
+        scores = from_table(table, smaller_is_better)
+        judged = of_table(scores, margin)
+        return None, replace(judged, caveats=caveats(judged, scores))
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
@@ -62,7 +66,9 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     """At the file's margin and alpha; another margin is named as one that was not stated before."""
     config = sweep.study.config
     found_scores, look = scores_of(sweep)
-    scored = judge(found_scores, margin or config.margin, config.alpha, look)
+    scored, known = judge(found_scores, margin or config.margin, config.alpha, look), facts(sweep)
+    told = caveats(scored, found_scores, known)
+    scored = replace(scored, teacher=known.teacher, caveats=told)
     found = add_angles(scored, angled.of_sweep(sweep))
     published = theirs(config, sweep.study.file)
     found = replace(found, published=beside(found.cells, published))

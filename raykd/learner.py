@@ -34,11 +34,14 @@ def stream(seed: int, *names: object) -> int:
 
 
 def learning_rate(trial: TrialSpec, step: int) -> float:
-    """Linear warm-up to the stated rate, then linear decay to zero; `step` counts from 0."""
+    """Linear warm-up to the stated rate, then linear decay to zero, or under `patience` no decay;
+    `step` counts from 0."""
     t = trial.training
     warm = round(t.warmup * t.steps)
     if step < warm:
         return t.lr * (step + 1) / warm
+    if t.patience is not None:
+        return t.lr
     return t.lr * (t.steps - step) / max(1, t.steps - warm)
 
 

@@ -18,7 +18,8 @@ from raykd.kept import kept, recall
 from raykd.plan import Plan
 from raykd.sources import Sources
 from raykd.states import CPU_FLOPS, DISK_BYTES, GPU_FLOPS
-from raykd.study import explore_trial, teacher_trial
+from raykd.study import explore_trial
+from raykd.teacher_trial import teacher_trial
 from raykd.trial import TrialSpec
 
 IMPORT_SECONDS = 8.0  # of torch and transformers, where two processes share two cores
@@ -92,7 +93,7 @@ class Order:
         return ["rates", *where, t["data"], t["shape"], sizes, loss.kind, self.sources.angles]
 
 
-NOT_SIZES = ("steps", "lr", "warmup", "weight_decay", "clip", "evaluations", "diverged")
+NOT_SIZES = ("steps", "lr", "warmup", "weight_decay", "clip", "evaluations", "diverged", "patience")
 
 
 def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) -> Order:

@@ -15,7 +15,10 @@ from raykd.plan import Plan
 from raykd.pruning import Rungs
 from raykd.rates import Rates, TeacherRates
 from raykd.states import Choice, speeds
-from raykd.study import confirm_trials, explore_trial, teacher_trial
+from raykd.stopping import LIKELY_EPOCHS
+from raykd.study import confirm_trials, explore_trial
+from raykd.teacher import fine_tune_steps
+from raykd.teacher_trial import teacher_trial
 from raykd.trial import Shape, TrialSpec
 
 # Of Ray on two cores, whatever the sweep (docs/performance.md).
@@ -115,8 +118,10 @@ def _make_teacher(made: Plan, around: Around, rates: TeacherRates, found: Scenar
     looked = counts["select"] + counts["test"]
     own.seconds = rates.load + min(MEASURED_ROWS, counts["train"]) * rates.evaluate
     if study.config.teacher.fine_tune:
-        own.seconds += trial.training.steps * rates.step
-        looked += counts["select"] * (trial.training.evaluations - 1)
+        steps = fine_tune_steps(study.config.teacher, counts["train"], auto=LIKELY_EPOCHS)
+        own.seconds += steps * rates.step
+        evaluations = round(trial.training.evaluations * steps / trial.training.steps)
+        looked += counts["select"] * (evaluations - 1)
     own.seconds += looked * rates.evaluate
     own.kept = 4 * parameters(made, Shape.of(study.base.depths))
     own.held = own.seconds

@@ -14,6 +14,7 @@ from raykd.cuts import reported
 from raykd.data_report import lines
 
 if TYPE_CHECKING:
+    from raykd.analysis.caveats import TeacherScore
     from raykd.cluster.status import Status
     from raykd.cluster.sweep import Sweep
     from raykd.study import Study
@@ -55,6 +56,11 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
         f"{teacher['fingerprint']} ({ready})"
     )
+    if (length := teacher["trained"]) and not teacher["ready"]:
+        out.print(
+            f"            until its score on select stops rising: at most {length['most_epochs']} "
+            f"epochs ({length['most_steps']} steps); an estimate counts {length['likely_epochs']}"
+        )
     out.print(f"  student   {student['blocks']} blocks x {student['width']}")
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
@@ -92,6 +98,11 @@ def plan(overview: Mapping[str, Any]) -> None:
         out.print(
             f"  kept      {overview['outdated']} finished trials of this name that the file no "
             "longer asks for; they stay in MLflow and count for nothing here"
+        )
+    if older := overview["older_rules"]:
+        out.print(
+            f"  rules     {older['finished']} finished trials of this file were made by an older "
+            f"default and are not counted; write `{older['key']}` to have them back"
         )
     out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
 
@@ -140,9 +151,27 @@ def data(study: Study) -> None:
 
 
 def teacher(found: Stored) -> None:
+    """Its scores; where select decided how long it was trained, how long that was."""
     out.print(
         f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
         f"always the commonest answer {found.test_majority:.1f}"
+    )
+    if found.epochs is not None and found.epochs == found.best_epoch:
+        out.print(
+            f"  its score on select still rose in the last of {found.epochs} epochs; state more "
+            "(teacher.epochs), or a larger teacher.lr"
+        )
+    elif found.epochs is not None:
+        out.print(
+            f"  trained for {found.epochs} epochs, until its score on select stopped rising; kept "
+            f"is epoch {found.best_epoch}"
+        )
+
+
+def _teacher_line(found: TeacherScore) -> str:
+    return (
+        f"teacher {found.fingerprint}: test {found.metric} {found.test:.2f}, select "
+        f"{found.select:.2f}, always the commonest answer {found.majority:.2f}"
     )
 
 
@@ -166,6 +195,8 @@ def status(found: Status) -> None:
     for launch in found.costs[-1:]:
         out.print(f"  {against(launch)}")
     if not found.rows:
+        if found.teacher is not None:
+            out.print(_teacher_line(found.teacher))
         out.print("no confirmed trial is finished yet")
         return
     table = Table(
@@ -177,6 +208,11 @@ def status(found: Status) -> None:
                           ("range", "right"), ("to forward", "right")):  # fmt: skip
         if name != "weight" or weighted:
             table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    if (taught := found.teacher) is not None:
+        table.add_row(
+            "", "teacher", "", *([""] if weighted else []), f"{taught.test:.2f}", "",
+            f"select {taught.select:.2f}", "",
+        )  # fmt: skip
     for row in found.rows:
         gap = row.against_forward
         name = f"{row.strategy} (control)" if row.control else row.strategy

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from raykd.hooks import Taught
 
 EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
+SHOWN = 8  # evaluations whose scores stand in a line
 
 
 class StepBar:
     """Progress of one training in this process, as distill's hooks: on a terminal a live line,
-    elsewhere a plain one every half minute."""
+    elsewhere a plain one every half minute. `most`: the steps are a bound, which the scores on
+    select may end before."""
 
-    def __init__(self, name: str, steps: int) -> None:
-        self._name, self._steps = name, steps
+    def __init__(self, name: str, steps: int, most: bool = False) -> None:
+        self._name, self._steps, self._most = name, steps, "at most " if most else ""
+        self._scores: dict[int, float] = {}
         counted = TextColumn("{task.completed:.0f}/{task.total}")
         left = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._live = _Noted(counted, *left) if err.is_terminal else None
@@ -51,7 +54,7 @@ class StepBar:
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
     ) -> None:
-        note = "".join(f"select {s:.1f}" for s in scores.values())
+        note = self._course(step, scores)
         now = time.monotonic()
         if self._live is not None:
             self._live.update(self._task, completed=step, note=note)
@@ -60,9 +63,21 @@ class StepBar:
         elif step > self._done and now - self._last_line > EVERY_SECONDS:
             self._last_line = now
             left = (now - self._first) * (self._steps - step) / (step - self._done)
-            parts = [f"{self._name} {step} of {self._steps} steps", f"{seconds(left)} left", note]
+            parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
+                     f"{self._most}{seconds(left)} left", note]  # fmt: skip
             err.print("; ".join(p for p in parts if p))
         self._last = step
+
+    def _course(self, step: int, scores: Mapping[str, float]) -> str:
+        """The scores of the last evaluations, the newest at the end. A score is told again at later
+        steps until there is another."""
+        if step < self._last:  # begun anew
+            self._scores.clear()
+        for score in scores.values():
+            if [score] != list(self._scores.values())[-1:]:
+                self._scores[step] = score
+        shown = [f"{s:.1f}" for s in self._scores.values()][-SHOWN:]
+        return f"select {', '.join(shown)}" if shown else ""
 
     def checkpoint(self, step: int, state: Any) -> None: ...
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.analysis.caveats import TeacherScore
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
@@ -31,12 +32,19 @@ def verdict(found: Verdict) -> None:
         f"[bold]{escape(found.source)}[/]: {found.metric}{better}, margin {found.margin:g}, "
         f"alpha {found.alpha:g}"
     )
+    if (taught := found.teacher) is not None:
+        out.print(
+            f"teacher: test {taught.metric} {taught.test:.2f}, select {taught.select:.2f}, always "
+            f"the commonest answer {taught.majority:.2f}"
+        )
+    for caveat in found.caveats:
+        out.print(f"[yellow]caveat:[/] {escape(caveat.says)}")
     for cell in found.cells:
         out.print(
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
             f"{escape(_weight(cell))}"
         )
-        _cell(cell, found.margin)
+        _cell(cell, found)
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in found.mixed:
@@ -59,12 +67,13 @@ def _weight(cell: Cell) -> str:
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
-def _cell(cell: Cell, margin: float) -> None:
+def _cell(cell: Cell, found: Verdict) -> None:
+    margin = found.margin
     for h in cell.hypotheses:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell, margin))
+    out.print(_table(cell, margin, found.teacher))
     if cell.gap is not None:
         shown = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
         low, high = map(shown, cell.gap.interval)
@@ -88,7 +97,7 @@ def _cell(cell: Cell, margin: float) -> None:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
 
-def _table(cell: Cell, margin: float) -> Table:
+def _table(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
     table = Table(box=None, pad_edge=True)
     for name in ("strategy", "mean", "seeds", "collapsed", _head("to forward", cell.to_forward), "",
                  _head("to none", cell.to_none), ""):  # fmt: skip
@@ -96,7 +105,10 @@ def _table(cell: Cell, margin: float) -> Table:
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     forward = {c.strategy: c for c in cell.to_forward}
     none = {c.strategy: c for c in cell.to_none}
-    means = Digits.of(margin, *(arm.mean for arm in cell.arms))
+    tests = [arm.mean for arm in cell.arms] + ([] if teacher is None else [teacher.test])
+    means = Digits.of(margin, *tests)
+    if teacher is not None:
+        table.add_row("teacher", means.plain(teacher.test), *[""] * (len(table.columns) - 2))
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""

@@ -16,7 +16,7 @@ from raykd.config import SweepConfig
 from raykd.data import Prepared, prepare
 from raykd.errors import UserError
 from raykd.halves import apply
-from raykd.layermap import LayerMap, check, everywhere, forward, match_embedding
+from raykd.layermap import LayerMap, check, everywhere, match_embedding
 from raykd.published import PUBLISHED, WITH_EMBEDDINGS, own_loss
 from raykd.sites import Depth
 from raykd.space import space_of
@@ -87,7 +87,8 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     if problem := sizes.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
     prepared = prepare(config.task, home, file)
-    name = teachers.fingerprint(config.teacher, base, prepared, config.task.reading)
+    task = config.task
+    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune and config.task.kind == "classification":
         teachers.in_order(base.labels, prepared.labels, file)
@@ -276,24 +277,3 @@ def _init(study: Study, init: files.Init) -> Init:
     assert isinstance(copied, files.CopiedInit)
     named = init_map(copied, study.base.depths, study.depth)
     return Init.of(named, copied.head)
-
-
-def teacher_trial(study: Study) -> TrialSpec:
-    """Fine-tuning the teacher, as a trial: all its own blocks, labels only, nobody to imitate."""
-    t, depth = study.config.teacher, study.base.depths
-    steps = teachers.fine_tune_steps(t, study.prepared.counts["train"])
-    return TrialSpec(
-        task=study.config.task.kind, metric=study.config.task.metric, data=study.data,
-        teacher=study.base.fingerprint,
-        shape=Shape.of(depth), init=Init.of(apply(forward, depth, depth, 0)),
-        phase="confirm", strategy="teacher",
-        layer_map=everywhere(depth, None),
-        loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
-        training=Training(
-            steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr, warmup=t.warmup,
-            weight_decay=t.weight_decay, clip=1.0,
-            evaluations=min(steps, max(1, round(t.epochs))), precision="auto", diverged=1e4,
-            weights=t.weights, lora=Lora(**t.lora.model_dump()) if t.lora else None,
-        ),
-        seed=t.seed,
-    )  # fmt: skip

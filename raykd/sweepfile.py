@@ -52,6 +52,7 @@ def _leaves(annotation: Any) -> Iterator[Any]:
 # Where a key takes one of two forms, what stands there says which is meant, so that a mistake in
 # it is told once, of that form. The tags' brackets mark them as no keys of the file.
 Plain, Compound, Halves = Tag("<plain>"), Tag("<compound>"), Tag("<halves>")
+Number, Word = Tag("<number>"), Tag("<word>")
 
 
 def by(compound: type) -> Discriminator:
@@ -78,6 +79,15 @@ def by_three(halves: type[BaseModel]) -> Discriminator:
         return "<compound>" if isinstance(value, list | tuple) else "<plain>"
 
     return Discriminator(form)
+
+
+def _form(value: Any) -> str:
+    """A number may be a text, which YAML 1.1 makes of `1e-4`."""
+    word = isinstance(value, str) and not re.fullmatch(r"[-+.\deE_]+", value)
+    return "<word>" if word else "<number>"
+
+
+by_word = Discriminator(_form)
 
 
 class _Twice(yaml.MarkedYAMLError):
@@ -214,6 +224,8 @@ def unknown(value: object, options: Sequence[str]) -> str:
 
 def _or_else(problem: Any, model: type[BaseModel]) -> str:
     """The other form that a key may take, where it has two and the plain one was misspelt."""
+    if problem["loc"][-1] == Word.tag:
+        return ", or a number"
     if problem["loc"][-1] != Plain.tag:
         return ""
     inner = _models((*_location(problem), ""), model)

@@ -16,6 +16,7 @@ from raykd import assets, hub, sizes
 from raykd.data import Prepared
 from raykd.errors import UserError
 from raykd.sites import Depth
+from raykd.stopping import MOST_EPOCHS, PATIENCE
 from raykd.trial import digest
 
 if TYPE_CHECKING:
@@ -137,9 +138,15 @@ def _content(folder: Path, home: Path) -> str:
     return sha.hexdigest()[:12]
 
 
-def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, reading: object) -> str:
-    """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe."""
+def fingerprint(
+    teacher: Teacher, base: Base, prepared: Prepared, reading: object, metric: str
+) -> str:
+    """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe; and
+    by the metric, where that decides how long it is trained."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
+    if teacher.epochs == "auto":
+        # A model that is not trained has the name that it had when 2 was the default.
+        recipe["epochs"] = [MOST_EPOCHS, PATIENCE, metric] if teacher.fine_tune else 2.0
     # Keys that came later stay out where they say nothing, so that teachers keep their names.
     later = {"lora": None, "weights": "fp32", "bits": None}
     recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
@@ -161,6 +168,9 @@ class Stored:
     select_majority: float
     test_majority: float
     seconds: float
+    epochs: int | None = None
+    """Of a teacher that was trained until select stopped rising, how many that took."""
+    best_epoch: int | None = None
 
     @property
     def weak(self) -> bool:
@@ -209,8 +219,11 @@ def store(
     return found
 
 
-def fine_tune_steps(teacher: Teacher, rows: int) -> int:
-    return max(1, math.ceil(teacher.epochs * rows / teacher.batch))
+def fine_tune_steps(teacher: Teacher, rows: int, auto: int = MOST_EPOCHS) -> int:
+    """Optimisation steps; where select decides (`epochs: auto`), those of `auto` epochs, which are
+    by default the most that there can be."""
+    epochs = auto if teacher.epochs == "auto" else teacher.epochs
+    return max(1, math.ceil(epochs * rows / teacher.batch))
 
 
 def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file") -> tuple[str, ...]:

@@ -113,7 +113,10 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The optimisation: AdamW, linear decay with warm-up, gradient clipping."""
+    """The optimisation: AdamW, linear decay with warm-up, gradient clipping.
+
+    Under `patience` the rate stays constant after the warm-up, since the length is not known.
+    """
 
     steps: int
     batch: int
@@ -136,6 +139,9 @@ class Training:
     """Whether the maps to the teacher's width stay as they were drawn."""
     teacher_dropout: bool = False
     """Whether the teacher's dropout is on while it is imitated."""
+    patience: int | None = None
+    """Evaluations without a new best score on select after which the training ends; None: it has
+    all its steps."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +206,7 @@ class TrialSpec:
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
     "lora": None, "frozen_projections": False, "teacher_dropout": False,
+    "patience": None,
 }  # fmt: skip
 
 

@@ -55,7 +55,14 @@ def test_keys_that_say_nothing_leave_a_teachers_name_as_it_was(tmp_path: Path) -
         "weight_decay": 0.01, "seed": 0,
     }  # fmt: skip
     before = digest([base.fingerprint, ["a", "b"], data.fingerprint, 64, recipe])
-    assert fingerprint(Teacher(model="x"), base, data, 64) == before
-    named = Teacher.model_validate({"model": "x", "lora": {"rank": 4}})
-    assert fingerprint(named, base, data, 64) != before
-    assert fingerprint(Teacher(model="x", weights="bf16"), base, data, 64) != before
+
+    def name(metric: str = "accuracy", **keys: object) -> str:
+        teacher = Teacher.model_validate({"model": "x", "epochs": 2, **keys})
+        return fingerprint(teacher, base, data, 64, metric)
+
+    assert name() == name("macro_f1") == before
+    assert name(lora={"rank": 4}) != before and name(weights="bf16") != before
+    # A model that is not trained has no epochs, whatever their default.
+    assert name(fine_tune=False) == name(fine_tune=False, epochs="auto")
+    # Select decides the length by the metric.
+    assert len({before, name(epochs="auto"), name("macro_f1", epochs="auto"), name(epochs=20)}) == 4

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from raykd.analysis.angles import Angles
 from raykd.analysis.beside import Beside
+from raykd.analysis.caveats import Caveat, TeacherScore
 from raykd.analysis.collapse import Counts
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
@@ -217,6 +218,10 @@ class Verdict:
     """Which look it was reached at, where the file states several."""
     scale: float | None = None
     """What a perfect score is: 1 or 100; None where that is not known."""
+    teacher: TeacherScore | None = None
+    """What the teacher of these students scores, where that is known."""
+    caveats: tuple[Caveat, ...] = ()
+    """What takes from the findings, to be read before them."""
 
     @property
     def at(self) -> float:

@@ -9,7 +9,10 @@ from raykd import cuts, data_report, teacher
 from raykd.analysis import foresight
 from raykd.analysis.beside import theirs
 from raykd.analysis.scores import is_sampled
+from raykd.cluster.older import older
 from raykd.plan import stored_bytes
+from raykd.stopping import LIKELY_EPOCHS, MOST_EPOCHS
+from raykd.study import Study
 from raykd.tracking import store
 from raykd.trial import Shape
 
@@ -27,6 +30,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     confirm_runs = len(made.missing) + made.best_missing
     steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
     examples = round(study.batch_rows * steps_left)
+    old = older(study, records)
     explore_cohorts = -(-made.explore_missing // made.explore_cohort)
     return {
         "sweep": config.name,
@@ -40,6 +44,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "model": config.teacher.model, "fingerprint": study.teacher,
             "blocks": Shape.of(study.base.depths).told, "width": study.base.width,
             "ready": teacher.stored(study.home, study.teacher) is not None,
+            "trained": _trained(study),
         },
         "student": {
             "blocks": Shape.of(study.depth).told,
@@ -65,6 +70,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
         },
         "outdated": len(records) - len(sweep.current(records, made)),
+        "older_rules": None if old is None else asdict(old),
         "cohort_size": made.cohort_size,
         "memory": {
             **asdict(made.footprint), "usable": made.usable,
@@ -79,3 +85,12 @@ def outline(sweep: Sweep) -> dict[str, Any]:
                      and not is_sampled(t.strategy)}
         ),
     }  # fmt: skip
+
+
+def _trained(study: Study) -> dict[str, int] | None:
+    """Bounds of a training that select ends; None where the file states its length."""
+    stated = study.config.teacher
+    if stated.epochs != "auto" or not stated.fine_tune:
+        return None
+    steps = teacher.fine_tune_steps(stated, study.prepared.counts["train"])
+    return {"most_epochs": MOST_EPOCHS, "most_steps": steps, "likely_epochs": LIKELY_EPOCHS}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from raykd.analysis import table
+from raykd.analysis.caveats import TeacherScore
 from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
+
+APART = ("rows", "failures", "costs", "teacher")
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class Status:
     """Which look ended confirm, and why."""
     costs: tuple[Compared, ...] = ()
     """Of each launch: what it was to take, and what it took."""
+    teacher: TeacherScore | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
-            **{k: v for k, v in vars(self).items() if k not in ("rows", "failures", "costs")},
+            **{k: v for k, v in vars(self).items() if k not in APART},
             "failures": [{"trial": t, "error": e} for t, e in self.failures],
+            "teacher": None if self.teacher is None else asdict(self.teacher),
             "strategies": [r.to_json() for r in self.rows],
             "costs": [c.to_json() for c in self.costs],
         }

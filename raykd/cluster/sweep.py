@@ -16,6 +16,7 @@ from raykd import teacher as teachers
 from raykd.cluster.handover import send_left
 from raykd.cluster.resources import Share
 from raykd.cluster.scored import last_look, stopped
+from raykd.cluster.standing import teacher_score
 from raykd.cluster.status import Status, stand
 from raykd.cluster.storage import prepare
 from raykd.config import load
@@ -25,7 +26,8 @@ from raykd.plan import Explored, Plan, Power, make
 from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.states import GB
-from raykd.study import Study, explore_trial, resolve, teacher_trial
+from raykd.study import Study, explore_trial, resolve
+from raykd.teacher_trial import teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record
@@ -201,7 +203,7 @@ class Sweep:
             config.name, config.task.metric, current, missing, len(records) - len(current),
             store.safe(self.uri), self.stopped(),
         )  # fmt: skip
-        return replace(found, costs=self.launches())
+        return replace(found, costs=self.launches(), teacher=teacher_score(self))
 
     def launches(self) -> tuple[Compared, ...]:
         """What each launch was to take, and what it took."""
@@ -245,8 +247,10 @@ class Sweep:
         made = self.planned(self.known)
         return len(made.missing) + made.best_missing + made.explore_missing
 
-    def teacher_steps(self) -> int:
-        return teacher_trial(self.study).training.steps
+    def teacher_steps(self) -> tuple[int, bool]:
+        """Of its fine-tuning, and whether select may end it before."""
+        training = teacher_trial(self.study).training
+        return training.steps, training.patience is not None
 
     def a_student(self) -> str | None:
         """The trial id of the best confirmed student by select whose weights were stored."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from raykd import angled, cuts, data_report
+from raykd.analysis.caveats import TeacherScore
 from raykd.analysis.metrics import smaller_is_better
 from raykd.analysis.trials import weight
 from raykd.analysis.verdict import Verdict
@@ -24,7 +25,7 @@ from raykd.report.maps import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
 from raykd.report.section import Section
-from raykd.tracking import history, launch, ledger, store
+from raykd.tracking import history, launch, store
 from raykd.tracking.ledger import Record
 from raykd.trial import Shape
 
@@ -54,7 +55,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         missing.append(f"Of {made.explore_wanted} maps to explore, {made.explore_missing}.")
     return Page(
         name=config.name,
-        setting=_setting(sweep),
+        setting=_setting(sweep, verdict),
         verdict=verdict,
         origin=_origin(sweep),
         data=data_report.lines(cuts.reported(study)),
@@ -104,29 +105,23 @@ def publish(sweep: Sweep, html: str) -> str | None:
     return str(parent.info.run_name)
 
 
-def _setting(sweep: Sweep) -> str:
+def _setting(sweep: Sweep, verdict: Verdict) -> str:
     study, config = sweep.study, sweep.study.config
     rows = study.prepared.counts
     return (
         f"{config.task.named}, {rows['train']} training and {rows['test']} test rows. Teacher "
         f"{config.teacher.model}, {Shape.of(study.base.depths)} blocks of width {study.base.width}"
-        f"{_teacher_scores(sweep)}. Students of {Shape.of(study.depth)} blocks of width "
+        f"{_teacher_scores(verdict.teacher)}. Students of {Shape.of(study.depth)} blocks of width "
         f"{study.shape.width or study.base.width}."
     )
 
 
-def _teacher_scores(sweep: Sweep) -> str:
-    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-    if experiment is None:
-        return ""
-    run = ledger.find(sweep.client, experiment, "raykd.teacher", sweep.study.teacher)
-    metric = sweep.study.config.task.metric
-    found = run.data.metrics if run is not None else {}
-    if f"test_{metric}" not in found:
+def _teacher_scores(found: TeacherScore | None) -> str:
+    if found is None:
         return ""
     return (
-        f", test {metric} {found[f'test_{metric}']:.2f} (always the commonest answer: "
-        f"{found['majority']:.2f})"
+        f", test {found.metric} {found.test:.2f}, select {found.select:.2f} (always the commonest "
+        f"answer: {found.majority:.2f})"
     )
 
 

@@ -38,6 +38,7 @@ class Section:
     id: str
     title: str
     headline: str = ""
+    caveats: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     points: tuple[str, ...] = ()

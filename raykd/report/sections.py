@@ -59,6 +59,7 @@ def _verdict(page: Page) -> Section:
         "verdict",
         "Verdict",
         headline=headline(verdict),
+        caveats=tuple(sentence(c.says) for c in verdict.caveats),
         words=(SURE,),
         findings=() if many else findings(verdict),
         points=(

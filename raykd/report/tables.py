@@ -12,7 +12,7 @@ from raykd.report.section import Table
 
 def paper_table(page: Page) -> Table:
     """The paper's layout: a row a strategy, a column a task and init; mean and range over seeds.
-    No matching first, controls last."""
+    The teacher first, then no matching, controls last."""
     cells = page.verdict.cells
     arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
     ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
@@ -21,6 +21,8 @@ def paper_table(page: Page) -> Table:
         (label, *(_score(arms.get((name, i)), shown[i]) for i in range(len(cells))))
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
+    if (taught := page.verdict.teacher) is not None:
+        rows = (("teacher", *[f"{taught.test:.2f}"] * len(cells)), *rows)
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
     return Table(caption, ("strategy", *settings(page.verdict)), rows)
 

@@ -44,6 +44,8 @@ class Record:
     end: float | None
     device: str | None = None
     """`cpu`, `cuda:0`, ...: where its first worker trained it."""
+    rules: int = 1
+    """Those that gave it its id (rules.py)."""
 
     @property
     def over(self) -> bool:
@@ -111,6 +113,7 @@ def _record(row: Row) -> Record:
         # A run that was begun again still shows when it ended before.
         end=row.end / 1000 if row.end and status != "running" else None,
         device=tags.get("raykd.device"),
+        rules=int(tags.get("raykd.rules", 1)),
     )
 
 

@@ -17,7 +17,8 @@ from mlflow.entities import Run, ViewType
 
 PAGE = 1000
 TRIAL = "raykd.trial"
-TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error", "raykd.device")
+TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error", "raykd.device",
+        "raykd.rules")  # fmt: skip
 PARAMS = ("phase", "strategy", "map", "init", "seed", "targets", "depth", "width", "loss_hidden",
           "steps")  # fmt: skip
 

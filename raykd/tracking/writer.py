@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 from raykd.angle_values import Measured
 from raykd.layermap import LayerMap
 from raykd.recorder import Result
+from raykd.rules import RULES
 from raykd.tracking import claims, ledger
 from raykd.tracking.angles import write_angles
 from raykd.tracking.entries import End, Entry
@@ -236,4 +237,5 @@ def trial_tags(trial: TrialSpec) -> dict[str, str]:
         "raykd.phase": trial.phase,
         "raykd.teacher_fingerprint": trial.teacher,
         "raykd.data": trial.data,
+        "raykd.rules": str(RULES),
     }
