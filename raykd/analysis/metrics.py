@@ -7,6 +7,7 @@ all a loss. The last word that is known decides: `accuracy_loss` is a loss.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 Direction = Literal["larger", "smaller"]
@@ -56,6 +57,7 @@ CHANGES = frozenset(
 """Of what they are a change nobody can tell the better direction: `wer_reduction`."""
 
 
+@lru_cache  # asked for each row of a table
 def direction(metric: str) -> Direction | None:
     """Which way the metric is better; None where the name is not known."""
     words = _words(metric)
@@ -74,6 +76,7 @@ def smaller_is_better(metric: str) -> bool:
     return direction(metric) == "smaller"
 
 
+@lru_cache
 def is_share(metric: str) -> bool:
     """Whether it lies in 0 to 1, or in percent in 0 to 100; a correlation may be negative."""
     words = _words(metric)

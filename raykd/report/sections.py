@@ -67,7 +67,8 @@ def _verdict(page: Page) -> Section:
             *_each(page, lambda c: c.controls.says if c.controls else ""),
             *_each(page, lambda c: c.lost.says if c.lost else ""),
             *_each(page, lambda c: c.collapses.says if c.collapses else ""),
-            *map(sentence, verdict.notes),
+            # Not capitalised: a note may begin with the name of a metric.
+            *(sentence(note, capital=False) for note in verdict.notes),
         ),
         tables=(overview(verdict),) if many else (),
         details=(

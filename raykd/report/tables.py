@@ -132,8 +132,9 @@ def share_table(verdict: Verdict) -> Table:
     rows = tuple(
         (place, s.source, f"{100 * s.share:.0f} %",
          f"{100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f} %",
-         Digits.of(verdict.margin, 0.0, s.sd).plain(s.sd))
+         shown.plain(s.sd))
         for place, shares in (*within, *over)
+        for shown in [Digits.of(verdict.margin, 0.0, *(s.sd for s in shares.sources))]
         for s in shares.sources
     )  # fmt: skip
     heads = ("setting", "source", "share", "interval", f"SD in {verdict.metric}")

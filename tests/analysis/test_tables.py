@@ -282,6 +282,18 @@ def test_a_page_says_how_it_is_made_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert "my scores.csv" in text and "--margin 0.25 --smaller-is-better" in text
 
 
+def test_the_page_of_fractions(tmp_path: Path) -> None:
+    file, page = table(tmp_path, arms(), write=fraction), tmp_path / "p.html"
+    assert run("report", "--from", file, "--margin", 0.01, "--out", page)[0] == 0
+    body = re.sub(r"<(script|style).*?</\1>", "", page.read_text("utf-8"), flags=re.S)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+    assert "within 0.01 accuracy of forward" in text and "points of accuracy" not in text
+    gaps = re.findall(r"([+-][\d.]+) \(?([+-][\d.]+) to ([+-][\d.]+)", text)
+    assert len(gaps) >= 8
+    for effect, low, high in gaps:
+        assert float(low) < float(effect) < float(high)
+
+
 @pytest.mark.parametrize("margin", [1, 0.5])
 def test_a_margin_above_every_loss_is_refused(margin: float, tmp_path: Path) -> None:
     loss = {name: [s / 250 for s in scores] for name, scores in arms().items()}
