@@ -38,7 +38,7 @@ def verdict(found: Verdict) -> None:
             f"the commonest answer {taught.majority:.2f}"
         )
     for caveat in found.caveats:
-        out.print(f"[yellow]caveat:[/] {escape(caveat.says)}")
+        out.print(f"[yellow]caveat:[/] {escape(caveat.says)}", soft_wrap=False)
     for cell in found.cells:
         out.print(
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
