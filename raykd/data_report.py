@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-CAVEAT_SHARE = 0.05
+CAVEAT_SHARE = 0.1
 """Share of tokens, or of rows, above which what was cut or dropped is a caveat of the verdict."""
 SHOWN = 8  # classes and labels that a line names
 
