@@ -108,8 +108,9 @@ def _table(cell: Cell, margin: float) -> Table:
 
 
 def _head(name: str, pairs: Sequence[Comparison]) -> str:
-    """With the level of the intervals below it."""
-    return f"{name}, {levels(pairs)}" if levels(pairs) else name
+    """With the level of the intervals, below each other where findings have their own."""
+    shown = levels(pairs)
+    return ("\n" if len(shown) > 1 else ", ").join([name, *shown])
 
 
 def _seeds(arm: Arm) -> str:

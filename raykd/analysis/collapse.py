@@ -13,7 +13,7 @@ its runs collapsed, and up to which rate collapses cannot be excluded (Clopper a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,19 +92,20 @@ def counts(of: Mapping[str, tuple[int, int]]) -> tuple[Count, ...]:
     return tuple(Count(a, k, n, upper_bound(k, n)) for a, (k, n) in of.items())
 
 
-def collapses(of: Mapping[str, tuple[int, int]]) -> Counts:
-    """What an arm's collapses (k of n) say, and the rate that they do not exclude."""
+def collapses(of: Mapping[str, tuple[int, int]], apart: Collection[str] = ()) -> Counts:
+    """What the arms' collapses (k of n) say, and the rate that they do not exclude in the arms that
+    the verdict is of; `apart`: the others, such as controls."""
     found = counts(of)
     strategy, p = compare([(c.strategy, c.k, c.n) for c in found])
     seen = [c for c in found if c.k]
     listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in seen)
-    most = max(found, key=lambda c: c.upper)
+    most = max((c for c in found if c.strategy not in apart), key=lambda c: c.upper)
     says = f"collapsed runs: {listed}" if seen else "no run collapsed"
     if p is not None:
         says += f" ({_test(strategy, p)})"
     says += (
-        f"; not excluded is that up to {100 * most.upper:.2g} % of {most.strategy}'s runs collapse "
-        f"(exact 95 % bound of {most.k} of {most.n}), and rare collapses lower a mean unseen"
+        f"; a collapse rate of up to {100 * most.upper:.2g} % is not excluded ({most.strategy}, "
+        f"exact 95 % bound of {most.k} of {most.n} runs), and the tests do not see rare collapses"
     )
     return Counts(found, strategy, p, says)
 

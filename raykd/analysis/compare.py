@@ -201,17 +201,17 @@ def _missing(
     if not lacking or len(seeds) < 2:
         return None
 
-    def case(ours: float, theirs: float) -> Case:
+    def case(ours: int, theirs: int) -> Case:
+        """Missing runs of either at their worst (0) or their best (1)."""
         d = [
-            (rule.sign * arm[s].score if s in arm else ours)
-            - (rule.sign * base[s].score if s in base else theirs)
+            (rule.sign * arm[s].score if s in arm else wanted.range(name, s)[ours])
+            - (rule.sign * base[s].score if s in base else wanted.range(reference, s)[theirs])
             for s in seeds
         ]
         mean, sd = summary(d, rule.resolution)
         return Case(float(mean), float(sd), len(seeds))
 
-    low, high = wanted.worst, wanted.best
-    return Missing(lacking, case(low, high), case(high, low), case(low, low))
+    return Missing(lacking, low=case(0, 1), high=case(1, 0), failed=case(0, 0))
 
 
 def _aligned(a: Score, b: Score) -> bool:

@@ -187,7 +187,7 @@ def judge(
         margin=the.margin,
         more_seeds=more,
         strategy=decided.comparison.strategy,
-        says=_says(the, decided, len(found), more, absent, rule),
+        says=_says(the, decided, found, more, absent, rule),
         chance=to_come,
         missing=sum(len(c.missing.seeds) for c in found if c.missing),
         withheld=decided.withheld is not None,
@@ -206,9 +206,14 @@ def _to_come(the: Claim, found: Sequence[Comparison], rule: Rule) -> float | Non
 
 
 def _says(
-    the: Claim, decided: Found, m: int, more: int | None, absent: Sequence[str], rule: Rule
+    the: Claim,
+    decided: Found,
+    found: Sequence[Comparison],
+    more: int | None,
+    absent: Sequence[str],
+    rule: Rule,
 ) -> str:
-    c = decided.comparison
+    c, m = decided.comparison, len(found)
     who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
     gap = estimate(
@@ -217,10 +222,14 @@ def _says(
     seen = f"{c.strategy} {gap} {runs}{_lacking(c)}"
     bound = f"{the.margin:g}"
     if decided.withheld is not None:
+        would = {"supported": "support", "contradicted": "contradict"}[decided.withheld]
         return (
-            f"withheld: the runs that finished would have it {decided.withheld}, the missing ones "
-            f"could undo that: {seen}; run what is missing"
+            f"withheld: the finished runs alone would {would} it, the missing ones could undo "
+            f"that: {seen}; run what is missing"
         )
+    lost = sum(len(x.missing.seeds) for x in found if x.missing)
+    if lost and c.missing is None:
+        seen += f", {lost} missing runs of other strategies at their worst"
     if decided.status == "supported":
         lead = {
             "H1": f"{who} within {bound} of forward; the least clear is {seen}",
@@ -258,7 +267,7 @@ def _lacking(c: Comparison) -> str:
         return ""
     lost = len(c.missing.seeds)
     return (
-        f", the interval with {lost} missing of {lost + c.n} at the worst and the best score seen"
+        f", the interval with {lost} of {lost + c.n} missing, at the worst and the best score seen"
     )
 
 

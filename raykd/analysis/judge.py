@@ -190,7 +190,8 @@ def _with_counts(cell: Cell) -> Cell:
             {a.strategy: (len(a.missing), len(a.missing) + len(a.seeds)) for a in cell.arms}
         ),
         collapses=collapse.collapses(
-            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms}
+            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms},
+            [a.strategy for a in cell.arms if a.control],
         ),
     )
 

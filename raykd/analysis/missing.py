@@ -9,7 +9,7 @@ each missing run at the worst score seen, since a failed run is never a good one
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,13 @@ class Expected:
     seeds: Mapping[str, frozenset[int]]
     worst: float
     best: float
+    known: Mapping[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    """Of a missing run that is known better than that, such as a mean of which only a part is
+    missing: the worst and the best that it can be."""
+
+    def range(self, arm: str, seed: int) -> tuple[float, float]:
+        """(worst, best) of a missing run."""
+        return self.known.get((arm, seed), (self.worst, self.best))
 
 
 def expected(

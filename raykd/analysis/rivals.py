@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from raykd.analysis import curse, importance, variance
 from raykd.analysis.compare import Rule, matrix, to_reference
 from raykd.analysis.curse import Curse
@@ -37,11 +39,27 @@ def controls(
     if not shared:
         return None
     absent = [*absent, *(a for a in found if not any(a == s[2] for s in shared))]
-    every = frozenset().union(*(wanted.seeds[a] for a in tested))
-    wanted = replace(wanted, seeds={**wanted.seeds, MATCHING: every})
+    wanted = _of_the_mean(tested, wanted, rule.sign)
     pairs = to_reference(shared, rule, wanted, whole=not absent)
     status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
+
+
+def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
+    """With the seeds that the mean should have, and the range that each of its missing values has:
+    that of the runs that are missing in it."""
+    every = frozenset().union(*(wanted.seeds[a] for a in tested))
+    known = {}
+    for seed in every:
+        worst, best = np.mean(
+            [
+                [sign * arm[seed].score] * 2 if seed in arm else wanted.range(a, seed)
+                for a, arm in tested.items()
+            ],
+            axis=0,
+        )
+        known[MATCHING, seed] = (float(worst), float(best))
+    return replace(wanted, seeds={**wanted.seeds, MATCHING: every}, known=known)
 
 
 def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
@@ -57,8 +75,8 @@ def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[St
     if len(beaten) == len(pairs):
         return "supported", f"matching beats every control ({', '.join(beaten)})"
     left = [c.reference for c in pairs if c.finding == "undecided"]
-    lost = sum(len(c.missing.seeds) for c in pairs if c.missing)
-    why = f", {lost} missing runs taken at their worst" if lost else ""
+    lost = {s for c in pairs if c.missing for s in c.missing.seeds}
+    why = f", missing runs of {len(lost)} seeds taken at their worst" if lost else ""
     return "undecided", f"that matching beats {', '.join(left)} is not shown{why}"
 
 

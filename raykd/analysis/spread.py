@@ -50,7 +50,8 @@ def judge(
         found = _spanning(found, by_status.get(status, [*cases, *failed]), rule.alpha)
     piece = missing_piece(None, more, absent, rule)
     if withheld:
-        piece = f"the runs that finished would have it {seen}; run what is missing"
+        would = "support" if seen == "supported" else "contradict"
+        piece = f"the finished runs alone would {would} it; run what is missing"
     hypothesis = Hypothesis(
         "H3", *cell, status,
         effect=found.ratio,

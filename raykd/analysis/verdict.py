@@ -122,13 +122,14 @@ class Comparison:
     missing: Missing | None = None
 
 
-def levels(pairs: Iterable[Comparison]) -> str:
-    """The levels of their intervals in words: one, or one for each finding that has its own."""
+def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
+    """The level of their intervals in words, or that of each finding where findings differ; nothing
+    where there is no interval."""
     by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
     if len(set(by_finding.values())) < 2:
-        return "".join(f"{level} interval" for level in set(by_finding.values()))
+        return tuple(f"{level} interval" for level in set(by_finding.values()))
     order = [f for f in get_args(Finding) if f in by_finding]
-    return "interval: " + ", ".join(f"{by_finding[f]} where {f}" for f in order)
+    return tuple(f"{by_finding[f]} interval where {f}" for f in order)
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
     told = "; ".join(f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward)
-    shown = levels(cell.to_forward)
+    shown = ", ".join(levels(cell.to_forward))
     alt = (
         f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: {told}."
     )
