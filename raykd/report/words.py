@@ -38,6 +38,11 @@ def headline(verdict: Verdict) -> str:
             f"The choice of layers matters here{of.format(len(against))}: a strategy differs from "
             f"forward by more than {margin}."
         )
+    if open_ and all(h.withheld for h in open_):
+        return (
+            f"Not decided{of.format(len(open_))}: the finished runs alone would decide it, but "
+            "missing ones could undo that."
+        )
     if open_:
         return (
             f"Not decided{of.format(len(open_))}: these seeds do not tell whether all strategies "
