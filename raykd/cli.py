@@ -117,10 +117,10 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     from raykd.show_progress import StepBar
 
     opened = Sweep.open(sweep, tracking_uri)
+    show.data(opened.study)
     with joined(opened, address) if address else nullcontext() as nodes:
         with StepBar("teacher", *opened.teacher_steps()) as progress:
             found = opened.teacher(progress, nodes)
-    show.data(opened.study)
     show.teacher(found)
 
 
@@ -155,11 +155,11 @@ def run_sweep(
         with machine(opened, address) as share:
             countable(opened.study.config.budget, opened.study.file, share.gpus)
             show.intent(opened.plan())
+            show.data(opened.study)
             forecast = show_costs.foretell(opened, share, address, yes)
             with StepBar("teacher", *opened.teacher_steps()) as progress:
                 nodes = None if address is None else share
                 found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
-            show.data(opened.study)
             show.teacher(found)
             check_budget(opened, share)
             outcome = None
