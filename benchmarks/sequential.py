@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
-from benchmarks.simulated import ALPHA, MARGIN, OTHERS, STEP, Truth, draw, slack
+from benchmarks.coverage import slack
+from benchmarks.noise import ALPHA, MARGIN, OTHERS, STEP, Truth, draw
 from raykd.analysis import ratio, tost
 from raykd.analysis.holm import claim
 from raykd.analysis.looks import HOPELESS, Look, chance

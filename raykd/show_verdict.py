@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -9,7 +11,7 @@ from raykd.analysis.caveats import TeacherScore
 from raykd.analysis.importance import Landscape
 from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
-from raykd.analysis.verdict import Cell, Comparison, Verdict
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
 from raykd.show import out
 
@@ -84,6 +86,8 @@ def _cell(cell: Cell, found: Verdict) -> None:
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
         *([cell.controls.says] if cell.controls else []),
+        *([cell.lost.says] if cell.lost else []),
+        *([cell.collapses.says] if cell.collapses else []),
     ]:
         out.print(f"  {escape(says)}")
     if cell.landscape is not None:
@@ -94,7 +98,8 @@ def _cell(cell: Cell, found: Verdict) -> None:
 
 def _table(cell: Cell, teacher: TeacherScore | None) -> Table:
     table = Table(box=None, pad_edge=True)
-    for name in ("strategy", "mean", "seeds", "to forward", "", "to none", ""):
+    for name in ("strategy", "mean", "seeds", "collapsed", _head("to forward", cell.to_forward), "",
+                 _head("to none", cell.to_none), ""):  # fmt: skip
         left = name in ("strategy", "")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     forward = {c.strategy: c for c in cell.to_forward}
@@ -105,10 +110,28 @@ def _table(cell: Cell, teacher: TeacherScore | None) -> Table:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""
         table.add_row(
-            escape(name), f"{arm.mean:.2f}", str(len(arm.seeds)),
+            escape(name), f"{arm.mean:.2f}", _seeds(arm), _collapsed(arm),
             *_gap(forward.get(arm.strategy)), *_gap(none.get(arm.strategy)),
         )  # fmt: skip
     return table
+
+
+def _head(name: str, pairs: Sequence[Comparison]) -> str:
+    """With the level of the intervals, below each other where findings have their own."""
+    shown = levels(pairs)
+    return ("\n" if len(shown) > 1 else ", ").join([name, *shown])
+
+
+def _seeds(arm: Arm) -> str:
+    lost = len(arm.missing)
+    return f"{len(arm.seeds)} of {len(arm.seeds) + lost}" if lost else str(len(arm.seeds))
+
+
+def _collapsed(arm: Arm) -> str:
+    """Of its runs, and the rate that they do not exclude."""
+    if arm.collapse_bound is None:
+        return ""
+    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
 
 
 def _gap(c: Comparison | None) -> tuple[str, str]:
@@ -141,16 +164,18 @@ def power(found: Needed) -> None:
     m = found.comparisons
     out.print(
         f"SD of a paired difference {found.sd:.3g}, margin {found.margin:g}, "
-        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} (Holm)"
+        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} to forward"
         + (f"; {escape(found.source)}" if found.source else "")
     )
+    every = "" if m == 1 else f", all {m} together, each tested at alpha"
+    holm = "" if m == 1 else ", at Holm's strictest level"
     for what, seeds in (
-        ("to show that equal strategies are equivalent", found.equal),
-        (f"the same where they differ by half the margin ({found.margin / 2:g})", found.half),
-        (f"to show a difference of twice the margin ({2 * found.margin:g})", found.twice),
+        (f"to show that equal strategies are equivalent{every}", found.equal),
+        (f"the same where each differs by half the margin ({found.margin / 2:g})", found.half),
+        (f"to show one difference of twice the margin ({2 * found.margin:g}){holm}", found.twice),
     ):
         out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {what}")
-    out.print(f"  (power {POWER:g} in each comparison)\n")
+    out.print(f"  (power {POWER:g})\n")
     table = Table(box=None, pad_edge=True)
     for name in ("seeds", "equal", "", "half", "twice"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)

@@ -39,9 +39,9 @@ def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> s
     assert sd is not None
     which = "another strategy equals" if others == 1 else f"{others} other strategies equal"
     return (
-        f"at margin {margin:g}, {seeds} seeds show that {which} forward (power {POWER:g} each) "
-        f"where the SD of a paired difference is at most {sd:.2g}; for a larger one see "
-        "`raykd power`"
+        f"at margin {margin:g}, {seeds} seeds show that {which} forward (power {POWER:g}"
+        f"{', all together' if others > 1 else ''}) where the SD of a paired difference is at most "
+        f"{sd:.2g}; for a larger one see `raykd power`"
     )
 
 

@@ -1,4 +1,5 @@
-"""Several comparisons at once: Holm's step-down adjustment (1979)."""
+"""Several comparisons at once: Holm's step-down adjustment (1979) for "some", the
+intersection-union test (Berger 1982) for "every"."""
 
 from __future__ import annotations
 
@@ -23,10 +24,19 @@ def holm(p: Array) -> Array:
 def claim(p_for: Array, p_against: Array, alpha: float) -> tuple[Array, Array]:
     """A claim about all of several comparisons: (supported, contradicted).
 
-    Supported where every comparison shows it, contradicted where any shows the opposite, each
-    family of p-values adjusted by Holm. A wrong answer of either kind has probability alpha at
-    most: a true opposite must be missed by its own test, and a false one must pass Holm's.
+    Supported where every p-value is at most alpha, without correction: where the claim is false,
+    some comparison is not as claimed, and its own test errs with probability alpha at most, however
+    the tests depend on each other (intersection-union, Berger 1982). Contradicted where some
+    comparison shows the opposite; any of them may err, so those p-values are adjusted by Holm.
     """
-    supported = (holm(p_for) <= alpha).all(axis=-1)
+    supported = (np.asarray(p_for) <= alpha).all(axis=-1)
     contradicted = (holm(p_against) <= alpha).any(axis=-1)
     return supported, contradicted
+
+
+def last_step(p: Array, alpha: float) -> float:
+    """The level at which Holm's procedure stops: the p-values that it rejects are exactly those
+    that are at most this one. p: [comparisons]."""
+    p = np.asarray(p, dtype=float)
+    left = int((holm(p) > alpha).sum())
+    return alpha / max(1, left)

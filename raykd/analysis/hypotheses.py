@@ -11,12 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raykd.analysis.compare import Rule
+from raykd.analysis.compare import (
+    Cases,
+    Rule,
+    as_seen,
+    bounds,
+    every_case,
+    opposing,
+    p_value,
+    supporting,
+)
 from raykd.analysis.holm import claim
 from raykd.analysis.looks import DECIDING, chance
 from raykd.analysis.power import POWER, above_power, all_of, beyond_power, seeds_for, tost_power
 from raykd.analysis.scores import CellName
-from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost
+from raykd.analysis.tost import Array, p_above, p_below, p_beyond, p_tost
 from raykd.analysis.verdict import Comparison, Hypothesis, Status
 
 Test = Callable[[float, float, int], float]
@@ -84,12 +93,14 @@ def not_beaten(margin: float) -> Claim:
 
 @dataclass(frozen=True)
 class Found:
-    """A status with the comparison that decided it, or that stands in the way."""
+    """A status with the comparison that decided it, or that stands in the way. `withheld`: what it
+    would be by the runs that finished, where the missing ones could undo that."""
 
     status: Status
     comparison: Comparison
     interval: tuple[float, float] | None
     level: float
+    withheld: Status | None = None
 
 
 def decide(the: Claim, found: Sequence[Comparison], alpha: float, complete: bool) -> Found:
@@ -97,37 +108,43 @@ def decide(the: Claim, found: Sequence[Comparison], alpha: float, complete: bool
 
     The interval is read at the level at which the status was reached, so that it lies inside the
     bound where the claim is supported, wholly beyond it where it is contradicted, and across it
-    where it is undecided: 1 - 2 alpha for the last comparison that Holm lets pass, and
-    Bonferroni's level, which is that of Holm's first step, otherwise.
+    where it is undecided: 1 - 2 alpha where every comparison passes its own test, and Bonferroni's
+    level, which is that of Holm's first step, otherwise.
     """
-    m = len(found)
-    p_for = np.array([1.0 if c.sd is None else the.test_for(c.effect, c.sd, c.n) for c in found])
-    p_against = np.array(
-        [1.0 if c.sd is None else the.test_against(c.effect, c.sd, c.n) for c in found]
-    )
+    p_for, p_against = _p_values(the, found, supporting, opposing)
     supported, contradicted = claim(p_for, p_against, alpha)
-    level = 1 - 2 * alpha / the.sides / m
+    level = 1 - 2 * alpha / the.sides / len(found)
     if contradicted:
-        return _found("contradicted", found[int(p_against.argmin())], level)
+        c = found[int(p_against.argmin())]
+        return Found("contradicted", c, bounds(c, level, opposing), level)
     # Where p-values are the same, as they are without variance, the effect says which is worst.
-    worst = max(range(m), key=lambda i: (p_for[i], the.opposite(found[i].effect)))
+    c = found[max(range(len(found)), key=lambda i: (p_for[i], the.opposite(found[i].effect)))]
     if supported and complete:
-        return _found("supported", found[worst], 1 - 2 * alpha)
-    return _found("undecided", found[worst], level)
+        return Found("supported", c, bounds(c, 1 - 2 * alpha, supporting), 1 - 2 * alpha)
+    by_seen = claim(*_p_values(the, found, as_seen, as_seen), alpha)
+    withheld: Status | None = "contradicted" if by_seen[1] else None
+    if by_seen[0] and complete:
+        withheld = "supported"
+    if withheld == "contradicted":
+        c = found[int(_p_values(the, found, as_seen, as_seen)[1].argmin())]
+    return Found("undecided", c, bounds(c, level, every_case), level, withheld)
 
 
-def _found(status: Status, c: Comparison, level: float) -> Found:
-    if c.sd is None:
-        return Found(status, c, None, level)
-    low, high = interval(c.effect, c.sd, c.n, level)
-    return Found(status, c, (float(low), float(high)), level)
+def _p_values(
+    the: Claim, found: Sequence[Comparison], for_: Cases, against: Cases
+) -> tuple[Array, Array]:
+    """Of the claim and of its opposite, each the largest over its cases."""
+    return (
+        np.array([p_value(c, the.test_for, for_) for c in found]),
+        np.array([p_value(c, the.test_against, against) for c in found]),
+    )
 
 
 def more_seeds(the: Claim, found: Sequence[Comparison], alpha: float) -> int | None:
     """Further seeds that would decide the claim at the effects and SDs seen, with power 0.8: by
     the clearest comparison on the opposite's side where there is one, else by all together. None
     where a comparison has no SD yet, or where 10,000 seeds would not do."""
-    level = alpha / len(found)
+    level = alpha / len(found)  # of "some is beyond"; "every" needs no correction
     known = [(c.effect, c.sd) for c in found if c.sd is not None]
     if len(known) < len(found):
         return None
@@ -139,7 +156,7 @@ def more_seeds(the: Claim, found: Sequence[Comparison], alpha: float) -> int | N
         ]
         total = min((n for n in counts if n is not None), default=None)
     else:
-        powers = [lambda n, e=effect, s=sd: the.power_for(n, s, e, level) for effect, sd in known]
+        powers = [lambda n, e=effect, s=sd: the.power_for(n, s, e, alpha) for effect, sd in known]
         total = seeds_for(all_of(powers))
     return None if total is None else max(1, total - min(c.n for c in found))
 
@@ -155,7 +172,7 @@ def judge(
     and have no score."""
     decided = decide(the, found, rule.alpha, not absent)
     more = None
-    if decided.status == "undecided" and not absent:
+    if decided.status == "undecided" and not absent and not decided.withheld:
         more = more_seeds(the, found, rule.alpha)
     to_come = None
     if decided.status == "undecided" and the.id in DECIDING:
@@ -169,8 +186,10 @@ def judge(
         margin=the.margin,
         more_seeds=more,
         strategy=decided.comparison.strategy,
-        says=_says(the, decided, len(found), more, absent, rule),
+        says=_says(the, decided, found, more, absent, rule),
         chance=to_come,
+        missing=sum(len(c.missing.seeds) for c in found if c.missing),
+        withheld=decided.withheld is not None,
     )  # fmt: skip
 
 
@@ -186,13 +205,27 @@ def _to_come(the: Claim, found: Sequence[Comparison], rule: Rule) -> float | Non
 
 
 def _says(
-    the: Claim, decided: Found, m: int, more: int | None, absent: Sequence[str], rule: Rule
+    the: Claim,
+    decided: Found,
+    found: Sequence[Comparison],
+    more: int | None,
+    absent: Sequence[str],
+    rule: Rule,
 ) -> str:
-    c = decided.comparison
+    c, m = decided.comparison, len(found)
     who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
-    seen = f"{c.strategy} {c.effect:+z.2f}{_bounds(decided)} {runs}"
+    seen = f"{c.strategy} {c.effect:+z.2f}{_bounds(decided)} {runs}{_lacking(c)}"
     bound = f"{the.margin:g}"
+    if decided.withheld is not None:
+        would = {"supported": "support", "contradicted": "contradict"}[decided.withheld]
+        return (
+            f"withheld: the finished runs alone would {would} it, the missing ones could undo "
+            f"that: {seen}; run what is missing"
+        )
+    lost = sum(len(x.missing.seeds) for x in found if x.missing)
+    if lost and c.missing is None:
+        seen += f", {lost} missing runs of other strategies at their worst"
     if decided.status == "supported":
         lead = {
             "H1": f"{who} within {bound} of forward; the least clear is {seen}",
@@ -221,6 +254,16 @@ def _open(the: Claim, seen: str) -> str:
         "H2": f"neither better nor worse than no matching is shown: {seen}",
         "H5": f"neither beaten by more than {the.margin:g} nor not is shown: {seen}",
     }[the.id]
+
+
+def _lacking(c: Comparison) -> str:
+    """How many pairs are missing, and what is done about them."""
+    if c.missing is None:
+        return ""
+    lost = len(c.missing.seeds)
+    return (
+        f", the interval with {lost} of {lost + c.n} missing, at the worst and the best score seen"
+    )
 
 
 def _bounds(decided: Found) -> str:

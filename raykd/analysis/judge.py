@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from raykd.analysis import gap, hypotheses, mixed, spread, variance
+from raykd.analysis import collapse, gap, hypotheses, missing, mixed, spread, variance
 from raykd.analysis.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.looks import Look, after
-from raykd.analysis.problems import absent_arms, of_cell
+from raykd.analysis.missing import Expected
+from raykd.analysis.problems import absent_arms, absent_controls, of_cell
 from raykd.analysis.ratio import SMALL, Ratio
 from raykd.analysis.rivals import controls, curses, explored_maps, sampled_maps
 from raykd.analysis.scores import FORWARD, NONE, CellName, Problem, Score, Scores
@@ -72,21 +74,23 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     others = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
     forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
-    forward_pairs = to_forward(forward_arms, forward, rule) if forward else ()
-    none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
-                              rule)  # fmt: skip
     apart = [*absent, *(a for a in others if a not in forward_arms)]
-    h3, ratio = _h3(tested, none, rule, cell, absent)
+    unpaired = [*absent, *(a for a in tested if a not in none_arms)]
+    judged = [*tested, *([NONE] if none else [])]
+    wanted = missing.expected(scores, cell, arms, judged, rule.sign)
+    forward_pairs = to_forward(forward_arms, forward, rule, wanted, not apart) if forward else ()
+    none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
+                              rule, wanted, not unpaired)  # fmt: skip
+    h3, ratio = _h3(tested, none, rule, cell, absent, wanted)
     best = [c for c in forward_pairs if c.strategy.startswith("best_")]
     seeds, table = matrix(list(tested.values()), rule.sign)
     enough = len(seeds) > 1 and len(tested) > 1
-    return Cell(
+    found = Cell(
         *cell,
-        arms=tuple(_arm(name, arm) for name, arm in arms.items()),
+        arms=_arms(scores, cell, arms, wanted, rule),
         hypotheses=(
             _of(hypotheses.equivalent(rule.margin), forward_pairs, rule, cell, apart),
-            _of(hypotheses.better(), none_pairs, rule, cell,
-                [*absent, *(a for a in tested if a not in none_arms)]),
+            _of(hypotheses.better(), none_pairs, rule, cell, unpaired),
             h3,
             _of(hypotheses.not_beaten(rule.margin), best or forward_pairs, rule, cell,
                 [a for a in apart if a.startswith("best_")] if best else apart),
@@ -98,10 +102,14 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         shares=variance.shares(table.T[None], rule.alpha) if enough else None,
         sampled=sampled_maps({a: s for a, s in arms.items() if a != NONE}, rule),
         curse=curses(scores, cell, tested, forward_pairs, rule),
-        controls=controls(arms, tested, rule),
+        controls=controls(
+            arms, tested, rule, missing.expected(scores, cell, arms, [*arms], rule.sign),
+            [*absent, *absent_controls(scores, cell, arms)],
+        ),
         problems=of_cell(scores, cell, arms),
         landscape=explored_maps(scores, cell, tested, rule),
     )  # fmt: skip
+    return _with_counts(found) if rule.seeded else found
 
 
 def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
@@ -127,7 +135,12 @@ def _of(
 
 
 def _h3(
-    tested: ByArm, none: Mapping[int, Score] | None, rule: Rule, cell: CellName, absent: list[str]
+    tested: ByArm,
+    none: Mapping[int, Score] | None,
+    rule: Rule,
+    cell: CellName,
+    absent: list[str],
+    wanted: Expected,
 ) -> tuple[Hypothesis, Ratio | None]:
     if none is None or len(tested) < 2:
         lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
@@ -135,8 +148,48 @@ def _h3(
             "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
             f"{lacking} here, so nothing is said",
         ), None  # fmt: skip
-    _, table = matrix([*tested.values(), none], rule.sign)
-    return spread.judge(table[:, :-1], table[:, -1], rule, cell, absent)
+    table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
+    return spread.judge(table, rule, cell, absent)
+
+
+def _arms(
+    scores: Scores, cell: CellName, arms: ByArm, wanted: Expected, rule: Rule
+) -> tuple[Arm, ...]:
+    """Every arm with the runs that it lacks, and those that collapsed."""
+    if not scores.seeded:
+        return tuple(_arm(name, arm) for name, arm in arms.items())
+    table = missing.matrix(arms, wanted, rule.sign)
+    order = sorted(frozenset().union(*wanted.seeds.values()))
+    fell = collapse.far_below(table, rule.margin)
+    if scores.majority is not None and scores.larger_is_better:
+        fell = fell | (table <= scores.majority + scores.resolution / 2)
+    result = []
+    for column, (name, arm) in enumerate(arms.items()):
+        lacking = tuple(sorted(wanted.seeds[name] - arm.keys()))
+        failed = missing.lost_seeds(scores, cell, name)
+        collapsed = tuple(s for s, off in zip(order, fell[:, column], strict=True) if off)
+        result.append(
+            replace(
+                _arm(name, arm), missing=lacking, failed=tuple(s for s in lacking if s in failed),
+                collapsed=collapsed,
+                collapse_bound=collapse.upper_bound(len(collapsed), len(arm)),
+            )
+        )  # fmt: skip
+    return tuple(result)
+
+
+def _with_counts(cell: Cell) -> Cell:
+    """With what the arms' missing and collapsed runs come to."""
+    return replace(
+        cell,
+        lost=collapse.lost(
+            {a.strategy: (len(a.missing), len(a.missing) + len(a.seeds)) for a in cell.arms}
+        ),
+        collapses=collapse.collapses(
+            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms},
+            [a.strategy for a in cell.arms if a.control],
+        ),
+    )
 
 
 def _arm(name: str, arm: Mapping[int, Score]) -> Arm:

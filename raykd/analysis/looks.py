@@ -100,18 +100,24 @@ class Judged(Protocol):
     def status(self) -> str: ...
     @property
     def chance(self) -> float | None: ...
+    @property
+    def withheld(self) -> bool: ...
 
 
 def after(look: Look, hypotheses: Iterable[Judged]) -> Look:
     """The look with its reason to stop: of every cell, H1 and H5 are decided or will hardly be.
 
-    To give up is not binding: it makes no answer likelier, so that no alpha is spent on it.
+    To give up is not binding: it makes no answer likelier, so that no alpha is spent on it. An
+    answer that missing runs withhold waits for those, which the next launch runs again, and not for
+    further seeds.
     """
-    open_ = [h for h in hypotheses if h.id in DECIDING and h.status == "undecided"]
+    told = [h for h in hypotheses if h.id in DECIDING]
+    open_ = [h for h in told if h.status == "undecided" and not h.withheld]
     if not look.ahead or any(h.chance is None or h.chance >= HOPELESS for h in open_):
         return look
     if not open_:
-        return replace(look, stop="H1 and H5 are decided")
+        but = ", but for runs that failed" if any(h.withheld for h in told) else ""
+        return replace(look, stop=f"H1 and H5 are decided{but}")
     who = " and ".join(sorted({h.id for h in open_}))
     return replace(
         look,

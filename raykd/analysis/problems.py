@@ -31,6 +31,16 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     return [n for n in named if n is not None and n not in arms and not is_sampled(n)]
 
 
+def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
+    """Controls that their loader reported as failed or not finished, and that have no score."""
+    named = {
+        p.strategy: None
+        for p in scores.problems
+        if _cell(p) == cell and p.kind in ("failed", "missing") and p.control
+    }
+    return [n for n in named if n is not None and n not in arms]
+
+
 def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
     """The loader's problems of this cell, and those that its scores show."""
     task, init, shape, weight = cell

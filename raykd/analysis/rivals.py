@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from raykd.analysis import curse, importance, variance
 from raykd.analysis.compare import Rule, matrix, to_reference
 from raykd.analysis.curse import Curse
 from raykd.analysis.importance import Landscape
+from raykd.analysis.missing import Expected
 from raykd.analysis.scores import FORWARD, SAMPLED, CellName, Score, Scores, is_sampled
 from raykd.analysis.variance import Sampled
 from raykd.analysis.verdict import Comparison, Controls, Status
@@ -17,9 +20,12 @@ ByArm = Mapping[str, Mapping[int, Score]]
 MATCHING = "matching"
 
 
-def controls(arms: ByArm, tested: ByArm, rule: Rule) -> Controls | None:
+def controls(
+    arms: ByArm, tested: ByArm, rule: Rule, wanted: Expected, absent: Sequence[str] = ()
+) -> Controls | None:
     """The mean of the strategies under test, seed by seed, against each control. Without one that
-    any regulariser would pass as well, a gain over none says little of the teacher's layers."""
+    any regulariser would pass as well, a gain over none says little of the teacher's layers.
+    `absent`: controls and strategies that belong here and have no score."""
     found = {a: s for a, s in arms.items() if next(iter(s.values())).control}
     seeds, table = matrix(list(tested.values()), 1)
     if not found or not seeds:
@@ -32,20 +38,46 @@ def controls(arms: ByArm, tested: ByArm, rule: Rule) -> Controls | None:
     shared = [(MATCHING, mean, a, s) for a, s in found.items() if s.keys() & mean.keys()]
     if not shared:
         return None
-    pairs = to_reference(shared, rule)
-    status, says = _of_controls(pairs)
+    absent = [*absent, *(a for a in found if not any(a == s[2] for s in shared))]
+    wanted = _of_the_mean(tested, wanted, rule.sign)
+    pairs = to_reference(shared, rule, wanted, whole=not absent)
+    status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
 
 
-def _of_controls(pairs: Sequence[Comparison]) -> tuple[Status, str]:
+def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
+    """With the seeds that the mean should have, and the range that each of its missing values has:
+    that of the runs that are missing in it."""
+    every = frozenset().union(*(wanted.seeds[a] for a in tested))
+    known = {}
+    for seed in every:
+        worst, best = np.mean(
+            [
+                [sign * arm[seed].score] * 2 if seed in arm else wanted.range(a, seed)
+                for a, arm in tested.items()
+            ],
+            axis=0,
+        )
+        known[MATCHING, seed] = (float(worst), float(best))
+    return replace(wanted, seeds={**wanted.seeds, MATCHING: every}, known=known)
+
+
+def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
+    """Better than every one is an intersection-union claim, worse than some one goes by Holm."""
     beaten = [c.reference for c in pairs if c.finding == "better"]
     ahead = [c.reference for c in pairs if c.finding == "worse"]
     if ahead:
         return "contradicted", f"matching is worse than {', '.join(ahead)}"
+    if absent:
+        return "undecided", (
+            f"no paired score of {', '.join(absent)}, without which nothing is said of all"
+        )
     if len(beaten) == len(pairs):
         return "supported", f"matching beats every control ({', '.join(beaten)})"
     left = [c.reference for c in pairs if c.finding == "undecided"]
-    return "undecided", f"that matching beats {', '.join(left)} is not shown"
+    lost = {s for c in pairs if c.missing for s in c.missing.seeds}
+    why = f", missing runs of {len(lost)} seeds taken at their worst" if lost else ""
+    return "undecided", f"that matching beats {', '.join(left)} is not shown{why}"
 
 
 def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:

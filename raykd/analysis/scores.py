@@ -92,12 +92,15 @@ class Problem:
     strategy: str | None = None
     control: bool = False
     weight: str = ""
+    seeds: tuple[int, ...] = ()
+    """Of the runs that failed or are not finished."""
 
 
 @dataclass(frozen=True)
 class Scores:
     """All of a sweep or a table. `seeded` is false where nothing says which seed a score is of;
-    `resolution` is the smallest step by which a score can change, 0 where that is not known."""
+    `resolution` is the smallest step by which a score can change, 0 where that is not known;
+    `majority` is what always giving the commonest answer scores on test, where that is known."""
 
     items: tuple[Score, ...]
     metric: str
@@ -107,6 +110,7 @@ class Scores:
     explored: tuple[Explored, ...] = ()
     problems: tuple[Problem, ...] = ()
     source: str = ""
+    majority: float | None = None
 
     @property
     def cells(self) -> tuple[CellName, ...]:

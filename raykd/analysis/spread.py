@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from raykd.analysis import ratio
 from raykd.analysis.compare import Rule
 from raykd.analysis.gap import contrasts
 from raykd.analysis.hypotheses import missing_piece, seeds
+from raykd.analysis.missing import filled
 from raykd.analysis.power import above_power, all_of, seeds_for
 from raykd.analysis.ratio import SMALL, Ratio
 from raykd.analysis.scores import CellName
@@ -18,22 +20,37 @@ from raykd.analysis.verdict import Hypothesis, Status
 
 
 def judge(
-    scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[str]
+    table: Array, rule: Rule, cell: CellName, absent: list[str]
 ) -> tuple[Hypothesis, Ratio | None]:
-    """scores: [seeds, strategies], none: [seeds], larger is better; at least two strategies."""
-    n = len(none)
+    """table: [seeds, strategies and none], larger is better, NaN where a run is missing; at least
+    two strategies.
+
+    Supported where the seeds that all have support it, and the whole table does with its missing
+    runs at their worst for the claim: no matching at the best score seen, the strategies at the
+    worst or the best. Contradicted likewise, with each missing run at the worst score seen.
+    """
+    whole = table[~np.isnan(table).any(axis=1)]
+    lost = int(np.isnan(table).sum())
+    n = len(whole)
     if n < 2:
-        return _one(scores, none, rule, cell, absent), None
-    found = ratio.against_gain(scores, none, rule.alpha)
-    supported, contradicted = ratio.claim(scores, none, rule.alpha)
-    status: Status = "undecided"
-    if contradicted:
-        status = "contradicted"
-    elif supported and not absent:
-        status = "supported"
+        return _one(whole[:, :-1], whole[:, -1], rule, cell, absent), None
+    sides = np.arange(table.shape[1]) == table.shape[1] - 1
+    cases = [filled(table, sides), filled(table, np.ones_like(sides))] if lost else []
+    failed = [filled(table, np.zeros_like(sides))] if lost else []
+    found = ratio.against_gain(whole[:, :-1], whole[:, -1], rule.alpha)
+    seen = _status([whole], [whole], rule, absent)
+    status = _status([whole, *cases], [whole, *failed], rule, absent)
+    withheld = status != seen
     more = None
-    if status == "undecided" and not absent:
-        more = more_seeds(scores, none, rule.alpha)
+    if status == "undecided" and not absent and not withheld:
+        more = more_seeds(whole[:, :-1], whole[:, -1], rule.alpha)
+    if lost:
+        by_status = {"supported": cases, "contradicted": failed}
+        found = _spanning(found, by_status.get(status, [*cases, *failed]), rule.alpha)
+    piece = missing_piece(None, more, absent, rule)
+    if withheld:
+        would = "support" if seen == "supported" else "contradict"
+        piece = f"the finished runs alone would {would} it; run what is missing"
     hypothesis = Hypothesis(
         "H3", *cell, status,
         effect=found.ratio,
@@ -43,9 +60,30 @@ def judge(
         margin=SMALL,
         more_seeds=more,
         strategy=None,
-        says=_says(status, found, missing_piece(None, more, absent, rule)),
+        says=_says(status, found, piece, lost, withheld),
+        missing=lost,
+        withheld=withheld,
     )  # fmt: skip
     return hypothesis, found
+
+
+def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[str]) -> Status:
+    """Supported in every case of the first, contradicted in every case of the second."""
+    if all(ratio.claim(x[:, :-1], x[:, -1], rule.alpha)[1] for x in against):
+        return "contradicted"
+    if not absent and all(ratio.claim(x[:, :-1], x[:, -1], rule.alpha)[0] for x in for_):
+        return "supported"
+    return "undecided"
+
+
+def _spanning(found: Ratio, cases: list[Array], alpha: float) -> Ratio:
+    """With the interval over all cases; a case in which matching shows a loss leaves no bound."""
+    others = [ratio.against_gain(x[:, :-1], x[:, -1], alpha).interval for x in cases]
+    known = [i for i in (found.interval, *others) if i is not None]
+    if not known:
+        return found
+    high = max(i[1] for i in known) if len(known) == len(others) + 1 else np.inf
+    return replace(found, interval=(min(i[0] for i in known), float(high)))
 
 
 def more_seeds(scores: Array, none: Array, alpha: float) -> int | None:
@@ -89,11 +127,14 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
     )
 
 
-def _says(status: Status, found: Ratio, piece: str) -> str:
+def _says(status: Status, found: Ratio, piece: str, lost: int, withheld: bool) -> str:
     seen = (
         f"spread {found.spread:.2f} against a gain of {found.gain:+z.2f} over {seeds(found.n)}"
         f"{_bounds(found)}"
     )
+    seen += f", with {lost} missing runs at the worst and the best score seen" if lost else ""
+    if withheld:
+        return f"withheld: {seen}; {piece}"
     if status == "supported":
         return f"the choice moves the score by less than {SMALL:g} of what matching brings: {seen}"
     if status == "contradicted":

@@ -62,11 +62,13 @@ def from_trials(
     planned: Collection[Arm] = (),
     controls: Collection[str] = (),
     correct: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    majority: float | None = None,
 ) -> Scores:
     """The finished confirm trials of one sweep, each once; what the search saw goes apart.
 
     `planned`: every confirm trial that the sweep asks for; those not finished are named.
-    `correct`: by trial, (ids, correct) of its test examples. Raises UserError.
+    `correct`: by trial, (ids, correct) of its test examples. `majority`: what the majority class
+    scores on test. Raises UserError.
     """
     found, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in found if t.status == "finished")
@@ -115,6 +117,7 @@ def from_trials(
         explored=explored,
         problems=problems,
         source=source,
+        majority=majority,
     )
 
 
@@ -166,7 +169,7 @@ def _not_finished(
             reasons.setdefault(arm, t.error.splitlines()[0])
     return tuple(
         Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, heavy))),
-                task, init, size, strategy, strategy in controls, heavy)
+                task, init, size, strategy, strategy in controls, heavy, tuple(sorted(seeds)))
         for (init, size, strategy, heavy), kinds in open_.items()
         for kind, seeds in kinds.items()
     )  # fmt: skip

@@ -3,12 +3,14 @@ better, whichever way the metric runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from raykd.analysis.angles import Angles
 from raykd.analysis.beside import Beside
 from raykd.analysis.caveats import Caveat, TeacherScore
+from raykd.analysis.collapse import Counts
 from raykd.analysis.curse import Curse
 from raykd.analysis.examples import McNemar
 from raykd.analysis.gap import Gap
@@ -30,7 +32,8 @@ class Hypothesis:
     comparison that decided it, or of the one that stands in the way.
 
     `interval` lies inside the margin where H1 is supported, and wholly outside where it is
-    contradicted; None without variance. A bound may be infinite (null in JSON). `margin` is the
+    contradicted; None without variance. Where runs are missing it spans what it would be with them
+    at the worst and the best score seen. A bound may be infinite (null in JSON). `margin` is the
     bound that the effect is held against: the file's for H1 and H5, 0 for H2, a ratio for H3, and
     for H6 a share of tokens of 0.5, or a difference of 0 where a null decided it.
     `more_seeds`: further seeds that would decide it at the effect and variance seen, with power
@@ -53,6 +56,31 @@ class Hypothesis:
     says: str
     chance: float | None = None
     """Of H1 and H5, where a look is to come: that the last one decides it, at most."""
+    missing: int = 0
+    """Runs that it should rest on and that are missing: failed, diverged or not finished."""
+    withheld: bool = False
+    """Whether the runs that finished would decide it, and the missing ones could undo that."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A comparison with its missing runs filled in: over all seeds that it should have."""
+
+    effect: float
+    sd: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The seeds that a comparison lacks, and what it would be with the missing runs filled in:
+    `low`, the strategy's at the worst score seen and the reference's at the best; `high`, the
+    other way round; `failed`, all of them at the worst."""
+
+    seeds: tuple[int, ...]
+    low: Case
+    high: Case
+    failed: Case
 
 
 @dataclass(frozen=True)
@@ -60,8 +88,14 @@ class Comparison:
     """A strategy against a reference, over the seeds that both have.
 
     To forward: `equivalent` (TOST), `different` (beyond the margin) or `undecided`. To `none` and
-    to controls: `better`, `worse` or `undecided`. p-values beside their Holm-adjusted ones; those
-    that do not apply are None. `interval` is of level 1 - 2 alpha, over seeds on this test set;
+    to controls: `better`, `worse` or `undecided`. Where the claim about every comparison holds,
+    each is `equivalent` (`better`) by its own p-value; else findings go by the Holm-adjusted ones.
+    Both stand here, of the worst case where runs are missing; those that do not apply are None.
+    `p_value` is the one that the finding rests on; of an undecided one, that of the claim.
+
+    `interval` is over seeds on this test set, at the level of the finding (`level`): it lies within
+    the margin exactly where the finding is `equivalent`, and beyond it where it is `different`
+    (above 0 where `better`, below where `worse`). Where runs are missing it spans their cases.
     `population` takes the test examples as a sample too.
     """
 
@@ -83,8 +117,20 @@ class Comparison:
     p_better_holm: float | None = None
     p_worse: float | None = None
     p_worse_holm: float | None = None
+    p_value: float | None = None
     population: tuple[float, float] | None = None
     mcnemar: tuple[McNemar, ...] = ()
+    missing: Missing | None = None
+
+
+def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
+    """The level of their intervals in words, or that of each finding where findings differ; nothing
+    where there is no interval."""
+    by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
+    if len(set(by_finding.values())) < 2:
+        return tuple(f"{level} interval" for level in set(by_finding.values()))
+    order = [f for f in get_args(Finding) if f in by_finding]
+    return tuple(f"{by_finding[f]} interval where {f}" for f in order)
 
 
 @dataclass(frozen=True)
@@ -100,6 +146,14 @@ class Arm:
     sd: float | None
     chosen: str = ""
     """The hidden weight that it was tuned to, where that is a factor."""
+    missing: tuple[int, ...] = ()
+    """Seeds that it lacks: other arms of its cell have them, or its loader names them as lost."""
+    failed: tuple[int, ...] = ()
+    """Of those, the ones whose run failed or diverged."""
+    collapsed: tuple[int, ...] = ()
+    """Seeds whose run lies far below the arm's others, or at the majority class (collapse.py)."""
+    collapse_bound: float | None = None
+    """The collapse rate that its runs do not exclude: exact, one-sided, 95 %."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +186,10 @@ class Cell:
     problems: tuple[Problem, ...]
     landscape: Landscape | None = None
     """Of what the search saw under this init; explored, so never tested."""
+    lost: Counts | None = None
+    """Missing runs by arm, where there are any."""
+    collapses: Counts | None = None
+    """Collapsed runs by arm; None without seeds."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raykd.plan import by_strategy
+from raykd.teacher import stored
 from raykd.tracking.ledger import Record
 from raykd.trial import TrialSpec
 
@@ -48,6 +49,7 @@ def scores(
         best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
         weights = [label(w) for w in sweep.study.hidden_weights]
         planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
+    teacher = stored(sweep.study.home, sweep.study.teacher)
     found = [r for r in current if r.phase != "confirm" or r.seed in seeds]
     done = [r for r in found if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
@@ -58,6 +60,7 @@ def scores(
         planned=sorted(planned),
         controls=config.confirm.controls if config.confirm else (),
         correct=correct(sweep.client, done[:examples]),
+        majority=None if teacher is None else teacher.test_majority,
     )
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from scipy import stats
 
 from raykd.analysis.scores import FORWARD
-from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
 from raykd.report.drawing import (
     BAND,
@@ -144,8 +144,12 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
     told = "; ".join(f"{c.strategy} {difference(c)}, {c.finding}" for c in cell.to_forward)
-    alt = f"Difference to forward, against a margin of {margin:g}: {told}."
-    return Drawing(f"equivalence-{number}", settings(verdict)[number - 1], alt, figure, height)
+    shown = ", ".join(levels(cell.to_forward))
+    alt = (
+        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: {told}."
+    )
+    title = settings(verdict)[number - 1] + (f"; {shown}" if shown else "")
+    return Drawing(f"equivalence-{number}", title, alt, figure, height)
 
 
 def _intervals(name: str, look: Mark, rows: Sequence[tuple[int, Comparison]]) -> go.Scatter:
@@ -177,6 +181,10 @@ def difference(comparison: Comparison) -> str:
     return signed(comparison.effect) + (
         f" ({spread(comparison.interval)})" if comparison.interval else ""
     )
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def signed(number: float) -> str:

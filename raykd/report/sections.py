@@ -18,6 +18,7 @@ from raykd.report.tables import (
     curses,
     over_tasks,
     paper_table,
+    run_table,
     seed_table,
     share_table,
 )
@@ -63,6 +64,8 @@ def _verdict(page: Page) -> Section:
         points=(
             *(claims(verdict) if many else ()),
             *_each(page, lambda c: c.controls.says if c.controls else ""),
+            *_each(page, lambda c: c.lost.says if c.lost else ""),
+            *_each(page, lambda c: c.collapses.says if c.collapses else ""),
             *map(sentence, verdict.notes),
         ),
         tables=(overview(verdict),) if many else (),
@@ -78,7 +81,9 @@ def _verdict(page: Page) -> Section:
 def _strategies(page: Page) -> Section | None:
     if not page.verdict.cells:
         return None
-    return Section("strategies", "Strategies", tables=(paper_table(page),))
+    unsound = run_table(page.verdict)
+    details = (Detail("Collapsed and missing runs", table=unsound),) if unsound.rows else ()
+    return Section("strategies", "Strategies", tables=(paper_table(page),), details=details)
 
 
 def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
@@ -110,9 +115,9 @@ def _equivalence(page: Page) -> Section | None:
         "equivalence",
         "Equivalent or different",
         words=(
-            "The difference to forward over the seeds that both have, with its interval. Inside "
-            "the shaded margin: equivalent. Wholly outside it: different. Anything else is "
-            "undecided. Right is better.",
+            "The difference to forward over the seeds that both have, with its interval, of the "
+            "level that stands above the figure. Inside the shaded margin: equivalent. Wholly "
+            "outside it: different. Anything else is undecided. Right is better.",
         ),
         drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
         details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.scores import FORWARD, NONE
 from raykd.analysis.verdict import Arm, Comparison, Verdict
-from raykd.report.figures import named, settings, short, signed, spread
+from raykd.report.figures import named, percent, settings, short, signed, spread
 from raykd.report.page import Page
 from raykd.report.section import Table
 
@@ -51,6 +51,20 @@ def beside(verdict: Verdict) -> Table:
     return Table(f"{task}: published scores and those of this sweep", heads, rows)
 
 
+def run_table(verdict: Verdict) -> Table:
+    """Of each arm: its collapsed runs with the rate that they do not exclude, and what it lacks."""
+    rows = tuple(
+        (arm.strategy, place, f"{len(arm.collapsed)} of {len(arm.seeds)}",
+         f"up to {percent(arm.collapse_bound)}", str(len(arm.missing)), str(len(arm.failed)))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for arm in cell.arms
+        if arm.collapse_bound is not None
+    )  # fmt: skip
+    heads = ("strategy", "setting", "collapsed", "not excluded (exact 95 % bound)", "missing",
+             "of those failed")  # fmt: skip
+    return Table("Collapsed and missing runs", heads, rows)
+
+
 def seed_table(verdict: Verdict) -> Table:
     rows = tuple(
         (arm.strategy, place, str(seed), f"{score:.2f}")
@@ -62,26 +76,22 @@ def seed_table(verdict: Verdict) -> Table:
 
 
 def comparisons(verdict: Verdict) -> Table:
-    """To forward, to no matching and to controls; p-values are those adjusted by Holm."""
-    heads = ("strategy", "against", "setting", "finding", "difference", "interval",
+    """To forward, to no matching and to controls; p-values are those that the findings rest on."""
+    heads = ("strategy", "against", "setting", "finding", "difference", "interval", "level",
              "over examples too", "p", "seeds", "same answers")  # fmt: skip
     rows = []
     for place, cell in zip(settings(verdict), verdict.cells, strict=True):
         controls = cell.controls.comparisons if cell.controls else ()
         for c in (*cell.to_forward, *cell.to_none, *controls):
             rows.append((c.strategy, c.reference, place, c.finding, signed(c.effect),
-                         spread(c.interval), spread(c.population), _p(c), str(c.n),
-                         _agreement(c)))  # fmt: skip
+                         spread(c.interval), "-" if c.interval is None else percent(c.level),
+                         spread(c.population), _p(c), str(c.n), _agreement(c)))  # fmt: skip
     return Table("Comparisons", heads, tuple(rows))
 
 
 def _p(c: Comparison) -> str:
     """Of the finding; of equivalence or gain where it is undecided."""
-    by_finding = {
-        "equivalent": c.p_tost_holm, "different": c.p_beyond_holm,
-        "better": c.p_better_holm, "worse": c.p_worse_holm,
-    }  # fmt: skip
-    p = by_finding.get(c.finding, c.p_tost_holm if c.p_tost is not None else c.p_better_holm)
+    p = c.p_value
     return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "under 0.001"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raykd.analysis.scores import SMALLER_IS_BETTER
 from raykd.analysis.verdict import Hypothesis, Verdict
-from raykd.report.figures import settings, signed, spread
+from raykd.report.figures import percent, settings, signed, spread
 from raykd.report.section import Finding, Table
 
 CLAIMS = {
@@ -36,6 +36,11 @@ def headline(verdict: Verdict) -> str:
         return (
             f"The choice of layers matters here{of.format(len(against))}: a strategy differs from "
             f"forward by more than {margin}."
+        )
+    if open_ and all(h.withheld for h in open_):
+        return (
+            f"Not decided{of.format(len(open_))}: the finished runs alone would decide it, but "
+            "missing ones could undo that."
         )
     if open_:
         return (
@@ -108,7 +113,7 @@ def _evidence(h: Hypothesis, place: str) -> tuple[str, ...]:
         h.strategy or "-",
         "-" if h.effect is None else signed(h.effect),
         spread(h.interval),
-        "-" if h.level is None else f"{100 * h.level:g} %",
+        "-" if h.level is None else percent(h.level),
         str(h.n),
         f"{h.margin:g}",
         "-" if h.more_seeds is None else str(h.more_seeds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from raykd.analysis import tost
 from raykd.analysis.hypotheses import Claim, equivalent, not_beaten
 from raykd.analysis.judge import judge
 from raykd.analysis.looks import Look, after, chance, levels
+from raykd.analysis.scores import Problem
 
 from .made import scores
 
@@ -64,8 +66,8 @@ def test_a_look_judges_at_its_own_level_and_says_so() -> None:
     assert h1.interval is not None and h1.interval[0] < -0.75
     assert h1.level == pytest.approx(1 - first.at)  # either side of the margin at half of it
     mean, sd = tost.summary(np.array(wobble))
-    bounds = tost.interval(mean, sd, 4, 1 - 2 * first.at)
-    assert first.cells[0].to_forward[0].interval == pytest.approx(bounds)
+    bounds = tost.interval(mean, sd, 4, 1 - first.at)  # undecided: at the level of "beyond"
+    assert first.cells[0].to_forward[0].interval == pytest.approx(bounds) == h1.interval
     assert h1.chance is not None and h1.chance > 0.9
     assert first.look is not None and first.look.stop is None
     assert first.notes[0].startswith(
@@ -96,6 +98,16 @@ def test_it_stops_where_nothing_is_open_or_what_is_will_stay_so() -> None:
     assert stop(1, 0.5, -0.5) is None
     given_up = stop(1, 9, -9)
     assert given_up is not None and given_up.startswith("what is open of H1 and H5 would be")
+
+
+def test_an_answer_that_a_lost_run_withholds_waits_for_that_run_and_not_for_seeds() -> None:
+    found = scores({"none": arm(-9, 4), "forward": arm(0, 4), "reverse": arm([0.1, -0.1], 4)})
+    lost = Problem("failed", "it diverged", "reviews", "copied", "3", "reverse", seeds=(3,))
+    items = tuple(s for s in found.items if (s.strategy, s.seed) != ("reverse", 3))
+    look = Look.of(1, LOOKS, 0.05)
+    judged = judge(replace(found, items=items, problems=(lost,)), 1.0, look=look)
+    assert judged.cells[0].hypothesis("H1").withheld and judged.look is not None
+    assert judged.look.stop == "H1 and H5 are decided, but for runs that failed"
 
 
 def test_cells_stop_together() -> None:

@@ -60,8 +60,39 @@ def test_an_effect_at_the_margin_takes_more_seeds_than_there_are() -> None:
 def test_the_largest_sd_just_suffices(n: int) -> None:
     sd = power.largest_sd(n, 2.0, 0.05, comparisons=4)
     assert sd is not None
-    assert power.tost_power(n, sd, 2.0, 0.0, 0.05 / 4) == pytest.approx(0.8, abs=1e-6)
+    assert power.all_equivalent_power(n, sd, 2.0, 0.0, 0.05, 4) == pytest.approx(0.8, abs=1e-6)
     assert power.largest_sd(1, 2.0, 0.05, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "sd", "effect", "arms"),
+    [(2, 0.3, 0.0, 2), (3, 0.5, 0.4, 6), (5, 0.5, 0.0, 6), (10, 1.0, -0.3, 20)],
+)
+def test_the_power_for_every_strategy_is_what_simulation_gives(
+    n: int, sd: float, effect: float, arms: int
+) -> None:
+    """Arms of equal noise that share forward, each tested at alpha, all of which must pass."""
+    sweeps, rng = 40_000, np.random.default_rng(arms)
+    noise = sd / np.sqrt(2)
+    d = rng.normal(effect, noise, (sweeps, n, arms)) - rng.normal(0, noise, (sweeps, n, 1))
+    half = stats.t.ppf(0.95, n - 1) * d.std(axis=1, ddof=1) / np.sqrt(n)
+    inside = ((d.mean(axis=1) + half < 1) & (d.mean(axis=1) - half > -1)).all(axis=1).mean()
+    said = power.all_equivalent_power(n, sd, 1.0, effect, 0.05, arms)
+    assert said == pytest.approx(inside, abs=4 * np.sqrt(max(inside, 1e-3) / sweeps))
+
+
+@pytest.mark.parametrize("n", [2, 5, 60, 3000])
+@pytest.mark.parametrize("arms", [1, 3, 12])
+def test_all_together_lie_between_independent_ones_and_one_alone(n: int, arms: int) -> None:
+    """They share forward, so that they pass or fail together more than by chance; without a
+    correction for their number."""
+    sd = 0.35 * np.sqrt(n)
+    one = power.tost_power(n, sd, 1.0, 0.0, 0.05)
+    together = power.all_equivalent_power(n, sd, 1.0, 0.0, 0.05, arms)
+    assert one**arms - 1e-6 <= together <= one + 1e-6
+    assert together > power.all_of([lambda k: power.tost_power(k, sd, 1.0, 0.0, 0.05)] * arms)(
+        n
+    ) - 1e-6  # fmt: skip
 
 
 def test_the_curve_rises_to_what_is_needed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli import app
+from studies import rejudge
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"
@@ -37,6 +40,51 @@ def test_a_table_is_judged_as_its_sweep_was(study: tuple[str, dict[str, Any]]) -
     wanted = [h for h in kept["hypotheses"] if h["id"] != "H6"]  # of angles, which no table has
     assert [h["says"] for h in judged["hypotheses"]] == [h["says"] for h in wanted]
     assert [h["status"] for h in judged["hypotheses"]] == [h["status"] for h in wanted]
+
+
+def close(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same but for rounding."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(close(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(close, a, b))
+    return bool(a == pytest.approx(b)) if isinstance(a, float) else bool(a == b)
+
+
+def test_from_copied_blocks_every_strategy_is_equivalent() -> None:
+    found = verdict(STUDIES / "minilm.csv")
+    h1 = next(h for h in found["hypotheses"] if h["id"] == "H1")
+    assert (h1["status"], h1["level"], h1["withheld"]) == ("supported", pytest.approx(0.9), False)
+    pairs = found["cells"][0]["to_forward"]
+    assert {c["finding"] for c in pairs} == {"equivalent"} and len(pairs) == 6
+    p = sorted(round(c["p_tost"], 4) for c in pairs)
+    assert p == [0.0017, 0.0032, 0.0109, 0.0193, 0.0321, 0.0435]
+
+
+@pytest.mark.parametrize("strategy", ["reverse", "forward", "all_to_first"])
+def test_without_four_seeds_of_an_arm_it_is_not_supported(strategy: str, tmp_path: Path) -> None:
+    with (STUDIES / "minilm.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    kept = [r for r in rows if r["strategy"] != strategy or r["seed"] not in ("0", "1", "2", "3")]
+    assert len(rows) - len(kept) == 4
+    table = tmp_path / "less.csv"
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    h1 = next(h for h in verdict(table)["hypotheses"] if h["id"] == "H1")
+    assert h1["status"] == "undecided" and h1["missing"] >= 4 and "worst" in h1["says"]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_what_is_committed_is_what_the_rules_of_today_say(name: str) -> None:
+    kept = json.loads((STUDIES / f"{name}_verdict.json").read_text(encoding="utf-8"))
+    found, data = rejudge.anew(name)
+    assert close(json.loads(json.dumps(data)), kept)
+    page = STUDIES / f"{name}.html"
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        assert all(h.says in html.unescape(text) for h in found.hypotheses)
 
 
 def told() -> dict[str, str]:

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from raykd.analysis.holm import claim, holm
+from raykd.analysis.holm import claim, holm, last_step
 from raykd.analysis.tost import interval, p_above, p_below, p_beyond, p_tost, summary
 
 D = np.array([0.3, -0.8, 0.5, 0.1, -0.2, 0.9])
@@ -58,8 +58,15 @@ def test_a_claim_about_all_needs_each_and_its_opposite_needs_one(
 ) -> None:
     against = [1 - x for x in p]
     supported, contradicted = claim(p, against, alpha)
-    assert not supported or max(p) <= alpha
+    assert supported == (max(p) <= alpha)  # intersection-union: each at alpha, no correction
     assert contradicted == (min(against) * len(p) <= alpha)
+
+
+@given(P, st.floats(0.001, 0.4))
+def test_holm_stops_at_one_level(p: list[float], alpha: float) -> None:
+    level = last_step(p, alpha)
+    assert alpha / len(p) <= level <= alpha
+    assert [x <= level for x in p] == list(holm(p) <= alpha)
 
 
 def test_no_variance_is_certain_except_at_the_bound() -> None:

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 from raykd.report.page import Page
 from raykd.report.render import html
 from raykd.report.sections import sections
+from raykd.report.words import headline
 
 from .opened import NARROW, WIDE, Opened, opened
 from .pages import INITS, page, scores, table_page
@@ -240,3 +241,10 @@ def test_a_large_sweep_stays_under_five_megabytes(whole: Page) -> None:
     assert len(large.encode()) < 5 * MB
     assert len(html(whole).encode()) < 2.5 * MB
     assert large.count("plotly.js v") == 0 and large.count('id="plotly"') == 1
+
+
+def test_a_headline_of_a_withheld_answer_names_the_missing_runs(whole: Page) -> None:
+    (first, *_), verdict = whole.verdict.cells, whole.verdict
+    h1 = replace(first.hypothesis("H1"), status="undecided", withheld=True)
+    cell = replace(first, hypotheses=(h1, *first.hypotheses[1:]))
+    assert "missing ones could undo that" in headline(replace(verdict, cells=(cell,)))
