@@ -13,7 +13,7 @@ from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
-from raykd.show import out
+from raykd.show import out, whole
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 CLAIMS = {
@@ -73,7 +73,7 @@ def _cell(cell: Cell, found: Verdict) -> None:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell, found.teacher))
+    whole(_table(cell, found.teacher))
     if cell.gap is not None:
         low, high = cell.gap.interval
         out.print(
