@@ -33,6 +33,13 @@ def _console(stderr: bool) -> Console:
 out, err = _console(stderr=False), _console(stderr=True)
 
 
+def whole(table: Table) -> None:
+    """A table at its own width: a terminal that is narrower breaks its lines, and no number is
+    cut."""
+    wide = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
+    out.print(table, width=max(wide, out.width), crop=False)
+
+
 def look_in(opened: Sweep) -> None:
     """Read what a plan or a status tells; of a large sweep on a server the first takes a while."""
     with err.status(f"reading {opened.study.config.name!r}"):
@@ -221,7 +228,7 @@ def status(found: Status) -> None:
             f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         )  # fmt: skip
-    out.print(table)
+    whole(table)
 
 
 def next_steps(opened: Sweep, file: Path) -> None:

@@ -14,7 +14,7 @@ from raykd.analysis.power import POWER, Needed
 from raykd.analysis.variance import Shares
 from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.analysis.weights import TUNED
-from raykd.show import out
+from raykd.show import out, whole
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 CLAIMS = {
@@ -73,7 +73,11 @@ def _cell(cell: Cell, found: Verdict) -> None:
         colour = COLOURS[h.status]
         out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
         out.print(f"      {'':<13}{escape(h.says)}")
-    out.print(_table(cell, margin, found.teacher))
+    whole(_arms(cell, margin, found.teacher))
+    for reference, pairs in (("forward", cell.to_forward), ("none", cell.to_none)):
+        if pairs:
+            out.print(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
+            whole(_differences(pairs, margin))
     if cell.gap is not None:
         shown = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
         low, high = map(shown, cell.gap.interval)
@@ -97,32 +101,31 @@ def _cell(cell: Cell, found: Verdict) -> None:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
 
 
-def _table(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
+def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
+    """The teacher and every arm. What they differ by stands below, so that all of it is read at 80
+    columns."""
     table = Table(box=None, pad_edge=True)
-    for name in ("strategy", "mean", "seeds", "collapsed", _head("to forward", cell.to_forward), "",
-                 _head("to none", cell.to_none), ""):  # fmt: skip
-        left = name in ("strategy", "")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
-    forward = {c.strategy: c for c in cell.to_forward}
-    none = {c.strategy: c for c in cell.to_none}
+    for name in ("strategy", "mean", "seeds", "collapsed"):
+        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     tests = [arm.mean for arm in cell.arms] + ([] if teacher is None else [teacher.test])
     means = Digits.of(margin, *tests)
     if teacher is not None:
-        table.add_row("teacher", means.plain(teacher.test), *[""] * (len(table.columns) - 2))
+        table.add_row("teacher", means.plain(teacher.test), "", "")
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""
-        table.add_row(
-            escape(name), means.plain(arm.mean), _seeds(arm), _collapsed(arm),
-            *_gap(forward.get(arm.strategy), margin), *_gap(none.get(arm.strategy), margin),
-        )  # fmt: skip
+        table.add_row(escape(name), means.plain(arm.mean), _seeds(arm), _collapsed(arm))
     return table
 
 
-def _head(name: str, pairs: Sequence[Comparison]) -> str:
-    """With the level of the intervals, below each other where findings have their own."""
-    shown = levels(pairs)
-    return ("\n" if len(shown) > 1 else ", ").join([name, *shown])
+def _differences(pairs: Sequence[Comparison], margin: float) -> Table:
+    table = Table(box=None, pad_edge=True, show_header=False)
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify, no_wrap=True)
+    for pair in pairs:
+        effect = estimate(margin, pair.effect, pair.interval)
+        table.add_row(escape(pair.strategy), effect, pair.finding)
+    return table
 
 
 def _seeds(arm: Arm) -> str:
@@ -135,10 +138,6 @@ def _collapsed(arm: Arm) -> str:
     if arm.collapse_bound is None:
         return ""
     return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
-
-
-def _gap(c: Comparison | None, margin: float) -> tuple[str, str]:
-    return ("", "") if c is None else (estimate(margin, c.effect, c.interval), c.finding)
 
 
 def _landscape(found: Landscape) -> str:

@@ -3,16 +3,19 @@ dropped and every text that is cut is told, and the teacher stands beside its st
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
+from raykd import show, show_verdict
 from raykd.cli import app
 
 from . import eight_classes
@@ -116,3 +119,18 @@ def test_the_first_screen_of_the_page_has_the_caveats(here: Path) -> None:
     assert "every strategy beats the teacher" in before.lower()
     assert before.count("<li>") >= len(found["caveats"])
     assert f'<th scope="row">teacher</th><td>{found["teacher"]["test"]:.2f}</td>' in page
+
+
+@pytest.mark.parametrize("command", ["verdict", "status"])
+def test_no_number_is_cut_at_a_narrow_terminal(
+    here: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    screen = io.StringIO()
+    narrow = Console(file=screen, force_terminal=True, width=80, soft_wrap=True, no_color=True)
+    for module in (show, show_verdict):
+        monkeypatch.setattr(module, "out", narrow)
+    run(command, "sweep.yaml")
+    shown = screen.getvalue()
+    arms = json.loads(run("verdict", "sweep.yaml", "--json"))["cells"][0]["arms"]
+    assert all(arm["strategy"] in shown and f"{arm['mean']:.2f}" in shown for arm in arms)
+    assert "…" not in shown
