@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"{teacher['fingerprint']} ({ready})"
     )
     out.print(f"  student   {student['blocks']} blocks x {student['width']}")
+    for line in student["moved_inits"]:
+        out.print(f"  init      {escape(line)}")
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
         whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
