@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
+from raykd import per_block
 from raykd.sites import Depth
-from raykd.trial import Shape
+from raykd.trial import Init, Shape
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Names:
     intermediate: tuple[str, ...]
 
 
+STACKS = ("encoder", "decoder")
 T5 = Names(("num_layers", "num_decoder_layers"), ("num_heads",), ("d_ff",))
 BART = Names(
     ("encoder_layers", "decoder_layers"),
@@ -58,7 +60,7 @@ def sizes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
-def sized(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
+def sized(teacher: PretrainedConfig, shape: Shape, init: Init | None = None) -> PretrainedConfig:
     """The teacher's configuration at the student's size, by the rules of `student_config`.
 
     A stated width or number of heads sets T5's width of a head to width / heads, as the paper's
@@ -67,7 +69,10 @@ def sized(teacher: PretrainedConfig, shape: Shape) -> PretrainedConfig:
     if shape.decoder_blocks is None:
         raise ValueError("an encoder-decoder's blocks are two numbers, of encoder and of decoder")
     config, found = copy.deepcopy(teacher), names(teacher)
-    for name, blocks in zip(found.blocks, (shape.blocks, shape.decoder_blocks), strict=True):
+    wanted = (shape.blocks, shape.decoder_blocks)
+    copied = (None, None) if init is None else (init.blocks, init.decoder)
+    for name, stack, blocks, named in zip(found.blocks, STACKS, wanted, copied, strict=True):
+        per_block.follow(config, getattr(teacher, name), blocks, named, stack)
         setattr(config, name, blocks)
     wide = shape.width or teacher.d_model
     for name in found.intermediate:

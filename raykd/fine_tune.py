@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from raykd import adapters, states
+from raykd import adapters, inits, states
 from raykd import teacher as teachers
 from raykd.batches import eval_batches
 from raykd.config import Cluster
@@ -21,7 +21,7 @@ from raykd.learner import stream
 from raykd.materials import load_data, save_model, trainable, use_bf16
 from raykd.recorder import Memory
 from raykd.stopping import MOST_EPOCHS
-from raykd.student import width
+from raykd.student import build_student, width
 from raykd.study import Study
 from raykd.tasks.families import FAMILIES
 from raykd.teacher_fill import sample
@@ -64,7 +64,9 @@ def _make(study: Study, where: Where, hooks: Hooks | None) -> teachers.Stored:
         names = family.names(base, study.prepared)
     data = load_data(family, study.prepared, names, base, config.task, study.home)
     torch.manual_seed(stream(trial.seed, "head"))
-    model = family.load_model(base, names, trained=not config.teacher.fine_tune).to(where.device)
+    model = family.load_model(base, names, trained=not config.teacher.fine_tune)
+    _refuse_unequal(study, model)
+    model.to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16, weights=trial.training.weights)
     length: dict[str, int] = {}
@@ -116,6 +118,18 @@ def _length(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
     """Of a training that select ended, in epochs."""
     epoch = trial.training.steps / MOST_EPOCHS
     return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
+
+
+def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
+    """Raises UserError for an init by which a student would not be a part of its teacher: known
+    now, and not after hours of training."""
+    for key, init in inits.copied(study).items():
+        try:
+            build_student(model, study.shape, init, 0)
+        except ValueError as error:
+            raise UserError(
+                f"{study.file}: {key}: {error}; copy other blocks, or write `random`"
+            ) from error
 
 
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:

@@ -47,22 +47,25 @@ class GradientSum:
 
     def __init__(self, parameters: list[torch.nn.Parameter], group: Group) -> None:
         self._group = group
-        self._parameters = parameters
-        self._flat: Tensor | None = None
-        self._work: dist.Work | None = None
+        # In one tensor a dtype: weights in bf16 stand beside adapters and projections in fp32.
+        self._buckets: dict[torch.dtype, list[torch.nn.Parameter]] = {}
+        for parameter in parameters:
+            self._buckets.setdefault(parameter.dtype, []).append(parameter)
+        self._running: list[tuple[list[torch.nn.Parameter], Tensor, dist.Work]] = []
 
     def start(self) -> None:
         if self._group.world == 1:
             return
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        self._flat = _flatten_dense_tensors(grads)
-        self._work = dist.all_reduce(self._flat, async_op=True)
+        for bucket in self._buckets.values():
+            grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+            flat = _flatten_dense_tensors(grads)
+            work = dist.all_reduce(flat, async_op=True)
+            assert work is not None
+            self._running.append((bucket, flat, work))
 
     def wait(self) -> None:
-        if self._work is None or self._flat is None:
-            return
-        self._work.wait()
-        grads = _unflatten_dense_tensors(self._flat, self._parameters)
-        for parameter, grad in zip(self._parameters, grads, strict=True):
-            parameter.grad = grad
-        self._flat = self._work = None
+        for bucket, flat, work in self._running:
+            work.wait()
+            for parameter, grad in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
+                parameter.grad = grad
+        self._running.clear()

@@ -69,6 +69,8 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"epochs ({length['most_steps']} steps); an estimate counts {length['likely_epochs']}"
         )
     out.print(f"  student   {student['blocks']} blocks x {student['width']}")
+    for line in student["moved_inits"]:
+        out.print(f"  init      {escape(line)}")
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
         whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"

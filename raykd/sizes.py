@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from raykd.footprint import Load
     from raykd.teacher import Base
 
+AT_HAND = 5 * 10**8  # bytes of weights
+
 
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
-    """The `depth` and `width` of the model in a folder, an encoder-decoder's `decoder_depth`, and
-    its `labels` in its own order.
+    """The `depth` and `width` of the model in a folder, an encoder-decoder's `decoder_depth`, its
+    `labels` in its own order, and what raykd has `corrected` since 0.1.0 that changes its results.
 
     Raises OSError or ValueError where transformers does not know it.
     """
 
     def ask() -> dict[str, Any]:
-        from raykd import encoder_decoder
+        from raykd import encoder_decoder, per_block
 
         config = _config(folder)
         depth = encoder_decoder.depth(config)
@@ -39,9 +41,10 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
             "decoder_depth": decoder,
             "width": config.hidden_size,
             "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
+            "corrected": per_block.corrected(config, encoder),
         }
 
-    found: dict[str, Any] = _kept(home, ["base, two stacks", fingerprint], ask)
+    found: dict[str, Any] = _kept(home, ["base, corrected", fingerprint], ask)
     return found
 
 
@@ -74,6 +77,35 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
         return misfit(_config(base.folder), shape, init)
 
     found: str | None = _kept(home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask)
+    return found
+
+
+def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
+    """What makes students that start from these blocks say something else than the base with its
+    other blocks skipped, in one line; None if nothing does. For an init without a `misfit`.
+
+    By the base's weights where they are small enough to be read for a plan; of larger ones by
+    what their configuration says, and by their weights when the teacher is made (fine_tune.py).
+    """
+
+    def ask() -> str | None:
+        from transformers import AutoModel
+
+        from raykd.student import build_student, misplaced
+        from raykd.tasks.loading import read_model
+
+        config = _config(base.folder)
+        size = sum(f.stat().st_size for f in base.folder.glob("*.safetensors"))
+        if not 0 < size <= AT_HAND:
+            return misplaced(config, shape, init)
+        try:
+            build_student(read_model(AutoModel, base.folder)[0], shape, init, 0)
+        except ValueError as error:
+            return misplaced(config, shape, init) or str(error)
+        return None
+
+    question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
+    found: str | None = None if init.blocks is None else _kept(home, question, ask)
     return found
 
 

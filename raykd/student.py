@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from raykd import encoder_decoder
+from raykd import alike, encoder_decoder, guard, per_block
 from raykd.layermap import LayerMap, check
 from raykd.sites import state_name
 from raykd.taps import stacks
@@ -28,18 +30,53 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     takes the embeddings and all shared parts, the blocks that `init.blocks` names (1-based), and
     with `init.head` the classifier or output layer. The weights are on the CPU and in fp32,
     wherever the teacher is, so that a seed means the same weights on every machine.
-    Raises ValueError with the line of `misfit`, or where blocks are not alike.
+    Raises ValueError with the line of `misfit`, or where the student would not say what the
+    teacher says with its other blocks skipped (guard.py).
     """
     problem = misfit(teacher.config, shape, init)
     if problem:
         raise ValueError(problem)
     with seeded(seed):
-        student = type(teacher)(student_config(teacher.config, shape, init.blocks))
-    if init.blocks is not None:
-        _copy(teacher, student, init)
+        student = type(teacher)(student_config(teacher.config, shape, init))
+    if init.layer_map is not None:
+        blocks = _blocks(init.layer_map)
+        if problem := alike.misplaced(teacher, student, blocks):
+            raise ValueError(problem)
+        _copy(teacher, student, init, blocks)
+        fresh = partial(_fresh, student, init)
+        if problem := guard.difference(teacher, student, blocks, fresh):
+            raise ValueError(problem)
     if student.can_generate():
         student.generation_config = copy.deepcopy(teacher.generation_config)
     return student
+
+
+def misplaced(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
+    """What keeps blocks from being copied where `init` has them, in one line that names the blocks
+    that may come first; None if nothing does that shows without values of weights. For an init
+    without a `misfit`, and by configurations alone."""
+
+    def problem(init: Init) -> str | None:
+        assert init.layer_map is not None
+        cut = alike.on_meta(student_config(teacher, shape, init))
+        return alike.misplaced(whole, cut, _blocks(init.layer_map))
+
+    if init.blocks is None:
+        return None
+    whole = alike.on_meta(teacher)
+    told = problem(init)
+    if told is None or init.decoder is not None:
+        return told
+    count = len(stacks(whole)["encoder"])
+    here = "into student block 1:"
+    first = [
+        b for b in range(1, count + 1)
+        if here not in str(problem(replace(init, blocks=(b, *init.blocks[1:]))))
+    ]  # fmt: skip
+    if len(first) == count:
+        return told
+    only = f"only block{'s' * (len(first) > 1)} {', '.join(map(str, first))}"
+    return f"{told}; {only if first else 'no block'} can come first"
 
 
 def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
@@ -72,17 +109,23 @@ def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
     return None
 
 
-def _copy(teacher: PreTrainedModel, student: PreTrainedModel, init: Init) -> None:
-    assert init.layer_map is not None
+def _blocks(init_map: LayerMap) -> alike.Blocks:
+    halves = zip(("encoder", "decoder"), init_map.halves, strict=False)
+    return {stack: [b for b in half.blocks if b is not None] for stack, half in halves}
+
+
+def _copy(
+    teacher: PreTrainedModel, student: PreTrainedModel, init: Init, blocks: alike.Blocks
+) -> None:
     sources, targets = stacks(teacher), stacks(student)
-    for (stack, target), half in zip(targets.items(), init.layer_map.halves, strict=True):
-        _copy_blocks(sources[stack], target, [b for b in half.blocks if b is not None])
+    for stack, target in targets.items():
+        _copy_blocks(sources[stack], target, blocks[stack])
     # What is left is shared by all blocks (embeddings, position biases, pooler) or is the head.
     inside = tuple(f"{n}." for n, m in student.named_modules() if m in targets.values())
     shared = {
         name: value
         for name, value in teacher.state_dict().items()
-        if not name.startswith(inside) and (init.head or not _of_head(student, name))
+        if not name.startswith(inside) and not _fresh(student, init, name)
     }
     # Over the student's own weights, so that a name it does not know is an error.
     student.load_state_dict({**student.state_dict(), **shared})
@@ -90,25 +133,18 @@ def _copy(teacher: PreTrainedModel, student: PreTrainedModel, init: Init) -> Non
 
 def _copy_blocks(source: nn.ModuleList, target: nn.ModuleList, blocks: list[int]) -> None:
     first = source[0].state_dict()
-    lone = first.keys() & target[0].state_dict().keys()
-    if len(source) > 1:  # T5's first block holds the position bias that all blocks of a stack use
-        lone -= source[1].state_dict().keys()
-    else:
-        lone = {n for n in lone if n.endswith("relative_attention_bias.weight")}
-    for position, block in enumerate(blocks, 1):
-        weights, into = source[block - 1].state_dict(), target[position - 1]
-        for name in lone:  # it stays with the first block, whichever block's weights come there
-            weights.pop(name, None)
-            if position == 1:
-                weights[name] = first[name]
-        # Where blocks are not all alike (ModernBERT's first has one norm less) not all can move.
-        differing = sorted(weights.keys() ^ into.state_dict().keys())
-        if differing:
-            raise ValueError(
-                f"teacher block {block} cannot be copied into student block {position}: "
-                f"only one of them has {differing[0]}"
-            )
-        into.load_state_dict(weights)
+    for own, block in zip(target, blocks, strict=True):
+        weights, wanted = source[block - 1].state_dict(), own.state_dict()
+        # A bias that one block holds for all stays with the first, whichever block comes there.
+        for name in (n for n in weights.keys() | wanted.keys() if alike.SHARED in n):
+            weights[name] = weights.get(name, first.get(name))
+            if name not in wanted:
+                del weights[name]
+        own.load_state_dict(weights)
+
+
+def _fresh(student: PreTrainedModel, init: Init, name: str) -> bool:
+    return not init.head and _of_head(student, name)
 
 
 def _of_head(model: PreTrainedModel, name: str) -> bool:
@@ -137,25 +173,22 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
 
 
 def student_config(
-    teacher: PretrainedConfig, shape: Shape, blocks: tuple[int, ...] | None = None
+    teacher: PretrainedConfig, shape: Shape, init: Init | None = None
 ) -> PretrainedConfig:
-    """The teacher's configuration at the student's size; kinds of attention that alternate go with
-    the `blocks` that are copied, or begin as the teacher's do.
+    """The teacher's configuration at the student's size; what it says block by block goes with the
+    blocks that `init` copies, or begins as the teacher's does.
 
     A stated width keeps the teacher's number of heads where it divides the width (as the paper's
     widths do), else the largest number below it that does, and the teacher's feed-forward ratio.
     Raises ValueError where stated heads do not divide the width.
     """
     if teacher.is_encoder_decoder:
-        return encoder_decoder.sized(teacher, shape)
+        return encoder_decoder.sized(teacher, shape, init)
     if shape.decoder_blocks is not None:
         raise ValueError("the teacher has one stack; write its blocks as one number")
-    config = copy.deepcopy(teacher)
+    config, copied = copy.deepcopy(teacher), init.blocks if init else None
+    per_block.follow(config, config.num_hidden_layers, shape.blocks, copied)
     config.num_hidden_layers = shape.blocks
-    kinds = getattr(config, "layer_types", None)
-    if kinds and (blocks is None or max(blocks) <= len(kinds)):
-        copied = blocks or [i % len(kinds) + 1 for i in range(shape.blocks)]
-        config.layer_types = [kinds[block - 1] for block in copied]
     inner = _inner(config)
     wide = shape.width or config.hidden_size
     if wide != config.hidden_size:

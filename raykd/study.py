@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from raykd import config_design as files
-from raykd import loss_checks, sizes
+from raykd import inits, loss_checks, sizes
 from raykd import teacher as teachers
 from raykd.config import SweepConfig
 from raykd.data import Prepared, prepare
@@ -20,7 +20,7 @@ from raykd.layermap import LayerMap, check, everywhere, match_embedding
 from raykd.published import PUBLISHED, WITH_EMBEDDINGS, own_loss
 from raykd.sites import Depth
 from raykd.space import space_of
-from raykd.stated_blocks import deeper, init_map, other_stacks, student_depth, unfit_for_stacks
+from raykd.stated_blocks import deeper, other_stacks, student_depth, unfit_for_stacks
 from raykd.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
 
 DEFAULT_EPOCHS = 3.0
@@ -101,10 +101,7 @@ def _check(study: Study) -> None:
     """Everything the file says of blocks, against the depths; one line a mistake."""
     config, file, depth = study.config, study.file, study.base.depths
     blocks, problems = study.depth, []
-    inits = [("explore.init", config.explore.init)] if config.explore else []
-    if config.confirm:
-        inits += [(f"confirm.inits.{i}", x) for i, x in enumerate(config.confirm.inits)]
-    for key, init in inits:
+    for key, init in inits.stated(config).items():
         problem = sizes.misfit(study.base, study.shape, Init("random"), study.home)
         if problem:
             problems.append(f"{file}: student: {problem}")
@@ -114,12 +111,18 @@ def _check(study: Study) -> None:
                 f"{file}: student.blocks: {own} is deeper than the teacher's {theirs}, which "
                 f"{key} copies from; write at most {theirs}, or the init `random`"
             )
-        elif problem := other_stacks(_init(study, init).layer_map, depth, blocks):
+        elif problem := other_stacks(inits.resolved(study, init).layer_map, depth, blocks):
             problems.append(f"{file}: {key}: {problem}")
-        elif problem := sizes.misfit(study.base, study.shape, _init(study, init), study.home):
+        elif problem := sizes.misfit(
+            study.base, study.shape, inits.resolved(study, init), study.home
+        ):
             problems.append(
                 f"{file}: {key}: {problem}; leave that size of the student out, or write `random`"
             )
+        elif problem := sizes.unequal(
+            study.base, study.shape, inits.resolved(study, init), study.home
+        ):
+            problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
     for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
         key = f"{file}: confirm.strategies.{index}"
         if strategy.decoder is not None and isinstance(depth, int):
@@ -260,7 +263,7 @@ def trial(
         data=study.data,
         teacher=study.teacher,
         shape=study.shape,
-        init=_init(study, init),
+        init=inits.resolved(study, init),
         phase=phase,
         strategy=strategy,
         layer_map=layer_map,
@@ -268,12 +271,3 @@ def trial(
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )
-
-
-def _init(study: Study, init: files.Init) -> Init:
-    if init == "random":
-        return Init("random")
-    copied = files.CopiedInit() if init == "copied" else init
-    assert isinstance(copied, files.CopiedInit)
-    named = init_map(copied, study.base.depths, study.depth)
-    return Init.of(named, copied.head)

@@ -95,7 +95,7 @@ class Taps:
                     partial(self._entering, state), with_kwargs=True
                 )
             else:
-                hook = _owner(model, blocks).register_forward_hook(partial(self._leaving, state))
+                hook = owner(model, blocks).register_forward_hook(partial(self._leaving, state))
             self._hooks.append(hook)
 
     def _entering(
@@ -155,7 +155,7 @@ def _place(state: int) -> int:
     return state if state >= 0 else decoder_state(state)
 
 
-def _owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:
+def owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:
     """The module that runs the blocks one after the other."""
-    owner: nn.Module = next(m for m in model.modules() if any(c is blocks for c in m.children()))
-    return owner
+    found: nn.Module = next(m for m in model.modules() if any(c is blocks for c in m.children()))
+    return found

@@ -53,6 +53,8 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
         ) from error
+    # A correction changes the names of all that is made with this model, and of nothing else.
+    content = digest([content, found["corrected"]]) if found["corrected"] else content
     return Base(
         folder, content, found["depth"], found["width"], tuple(found["labels"]),
         found["decoder_depth"],

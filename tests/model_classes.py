@@ -23,17 +23,18 @@ from .tiny_models import tiny_model
 
 ROWS = 60
 SIX_STEPS = {"steps": 6, "batch": 16, "lr": 1e-3, "evaluations": 3, "precision": "fp32"}
+BF16 = {**SIX_STEPS, "weights": "bf16"}
 MIXED = {"strategy": "custom", "map": {"encoder": [4, None], "decoder": [1, 1]}}
 
 
 def _reviews(folder: Path, **changes: Any) -> Path:
     world.write_csv(folder / "reviews.csv", world.texts(ROWS))
-    return world.write_sweep(folder, training=SIX_STEPS, **changes)
+    return world.write_sweep(folder, **{"training": SIX_STEPS, **changes})
 
 
 def _prompts(folder: Path, **changes: Any) -> Path:
     lm_world.write_rows(folder / "reviews.csv", ROWS)
-    return lm_world.write_lm_sweep(folder, training=SIX_STEPS, **changes)
+    return lm_world.write_lm_sweep(folder, **{"training": SIX_STEPS, **changes})
 
 
 def _pairs(folder: Path, **changes: Any) -> Path:
@@ -49,6 +50,10 @@ SWEEPS: dict[str, Callable[[Path], Path]] = {
     "classification": partial(_reviews, confirm=_arms("none", "reverse")),
     "methods": partial(_reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}),
     "choices": partial(_prompts, confirm=_arms("none", "reverse")),
+    "choices in bf16": partial(_prompts, confirm=_arms("none", "reverse"), training=BF16),
+    "methods in bf16": partial(
+        _reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}, training=BF16
+    ),
     "writing": partial(_prompts, task=lm_world.WRITTEN, confirm=_arms("none", "reverse")),
     "seq2seq": partial(_pairs, confirm=_arms("none", MIXED)),
 }
@@ -70,6 +75,15 @@ CASES: dict[str, tuple[str, Build]] = {
     "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
 }
 
+# Weights in bf16 beside projections, and methods' own weights, in fp32.
+MIXED_DTYPES: dict[str, tuple[str, Build]] = {
+    "tied llama in bf16": ("choices in bf16", partial(tiny_lm, "smollm2")),
+    "methods in bf16": (
+        "methods in bf16",
+        partial(tiny_model, "bert", blocks=4, labels=2, vocab=64),
+    ),
+}
+
 
 class Place:
     """A folder with the sweeps and teachers that were asked for; another process finds them."""
@@ -78,17 +92,17 @@ class Place:
         self.root = root
 
     def sources(self, case: str, dropout: float) -> Sources:
-        name, build = CASES[case]
+        name, build = (CASES | MIXED_DTYPES)[case]
         teacher = self.root / f"{case} {dropout}"
         if not teacher.exists():
             decided(build(dropout=dropout)).save_pretrained(teacher)
             tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
-            tokenizer["methods"] = world.tokenizer
+            tokenizer["methods"] = tokenizer["methods in bf16"] = world.tokenizer
             tokenizer.get(name, lm_world.lm_tokenizer)().save_pretrained(teacher)
         return replace(Sources.of(self.study(case), teacher), fingerprint=case)
 
     def study(self, case: str) -> Study:
-        name, _ = CASES[case]
+        name, _ = (CASES | MIXED_DTYPES)[case]
         folder = self.root / name
         if not folder.exists():
             folder.mkdir()

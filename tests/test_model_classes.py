@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from raykd.sources import Sources
 from raykd.trial import Cohort, TrialSpec
 
 from .loop import Interrupt, series, told, train
-from .model_classes import CASES, Place
+from .model_classes import CASES, MIXED_DTYPES, Place
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +87,13 @@ def plain(dry: Materials, cohort: Cohort) -> Memory:
     return memory
 
 
-@pytest.fixture(scope="module")
-def by_two(place: Place) -> dict[str, Any]:
+def under_two(place: Place, cases: Collection[str]) -> dict[str, Any]:
     """What the first of two workers told of each class, over real processes."""
-    for case in CASES:
+    for case in cases:
         place.sources(case, dropout=0.0)
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.two_workers", str(rank), place.root],
+            [sys.executable, "-m", "tests.two_workers", str(rank), place.root, *cases],
             cwd=Path(__file__).parents[1], stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
@@ -101,7 +101,12 @@ def by_two(place: Place) -> dict[str, Any]:
     ]  # fmt: skip
     told_by = [process.communicate()[0] for process in running]
     assert all(process.returncode == 0 for process in running)
-    return dict(zip(CASES, map(json.loads, told_by[0].splitlines()), strict=True))
+    return dict(zip(cases, map(json.loads, told_by[0].splitlines()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def by_two(place: Place) -> dict[str, Any]:
+    return under_two(place, CASES)
 
 
 def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
@@ -125,6 +130,20 @@ def test_two_workers_give_the_loss_curve_of_one(
     for trial in cohort.trials:
         of = curve if trial.init.kind == "random" else series  # a copied one answers decidedly
         assert of(both, trial) == pytest.approx(of(plain, trial), rel=1e-3, abs=1e-4)
+
+
+def test_two_workers_sum_gradients_of_two_dtypes(tmp_path: Path) -> None:
+    """Students in bf16 with projections and methods' weights in fp32: the curve of one worker, to
+    the rounding of bf16."""
+    place = Place(tmp_path)
+    both = under_two(place, MIXED_DTYPES)
+    for case in MIXED_DTYPES:
+        cohort, alone = place.cohort(case), Memory()
+        Materials.load(place.sources(case, dropout=0.0), Where()).run(cohort, alone)
+        for trial in cohort.trials:
+            assert trial.training.weights == "bf16"
+            found = curve(Memory(metrics=both[case]), trial)
+            assert found == pytest.approx(curve(alone, trial), rel=3e-2, abs=1e-2)
 
 
 def test_a_stored_teacher_gives_the_losses_of_a_live_one(

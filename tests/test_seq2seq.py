@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import PreTrainedModel
 
 from raykd.data import Encoded
+from raykd.errors import UserError
 from raykd.sites import states
-from raykd.tasks import written
+from raykd.tasks import seq2seq, written
 from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
 from raykd.teacher_source import Live
 
@@ -97,6 +102,79 @@ def test_shares_of_a_batch_count_the_whole() -> None:
     assert [p.count_in(-1) for p in parts] == [sum(TARGETS)] * 2
     assert [len(p.valid_in(-1)) for p in parts] == [4 + 2, 6 + 5]
     assert (parts[0].inputs["labels"] == IGNORED).sum() == 2
+
+
+# Heads
+
+
+T5 = {
+    "vocab_size": 97, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4,
+    "num_decoder_layers": 2, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
+}  # fmt: skip
+BART = {
+    "vocab_size": 97, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2,
+    "decoder_start_token_id": 0, "max_position_embeddings": 64,
+}  # fmt: skip
+WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "T5 1.0": ("T5ForConditionalGeneration", T5),
+    "T5 1.1": ("T5ForConditionalGeneration", {**T5, "tie_word_embeddings": False}),
+    "mT5": ("MT5ForConditionalGeneration", T5),
+    "UMT5": ("UMT5ForConditionalGeneration", T5),
+    "LongT5": ("LongT5ForConditionalGeneration", {**T5, "local_radius": 4}),
+    "LongT5 untied": (
+        "LongT5ForConditionalGeneration", {**T5, "local_radius": 4, "tie_word_embeddings": False}
+    ),
+    "Switch": ("SwitchTransformersForConditionalGeneration", {**T5, "num_experts": 2}),
+    "BART": ("BartForConditionalGeneration", BART),
+    "mBART": ("MBartForConditionalGeneration", BART),
+    "Marian": ("MarianMTModel", BART),
+    "Pegasus": ("PegasusForConditionalGeneration", BART),
+    "PegasusX": ("PegasusXForConditionalGeneration", {**BART, "block_size": 4}),
+    "Blenderbot": ("BlenderbotForConditionalGeneration", BART),
+    "BlenderbotSmall": ("BlenderbotSmallForConditionalGeneration", BART),
+    "M2M100": ("M2M100ForConditionalGeneration", BART),
+    "PLBart": ("PLBartForConditionalGeneration", BART),
+}  # fmt: skip
+
+
+def writer(name: str) -> PreTrainedModel:
+    """With a bias of the logits where the class has one."""
+    kind, settings = WRITERS[name]
+    torch.manual_seed(0)
+    model: PreTrainedModel = getattr(transformers, kind)(
+        getattr(transformers, kind).config_class(**settings)
+    )
+    if hasattr(model, "final_logits_bias"):
+        model.final_logits_bias.normal_()
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_head_makes_the_logits_of_the_class_itself(name: str, tmp_path: Path) -> None:
+    """Of a loaded folder, under tied embeddings and own ones, scaled and not; at its own size."""
+    writer(name).save_pretrained(tmp_path)
+    model = FAMILY.load_model(tmp_path, (), trained=False)
+    batch = collate(encoded(), np.arange(4), 0)
+    batch.inputs["input_ids"].clamp_(max=96)
+    batch.inputs["labels"].clamp_(max=96)
+    with torch.no_grad():
+        said_PV = model(
+            **batch.inputs, decoder_attention_mask=(batch.inputs["labels"] != IGNORED).long()
+        ).logits.flatten(0, 1)[batch.places]
+        torch.testing.assert_close(
+            forward(model, batch).logits(), said_PV, rtol=1e-4, atol=1e-5 * said_PV.std().item()
+        )
+
+
+def test_logits_that_are_made_otherwise_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer("UMT5").save_pretrained(tmp_path)
+    monkeypatch.setattr(seq2seq, "SCALED_BY_TIES", ())
+    with pytest.raises(UserError, match="UMT5ForConditionalGeneration makes its logits in a way"):
+        FAMILY.load_model(tmp_path, (), trained=False)
 
 
 # Scores

@@ -17,9 +17,11 @@ from transformers import (
     PreTrainedModel,
     T5Config,
     T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
 )
 
-KINDS = ("t5", "t5_gated", "mt5", "bart", "mbart", "marian", "pegasus")
+KINDS = ("t5", "t5_gated", "mt5", "umt5", "bart", "mbart", "marian", "pegasus")
 
 
 def tiny_seq2seq(
@@ -55,6 +57,8 @@ def tiny_seq2seq(
             model = T5ForConditionalGeneration(config)
         elif kind == "mt5":
             model = MT5ForConditionalGeneration(MT5Config(**t5))
+        elif kind == "umt5":  # each of its blocks has a position bias of its own
+            model = UMT5ForConditionalGeneration(UMT5Config(**t5))
         elif kind == "bart":  # starts with what ends a text
             model = BartForConditionalGeneration(BartConfig(**bart, decoder_start_token_id=1))
         elif kind == "mbart":  # starts with the language, which ends the labels

@@ -1,5 +1,5 @@
-"""The cohort of every model class under two workers, as processes of their own: `python -m
-tests.two_workers RANK FOLDER` prints the first worker's losses, a line a class."""
+"""The cohorts of model classes under two workers, as processes of their own: `python -m
+tests.two_workers RANK FOLDER CASE ...` prints the first worker's losses, a line a class."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from raykd.group import Group
 from raykd.materials import run_cohort
 from raykd.recorder import Memory
 
-from .model_classes import CASES, Place
+from .model_classes import Place
 
 
-def main(rank: int, root: Path) -> None:
+def main(rank: int, root: Path, cases: list[str]) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(root / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     place = Place(root)
-    for case in CASES:
+    for case in cases:
         memory = Memory()
         sources = place.sources(case, dropout=0.0)
         run_cohort(place.cohort(case), sources, memory, where=Where(group=Group.current()))
@@ -32,4 +32,4 @@ def main(rank: int, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from raykd import cuts, data_report, teacher
+from raykd import cuts, data_report, inits, teacher
 from raykd.analysis import foresight
 from raykd.analysis.beside import theirs
 from raykd.analysis.scores import is_sampled
@@ -49,6 +49,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         "student": {
             "blocks": Shape.of(study.depth).told,
             "width": study.shape.width or study.base.width,
+            "moved_inits": inits.moved(study),
         },
         "explore": {
             "maps": made.explore_wanted, "finished": made.explore_done,

@@ -23,7 +23,6 @@ from raykd import batches
 from raykd.batches import Batch
 from raykd.chunked import log_likelihoods
 from raykd.data import Encoded
-from raykd.errors import UserError
 from raykd.evaluation import over_rows
 from raykd.outputs import Head, Outputs
 from raykd.tasks import loading
@@ -45,11 +44,7 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
     with torch.no_grad():
         wanted = model.eval()(input_ids=x_BT, use_cache=False).logits
         found = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
-    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-3):
-        raise UserError(
-            f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
-            "raykd does not know; name a model such as Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
-        )
+    loading.refuse_other_logits(model, wanted, found, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
     return model
 
 

@@ -50,6 +50,17 @@ def refuse_foreign(folder: Path, lacking: set[str]) -> None:
         )
 
 
+def refuse_other_logits(
+    model: PreTrainedModel, wanted: torch.Tensor, found: torch.Tensor, known: str
+) -> None:
+    """Raises UserError where the logits that raykd makes of last states are not the model's own."""
+    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-3):
+        raise UserError(
+            f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
+            f"raykd does not know; name a model such as {known}"
+        )
+
+
 def refuse_long(key: str, limit: int, lengths: np.ndarray) -> None:
     """Raises UserError where training targets, of so many tokens, are longer than the `limit` that
     a key of the file puts on what is written: no answer could be right."""

@@ -30,12 +30,26 @@ if TYPE_CHECKING:
     from raykd.distill import Data, Where
 
 IGNORED = -100  # as a label: what pads a target
+SCALED_BY_TIES = ("umt5", "switch_transformers")
 
 
 def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
-    """In fp32. Raises UserError where weights are lacking."""
+    """In fp32. Raises UserError where weights are lacking, or where logits are more than a head
+    that `outputs.Head` knows makes of the decoder's last state."""
     model, lacking = loading.read_model(AutoModelForSeq2SeqLM, folder)
     loading.refuse_foreign(folder, lacking)
+    x_BT = torch.tensor([[0, 1, 2]])
+    read = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
+    with torch.no_grad():
+        wanted = model.eval()(**read, decoder_input_ids=x_BT, use_cache=False).logits
+        encoded = model.get_encoder()(**read).last_hidden_state
+        state_BTD = model.get_decoder()(
+            input_ids=x_BT,
+            encoder_hidden_states=encoded,
+            encoder_attention_mask=read["attention_mask"],
+            use_cache=False,
+        ).last_hidden_state
+        loading.refuse_other_logits(model, wanted, head(model)(state_BTD), "T5, BART or Marian")
     return model
 
 
@@ -108,7 +122,7 @@ def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
     """The decoder's last state x_PD at the P target tokens, under the head that makes logits of
     it."""
     source, labels_BT = batch.inputs["attention_mask"], batch.inputs["labels"]
-    read_BT = model.prepare_decoder_input_ids_from_labels(labels_BT)
+    read_BT = _shifted(model, labels_BT)
     encoder = model.get_encoder()
     read = encoder(input_ids=batch.inputs["input_ids"], attention_mask=source).last_hidden_state
     decoder = model.get_decoder()
@@ -123,10 +137,25 @@ def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
     return Outputs(x_BTD.flatten(0, 1).index_select(0, batch.places), head(model))
 
 
+def _shifted(model: PreTrainedModel, labels_BT: torch.Tensor) -> torch.Tensor:
+    """What the decoder reads: as the class says, or where it does not (Blenderbot, M2M100) the
+    target behind its start token."""
+    own = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if own is not None:
+        read_BT: torch.Tensor = own(labels_BT)
+        return read_BT
+    start_B1 = torch.full_like(labels_BT[:, :1], model.config.decoder_start_token_id)
+    read_BT = torch.cat([start_B1, labels_BT[:, :-1]], 1)
+    return read_BT.masked_fill(read_BT == IGNORED, model.config.pad_token_id)
+
+
 def head(model: PreTrainedModel) -> Head:
     output, bias = model.get_output_embeddings(), getattr(model, "final_logits_bias", None)
-    scaled = getattr(model.config, "scale_decoder_outputs", False)  # T5's of version 1.0
-    scale = model.config.d_model**-0.5 if scaled else 1.0
+    config = model.config
+    # T5's of version 1.0; others of its family say it by their embeddings.
+    by_ties = config.model_type in SCALED_BY_TIES and config.tie_word_embeddings
+    scaled = getattr(config, "scale_decoder_outputs", by_ties)
+    scale = config.d_model**-0.5 if scaled else 1.0
     return Head(output.weight, None if bias is None else bias[0], scale)
 
 
