@@ -105,7 +105,7 @@ def _table(cell: Cell, teacher: TeacherScore | None) -> Table:
     forward = {c.strategy: c for c in cell.to_forward}
     none = {c.strategy: c for c in cell.to_none}
     if teacher is not None:
-        table.add_row("teacher", f"{teacher.test:.2f}", *[""] * 5)
+        table.add_row("teacher", f"{teacher.test:.2f}")
     for arm in cell.arms:
         name = f"{arm.strategy} (control)" if arm.control else arm.strategy
         name += f", weight {arm.chosen}" if arm.chosen else ""
