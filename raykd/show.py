@@ -36,8 +36,8 @@ out, err = _console(stderr=False), _console(stderr=True)
 def whole(table: Table) -> None:
     """A table at its own width: a terminal that is narrower breaks its lines, and no number is
     cut."""
-    wide = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
-    out.print(table, width=max(wide, out.width), crop=False)
+    table.width = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
+    out.print(table, crop=False)
 
 
 def look_in(opened: Sweep) -> None:
