@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict import Cell
-from raykd.report import explored, figures
-from raykd.report.cost import against
+from raykd.report import explored, figures, provenance
 from raykd.report.courses import curves
 from raykd.report.drawing import Mark, marks
 from raykd.report.maps import layer_maps
 from raykd.report.page import Page
-from raykd.report.section import Detail, Section, Table
+from raykd.report.section import Detail, Section
 from raykd.report.tables import (
     beside,
     comparisons,
@@ -44,10 +43,10 @@ def sections(page: Page) -> tuple[Section, ...]:
         _maps(page, looks),
         _search(page),
         page.angles,
-        _data(page),
-        _cost(page),
-        _missing(page),
-        _reproduce(page),
+        provenance.data(page),
+        provenance.cost(page),
+        provenance.missing(page),
+        provenance.reproduce(page),
     )
     return tuple(s for s in found if s is not None)
 
@@ -243,66 +242,4 @@ def _search(page: Page) -> Section | None:
         points=tuple(sentence(c.says, capital=False) for cell in verdict.cells for c in cell.curse),
         drawings=tuple(drawings),
         tables=(table,) if table.rows else (),
-    )
-
-
-def _cost(page: Page) -> Section | None:
-    if not page.costs:
-        return None
-    rows = tuple(
-        (c.phase, c.device, str(c.trials), f"{c.seconds:.1f}", f"{c.examples_per_second:,.0f}",
-         f"{c.hours:.2f}")
-        for c in page.costs
-    )  # fmt: skip
-    gpu = [c.hours for c in page.costs if c.device == "cuda"]
-    words = [f"{sum(gpu):.2f} GPU-hours of training."] if gpu else ["No GPU was used."]
-    heads = ("phase", "device", "students", "seconds each", "examples/s", "device hours")
-    return Section(
-        "cost",
-        "Cost",
-        words=(
-            *words,
-            "Seconds are a student's training, its evaluations and its share of the teacher's "
-            "pass; starting the workers is not counted.",
-        ),
-        tables=(Table("Finished students", heads, rows), *against(page.launches)),
-    )
-
-
-def _data(page: Page) -> Section | None:
-    return Section("data", "Data", points=tuple(map(sentence, page.data))) if page.data else None
-
-
-def _missing(page: Page) -> Section:
-    verdict = page.verdict
-    places: dict[str, list[str]] = {}
-    for place, cell in zip(figures.settings(verdict), verdict.cells, strict=True):
-        for problem in cell.problems:
-            places.setdefault(problem.says, []).append(place)
-
-    def whose(found: list[str]) -> str:
-        if len(verdict.cells) == 1:
-            return ""
-        return ("Everywhere" if len(found) == len(verdict.cells) else "; ".join(found)) + ": "
-
-    lines = (
-        *(sentence(p.says, capital=False) for p in verdict.problems),
-        *(f"{whose(found)}{sentence(says, capital=False)}" for says, found in places.items()),
-        *page.missing,
-    )
-    return Section("missing", "What is missing", points=lines or ("Nothing is.",))
-
-
-def _reproduce(page: Page) -> Section:
-    origin = page.origin
-    points = [f"Command: {origin.command}", f"Results: {origin.store}"]
-    if origin.commit:
-        points.append(f"Commit of the folder it ran in: {origin.commit}")
-    versions = Table("Versions", ("package", "version"), tuple(origin.versions.items()))
-    return Section(
-        "reproduce",
-        "How to reproduce this",
-        points=tuple(points),
-        tables=(versions,) if versions.rows else (),
-        details=(Detail(origin.what, text=origin.file),),
     )
