@@ -60,8 +60,8 @@ SECTIONS: Mapping[str, Part] = {
     "resume": Part(_later("resume"), 30),
     "processes": Part(_later("processes"), 50),
     "memory": Part(_later("memory"), 55),
-    "halving": Part(_later("halving"), 30),
-    "speed": Part(_later("speed"), 190),
+    "halving": Part(_later("halving"), 35),
+    "speed": Part(_later("speed"), 185),
 }
 
 

@@ -154,14 +154,9 @@ def distill(
 
 
 def _learners(
-    cohort: Cohort,
-    data: Data,
-    build: Callable[[TrialSpec], PreTrainedModel],
-    teacher_width: int,
-    recorder: Recorder,
-    where: Where,
-    facts: Mapping[str, str],
-) -> list[Learner]:
+    cohort: Cohort, data: Data, build: Callable[[TrialSpec], PreTrainedModel], teacher_width: int,
+    recorder: Recorder, where: Where, facts: Mapping[str, str],
+) -> list[Learner]:  # fmt: skip
     """A learner for each trial that is not over already; every worker gets the same ones."""
     group = where.group
     used = tokens_in(data.train.input_ids, data.pad)

@@ -45,10 +45,10 @@ def machine(run: Run) -> Answer:
 
 def _version(name: str) -> str | None:
     try:
-        found: str = version(name)
+        installed: str = version(name)
     except PackageNotFoundError:
         return None
-    return found
+    return installed
 
 
 def _driver() -> str | None:

@@ -15,17 +15,17 @@ def page(record: Mapping[str, Any]) -> str:
         "| section | result | seconds | allowed |", "|---|---|---|---|",
     ]  # fmt: skip
     sections = record["sections"]
-    for name, found in sections.items():
+    for name, section in sections.items():
         lines.append(
-            f"| {name} | {found['status']} | {found['seconds']:.1f} | {found['budget']:.0f} |"
+            f"| {name} | {section['status']} | {section['seconds']:.1f} | {section['budget']:.0f} |"
         )
-    for name, found in sections.items():
+    for name, section in sections.items():
         lines += ["", f"## {name}", ""]
-        lines += [f"- {problem}" for problem in found.get("problems", [])]
-        if "traceback" in found:
-            lines += ["```", *found["traceback"], "```"]
-        if found["figures"]:
-            lines += (_speed if "sizes" in found["figures"] else plain)(found["figures"])
+        lines += [f"- {problem}" for problem in section.get("problems", [])]
+        if "traceback" in section:
+            lines += ["```", *section["traceback"], "```"]
+        if section["figures"]:
+            lines += (_speed if "sizes" in section["figures"] else plain)(section["figures"])
     return "\n".join(lines) + "\n"
 
 
@@ -77,5 +77,5 @@ def _speed(figures: Figures) -> list[str]:
     return lines[:-1]
 
 
-def _ratio(found: list[float] | None) -> str:
-    return "" if found is None else f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
+def _ratio(ratio: list[float] | None) -> str:
+    return "" if ratio is None else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"

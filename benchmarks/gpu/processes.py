@@ -61,13 +61,13 @@ def processes(run: Run) -> Answer:
     if not file.exists() or any(p.returncode for p in started):
         codes = [p.returncode for p in started]
         return Answer({"codes": codes}, (f"the workers ended with {codes}: {' | '.join(told)}",))
-    found = json.loads(file.read_text(encoding="utf-8"))
-    metrics = {k: [(step, m) for step, m in v] for k, v in found["metrics"].items()}
+    result = json.loads(file.read_text(encoding="utf-8"))
+    metrics = {k: [(step, m) for step, m in v] for k, v in result["metrics"].items()}
     both = Memory(metrics=metrics)
     apart = world.difference(alone, both)
     figures = {
         "workers": WORLD, "backend": "gloo", "largest difference of losses": apart,
-        "allowed": ALLOWED, "training_seconds": found["seconds"],
+        "allowed": ALLOWED, "training_seconds": result["seconds"],
     }  # fmt: skip
     problems = () if apart <= ALLOWED else (f"the curves differ by {apart:.2g}",)
     return Answer(figures, problems)
@@ -101,10 +101,10 @@ def main(rank: int, folder: Path, device: torch.device, tiny: bool) -> None:
     home = folder / f"home-{rank}"
     home.mkdir()
     began = time.perf_counter()
-    found = curves(device, tiny, home, Group.current())
+    result = curves(device, tiny, home, Group.current())
     seconds = time.perf_counter() - began
     if rank == 0:
-        told = {"metrics": found.metrics, "seconds": seconds}
+        told = {"metrics": result.metrics, "seconds": seconds}
         (folder / "losses.json").write_text(json.dumps(told), encoding="utf-8")
     dist.destroy_process_group()
 

@@ -66,8 +66,8 @@ def resume(run: Run) -> Answer:
         rest = trained(resumed=state)
     after = state["step"]
     cut = told_after(whole, after)
-    found = world.difference(cut, rest)
-    answers = max(
+    of_losses = world.difference(cut, rest)
+    of_logits = max(
         abs(a - b)
         for t in trials
         for name in ("logit_no", "logit_yes")
@@ -78,9 +78,9 @@ def resume(run: Run) -> Answer:
     )  # fmt: skip
     figures = {
         "resumed_after": after,
-        "largest difference of losses": found,
-        "largest difference of test logits": answers,
-        "bitwise": found == answers == 0.0,
+        "largest difference of losses": of_losses,
+        "largest difference of test logits": of_logits,
+        "bitwise": of_losses == of_logits == 0.0,
         "the same training twice, as it is run": usual,
         "operators without a deterministic kernel": warned,
         "allowed": ALLOWED,
@@ -88,8 +88,8 @@ def resume(run: Run) -> Answer:
     problems = []
     if after != 8:
         problems.append(f"the newest checkpoint is of step {after}, not 8")
-    if not (found <= ALLOWED and answers <= ALLOWED):
-        problems.append(f"resumed differs: losses by {found:.2g}, logits by {answers:.2g}")
+    if not (of_losses <= ALLOWED and of_logits <= ALLOWED):
+        problems.append(f"resumed differs: losses by {of_losses:.2g}, logits by {of_logits:.2g}")
     return Answer(figures, tuple(problems))
 
 

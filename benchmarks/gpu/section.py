@@ -76,19 +76,19 @@ def bounded(seconds: float) -> Iterator[None]:
 def record(section: Section, run: Run) -> dict[str, Any]:
     """A section's record: `passed`, `failed` (its figures are wrong) or `error` (it raised)."""
     began = time.perf_counter()
-    found: dict[str, Any]
+    outcome: dict[str, Any]
     try:
         with bounded(run.left):
             answer = section(run)
-        found = {"figures": answer.figures}
+        outcome = {"figures": answer.figures}
         if answer.problems:
-            found["problems"] = list(answer.problems)
-        found["status"] = "failed" if answer.problems else "passed"
+            outcome["problems"] = list(answer.problems)
+        outcome["status"] = "failed" if answer.problems else "passed"
     except (Exception, OutOfTime) as error:
         lines = "".join(traceback.format_exception(error)).strip().splitlines()
-        found = {"status": "error", "figures": run.partial, "traceback": lines[-LAST_LINES:]}
+        outcome = {"status": "error", "figures": run.partial, "traceback": lines[-LAST_LINES:]}
     release(run.device)
-    return {**found, "seconds": round(time.perf_counter() - began, 2)}
+    return {**outcome, "seconds": round(time.perf_counter() - began, 2)}
 
 
 def release(device: torch.device) -> None:
