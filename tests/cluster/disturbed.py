@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import psutil
 
-from raykd.cluster.checkpoints import NOTE
+from raykd.cluster.resume import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
@@ -29,6 +29,8 @@ Moment = Literal["training", "recovery", "checkpoint"]
 
 NODES = 2
 POLL_SECONDS, AT_ONCE = 0.1, 0.002
+JOB = "*/*/*"
+"""A job's folder: of its sweep, its launch, and itself."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Disturbed:
                 return False
             if fault.moment != "checkpoint":
                 return True
-            there = set(self._store.glob("*/checkpoint_*"))
+            there = set(self._store.glob(f"{JOB}/checkpoint_*"))
             new, first = there - known, not known
             known.update(there)
             return bool(new) and not first
@@ -235,7 +237,7 @@ class Disturbed:
         self._sweeps[-1].wait()
         self._repairs = [r for r in self._repairs if r[1] != self.nodes.add]
         self.nodes.start(NODES)
-        notes = list(self._store.glob(f"*/{NOTE}")) if fault.moment == "checkpoint" else []
+        notes = list(self._store.glob(f"{JOB}/{NOTE}")) if fault.moment == "checkpoint" else []
         for note in notes:
             note.write_bytes(note.read_bytes()[: note.stat().st_size // 2])
         halved = f"; {len(notes)} note in halves" if notes else ""
