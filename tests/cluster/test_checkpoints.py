@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 
 import pytest
 from pyarrow import fs
 
-from raykd.cluster.checkpoints import clear, copy, wait_for
+from raykd.cluster.checkpoints import AGAIN_SECONDS, clear, copy, wait_for
 from raykd.cluster.places import Places
 
 
-def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who watches is told so, once."""
     store, behind, told = tmp_path / "store", tmp_path / "behind", list[str]()
     store.symlink_to(behind)
-    waiting = threading.Thread(target=wait_for, args=(str(store), told.append))
-    waiting.start()
-    waiting.join(2.5)
-    assert waiting.is_alive()
-    assert len(told) == 1 and "waits until checkpoints can be written" in told[0]
-    behind.mkdir()
-    waiting.join()
-    assert list(behind.iterdir()) == []
+    waits = list[float]()
+
+    def wait(seconds: float) -> None:
+        assert len(told) == 1 and "waits until checkpoints can be written" in told[0]
+        waits.append(seconds)
+        if len(waits) == 3:
+            behind.mkdir()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    wait_for(str(store), told.append)
+    assert waits == [AGAIN_SECONDS] * 3 and list(behind.iterdir()) == []
 
 
 def test_one_that_stays_away_is_an_error(tmp_path: Path) -> None:
