@@ -19,6 +19,7 @@ from raykd.cluster.resume import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
+from . import faults
 from .helpers import RAYKD, SLOW, WHOLE, drivers, title, workers
 from .nodes import Nodes
 
@@ -29,6 +30,8 @@ Moment = Literal["training", "recovery", "checkpoint"]
 
 NODES = 2
 POLL_SECONDS, AT_ONCE = 0.1, 0.002
+NEARLY = 0.85
+"""The share of its steps from which on a sweep waits for a fault that is due."""
 JOB = "*/*/*"
 """A job's folder: of its sweep, its launch, and itself."""
 
@@ -74,6 +77,7 @@ class Disturbed:
         self.folder = folder
         self.server = Server(folder, free_port())
         self.nodes = Nodes(folder)
+        self.nodes.env["PYTHONPATH"] = faults.path(folder, faults.GATE)
         self.rows: list[Struck] = []
         self.codes: list[int] = []
         """How each launch ended that was left to itself."""
@@ -121,6 +125,8 @@ class Disturbed:
         def due() -> bool:
             if not since and self.done() >= fault.at:
                 since.append(time.time())
+            if since and fault.moment != "checkpoint" and self.done() >= NEARLY:
+                faults.gate(self.folder, {"all": 0})  # it must not end before
             if not since or time.time() < since[0] + fault.wait or not self._targets(fault.kind):
                 return False
             if fault.moment != "checkpoint":
@@ -206,6 +212,7 @@ class Disturbed:
         assert not told, f"the sweep ended before {fault}"
         before, now = frozenset(p.pid for p in self._workers()), time.time()
         what = getattr(self, f"_strike_{fault.kind}")(fault)
+        faults.open_gate(self.folder)
         works_from = None if fault.kind in KILLS else now
         self.rows.append(Struck(fault, done, what, now, before, works_from))
         if fault.kind == "head":
