@@ -130,12 +130,12 @@ class Simulated:
 
     def fit(self) -> None:
         from raykd.cluster.driver import tags
-        from raykd.tracking.spool import deliver_left
+        from raykd.tracking.spool import deliver_sweep
         from raykd.tracking.writer import Writer
 
         worker, start, asked = self._worker, time.time(), timed_requests()
         before = {what: list(told) for what, told in asked.items()}
-        deliver_left(worker["tracking_uri"], worker["spool"])
+        deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
         for cohort in self._part.job:
             writer = Writer(
                 worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,

@@ -67,7 +67,8 @@ def told(now: Mapping[str, Any]) -> str:
     parts = [f"{100 * now['share_done']:.0f} %", progress_line(now)]
     if "nodes" in now:
         parts.append(f"{now['nodes']} nodes")
-        parts[-1] += f", {now['coming']} coming" if "coming" in now else ""
+        for which in ("coming", "going"):
+            parts[-1] += f", {now[which]} {which}" if which in now else ""
     for name in ("cpus", "gpus"):
         if name in now:
             used, there = now[name]

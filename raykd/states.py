@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from raykd import live_only, sites
 from raykd.errors import UserError
+from raykd.kept import put
 from raykd.layermap import everywhere
 from raykd.study import Study, explore_trial
 
@@ -53,9 +54,7 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
 
 
 def remember(home: Path, teacher: str, speeds: Speeds) -> None:
-    path = home / "speeds" / f"{teacher}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(speeds)), encoding="utf-8")
+    put(home / "speeds" / f"{teacher}.json", asdict(speeds))
 
 
 def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raykd import assets, hub, sizes
+from raykd import assets, hub, kept, sizes
 from raykd.data import Prepared
 from raykd.errors import UserError
 from raykd.sites import Depth
@@ -135,8 +135,7 @@ def _content(folder: Path, home: Path) -> str:
         sha.update(path.name.encode())
         with path.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
-    known.parent.mkdir(parents=True, exist_ok=True)
-    known.write_text(sha.hexdigest()[:12], encoding="utf-8")
+    kept.write(known, sha.hexdigest()[:12])
     return sha.hexdigest()[:12]
 
 

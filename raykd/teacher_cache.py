@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 import numpy as np
@@ -203,7 +204,7 @@ class Cache:
         path = self._near / _name(name, span.number)
         if not path.exists() and not self.local:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".draft-{os.getpid()}-{path.name}")
+            draft = path.with_name(f".draft-{uuid4().hex}-{path.name}")
             self._fs.get_file(f"{self.folder}/{path.name}", str(draft))
             draft.replace(path)
         try:
@@ -251,7 +252,7 @@ class Cache:
             self._fs.pipe_file(path, content)
             return
         Path(self.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = f"{path}.draft-{os.getpid()}-{time.monotonic_ns()}"
+        draft = f"{path}.draft-{uuid4().hex}"
         Path(draft).write_bytes(content)
         os.replace(draft, path)
 

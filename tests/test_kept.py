@@ -32,3 +32,14 @@ def test_a_failed_question_leaves_nothing(tmp_path: Path) -> None:
         kept(tmp_path, ["q"], never)
     assert not list(tmp_path.rglob("*.json"))
     assert kept(tmp_path, ["q"], lambda: 5) == 5
+
+
+def test_of_two_that_ask_at_once_both_take_the_first_answer(tmp_path: Path) -> None:
+    """A launch that is gone on with must not find another answer than it worked with."""
+
+    def slow() -> int:
+        assert kept(tmp_path, ["q"], lambda: 1) == 1  # the other one, in the meantime
+        return 2
+
+    assert kept(tmp_path, ["q"], slow) == 1 == kept(tmp_path, ["q"], never)
+    assert len(list(tmp_path.rglob("*"))) == 2  # the folder and the answer

@@ -87,15 +87,15 @@ NOW_TOLD: dict[str, Any] = {
     "share_done": 0.25, "cohorts_done": 3, "cohorts_running": 2, "lost": ["cohorts a were lost: x"],
     "examples_per_second": 1234.5, "seconds_left": 600.0, "best": ["forward", 81.0],
     "worst": ["none", 77.0], "seconds": 300.0, "worker_hours": 1.5, "gpu_hours": 1.5, "money": 3.0,
-    "nodes": 4, "coming": 2, "cpus": [6.0, 8.0], "gpus": [3.0, 4.0],
+    "nodes": 4, "coming": 2, "going": 1, "cpus": [6.0, 8.0], "gpus": [3.0, 4.0],
 }  # fmt: skip
 
 
 def test_what_is_told_is_all_there() -> None:
     line = show_watch.told(NOW_TOLD)
-    for part in ("25 %", "3 done 2 running", "1,234 examples/s", "10 min left", "4 nodes, 2 coming",
-                 "6 of 8 CPUs", "3 of 4 GPUs", "1.50 GPU-hours", "3.00 spent, 9.00 to come",
-                 "best forward 81.0"):  # fmt: skip
+    for part in ("25 %", "3 done 2 running", "1,234 examples/s", "10 min left",
+                 "4 nodes, 2 coming, 1 going", "6 of 8 CPUs", "3 of 4 GPUs", "1.50 GPU-hours",
+                 "3.00 spent, 9.00 to come", "best forward 81.0"):  # fmt: skip
         assert part in line
     assert show_watch.told({}) == "a launch is starting"
 

@@ -1,5 +1,6 @@
 """Where jobs keep their newest state: a folder that all nodes see, or an address of an object
-store. A job has a folder of its own there, and in it Ray Train's note of what is where.
+store. A job has a folder of its own there, and in it Ray Train's note of what is where. Which of
+them a job begins with: see `resume`.
 
 Ray Train writes by pyarrow, so what pyarrow knows works: s3://, gs://, hdfs://, abfs://. Keys are
 the machine's own or in the environment, as those of the store's command line tools.
@@ -10,7 +11,6 @@ next evaluation; who begins waits for it, as for MLflow.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,8 +19,8 @@ from uuid import uuid4
 
 from pyarrow import ArrowException, fs
 from ray import train
-from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME as NOTE
 
+from raykd.cluster.places import Places, under
 from raykd.errors import UserError
 from raykd.study import Study
 
@@ -28,10 +28,6 @@ TOLD = "told"
 """The key of a report that checkpoints cannot be stored, in a line for whoever watches."""
 AWAY_SECONDS = 600.0
 AGAIN_SECONDS = 1.0
-
-
-def place(study: Study) -> str:
-    return study.config.cluster.checkpoints or str(study.home / "checkpoints")
 
 
 def check(study: Study) -> None:
@@ -84,26 +80,28 @@ def _probe(storage: str) -> None:
     store.delete_file(probe)
 
 
-def mend(storage: str, job: str) -> None:
-    """Remove a job's checkpoints whose note is in halves: Train writes it in place, and a kill in
-    that instant leaves what no later attempt could begin with. The job begins anew."""
-    store, path = fs.FileSystem.from_uri(storage)
-    note = f"{path}/{job}/{NOTE}"
-    if store.get_file_info(note).type != fs.FileType.File:
-        return
-    with store.open_input_stream(note) as stream:
-        text = stream.read()
-    try:
-        json.loads(text)
-    except ValueError:
-        forget(storage, job)
-
-
 def forget(storage: str, job: str) -> None:
     """Remove what a job stored: it is of no more use, and does no harm where it stays."""
     store, path = fs.FileSystem.from_uri(storage)
     with suppress(OSError):
         store.delete_dir(f"{path}/{job}")
+
+
+def clear(places: Places, done: bool) -> None:
+    """Remove the folders of this launch and of earlier ones: all where the sweep is `done`, else
+    those that hold nothing. Other launches' stay: a copy of the store may have some."""
+    store, path = fs.FileSystem.from_uri(under(places.root, places.sweep))
+    with suppress(OSError):  # no harm where they stay
+        for launch in {places.launch, *places.ended} & set(_names(store, path)):
+            if done or not _names(store, f"{path}/{launch}"):
+                store.delete_dir(f"{path}/{launch}")
+        if not _names(store, path):
+            store.delete_dir(path)
+
+
+def _names(store: fs.FileSystem, path: str) -> list[str]:
+    found = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return [each.base_name for each in found]
 
 
 def put(made: Path) -> train.Checkpoint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -15,7 +15,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd import memory
-from raykd.cluster import checkpoints, leftovers
+from raykd.cluster import checkpoints, leftovers, resume
 from raykd.cluster.retry import Failure, Part, after, counted, without
 from raykd.cluster.trainer import Trainer, backend, train_job
 from raykd.trial import packed, unpacked
@@ -62,16 +62,41 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 
 def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
-    """Train a part, from its newest checkpoint where there is one. Raises OSError where checkpoints
-    cannot be stored for ten minutes."""
-    killed = memory.kills()
-    checkpoints.wait_for(settings["storage"], lambda line: tune.report({checkpoints.TOLD: line}))
-    checkpoints.mend(settings["storage"], part.id)
+    """Train a part, from its newest checkpoint where there is one that the store knows the history
+    of. Raises OSError where checkpoints cannot be stored for ten minutes."""
+    killed, storage = memory.kills(), settings["storage"]
+    checkpoints.wait_for(storage, _tell)
+    if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
+        _tell(told)
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
         return explain(error, by_kernel=memory.kills() > killed)
     return None
+
+
+def _tell(line: str) -> None:
+    tune.report({checkpoints.TOLD: line})
+
+
+def _known(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
+    """Whether the store has the history of a checkpoint, as far as it can be had: what dead workers
+    left is sent first."""
+
+    def known(found: resume.Newest) -> bool:
+        from mlflow import MlflowClient
+
+        from raykd.tracking.spool import deliver_sweep
+
+        worker = settings["worker"]
+        client = MlflowClient(tracking_uri=worker["tracking_uri"])
+        for _ in range(2):  # a store that was away is back for the second
+            deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
+            if resume.has_history(found, part.trials, client, worker["experiment"]):
+                return True
+        return False
+
+    return known
 
 
 def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:

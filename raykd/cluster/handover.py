@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from raykd.cluster import places
 from raykd.errors import UserError
 from raykd.tracking import glance, store
 from raykd.tracking.launch import Launch, interrupt_children
-from raykd.tracking.spool import Left, deliver_left, spool_root
+from raykd.tracking.spool import Left, deliver_left, deliver_sweep
 
 if TYPE_CHECKING:
     from raykd.cluster.sweep import Sweep
@@ -20,7 +22,16 @@ AGAIN_SECONDS = 5.0
 def send_left(sweep: Sweep, experiment: str) -> Left:
     """Send what workers that are gone left on disk. Raises UserError where some of it is of runs
     that the store no longer takes results for."""
-    left = deliver_left(sweep.uri, spool_root(sweep.study.home, sweep.uri, experiment))
+    home = sweep.study.home
+    left = deliver_sweep(sweep.uri, places.spool(home, sweep.id))
+    old = places.spool_of_0_1_0(home, store.safe(sweep.uri), experiment)
+    if old.is_dir():
+        before = deliver_left(sweep.uri, old)
+        left = Left(
+            left.sent + before.sent, left.waiting + before.waiting, left.refused + before.refused
+        )
+        with suppress(OSError):  # something is left in it
+            old.rmdir()
     if left.refused:
         raise UserError(
             f"{len(left.refused)} results are of runs that {store.safe(sweep.uri)} no longer takes "

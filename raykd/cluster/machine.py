@@ -103,7 +103,10 @@ def joined(sweep: Sweep, address: str) -> Iterator[Share]:
         import ray
 
         check_nodes(study.home, study.file)
-        nodes = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
+        from raykd.cluster.meter import nodes as there
+
+        alive, leaving = there()
+        nodes = [_node(n["Resources"]) for n in alive if n not in leaving]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
         found = share(cluster, grown(nodes, cluster.grows), slots, file)
         quantised.refuse(study.config.teacher.bits, found.gpus, file)

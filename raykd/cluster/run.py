@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -20,6 +18,7 @@ from raykd.cluster.driver import drive
 from raykd.cluster.handover import close, leave_read, wait_until_sent
 from raykd.cluster.machine import local_ray
 from raykd.cluster.meter import Meter
+from raykd.cluster.places import Places
 from raykd.cluster.resources import Share
 from raykd.cluster.searcher import JobSearcher
 from raykd.cluster.watch import Listener, Watch
@@ -27,13 +26,11 @@ from raykd.config import SweepConfig
 from raykd.plan import Plan, by_strategy
 from raykd.pruning import Rungs
 from raykd.sources import Sources
-from raykd.study import Study
 from raykd.teacher import Stored
 from raykd.tracking import store
 from raykd.tracking.costs import Foretold
 from raykd.tracking.heart import beating
-from raykd.tracking.launch import Launch, settle_dead, versions
-from raykd.tracking.spool import spool_root
+from raykd.tracking.launch import Launch, ended, settle_dead, versions
 from raykd.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -70,27 +67,29 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
     records = sweep.known
     made = sweep.planned(records, fitted)
     if not made.missing and not made.explore_missing:
+        checkpoints.clear(_places(sweep, experiment, ""), done=True)
         return Outcome()
     confirm = len(made.missing) + made.best_missing
     watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     launch.describe(cuts.reported(sweep.study))
+    places = _places(sweep, experiment, launch.run_id)
     status = "KILLED"
     try:
         foretold.start(launch)
         with local_ray():
-            settings = _settings(sweep, made, teacher, fitted, experiment, launch)
+            settings = _settings(sweep, made, teacher, fitted, experiment, places)
             limits = config.budget
             searcher = JobSearcher(
                 made, sweep.explored(records), sweep.outcomes, limits.trials, sweep.goes_on
             )
-            stop: Path = settings["worker"]["stop"]
-            meter = Meter(limits, fitted, searcher, stop)
+            meter = Meter(limits, fitted, searcher, places.stop)
             try:
                 with beating(launch, lambda: {**watch.now(), **meter.now()}):
-                    _tune(sweep.study, made, searcher, settings, [Listener(watch), meter])
+                    callbacks = [Listener(watch), meter]
+                    _tune(made, searcher, settings, callbacks, places)
             finally:
-                stop.unlink(missing_ok=True)
+                places.stop.unlink(missing_ok=True)
             leaked = leftovers.free_rest()
         wait_until_sent(sweep, experiment)
         left = sweep.planned(store.patiently(sweep.records))
@@ -101,6 +100,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
             reason = f"budget.trials: {limits.trials} trials were begun"
         foretold.end(launch, meter.spent().hours, limits.price, reason)
         outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
+        checkpoints.clear(places, done=not outcome.count)
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome
     finally:
@@ -109,28 +109,33 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
         close(sweep, experiment, launch, status)
 
 
+def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
+    return Places.of(sweep.study, sweep.id, launch, ended(sweep.client, experiment))
+
+
 def _settings(
-    sweep: Sweep, made: Plan, teacher: Stored, fitted: Share, experiment: str, launch: Launch
+    sweep: Sweep, made: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
 ) -> dict[str, Any]:
     """What drivers and workers are told, in plain values."""
     study, config = sweep.study, sweep.study.config
     return {
         "share": asdict(fitted),
-        "storage": checkpoints.place(study),
+        "storage": places.checkpoints,
+        "earlier": places.earlier,
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
             "sources": Sources.of(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
-            "launch": launch.run_id,
-            "spool": spool_root(study.home, sweep.uri, experiment),
+            "launch": places.launch,
+            "spool": places.spool,
             "threads": fitted.cpus,
             "micro_batch": config.cluster.micro_batch,
             "compile": config.cluster.compile,
             "gradient_checkpointing": config.cluster.gradient_checkpointing,
             "rungs": _rungs(config),
-            "stop": study.home / "checkpoints" / f"stop-{launch.run_id}",
+            "stop": places.stop,
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
             "keep": _kept(config.tracking.students, made.confirm),
@@ -152,14 +157,17 @@ def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
 
 
 def _tune(
-    study: Study,
     made: Plan,
     searcher: JobSearcher,
     settings: dict[str, Any],
     callbacks: list[Callback],
+    places: Places,
 ) -> None:
-    # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends.
-    scratch = study.home / "tune" / str(os.getpid())
+    # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends,
+    # or where that was killed, with the next.
+    for launch in places.ended:
+        shutil.rmtree(places.tune(launch), ignore_errors=True)
+    scratch = places.tune(places.launch)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         # Not by `Tuner`, which first stores searcher and callbacks: a live terminal cannot be.
@@ -172,7 +180,7 @@ def _tune(
             num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
             max_concurrent_trials=made.power.at_once,
             reuse_actors=True,
-            max_failures=study.config.cluster.retries,
+            max_failures=settings["retries"],
             raise_on_failed_trial=False,
             trial_dirname_creator=_name,
             trial_name_creator=_name,

@@ -30,6 +30,7 @@ from raykd.study import Study, explore_trial, resolve
 from raykd.teacher_trial import teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
+from raykd.tracking.identity import identity
 from raykd.tracking.ledger import Record
 from raykd.trial import Cohort
 
@@ -274,6 +275,11 @@ class Sweep:
         send_left(self, experiment)
         found = ledger.read_cohort(self.client, experiment, cohort)
         return {r.trial: tried for r in found if (tried := self.outcome(r))}
+
+    @cached_property
+    def id(self) -> str:
+        """Names the sweep in its store, wherever that lies; folders outside are named by it."""
+        return store.patiently(lambda: identity(self.client, self._experiment()))
 
     def _experiment(self) -> str:
         return store.patiently(lambda: store.experiment(self.client, self.study.config.name))

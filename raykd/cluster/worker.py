@@ -126,7 +126,7 @@ def _train_job(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
-    from raykd.tracking.spool import deliver_left
+    from raykd.tracking.spool import deliver_sweep
     from raykd.tracking.writer import Writer
 
     torch.set_num_threads(config["threads"])
@@ -139,7 +139,7 @@ def _train_job(config: dict[str, Any]) -> None:
     materials = Materials.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
     if group.rank == 0:  # an earlier attempt at this job may have left results unsent
-        deliver_left(config["tracking_uri"], config["spool"])
+        deliver_sweep(config["tracking_uri"], config["spool"].parent)
     for cohort in unpacked(config["job"]):
         if group.gather(config["stop"].exists())[0]:
             return

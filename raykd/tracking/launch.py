@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from raykd.data_report import DataReport, lines
@@ -171,3 +171,10 @@ def interrupt_children(client: MlflowClient, experiment: str, launch: str) -> in
             client.set_terminated(run_id, "KILLED")
             settled += 1
     return settled
+
+
+def ended(client: MlflowClient, experiment: str) -> tuple[str, ...]:
+    """The run ids of the launches that are over, the newest first; deleted ones too."""
+    query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
+    runs = client.search_runs([experiment], query, ViewType.ALL, max_results=PAGE, order_by=order)
+    return tuple(run.info.run_id for run in runs if run.info.status != "RUNNING" or not alive(run))

@@ -1,9 +1,10 @@
 """What a writer tells of its trials waits on disk, in order, until the store has it.
 
-A writer has a folder of its own under the sweep's storage, and holds a lock on it as long as its
-process lives. A thread sends entry after entry (see `entries`) and removes what was sent. Where the
-store is away, training goes on and the entries wait; where the process dies, whoever finds the
-folder without a living owner sends what it left: the job that takes over, or the next launch.
+A writer has a folder of its own in its launch's (`raykd.cluster.places`), and holds a lock on it as
+long as its process lives. A thread sends entry after entry (see `entries`) and removes what was
+sent. Where the store is away, training goes on and the entries wait; where the process dies,
+whoever finds the folder without a living owner sends what it left: the job that takes over, or the
+next launch.
 """
 
 from __future__ import annotations
@@ -12,26 +13,22 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from raykd.tracking import entries
 from raykd.tracking.entries import Entry, Point
-from raykd.tracking.store import passing, safe
-from raykd.trial import digest
+from raykd.tracking.store import passing
 
 SEND_SECONDS = 1.0  # what is logged within so long goes in one call for each trial
 PATIENCE_SECONDS = 30.0  # for so long a flush waits for a store that is away; then disk will do
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts; the last for ever
 LOCK, REFUSED = "lock", "refused"
-
-
-def spool_root(home: Path, uri: str, experiment: str) -> Path:
-    """The folder of all the writers of one sweep into one store."""
-    return home / "spool" / digest([safe(uri), experiment])
 
 
 class Spool:
@@ -162,11 +159,40 @@ class Left:
     refused: tuple[Path, ...] = ()
 
 
+def deliver_sweep(uri: str, root: Path) -> Left:
+    """`deliver_left` for all launches of a sweep, by their folders in `root`. Those that the store
+    does not know are of a copy of it, and are left to it."""
+    client = MlflowClient(tracking_uri=uri)
+    lefts = list[Left]()
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        try:
+            ended = client.get_run(folder.name).info.status != "RUNNING"
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                if not passing(error):
+                    raise
+                lefts.append(Left(waiting=_count(_writers(folder))))
+            continue
+        lefts.append(deliver_left(uri, folder))
+        if ended:
+            with suppress(OSError):  # something is left in it
+                folder.rmdir()
+    return Left(
+        sum(left.sent for left in lefts),
+        sum(left.waiting for left in lefts),
+        tuple(path for left in lefts for path in left.refused),
+    )
+
+
+def _writers(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.name != REFUSED) if root.is_dir() else []
+
+
 def deliver_left(uri: str, root: Path) -> Left:
     """Send what dead writers left under `root`. Stops at the first fault that may pass."""
     client = MlflowClient(tracking_uri=uri)
     sent, refused = 0, list[Path]()
-    folders = sorted(p for p in root.iterdir() if p.name != REFUSED) if root.is_dir() else []
+    folders = _writers(root)
     for folder in folders:
         lock = FileLock(folder / LOCK)
         try:

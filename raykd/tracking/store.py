@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from raykd.errors import UserError
-from raykd.tracking import claims
+from raykd.tracking import claims, identity
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
@@ -235,7 +235,8 @@ def experiment(client: MlflowClient, name: str) -> str:
         location = (folder / "mlruns" / re.sub(r"\W+", "-", name)).as_uri()
     # Names are unique, so it is published by its name when its board of claims is in it: whoever
     # finds the experiment finds the same board.
-    made = str(client.create_experiment(f"{name} {uuid4().hex}", artifact_location=location))
+    draft = f"{name} {uuid4().hex}"
+    made = str(client.create_experiment(draft, location, tags=identity.new()))
     claims.give_board(client, made)
     try:
         client.rename_experiment(made, name)

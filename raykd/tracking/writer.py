@@ -66,7 +66,7 @@ class Writer:
             "raykd.writer": self._name,
         }
         self._runs: dict[str, str] = {}
-        self._steps: dict[str, dict[str, int]] = {}
+        self._steps: dict[str, dict[str, set[int]]] = {}
         root = spool or Path(tempfile.gettempdir()) / f"raykd-spool-{os.getuid()}"
         self._spool = Spool(self._client, root / self._name)
 
@@ -90,7 +90,7 @@ class Writer:
                 raise
             return self.open(trial, facts)  # it was a twin, which its creator has removed since
         self._runs[trial.id] = run.info.run_id
-        self._steps[trial.id] = self._last_steps(run)
+        self._steps[trial.id] = self._told(run)
         return True
 
     def _claim(self, trial: TrialSpec) -> bool:
@@ -99,11 +99,11 @@ class Writer:
             lambda: claims.take(self._client, self._board, trial.id, self._launch, alive)
         )
 
-    def _last_steps(self, run: Run) -> dict[str, int]:
-        """How far a run's metrics go: a trial goes on from a checkpoint before that, and tells
-        again what it told."""
+    def _told(self, run: Run) -> dict[str, set[int]]:
+        """The steps of a run's metrics: a trial goes on from a checkpoint before some of them, or
+        begins anew, and tells again what it told."""
         read = partial(self._client.get_metric_history, run.info.run_id)
-        return {k: max(m.step for m in patiently(partial(read, k))) for k in run.data.metrics}
+        return {k: {m.step for m in patiently(partial(read, k))} for k in run.data.metrics}
 
     def _find(self, trial: TrialSpec) -> Run | None:
         return ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
@@ -135,7 +135,7 @@ class Writer:
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         now, told = _now(), self._steps[trial.id]
-        new = [(k, v, now, step) for k, v in metrics.items() if step > told.get(k, 0)]
+        new = [(k, v, now, step) for k, v in metrics.items() if step not in told.get(k, ())]
         self._spool.log(self._runs[trial.id], new)
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:

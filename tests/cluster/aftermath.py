@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from .disturbed import Disturbed
-from .helpers import once_each, ours, records, scores, title
+from .helpers import eventually, once_each, ours, records, scores, title
 
-END_SECONDS = 120.0  # Ray's agents ask a lost head for a minute before they end
 OF_A_SWEEP = ("RayTrainWorker", "ImplicitFunc", "TrainController", "-m raykd")
 
 
@@ -21,10 +19,7 @@ def check(world: Disturbed, undisturbed: dict[str, dict[str, float]]) -> None:
     told = "SELECT COUNT(*) - COUNT(DISTINCT run_uuid || ' ' || step) FROM metrics"
     assert world.ask(f"{told} WHERE key = 'loss'") == 0
     assert set(groups(world)) <= {"REMOVED"}
-    deadline = time.monotonic() + END_SECONDS
-    while (left := processes(world)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not left
+    eventually(lambda: not processes(world))  # Ray's agents ask a lost head for a minute
     spool = world.folder / "home" / "spool"
     assert not [p for p in spool.rglob("*") if p.is_file()]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from raykd.tracking.ledger import Record
 
@@ -16,12 +17,29 @@ from ..world import write_model, write_sweep
 from .helpers import RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The world of `write_sweep` with its teacher trained: what every test would begin with."""
-    folder = tmp_path_factory.mktemp("made")
-    run("teacher", write_sweep(folder), folder)
+def once(
+    factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that one of pytest's workers makes, and all of them use."""
+    root = factory.getbasetemp()
+    folder = (root if worker == "master" else root.parent) / name
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            folder.mkdir()
+            make(folder)
+            (folder / "done").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The world of `write_sweep` with its teacher trained: what every test would begin with."""
+
+    def make(folder: Path) -> None:
+        run("teacher", write_sweep(folder), folder)
+
+    return once(tmp_path_factory, worker_id, "made", make)
 
 
 def run(command: str, sweep: Path, folder: Path) -> None:
@@ -45,7 +63,7 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def copy(made: Path, folder: Path) -> Path:
-    kept = shutil.ignore_patterns("mlflow.db*", "mlruns", "spool", "sweep.yaml")
+    kept = shutil.ignore_patterns("mlflow.db*", "mlruns", "spool", "sweep.yaml", "done")
     return Path(shutil.copytree(made, folder, ignore=kept, dirs_exist_ok=True))
 
 
@@ -57,9 +75,15 @@ def alone(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def in_peace(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, ...]:
+def in_peace(
+    made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> tuple[Record, ...]:
     """Every trial when nothing happens to the sweep, in a file of SQLite."""
-    return records(alone(copy(made, tmp_path_factory.mktemp("undisturbed"))))
+
+    def make(folder: Path) -> None:
+        alone(copy(made, folder))
+
+    return records(once(tmp_path_factory, worker_id, "undisturbed", make))
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +94,13 @@ def undisturbed(in_peace: tuple[Record, ...]) -> dict[str, dict[str, float]]:
 
 @pytest.fixture(scope="session")
 def without_dropout(
-    made: Path, tmp_path_factory: pytest.TempPathFactory
+    made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> dict[str, dict[int, float]]:
     """Every trial's loss by step in one worker, without the dropout that depends on how a batch is
     cut."""
-    folder = copy(made, tmp_path_factory.mktemp("without_dropout"))
-    write_model(folder / "model", dropout=0.0)
-    return curves(alone(folder))
+
+    def make(folder: Path) -> None:
+        write_model(copy(made, folder) / "model", dropout=0.0)
+        alone(folder)
+
+    return curves(once(tmp_path_factory, worker_id, "without_dropout", make))

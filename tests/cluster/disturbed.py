@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import psutil
 
-from raykd.cluster.checkpoints import NOTE
+from raykd.cluster.resume import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
+from . import faults
 from .helpers import RAYKD, SLOW, WHOLE, drivers, title, workers
 from .nodes import Nodes
 
@@ -29,6 +30,10 @@ Moment = Literal["training", "recovery", "checkpoint"]
 
 NODES = 2
 POLL_SECONDS, AT_ONCE = 0.1, 0.002
+NEARLY = 0.85
+"""The share of its steps from which on a sweep waits for a fault that is due."""
+JOB = "*/*/*"
+"""A job's folder: of its sweep, its launch, and itself."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Disturbed:
         self.folder = folder
         self.server = Server(folder, free_port())
         self.nodes = Nodes(folder)
+        self.nodes.env["PYTHONPATH"] = faults.path(folder, faults.GATE)
         self.rows: list[Struck] = []
         self.codes: list[int] = []
         """How each launch ended that was left to itself."""
@@ -119,11 +125,13 @@ class Disturbed:
         def due() -> bool:
             if not since and self.done() >= fault.at:
                 since.append(time.time())
+            if since and fault.moment != "checkpoint" and self.done() >= NEARLY:
+                faults.gate(self.folder, {"all": 0})  # it must not end before
             if not since or time.time() < since[0] + fault.wait or not self._targets(fault.kind):
                 return False
             if fault.moment != "checkpoint":
                 return True
-            there = set(self._store.glob("*/checkpoint_*"))
+            there = set(self._store.glob(f"{JOB}/checkpoint_*"))
             new, first = there - known, not known
             known.update(there)
             return bool(new) and not first
@@ -204,6 +212,7 @@ class Disturbed:
         assert not told, f"the sweep ended before {fault}"
         before, now = frozenset(p.pid for p in self._workers()), time.time()
         what = getattr(self, f"_strike_{fault.kind}")(fault)
+        faults.open_gate(self.folder)
         works_from = None if fault.kind in KILLS else now
         self.rows.append(Struck(fault, done, what, now, before, works_from))
         if fault.kind == "head":
@@ -235,7 +244,7 @@ class Disturbed:
         self._sweeps[-1].wait()
         self._repairs = [r for r in self._repairs if r[1] != self.nodes.add]
         self.nodes.start(NODES)
-        notes = list(self._store.glob(f"*/{NOTE}")) if fault.moment == "checkpoint" else []
+        notes = list(self._store.glob(f"{JOB}/{NOTE}")) if fault.moment == "checkpoint" else []
         for note in notes:
             note.write_bytes(note.read_bytes()[: note.stat().st_size // 2])
         halved = f"; {len(notes)} note in halves" if notes else ""

@@ -98,6 +98,18 @@ def curves(folder: Path) -> dict[str, dict[int, float]]:
     }
 
 
+HANG_SECONDS = 3600.0
+"""No machine is so slow: what takes longer hangs."""
+
+
+def eventually(what: Callable[[], Any]) -> None:
+    """Poll until `what` is true, however slow the machine is."""
+    deadline = time.monotonic() + HANG_SECONDS
+    while not what():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
 def wait_until(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     """Poll until `what` is true; the sweep must be alive all the while."""
     while not (found := what()):

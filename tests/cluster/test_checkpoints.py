@@ -1,49 +1,34 @@
-"""Where checkpoints are kept: what a kill or a store that is away leaves to begin with."""
+"""Where checkpoints are kept: a store that is away, and what a launch removes at its end."""
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 
 import pytest
 from pyarrow import fs
 
-from raykd.cluster.checkpoints import NOTE, copy, mend, wait_for
+from raykd.cluster.checkpoints import AGAIN_SECONDS, clear, copy, wait_for
+from raykd.cluster.places import Places
 
 
-def job(folder: Path, note: str) -> Path:
-    (folder / "job" / "checkpoint_1").mkdir(parents=True)
-    (folder / "job" / NOTE).write_text(note)
-    return folder / "job"
-
-
-def test_a_note_in_halves_is_removed_with_what_it_is_of(tmp_path: Path) -> None:
-    whole = '{"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]}'
-    for kept in range(len(whole)):
-        folder = job(tmp_path / str(kept), whole[:kept])
-        mend(str(folder.parent), folder.name)
-        assert not folder.exists()
-
-
-def test_a_whole_note_stays_and_none_is_no_fault(tmp_path: Path) -> None:
-    folder = job(tmp_path, "{}")
-    mend(str(tmp_path), "job")
-    assert (folder / NOTE).read_text() == "{}" and (folder / "checkpoint_1").exists()
-    mend(str(tmp_path), "never begun")
-
-
-def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who watches is told so, once."""
     store, behind, told = tmp_path / "store", tmp_path / "behind", list[str]()
     store.symlink_to(behind)
-    waiting = threading.Thread(target=wait_for, args=(str(store), told.append))
-    waiting.start()
-    waiting.join(2.5)
-    assert waiting.is_alive()
-    assert len(told) == 1 and "waits until checkpoints can be written" in told[0]
-    behind.mkdir()
-    waiting.join()
-    assert list(behind.iterdir()) == []
+    waits = list[float]()
+
+    def wait(seconds: float) -> None:
+        assert len(told) == 1 and "waits until checkpoints can be written" in told[0]
+        waits.append(seconds)
+        if len(waits) == 3:
+            behind.mkdir()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    wait_for(str(store), told.append)
+    assert waits == [AGAIN_SECONDS] * 3 and list(behind.iterdir()) == []
 
 
 def test_one_that_stays_away_is_an_error(tmp_path: Path) -> None:
@@ -66,3 +51,22 @@ def test_a_folder_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="away"):
         copy(made, fs.LocalFileSystem(), str(tmp_path / "away" / "checkpoint_1"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_launch_removes_what_is_of_its_own_sweep_and_of_no_use(tmp_path: Path) -> None:
+    """`copy` is a launch that this store does not know: of a copy of it, or of a new one."""
+    root = tmp_path / "checkpoints"
+    for name in ("a/now", "a/before/job", "a/empty", "a/copy/job", "b/other/job", "job-of-0.1.0"):
+        (root / name).mkdir(parents=True)
+    mine = Places(tmp_path, str(root), "a", "now", ("before", "empty"))
+
+    def left() -> set[str]:
+        return {str(p.relative_to(root)) for p in root.glob("*/*")}
+
+    clear(mine, done=False)
+    assert left() == {"a/before", "a/copy", "b/other"}
+    clear(mine, done=True)
+    assert left() == {"a/copy", "b/other"} and (root / "job-of-0.1.0").is_dir()
+    clear(Places(tmp_path, str(root), "b", "other"), done=True)
+    assert left() == {"a/copy"} and not (root / "b").exists()
+    clear(Places(tmp_path, str(root), "never begun", "x"), done=True)

@@ -18,6 +18,7 @@ from raykd.tracking.ledger import Record
 from ..tracking import services
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep
+from . import faults
 from .helpers import SLOW, WHOLE, once_each, scores, start, wait_until, workers
 
 
@@ -59,10 +60,13 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
             if key.key.endswith(".pt")
         }
 
+    faults.install(monkeypatch, folder, faults.GATE)
+    faults.gate(folder, {"all": 20})
     process = start("sweep", file)
     wait_until(stored, process)
-    for worker in workers(folder):
+    for worker in wait_until(lambda: workers(folder), process):
         worker.kill()
+    faults.open_gate(folder)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert not stored() and not list((folder / "home").rglob("*.pt"))

@@ -18,6 +18,7 @@ from .helpers import (
     SLOW,
     WHOLE,
     drivers,
+    eventually,
     logged,
     once_each,
     ours,
@@ -30,17 +31,19 @@ from .helpers import (
 
 
 def test_a_sweep_killed_at_three_moments_finishes_each_trial_once(
-    folder: Path, undisturbed: dict[str, dict[str, float]]
+    folder: Path, undisturbed: dict[str, dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invariant 5: SIGKILL before the workers are up, in mid-training, and among finished
     trials; what was finished before a kill is not touched after it."""
     sweep = write_sweep(folder, training=SLOW, cluster={**WHOLE, "checkpoint_seconds": 0})
-    moments: dict[str, Callable[[], Any]] = {
-        "starting": lambda: drivers(folder),
-        "training": logged(folder, 20),
-        "between": lambda: any(r.status == "finished" for r in records(folder)),
-    }
-    for moment in moments.values():
+    moments: list[tuple[dict[int | str, int], Callable[[], Any]]] = [
+        ({"all": 0}, lambda: drivers(folder)),
+        ({"all": 23}, logged(folder, 20)),
+        ({1: 10}, lambda: any(r.status == "finished" for r in records(folder))),
+    ]
+    faults.install(monkeypatch, folder, faults.GATE)
+    for most, moment in moments:
+        faults.gate(folder, most)
         before = {r.run_id for r in records(folder) if r.status == "finished"}
         process = start("sweep", sweep)
         wait_until(moment, process)
@@ -48,6 +51,7 @@ def test_a_sweep_killed_at_three_moments_finishes_each_trial_once(
         process.wait()
         assert before <= {r.run_id for r in records(folder) if r.status == "finished"}
     before = {r.run_id for r in records(folder) if r.status == "finished"}
+    faults.open_gate(folder)
     done = raykd("sweep", sweep)
     assert done.returncode == 0, done.stdout + done.stderr
     found = records(folder)
@@ -57,11 +61,13 @@ def test_a_sweep_killed_at_three_moments_finishes_each_trial_once(
 
 
 def test_ctrl_c_and_a_notice_to_end_keep_what_is_finished_and_say_how_to_go_on(
-    folder: Path, undisturbed: dict[str, dict[str, float]]
+    folder: Path, undisturbed: dict[str, dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM is what batch systems and clouds send before they take a machine away."""
     sweep = write_sweep(folder, training=SLOW, cluster=WHOLE)
+    faults.install(monkeypatch, folder, faults.GATE)
     for sent, step in ((signal.SIGINT, 12), (signal.SIGTERM, 24)):
+        faults.gate(folder, {"all": step + 1})
         process = start("sweep", sweep)
         wait_until(logged(folder, step), process)
         process.send_signal(sent)
@@ -71,7 +77,8 @@ def test_ctrl_c_and_a_notice_to_end_keep_what_is_finished_and_say_how_to_go_on(
         for noise in ("Traceback", "raylet", "Stack", "***"):
             assert noise not in output
         assert {r.status for r in records(folder)} <= {"finished", "interrupted"}
-        assert not ours(folder)
+        eventually(lambda: not ours(folder))
+    faults.open_gate(folder)
     done = raykd("sweep", sweep)
     assert done.returncode == 0 and once_each(records(folder))
     assert scores(records(folder)) == undisturbed
@@ -82,12 +89,12 @@ def test_a_budget_ends_a_sweep_in_order_and_the_next_launch_goes_on_from_there(
     undisturbed: dict[str, dict[str, float]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    faults.install(monkeypatch, folder, faults.SLOW)
+    faults.install(monkeypatch, folder, faults.UNTIL_STOPPED, launcher=faults.CLOCK)
     cluster: dict[str, Any] = {**WHOLE, "cohort": 3}
-    sweep = write_sweep(folder, training=SLOW, cluster=cluster, budget={"hours": 0.017})
+    sweep = write_sweep(folder, training=SLOW, cluster=cluster, budget={"hours": 0.5})
     done = raykd("sweep", sweep)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "stopped at budget.hours: 0.017" in done.stderr and "not run: " in done.stderr
+    assert "stopped at budget.hours: 0.5" in done.stderr and "not run: " in done.stderr
     found = records(folder)
     assert {r.status for r in found} <= {"finished", "interrupted"}
     assert "interrupted" in {r.status for r in found}

@@ -16,15 +16,17 @@ from raykd.cluster.teaching import make
 from raykd.errors import UserError
 
 from ..world import write_sweep
+from . import faults
 from .helpers import RAYKD, title, wait_until
 from .nodes import Nodes
 
-LONG = {"epochs": 40, "lr": 3e-3}  # some seconds
+ENOUGH = {"epochs": 6, "lr": 3e-3}
 
 
 @pytest.fixture
-def nodes(folder: Path) -> Iterator[Nodes]:
+def nodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     """A head without a CPU, and a worker node."""
+    faults.install(monkeypatch, folder, faults.GATE)
     cluster = Nodes(folder)
     cluster.start(workers=1)
     yield cluster
@@ -52,11 +54,12 @@ def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: 
     assert process.returncode == 2, output  # a mistake found there is a line here
     assert "commonest answer" in output and "Traceback" not in output
 
-    alone = Sweep.open(write_sweep(folder, teacher={"model": str(folder / "model"), **LONG}))
+    alone = Sweep.open(write_sweep(folder, teacher={"model": str(folder / "model"), **ENOUGH}))
     output = there("plan", Path(alone.study.file), nodes, "--cluster").communicate()[0]
     assert "estimate  measured on 1 cores of the cluster" in output, output
     wanted = alone.teacher()
     shutil.rmtree(wanted.folder)
+    faults.gate(folder, {"all": 3})
     process = there("teacher", Path(alone.study.file), nodes)
 
     def at_work() -> list[psutil.Process]:
@@ -65,6 +68,7 @@ def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: 
     wait_until(at_work, process)
     (node,) = nodes.workers
     nodes.kill(node)
+    faults.open_gate(folder)
     nodes.add()
     output = process.communicate()[0]
     assert process.returncode == 0, output

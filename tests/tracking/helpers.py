@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from raykd import assets
 from raykd.recorder import Result
-from raykd.tracking import ledger
+from raykd.tracking import entries, ledger
 from raykd.tracking.ledger import Record
 from raykd.tracking.writer import Writer
 from raykd.trial import TrialSpec
@@ -50,6 +53,18 @@ def finish_one(place: Place, trial: TrialSpec, launch: str = "0" * 32) -> None:
     writing = writer(place, launch)
     assert writing.open(trial, {})
     writing.finish(trial, RESULT)
+
+
+def senders(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The threads that send what is told, as they do it."""
+    found, send = set[int](), entries.send
+
+    def seen(*told: Any) -> None:
+        found.add(threading.get_ident())
+        send(*told)
+
+    monkeypatch.setattr(entries, "send", seen)
+    return found
 
 
 def program(source: str, *args: Any) -> subprocess.Popen[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -104,14 +105,14 @@ def test_what_the_owner_finished_before_it_died_is_not_trained_again(place: Plac
 
 SWEEP = """if True:
     import socket, sys, time
-    uri, experiment, host, seconds = sys.argv[1:]
+    uri, experiment, host, lapse = sys.argv[1:]
     socket.gethostname = lambda: host
     from mlflow import MlflowClient
     from raykd.tracking import heart, launch, writer
     from tests.specs import spec
     from tests.tracking.helpers import RESULT
     launch.other_live_launch = lambda *args, **more: None    # the mistake that claims are for
-    launch.LAPSE_SECONDS, heart.BEAT_SECONDS = 2.0, 0.2
+    launch.LAPSE_SECONDS = float(lapse)
     mine = launch.Launch.start(MlflowClient(uri), experiment, {}, "test")
     print("ready"); sys.stdin.readline()
     with heart.beating(mine):
@@ -119,7 +120,7 @@ SWEEP = """if True:
             writing = writer.Writer(uri, experiment, mine.run_id, "c", {})
             if writing.open(spec(seed=seed), {}):
                 print("trains", seed)
-                time.sleep(float(seconds))
+                sys.stdin.readline()
                 writing.finish(spec(seed=seed), RESULT)
                 print("finished", seed)
     mine.end("FINISHED")
@@ -132,39 +133,45 @@ def shared_place(request: pytest.FixtureRequest) -> Place:
     return place_in(found if isinstance(found, str) else found.uri)
 
 
+def go(process: subprocess.Popen[str], times: int = 1) -> None:
+    """A line for the beginning, and one for each trial that it is to finish."""
+    assert process.stdin is not None
+    process.stdin.write("go\n" * times)
+    process.stdin.flush()
+
+
 def test_two_machines_that_run_one_sweep_train_each_trial_once(shared_place: Place) -> None:
     place = shared_place
     machines = [
-        program(SWEEP, place.uri, place.experiment, host, 0.3) for host in ("one", "another")
+        program(SWEEP, place.uri, place.experiment, host, 3600) for host in ("one", "another")
     ]
     assert [line(p) for p in machines] == ["ready"] * 2
     for process in machines:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    told = [p.communicate()[0].split("\n") for p in machines]
+        go(process)
+    first = [line(p) for p in machines]
+    assert all(told.startswith("trains") for told in first)
+    for process in machines:
+        go(process, 8)
+    rest = [told for p in machines for told in p.communicate()[0].split("\n")]
     assert [p.returncode for p in machines] == [0, 0]
-    assert Counter(x for said in told for x in said if "trains" in x) == {
+    assert Counter(x for x in [*first, *rest] if "trains" in x) == {
         f"trains {seed}": 1 for seed in range(8)
     }
-    assert all(any("trains" in x for x in said) for said in told)
     found = records(place)
     assert {r.trial: r.status for r in found} == {spec(seed=s).id: "finished" for s in range(8)}
     assert len(found) == 8
 
 
 def test_what_a_dead_machine_had_claimed_is_trained_by_the_other(place: Place) -> None:
-    dying = program(SWEEP, place.uri, place.experiment, "one", 60)
+    dying = program(SWEEP, place.uri, place.experiment, "one", 3600)
     assert line(dying) == "ready"
-    assert dying.stdin is not None
-    dying.stdin.write("go\n")
-    dying.stdin.flush()
+    go(dying)
     assert line(dying) == "trains 0"
-    early = program(SWEEP, place.uri, place.experiment, "another", 0)
-    assert early.communicate("go\n")[0].count("trains") == 7
+    early = program(SWEEP, place.uri, place.experiment, "another", 3600)
+    assert early.communicate("go\n" * 8)[0].count("trains") == 7
     dying.kill()
     dying.communicate()
-    time.sleep(2.5)
+    # Its heart beats no more, which is known at once to who gives it no time.
     late = program(SWEEP, place.uri, place.experiment, "another", 0)
-    assert "trains 0\nfinished 0" in late.communicate("go\n")[0]
+    assert "trains 0\nfinished 0" in late.communicate("go\n" * 2)[0]
     assert {r.status for r in records(place)} == {"finished"} and len(records(place)) == 8

@@ -12,32 +12,33 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from mlflow.entities import ViewType
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
-from .helpers import RESULT, line, program, record, records, writer
-
-AT_ONCE = 2.0  # seconds; whoever waited for these stores would wait far longer
+from .helpers import RESULT, line, program, record, records, senders, writer
 
 
 def steps(place: Place, run_id: str) -> list[int]:
     return [m.step for m in place.client.get_metric_history(run_id, "loss")]
 
 
-def test_training_does_not_wait_for_a_server_that_stands_still(own_server: Server) -> None:
-    place, trial = place_in(own_server.uri), spec()
+def test_training_does_not_wait_for_a_server_that_stands_still(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for it here would wait for ever."""
+    place, trial, threads = place_in(own_server.uri), spec(), senders(monkeypatch)
     writing = writer(place)
     writing.open(trial, {})
     own_server.signal(signal.SIGSTOP)
-    began = time.monotonic()
     for step in range(1, 11):
         writing.log(trial, step, {"loss": 1.0})
-    assert time.monotonic() - began < AT_ONCE
     own_server.signal(signal.SIGCONT)
     writing.finish(trial, RESULT)
     found = record(place, trial)
     assert found.status == "finished" and steps(place, found.run_id) == list(range(1, 11))
+    assert threading.get_ident() not in threads
 
 
 def test_a_server_that_is_away_for_a_while_gets_everything_in_order(own_server: Server) -> None:
@@ -60,10 +61,8 @@ def test_a_database_that_another_process_holds_is_waited_for(place: Place) -> No
     writing.open(trial, {})
     with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as other:
         other.execute("BEGIN EXCLUSIVE")
-        began = time.monotonic()
         for step in range(1, 4):
             writing.log(trial, step, {"loss": 1.0})
-        assert time.monotonic() - began < AT_ONCE
         flushed = threading.Thread(target=writing.flush)
         flushed.start()
         flushed.join(0.5)
@@ -136,7 +135,8 @@ def test_a_trial_finished_at_any_moment_of_a_kill_is_complete(place: Place, tmp_
         process = program(
             TRAIN_ON, place.uri, place.experiment, str(attempt) * 32, tmp_path / "student"
         )
-        assert line(process) == "opened"
+        for told in ["opened", "finished"] * attempt + ["opened"]:  # so far, however slow it is
+            assert line(process) == told
         time.sleep(rng.uniform(0, 0.4))
         process.kill()
         process.communicate()

@@ -10,13 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli import app
-from raykd.cluster import handover
+from raykd.cluster import handover, places
 from raykd.cluster.sweep import Sweep
 from raykd.errors import UserError
 from raykd.tracking import entries, glance, ledger, store
 from raykd.tracking.entries import Entry
 from raykd.tracking.launch import Launch
-from raykd.tracking.spool import spool_root
 
 from ..world import write_sweep
 from .conftest import Server
@@ -45,10 +44,22 @@ def left(file: Path) -> Left:
     opened = Sweep.open(file)
     experiment = store.experiment(opened.client, opened.study.config.name)
     run = str(opened.client.create_run(experiment).info.run_id)
-    folder = spool_root(opened.study.home, opened.uri, experiment) / "of-a-dead-worker"
+    root = places.spool(opened.study.home, opened.id)
+    folder = root / str(opened.client.create_run(experiment).info.run_id) / "of-a-dead-worker"
     folder.mkdir(parents=True)
     entries.write(folder, 0, Entry(run, LATER), None)
     return opened, experiment, run
+
+
+def test_what_raykd_0_1_0_left_is_sent_from_where_it_lies(left: Left) -> None:
+    opened, experiment, run = left
+    (folder,) = (opened.study.home / "spool").glob("*/*/of-a-dead-worker")
+    old = places.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
+    old.mkdir()
+    folder.rename(old / folder.name)
+    assert handover.send_left(opened, experiment).sent == 1
+    assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
+    assert not old.exists()
 
 
 def test_a_launch_ends_when_what_waited_is_sent(own_server: Server, left: Left) -> None:

@@ -120,6 +120,18 @@ def test_the_heart_of_a_launch_beats(place: Place, monkeypatch: pytest.MonkeyPat
     assert "raykd-heart" not in {t.name for t in threading.enumerate()}
 
 
+def test_launches_that_are_over_are_listed_newest_first_and_no_living_one(place: Place) -> None:
+    over = [written(place) for _ in range(3)]
+    for run in over:
+        place.client.set_terminated(run, "FINISHED")
+    place.client.delete_run(over[0])  # in MLflow's UI: what it left is there all the same
+    dead, living = written(place, host="elsewhere", heartbeat=0), written(place)
+    starts = {r: place.client.get_run(r).info.start_time for r in (*over, dead)}
+    found = launches.ended(place.client, place.experiment)
+    assert set(found) == {*over, dead} and living not in found
+    assert [starts[run] for run in found] == sorted(starts.values(), reverse=True)
+
+
 def test_a_killed_launch_is_settled_and_its_trials_can_go_on(place: Place) -> None:
     """A real process, alive first, then killed; before anyone has waited for it, and after."""
     process = program(LIVE, place.uri, place.experiment)

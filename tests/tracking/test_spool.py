@@ -51,12 +51,10 @@ def test_trials_end_while_the_server_is_away_and_are_finished_when_it_is_back(
     for trial in trials:
         writing.open(trial, {})
     own_server.signal(signal.SIGKILL)
-    began = time.monotonic()
-    for trial in trials:
+    for trial in trials:  # whoever waited for the server here would wait for ever
         for step in (1, 2, 3):
             writing.log(trial, step, {"loss": 1 / step})
         writing.finish(trial, RESULT)
-    assert time.monotonic() - began < 10
     waiting = entries.waiting(next(tmp_path.iterdir()))
     assert len(waiting) == 3  # of each trial, what was logged with how it ended
     own_server.start()
