@@ -117,7 +117,8 @@ def has_history(
 
 
 def _reaches(losses: Mapping[int, float], training: Training, step: int) -> bool:
-    from raykd.distill import TICKS, marks  # brings transformers
+    from raykd.distill import TICKS  # brings transformers
+    from raykd.stopping import marks
 
     if losses and not losses[max(losses)] <= training.diverged:
         step = min(step, max(losses))
