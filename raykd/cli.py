@@ -119,7 +119,7 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     opened = Sweep.open(sweep, tracking_uri)
     show.data(opened.study)
     with joined(opened, address) if address else nullcontext() as nodes:
-        with StepBar("teacher", *opened.teacher_steps()) as progress:
+        with StepBar.of_teacher(opened.study) as progress:
             found = opened.teacher(progress, nodes)
     show.teacher(found)
 
@@ -157,7 +157,7 @@ def run_sweep(
             show.intent(opened.plan())
             show.data(opened.study)
             forecast = show_costs.foretell(opened, share, address, yes)
-            with StepBar("teacher", *opened.teacher_steps()) as progress:
+            with StepBar.of_teacher(opened.study) as progress:
                 nodes = None if address is None else share
                 found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
             show.teacher(found)

@@ -19,9 +19,11 @@ from rich.text import Text
 
 from raykd.cluster.tally import Tally
 from raykd.show import err, seconds
+from raykd.teacher_trial import teacher_trial
 
 if TYPE_CHECKING:
     from raykd.hooks import Taught
+    from raykd.study import Study
 
 EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
 SHOWN = 8  # evaluations whose scores stand in a line
@@ -40,6 +42,12 @@ class StepBar:
         self._live = _Noted(counted, *left) if err.is_terminal else None
         self._last_line = self._first = time.monotonic()
         self._done = self._last = 0
+
+    @classmethod
+    def of_teacher(cls, study: Study) -> StepBar:
+        """Of its fine-tuning, which select may end early where its length is `auto`."""
+        training = teacher_trial(study).training
+        return cls("teacher", training.steps, most=training.patience is not None)
 
     def __enter__(self) -> Self:
         if self._live is not None:

@@ -119,7 +119,7 @@ def test_the_page_shows_them(through: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lines = page.angles.drawings[0].figure.data
     assert [sum(t.y) for t in lines] == pytest.approx([1.0] * 5)
     order = [s.id for s in sections(page)]
-    assert order.index("angles") == order.index("cost") - 1
+    assert order.index("angles") == order.index("data") - 1
     table = page.angles.details[0].table
     assert table is not None and len(table.rows) == 2 * len(STRATEGIES)
 

@@ -126,7 +126,13 @@ def test_the_example_of_every_mapping_works(model: type[BaseModel]) -> None:
 
 
 INNERMOST = [p for p in PATHS if not any(q[: len(p)] == p != q for q in PATHS)]
-NEVER = [*((p, [[]]) for p in PATHS), *((p, {"a": [1]}) for p in INNERMOST)]
+OF_FILES = ("task", "data")  # a mapping too, in which {"a": [1]} is two mistakes
+NEVER = [
+    *((p, [[]]) for p in PATHS),
+    *((p, {"a": [1]}) for p in INNERMOST if p != OF_FILES),
+    (OF_FILES, {"train": [1]}),
+    (OF_FILES, {"test": "test.csv"}),
+]
 
 
 @pytest.mark.parametrize(("path", "value"), NEVER, ids=str)

@@ -21,7 +21,7 @@ from raykd.splits import SPLITS
 from raykd.study import Study
 
 from .eight_classes import CLASSES, rows
-from .test_rows import hub, table
+from .test_hub_rows import hub, table
 from .world import texts, tokenizer, write_csv
 
 Rows = Sequence[tuple[str, ...]]
@@ -262,9 +262,9 @@ def test_a_caveat_begins_above_its_share() -> None:
     assert caveats(with_cuts(DataReport(read=100), [at])) == ()
     (said,) = caveats(with_cuts(DataReport(read=100), [replace(at, lost=at.lost + 1)]))
     assert "are cut" in said
-    assert caveats(DataReport(read=100, duplicates=5)) == ()
-    (said,) = caveats(DataReport(read=100, duplicates=5, dropped={"empty text": 1}))
-    assert said == "6 of 100 rows are dropped: 1 empty text, 5 duplicates"
+    assert caveats(DataReport(read=100, duplicates=10)) == ()
+    (said,) = caveats(DataReport(read=100, duplicates=10, dropped={"empty text": 1}))
+    assert said == "11 of 100 rows are dropped: 1 empty text, 10 duplicates"
 
 
 def test_shares_are_of_the_kind_and_split_that_is_asked_for() -> None:

@@ -18,7 +18,8 @@ from raykd.rows import to_rows
 from raykd.splits import REFERENCES, into_splits, label_names
 from raykd.unfold import UNFOLDINGS, coqa
 
-from .test_rows import hub, table, told, write
+from .test_hub_rows import hub, table
+from .test_rows import told, write
 from .world import texts
 
 

@@ -27,7 +27,6 @@ from raykd.search import Tried
 from raykd.smoke import smoke_config
 from raykd.states import GB
 from raykd.study import Study, explore_trial, resolve
-from raykd.teacher_trial import teacher_trial
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
 from raykd.tracking.identity import identity
@@ -247,11 +246,6 @@ class Sweep:
         """How many trials are still to run."""
         made = self.planned(self.known)
         return len(made.missing) + made.best_missing + made.explore_missing
-
-    def teacher_steps(self) -> tuple[int, bool]:
-        """Of its fine-tuning, and whether select may end it before."""
-        training = teacher_trial(self.study).training
-        return training.steps, training.patience is not None
 
     def a_student(self) -> str | None:
         """The trial id of the best confirmed student by select whose weights were stored."""

@@ -135,12 +135,11 @@ def test_any_size_of_numbers_can_be_read_in_the_terminal(size: float, tmp_path: 
     other = judged(file, "--margin", size)
     assert [h["status"] for h in one["hypotheses"]] == [h["status"] for h in other["hypotheses"]]
     _, out, _ = run("verdict", "--from", file, "--margin", size)
-    shown = [n for n in out.splitlines() if n.strip().startswith(("reverse  ", "last  "))]
-    assert len(shown) == 2
+    pattern = re.compile(r"^ (?:reverse|last) +([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", re.MULTILINE)
+    shown = list(pattern.finditer(out))
+    assert len(shown) == 4  # each to forward and to none
     for line in shown:
-        gap = re.search(r"([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", line)
-        assert gap is not None, line
-        effect, low, high = gap.groups()
+        effect, low, high = line.groups()
         assert float(low) < float(effect) < float(high), line
         assert max(map(len, (effect, low, high))) <= 17
 

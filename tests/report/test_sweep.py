@@ -57,7 +57,7 @@ def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> 
                        "maps", "search", "data", "cost", "missing", "reproduce"]  # fmt: skip
         assert "Rows of train: " in found.page.locator("#data").inner_text()
         assert [row[0] for row in found.cells("Test accuracy")] == [
-            "none", "forward", "best_1", "reverse",
+            "teacher", "none", "forward", "best_1", "reverse",
         ]  # fmt: skip
         assert found.cells("Finished students")[0][:3] == ["confirm", "cpu", "8"]
         assert "4 blocks of width 32, test accuracy" in found.page.locator("header").inner_text()
