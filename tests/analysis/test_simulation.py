@@ -81,10 +81,10 @@ def test_readme_names_the_noises_for_which_the_rates_do_not_hold() -> None:
             kind = "skew" if truth.noise == "skew" else "collapse"
             worst[kind] = max(worst.get(kind, 0.0), rate)
     assert "long lower tail" in sentence and f"{worst['skew']:.3f}" in sentence
-    collapse = max(
-        c["h1_supported"] for c in record["cells"] if (c["noise"], c["effect"]) == LOST_TWENTY
-    )
-    assert f"up to {collapse:.2f} of sweeps" in sentence
+    lost = [c for c in record["cells"] if (c["noise"], c["effect"]) == LOST_TWENTY]
+    assert f"up to {max(c['h1_supported'] for c in lost):.2f} of sweeps" in sentence
+    h3 = max(c["h3_supported"] for c in lost if c["h3_supported"] is not None)
+    assert f"(H3) in up to {h3:.2f}" in sentence
 
 
 @pytest.mark.parametrize("off", [2, 3, 4])
