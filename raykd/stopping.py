@@ -15,7 +15,7 @@ PATIENCE = 3
 WARMED = 2
 """Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
 LIKELY_EPOCHS = 9
-"""Epochs of such a training that an estimate counts. MiniLM took 7 and 9 on 800 reviews."""
+"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
 
 
 def marks(steps: int, count: int) -> frozenset[int]:
