@@ -1,12 +1,19 @@
-"""What a change of structure must not change, written to a file and compared with one.
+"""What a change of structure must not change, written to a folder and compared with one.
 
-    python -m tests.unchanged write before.json      # at the commit before
-    python -m tests.unchanged compare before.json    # at the commit after, on the same machine
+    python -m tests.unchanged write before       # at the commit before
+    python -m tests.unchanged compare before     # at the commit after, on the same machine
 
-Trial ids and the teacher's name of every file in `sweeps/` (packaged data and models are fetched
-once) and of every file in `sweeps/paper/` in both variants (from fixture rows, at full size); and
-what one cohort of each kind of task records while it trains in fp32: losses and scores by step, the
-test predictions.
+- Trial ids and the teacher's name of every file in `sweeps/` (packaged data and models are fetched
+  once) and of every file in `sweeps/paper/` in both variants (from fixture rows, at full size).
+- What one cohort of each kind of task records while it trains in fp32: losses and scores by step,
+  the test predictions.
+- What `plan --json` says of every file in `sweeps/` on an empty store.
+- The quickstart in fp32: what `status --json` and `verdict --json` say of it. `compare` asks this
+  of the store that `write` left, and of a store of its own.
+- A sweep that `write` killed in the middle of its trainings: `compare` goes on with it from its
+  checkpoints, and its scores must be those of a sweep that nobody killed.
+
+`--no-sweeps` leaves out the last two, which take about five minutes of two quiet cores.
 """
 
 from __future__ import annotations
@@ -14,12 +21,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from raykd import assets, config
 from raykd.fine_tune import fine_tune
@@ -33,6 +47,7 @@ from .paper_grid import CASES, hub, read, study
 from .paper_models import TEACHERS, write_full
 
 ROOT = Path(__file__).parents[1]
+TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 
 
 def ids(resolved: Study) -> dict[str, Any]:
@@ -102,19 +117,123 @@ def _named(records: tuple[Any, ...]) -> dict[str, Any]:
     }
 
 
+def raykd(folder: Path, *args: object) -> Any:
+    """What a command prints as JSON; its home is in the folder."""
+    command = [sys.executable, "-m", "raykd", *map(str, args)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout) if "--json" in args else None
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "RAYKD_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+
+
+def plans(folder: Path) -> dict[str, Any]:
+    """Of an empty store: nothing of a file's own sweeps is known there."""
+    uri = f"sqlite:///{folder / 'empty.db'}"
+    files = sorted((ROOT / "sweeps").glob("*.yaml"))
+    return {
+        f"plan: {file.name}": raykd(folder, "plan", file, "--tracking-uri", uri, "--json")
+        for file in files
+    }
+
+
+class Quickstart:
+    """The sweep of `make quickstart`, in fp32, with a store in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.file = folder, folder / "quickstart.yaml"
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+
+    def write(self) -> Quickstart:
+        self.folder.mkdir(parents=True)
+        settings = yaml.safe_load((ROOT / "sweeps" / "quickstart.yaml").read_text("utf-8"))
+        settings["training"]["precision"] = "fp32"
+        settings["cluster"] = {"cpus_per_worker": 2, "checkpoint_seconds": 0}
+        self.file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        return self
+
+    def run(self) -> Quickstart:
+        raykd(self.folder, "sweep", self.file, "--tracking-uri", self.uri, "--yes")
+        return self
+
+    def records(self) -> dict[str, Any]:
+        read = {
+            command: raykd(self.folder, command, self.file, "--tracking-uri", self.uri, "--json")
+            for command in ("status", "verdict")
+        }
+        return _stripped(read)  # type: ignore[no-any-return]
+
+    def kill_in_the_middle(self) -> Quickstart:
+        """Of its second job: of the first whose checkpoints are seen twice."""
+        command = [sys.executable, "-m", "raykd", "sweep", self.file, "--tracking-uri", self.uri]
+        log = (self.folder / "killed.log").open("wb")
+        process = subprocess.Popen(
+            [*map(str, command), "--yes"], cwd=ROOT, env=environment(self.folder),
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        while len(list((self.folder / "home" / "checkpoints").rglob("checkpoint_*"))) < 1:
+            if process.poll() is not None:
+                raise RuntimeError((self.folder / "killed.log").read_text("utf-8"))
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(10)  # Ray's own processes end when they miss it
+        return self
+
+
+def _stripped(value: Any) -> Any:
+    """Without times, of day and of training, and without the folder."""
+    if isinstance(value, dict):
+        return {k: _stripped(v) for k, v in value.items() if k not in TIMES | {"store", "file"}}
+    if isinstance(value, list):
+        return [_stripped(v) for v in value]
+    return value
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["write", "compare"])
-    parser.add_argument("file", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--no-sweeps", action="store_true")
     arguments = parser.parse_args()
-    records = {**trainings(), **packaged(), **paper()}
+    folder = arguments.folder.resolve()
+    whole, killed = Quickstart(folder / "whole"), Quickstart(folder / "killed")
+    file, archive = folder / "records.json", folder / "killed.tar"
     if arguments.command == "write":
-        arguments.file.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        folder.mkdir(parents=True)
+        records = {**trainings(), **packaged(), **paper(), **plans(folder)}
+        records["quickstart"] = None if arguments.no_sweeps else whole.write().run().records()
+        if not arguments.no_sweeps:
+            killed.write().kill_in_the_middle()
+            with tarfile.open(archive, "w") as packed:
+                packed.add(killed.folder, "killed")
+        file.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
         return
-    before = json.loads(arguments.file.read_text(encoding="utf-8"))
-    changed = [n for n in before.keys() | records.keys() if before.get(n) != records.get(n)]
-    for name in sorted(changed):
-        print(f"{name}:\n  before {before.get(name)}\n  now    {records.get(name)}")
+    before = json.loads(file.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as own:
+        records = {**trainings(), **packaged(), **paper(), **plans(folder)}
+        again: dict[str, Any] = {}
+        if not arguments.no_sweeps:
+            records["quickstart"] = whole.records()
+            again["a new quickstart"] = Quickstart(Path(own) / "whole").write().run().records()
+            shutil.rmtree(killed.folder)
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+            again["the killed quickstart"] = killed.run().records()
+    pairs = {name: (before.get(name), records.get(name)) for name in before.keys() | records.keys()
+             if not (name == "quickstart" and arguments.no_sweeps)}  # fmt: skip
+    pairs |= {name: (before["quickstart"], now) for name, now in again.items()}
+    changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    for name, (then, now) in sorted(changed.items()):
+        print(f"{name}:\n  before {then}\n  now    {now}")
+    print(f"{len(pairs) - len(changed)} of {len(pairs)} are as they were")
     sys.exit(bool(changed))
 
 
