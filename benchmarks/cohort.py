@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from benchmarks.frame import WARM_STEPS, Clock, Outcome, Setting
 from benchmarks.setting import prepare
-from raykd import states
-from raykd.distill import Where
-from raykd.materials import Materials
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.planning import teacher_source
+from raykd.planning.study import Study, confirm_trials
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials
 
 Source = Literal["live", "cached"]
 
@@ -72,8 +72,8 @@ def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
 def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> Materials:
     """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
     named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
-    known = states.speeds(study, parameters=1, gpu=False)
-    choice = states.choose(study, tuple(named), len(trials), known, None)
+    known = teacher_source.speeds(study, parameters=1, gpu=False)
+    choice = teacher_source.choose(study, tuple(named), len(trials), known, None)
     return Materials.load(Sources.of(study, teacher, choice), Where())
 
 

@@ -49,13 +49,13 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from mlflow import MlflowClient
 
     from benchmarks import paper_work
-    from raykd.distill import TICKS
-    from raykd.recorder import Result
-    from raykd.stopping import marks
-    from raykd.study import confirm_trials
+    from raykd.planning.study import confirm_trials
     from raykd.tracking import store
     from raykd.tracking.launch import Launch, versions
     from raykd.tracking.writer import Writer
+    from raykd.training.distill import TICKS
+    from raykd.training.early_stopping import marks
+    from raykd.training.recorder import Result
 
     made = paper_work.study("mnli", folder / "home")
     trials, told = confirm_trials(made)[:TRIALS], _predictions(made.prepared.counts["test"])
@@ -191,13 +191,13 @@ class Look(Callback):  # type: ignore[misc]
 
 def jobs(folder: Path) -> dict[str, dict[str, float]]:
     """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
-    from raykd.cluster.machine import NOTICES, SETTINGS
+    from raykd.cluster.ray_session import NOTICES, SETTINGS
 
     os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
     import ray
     from ray import tune
 
-    from raykd.cluster import run, sweep  # noqa: F401  a launch has them
+    from raykd.sweep import sweep  # noqa: F401  a launch has them
 
     stop = folder / "stop"
 
@@ -209,9 +209,9 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         from ray.train import RunConfig, ScalingConfig
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        from raykd.cluster import driver, leftovers, trainer  # noqa: F401  a driver has them
+        from raykd.cluster.launch import driver, placement_groups, trainer  # noqa: F401  a driver has them
 
-        callbacks = [TuneReportCallback(), leftovers.NoteController(config["id"])]
+        callbacks = [TuneReportCallback(), placement_groups.NoteController(config["id"])]
         trainer.Trainer(
             wait, train_loop_config={"stop": str(stop)},
             backend_config=trainer.backend({"workers": 1}),

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.noise import ALPHA, OTHERS, Truth, draw
-from raykd.analysis import examples, ratio, variance
+from raykd.analysis.stats import examples, variance
+from raykd.analysis.stats import spread as ratio
 
 
 def slack(rate: float, sweeps: int) -> float:

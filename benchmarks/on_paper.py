@@ -47,8 +47,8 @@ HELD = 0.30 / 730  # dollars a GB and hour there
 HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
 HEAD_CORES, HEAD_BYTES = 4, 16 * 2**30  # of the m6i.xlarge that cluster.yaml has
 SERVERS, POOL = 4, 15  # workers of MLflow's server (deploy/mlflow/compose.yaml), each one's pool
-BEATS = 0.2  # requests a second of a launch's heart (raykd/tracking/heart.py)
-TICKS = 10  # looks at the losses (raykd/distill.py)
+BEATS = 0.2  # requests a second of a launch's heart (raykd/tracking/launch.py)
+TICKS = 10  # looks at the losses (raykd/training/distill.py)
 STARTS = 60.0  # seconds in which all jobs begin, were all GPUs there at once
 
 Sweeps = Mapping[str, Sweep]

@@ -13,10 +13,10 @@ from pathlib import Path
 from scipy.stats import poisson
 
 from benchmarks.paper_work import Parts, Work, parts, published, study
-from raykd import states
-from raykd.plan import Explored, Plan, Power, make
-from raykd.rates import Rates, TeacherRates
-from raykd.schedule import (
+from raykd.config.trial import Shape
+from raykd.planning import teacher_source
+from raykd.planning.estimate.rates import Rates, TeacherRates
+from raykd.planning.estimate.simulate import (
     CONFIRM,
     ENDS,
     JOB_SECONDS,
@@ -27,8 +27,8 @@ from raykd.schedule import (
     parameters,
     scenario,
 )
-from raykd.study import Study
-from raykd.trial import Shape
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import Study
 
 GB, HOUR = 10**9, 3600.0
 
@@ -183,8 +183,8 @@ class Sweep:
 
     def scene(self, gpus: int, teacher: TeacherRates | None = None) -> Scenario:
         tokens = self.study.batch_rows * self.study.mean_tokens / self.rates.teacher
-        speeds = states.Speeds(tokens, DISK, DISK, measured=False)
-        states.remember(self.home, self.study.teacher, speeds)
+        speeds = teacher_source.Speeds(tokens, DISK, DISK, measured=False)
+        teacher_source.remember(self.home, self.study.teacher, speeds)
         return scenario(self.plan(gpus), Around(1, 1.0), self.rates, teacher)
 
     def at(self, gpus: int) -> Taken:

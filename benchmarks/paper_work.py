@@ -2,7 +2,8 @@
 floating-point operations, and operators that are launched.
 
 Rows are as many as the sets' publishers say; how long they are is assumed. A step is raykd's own,
-run under torch's fake tensors, which have shapes and no content, as raykd/rehearsal.py does.
+run under torch's fake tensors, which have shapes and no content, as
+raykd/planning/memory/dry_run.py does.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from raykd import teacher as teachers
-from raykd.batches import Batch
-from raykd.config import load
-from raykd.data import Encoded, Prepared
-from raykd.distill import Data, Where
-from raykd.group import Group
-from raykd.kept import kept
-from raykd.learner import Learner
-from raykd.materials import HELD, trainable
-from raykd.sizes import of_base
-from raykd.student import student_config
-from raykd.study import Study, confirm_trials
-from raykd.tasks.families import FAMILIES
-from raykd.teacher_source import Live, Targets
-from raykd.teacher_trial import teacher_trial
-from raykd.trial import TrialSpec, digest
+from raykd.config.sweep import load
+from raykd.config.trial import TrialSpec, digest
+from raykd.data.batches import Batch
+from raykd.data.prepared import Encoded, Prepared
+from raykd.models.student import student_config
+from raykd.planning.study import Study, confirm_trials
+from raykd.planning.teacher_trial import teacher_trial
+from raykd.runtime.group import Group
+from raykd.runtime.memo import kept
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers import teacher as teachers
+from raykd.teachers.model_facts import of_base
+from raykd.teachers.targets import Live, Targets
+from raykd.training.distill import Data, Where
+from raykd.training.learner import Learner
+from raykd.training.trainer import HELD, trainable
 from tests.paper_models import TEACHERS
 
 FOLDER = Path(__file__).parents[1] / "sweeps" / "paper"

@@ -13,9 +13,9 @@ ROUNDS, COHORT = 4, 8
 def proposals() -> list[dict[str, float]]:
     """Processor milliseconds of TPE for a map, by how many were tried: as raykd asks it, and with
     all of them known to it."""
-    from raykd import search
-    from raykd.search import Proposer, Tried
-    from raykd.space import Space
+    from raykd.search import proposer as search
+    from raykd.search.proposer import Proposer, Tried
+    from raykd.search.space import Space
 
     bound, found = search.LONG, []
     for count in (200, 500, 1000, 2000, MAPS):

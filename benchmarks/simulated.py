@@ -24,10 +24,10 @@ from benchmarks.noise import (
     draw,
     lost,
 )
-from raykd.analysis import collapse, gap, ratio, tost
-from raykd.analysis.holm import claim, holm
-from raykd.analysis.missing import filled
-from raykd.analysis.power import (
+from raykd.analysis.scores.missing import filled
+from raykd.analysis.stats import collapse, gap, paired, spread
+from raykd.analysis.stats.holm import claim, holm
+from raykd.analysis.stats.power import (
     above_power,
     all_equivalent_power,
     all_of,
@@ -83,7 +83,7 @@ def case(differences: np.ndarray, step: float) -> Case:
     """Over the seeds, of those that are there. differences: [sweeps, seeds, comparisons]"""
     there = (~np.isnan(differences)).sum(axis=1)
     if not np.isnan(differences).any():
-        mean, sd = tost.summary(np.moveaxis(differences, 1, 2), step)
+        mean, sd = paired.summary(np.moveaxis(differences, 1, 2), step)
         return mean, sd, there
     sd = np.nanstd(differences, axis=1, ddof=1)
     return np.nanmean(differences, axis=1), np.maximum(sd, step), there
@@ -120,12 +120,12 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
     to_forward = {k: case(t[..., 1:-1] - t[..., :1], step) for k, t in tables.items()}
     lower = [to_forward[k] for k in against]
     tests: dict[str, Test] = {
-        "equivalent": lambda m, s, k: tost.p_tost(m, s, k, MARGIN),
-        "beyond": lambda m, s, k: tost.p_beyond(m, s, k, MARGIN),
-        "below": lambda m, s, k: tost.p_below(m[:, -1:], s[:, -1:], k[:, -1:], MARGIN),
-        "above": lambda m, s, k: tost.p_above(m[:, -1:], s[:, -1:], k[:, -1:], MARGIN),
-        "gain": lambda m, s, k: tost.p_above(m, s, k, 0),
-        "loss": lambda m, s, k: tost.p_below(m, s, k, 0),
+        "equivalent": lambda m, s, k: paired.p_tost(m, s, k, MARGIN),
+        "beyond": lambda m, s, k: paired.p_beyond(m, s, k, MARGIN),
+        "below": lambda m, s, k: paired.p_below(m[:, -1:], s[:, -1:], k[:, -1:], MARGIN),
+        "above": lambda m, s, k: paired.p_above(m[:, -1:], s[:, -1:], k[:, -1:], MARGIN),
+        "gain": lambda m, s, k: paired.p_above(m, s, k, 0),
+        "loss": lambda m, s, k: paired.p_below(m, s, k, 0),
     }
     p_for = largest(tests["equivalent"], to_forward.values())
     p_against = largest(tests["beyond"], lower)
@@ -145,7 +145,7 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
     off = np.abs(effects[1:]) >= MARGIN
     near = np.abs(effects[1:]) <= MARGIN
     mean, sd, count = (x[:, -1:] for x in to_forward["seen"])
-    low, high = tost.interval(mean, sd, count, 1 - 2 * ALPHA)
+    low, high = paired.interval(mean, sd, count, 1 - 2 * ALPHA)
     gap_inside = None
     if not lost(truth):
         gap_low, gap_high = gap.bounds(scores, 1 - ALPHA, step)
@@ -201,8 +201,8 @@ def _h3(truth: Truth, tables: dict[str, np.ndarray], effects: np.ndarray) -> Pai
     moved = {}
     for name, table in tables.items():
         whole = table[~np.isnan(table).any(axis=2)].reshape(len(table), -1, table.shape[2])
-        none = whole[..., -1] + effects.mean() - abs(truth.effect) / ratio.SMALL
-        moved[name] = ratio.claim(whole[..., :-1], none, ALPHA)
+        none = whole[..., -1] + effects.mean() - abs(truth.effect) / spread.SMALL
+        moved[name] = spread.claim(whole[..., :-1], none, ALPHA)
     return (
         np.all([pair[0] for pair in moved.values()], axis=0),
         np.all([pair[1] for name, pair in moved.items() if name != "high"], axis=0),

@@ -65,15 +65,16 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
     from torch.profiler import ProfilerActivity, profile
 
     from benchmarks import cohort, setting
-    from raykd import assets, distill
-    from raykd.recorder import Memory
-    from raykd.study import confirm_trials
-    from raykd.trial import Cohort
+    from raykd.config.trial import Cohort
+    from raykd.data.assets import packages
+    from raykd.planning.study import confirm_trials
+    from raykd.training import distill
+    from raykd.training.recorder import Memory
 
     torch.set_num_threads(threads)
     work = HERE / ".work" / f"step-{os.getpid()}"
     made = setting.reviews(work, 512, 1, threads)
-    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), assets.home())
+    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), packages.home())
     of_seed = [t for t in confirm_trials(study) if t.seed == 0][:STUDENTS]
     how: Any = {"steps": STEPS, "precision": "bf16" if bf16 else "fp32"}
     trials = tuple(replace(t, training=replace(t.training, **how)) for t in of_seed)

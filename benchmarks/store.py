@@ -69,8 +69,8 @@ def make(folder: Path, finished: int) -> Path:
             "seeds": finished // len(STRATEGIES) + 1,
         },
     )
-    from raykd.cluster.sweep import Sweep
-    from raykd.study import confirm_trials
+    from raykd.planning.study import confirm_trials
+    from raykd.sweep.sweep import Sweep
     from raykd.tracking import store
     from raykd.tracking.launch import Launch
 
@@ -87,11 +87,11 @@ def make(folder: Path, finished: int) -> Path:
 
 def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
     """The run of the first trial, written as training writes one of two matched blocks."""
-    from raykd.distill import TICKS
-    from raykd.recorder import Result
-    from raykd.stopping import marks
     from raykd.tracking.launch import versions
     from raykd.tracking.writer import Writer
+    from raykd.training.distill import TICKS
+    from raykd.training.early_stopping import marks
+    from raykd.training.recorder import Result
 
     writer = Writer(uri, experiment, launch, "c" * 12, {**versions(), "raykd.sweep": "tiny"})
     writer.open(trial, {"precision": "fp32", "device": "cpu"})
@@ -212,10 +212,10 @@ def launch(file: str) -> None:
     import ray.tune  # noqa: F401
 
     began = time.perf_counter()
-    from raykd import cli, plainly
+    from raykd.cli import app, errors
 
-    plainly.quiet()
-    from raykd.cluster import run
+    errors.quiet()
+    from raykd.cluster.launch import run
 
     def first(study: Any, made: Any, searcher: Any, settings: Any, listener: Any) -> None:
         assert searcher.suggest("first")["job"]
@@ -226,7 +226,7 @@ def launch(file: str) -> None:
     without_ray.local_ray = contextlib.nullcontext
     without_ray.ray.shutdown = lambda: None
     with contextlib.suppress(_Enough):
-        cli.run_sweep(Path(file))
+        app.run_sweep(Path(file))
     print(time.perf_counter() - began)
 
 

@@ -44,7 +44,7 @@ STEPS = 60_000  # so long that a job is one cohort, as in a sweep whose cohorts 
 
 def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
     from benchmarks import machine
-    from raykd.tracking import glance
+    from raykd.tracking import snapshot as glance
     from tests.tracking import services
     from tests.tracking.conftest import Server, free_port
 
@@ -93,7 +93,7 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
 
 def nothing_left(uri: str) -> None:
     """As if no launch had left what it read at the server."""
-    from raykd.tracking import glance
+    from raykd.tracking import snapshot as glance
 
     client = MlflowClient(tracking_uri=uri)
     (there,) = (e for e in client.search_experiments() if glance.LEFT in e.tags)
@@ -118,8 +118,8 @@ def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, f
 def hold(file: Path, held: int, database: str) -> None:
     """Finished trials of the file's confirm phase, straight into the database."""
     from benchmarks import store as copies
-    from raykd.cluster.sweep import Sweep
-    from raykd.study import confirm_trials
+    from raykd.planning.study import confirm_trials
+    from raykd.sweep.sweep import Sweep
     from raykd.tracking import store
     from raykd.tracking.launch import Launch
 

@@ -124,15 +124,16 @@ TRIES = {
 def measure(threads: int) -> dict[str, Any]:
     """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
     from benchmarks import cohort, machine, setting
-    from raykd import assets, distill
-    from raykd.recorder import Memory
-    from raykd.study import confirm_trials
-    from raykd.trial import Cohort
+    from raykd.config.trial import Cohort
+    from raykd.data.assets import packages
+    from raykd.planning.study import confirm_trials
+    from raykd.training import distill
+    from raykd.training.recorder import Memory
 
     torch.set_num_threads(threads)
     work = HERE / ".work" / f"tries-{os.getpid()}"
     made = setting.reviews(work, 512, 1, threads)
-    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), assets.home())
+    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), packages.home())
     trial = confirm_trials(study)[0]
     trial = replace(trial, training=replace(trial.training, steps=STEPS))
     materials = cohort.load(study, teacher, [trial])

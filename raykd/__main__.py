@@ -1,3 +1,3 @@
-from raykd.cli import app
+from raykd.cli.app import app
 
 app(prog_name="raykd")

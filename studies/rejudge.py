@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from raykd.analysis.examples import McNemar
-from raykd.analysis.judge import judge
-from raykd.analysis.typed import from_table
-from raykd.analysis.verdict import Cell, Comparison, Hypothesis, Verdict
+from raykd.analysis.scores.from_table import from_table
+from raykd.analysis.stats.examples import McNemar
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
 from raykd.report.origin import Origin
 from raykd.report.page import Page
 from raykd.report.render import html

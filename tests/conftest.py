@@ -11,7 +11,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 from hypothesis import settings  # noqa: E402
 
-from raykd import assets  # noqa: E402
+from raykd.data.assets import packages  # noqa: E402
 
 settings.register_profile("raykd", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("raykd")
@@ -20,4 +20,4 @@ settings.load_profile("raykd")
 @pytest.fixture(scope="session")
 def home() -> Path:
     """$RAYKD_HOME or the default: what was fetched once is there for every run and worker."""
-    return assets.home()
+    return packages.home()

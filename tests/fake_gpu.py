@@ -50,11 +50,11 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
 
 def step(case: Any, device: torch.device) -> None:
     from benchmarks.gpu import every_loss, world
-    from raykd.distill import Where
-    from raykd.group import Group
-    from raykd.learner import Learner
-    from raykd.student import student_config, width
-    from raykd.teacher_source import Live
+    from raykd.models.student import student_config, width
+    from raykd.runtime.group import Group
+    from raykd.teachers.targets import Live
+    from raykd.training.distill import Where
+    from raykd.training.learner import Learner
 
     family, spec, padded = every_loss.prepared(case)
     with torch.device("meta"):
@@ -76,7 +76,8 @@ def step(case: Any, device: torch.device) -> None:
 def main() -> None:
     device = install()
     from benchmarks.gpu import every_loss
-    from raykd import learner, losses
+    from raykd.losses import hidden
+    from raykd.training import learner
 
     learner.moved = placed  # type: ignore[assignment]
     for case in every_loss.cases():
@@ -89,8 +90,8 @@ def main() -> None:
             said = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
         print(f"{case.name}: {said}")
     # A mistake is noticed: a weight that is made on the CPU inside a loss.
-    right = losses.HIDDEN["mse"]
-    losses.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)
+    right = hidden.HIDDEN["mse"]
+    hidden.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)
     try:
         step(next(every_loss.cases()), device)
         print("planted: ran")

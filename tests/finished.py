@@ -8,15 +8,15 @@ from random import Random
 
 import torch
 
-from raykd.cluster.sweep import Sweep
-from raykd.distill import Where
-from raykd.materials import Materials
-from raykd.sources import Sources
-from raykd.study import explore_trial
+from raykd.config.trial import TrialSpec, into_cohorts
+from raykd.planning.study import explore_trial
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.trial import TrialSpec, into_cohorts
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.trainer import Materials
 
 
 def finish(sweep_file: Path) -> Sweep:

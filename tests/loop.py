@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from raykd import materials
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.training import trainer
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 
@@ -52,7 +52,7 @@ class Interrupt:
 
 
 def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = materials.build_student
+    build = trainer.build_student
 
     def build_dry(*args: Any) -> Any:
         model = build(*args)
@@ -64,4 +64,4 @@ def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
         model.config.attention_probs_dropout_prob = 0.0
         return model
 
-    monkeypatch.setattr(materials, "build_student", build_dry)
+    monkeypatch.setattr(trainer, "build_student", build_dry)

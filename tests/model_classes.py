@@ -11,11 +11,11 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from raykd.config import load
-from raykd.published import PUBLISHED
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort
+from raykd.maps.published import PUBLISHED
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.training.inputs import Sources
 
 from . import lm_world, tiny_models, tiny_seq2seq, world, world_seq2seq
 from .tiny_lms import LMS, tiny_lm

@@ -12,9 +12,9 @@ import datasets
 import huggingface_hub
 import pytest
 
-from raykd import sweepfile, variants
-from raykd.config import SweepConfig
-from raykd.study import Study, resolve
+from raykd.config import variants, yaml_file
+from raykd.config.sweep import SweepConfig
+from raykd.planning.study import Study, resolve
 
 from .paper_models import TEACHERS
 from .paper_rows import SETS, SIZES
@@ -28,7 +28,7 @@ CASES = [(name, variant) for name in FILES for variant in VARIANTS]
 @cache
 def read(name: str, variant: str) -> SweepConfig:
     """A file as `load` reads it, had it asked for this variant."""
-    data = {**sweepfile.read(FILES[name]), "variant": variant}
+    data = {**yaml_file.read(FILES[name]), "variant": variant}
     return variants.chosen(FILES[name], data, SweepConfig)
 
 

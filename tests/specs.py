@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from raykd.layermap import LayerMap
-from raykd.trial import Init, Loss, Shape, Training, TrialSpec
+from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
+from raykd.maps.layer_map import LayerMap
 
 SPEC = TrialSpec(
     task="classification",

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from raykd import inits, sweepfile, variants
-from raykd import teacher as teachers
-from raykd.config import SweepConfig
-from raykd.data import Prepared
-from raykd.layermap import everywhere
-from raykd.study import Study, confirm_trials, explore_trial
-from raykd.teacher_trial import teacher_trial
-from raykd.trial import digest
+from raykd.config import variants, yaml_file
+from raykd.config.sweep import SweepConfig
+from raykd.config.trial import digest
+from raykd.data.prepared import Prepared
+from raykd.maps.layer_map import everywhere
+from raykd.planning import inits
+from raykd.planning.study import Study, confirm_trials, explore_trial
+from raykd.planning.teacher_trial import teacher_trial
+from raykd.teachers import teacher
 
 ROOT = Path(__file__).parents[1]
 IDS = ROOT / "tests" / "data" / "sweep_ids.json"
@@ -32,18 +33,18 @@ def files() -> list[str]:
 
 
 def ids(file: str, variant: str = "clean") -> dict[str, str]:
-    data = {**sweepfile.read(ROOT / file), "variant": variant}
+    data = {**yaml_file.read(ROOT / file), "variant": variant}
     config = variants.chosen(ROOT / file, data, SweepConfig)
     depth = DEPTHS[config.teacher.model]
     encoder, decoder = (depth, None) if isinstance(depth, int) else depth
-    base = teachers.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
+    base = teacher.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
     counts = {"train": 1000, "select": 100, "test": 200}
     known = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
     fields = Prepared.__dataclass_fields__
     rest = {k: v for k, v in known.items() if k in fields}
     prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **rest)  # type: ignore[arg-type]
     task = config.task
-    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    name = teacher.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
     # There is no model from which a student could be cut: any of its blocks may come first.
     with pytest.MonkeyPatch.context() as patch:

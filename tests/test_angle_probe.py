@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from raykd import angle_probe
-from raykd.angle_probe import Probe, Stored
-from raykd.config import load
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.materials import Materials
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training import angle_probe
+from raykd.training.angle_probe import Probe, Stored
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials
 
 from .loop import told, train
 from .world import write_sweep

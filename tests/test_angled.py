@@ -11,12 +11,12 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from raykd import angled, judged
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
+from raykd.cli.app import app
 from raykd.errors import UserError
 from raykd.report import gather
 from raykd.report.sections import sections
+from raykd.sweep import angles, verdict
+from raykd.sweep.sweep import Sweep
 from raykd.tracking.angles import read_angles, steps, store_angles
 
 from .finished import finish
@@ -90,16 +90,16 @@ def test_what_is_stored_is_what_the_last_evaluation_saw(
 ) -> None:
     """Where the best evaluation was the last, the stored student is the one that training saw."""
     sweep = opened(through, monkeypatch)
-    for record in angled.confirmed(sweep):
+    for record in angles.confirmed(sweep):
         assert steps(sweep.client, record.run_id) == (4, 8, 12)
         last = read_angles(sweep.client, record.run_id, 12)
         assert last.when == "training" and last.rows == 16
         assert {k: record.metrics[k] for k in last.metrics()} == pytest.approx(last.metrics())
-    stored = [r for r in angled.confirmed(sweep) if angled._has_student(sweep, r)]
+    stored = [r for r in angles.confirmed(sweep) if angles._has_student(sweep, r)]
     kept = {r.run_id: read_angles(sweep.client, r.run_id, int(r.metrics["best_step"]))
             for r in stored}  # fmt: skip
     assert len(stored) == len(STRATEGIES)
-    angled._measure(sweep, stored, lambda n, of: None)
+    angles._measure(sweep, stored, lambda n, of: None)
     for record in stored:
         again = read_angles(sweep.client, record.run_id, int(record.metrics["best_step"]))
         before = kept[record.run_id]
@@ -110,7 +110,7 @@ def test_what_is_stored_is_what_the_last_evaluation_saw(
 
 def test_the_page_shows_them(through: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = opened(through, monkeypatch)
-    page = gather.of_sweep(sweep, judged.of_sweep(sweep))
+    page = gather.of_sweep(sweep, verdict.of_sweep(sweep))
     assert page.angles is not None and gather.NO_ANGLES not in page.missing
     assert [d.id for d in page.angles.drawings] == ["angles-1", "angles-course-1", "angles-gaps"]
     course = page.angles.drawings[1].figure
@@ -129,7 +129,7 @@ def test_mistakes_in_a_line(tmp_path: Path, through: Path, monkeypatch: pytest.M
     code, said = run(tmp_path, "angles", "sweep.yaml")
     assert code == 2 and "no confirmed trial is finished" in said
     sweep = opened(through, monkeypatch)
-    record = angled.confirmed(sweep)[0]
+    record = angles.confirmed(sweep)[0]
     good = read_angles(sweep.client, record.run_id, 12)
     log(sweep.client, record.run_id, {"step": 12})
     code, said = run(through, "angles", "sweep.yaml")
@@ -143,7 +143,7 @@ def log(client: MlflowClient, run_id: str, value: dict[str, Any]) -> None:
 
 def test_no_student_and_no_measurement(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = opened(plain, monkeypatch)
-    monkeypatch.setattr(angled, "is_measured", lambda record: False)
-    monkeypatch.setattr(angled, "_has_student", lambda sweep, record: False)
+    monkeypatch.setattr(angles, "is_measured", lambda record: False)
+    monkeypatch.setattr(angles, "_has_student", lambda sweep, record: False)
     with pytest.raises(UserError, match="no finished student kept its weights"):
-        angled.measure(sweep, None, lambda n, of: None)
+        angles.measure(sweep, None, lambda n, of: None)

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from raykd.angle_values import (
+from raykd.losses.hidden import HIDDEN
+from raykd.training.angle_statistics import Angles, at_distance, chunks, gradients, merged
+from raykd.training.angle_values import (
     BINS,
     RATIOS,
     Block,
@@ -22,8 +24,6 @@ from raykd.angle_values import (
     random_histogram,
     wilson,
 )
-from raykd.angles import Angles, at_distance, chunks, gradients, merged
-from raykd.losses import HIDDEN
 
 
 def states(

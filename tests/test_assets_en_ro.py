@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from raykd.assets_en_ro import PAIRS, messages, unpack_pairs, unpack_t5
+from raykd.data.assets.en_ro import PAIRS, messages, unpack_pairs, unpack_t5
 
 TEXTS = {
     "": "Content-Type: text/plain; charset=UTF-8\n",

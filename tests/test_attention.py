@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raykd.attention import Rows, scores
-from raykd.batches import Batch
-from raykd.group import Group
-from raykd.learner import Learner
-from raykd.published import PUBLISHED, RULES
-from raykd.sites import KEY, QUERY, VALUE, inside
-from raykd.student import build_student
-from raykd.taps import Taps, projection, stacks
+from raykd.config.trial import Init, Shape
+from raykd.data.batches import Batch
+from raykd.losses.attention import Rows, scores
+from raykd.maps.activations import KEY, QUERY, VALUE, inside
+from raykd.maps.published import PUBLISHED, RULES
+from raykd.models.capture import Taps, projection, stacks
+from raykd.models.student import build_student
+from raykd.runtime.group import Group
 from raykd.tasks.classification import FAMILY
-from raykd.teacher_source import Live
-from raykd.trial import Init, Shape
+from raykd.teachers.targets import Live
+from raykd.training.learner import Learner
 
 from .specs import spec
 from .test_taps import hook_count, inputs

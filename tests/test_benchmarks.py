@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import memory, ratios, report, run
 from benchmarks.frame import Rows, Setting, normalized_mse
-from raykd import losses
+from raykd.losses import hidden
 
 HERE = Path(__file__).parents[1] / "benchmarks"
 
@@ -178,8 +178,8 @@ def test_the_arms_loss_is_raykds() -> None:
     student, teacher = torch.randn(2, 3, 5, 8)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
     places = mask.flatten().nonzero().squeeze(1)
-    pair = losses.valid(student, places), losses.valid(teacher, places)
-    wanted = losses.normalized_mse(*pair, tokens=int(mask.sum()), examples=3)
+    pair = hidden.valid(student, places), hidden.valid(teacher, places)
+    wanted = hidden.normalized_mse(*pair, tokens=int(mask.sum()), examples=3)
     torch.testing.assert_close(normalized_mse(student, teacher, mask), wanted)
 
 

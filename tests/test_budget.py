@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from raykd.budget import Budget, Spent, check, countable, reached
-from raykd.cluster import meter as meters
-from raykd.cluster.meter import Meter
-from raykd.cluster.resources import Share
-from raykd.cluster.searcher import JobSearcher
-from raykd.config import load
+from raykd.cluster.launch import budget_meter
+from raykd.cluster.launch.budget_meter import Meter
+from raykd.cluster.launch.searcher import JobSearcher
+from raykd.config.budget import Budget, Spent, check, countable, reached
+from raykd.config.sweep import load
+from raykd.config.trial import unpacked
 from raykd.errors import UserError
-from raykd.plan import Explored, Plan, Power, make
-from raykd.study import Study, resolve
-from raykd.trial import unpacked
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import Study, resolve
+from raykd.sweep.resources import Share
 
 from .world import write_sweep
 
@@ -97,7 +97,7 @@ def test_a_meter_calls_off_what_is_not_begun_and_tells_what_runs(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(meters, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(budget_meter, "time", SimpleNamespace(monotonic=lambda: now[0]))
     stop, asked = tmp_path / "checkpoints" / "stop", searcher(study, 100)
     limits = Budget(gpu_hours=1, price=2.0)
     meter = Meter(limits, Share(2, 1, 1.0, 2), asked, stop, lambda: {"nodes": 3})

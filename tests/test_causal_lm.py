@@ -13,17 +13,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from raykd import adapters, losses
-from raykd.data import Encoded, flat
-from raykd.distill import Where
-from raykd.group import Group
-from raykd.layermap import LayerMap
-from raykd.learner import Learner
-from raykd.student import build_student, width
-from raykd.taps import Taps, stacks
+from raykd.config.trial import Init, Lora, Shape
+from raykd.data.prepared import Encoded, flat
+from raykd.losses import hidden
+from raykd.maps.layer_map import LayerMap
+from raykd.models import lora
+from raykd.models.capture import Taps, stacks
+from raykd.models.student import build_student, width
+from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import FAMILY
-from raykd.teacher_source import Live
-from raykd.trial import Init, Lora, Shape
+from raykd.teachers.targets import Live
+from raykd.training.distill import Where
+from raykd.training.learner import Learner
 
 from .lm_world import lm_tokenizer
 from .specs import spec
@@ -82,7 +83,7 @@ def test_the_loss_is_transformers_own_on_completions(kind: str) -> None:
     model = tiny_lm(kind)
     batch = FAMILY.collate(rows(), ROWS, 0)
     assert batch.labels is not None
-    ce, _ = losses.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
+    ce, _ = hidden.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
     labels = torch.full_like(batch.inputs["input_ids"], -100)
     for i, (p, t) in enumerate(zip(PROMPTS, TARGETS, strict=True)):
         labels[i, len(p) : len(p) + len(t)] = torch.tensor(t)
@@ -183,7 +184,7 @@ def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> No
     with torch.no_grad():
         before = FAMILY.forward(student, batch).logits()
     names = set(student.state_dict())
-    adapters.add(student, LORA)
+    lora.add(student, LORA)
     with torch.no_grad():
         torch.testing.assert_close(FAMILY.forward(student, batch).logits(), before)
     learner, _ = step(teacher, student, LayerMap((2, 4)), lora=LORA, lr=0.1)
@@ -197,7 +198,7 @@ def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> No
     with torch.no_grad():
         adapted = FAMILY.forward(student, batch).logits()
         assert not torch.allclose(adapted, before, atol=1e-4)
-        merged = adapters.merge(student)
+        merged = lora.merge(student)
         torch.testing.assert_close(FAMILY.forward(merged, batch).logits(), adapted,
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
     assert set(merged.state_dict()) == names
@@ -205,11 +206,11 @@ def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> No
 
 def test_a_merged_student_is_a_plain_folder(kind: str, tmp_path: Path) -> None:
     student = build_student(tiny_lm(kind), Shape(2), Init("copied", (1, 3), head=True), 0)
-    adapters.add(student, LORA)
+    lora.add(student, LORA)
     for name, parameter in student.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    merged = adapters.merge(student.eval())
+    merged = lora.merge(student.eval())
     merged.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     x_BT = torch.tensor([PROMPTS[2]])
@@ -219,8 +220,8 @@ def test_a_merged_student_is_a_plain_folder(kind: str, tmp_path: Path) -> None:
 
 def test_targets_that_match_nothing_are_told_with_what_there_is() -> None:
     model = tiny_lm("llama")
-    assert adapters.misfit(model, None) is None and adapters.misfit(model, ("q_proj",)) is None
-    problem = adapters.misfit(model, ("q_proj", "q_prj"))
+    assert lora.misfit(model, None) is None and lora.misfit(model, ("q_proj",)) is None
+    problem = lora.misfit(model, ("q_proj", "q_prj"))
     assert problem is not None and "'q_prj'" in problem and "q_proj, k_proj" in problem
     assert "lm_head" not in problem
 

@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from raykd import losses
-from raykd.chunked import outputs_losses
-from raykd.data import Encoded, flat
-from raykd.group import Group
-from raykd.layermap import LayerMap
-from raykd.learner import Learner
-from raykd.outputs import Head, Outputs
-from raykd.student import build_student
+from raykd.config.trial import Init, Shape
+from raykd.data.prepared import Encoded, flat
+from raykd.losses import hidden
+from raykd.losses.chunked import outputs_losses
+from raykd.maps.layer_map import LayerMap
+from raykd.models.outputs import Head, Outputs
+from raykd.models.student import build_student
+from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import FAMILY
-from raykd.teacher_source import Live
-from raykd.trial import Init, Shape
+from raykd.teachers.targets import Live
+from raykd.training.learner import Learner
 
 from .specs import spec
 from .tiny_lms import tiny_lm
@@ -41,10 +41,10 @@ def made(seed: int, width: int = D, bias: bool = False, **form: Any) -> Outputs:
 
 
 def plain(student: Outputs, teacher: Outputs | None, labels_P: Tensor, t: float) -> list[Tensor]:
-    ce = losses.cross_entropy(student.logits(), labels_P, POSITIONS)
+    ce = hidden.cross_entropy(student.logits(), labels_P, POSITIONS)
     if teacher is None:
         return [ce, torch.zeros_like(ce)]
-    return [ce, losses.kl(student.logits(), teacher.logits(), t, POSITIONS)]
+    return [ce, hidden.kl(student.logits(), teacher.logits(), t, POSITIONS)]
 
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -154,7 +154,7 @@ def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
     """Forward, losses, backward and update of a student under a live teacher."""
     vocabulary, chunk = 5000, 20_000
     small = partial(outputs_losses, chunk=chunk)
-    monkeypatch.setattr(losses, "outputs_losses", small)
+    monkeypatch.setattr(hidden, "outputs_losses", small)
     teacher = tiny_lm("smollm2", width=16, vocab=vocabulary)
     student = build_student(teacher, Shape(2), Init("copied", (1, 3), head=True), 0)
     targets = [list(range(5, 45))] * 4

@@ -15,16 +15,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from raykd.data import Encoded
+from raykd.data.prepared import Encoded
 from raykd.errors import UserError
-from raykd.tasks.classification import (
-    collate,
-    forward,
-    load_model,
-    of_classes,
-    predictions,
-)
-from raykd.tasks.loading import load_tokenizer
+from raykd.models.loading import load_tokenizer
+from raykd.tasks.classification import collate, forward, load_model, of_classes, predictions
 
 from .tiny_models import KINDS, tiny_model
 from .world import tokenizer, write_model

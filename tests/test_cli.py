@@ -12,9 +12,9 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
-from raykd.command import again
+from raykd.cli.app import app
+from raykd.cli.options import again
+from raykd.sweep.sweep import Sweep
 
 from .finished import finish
 from .world import write_sweep

@@ -12,11 +12,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.group import Group
+from raykd.cli.app import app
+from raykd.runtime.group import Group
 from raykd.tasks.classification import FAMILY
-from raykd.teacher_cache import Entry
-from raykd.teacher_fill import Filler, open_cache
+from raykd.teachers.cache import Entry
+from raykd.teachers.fill_cache import Filler, open_cache
 
 from .test_batches import encoded
 from .tiny_models import tiny_model

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from raykd.config import load
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import confirm_trials, resolve
-from raykd.trial import Cohort
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort
+from raykd.planning.study import confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .world import write_model, write_sweep
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from raykd import config_design
-from raykd.config import SweepConfig, load
-from raykd.config_design import CopiedInit, Strategy
-from raykd.layermap import STRATEGIES
+from raykd.config import design
+from raykd.config.design import CopiedInit, Strategy
+from raykd.config.sweep import SweepConfig, load
+from raykd.maps.layer_map import STRATEGIES
 
 from .smallest import SMALLEST, with_key
 
@@ -47,7 +47,7 @@ def test_a_name_stands_for_a_strategy_without_options() -> None:
         Strategy(strategy="forward"),
         Strategy(strategy="all_to_one", block=4),
     )
-    named = [config_design.rules(s)[0] for s in sweep.confirm.strategies]
+    named = [design.rules(s)[0] for s in sweep.confirm.strategies]
     assert [str(rule(6, 3, 0)) for rule in named] == ["[2, 4, 6]", "[4, 4, 4]"]
 
 

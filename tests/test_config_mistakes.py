@@ -10,8 +10,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from raykd import config, sweepfile
-from raykd.config import SweepConfig, load
+from raykd.config import sweep as config
+from raykd.config import yaml_file
+from raykd.config.sweep import SweepConfig, load
 from raykd.errors import UserError
 
 from .smallest import SMALLEST, with_key
@@ -117,12 +118,12 @@ def test_a_missing_key_is_told_with_an_example_that_works(tmp_path: Path, key: s
 
 def models() -> list[type[BaseModel]]:
     found = [m for m in vars(config).values() if isinstance(m, type) and issubclass(m, BaseModel)]
-    return [m for m in found if m not in (sweepfile.Model, SweepConfig)]
+    return [m for m in found if m not in (yaml_file.Model, SweepConfig)]
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda m: m.__name__)
 def test_the_example_of_every_mapping_works(model: type[BaseModel]) -> None:
-    assert model.model_validate(yaml.safe_load(sweepfile.example(model)))
+    assert model.model_validate(yaml.safe_load(yaml_file.example(model)))
 
 
 INNERMOST = [p for p in PATHS if not any(q[: len(p)] == p != q for q in PATHS)]

@@ -14,20 +14,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import controls, distill
-from raykd.batches import collate, shard
-from raykd.config import load
-from raykd.controls import Controls, mean_states, untrained
-from raykd.fine_tune import fine_tune
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, TargetKind, TrialSpec
+from raykd.data.batches import collate, shard
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.classification import FAMILY
-from raykd.tasks.families import FAMILIES
-from raykd.teacher_fill import Filler
-from raykd.teacher_source import Live, Part
-from raykd.trial import Cohort, TargetKind, TrialSpec
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers import controls
+from raykd.teachers.controls import Controls, mean_states, untrained
+from raykd.teachers.fill_cache import Filler
+from raykd.teachers.targets import Live, Part
+from raykd.training import distill
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .loop import Interrupt, series, told, train, without_dropout
 from .test_batches import encoded

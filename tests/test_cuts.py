@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd import cuts
-from raykd.config import Task, load
-from raykd.data import Encoded, prepare
-from raykd.data_report import Cut, DataReport, lines, with_cuts
+from raykd.config.sweep import Task, load
+from raykd.data.data_report import Cut, DataReport, lines, with_cuts
+from raykd.data.prepared import Encoded, prepare
 from raykd.errors import UserError
-from raykd.study import resolve
-from raykd.tasks import prompted, seq2seq
+from raykd.planning import truncation
+from raykd.planning.study import resolve
+from raykd.tasks import prompt_tokens, seq2seq
 
 from .lm_world import lm_tokenizer, write_lm_sweep
 from .world import PLAIN
@@ -41,12 +41,12 @@ def encoded(folder: Path, split: str, rows: list[dict[str, Any]], **changes: Any
     own = {"kind": "causal_lm", "prompt": "text", "completion": "label", "generate": 50, **changes}
     task = Task(data=str(path), **own)
     found = prepare(task, folder / "home", "sweep.yaml")
-    return prompted.encode(found, split, lm_tokenizer(), found.labels, task, folder / "home")
+    return prompt_tokens.encode(found, split, lm_tokenizer(), found.labels, task, folder / "home")
 
 
 def cut_of(found: Encoded, split: str, what: str, **task: Any) -> Cut:
     own = {"kind": "causal_lm", "prompt": "text", "completion": "label", "generate": 50, **task}
-    of_split = cuts.of_split(found, split, Task(data="x", **own), 60)
+    of_split = truncation.of_split(found, split, Task(data="x", **own), 60)
     return next(cut for cut in of_split if cut.what == what)
 
 
@@ -127,12 +127,12 @@ def test_a_plan_refuses_what_training_would(tmp_path: Path) -> None:
         write_lm_sweep(tmp_path, task=task)
         return resolve(load(path), tmp_path / "home", str(path))
 
-    report = cuts.reported(study(1.0))
+    report = truncation.reported(study(1.0))
     cut, count = report.cut_rows("completions", "train")
     assert cut == count > 0
     assert report.cut_share("completions") == 0.5  # of a word and its end, the end
     with pytest.raises(UserError, match=rf"^{path}: task.max_length: .* lose their end"):
-        cuts.reported(study(0.2))
+        truncation.reported(study(0.2))
 
 
 # Sources and targets
@@ -146,13 +146,13 @@ def test_targets_and_sources_are_counted_before_the_cut(tmp_path: Path) -> None:
     found = prepare(task, tmp_path / "home", "sweep.yaml")
     for split in ("train", "select"):
         rows = seq2seq.encode(found, split, tokenizer_seq2seq(), (), task, tmp_path / "home")
-        by_what = {c.what: c for c in cuts.of_split(rows, split, task, 60)}
+        by_what = {c.what: c for c in truncation.of_split(rows, split, task, 60)}
         lengths = np.array([len(text.split()) + 1 for text in found.rows(split)["text"]])
         assert by_what["sources"].cut == (lengths > 4).sum()
         assert by_what["sources"].lost == (lengths - 4).clip(0).sum()
         assert ("targets" in by_what) == (split == "train")
     rows = seq2seq.encode(found, "train", tokenizer_seq2seq(), (), task, tmp_path / "home")
-    (targets,) = (c for c in cuts.of_split(rows, "train", task, 60) if c.what == "targets")
+    (targets,) = (c for c in truncation.of_split(rows, "train", task, 60) if c.what == "targets")
     lengths = np.array([len(text.split()) + 1 for text in found.rows("train")["label"]])
     assert (targets.cut, targets.tokens) == ((lengths > 3).sum(), lengths.sum())
     assert targets.lost == (lengths - 3).clip(0).sum() and targets.key == "task.max_target_length"

@@ -12,9 +12,9 @@ import pytest
 from datasets import Dataset
 from tokenizers import normalizers
 
-from raykd.config import Task
-from raykd.data import Prepared, encode, load, prepare, tokenizer_fingerprint
-from raykd.splits import SPLITS
+from raykd.config.sweep import Task
+from raykd.data.prepared import Prepared, encode, load, prepare, tokenizer_fingerprint
+from raykd.data.splits import SPLITS
 
 from .world import texts, tokenizer, write_csv
 
@@ -156,7 +156,7 @@ def test_prepared_rows_are_found_again_without_parsing(
     def parse(*_: object) -> None:
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr("raykd.rows.to_rows", parse)
+    monkeypatch.setattr("raykd.data.readers.to_rows", parse)
     assert prepared(tmp_path) == found
     assert prepared(tmp_path, max_length=7, metric="f1") == found
     assert prepared(tmp_path, name="copy.csv") == found

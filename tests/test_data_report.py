@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd import cuts
-from raykd.config import Task
-from raykd.data import Prepared, encode, load, prepare
-from raykd.data_report import CAVEAT_SHARE, Cut, DataReport, caveats, lines, together, with_cuts
+from raykd.config.sweep import Task
+from raykd.data.data_report import (
+    CAVEAT_SHARE,
+    Cut,
+    DataReport,
+    caveats,
+    lines,
+    together,
+    with_cuts,
+)
+from raykd.data.prepared import Prepared, encode, load, prepare
+from raykd.data.splits import SPLITS
 from raykd.errors import UserError
-from raykd.splits import SPLITS
-from raykd.study import Study
+from raykd.planning import truncation
+from raykd.planning.study import Study
 
 from .eight_classes import CLASSES, rows
 from .test_hub_rows import hub, table
@@ -182,7 +190,7 @@ def test_what_is_cut_is_what_each_text_lacks(tmp_path: Path, limit: int) -> None
     """60 tokens are what the tokenizer allows."""
     long = [(f"{text} " * (1 + i % 9), label) for i, (text, label) in enumerate(texts(150))]
     found = prepared(tmp_path, long)
-    report = cuts.reported(study(found, tmp_path, max_length=limit))
+    report = truncation.reported(study(found, tmp_path, max_length=limit))
     effective = min(limit, 60)
     for cut in report.cuts:
         lengths = alone(found, cut.split)
@@ -197,15 +205,15 @@ def test_what_is_cut_is_what_each_text_lacks(tmp_path: Path, limit: int) -> None
 
 def test_cuts_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = prepared(tmp_path, [(f"{t} " * 9, label) for t, label in texts(80)])
-    first = cuts.reported(study(found, tmp_path, max_length=20))
+    first = truncation.reported(study(found, tmp_path, max_length=20))
 
     def tokenise(*_: object) -> None:
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(cuts, "_found", tokenise)
-    assert cuts.reported(study(found, tmp_path, max_length=20)) == first
+    monkeypatch.setattr(truncation, "_found", tokenise)
+    assert truncation.reported(study(found, tmp_path, max_length=20)) == first
     with pytest.raises(AssertionError):
-        cuts.reported(study(found, tmp_path, max_length=21))
+        truncation.reported(study(found, tmp_path, max_length=21))
 
 
 def test_rows_tokenised_before_cuts_were_counted_are_counted_now(tmp_path: Path) -> None:
@@ -304,4 +312,4 @@ def test_a_refusal_names_the_sweep_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "lm.csv", texts(80))
     found = prepare(Task(data=str(path), **lm), tmp_path / "home", "sweep.yaml")
     with pytest.raises(UserError, match=r"^sweep.yaml: task.chat: "):
-        cuts.reported(study(found, tmp_path, **lm))
+        truncation.reported(study(found, tmp_path, **lm))

@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from raykd.config import load
+from raykd.config.sweep import load
+from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.learner import stream
-from raykd.student import build_student
-from raykd.study import Study, confirm_trials, resolve
-from raykd.taps import stacks
-from raykd.trial import TrialSpec
+from raykd.models.capture import stacks
+from raykd.models.student import build_student
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.training.learner import stream
 
 from .world import write_sweep
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
+from raykd.cli.app import app
 from raykd.report.gather import of_sweep
 from raykd.report.render import html
+from raykd.sweep.sweep import Sweep
 
 from .finished import finish
 from .world import write_sweep
@@ -102,7 +102,7 @@ def test_the_verdict_keeps_them_apart(sweep: Path) -> None:
 
 
 def test_the_page_has_them_all(sweep: Path) -> None:
-    from raykd.judged import of_sweep as judge
+    from raykd.sweep.verdict import of_sweep as judge
 
     opened = Sweep.open(sweep)
     page = of_sweep(opened, judge(opened))
@@ -111,7 +111,7 @@ def test_the_page_has_them_all(sweep: Path) -> None:
 
 
 def test_mlflow_has_them_as_params(sweep: Path) -> None:
-    from raykd.cluster.sweep import Sweep
+    from raykd.sweep.sweep import Sweep
 
     records = [r for r in Sweep.open(sweep).known if r.phase == "confirm"]
     assert {r.params["targets"] for r in records} == {"teacher", "mean", "untrained"}

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from raykd.config import load
-from raykd.fine_tune import fine_tune
-from raykd.layermap import LayerMap
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.maps.layer_map import LayerMap
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .loop import told, train
 from .world import write_sweep

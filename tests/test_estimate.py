@@ -11,15 +11,13 @@ from typing import Any, cast
 
 import pytest
 
-from raykd import calibrate, rates
-from raykd.budget import AskAbove, Budget, above
-from raykd.config import load
-from raykd.distill import Where
+from raykd.config.budget import AskAbove, Budget, above
+from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.estimate import Estimate, estimate
-from raykd.plan import Explored, Plan, Power, make
-from raykd.rates import Rates, TeacherRates
-from raykd.schedule import (
+from raykd.planning.estimate import calibrate, rates
+from raykd.planning.estimate.estimate import Estimate, estimate
+from raykd.planning.estimate.rates import Rates, TeacherRates
+from raykd.planning.estimate.simulate import (
     CONFIRM,
     ENDS,
     EXPLORE,
@@ -31,7 +29,9 @@ from raykd.schedule import (
     parameters,
     scenario,
 )
-from raykd.study import resolve
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import resolve
+from raykd.training.distill import Where
 
 from . import world_seq2seq
 from .lm_world import WRITTEN, write_lm_sweep

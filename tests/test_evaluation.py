@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.evaluation import over_rows
-from raykd.group import Group
+from raykd.runtime.group import Group
+from raykd.tasks.evaluation import over_rows
 
 
 @given(

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config import load
-from raykd.data import Prepared
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.materials import Materials
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort
+from raykd.data.prepared import Prepared
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.trainer import Materials
 
 from . import world, world_seq2seq
 from .lm_world import WRITTEN, write_lm_sweep

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config import Task
-from raykd.data import prepare
+from raykd.config.sweep import Task
+from raykd.data.file_tables import delimited, json_table
+from raykd.data.prepared import prepare
+from raykd.data.readers import read
 from raykd.errors import UserError
-from raykd.file_tables import delimited, json_table
-from raykd.rows import read
 
 from .test_rows import rows, told, write
 

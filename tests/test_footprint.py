@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, PreTrainedModel
 
-from raykd.config import load
-from raykd.data import Encoded
-from raykd.distill import Data, Where, distill
-from raykd.encoder_decoder import depth
-from raykd.footprint import LARGEST_COHORT, Footprint, Load
-from raykd.layermap import LayerMap, everywhere
-from raykd.materials import trainable
-from raykd.plan import Explored, Plan, Power, make
-from raykd.published import PUBLISHED
-from raykd.recorder import Memory
-from raykd.rehearsal import Storages, measure
-from raykd.student import build_student, width
-from raykd.study import resolve
-from raykd.tasks.families import FAMILIES
-from raykd.teacher_source import Live
-from raykd.trial import Cohort, Init, Lora, Loss, Shape, Training, TrialSpec
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, Init, Lora, Loss, Shape, Training, TrialSpec
+from raykd.data.prepared import Encoded
+from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps.published import PUBLISHED
+from raykd.models.stacks import depth
+from raykd.models.student import build_student, width
+from raykd.planning.memory.dry_run import Storages, measure
+from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, Load
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import resolve
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers.targets import Live
+from raykd.training.distill import Data, Where, distill
+from raykd.training.recorder import Memory
+from raykd.training.trainer import trainable
 
 from .paper_models import QWEN, TEACHERS
 from .tiny_lms import LMS, tiny_lm

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
+from raykd.cli.app import app
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.costs import Foretold
 from raykd.tracking.launch import Launch, newest

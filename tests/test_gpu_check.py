@@ -24,9 +24,9 @@ from benchmarks.gpu.kernels import covered
 from benchmarks.gpu.page import page
 from benchmarks.gpu.section import Answer, OutOfTime, Run, bounded
 from benchmarks.gpu_check import SECTIONS, Part, check
-from raykd.footprint import Footprint
-from raykd.losses import HIDDEN
-from raykd.published import PADDED, PUBLISHED
+from raykd.losses.hidden import HIDDEN
+from raykd.maps.published import PADDED, PUBLISHED
+from raykd.planning.memory.footprint import Footprint
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

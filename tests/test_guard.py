@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd import guard, student
-from raykd.student import build_student, student_config
-from raykd.taps import owner, stacks
-from raykd.trial import Init, Shape
+from raykd.config.trial import Init, Shape
+from raykd.models import student, verify_student
+from raykd.models.capture import owner, stacks
+from raykd.models.student import build_student, student_config
 
 from .odd_models import EVEN, ODD
 
@@ -231,9 +231,9 @@ def test_a_reference_holds_no_weight_twice() -> None:
     teacher = ODD["tied llama"]()
     own = cut(teacher, (3, 6))
     blocks = {"encoder": [3, 6]}
-    whole = guard._skeleton(teacher, own, blocks)
+    whole = verify_student._skeleton(teacher, own, blocks)
     held = {p.data_ptr() for p in own.parameters()}
-    new = {t.data_ptr(): t for _, t in guard._tensors(whole) if t.data_ptr() not in held}
+    new = {t.data_ptr(): t for _, t in verify_student._tensors(whole) if t.data_ptr() not in held}
     block = sum(p.numel() for p in stacks(teacher)["encoder"][0].parameters())
     assert sum(t.numel() for t in new.values()) <= block
 

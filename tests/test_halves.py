@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.config_design import Strategy, rules
-from raykd.halves import apply
-from raykd.layermap import (
+from raykd.cli.maps import depth, maps, picture
+from raykd.config.design import Strategy, rules
+from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
+from raykd.maps.activations import Depth, state_name, state_number
+from raykd.maps.halves import apply
+from raykd.maps.layer_map import (
     STRATEGIES,
     LayerMap,
     all_to_one,
@@ -21,11 +24,8 @@ from raykd.layermap import (
     random,
     reverse,
 )
-from raykd.mapview import depth, maps, picture
-from raykd.search import Proposer, Tried
-from raykd.sites import Depth, state_name, state_number
-from raykd.space import TwoStacks, space_of
-from raykd.trial import Init, Loss, Shape, Training, TrialSpec
+from raykd.search.proposer import Proposer, Tried
+from raykd.search.space import TwoStacks, space_of
 
 blocks = st.lists(st.one_of(st.none(), st.integers(1, 40)), min_size=1, max_size=9).map(tuple)
 halves = st.builds(LayerMap, blocks, st.one_of(st.none(), st.integers(0, 40)))

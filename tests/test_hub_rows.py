@@ -9,10 +9,10 @@ import datasets
 import pytest
 from huggingface_hub import HfApi
 
-from raykd.config import Task
-from raykd.data import prepare
+from raykd.config.sweep import Task
+from raykd.data.prepared import prepare
+from raykd.data.readers import read
 from raykd.errors import UserError
-from raykd.rows import read
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, **splits: datasets.Dataset) -> list[Any]:

@@ -15,18 +15,20 @@ from transformers import (
     PreTrainedModel,
 )
 
-from raykd import fine_tune as fine_tuning
-from raykd import inits, per_block, sizes, teacher
-from raykd.cli import app
-from raykd.config import Teacher, load
+from raykd.cli.app import app
+from raykd.config.sweep import Teacher, load
+from raykd.config.trial import Cohort, Init, TrialSpec
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.materials import Materials, run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.taps import stacks
-from raykd.trial import Cohort, Init, TrialSpec
+from raykd.models import block_settings
+from raykd.models.capture import stacks
+from raykd.planning import inits
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep import fine_tune as fine_tuning
+from raykd.sweep.fine_tune import fine_tune
+from raykd.teachers import model_facts, teacher
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials, run_cohort
 
 from . import world
 from .odd_models import EVEN, ODD
@@ -114,7 +116,7 @@ def test_a_wrong_cut_is_told_before_a_teacher_is_trained(
     def never(*args: Any, **options: Any) -> None:
         raise AssertionError("the teacher was trained")
 
-    monkeypatch.setattr(sizes, "unequal", lambda *_: None)
+    monkeypatch.setattr(model_facts, "unequal", lambda *_: None)
     study = sweep(tmp_path, "random", {"copied": [3, 4]})
     monkeypatch.setattr(fine_tuning, "distill", never)
     with pytest.raises(UserError, match=r"confirm\.inits\.1: .*block 3 cannot be copied into"):
@@ -124,7 +126,7 @@ def test_a_wrong_cut_is_told_before_a_teacher_is_trained(
 def test_weights_too_large_for_a_plan_are_judged_by_their_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizes, "AT_HAND", 0)
+    monkeypatch.setattr(model_facts, "AT_HAND", 0)
     with pytest.raises(UserError, match="only block 1 can come first"):
         sweep(tmp_path, {"copied": [3, 4]})
 
@@ -132,9 +134,9 @@ def test_weights_too_large_for_a_plan_are_judged_by_their_configuration(
 def test_a_plan_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = sweep(tmp_path, "copied")
     asked = (study.base, study.shape, Init("copied", (2, 4), head=True), study.home)
-    told = sizes.unequal(*asked)
-    monkeypatch.setattr(sizes, "_config", None)
-    assert told and sizes.unequal(*asked) == told
+    told = model_facts.unequal(*asked)
+    monkeypatch.setattr(model_facts, "_config", None)
+    assert told and model_facts.unequal(*asked) == told
 
 
 # Names
@@ -143,7 +145,7 @@ def test_a_plan_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_corrected_models_and_no_others_have_another_name(tmp_path: Path) -> None:
     corrected = {
         name for name, build in (EVEN | ODD).items()
-        if per_block.corrected((config := build().config), depth(config))
+        if block_settings.corrected((config := build().config), depth(config))
     }  # fmt: skip
     assert corrected == {
         "umt5", "smollm3", "gpt_neo", "longformer", "qwen3_moe, every second",

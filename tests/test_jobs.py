@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.config import load
-from raykd.plan import Explored, Plan, Power, make
-from raykd.study import Study, resolve
+from raykd.config.sweep import load
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import Study, resolve
 
 from .world import write_sweep
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raykd.kept import kept
+from raykd.runtime.memo import kept
 
 
 def never() -> Any:

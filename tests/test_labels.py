@@ -10,9 +10,9 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config import Task
-from raykd.data import Prepared, prepare
-from raykd.rows import read
+from raykd.config.sweep import Task
+from raykd.data.prepared import Prepared, prepare
+from raykd.data.readers import read
 
 from .test_rows import FORMATS, rows, told, write
 

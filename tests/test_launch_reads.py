@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from raykd.cluster.machine import machine
-from raykd.cluster.sweep import Sweep
+from raykd.cluster.ray_session import machine
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import ledger
 from raykd.tracking.ledger import Record
 

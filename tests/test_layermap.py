@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import layermap
-from raykd.layermap import SEEDED, STRATEGIES, LayerMap, check, forward, match_embedding
+from raykd.maps import layer_map as layermap
+from raykd.maps.layer_map import SEEDED, STRATEGIES, LayerMap, check, forward, match_embedding
 
 layer_maps = st.builds(
     LayerMap,

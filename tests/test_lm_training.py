@@ -11,14 +11,14 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from raykd.config import load
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, Lora, TrialSpec
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, Lora, TrialSpec
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .lm_world import write_lm, write_lm_sweep
 from .loop import Interrupt, series, told, train

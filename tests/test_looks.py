@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
-from raykd.config import load
+from raykd.cli.app import app
+from raykd.config.smoke import smoke_config
+from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.judged import of_sweep
-from raykd.recorder import Result
 from raykd.report.gather import of_sweep as page_of
 from raykd.report.render import html
-from raykd.smoke import smoke_config
+from raykd.sweep.sweep import Sweep
+from raykd.sweep.verdict import of_sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
+from raykd.training.recorder import Result
 
 from .world import write_sweep
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import losses
+from raykd.losses import hidden
 
 
 def states(seed: int, n: int = 12, d: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,26 +20,26 @@ def places(mask_BT: torch.Tensor) -> torch.Tensor:
     return mask_BT.flatten().nonzero().squeeze(1)
 
 
-@pytest.mark.parametrize("kind", losses.HIDDEN)
+@pytest.mark.parametrize("kind", hidden.HIDDEN)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 11))
 def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, cut: int) -> None:
     s_ND, t_ND = states(seed)
-    whole = losses.HIDDEN[kind](s_ND, t_ND, 12, 4)
-    parts = [losses.HIDDEN[kind](s_ND[a:b], t_ND[a:b], 12, 4) for a, b in ((0, cut), (cut, 12))]
+    whole = hidden.HIDDEN[kind](s_ND, t_ND, 12, 4)
+    parts = [hidden.HIDDEN[kind](s_ND[a:b], t_ND[a:b], 12, 4) for a, b in ((0, cut), (cut, 12))]
     torch.testing.assert_close(parts[0] + parts[1], whole)
 
 
-@pytest.mark.parametrize("kind", losses.HIDDEN)
+@pytest.mark.parametrize("kind", hidden.HIDDEN)
 def test_a_perfect_student_has_no_loss_and_no_gradient(kind: str) -> None:
     _, t_ND = states(0)
     s_ND = t_ND.clone().requires_grad_()
-    loss = losses.HIDDEN[kind](s_ND, t_ND, 12, 4)
+    loss = hidden.HIDDEN[kind](s_ND, t_ND, 12, 4)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert s_ND.grad is not None and s_ND.grad.abs().max().item() < 1e-6
 
 
-@pytest.mark.parametrize("kind", losses.HIDDEN)
+@pytest.mark.parametrize("kind", hidden.HIDDEN)
 def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
     g = torch.Generator().manual_seed(3)
     mask_BT = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
@@ -47,8 +47,8 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
     garbage = torch.full((3, 4, 8), 1e6)
 
     def loss(s: torch.Tensor, t: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        pair = (losses.valid(s, places(mask)), losses.valid(t, places(mask)))
-        return losses.hidden(kind, [pair], [9], 3)[0]
+        pair = (hidden.valid(s, places(mask)), hidden.valid(t, places(mask)))
+        return hidden.hidden(kind, [pair], [9], 3)[0]
 
     padded_mask = F.pad(mask_BT, (0, 4))
     padded = loss(torch.cat([s_BTD, garbage], 1), torch.cat([t_BTD, garbage], 1), padded_mask)
@@ -57,19 +57,19 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
 
 def test_mse_is_the_mean_over_valid_tokens_and_width() -> None:
     s_ND, t_ND = states(1)
-    torch.testing.assert_close(losses.mse(s_ND, t_ND, 12, 4), ((s_ND - t_ND) ** 2).mean())
+    torch.testing.assert_close(hidden.mse(s_ND, t_ND, 12, 4), ((s_ND - t_ND) ** 2).mean())
 
 
 def test_normalized_mse_ignores_scale_and_offset() -> None:
     s_ND, t_ND = states(2)
-    a = losses.normalized_mse(s_ND, t_ND, 12, 4)
-    b = losses.normalized_mse(3 * s_ND + 5, 0.1 * t_ND - 2, 12, 4)
+    a = hidden.normalized_mse(s_ND, t_ND, 12, 4)
+    b = hidden.normalized_mse(3 * s_ND + 5, 0.1 * t_ND - 2, 12, 4)
     torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_cosine_is_two_for_opposite_vectors() -> None:
     _, t_ND = states(4)
-    assert losses.cosine(-t_ND, t_ND, 12, 4).item() == pytest.approx(2, abs=1e-5)
+    assert hidden.cosine(-t_ND, t_ND, 12, 4).item() == pytest.approx(2, abs=1e-5)
 
 
 def released_hidden(
@@ -97,10 +97,10 @@ def test_paper_preset_is_the_released_arithmetic_in_value_and_gradient(seed: int
     ours = torch.randn(M, B, T, D, generator=g).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     pairs = [
-        (losses.valid(s, places(mask_BT)), losses.valid(t, places(mask_BT)))
+        (hidden.valid(s, places(mask_BT)), hidden.valid(t, places(mask_BT)))
         for s, t in zip(ours, teacher, strict=True)
     ]
-    value, each = losses.hidden("paper", pairs, [int(mask_BT.sum())] * len(pairs), B)
+    value, each = hidden.hidden("paper", pairs, [int(mask_BT.sum())] * len(pairs), B)
     expected = released_hidden(theirs, teacher, mask_BT)
     value.backward()
     expected.backward()
@@ -113,17 +113,17 @@ def test_released_ce_and_kl_at_temperature_one() -> None:
     g = torch.Generator().manual_seed(5)
     s_PC, t_PC = torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    torch.testing.assert_close(losses.cross_entropy(s_PC, labels, 6), F.cross_entropy(s_PC, labels))
+    torch.testing.assert_close(hidden.cross_entropy(s_PC, labels, 6), F.cross_entropy(s_PC, labels))
     released = F.kl_div(F.log_softmax(s_PC, -1), F.softmax(t_PC, -1), reduction="batchmean")
-    torch.testing.assert_close(losses.kl(s_PC, t_PC, 1.0, 6), released)
+    torch.testing.assert_close(hidden.kl(s_PC, t_PC, 1.0, 6), released)
 
 
 @given(seed=st.integers(0, 100), temperature=st.floats(0.5, 8))
 def test_kl_is_zero_only_for_the_teachers_distribution(seed: int, temperature: float) -> None:
     g = torch.Generator().manual_seed(seed)
     s_PC, t_PC = torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
-    assert losses.kl(t_PC + 7, t_PC, temperature, 6).item() == pytest.approx(0, abs=1e-4)
-    assert losses.kl(s_PC, t_PC, temperature, 6).item() > 0
+    assert hidden.kl(t_PC + 7, t_PC, temperature, 6).item() == pytest.approx(0, abs=1e-4)
+    assert hidden.kl(s_PC, t_PC, temperature, 6).item() > 0
 
 
 def test_temperature_keeps_the_gradients_scale() -> None:
@@ -133,6 +133,6 @@ def test_temperature_keeps_the_gradients_scale() -> None:
     norms = []
     for temperature in (10.0, 100.0):
         s_PC = torch.zeros(64, 3, requires_grad=True)
-        losses.kl(s_PC, t_PC, temperature, 64).backward()
+        hidden.kl(s_PC, t_PC, temperature, 64).backward()
         norms.append(s_PC.grad.norm().item())  # type: ignore[union-attr]
     assert norms[0] == pytest.approx(norms[1], rel=0.1)

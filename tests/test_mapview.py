@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.cli.maps import WIDTH, depth, maps, picture
 from raykd.errors import UserError
-from raykd.layermap import STRATEGIES, LayerMap, match_embedding
-from raykd.mapview import WIDTH, depth, maps, picture
-from raykd.published import PUBLISHED, RULES
+from raykd.maps.layer_map import STRATEGIES, LayerMap, match_embedding
+from raykd.maps.published import PUBLISHED, RULES
 
 
 @st.composite

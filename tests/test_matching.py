@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor
 
-from raykd import attention, matching
-from raykd.attention import Rows, relation_heads
-from raykd.layermap import LayerMap
-from raykd.matching import MATCHING, Seen
-from raykd.published import RULES, redrawn
-from raykd.sites import KEY, QUERY, VALUE, read
-from raykd.transport import flows
+from raykd.losses import attention, methods
+from raykd.losses.attention import Rows, relation_heads
+from raykd.losses.methods import MATCHING, Seen
+from raykd.losses.transport import flows
+from raykd.maps.activations import KEY, QUERY, VALUE, read
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.published import RULES, redrawn
 
 torch.set_num_threads(1)
 LENGTHS, WIDTH, NARROW, HEADS = (3, 5, 2, 4), 32, 16, 4
@@ -262,7 +262,7 @@ def test_pkd_is_the_released_patience_loss_without_its_division_by_the_width() -
                            (seen.teacher, [t for _, t in seen.pairs]))
     )  # fmt: skip
     released = F.mse_loss(F.normalize(teacher, p=2, dim=2), F.normalize(student, p=2, dim=2))
-    torch.testing.assert_close(matching.pkd(seen)[0], released * WIDTH)
+    torch.testing.assert_close(methods.pkd(seen)[0], released * WIDTH)
 
 
 def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
@@ -286,7 +286,7 @@ def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
 
     rep = sum(F.mse_loss(own[s], told[t]) for s, t in whole.pairs())
     att = sum(F.mse_loss(scores(own, s), scores(told, t)) for s, t in whole.pairs() if s)
-    states, attention = matching.tinybert(seen)
+    states, attention = methods.tinybert(seen)
     torch.testing.assert_close(states * (STUDENT + 1), rep)
     torch.testing.assert_close(attention * STUDENT, att)
 

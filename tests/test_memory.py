@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raykd import memory
+from raykd.runtime import memory
 
 GIB = 2**30
 

@@ -12,18 +12,18 @@ import pytest
 import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
-from raykd.config import SweepConfig, load
+from raykd.cli.maps import maps
+from raykd.config.sweep import SweepConfig, load
+from raykd.config.trial import Cohort, TrialSpec
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.layermap import STRATEGIES
-from raykd.mapview import maps
-from raykd.matching import MATCHING
-from raykd.published import PUBLISHED, redrawn
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.stated_blocks import unfit_for_stacks
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, TrialSpec
+from raykd.losses.methods import MATCHING
+from raykd.maps.layer_map import STRATEGIES
+from raykd.maps.published import PUBLISHED, redrawn
+from raykd.planning.blocks import unfit_for_stacks
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
 
 from .loop import Interrupt, train
 from .smallest import SMALLEST
@@ -83,7 +83,7 @@ def test_blocks_are_drawn_anew_each_epoch(
         epochs.append(epoch)
         return redrawn(layer_map, seed, epoch)
 
-    monkeypatch.setattr("raykd.matcher.redrawn", drawing)
+    monkeypatch.setattr("raykd.losses.method_loss.redrawn", drawing)
     train(Cohort((trial,)), sources)
     per_epoch = -(-study.prepared.counts["train"] // trial.training.batch)
     assert epochs == [step // per_epoch for step in range(12)]

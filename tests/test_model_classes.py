@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from raykd.distill import Where
-from raykd.materials import Materials
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials
 
 from .loop import Interrupt, series, told, train
 from .model_classes import CASES, MIXED_DTYPES, Place

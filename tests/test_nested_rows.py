@@ -9,14 +9,14 @@ import datasets
 import numpy as np
 import pytest
 
-from raykd.columns import Reading, Row
-from raykd.config import Task
-from raykd.data import Prepared, load, prepare
-from raykd.data_report import DataReport
+from raykd.config.sweep import Task
+from raykd.data.columns import Reading, Row
+from raykd.data.data_report import DataReport
+from raykd.data.explode import UNFOLDINGS, coqa
+from raykd.data.prepared import Prepared, load, prepare
+from raykd.data.readers import to_rows
+from raykd.data.splits import REFERENCES, into_splits, label_names
 from raykd.errors import UserError
-from raykd.rows import to_rows
-from raykd.splits import REFERENCES, into_splits, label_names
-from raykd.unfold import UNFOLDINGS, coqa
 
 from .test_hub_rows import hub, table
 from .test_rows import told, write

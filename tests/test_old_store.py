@@ -19,8 +19,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from raykd import rules
-from raykd.cli import app
+from raykd.cli.app import app
+from raykd.config import older_rules
 from raykd.tracking.writer import trial_tags
 
 from .specs import SPEC
@@ -110,7 +110,7 @@ def test_trials_of_an_older_default_are_told_and_can_be_had_back(
 
     found = said("plan", str(file))
     assert found["older_rules"] is None and found["confirm"]["finished"] == 0  # not the default
-    monkeypatch.setattr(rules, "EPOCHS_BEFORE", float(stated))
+    monkeypatch.setattr(older_rules, "EPOCHS_BEFORE", float(stated))
     key = f"teacher.epochs: {stated}"
     assert said("plan", str(file))["older_rules"] == {"finished": finished, "key": key}
     told = CliRunner().invoke(app, ["plan", str(file)]).stdout
@@ -119,7 +119,7 @@ def test_trials_of_an_older_default_are_told_and_can_be_had_back(
 
 
 def test_new_trials_say_under_which_rules_they_are_made() -> None:
-    assert trial_tags(SPEC)["raykd.rules"] == str(rules.RULES)
+    assert trial_tags(SPEC)["raykd.rules"] == str(older_rules.RULES)
 
 
 def test_a_stored_student_is_exported(old: Path, tmp_path: Path) -> None:

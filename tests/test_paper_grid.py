@@ -16,16 +16,16 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from raykd import student
-from raykd.analysis.beside import theirs
-from raykd.config import SweepConfig
-from raykd.encoder_decoder import depth
-from raykd.fine_tune import fine_tune
-from raykd.sources import Sources
-from raykd.study import confirm_trials
-from raykd.taps import stacks
-from raykd.tasks.families import FAMILIES
-from raykd.trial import Cohort, TrialSpec
+from raykd.analysis.verdict.published import theirs
+from raykd.config.sweep import SweepConfig
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.models import student
+from raykd.models.capture import stacks
+from raykd.models.stacks import depth
+from raykd.planning.study import confirm_trials
+from raykd.sweep.fine_tune import fine_tune
+from raykd.tasks.registry import FAMILIES
+from raykd.training.inputs import Sources
 
 from . import paper_maps
 from .loop import train

@@ -21,17 +21,17 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd import released
-from raykd.batches import Batch
-from raykd.data import Encoded, flat
-from raykd.group import Group
-from raykd.layermap import LayerMap
-from raykd.learner import Learner
-from raykd.sites import decoder_state
-from raykd.student import build_student, width
-from raykd.tasks.families import FAMILIES
-from raykd.teacher_source import Live
-from raykd.trial import Init, Shape
+from raykd.config.trial import Init, Shape
+from raykd.data.batches import Batch
+from raykd.data.prepared import Encoded, flat
+from raykd.losses import released
+from raykd.maps.activations import decoder_state
+from raykd.maps.layer_map import LayerMap
+from raykd.models.student import build_student, width
+from raykd.runtime.group import Group
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers.targets import Live
+from raykd.training.learner import Learner
 
 from .specs import spec
 from .tiny_lms import tiny_lm

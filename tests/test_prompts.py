@@ -11,13 +11,13 @@ import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from raykd.columns import Row
-from raykd.config import Task, load
-from raykd.data import Encoded, Prepared, prepare
+from raykd.config.sweep import Task, load
+from raykd.data.columns import Row
+from raykd.data.prepared import Encoded, Prepared, prepare
+from raykd.data.prompts import to_rows
 from raykd.errors import UserError
-from raykd.prompts import to_rows
-from raykd.study import resolve
-from raykd.tasks.prompted import encode
+from raykd.planning.study import resolve
+from raykd.tasks.prompt_tokens import encode
 
 from .lm_world import CHAT_TASK, lm_tokenizer, write_lm_sweep, write_rows
 

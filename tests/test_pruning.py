@@ -11,16 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.config import load
-from raykd.fine_tune import fine_tune
-from raykd.hooks import NoHooks, Taught
-from raykd.layermap import LayerMap
-from raykd.materials import run_cohort
-from raykd.pruning import Rungs
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, explore_trial, resolve
-from raykd.trial import Cohort
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort
+from raykd.maps.layer_map import LayerMap
+from raykd.planning.study import Study, explore_trial, resolve
+from raykd.search.halving import Rungs
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.hooks import NoHooks, Taught
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .world import write_sweep
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from raykd import published, sites
-from raykd.cli import app
-from raykd.layermap import STRATEGIES, LayerMap, check
-from raykd.losses import HIDDEN
-from raykd.matching import MATCHING
-from raykd.published import PUBLISHED, RULES, every_other, redrawn
+from raykd.cli.app import app
+from raykd.losses.hidden import HIDDEN
+from raykd.losses.methods import MATCHING
+from raykd.maps import activations, published
+from raykd.maps.layer_map import STRATEGIES, LayerMap, check
+from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn
 
 depths = st.integers(1, 40)
 each_method = pytest.mark.parametrize("name", PUBLISHED)
@@ -138,26 +138,28 @@ def test_every_set_of_blocks_is_drawn_alike() -> None:
 # What is read
 
 
-@given(st.integers(0, 99), st.sampled_from([0, sites.QUERY, sites.KEY, sites.VALUE]))
+@given(
+    st.integers(0, 99), st.sampled_from([0, activations.QUERY, activations.KEY, activations.VALUE])
+)
 def test_a_site_has_a_name_that_leads_back(block: int, of: int) -> None:
-    assert sites.number(sites.name(of + block)) == of + block
-    assert sites.split(of + block) == (of, block)
-    assert sites.inside(of + block) == bool(of)
+    assert activations.number(activations.name(of + block)) == of + block
+    assert activations.split(of + block) == (of, block)
+    assert activations.inside(of + block) == bool(of)
 
 
 def test_states_keep_the_names_that_stores_know() -> None:
-    assert [sites.name(k) for k in (0, 3, 12)] == ["state-0", "state-3", "state-12"]
-    assert sites.name(sites.QUERY + 12) == "query-12"
+    assert [activations.name(k) for k in (0, 3, 12)] == ["state-0", "state-3", "state-12"]
+    assert activations.name(activations.QUERY + 12) == "query-12"
 
 
 def test_only_what_a_loss_compares_is_read() -> None:
-    Q, K, V = sites.QUERY, sites.KEY, sites.VALUE
-    assert sites.read("normalized_mse", (0, 4, 8)) == {0, 4, 8}
-    assert sites.read("pkd", (4, 8)) == {4, 8}
-    assert sites.read("tinybert", (0, 4)) == {0, 4, Q + 4, K + 4}
-    assert sites.read("minilm", (12,)) == {Q + 12, K + 12, V + 12}
-    assert sites.read("minilm_v2", (0, 12)) == {Q + 12, K + 12, V + 12}
-    assert sites.read("rail_kd", ()) == frozenset()
+    Q, K, V = activations.QUERY, activations.KEY, activations.VALUE
+    assert activations.read("normalized_mse", (0, 4, 8)) == {0, 4, 8}
+    assert activations.read("pkd", (4, 8)) == {4, 8}
+    assert activations.read("tinybert", (0, 4)) == {0, 4, Q + 4, K + 4}
+    assert activations.read("minilm", (12,)) == {Q + 12, K + 12, V + 12}
+    assert activations.read("minilm_v2", (0, 12)) == {Q + 12, K + 12, V + 12}
+    assert activations.read("rail_kd", ()) == frozenset()
 
 
 # What is written of them

@@ -11,13 +11,13 @@ import pytest
 import torch
 from transformers import BitsAndBytesConfig
 
-from raykd import quantised
-from raykd.cluster.machine import machine
-from raykd.cluster.sweep import Sweep
-from raykd.config import load
+from raykd.cluster.ray_session import machine
+from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.sources import Sources
-from raykd.study import Study, resolve
+from raykd.models import quantization
+from raykd.planning.study import Study, resolve
+from raykd.sweep.sweep import Sweep
+from raykd.training.inputs import Sources
 
 from .tiny_lms import tiny_lm
 from .world import write_sweep
@@ -43,9 +43,9 @@ def test_a_sweep_is_refused_before_anything_starts_where_there_is_no_gpu(
 
 def test_without_bitsandbytes_a_gpu_is_not_enough() -> None:
     assert importlib.util.find_spec("bitsandbytes") is None, "an extra that tests do not install"
-    quantised.refuse(None, 0, "a.yaml")
+    quantization.refuse(None, 0, "a.yaml")
     with pytest.raises(UserError, match=r"^a.yaml: teacher.bits: 4 .*`pip install raykd\[quant\]`"):
-        quantised.refuse(4, 1, "a.yaml")
+        quantization.refuse(4, 1, "a.yaml")
 
 
 def test_the_precision_is_part_of_what_a_teacher_is(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def test_the_precision_is_part_of_what_a_teacher_is(tmp_path: Path) -> None:
 
 def test_transformers_is_told_the_bits_the_arithmetic_and_the_device() -> None:
     device = torch.device("cuda", 0)
-    four = quantised.options(4, device, torch.bfloat16)
+    four = quantization.options(4, device, torch.bfloat16)
     assert four["device_map"] == {"": device} and four["dtype"] == torch.bfloat16
     how = four["quantization_config"]
     assert isinstance(how, BitsAndBytesConfig)
     assert how.load_in_4bit and not how.load_in_8bit
     assert how.bnb_4bit_quant_type == "nf4" and how.bnb_4bit_use_double_quant
     assert how.bnb_4bit_compute_dtype == torch.bfloat16
-    eight = quantised.options(8, device, torch.float32)["quantization_config"]
+    eight = quantization.options(8, device, torch.float32)["quantization_config"]
     assert eight.load_in_8bit and not eight.load_in_4bit
 
 
@@ -73,7 +73,7 @@ def test_only_the_blocks_matrices_become_smaller() -> None:
     matrices = sum(
         p.numel() for n, p in model.named_parameters() if "proj" in n and n != "lm_head.weight"
     )
-    assert quantised.saved(model, None) == quantised.scratch(model, None) == 0
-    assert quantised.saved(model, 8) == matrices
-    assert quantised.saved(model, 4) == pytest.approx(matrices * 1.5, rel=0.02)
-    assert quantised.scratch(model, 8) == 2 * model.model.layers[0].mlp.up_proj.weight.numel()
+    assert quantization.saved(model, None) == quantization.scratch(model, None) == 0
+    assert quantization.saved(model, 8) == matrices
+    assert quantization.saved(model, 4) == pytest.approx(matrices * 1.5, rel=0.02)
+    assert quantization.scratch(model, 8) == 2 * model.model.layers[0].mlp.up_proj.weight.numel()

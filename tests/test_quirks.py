@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from raykd import states
-from raykd.config import load
-from raykd.distill import Where
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, TrialSpec
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.learner import stream
-from raykd.materials import Materials, run_cohort
-from raykd.published import PADDED
-from raykd.recorder import Memory
-from raykd.released import LOSSES
-from raykd.sources import Sources
-from raykd.states import Speeds
-from raykd.student import build_projections
-from raykd.study import Study, confirm_trials, resolve
-from raykd.teacher_source import Live
-from raykd.trial import Cohort, TrialSpec
+from raykd.losses.released import LOSSES
+from raykd.maps.published import PADDED
+from raykd.models.student import build_projections
+from raykd.planning import teacher_source
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.teacher_source import Speeds
+from raykd.sweep.fine_tune import fine_tune
+from raykd.teachers.targets import Live
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.learner import stream
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials, run_cohort
 
 from . import lm_world, world_seq2seq
 from .loop import Interrupt, series, told, train
@@ -233,11 +233,11 @@ def test_what_the_command_line_sets_is_refused_as_well(world: World) -> None:
 
 def test_auto_is_live(world: World) -> None:
     fast = Speeds(tokens=1e4, write=1e9, read=1e9)
-    choice = states.choose(world.study, (1, 2, 3), 50, fast, None)
+    choice = teacher_source.choose(world.study, (1, 2, 3), 50, fast, None)
     assert choice.source == "live" and "teacher.dropout" in choice.why
     teacher = {"model": str(world.folder / "model")}
     kind_alone = found(world.write(teacher=teacher))
-    choice = states.choose(kind_alone, (1, 2, 3), 50, fast, None)
+    choice = teacher_source.choose(kind_alone, (1, 2, 3), 50, fast, None)
     assert choice.source == "live" and "looks at padding" in choice.why
     neither = found(world.write(teacher=teacher, losses={"kind": "mse"}))
-    assert states.choose(neither, (1, 2, 3), 50, fast, None).source == "cached"
+    assert teacher_source.choose(neither, (1, 2, 3), 50, fast, None).source == "cached"

@@ -12,10 +12,10 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from torch import OutOfMemoryError
 
-from raykd.cluster.driver import explain
-from raykd.cluster.retry import Failure, Part, after, counted, without
-from raykd.layermap import LayerMap
-from raykd.trial import Cohort, TrialSpec, packed, unpacked
+from raykd.cluster.launch.driver import explain
+from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.config.trial import Cohort, TrialSpec, packed, unpacked
+from raykd.maps.layer_map import LayerMap
 
 from .specs import spec
 

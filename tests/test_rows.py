@@ -15,11 +15,11 @@ from typing import Any
 import datasets
 import pytest
 
-from raykd.columns import Row
-from raykd.config import Task
-from raykd.data import prepare
+from raykd.config.sweep import Task
+from raykd.data.columns import Row
+from raykd.data.prepared import prepare
+from raykd.data.readers import read
 from raykd.errors import UserError
-from raykd.rows import read
 
 from .world import texts, write_csv
 
@@ -284,8 +284,8 @@ def test_a_mistake_is_all_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("text,label\na,b\na,b,c,d\n")
     (tmp_path / "bad.jsonl").write_text('{"text": \n')
     program = (
-        "from pathlib import Path; from raykd.config import Task; from raykd.data import prepare\n"
-        "from raykd.errors import UserError\n"
+        "from pathlib import Path; from raykd.config.sweep import Task\n"
+        "from raykd.data.prepared import prepare; from raykd.errors import UserError\n"
         "for data in ('good.csv', 'bad.csv', 'bad.jsonl', 'owner/set'):\n"
         "    try: prepare(Task(data=data), Path('home'), 'sweep.yaml')\n"
         "    except UserError as error: print(error)"

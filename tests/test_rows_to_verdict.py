@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
-from raykd import show, show_verdict
-from raykd.cli import app
+from raykd.cli import output, show_verdict
+from raykd.cli.app import app
 
 from . import eight_classes
 from .finished import finish
@@ -127,7 +127,7 @@ def test_no_number_is_cut_at_a_narrow_terminal(
 ) -> None:
     screen = io.StringIO()
     narrow = Console(file=screen, force_terminal=True, width=80, soft_wrap=True, no_color=True)
-    for module in (show, show_verdict):
+    for module in (output, show_verdict):
         monkeypatch.setattr(module, "out", narrow)
     run(command, "sweep.yaml")
     shown = screen.getvalue()

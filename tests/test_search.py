@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import search
-from raykd.layermap import LayerMap
-from raykd.search import Proposer, Tried, best_maps
-from raykd.space import Space
+from raykd.maps.layer_map import LayerMap
+from raykd.search import proposer as search
+from raykd.search.proposer import Proposer, Tried, best_maps
+from raykd.search.space import Space
 
 SAMPLERS = ("tpe", "random", "brute_force", "cma_es", "gp")
 

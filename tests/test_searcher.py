@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from raykd.budget import Budget
-from raykd.cluster.meter import Meter
-from raykd.cluster.resources import Share
-from raykd.cluster.searcher import JobSearcher
-from raykd.config import load
-from raykd.layermap import LayerMap
-from raykd.plan import Explored, Plan, Power, make
-from raykd.search import Tried
-from raykd.study import Study, explore_trial, resolve
-from raykd.trial import Cohort, Job, unpacked
+from raykd.cluster.launch.budget_meter import Meter
+from raykd.cluster.launch.searcher import JobSearcher
+from raykd.config.budget import Budget
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, Job, unpacked
+from raykd.maps.layer_map import LayerMap
+from raykd.planning.plan import Explored, Plan, Power, make
+from raykd.planning.study import Study, explore_trial, resolve
+from raykd.search.proposer import Tried
+from raykd.sweep.resources import Share
 
 from .world import write_sweep
 

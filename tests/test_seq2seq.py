@@ -11,12 +11,12 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from raykd.data import Encoded
+from raykd.data.prepared import Encoded
 from raykd.errors import UserError
-from raykd.sites import states
+from raykd.maps.activations import states
 from raykd.tasks import seq2seq, written
 from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
-from raykd.teacher_source import Live
+from raykd.teachers.targets import Live
 
 from .tiny_seq2seq import KINDS, tiny_seq2seq
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from raykd.config import load
-from raykd.distill import Where
-from raykd.fine_tune import fine_tune
-from raykd.materials import Materials, run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, TrialSpec
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.distill import Where
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials, run_cohort
 
 from .loop import series
 from .world_seq2seq import write_sweep

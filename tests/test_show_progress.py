@@ -8,10 +8,10 @@ import re
 import pytest
 from rich.console import Console
 
-from raykd import show_progress
-from raykd.hooks import Taught
-from raykd.show_progress import StepBar
-from raykd.trial import Cohort
+from raykd.cli import progress as show_progress
+from raykd.cli.progress import StepBar
+from raykd.config.trial import Cohort
+from raykd.training.hooks import Taught
 
 from .specs import spec
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raykd.cluster import split
-from raykd.cluster.resources import Node, share
-from raykd.cluster.split import jobs_at_once, measure, two_pay
-from raykd.config import Cluster
+from raykd.cluster import cores as split
+from raykd.cluster.cores import jobs_at_once, measure, two_pay
+from raykd.config.sweep import Cluster
+from raykd.sweep.resources import Node, share
 
 
 def test_two_jobs_have_to_be_clearly_faster() -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd import states
-from raykd.config import load
+from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.plan import Explored, Power, make
-from raykd.states import Speeds, choose
-from raykd.study import Study, resolve
+from raykd.planning import teacher_source
+from raykd.planning.plan import Explored, Power, make
+from raykd.planning.study import Study, resolve
+from raykd.planning.teacher_source import Speeds, choose
+from raykd.sweep.fine_tune import fine_tune
 
 from .world import write_sweep
 
@@ -66,9 +66,9 @@ def test_a_stated_store_that_does_not_fit_is_refused(study: Study) -> None:
 
 
 def test_a_teacher_is_measured_when_it_is_made(study: Study) -> None:
-    assert not states.speeds(study, 1000, gpu=False).measured
+    assert not teacher_source.speeds(study, 1000, gpu=False).measured
     fine_tune(study)
-    known = states.speeds(study, 1000, gpu=False)
+    known = teacher_source.speeds(study, 1000, gpu=False)
     assert known.measured and min(known.tokens, known.write, known.read) > 0
     assert not list((study.home / "states").iterdir())
 

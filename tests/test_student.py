@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from raykd.layermap import LayerMap
-from raykd.student import build_projections, build_student, project, student_parameters, width
-from raykd.taps import Taps, stacks
-from raykd.trial import Init, Shape
+from raykd.config.trial import Init, Shape
+from raykd.maps.layer_map import LayerMap
+from raykd.models.capture import Taps, stacks
+from raykd.models.student import (
+    build_projections,
+    build_student,
+    project,
+    student_parameters,
+    width,
+)
 
 from .tiny_models import KINDS, tiny_model
 

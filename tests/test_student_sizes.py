@@ -17,8 +17,9 @@ from transformers import (
     PretrainedConfig,
 )
 
-from raykd.layermap import LayerMap
-from raykd.student import (
+from raykd.config.trial import Init, Shape
+from raykd.maps.layer_map import LayerMap
+from raykd.models.student import (
     build_projections,
     build_student,
     misfit,
@@ -26,7 +27,6 @@ from raykd.student import (
     student_config,
     student_parameters,
 )
-from raykd.trial import Init, Shape
 
 from .tiny_models import KINDS, tiny_model
 

@@ -12,10 +12,10 @@ import typer
 from ray._private.utils import check_version_info
 from typer.testing import CliRunner
 
-from raykd.cluster.machine import in_a_line
-from raykd.cluster.storage import fault, prepare
+from raykd.cli.errors import plainly, refuse_taken
+from raykd.cluster.ray_session import in_a_line
+from raykd.cluster.shared_storage import fault, prepare
 from raykd.errors import UserError
-from raykd.plainly import plainly, refuse_taken
 
 
 def test_a_cluster_of_another_version_is_told_in_one_line() -> None:

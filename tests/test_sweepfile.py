@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.config.yaml_file import read
 from raykd.errors import UserError
-from raykd.sweepfile import read
 
 
 def complaint(file: Path) -> str:

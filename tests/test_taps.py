@@ -19,9 +19,9 @@ from transformers import (
     MobileBertForSequenceClassification,
 )
 
-from raykd.student import build_student
-from raykd.taps import Taps, stacks
-from raykd.trial import Init, Shape
+from raykd.config.trial import Init, Shape
+from raykd.models.capture import Taps, stacks
+from raykd.models.student import build_student
 
 from .tiny_models import KINDS, tiny_model
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raykd.config import SweepConfig, load
-from raykd.fine_tune import fine_tune
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.study import confirm_trials, resolve
-from raykd.tasks.families import FAMILIES
-from raykd.tasks.names import METRICS
-from raykd.trial import Cohort
+from raykd.config.names import METRICS
+from raykd.config.sweep import SweepConfig, load
+from raykd.config.trial import Cohort
+from raykd.planning.study import confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.tasks.registry import FAMILIES
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .world import write_sweep
 

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 import torch
 
-from raykd import show
-from raykd import teacher as teachers
-from raykd.config import SweepConfig, Teacher, load
-from raykd.distill import Where, distill
+from raykd.cli import output
+from raykd.config.sweep import SweepConfig, Teacher, load
+from raykd.config.trial import Cohort
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.learner import learning_rate
-from raykd.materials import load_data, trainable
-from raykd.recorder import Memory
-from raykd.stopping import MOST_EPOCHS, PATIENCE, WARMED, marks, stalled
-from raykd.study import Study, resolve
-from raykd.tasks.families import FAMILIES
-from raykd.teacher_trial import teacher_trial
-from raykd.trial import Cohort
+from raykd.planning.study import Study, resolve
+from raykd.planning.teacher_trial import teacher_trial
+from raykd.sweep.fine_tune import fine_tune
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers import teacher as teachers
+from raykd.training.distill import Where, distill
+from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED, marks, stalled
+from raykd.training.learner import learning_rate
+from raykd.training.recorder import Memory
+from raykd.training.trainer import load_data, trainable
 
 from .loop import Interrupt
 from .smallest import with_key
@@ -166,7 +166,7 @@ def test_both_forms_are_read_and_a_mistake_is_one_line(tmp_path: Path) -> None:
 
 def test_how_long_it_took_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def told(**length: int) -> str:
-        show.teacher(
+        output.teacher(
             teachers.Stored(tmp_path, "f" * 12, "accuracy", 80.0, 79.0, 50.0, 50.0, 1.0, **length)
         )
         return capsys.readouterr().out

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from raykd.config import Teacher, load
+from raykd.config.sweep import Teacher, load
+from raykd.config.trial import digest
 from raykd.errors import UserError
-from raykd.fine_tune import fine_tune
-from raykd.study import Study, resolve
-from raykd.teacher import Base, fingerprint
-from raykd.trial import digest
+from raykd.planning.study import Study, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.teachers.teacher import Base, fingerprint
 
 from .lm_world import write_lm_sweep
 

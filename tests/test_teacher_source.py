@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import torch
 
-from raykd import cache_shelf, teacher_fill
-from raykd.batches import Batch, collate
-from raykd.data import Encoded
+from raykd.data.batches import Batch, collate
+from raykd.data.prepared import Encoded
 from raykd.errors import UserError
-from raykd.group import Group
-from raykd.outputs import Outputs
+from raykd.models.outputs import Outputs
+from raykd.runtime.group import Group
 from raykd.tasks.classification import FAMILY
-from raykd.teacher_cache import Cache, Entry, Span, spans
-from raykd.teacher_fill import Filler, choose_half, open_cache
-from raykd.teacher_source import Cached, Live, Targets, TeacherSource
+from raykd.teachers import cache_entries, fill_cache
+from raykd.teachers.cache import Cache, Entry, Span, spans
+from raykd.teachers.fill_cache import Filler, choose_half, open_cache
+from raykd.teachers.targets import Cached, Live, Targets, TeacherSource
 
 from .test_batches import encoded
 from .tiny_models import tiny_model
@@ -150,7 +150,7 @@ def test_a_second_opening_asks_the_teacher_only_for_a_sample(
     filler: Filler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(tmp_path, filler)
-    monkeypatch.setattr(teacher_fill, "write_span", None)
+    monkeypatch.setattr(fill_cache, "write_span", None)
     opened(tmp_path, filler, (2,))
 
 
@@ -215,9 +215,9 @@ def test_a_flipped_byte_never_reaches_a_student(
     content = bytearray(shard.read_bytes())
     content[where] ^= 0x20
     shard.write_bytes(content)
-    assert cache_shelf.damaged(str(tmp_path), entry(filler).key) == [shard.name]
+    assert cache_entries.damaged(str(tmp_path), entry(filler).key) == [shard.name]
     right(opened(tmp_path, filler), filler, rows)
-    assert cache_shelf.damaged(str(tmp_path), entry(filler).key) == []
+    assert cache_entries.damaged(str(tmp_path), entry(filler).key) == []
 
 
 def test_a_truncated_shard_is_written_anew(filler: Filler, tmp_path: Path, rows: Encoded) -> None:
@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_half_shard(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("raykd.teacher_cache.save_file", full)
+        patch.setattr("raykd.teachers.cache.save_file", full)
         with pytest.raises(UserError, match="the disk is full.*states: {source: live}") as told:
             opened(tmp_path, filler)
     assert len(told.value.lines) == 1
@@ -314,12 +314,12 @@ def test_what_was_unused_longest_goes_first(filler: Filler, tmp_path: Path) -> N
         opened(tmp_path, filler, teacher=teacher)
         used = tmp_path / entry(filler, teacher=teacher).key / "used"
         used.write_text(str({"a": 30.0, "b": 10.0, "c": 20.0}[teacher]))
-    root, size = str(tmp_path), cache_shelf.entries(str(tmp_path))[0].bytes
-    assert [e.teacher for e in cache_shelf.entries(root)] == ["b", "c", "a"]
+    root, size = str(tmp_path), cache_entries.entries(str(tmp_path))[0].bytes
+    assert [e.teacher for e in cache_entries.entries(root)] == ["b", "c", "a"]
     keep = entry(filler, teacher="b").key
-    gone = cache_shelf.make_room(root, size, 3.5 * size, keep)
+    gone = cache_entries.make_room(root, size, 3.5 * size, keep)
     assert gone == [entry(filler, teacher="c").key]
-    assert cache_shelf.make_room(root, size, 3.5 * size, keep) == []
+    assert cache_entries.make_room(root, size, 3.5 * size, keep) == []
 
 
 def test_a_live_source_takes_its_hooks_off(filler: Filler) -> None:

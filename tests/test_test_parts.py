@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from raykd.config import load
-from raykd.evaluation import first_part, scores_on_test
-from raykd.fine_tune import fine_tune
-from raykd.materials import Materials, Where
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
+from raykd.config.sweep import load
+from raykd.config.trial import Cohort
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks import classification
-from raykd.trial import Cohort
+from raykd.tasks.evaluation import first_part, scores_on_test
+from raykd.training.inputs import Sources
+from raykd.training.trainer import Materials, Where
 
 from .loop import train
 from .test_rows import write

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.layermap import LayerMap
-from raykd.trial import Cohort, Init, Shape, TrialSpec, digest, into_cohorts, shared
+from raykd.config.trial import Cohort, Init, Shape, TrialSpec, digest, into_cohorts, shared
+from raykd.maps.layer_map import LayerMap
 
 from .specs import SPEC, spec
 

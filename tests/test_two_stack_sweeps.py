@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from raykd.cluster.sweep import Sweep
-from raykd.config import load
+from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.plan import Explored, Power, make
-from raykd.study import Study, confirm_trials, resolve
+from raykd.planning.plan import Explored, Power, make
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.sweep import Sweep
 
 from . import world, world_seq2seq
 

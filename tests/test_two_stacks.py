@@ -7,12 +7,18 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd import encoder_decoder
-from raykd.layermap import LayerMap
-from raykd.sites import decoder_state, states
-from raykd.student import build_projections, build_student, freeze_embeddings, misfit, project
-from raykd.taps import Taps, stacks
-from raykd.trial import Init, Shape
+from raykd.config.trial import Init, Shape
+from raykd.maps.activations import decoder_state, states
+from raykd.maps.layer_map import LayerMap
+from raykd.models import stacks as encoder_decoder
+from raykd.models.capture import Taps, stacks
+from raykd.models.student import (
+    build_projections,
+    build_student,
+    freeze_embeddings,
+    misfit,
+    project,
+)
 
 from .tiny_models import tiny_model
 from .tiny_seq2seq import KINDS, tiny_seq2seq

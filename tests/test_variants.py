@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.config import SweepConfig, load
-from raykd.study import confirm_trials, resolve
-from raykd.variants import laid
+from raykd.config.sweep import SweepConfig, load
+from raykd.config.variants import laid
+from raykd.planning.study import confirm_trials, resolve
 
 from . import world
 from .smallest import SMALLEST

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner
 
-from raykd.cli import app
+from raykd.cli.app import app
 
 from .finished import finish
 from .world import write_model, write_sweep

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd.vocabulary import Vocabulary, tokens_in, train_rows
+from raykd.models.embedding_rows import Vocabulary, tokens_in, train_rows
 
 from .tiny_models import KINDS, tiny_model
 

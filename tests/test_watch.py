@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd import show_watch
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
-from raykd.cluster.tally import Tally
+from raykd.cli import watch
+from raykd.cli.app import app
+from raykd.cluster.launch.tally import Tally
+from raykd.config.trial import Cohort
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.heart import NOW
 from raykd.tracking.launch import Launch
-from raykd.trial import Cohort
 
 from .specs import spec
 from .world import write_sweep
@@ -92,12 +92,12 @@ NOW_TOLD: dict[str, Any] = {
 
 
 def test_what_is_told_is_all_there() -> None:
-    line = show_watch.told(NOW_TOLD)
+    line = watch.told(NOW_TOLD)
     for part in ("25 %", "3 done 2 running", "1,234 examples/s", "10 min left",
                  "4 nodes, 2 coming, 1 going", "6 of 8 CPUs", "3 of 4 GPUs", "1.50 GPU-hours",
                  "3.00 spent, 9.00 to come", "best forward 81.0"):  # fmt: skip
         assert part in line
-    assert show_watch.told({}) == "a launch is starting"
+    assert watch.told({}) == "a launch is starting"
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def watched(launched: tuple[Path, Launch], monkeypatch: pytest.MonkeyPatch, *mor
         if len(looked) == 2:
             launch.end("FINISHED")
 
-    monkeypatch.setattr(show_watch.time, "sleep", sleep)
+    monkeypatch.setattr(watch.time, "sleep", sleep)
     result = CliRunner().invoke(app, ["status", str(sweep), "--watch", *more])
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert len(looked) == 2

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from raykd.distill import Where
-from raykd.group import Group
-from raykd.materials import run_cohort
-from raykd.recorder import Memory
+from raykd.runtime.group import Group
+from raykd.training.distill import Where
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
 
 from .model_classes import Place
 

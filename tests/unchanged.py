@@ -35,11 +35,12 @@ from typing import Any
 import torch
 import yaml
 
-from raykd import assets, config
-from raykd.fine_tune import fine_tune
-from raykd.sources import Sources
-from raykd.study import Study, confirm_trials, resolve
-from raykd.trial import Cohort, digest
+from raykd.config import sweep
+from raykd.config.trial import Cohort, digest
+from raykd.data.assets import packages
+from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.sweep.fine_tune import fine_tune
+from raykd.training.inputs import Sources
 
 from . import lm_world, world, world_seq2seq
 from .loop import told, train
@@ -63,10 +64,10 @@ def ids(resolved: Study) -> dict[str, Any]:
 
 def packaged() -> dict[str, Any]:
     """Of the files whose data and teachers install as packages."""
-    home, records = assets.home(), {}
+    home, records = packages.home(), {}
     for path in sorted((ROOT / "sweeps").glob("*.yaml")):
         name = str(path.relative_to(ROOT))
-        records[name] = ids(resolve(config.load(path), home, name))
+        records[name] = ids(resolve(sweep.load(path), home, name))
     return records
 
 
@@ -94,7 +95,7 @@ def trainings() -> dict[str, Any]:
     ):
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder))
-            resolved = resolve(config.load(path), Path(folder) / "home", path.name)
+            resolved = resolve(sweep.load(path), Path(folder) / "home", path.name)
             torch.set_num_threads(1)
             sources = Sources.of(resolved, fine_tune(resolved).folder)
             trials = tuple(t for t in confirm_trials(resolved) if t.seed == 0)

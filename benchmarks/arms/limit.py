@@ -19,14 +19,14 @@ from benchmarks import frame
 from benchmarks.cohort import fresh_home
 from benchmarks.frame import Clock, Outcome, Setting
 from benchmarks.setting import prepare
-from raykd.batches import collate, schedule
-from raykd.distill import Data, Where
-from raykd.learner import learning_rate, stream
-from raykd.materials import Materials
-from raykd.sources import Sources
-from raykd.student import build_student
-from raykd.study import confirm_trials
-from raykd.trial import TrialSpec
+from raykd.config.trial import TrialSpec
+from raykd.data.batches import collate, schedule
+from raykd.models.student import build_student
+from raykd.planning.study import confirm_trials
+from raykd.training.distill import Data, Where
+from raykd.training.inputs import Sources
+from raykd.training.learner import learning_rate, stream
+from raykd.training.trainer import Materials
 
 
 def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:

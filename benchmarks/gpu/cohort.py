@@ -11,9 +11,9 @@ import torch
 from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY, Size
-from raykd import layermap
-from raykd.recorder import Memory
-from raykd.trial import TrialSpec
+from raykd.config.trial import TrialSpec
+from raykd.maps import layer_map
+from raykd.training.recorder import Memory
 
 # Largest relative difference of any loss at any tick. Between two ways of CPUs to sum (oneDNN or
 # not) it is 2e-6; TF32 or a wrong sum is off by far more than a hundred times that.
@@ -23,7 +23,7 @@ FP32, STORED, BF16 = 2e-4, 2e-3, 2e-2
 def trials(size: Size, **how: Any) -> list[TrialSpec]:
     """Copied and random weights, another width, and the three controls; without dropout, which
     each kind of device draws in its own way."""
-    none, back = layermap.none(size.blocks, size.student, 0), layermap.reverse(
+    none, back = layer_map.none(size.blocks, size.student, 0), layer_map.reverse(
         size.blocks, size.student, 0
     )  # fmt: skip
     return [

@@ -15,19 +15,19 @@ from transformers import BartConfig, LlamaConfig, T5Config
 from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import PAD
-from raykd import layermap
-from raykd.data import Encoded
-from raykd.distill import Where
-from raykd.group import Group
-from raykd.layermap import LayerMap
-from raykd.learner import Learner
-from raykd.losses import HIDDEN
-from raykd.published import PADDED, PUBLISHED
-from raykd.student import build_student, seeded, width
-from raykd.tasks.families import FAMILIES
+from raykd.config.trial import Init, Shape, TrialSpec
+from raykd.data.prepared import Encoded
+from raykd.losses.hidden import HIDDEN
+from raykd.maps import layer_map as layermap
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.published import PADDED, PUBLISHED
+from raykd.models.student import build_student, seeded, width
+from raykd.runtime.group import Group
 from raykd.tasks.family import Family
-from raykd.teacher_source import Live
-from raykd.trial import Init, Shape, TrialSpec
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers.targets import Live
+from raykd.training.distill import Where
+from raykd.training.learner import Learner
 
 TERMS, GRADIENT = 1e-4, 1e-3  # relative, of the loss's terms and of the whole gradient's norm
 VOCAB = 99

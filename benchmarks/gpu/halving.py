@@ -16,9 +16,9 @@ from benchmarks.gpu import world
 from benchmarks.gpu.room import reserved, short
 from benchmarks.gpu.section import Answer, Run, release
 from benchmarks.gpu.world import MINILM, TINY
-from raykd.cluster.retry import Failure, Part, after  # the rule itself, which imports no Ray
-from raykd.recorder import Memory
-from raykd.trial import Cohort
+from raykd.cluster.launch.retry import Failure, Part, after  # the rule itself, which imports no Ray
+from raykd.config.trial import Cohort
+from raykd.training.recorder import Memory
 
 ANSWERS, LOSSES = 1e-3, 2e-4
 

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 
 from benchmarks import frame
 from benchmarks.arms import paper
-from raykd.batches import Batch, ahead, schedule
-from raykd.learner import learning_rate
-from raykd.materials import Materials
-from raykd.trial import TrialSpec
+from raykd.config.trial import TrialSpec
+from raykd.data.batches import Batch, ahead, schedule
+from raykd.training.learner import learning_rate
+from raykd.training.trainer import Materials
 
 Loss = Callable[[Any, Any, Batch], torch.Tensor]
 

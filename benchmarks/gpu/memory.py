@@ -1,4 +1,5 @@
-"""The memory plan of `raykd plan` (raykd/rehearsal.py) against what a cohort takes at its peak."""
+"""The memory plan of `raykd plan` (raykd/planning/memory/dry_run.py) against what a cohort takes at
+its peak."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from benchmarks.gpu import world
 from benchmarks.gpu.room import Peak
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import BERT, MINILM, TINY, Size
-from raykd.footprint import MEMORY_SHARE, Footprint, Load
-from raykd.rehearsal import measure
+from raykd.planning.memory.dry_run import measure
+from raykd.planning.memory.footprint import MEMORY_SHARE, Footprint, Load
 
 BATCH = 32
 ENOUGH = 10.0  # seconds in which a case is planned and measured

@@ -14,9 +14,9 @@ import torch
 from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY
-from raykd import layermap
-from raykd.hooks import Taught
-from raykd.recorder import Memory
+from raykd.maps import layer_map
+from raykd.training.hooks import Taught
+from raykd.training.recorder import Memory
 
 ALLOWED = 1e-4  # where the device's kernels do not repeat themselves bit for bit
 STEPS, EVALUATIONS, STOP = 12, 3, 10
@@ -43,7 +43,7 @@ class Interrupt:
 def resume(run: Run) -> Answer:
     size = TINY if run.tiny else SMALL
     rows = world.rows(128, size.vocab, 4, 24 if run.tiny else 64, 1)
-    back = layermap.reverse(size.blocks, size.student, 0)
+    back = layer_map.reverse(size.blocks, size.student, 0)
     how: Any = {"steps": STEPS, "batch": 16, "evaluations": EVALUATIONS}
     trials = [
         world.trial(size, **how),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.gpu.section import release
-from raykd.rehearsal import Storages
+from raykd.planning.memory.dry_run import Storages
 
 
 class Peak:

@@ -16,11 +16,11 @@ from benchmarks.gpu import loops, world
 from benchmarks.gpu.kernels import Kernels, profiled, waits
 from benchmarks.gpu.section import Run, wait
 from benchmarks.gpu.world import Size
-from raykd.distill import TICKS
-from raykd.hooks import NoHooks
-from raykd.materials import Materials
-from raykd.recorder import Memory
-from raykd.trial import TrialSpec
+from raykd.config.trial import TrialSpec
+from raykd.training.distill import TICKS
+from raykd.training.hooks import NoHooks
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials
 
 FROM = 2  # the tick at which the clock starts; before it, kernels are chosen and memory is had
 WARM = 3  # steps of a loop that are not timed

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from raykd import layermap
-from raykd.data import Encoded
-from raykd.distill import Data, Where
-from raykd.hooks import Hooks
-from raykd.layermap import LayerMap
-from raykd.materials import Materials
-from raykd.recorder import Memory
-from raykd.sources import Sources
-from raykd.student import seeded
+from raykd.config.trial import Cohort, Init, Loss, Shape, TargetKind, Training, TrialSpec
+from raykd.data.prepared import Encoded
+from raykd.maps import layer_map as layermap
+from raykd.maps.layer_map import LayerMap
+from raykd.models.student import seeded
 from raykd.tasks.classification import FAMILY
-from raykd.trial import Cohort, Init, Loss, Shape, TargetKind, Training, TrialSpec
+from raykd.training.distill import Data, Where
+from raykd.training.hooks import Hooks
+from raykd.training.inputs import Sources
+from raykd.training.recorder import Memory
+from raykd.training.trainer import Materials
 
 PAD, FIRST = 0, 5  # ids below are not words
 HELD_OUT = 16  # rows of select, and of test

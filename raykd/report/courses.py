@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from raykd.report.drawing import Drawing, Mark, canvas, faded, text
+from raykd.report.plotting import Drawing, Mark, canvas, faded, text
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from scipy import stats
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.scores import FORWARD
-from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict, levels
-from raykd.analysis.weights import TUNED
-from raykd.report.drawing import (
+from raykd.analysis.scores.loss_weights import TUNED
+from raykd.analysis.scores.scores import FORWARD
+from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
+from raykd.report.plotting import (  # fmt: skip
     BAND,
     COLOURS,
     GREY,
@@ -22,7 +22,7 @@ from raykd.report.drawing import (
     canvas,
     rows_height,
     text,
-)  # fmt: skip
+)
 
 FINDINGS = {
     "equivalent": Mark(COLOURS[0], "circle"),

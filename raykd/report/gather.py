@@ -9,25 +9,27 @@ from pathlib import Path
 
 import yaml
 
-from raykd import angled, cuts, data_report
-from raykd.analysis.caveats import TeacherScore
-from raykd.analysis.metrics import smaller_is_better
-from raykd.analysis.trials import weight
-from raykd.analysis.verdict import Verdict
-from raykd.cluster.sweep import Sweep
-from raykd.layermap import LayerMap
+from raykd.analysis.scores.from_runs import weight
+from raykd.analysis.scores.metric_names import smaller_is_better
+from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.analysis.verdict.verdict import Verdict
+from raykd.config.trial import Shape
+from raykd.data import data_report
+from raykd.maps.layer_map import LayerMap
+from raykd.planning import truncation
 from raykd.report import origin
-from raykd.report.angles import section as angle_section
+from raykd.report.angle_figures import section as angle_section
 from raykd.report.cost import costs
 from raykd.report.courses import Course
-from raykd.report.explored import Tried
-from raykd.report.maps import Drawn
+from raykd.report.map_figures import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
+from raykd.report.search_figures import Tried
 from raykd.report.section import Section
+from raykd.sweep import angles as angled
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import history, launch, store
 from raykd.tracking.ledger import Record
-from raykd.trial import Shape
 
 ARTIFACT = "report.html"
 NO_RUNS = "Learning curves, layer maps, the search, angles and cost: a table holds scores alone."
@@ -58,7 +60,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         setting=_setting(sweep, verdict),
         verdict=verdict,
         origin=_origin(sweep),
-        data=data_report.lines(cuts.reported(study)),
+        data=data_report.lines(truncation.reported(study)),
         courses=_courses(sweep, confirmed),
         maps=_drawn(confirmed),
         teacher_blocks=study.base.depths,

@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from raykd.analysis.verdict import Verdict
+from raykd.analysis.verdict.verdict import Verdict
+from raykd.maps.activations import Depth
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
-from raykd.report.explored import Tried
-from raykd.report.maps import Drawn
+from raykd.report.map_figures import Drawn
 from raykd.report.origin import Origin
+from raykd.report.search_figures import Tried
 from raykd.report.section import Section
-from raykd.sites import Depth
 from raykd.tracking.costs import Compared
 
 

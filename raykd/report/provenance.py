@@ -6,7 +6,7 @@ from raykd.report import figures
 from raykd.report.cost import against
 from raykd.report.page import Page
 from raykd.report.section import Detail, Section, Table
-from raykd.report.words import sentence
+from raykd.report.sentences import sentence
 
 
 def cost(page: Page) -> Section | None:

@@ -14,8 +14,8 @@ from plotly.offline import get_plotlyjs
 
 import raykd
 from raykd.errors import UserError
-from raykd.report.drawing import Drawing
 from raykd.report.page import Page
+from raykd.report.plotting import Drawing
 from raykd.report.sections import sections
 
 PAPER_WIDTH = 720  # pixels of a figure for a paper

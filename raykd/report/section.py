@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raykd.report.drawing import Drawing
+from raykd.report.plotting import Drawing
 
 
 @dataclass(frozen=True)

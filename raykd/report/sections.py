@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.verdict import Cell
-from raykd.report import explored, figures, provenance
+from raykd.analysis.verdict.verdict import Cell
+from raykd.report import figures, provenance, search_figures
 from raykd.report.courses import curves
-from raykd.report.drawing import Mark, marks
-from raykd.report.maps import layer_maps
+from raykd.report.map_figures import layer_maps
 from raykd.report.page import Page
+from raykd.report.plotting import Mark, marks
 from raykd.report.section import Detail, Section
+from raykd.report.sentences import SURE, claims, evidence, findings, headline, overview, sentence
 from raykd.report.tables import (
     beside,
     comparisons,
@@ -22,7 +23,6 @@ from raykd.report.tables import (
     seed_table,
     share_table,
 )
-from raykd.report.words import SURE, claims, evidence, findings, headline, overview, sentence
 
 FEW = 3  # settings whose findings stand on the page as sentences
 
@@ -223,12 +223,12 @@ def _search(page: Page) -> Section | None:
     ]
     if page.pruned:
         words.append(f"{page.pruned} further maps were stopped early; they are not drawn.")
-    drawings = [explored.history(page.tried, score, verdict.larger_is_better)]
+    drawings = [search_figures.history(page.tried, score, verdict.larger_is_better)]
     found = next((c.landscape for c in verdict.cells if c.landscape), None)
     if found is not None:
-        drawings.append(explored.landscape(found, page.teacher_blocks, score))
-        drawings += explored.distances(found, score)
-        drawings += [explored.importance(found)] if found.positions else []
+        drawings.append(search_figures.landscape(found, page.teacher_blocks, score))
+        drawings += search_figures.distances(found, score)
+        drawings += [search_figures.importance(found)] if found.positions else []
         if found.noise is not None:
             words.append(
                 f"Seed noise alone would make {100 * found.noise:.0f} percent of the variance of "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.scores import FORWARD, NONE
-from raykd.analysis.verdict import Arm, Cell, Comparison, Verdict
+from raykd.analysis.scores.scores import FORWARD, NONE
+from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.figures import gap, named, percent, settings, short
 from raykd.report.page import Page
 from raykd.report.section import Table

@@ -19,20 +19,20 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raykd import batches
-from raykd.batches import Batch
-from raykd.chunked import log_likelihoods
-from raykd.data import Encoded
-from raykd.evaluation import over_rows
-from raykd.outputs import Head, Outputs
-from raykd.tasks import loading
-from raykd.tasks.answers import SCORES, normalized
+from raykd.config.names import OF_CHOICES
+from raykd.data import batches
+from raykd.data.batches import Batch
+from raykd.data.prepared import Encoded
+from raykd.losses.chunked import log_likelihoods
+from raykd.models import loading
+from raykd.models.outputs import Head, Outputs
+from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
-from raykd.tasks.names import OF_CHOICES
-from raykd.tasks.prompted import encode
+from raykd.tasks.metrics import SCORES, normalized
+from raykd.tasks.prompt_tokens import encode
 
 if TYPE_CHECKING:
-    from raykd.distill import Data, Where
+    from raykd.training.distill import Data, Where
 
 
 def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:

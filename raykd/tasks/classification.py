@@ -13,19 +13,20 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raykd import batches, data
-from raykd.batches import Batch
-from raykd.data import Encoded, Prepared
+from raykd.data import batches
+from raykd.data import prepared as data
+from raykd.data.batches import Batch
+from raykd.data.prepared import Encoded, Prepared
 from raykd.errors import UserError
-from raykd.evaluation import over_rows
-from raykd.outputs import Outputs
+from raykd.models.loading import load_tokenizer, read_model, refuse_foreign
+from raykd.models.outputs import Outputs
+from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
-from raykd.tasks.loading import load_tokenizer, read_model, refuse_foreign
-from raykd.teacher import label_order
+from raykd.teachers.teacher import label_order
 
 if TYPE_CHECKING:
-    from raykd.config import Task
-    from raykd.distill import Data, Where
+    from raykd.config.sweep import Task
+    from raykd.training.distill import Data, Where
 
 
 def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.batches import Batch
-from raykd.data import Encoded, Prepared
-from raykd.outputs import Head, Outputs
+from raykd.data.batches import Batch
+from raykd.data.prepared import Encoded, Prepared
+from raykd.models.outputs import Head, Outputs
 
 if TYPE_CHECKING:
-    from raykd.config import Task
-    from raykd.distill import Data, Where
+    from raykd.config.sweep import Task
+    from raykd.training.distill import Data, Where
 
 Names = tuple[str, ...]
 """Class labels in the order of a model; empty where there are no classes."""

@@ -15,19 +15,20 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.batches import Batch, pad_rows
-from raykd.data import Encoded, Prepared, encoded, tokenizer_fingerprint
-from raykd.evaluation import over_rows
-from raykd.outputs import Head, Outputs
-from raykd.splits import REFERENCES
-from raykd.tasks import loading, written
+from raykd.config.trial import digest
+from raykd.data.batches import Batch, pad_rows
+from raykd.data.prepared import Encoded, Prepared, encoded, tokenizer_fingerprint
+from raykd.data.splits import REFERENCES
+from raykd.data.token_lists import flat, whole_lengths
+from raykd.models import loading
+from raykd.models.outputs import Head, Outputs
+from raykd.tasks import written
+from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
-from raykd.token_lists import flat, whole_lengths
-from raykd.trial import digest
 
 if TYPE_CHECKING:
-    from raykd.config import Task
-    from raykd.distill import Data, Where
+    from raykd.config.sweep import Task
+    from raykd.training.distill import Data, Where
 
 IGNORED = -100  # as a label: what pads a target
 SCALED_BY_TIES = ("umt5", "switch_transformers")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from raykd.splits import REFERENCES
+from raykd.data.splits import REFERENCES
 
 MATCHED = ("chrf", "bleu")
 ROUGE = ("rouge1", "rouge2", "rougeL")

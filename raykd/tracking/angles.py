@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from pydantic import ValidationError
 
-from raykd.angle_values import Measured
 from raykd.errors import UserError
 from raykd.tracking.store import patiently
+from raykd.training.angle_values import Measured
 
 FOLDER = "angles"
 

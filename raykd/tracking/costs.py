@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 
+from raykd.tracking.bulk import pages
 from raykd.tracking.launch import Launch
 from raykd.tracking.store import patiently
-from raykd.tracking.tables import pages
 
 T = TypeVar("T")
 ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"

@@ -19,10 +19,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from raykd.data_report import DataReport, lines
+from raykd.data.data_report import DataReport, lines
 from raykd.errors import UserError
+from raykd.tracking.bulk import PAGE
 from raykd.tracking.store import patiently, safe
-from raykd.tracking.tables import PAGE
 
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
 TAG = 5000  # characters that MLflow keeps of a tag

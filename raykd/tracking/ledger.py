@@ -12,12 +12,12 @@ from typing import Literal
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
+from raykd.config.trial import Cohort
 from raykd.errors import UserError
-from raykd.tracking import tables
-from raykd.tracking.glance import glance, whole
+from raykd.tracking import bulk
+from raykd.tracking.bulk import Row
+from raykd.tracking.snapshot import glance, whole
 from raykd.tracking.store import patiently
-from raykd.tracking.tables import Row
-from raykd.trial import Cohort
 
 MOST = 50_000  # results that MLflow hands out at once
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
@@ -77,7 +77,7 @@ def _records(rows: Iterable[Row]) -> tuple[Record, ...]:
 def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) -> tuple[Record, ...]:
     """The records of a few trials by their ids, quicker than reading all; those there are."""
     found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
-    rows = (tables.row(run) for run in found if run is not None)
+    rows = (bulk.row(run) for run in found if run is not None)
     return tuple(_record(row) for row in rows if row.params)
 
 
@@ -86,8 +86,8 @@ def read_cohort(client: MlflowClient, experiment: str, cohort: Cohort) -> tuple[
     had a part of it. Who is not over in it is asked for alone, since it may be a twin: a run that
     was created in the instant in which another process created the trial's."""
     trained = f"tags.`raykd.cohort` = '{cohort.id}'"
-    runs = patiently(lambda: list(tables.pages(client, [experiment], trained)))
-    records = [_record(row) for row in map(tables.row, runs) if row.params]
+    runs = patiently(lambda: list(bulk.pages(client, [experiment], trained)))
+    records = [_record(row) for row in map(bulk.row, runs) if row.params]
     found = {r.trial: r for r in records if r.over}
     others = (t.id for t in cohort.trials if t.id not in found)
     return (*found.values(), *read_trials(client, experiment, others))
@@ -167,9 +167,9 @@ def open_run(client: MlflowClient, name: str) -> Run:
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
     experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
     ids = list(experiments)
-    found = list(tables.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
+    found = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
         run
-        for run in tables.pages(client, ids, f"attributes.run_id LIKE '{name}%'")
+        for run in bulk.pages(client, ids, f"attributes.run_id LIKE '{name}%'")
         if "raykd.trial" in run.data.tags
     ]
     if not found:

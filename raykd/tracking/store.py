@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from raykd.errors import UserError
-from raykd.tracking import claims, identity
+from raykd.tracking import locks, sweep_id
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
@@ -236,8 +236,8 @@ def experiment(client: MlflowClient, name: str) -> str:
     # Names are unique, so it is published by its name when its board of claims is in it: whoever
     # finds the experiment finds the same board.
     draft = f"{name} {uuid4().hex}"
-    made = str(client.create_experiment(draft, location, tags=identity.new()))
-    claims.give_board(client, made)
+    made = str(client.create_experiment(draft, location, tags=sweep_id.new()))
+    locks.give_board(client, made)
     try:
         client.rename_experiment(made, name)
     except MlflowException:

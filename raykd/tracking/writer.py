@@ -21,17 +21,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from raykd.angle_values import Measured
-from raykd.layermap import LayerMap
-from raykd.recorder import Result
-from raykd.rules import RULES
-from raykd.tracking import claims, ledger
+from raykd.config.older_rules import RULES
+from raykd.config.trial import Shape, TrialSpec
+from raykd.maps.layer_map import LayerMap
+from raykd.tracking import ledger, locks
 from raykd.tracking.angles import write_angles
-from raykd.tracking.entries import End, Entry
 from raykd.tracking.launch import launch_is_alive
-from raykd.tracking.spool import Spool
+from raykd.tracking.outbox import Spool
+from raykd.tracking.outbox_entries import End, Entry
 from raykd.tracking.store import patiently
-from raykd.trial import Shape, TrialSpec
+from raykd.training.angle_values import Measured
+from raykd.training.recorder import Result
 
 MOST_PARAMS = 100  # that MLflow takes in one call
 MOST_TEXT = 5000  # characters of a tag, in every store
@@ -72,7 +72,7 @@ class Writer:
 
     @cached_property
     def _board(self) -> str:
-        return patiently(lambda: claims.board(self._client, self._experiment))
+        return patiently(lambda: locks.board(self._client, self._experiment))
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         tags = {**self._tags, **trial_tags(trial), **{f"raykd.{k}": v for k, v in facts.items()}}
@@ -96,7 +96,7 @@ class Writer:
     def _claim(self, trial: TrialSpec) -> bool:
         alive = partial(launch_is_alive, self._client)
         return patiently(
-            lambda: claims.take(self._client, self._board, trial.id, self._launch, alive)
+            lambda: locks.take(self._client, self._board, trial.id, self._launch, alive)
         )
 
     def _told(self, run: Run) -> dict[str, set[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raykd.analysis.scores import Score, Scores
+from raykd.analysis.scores.scores import Score, Scores
 
 
 def scores(

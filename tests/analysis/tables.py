@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typer.testing import CliRunner
 
-from raykd.cli import app
+from raykd.cli.app import app
 
 HEADER = "task,init,shape,strategy,seed,metric,score"
 GAINS = {"none": -4.0, "forward": 0.0, "reverse": 0.3, "last": -0.4}

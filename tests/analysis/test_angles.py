@@ -9,11 +9,21 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from raykd.analysis.angles import Point, Seen, points, predict, summary
-from raykd.analysis.h6 import UNMEASURED, add_angles, judge, share_interval
-from raykd.analysis.judge import judge as judge_scores
-from raykd.analysis.weights import TUNED
-from raykd.angle_values import BINS, VIEWS, Block, Measured, Pair, Thales, View, clustered, pairs
+from raykd.analysis.scores.loss_weights import TUNED
+from raykd.analysis.verdict.angle_claim import UNMEASURED, add_angles, judge, share_interval
+from raykd.analysis.verdict.angles import Point, Seen, points, predict, summary
+from raykd.analysis.verdict.judge import judge as judge_scores
+from raykd.training.angle_values import (
+    BINS,
+    VIEWS,
+    Block,
+    Measured,
+    Pair,
+    Thales,
+    View,
+    clustered,
+    pairs,
+)
 
 from . import made
 from .test_weights import ITEMS, judged

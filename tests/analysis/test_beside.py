@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd.analysis.beside import Beside, beside
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Score, Scores
-from raykd.cli import app
+from raykd.analysis.scores.scores import Score, Scores
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.published import Beside, beside
+from raykd.cli.app import app
 
 from ..world import write_sweep
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.analysis.caveats import Facts, TeacherScore, caveats
-from raykd.analysis.judge import judge
+from raykd.analysis.verdict.caveats import Facts, TeacherScore, caveats
+from raykd.analysis.verdict.judge import judge
 
 from .made import scores, together
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raykd.analysis.collapse import collapses, compare, far_below, upper_bound
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Scores
+from raykd.analysis.scores.scores import Scores
+from raykd.analysis.stats.collapse import collapses, compare, far_below, upper_bound
+from raykd.analysis.verdict.judge import judge
 
 from .made import scores
 

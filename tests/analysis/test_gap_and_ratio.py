@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from raykd.analysis import gap, ratio
+from raykd.analysis.stats import gap
+from raykd.analysis.stats import spread as ratio
 
 TABLE = np.array([[80.0, 81.5, 79.0], [80.5, 82.5, 79.0], [79.5, 81.0, 78.8], [80.2, 82.0, 79.4]])
 NONE = np.array([74.0, 75.0, 73.5, 74.2])

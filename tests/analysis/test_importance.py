@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from raykd.analysis import importance
-from raykd.layermap import LayerMap
+from raykd.analysis.stats import importance
+from raykd.maps.layer_map import LayerMap
 
 FORWARD = "[2, 4, 6]"
 RNG = np.random.default_rng(0)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Explored, Problem, Score, Scores
-from raykd.analysis.verdict import Cell
+from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Cell
 
 from .made import scores, together
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raykd.analysis.judge import judge
-from raykd.analysis.trials import from_trials
-from raykd.analysis.typed import from_table
+from raykd.analysis.scores.from_runs import from_trials
+from raykd.analysis.scores.from_table import from_table
+from raykd.analysis.verdict.judge import judge
 from raykd.errors import UserError
 
 HEADER = "task,init,shape,strategy,seed,metric,score"

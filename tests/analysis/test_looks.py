@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.analysis import tost
-from raykd.analysis.hypotheses import Claim, equivalent, not_beaten
-from raykd.analysis.judge import judge
-from raykd.analysis.looks import Look, after, chance, levels
-from raykd.analysis.scores import Problem
+from raykd.analysis.scores.scores import Problem
+from raykd.analysis.stats import paired
+from raykd.analysis.stats.sequential import Look, after, chance, levels
+from raykd.analysis.verdict.equivalence import Claim, equivalent, not_beaten
+from raykd.analysis.verdict.judge import judge
 
 from .made import scores
 
@@ -65,8 +65,8 @@ def test_a_look_judges_at_its_own_level_and_says_so() -> None:
     assert (h1.status, first.alpha, first.at) == ("undecided", 0.05, levels(LOOKS, 0.05)[0])
     assert h1.interval is not None and h1.interval[0] < -0.75
     assert h1.level == pytest.approx(1 - first.at)  # either side of the margin at half of it
-    mean, sd = tost.summary(np.array(wobble))
-    bounds = tost.interval(mean, sd, 4, 1 - first.at)  # undecided: at the level of "beyond"
+    mean, sd = paired.summary(np.array(wobble))
+    bounds = paired.interval(mean, sd, 4, 1 - first.at)  # undecided: at the level of "beyond"
     assert first.cells[0].to_forward[0].interval == pytest.approx(bounds) == h1.interval
     assert h1.chance is not None and h1.chance > 0.9
     assert first.look is not None and first.look.stop is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.analysis.metrics import (
+from raykd.analysis.scores.metric_names import (
     LOSSES,
     OTHERS,
     RATES,
@@ -15,7 +15,7 @@ from raykd.analysis.metrics import (
     is_share,
     smaller_is_better,
 )
-from raykd.tasks.names import METRICS
+from raykd.config.names import METRICS
 
 SMALLER = (
     "loss eval_loss test_loss val_loss validation-loss test/loss train.loss evalLoss evalloss Loss "

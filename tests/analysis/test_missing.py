@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Problem, Scores
-from raykd.analysis.trials import from_trials
-from raykd.analysis.verdict import Cell
+from raykd.analysis.scores.from_runs import from_trials
+from raykd.analysis.scores.scores import Problem, Scores
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Cell
 
 from .made import scores
 from .test_loading import SWEEP, Trial

@@ -12,7 +12,7 @@ from scipy import stats
 
 from benchmarks.sequential import NOISES, crossed, faults, rates, textbook
 from benchmarks.simulated import Truth
-from raykd.analysis.looks import levels
+from raykd.analysis.stats.sequential import levels
 
 SWEEPS = 1000
 CELLS = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import app
+from raykd.cli.app import app
 from studies import rejudge
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raykd.analysis.typed import from_table
+from raykd.analysis.scores.from_table import from_table
 from raykd.errors import UserError
 
 from .tables import HEADER, arms, fraction, judged, refused, run, table

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raykd.analysis.saved import save
-from raykd.analysis.typed import from_table
-from raykd.judged import of_table
+from raykd.analysis.scores.from_table import from_table
+from raykd.analysis.scores.to_table import save
+from raykd.sweep.verdict import of_table
 
 from .tables import HEADER, arms, fraction, judged, refused, run, table
 

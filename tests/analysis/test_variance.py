@@ -10,8 +10,8 @@ from statsmodels.formula.api import ols
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.anova import anova_lm
 
-from raykd.analysis import examples, mixed, variance
-from raykd.analysis.scores import Score
+from raykd.analysis.scores.scores import Score
+from raykd.analysis.stats import examples, mixed, variance
 
 RNG = np.random.default_rng(7)
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Problem, Score, Scores
-from raykd.analysis.weights import TUNED, over_weights
+from raykd.analysis.scores.loss_weights import TUNED, over_weights
+from raykd.analysis.scores.scores import Problem, Score, Scores
+from raykd.analysis.verdict.judge import judge
 
 SEEDS = range(4)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import psutil
 
-from raykd.cluster.resume import NOTE
+from raykd.cluster.launch.resume import NOTE
 
 from ..tracking.conftest import Server, free_port
 from ..world import write_sweep

@@ -14,7 +14,10 @@ SITE = '''
 import importlib.abc, importlib.machinery, os, sys
 
 WORKER = "RAY_RAYLET_PID" in os.environ  # else the launcher, which makes the teacher
-MODULE, FAULT = ("raykd.learner", {worker!r}) if WORKER else ("raykd.cluster.meter", {launcher!r})
+if WORKER:
+    MODULE, FAULT = "raykd.training.learner", {worker!r}
+else:
+    MODULE, FAULT = "raykd.cluster.launch.budget_meter", {launcher!r}
 
 
 class Patch(importlib.abc.MetaPathFinder):

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from raykd import assets
+from raykd.data.assets import packages
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
 
@@ -81,7 +81,7 @@ def start(*args: object) -> subprocess.Popen[str]:
 def records(folder: Path, name: str = "tiny") -> tuple[Record, ...]:
     client = store.connect(store.resolve(None, folder))
     experiment = store.find_experiment(client, name)
-    return () if experiment is None else ledger.read(client, experiment, assets.home())
+    return () if experiment is None else ledger.read(client, experiment, packages.home())
 
 
 def scores(found: tuple[Record, ...]) -> dict[str, dict[str, float]]:

@@ -21,8 +21,9 @@ from ray._private.services import get_node_ip_address
 from ray.autoscaler._private.constants import AUTOSCALER_UTILIZATION_SCORER_KEY
 from ray.util.placement_group import placement_group
 
-from raykd.cluster import leftovers, meter, notice
-from raykd.cluster.meter import coming, machines
+from raykd.cluster import preemption
+from raykd.cluster.launch import budget_meter, placement_groups
+from raykd.cluster.launch.budget_meter import coming, machines
 from raykd.tracking import store
 from raykd.tracking.heart import NOW
 from raykd.tracking.launch import newest
@@ -95,7 +96,7 @@ def leave_a_placement_group() -> None:
     controller = Controller.remote()
     ray.get(controller.take.remote())
     ray.kill(controller)
-    while not any(a.creator_actor_dead for a in leftovers.groups()):
+    while not any(a.creator_actor_dead for a in placement_groups.groups()):
         time.sleep(0.1)
 
 
@@ -117,7 +118,7 @@ def head(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     ]  # fmt: skip
     faults.install(monkeypatch, folder, faults.GATE)
     env = {**os.environ, "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-           AUTOSCALER_UTILIZATION_SCORER_KEY: "raykd.cluster.fallback.scorer",  # as cluster.yaml
+           AUTOSCALER_UTILIZATION_SCORER_KEY: "raykd.cluster.autoscaler.scorer",  # as cluster.yaml
            "RAY_metrics_report_interval_ms": "500"}  # fmt: skip
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -141,7 +142,7 @@ def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None
     )
     assert nodes() == 0
     leave_a_placement_group()
-    assert (leftovers.free_rest(), leftovers.free_rest()) == (1, 0)
+    assert (placement_groups.free_rest(), placement_groups.free_rest()) == (1, 0)
     faults.gate(folder, {"all": 9})  # of 12
     process = start("sweep", sweep, "--address", head)
     seen, on_their_way, metrics = [0], [0], dict[str, float]()
@@ -156,8 +157,8 @@ def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None
     wait_until(look, process)
     # The cloud takes a node away on which a job is trained.
     alive = [n for n in ray.nodes() if n["Alive"]]
-    notice.drain(next(n["NodeID"] for n in alive if "CPU" in n["Resources"]), seconds=5)
-    assert len(meter.nodes()[1]) == machines().get("going", 0) == 1
+    preemption.drain(next(n["NodeID"] for n in alive if "CPU" in n["Resources"]), seconds=5)
+    assert len(budget_meter.nodes()[1]) == machines().get("going", 0) == 1
     faults.open_gate(folder)
     while process.poll() is None:
         look()

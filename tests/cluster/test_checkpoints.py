@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from raykd.cluster.checkpoints import AGAIN_SECONDS, clear, copy, wait_for
-from raykd.cluster.places import Places
+from raykd.cluster.launch.checkpoints import AGAIN_SECONDS, clear, copy, wait_for
+from raykd.sweep.folders import Places
 
 
 def test_a_store_that_is_away_is_waited_for(

@@ -14,7 +14,7 @@ from ray.autoscaler._private.load_metrics import LoadMetrics
 from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
 
-from raykd.cluster import fallback
+from raykd.cluster import autoscaler as fallback
 
 from .test_autoscaling import NODES, configuration
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from raykd.cluster import notice
+from raykd.cluster import preemption
 
 from ..tracking.conftest import free_port
 
@@ -50,11 +50,11 @@ def metadata() -> Iterator[str]:
 
 
 def test_it_asks_until_there_is_a_notice(metadata: str) -> None:
-    assert not notice.noticed(metadata)
-    notice.watch(metadata, every=0.01)
+    assert not preemption.noticed(metadata)
+    preemption.watch(metadata, every=0.01)
     assert len(Metadata.asked) == Metadata.taken_after + 1
 
 
 def test_where_nothing_answers_it_is_an_error_and_no_notice() -> None:
     with pytest.raises(OSError):
-        notice.noticed(f"http://127.0.0.1:{free_port()}")
+        preemption.noticed(f"http://127.0.0.1:{free_port()}")

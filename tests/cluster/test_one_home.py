@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raykd import assets
-from raykd.cluster.resume import NOTE
-from raykd.distill import TICKS, marks
+from raykd.cluster.launch.resume import NOTE
+from raykd.data.assets import packages
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
+from raykd.training.distill import TICKS, marks
 
 from ..world import write_sweep
 from . import faults
@@ -51,7 +51,7 @@ class One:
     def records(self) -> tuple[Record, ...]:
         client = store.connect(self.uri)
         experiment = store.find_experiment(client, self.name)
-        return () if experiment is None else ledger.read(client, experiment, assets.home())
+        return () if experiment is None else ledger.read(client, experiment, packages.home())
 
     def steps(self) -> set[tuple[int, ...]]:
         """At which steps losses were told, by trial."""

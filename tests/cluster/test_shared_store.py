@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
-from raykd.analysis import table
-from raykd.cluster.sweep import Sweep
+from raykd.sweep import strategy_table
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import ledger
 from raykd.tracking.ledger import Record
 
@@ -76,7 +76,7 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     assert once_each(found) and len(found) == 6
     assert scores(found) == scores(in_peace)
     metric = shared.study.config.task.metric
-    assert table.rows(found, metric) == table.rows(in_peace, metric)
+    assert strategy_table.rows(found, metric) == strategy_table.rows(in_peace, metric)
     for record in found:
         kept = {a.path for a in shared.client.list_artifacts(record.run_id)}
         assert {"predictions.parquet", "trial.json"} <= kept

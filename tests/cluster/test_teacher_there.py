@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raykd.cluster.sweep import Sweep
-from raykd.cluster.teaching import make
+from raykd.cluster.teacher import make
 from raykd.errors import UserError
+from raykd.sweep.sweep import Sweep
 
 from ..world import write_sweep
 from . import faults

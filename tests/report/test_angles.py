@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from raykd.analysis.h6 import add_angles
-from raykd.report.angles import section
+from raykd.analysis.verdict.angle_claim import add_angles
+from raykd.report.angle_figures import section
 from raykd.report.courses import Course
 from raykd.report.page import Page
 from raykd.report.render import html

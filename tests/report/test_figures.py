@@ -9,17 +9,17 @@ import pytest
 from scipy import stats
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.judge import judge
-from raykd.analysis.verdict import Arm, Comparison
-from raykd.layermap import LayerMap
-from raykd.report import explored, figures
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Arm, Comparison
+from raykd.maps.layer_map import LayerMap
+from raykd.report import figures, search_figures
 from raykd.report.cost import costs
 from raykd.report.courses import Course, curves, mean_course
-from raykd.report.drawing import COLOURS, marks
 from raykd.report.figures import half_width, spread, stacked
-from raykd.report.maps import Drawn, layer_maps
+from raykd.report.map_figures import Drawn, layer_maps
+from raykd.report.plotting import COLOURS, marks
 from raykd.report.sections import sections
-from raykd.report.words import headline, sentence
+from raykd.report.sentences import headline, sentence
 from raykd.tracking.ledger import Record
 
 from .pages import GAINS, TEACHER, scores, table_page, tried, verdict
@@ -122,19 +122,19 @@ def test_a_line_for_every_pair_of_every_map() -> None:
 
 
 def test_the_search_ends_at_its_best_map() -> None:
-    best_so_far = explored.history(tried(), "select accuracy").figure.data[1]
+    best_so_far = search_figures.history(tried(), "select accuracy").figure.data[1]
     assert best_so_far.y[-1] == max(t.score for t in tried())
-    lowest = explored.history(tried(), "select loss", larger_is_better=False).figure.data[1]
+    lowest = search_figures.history(tried(), "select loss", larger_is_better=False).figure.data[1]
     assert lowest.y[-1] == min(t.score for t in tried())
 
 
 def test_the_landscape_is_the_verdicts() -> None:
     found = verdict().cells[0].landscape
     assert found is not None
-    grid = explored.landscape(found, TEACHER, "select accuracy").figure.data[0]
+    grid = search_figures.landscape(found, TEACHER, "select accuracy").figure.data[0]
     place = next(p for p in found.places if (p.student, p.teacher) == (2, 3))
     assert grid.z[1][list(grid.x).index("3")] == place.mean
-    bars = explored.importance(found).figure.data[0]
+    bars = search_figures.importance(found).figure.data[0]
     assert list(bars.x) == [100 * p.share for p in found.positions]
     assert max(zip(bars.x, bars.y, strict=True))[1] == "student block 2"
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from raykd.report.page import Page
 from raykd.report.render import html
 from raykd.report.sections import sections
-from raykd.report.words import headline
+from raykd.report.sentences import headline
 
 from .opened import NARROW, WIDE, Opened, opened
 from .pages import INITS, page, scores, table_page

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
-from raykd import judged
-from raykd.cli import app
-from raykd.cluster.sweep import Sweep
+from raykd.cli.app import app
 from raykd.report.gather import of_sweep
+from raykd.sweep import verdict
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import launch, store
 
 from ..finished import finish
@@ -67,7 +67,7 @@ def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> 
 
 
 def test_gathered_from_the_ledger(folder: Path, sweep: Sweep) -> None:
-    page = of_sweep(sweep, judged.of_sweep(sweep))
+    page = of_sweep(sweep, verdict.of_sweep(sweep))
     assert {(c.strategy, c.seed) for c in page.courses} == {
         (s, seed) for s in (*STRATEGIES, "best_1") for seed in (0, 1)
     }

@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from raykd.analysis import importance
-from raykd.layermap import LayerMap
-from raykd.report import explored
-from raykd.report.drawing import marks
-from raykd.report.maps import Drawn, layer_maps
+from raykd.analysis.stats import importance
+from raykd.maps.layer_map import LayerMap
+from raykd.report import search_figures
+from raykd.report.map_figures import Drawn, layer_maps
+from raykd.report.plotting import marks
 
 FORWARD = "{encoder: [2, 4], decoder: [2, 4]}"
 
@@ -43,5 +43,5 @@ def test_the_search_tells_the_decoders_blocks_from_the_encoders() -> None:
     assert shares["decoder 2"] == pytest.approx(1, abs=0.02)
     reverse = next(p for p in found.points if p.map == "{encoder: [3, 2], decoder: [3, 2]}")
     assert (reverse.inversions, reverse.displacement, reverse.span) == (2, 1.5, 1)
-    assert "student block decoder 2 100 percent" in explored.importance(found).alt
-    assert explored.landscape(found, (4, 4), "select chrf").figure.data[0].y[2] == "decoder 1"
+    assert "student block decoder 2 100 percent" in search_figures.importance(found).alt
+    assert search_figures.landscape(found, (4, 4), "select chrf").figure.data[0].y[2] == "decoder 1"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from raykd import assets
-from raykd.recorder import Result
-from raykd.tracking import entries, ledger
+from raykd.config.trial import TrialSpec
+from raykd.data.assets import packages
+from raykd.tracking import ledger, outbox_entries
 from raykd.tracking.ledger import Record
 from raykd.tracking.writer import Writer
-from raykd.trial import TrialSpec
+from raykd.training.recorder import Result
 
 from .conftest import Place
 
@@ -40,7 +40,7 @@ def writer(place: Place, launch: str = "0" * 32, tags: Mapping[str, str] | None 
 
 
 def records(place: Place) -> tuple[Record, ...]:
-    return ledger.read(place.client, place.experiment, assets.home())
+    return ledger.read(place.client, place.experiment, packages.home())
 
 
 def record(place: Place, trial: TrialSpec) -> Record:
@@ -57,13 +57,13 @@ def finish_one(place: Place, trial: TrialSpec, launch: str = "0" * 32) -> None:
 
 def senders(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The threads that send what is told, as they do it."""
-    found, send = set[int](), entries.send
+    found, send = set[int](), outbox_entries.send
 
     def seen(*told: Any) -> None:
         found.add(threading.get_ident())
         send(*told)
 
-    monkeypatch.setattr(entries, "send", seen)
+    monkeypatch.setattr(outbox_entries, "send", seen)
     return found
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from raykd.tracking import claims, store
+from raykd.tracking import locks, store
 from raykd.tracking.launch import LAPSE_SECONDS
 
 from ..specs import spec
@@ -28,25 +28,25 @@ def launch(place: Place, **tags: str) -> str:
 
 
 def test_of_many_that_claim_at_once_one_succeeds(every_place: Place) -> None:
-    board = claims.board(every_place.client, every_place.experiment)
+    board = locks.board(every_place.client, every_place.experiment)
     owners = [f"{i:032x}" for i in range(8)]
     for trial in ("a" * 12, "b" * 12, "c" * 12):
         with ThreadPoolExecutor(8) as pool:
 
             def take(owner: str, trial: str = trial) -> bool:
                 return store.patiently(
-                    lambda: claims.take(every_place.client, board, trial, owner, lambda _: True)
+                    lambda: locks.take(every_place.client, board, trial, owner, lambda _: True)
                 )
 
             assert Counter(pool.map(take, owners)) == {True: 1, False: 7}
 
 
 def test_a_claim_is_its_owners_until_the_owner_is_dead(place: Place) -> None:
-    board = claims.board(place.client, place.experiment)
+    board = locks.board(place.client, place.experiment)
     living = {"1" * 32, "2" * 32, "3" * 32}
 
     def take(owner: str) -> bool:
-        return claims.take(place.client, board, "t" * 12, owner, living.__contains__)
+        return locks.take(place.client, board, "t" * 12, owner, living.__contains__)
 
     assert take("1" * 32) and take("1" * 32)
     assert not take("2" * 32)
@@ -65,17 +65,17 @@ def test_an_experiment_made_elsewhere_gets_one_board(
 
     def another_writes(seconds: float) -> None:
         waits.append(seconds)
-        claims.give_board(place.client, foreign)
+        locks.give_board(place.client, foreign)
 
-    monkeypatch.setattr(claims, "time", SimpleNamespace(sleep=another_writes))
-    board = claims.board(place.client, foreign)
-    assert place.client.get_experiment(foreign).tags[claims.BOARD] == board
-    assert claims.board(place.client, foreign) == board
-    assert waits == [claims.GRACE_SECONDS]
+    monkeypatch.setattr(locks, "time", SimpleNamespace(sleep=another_writes))
+    board = locks.board(place.client, foreign)
+    assert place.client.get_experiment(foreign).tags[locks.BOARD] == board
+    assert locks.board(place.client, foreign) == board
+    assert waits == [locks.GRACE_SECONDS]
 
 
 def test_the_experiment_has_its_board_from_its_first_moment(place: Place) -> None:
-    assert claims.BOARD in place.client.get_experiment(place.experiment).tags
+    assert locks.BOARD in place.client.get_experiment(place.experiment).tags
 
 
 def test_a_trial_of_another_living_launch_is_left_to_it(every_place: Place) -> None:

@@ -108,7 +108,7 @@ def test_processes_that_open_the_same_trials_at_once_finish_each_once(place: Pla
 TRAIN_ON = """if True:
     import sys, tempfile
     from pathlib import Path
-    from raykd.recorder import Result
+    from raykd.training.recorder import Result
     from raykd.tracking.writer import Writer
     from tests.specs import spec
     from tests.tracking.helpers import RESULT

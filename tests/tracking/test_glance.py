@@ -13,10 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from raykd.tracking import glance as glances
-from raykd.tracking import ledger
+from raykd.config.trial import TrialSpec
+from raykd.tracking import ledger, snapshot
 from raykd.tracking.launch import Launch
-from raykd.trial import TrialSpec
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
@@ -31,7 +30,7 @@ def told(records: Any) -> list[dict[str, Any]]:
 
 
 def kept_file(place: Place, home: Path) -> Path:
-    return glances._file(place.client, place.client.get_experiment(place.experiment), home)
+    return snapshot._file(place.client, place.client.get_experiment(place.experiment), home)
 
 
 def _finish_another(place: Place) -> None:
@@ -86,7 +85,7 @@ def test_a_glance_tells_what_reading_all_does(
     place: Place, home: Path, change: Callable[[Place], None], worth: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(glances, "WORTH", worth)
+    monkeypatch.setattr(snapshot, "WORTH", worth)
     first = ledger.look(place.client, place.experiment, home)
     assert [r.status for r in first] == ["finished", "failed", "running"]
     change(place)
@@ -136,7 +135,7 @@ def test_a_machine_begins_with_what_a_launch_has_left(
     place: Place, home: Path, tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch,
     before: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(glances, "PAGE", 4)
+    monkeypatch.setattr(snapshot, "PAGE", 4)
     client, experiment, elsewhere = place.client, place.experiment, tmp_path / "elsewhere"
     if before:
         ledger.look(client, experiment, elsewhere)
@@ -145,7 +144,7 @@ def test_a_machine_begins_with_what_a_launch_has_left(
         finish_one(place, spec(seed=seed))
         old = end_long_ago(place, spec(seed=seed))
         assert len(ledger.read(client, experiment, home)) == count
-        glances.share(client, experiment, home, launch)
+        snapshot.share(client, experiment, home, launch)
     finish_one(place, spec(seed=5))
     asked.clear()
     found = ledger.look(client, experiment, elsewhere)
@@ -158,8 +157,8 @@ def test_a_launch_whose_run_is_gone_has_left_nothing(
 ) -> None:
     """`mlflow gc` removes a run and leaves what names it."""
     all_read = ledger.read(place.client, place.experiment, home)
-    name = glances._name(place.client.get_experiment(place.experiment))
-    place.client.set_experiment_tag(place.experiment, glances.LEFT, f"{'0' * 32} {name}")
+    name = snapshot._name(place.client.get_experiment(place.experiment))
+    place.client.set_experiment_tag(place.experiment, snapshot.LEFT, f"{'0' * 32} {name}")
     assert told(ledger.look(place.client, place.experiment, tmp_path)) == told(all_read)
 
 
@@ -167,8 +166,8 @@ def test_what_one_answer_gives_is_not_left(place: Place, home: Path) -> None:
     client, experiment = place.client, place.experiment
     launch = Launch.start(client, experiment, {}, "raykd sweep x.yaml").run_id
     ledger.read(client, experiment, home)
-    glances.share(client, experiment, home, launch)
-    assert glances.LEFT not in client.get_experiment(experiment).tags
+    snapshot.share(client, experiment, home, launch)
+    assert snapshot.LEFT not in client.get_experiment(experiment).tags
 
 
 def test_what_all_are_read_for_corrects_a_glance(place: Place, home: Path) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import app
-from raykd.cluster import handover, places
-from raykd.cluster.sweep import Sweep
+from raykd.cli.app import app
 from raykd.errors import UserError
-from raykd.tracking import entries, glance, ledger, store
-from raykd.tracking.entries import Entry
+from raykd.sweep import folders
+from raykd.sweep.sweep import Sweep
+from raykd.tracking import delivery, ledger, outbox_entries, snapshot, store
 from raykd.tracking.launch import Launch
+from raykd.tracking.outbox_entries import Entry
 
 from ..world import write_sweep
 from .conftest import Server
@@ -26,7 +26,7 @@ LATER = (("test_accuracy", 81.25, 1_000, 12),)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(handover, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "AGAIN_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -44,20 +44,20 @@ def left(file: Path) -> Left:
     opened = Sweep.open(file)
     experiment = store.experiment(opened.client, opened.study.config.name)
     run = str(opened.client.create_run(experiment).info.run_id)
-    root = places.spool(opened.study.home, opened.id)
+    root = folders.spool(opened.study.home, opened.id)
     folder = root / str(opened.client.create_run(experiment).info.run_id) / "of-a-dead-worker"
     folder.mkdir(parents=True)
-    entries.write(folder, 0, Entry(run, LATER), None)
+    outbox_entries.write(folder, 0, Entry(run, LATER), None)
     return opened, experiment, run
 
 
 def test_what_raykd_0_1_0_left_is_sent_from_where_it_lies(left: Left) -> None:
     opened, experiment, run = left
     (folder,) = (opened.study.home / "spool").glob("*/*/of-a-dead-worker")
-    old = places.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
+    old = folders.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
     old.mkdir()
     folder.rename(old / folder.name)
-    assert handover.send_left(opened, experiment).sent == 1
+    assert delivery.send_left(opened, experiment).sent == 1
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
     assert not old.exists()
 
@@ -67,7 +67,7 @@ def test_a_launch_ends_when_what_waited_is_sent(own_server: Server, left: Left) 
     own_server.signal(signal.SIGKILL)
     back = threading.Timer(1.0, own_server.start)
     back.start()
-    handover.wait_until_sent(opened, experiment)
+    delivery.wait_until_sent(opened, experiment)
     back.join()
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
@@ -79,18 +79,18 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     monkeypatch.setattr(store, "AWAY_SECONDS", 0.3)
     own_server.signal(signal.SIGKILL)
     with pytest.raises(UserError) as refused:
-        handover.wait_until_sent(opened, experiment)
+        delivery.wait_until_sent(opened, experiment)
     own_server.start()
     (line,) = refused.value.lines
     assert "1 results wait" in line and str(opened.study.home / "spool") in line
-    handover.wait_until_sent(opened, experiment)
+    delivery.wait_until_sent(opened, experiment)
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 
 def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_nothing(
     own_server: Server, left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(glance, "PAGE", 0)
+    monkeypatch.setattr(snapshot, "PAGE", 0)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of a server that was killed before
     opened, experiment, _ = left
     launch = Launch.start(opened.client, experiment, {}, opened.command)
@@ -98,10 +98,10 @@ def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_
 
     def leave() -> None:
         ledger.read(opened.client, experiment, opened.study.home)
-        handover.leave_read(opened, experiment, launch, told.append)
+        delivery.leave_read(opened, experiment, launch, told.append)
 
     leave()
-    assert not told and glance.LEFT in opened.client.get_experiment(experiment).tags
+    assert not told and snapshot.LEFT in opened.client.get_experiment(experiment).tags
     aside = artifacts.rename(tmp_path / "aside")
     artifacts.write_text("in the way")
     leave()

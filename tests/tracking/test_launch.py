@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raykd.data_report import DataReport
+from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 from raykd.tracking import launch as launches
 from raykd.tracking import ledger

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from raykd.config.trial import Cohort, Init, Shape, TrialSpec
 from raykd.errors import UserError
-from raykd.layermap import LayerMap
-from raykd.tracking import ledger, store, tables
+from raykd.maps.layer_map import LayerMap
+from raykd.tracking import bulk, ledger, store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.trial import Cohort, Init, Shape, TrialSpec
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
@@ -50,7 +50,7 @@ def teacher(place: Place, name: str = "t" * 12, **params: Any) -> str:
 def test_records_say_what_was_told_on_however_many_pages(
     place: Place, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "PAGE", page)
+    monkeypatch.setattr(bulk, "PAGE", page)
     assert records(place) == ()
     launch = Launch.start(place.client, place.experiment, {}, "raykd sweep x.yaml")
     teacher(place)
@@ -74,7 +74,7 @@ def test_a_server_and_the_database_behind_it_tell_the_same(
     server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one is read page by page, the other table by table."""
-    monkeypatch.setattr(tables, "PAGE", 3)
+    monkeypatch.setattr(bulk, "PAGE", 3)
     asked = place_in(server.uri)
     client, experiment = asked.client, asked.experiment
     launch = Launch.start(client, experiment, {}, "raykd sweep x.yaml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raykd.tracking.predictions import correct
+from raykd.tracking.artifacts import correct
 
 from ..specs import spec
 from .conftest import Place

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
-from raykd.cluster.places import Places, under
-from raykd.cluster.resume import NOTE, has_history, newest, take_over
+from raykd.cluster.launch.resume import NOTE, has_history, newest, take_over
+from raykd.config.trial import TrialSpec
+from raykd.sweep.folders import Places, under
 from raykd.tracking import store
-from raykd.tracking.identity import ID, identity
-from raykd.trial import TrialSpec
+from raykd.tracking.sweep_id import ID, identity
 
 from ..specs import spec
 from . import services

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from raykd import assets
-from raykd.analysis import table
-from raykd.cluster.sweep import Sweep
+from raykd.data.assets import packages
+from raykd.sweep import strategy_table
+from raykd.sweep.sweep import Sweep
 from raykd.tracking import ledger, store
 
 from ..finished import finish
@@ -56,7 +56,9 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     assert shared.uri == team.uri
     metric = shared.study.config.task.metric
     assert scores(shared) == scores(alone)
-    assert table.rows(shared.records(), metric) == table.rows(alone.records(), metric)
+    assert strategy_table.rows(shared.records(), metric) == strategy_table.rows(
+        alone.records(), metric
+    )
     for record in shared.records():
         kept = {a.path for a in shared.client.list_artifacts(record.run_id)}
         assert {"predictions.parquet", "trial.json"} <= kept
@@ -69,4 +71,4 @@ def test_the_database_itself_is_a_store_too(postgres: str) -> None:
     client = store.connect(postgres)
     experiment = store.experiment(client, "by its address")
     assert store.find_experiment(client, "by its address") == experiment
-    assert ledger.read(client, experiment, assets.home()) == ()
+    assert ledger.read(client, experiment, packages.home()) == ()

@@ -11,9 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from raykd.tracking import entries
-from raykd.tracking.entries import Entry
-from raykd.tracking.spool import REFUSED, Left, Spool, deliver_left
+from raykd.tracking import outbox_entries
+from raykd.tracking.outbox import REFUSED, Left, Spool, deliver_left
+from raykd.tracking.outbox_entries import Entry
 from raykd.tracking.writer import Writer
 
 from ..specs import spec
@@ -27,8 +27,8 @@ LAUNCH = "0" * 32
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is away is noticed soon, and soon noticed to be back."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr("raykd.tracking.spool.PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr("raykd.tracking.spool.PAUSES", (0.2,))
+    monkeypatch.setattr("raykd.tracking.outbox.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("raykd.tracking.outbox.PAUSES", (0.2,))
 
 
 def told(place: Place, run_id: str) -> list[tuple[int, float]]:
@@ -55,7 +55,7 @@ def test_trials_end_while_the_server_is_away_and_are_finished_when_it_is_back(
         for step in (1, 2, 3):
             writing.log(trial, step, {"loss": 1 / step})
         writing.finish(trial, RESULT)
-    waiting = entries.waiting(next(tmp_path.iterdir()))
+    waiting = outbox_entries.waiting(next(tmp_path.iterdir()))
     assert len(waiting) == 3  # of each trial, what was logged with how it ended
     own_server.start()
     while list(tmp_path.iterdir()):
@@ -72,11 +72,11 @@ def test_trials_end_while_the_server_is_away_and_are_finished_when_it_is_back(
 AWAY = """if True:
     import os, sys
     from pathlib import Path
-    from raykd.tracking import spool
+    from raykd.tracking import outbox
     from raykd.tracking.writer import Writer
     from tests.specs import spec
     from tests.tracking.helpers import RESULT
-    spool.PATIENCE_SECONDS, spool.PAUSES = 0.5, (0.2,)
+    outbox.PATIENCE_SECONDS, outbox.PAUSES = 0.5, (0.2,)
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     uri, experiment, root = sys.argv[1:]
     writing = Writer(uri, experiment, "0" * 32, "c", {}, Path(root))
@@ -119,7 +119,7 @@ def test_a_result_left_by_one_who_lost_the_trial_does_not_end_it(
     lost.open(spec(), {})
 
     with monkeypatch.context() as cut:
-        cut.setattr(entries, "send", away)
+        cut.setattr(outbox_entries, "send", away)
         lost.finish(spec(), RESULT)
     owner.open(spec(), {})
     lost.flush()
@@ -133,7 +133,7 @@ def test_sending_twice_changes_nothing(every_place: Place, tmp_path: Path) -> No
     writing = spooling(every_place, tmp_path)
     writing.open(spec(), {})
     sent: list[tuple[Entry, Path | None]] = []
-    send = entries.send
+    send = outbox_entries.send
 
     def twice(client: MlflowClient, entry: Entry, files: Path | None) -> None:
         for _ in range(2):
@@ -141,7 +141,7 @@ def test_sending_twice_changes_nothing(every_place: Place, tmp_path: Path) -> No
         sent.append((entry, files))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entries, "send", twice)
+        patch.setattr(outbox_entries, "send", twice)
         for step in (1, 2):
             writing.log(spec(), step, {"loss": float("nan") if step == 1 else 0.5, "kl": 0.5})
             writing.flush()
@@ -162,12 +162,17 @@ def test_an_entry_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        entries.write(tmp_path, 0, Entry("r"), cut_off)
-    assert entries.waiting(tmp_path) == []
+        outbox_entries.write(tmp_path, 0, Entry("r"), cut_off)
+    assert outbox_entries.waiting(tmp_path) == []
     entry = Entry("r", (("loss", 0.5, 7, 1),), {"a": "b"})
-    assert entries.read(entries.write(tmp_path, 0, entry, None)) == entry
-    places = [entries.write(tmp_path, n, entry, None) for n in (10, 9, 100)]
-    assert entries.waiting(tmp_path) == [tmp_path / "00000000", places[1], places[0], places[2]]
+    assert outbox_entries.read(outbox_entries.write(tmp_path, 0, entry, None)) == entry
+    places = [outbox_entries.write(tmp_path, n, entry, None) for n in (10, 9, 100)]
+    assert outbox_entries.waiting(tmp_path) == [
+        tmp_path / "00000000",
+        places[1],
+        places[0],
+        places[2],
+    ]
 
 
 def test_what_the_store_will_never_take_is_set_aside(place: Place, tmp_path: Path) -> None:
@@ -179,10 +184,10 @@ def test_what_the_store_will_never_take_is_set_aside(place: Place, tmp_path: Pat
     place.client.delete_run(gone)
     for name, run in (("a", gone), ("b", good)):
         (root / name).mkdir(parents=True)
-        entries.write(root / name, 0, Entry(run, (("loss", 0.5, 7, 1),)), None)
+        outbox_entries.write(root / name, 0, Entry(run, (("loss", 0.5, 7, 1),)), None)
     left = deliver_left(place.uri, root)
     assert (left.sent, left.waiting, len(left.refused)) == (1, 0, 1)
-    assert entries.read(root / REFUSED / "a-00000000").run == gone
+    assert outbox_entries.read(root / REFUSED / "a-00000000").run == gone
     assert told(place, good) == [(1, 0.5)]
 
 
@@ -198,7 +203,7 @@ def test_the_spool_holds_no_address_and_is_its_owners_alone(
     writing = Writer(secret, place.experiment, LAUNCH, "c", {}, tmp_path / "spool")
     writing.open(spec(), {})
     with monkeypatch.context() as cut:
-        cut.setattr(entries, "send", away)
+        cut.setattr(outbox_entries, "send", away)
         writing.finish(spec(), RESULT)
         files = [f for f in (tmp_path / "spool").rglob("*") if f.is_file()]
         assert len(files) >= 3 and not any(b"secret" in f.read_bytes() for f in files)

@@ -20,11 +20,11 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from requests.adapters import HTTPAdapter
 
-from raykd.layermap import LayerMap
-from raykd.recorder import Result
+from raykd.config.trial import Init, Shape, TrialSpec
+from raykd.maps.layer_map import LayerMap
 from raykd.tracking import ledger, store
 from raykd.tracking.writer import Writer, trial_params, trial_tags
-from raykd.trial import Init, Shape, TrialSpec
+from raykd.training.recorder import Result
 
 from ..specs import spec
 from .conftest import Place, Server, place_in
@@ -139,7 +139,7 @@ def test_what_is_logged_in_one_moment_is_sent_in_one_call(
         send(client, run_id, **values)
 
     monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-    monkeypatch.setattr("raykd.tracking.spool.SEND_SECONDS", 60.0)
+    monkeypatch.setattr("raykd.tracking.outbox.SEND_SECONDS", 60.0)
     for step in range(1, 621):
         for trial in trials:
             writing.log(trial, step, {"loss": 1.0, "kl": 0.5})

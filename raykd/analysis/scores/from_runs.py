@@ -1,0 +1,183 @@
+"""Scores from the trials that a ledger holds. What is not finished is named; a store that says two
+things, or nothing where there should be a number, is refused in one line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from raykd.analysis.scores.loss_weights import label, over_weights
+from raykd.analysis.scores.metric_names import smaller_is_better
+from raykd.analysis.scores.scores import (
+    Explored,
+    Problem,
+    ProblemKind,
+    Score,
+    Scores,
+    refuse_one_strategy,
+)
+from raykd.errors import UserError
+
+
+class Trial(Protocol):
+    """What is needed of a ledger's record."""
+
+    @property
+    def trial(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def phase(self) -> str: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def map(self) -> str: ...
+    @property
+    def init(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+    @property
+    def params(self) -> Mapping[str, str]: ...
+
+
+Arm = tuple[str, str, str, int, str]
+"""(init, shape, strategy, seed, hidden weight; none where nothing is matched)"""
+
+
+def from_trials(
+    trials: Iterable[Trial],
+    *,
+    task: str,
+    metric: str,
+    source: str,
+    planned: Collection[Arm] = (),
+    controls: Collection[str] = (),
+    correct: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    majority: float | None = None,
+) -> Scores:
+    """The finished confirm trials of one sweep, each once; what the search saw goes apart.
+
+    `planned`: every confirm trial that the sweep asks for; those not finished are named.
+    `correct`: by trial, (ids, correct) of its test examples. `majority`: what the majority class
+    scores on test. Raises UserError.
+    """
+    found, correct = list(trials), correct or {}
+    counts = Counter(t.trial for t in found if t.status == "finished")
+    if twice := sorted(t for t, n in counts.items() if n > 1):
+        raise UserError(
+            f"{source}: trial {twice[0]} is finished in {counts[twice[0]]} runs, as if two stores "
+            "had been merged; delete all but one of them in MLflow's UI"
+        )
+    done = [t for t in found if t.phase == "confirm" and t.status == "finished"]
+    if not done:
+        raise UserError(f"{source}: no confirmed trial is finished; run `raykd sweep` first")
+    items = []
+    for t in done:
+        ids, right = correct.get(t.trial, (None, None))
+        items.append(
+            Score(
+                task, t.init, shape(t), t.strategy, t.seed, metric,
+                score=_metric(t, f"test_{metric}", source), map=t.map,
+                control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
+                weight=weight(t), ids=ids, correct=right,
+            )
+        )  # fmt: skip
+    refuse_one_strategy(source, items)
+    larger = not smaller_is_better(metric)
+    unfinished = _not_finished(found, planned, task, controls)
+    scores, problems = over_weights(items, unfinished, larger)
+    factor = any(s.weight for s in scores)
+    explored = tuple(
+        Explored(
+            task,
+            t.init,
+            shape(t),
+            t.map,
+            _metric(t, f"best_select_{metric}", source),
+            weight(t) if factor else "",
+        )
+        for t in found
+        if t.phase == "explore" and t.status == "finished"
+    )
+    examples = next((len(s.ids) for s in items if s.ids is not None), 0)
+    return Scores(
+        scores,
+        metric=metric,
+        larger_is_better=larger,
+        resolution=100 / examples if examples else 0.0,
+        explored=explored,
+        problems=problems,
+        source=source,
+        majority=majority,
+        scale=100.0,  # every metric of raykd's own is in percent
+    )
+
+
+def shape(trial: Trial) -> str:
+    """`3`, or `3x256` where the width is not the teacher's."""
+    depth, width = trial.params["depth"], trial.params.get("width")
+    return depth if width is None else f"{depth}x{width}"
+
+
+def weight(trial: Trial) -> str:
+    """Of the hidden loss; none where the map names no block."""
+    stated = trial.params.get("loss_hidden")
+    return label(float(stated)) if stated and re.search(r"\d", trial.map) else ""
+
+
+def _metric(trial: Trial, name: str, source: str) -> float:
+    value = trial.metrics.get(name)
+    what = f"{source}: {trial.phase} trial {trial.trial} ({trial.strategy}, seed {trial.seed})"
+    if value is None:
+        raise UserError(
+            f"{what} is finished without {name}; delete its run in MLflow's UI and run "
+            "`raykd sweep` again"
+        )
+    if not math.isfinite(value):
+        raise UserError(
+            f"{what} has {name} = {value}; delete its run in MLflow's UI and run `raykd sweep` "
+            "again, or leave the arm out"
+        )
+    return value
+
+
+def _not_finished(
+    trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str]
+) -> tuple[Problem, ...]:
+    """Failed trials with their reason, and cells that have no finished trial, one line an arm."""
+    confirm = {
+        (t.init, shape(t), t.strategy, t.seed, weight(t)): t for t in trials if t.phase == "confirm"
+    }
+    open_: dict[tuple[str, str, str, str], dict[ProblemKind, list[int]]] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
+    for key in dict.fromkeys([*planned, *confirm]):
+        t = confirm.get(key)
+        if t is not None and t.status == "finished":
+            continue
+        arm = (*key[:3], key[4])
+        kind = "failed" if t is not None and t.status == "failed" else "missing"
+        open_.setdefault(arm, {}).setdefault(kind, []).append(key[3])  # type: ignore[arg-type]
+        if kind == "failed" and t is not None and t.error:
+            reasons.setdefault(arm, t.error.splitlines()[0])
+    return tuple(
+        Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, heavy))),
+                task, init, size, strategy, strategy in controls, heavy, tuple(sorted(seeds)))
+        for (init, size, strategy, heavy), kinds in open_.items()
+        for kind, seeds in kinds.items()
+    )  # fmt: skip
+
+
+def _says(kind: str, strategy: str, seeds: Iterable[int], reason: str | None) -> str:
+    listed = ", ".join(map(str, sorted(seeds)))
+    if kind == "failed":
+        return f"{strategy} failed under seeds {listed}" + (f": {reason}" if reason else "")
+    return f"{strategy} is not finished under seeds {listed}"

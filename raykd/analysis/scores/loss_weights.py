@@ -1,0 +1,82 @@
+"""The hidden weight as a factor: a cell for each weight, and one in which every strategy has the
+weight that suits it best.
+
+"No difference" at one weight says little: it may be too small for any map to matter, or too large
+for one of them. Each strategy is tried at the same weights, so that all are tuned as much, and its
+best is chosen on select: the test rows, which are judged, take no part in it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from raykd.analysis.scores.scores import Problem, Score
+
+TUNED = "tuned"
+Arm = tuple[str | None, str | None, str | None, str | None]
+"""(task, init, shape, strategy)"""
+
+
+def label(weight: float) -> str:
+    return f"{weight:g}"
+
+
+def over_weights(
+    items: Sequence[Score], problems: Sequence[Problem], larger_is_better: bool
+) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
+    """Scores and problems, tuned first, then by weight. An arm without a weight of its own, which
+    matches nothing, stands in every cell. With fewer than two weights there is no such factor."""
+    known = {s.weight for s in items} | {p.weight for p in problems}
+    weights = sorted(known - {""}, key=lambda w: (_number(w), w))
+    if len(weights) < 2:
+        return (
+            tuple(replace(s, weight="") for s in items),
+            tuple(replace(p, weight="") for p in problems),
+        )
+    found = [replace(s, weight=w) for w in weights for s in items if s.weight in ("", w)]
+    lacking = [
+        replace(p, weight=w) for w in (*weights, TUNED) for p in problems if p.weight in ("", w)
+    ]
+    if all(s.select is None for s in items):
+        return tuple(found), tuple(lacking)
+    tuned: list[Score] = []
+    arms: dict[Arm, list[Score]] = {}
+    for s in items:
+        arms.setdefault((s.task, s.init, s.shape, s.strategy), []).append(s)
+    without: dict[Arm, Problem] = {
+        (p.task, p.init, p.shape, p.strategy): p for p in problems if p.weight
+    }
+    for key in dict.fromkeys([*arms, *without]):
+        arm = arms.get(key, [])
+        best = "" if arm and not arm[0].weight else _best(arm, weights, larger_is_better)
+        tuned += [replace(s, weight=TUNED, chosen=best or "") for s in arm if s.weight == best]
+        if best is None:
+            first = arm[0] if arm else without[key]
+            says = f"{key[3]} is not tuned: under no seed has it a select score at every weight"
+            lacking.append(Problem("missing", says, *key, control=first.control, weight=TUNED))
+    return (*tuned, *found), tuple(lacking)
+
+
+def _best(arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool) -> str | None:
+    """The weight of the best mean on select, over the seeds that have them all; of equal ones the
+    smallest."""
+    by_weight: dict[str, dict[int, float]] = {w: {} for w in weights}
+    for s in arm:
+        if s.select is not None:
+            by_weight[s.weight][s.seed] = s.select
+    seeds = set.intersection(*(set(x) for x in by_weight.values()))
+    if not seeds:
+        return None
+    means = {w: statistics.fmean(by_weight[w][seed] for seed in seeds) for w in weights}
+    return (
+        max(means, key=means.__getitem__) if larger_is_better else min(means, key=means.__getitem__)
+    )
+
+
+def _number(weight: str) -> float:
+    try:
+        return float(weight)
+    except ValueError:
+        return float("inf")

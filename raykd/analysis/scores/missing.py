@@ -1,0 +1,83 @@
+"""Runs that failed, diverged or were never finished, and what an answer would be at their worst.
+
+Runs are seldom lost by chance: those that diverge are the bad ones, and the survivors look better
+than their strategy is. So a claim is held against the worst case too: a missing run is put at the
+worst or the best score that was seen, whichever hurts the claim. A contradiction is held against
+each missing run at the worst score seen, since a failed run is never a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from raykd.analysis.scores.scores import CellName, Score, Scores
+from raykd.analysis.stats.paired import Array
+
+ByArm = Mapping[str, Mapping[int, Score]]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The seeds that each arm of a cell should have, and the worst and the best score seen, turned
+    so that larger is better."""
+
+    seeds: Mapping[str, frozenset[int]]
+    worst: float
+    best: float
+    known: Mapping[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    """Of a missing run that is known better than that, such as a mean of which only a part is
+    missing: the worst and the best that it can be."""
+
+    def range(self, arm: str, seed: int) -> tuple[float, float]:
+        """(worst, best) of a missing run."""
+        return self.known.get((arm, seed), (self.worst, self.best))
+
+
+def expected(
+    scores: Scores, cell: CellName, arms: ByArm, among: Collection[str], sign: int
+) -> Expected:
+    """An arm should have every seed that some arm of its cell has or was to have. A control may be
+    asked for under fewer: it should have its own, and those that its loader names as lost.
+    `among`: the arms whose scores are the worst and the best seen."""
+    named: dict[str, set[int]] = {}
+    for p in scores.problems:
+        if (p.task, p.init, p.shape, p.weight) == cell and p.strategy is not None:
+            named.setdefault(p.strategy, set()).update(p.seeds)
+    controls = {a for a, arm in arms.items() if next(iter(arm.values())).control}
+    asked = {s for a, lost in named.items() if a in arms and a not in controls for s in lost}
+    every = frozenset(asked.union(*arms.values()))
+    seeds = {
+        a: frozenset({*arm, *named.get(a, ())}) if a in controls else every
+        for a, arm in arms.items()
+    }
+    seen = [sign * s.score for a in among for s in arms[a].values()]
+    return Expected(seeds, min(seen, default=0.0), max(seen, default=0.0))
+
+
+def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:
+    """The seeds under which an arm's run failed, as its loader says."""
+    return frozenset(
+        seed
+        for p in scores.problems
+        if (p.task, p.init, p.shape, p.weight) == cell and p.strategy == arm and p.kind == "failed"
+        for seed in p.seeds
+    )
+
+
+def filled(scores: Array, high: Array) -> Array:
+    """Scores [..., seeds, arms], larger is better, with each missing one (NaN) at the best score
+    seen where `high` ([arms] of bool) is true for its arm, and at the worst elsewhere."""
+    scores = np.asarray(scores, dtype=float)
+    worst = np.nanmin(scores, axis=(-2, -1), keepdims=True)
+    best = np.nanmax(scores, axis=(-2, -1), keepdims=True)
+    return np.where(np.isnan(scores), np.where(high, best, worst), scores)
+
+
+def matrix(arms: ByArm, wanted: Expected, sign: int) -> Array:
+    """[seeds, arms], larger is better, NaN where an arm lacks a seed that it should have."""
+    seeds = sorted(frozenset().union(*(wanted.seeds[a] for a in arms)))
+    rows = [[sign * arm[s].score if s in arm else np.nan for arm in arms.values()] for s in seeds]
+    return np.array(rows).reshape(len(seeds), len(arms))

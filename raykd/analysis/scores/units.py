@@ -1,0 +1,134 @@
+"""In which units a table's scores are: fractions, percent, or a metric's own.
+
+Scores stay in the units of their table, and a margin is in the same ones. What this module finds
+out serves to refuse what cannot be meant: two units in one table, a margin of 1 for fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from raykd.analysis.digits import Digits
+from raykd.analysis.scores.metric_names import direction, is_share
+from raykd.analysis.scores.scores import Score, Scores
+from raykd.errors import UserError
+
+FRACTION, PERCENT = 1.0, 100.0
+EXAMPLES = {FRACTION: ", such as 0.01 for one point", PERCENT: ", such as 1 for one point"}
+SURE = 5.0  # above it a share is in percent; a word error rate may well be 1.2
+NEAR = 1.5  # a fraction is mistaken where 100 of it are so near to the other scores
+HOW = "if they are in one unit, say so in a column scale: 1 for fractions, 100 for percent"
+
+
+def scale(metrics: Iterable[str], values: Sequence[float]) -> float | None:
+    """What a perfect score is, by the names of the metrics and the size of the scores; None where
+    that cannot be told. A correlation may be negative, a score of an unknown name may not."""
+    names = tuple(metrics)
+    shares = all(map(is_share, names))
+    unknown = all(direction(m) is None for m in names)
+    if not any(values) or not (shares or (unknown and min(values) >= 0)):
+        return None
+    largest = max(map(abs, values))
+    if largest <= FRACTION:
+        return FRACTION
+    return PERCENT if SURE < largest <= PERCENT else None
+
+
+def refuse_mixed(where: str, items: Sequence[Score]) -> None:
+    """Raises UserError where some scores of shares are fractions and others in percent: those of
+    whole tasks, or of runs of one task."""
+    tasks: dict[str, list[Score]] = {}
+    for s in items:
+        if is_share(s.metric) and s.score:
+            tasks.setdefault(s.task, []).append(s)
+    small = [t for t, found in tasks.items() if all(abs(s.score) <= FRACTION for s in found)]
+    task, most = max(
+        ((t, max(s.score for s in found)) for t, found in tasks.items()),
+        key=lambda pair: pair[1],
+        default=("", 0.0),
+    )
+    if small and most > SURE:
+        raise UserError(
+            f"{where}: the scores of {small[0]} lie within 0 to 1, those of {task} go up to "
+            f"{most:g}; write all of them as fractions or all in percent; {HOW}"
+        )
+    for task, found in tasks.items():
+        above = [s.score for s in found if s.score > SURE]
+        low, high = min(above, default=0.0) / NEAR, max(above, default=0.0) * NEAR
+        for s in found:
+            if 0 < s.score < FRACTION and low <= 100 * s.score <= high:
+                raise UserError(
+                    f"{where}: {task}: {s.score:g} of {s.strategy} stands beside scores from "
+                    f"{min(above):g} to {max(above):g}, as if it were {100 * s.score:g}; write all "
+                    f"of them as fractions or all in percent; {HOW}"
+                )
+
+
+def refuse_other_unit(
+    where: str, items: Sequence[Score], others: Iterable[float], what: str
+) -> None:
+    """Raises UserError where the scores of shares are fractions and `others`, scores of the same
+    metrics on select, are in percent, or the other way round."""
+    ours, theirs = (
+        [abs(s.score) for s in items if is_share(s.metric)],
+        [abs(x) for x in others if x],
+    )
+    for small, large in ((ours, theirs), (theirs, ours)):
+        if small and large and max(small) <= FRACTION and max(large) > SURE:
+            raise UserError(
+                f"{where}: {what} go up to {max(theirs):g} and the column score up to "
+                f"{max(ours):g}; write all of them as fractions or all in percent; {HOW}"
+            )
+
+
+def doubts(items: Sequence[Score]) -> tuple[str, ...]:
+    """A line where metrics of unknown names are within 0 to 1 in one task and not in another."""
+    tasks: dict[str, list[float]] = {}
+    for s in items:
+        if direction(s.metric) is None:
+            tasks.setdefault(s.task, []).append(abs(s.score))
+    small = [t for t, found in tasks.items() if max(found) <= FRACTION]
+    if not small or len(small) == len(tasks):
+        return ()
+    other = next(t for t in tasks if t not in small)
+    return (
+        f"The scores of {small[0]} lie within 0 to 1, those of {other} go up to "
+        f"{max(tasks[other]):g}, and one margin is asked of both: see that it suits both",
+    )
+
+
+def stated(scores: Scores, margin: float | None) -> float:
+    """The margin to judge a table by: the one that was written, else the table's own. Raises
+    UserError where there is none, or one that no two scores can be apart."""
+    found = scores.margin if margin is None else margin
+    values = [s.score for s in scores.items]
+    digits = Digits.of(0.0, *values)
+    seen = f"whose scores here go from {digits.plain(min(values))} to {digits.plain(max(values))}"
+    example = EXAMPLES.get(scores.scale or 0.0, "")
+    if found is None:
+        raise UserError(
+            f"{scores.source}: no margin is stated; write --margin X, the smallest difference that "
+            f"would matter{example}, in units of {scores.metric}, {seen}; or add a column margin"
+        )
+    bound = scores.scale or (max(values) if min(values) >= 0 else 0.0)
+    if 0 < bound <= found:
+        key = "margin" if margin is None else "--margin"
+        percent = "; if they are in percent, a column scale with 100 says so"
+        raise UserError(
+            f"{scores.source}: {key}: {found:g} is too large for {scores.metric}, {seen}; write "
+            f"the smallest difference that would matter{example}{percent * (bound == FRACTION)}"
+        )
+    return found
+
+
+def notes(scores: Scores, margin: float, chosen: bool) -> tuple[str, ...]:
+    """What a reader has to know of how a table was read; `chosen`: the margin was written now."""
+    found = list(scores.notes)
+    if scores.scale == FRACTION:
+        found.append(
+            f"The scores lie within 0 to 1 and are read as fractions, so the margin {margin:g} is "
+            f"{100 * margin:g} point{'s' * (margin != 0.01)}"
+        )
+    if chosen and scores.margin is not None and margin != scores.margin:
+        found.append(f"The margin {margin:g} was chosen now; the table states {scores.margin:g}")
+    return tuple(found)

@@ -1,0 +1,227 @@
+"""What the search saw: which student position's choice moves the score, and how the score changes
+with the distance from forward. All of it is of explore scores: it shows where to look, and tests
+nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.importance import FanovaImportanceEvaluator
+from scipy import stats
+
+from raykd.analysis.stats.paired import Array
+from raykd.maps.layer_map import LayerMap
+
+FEWEST = 8  # maps; of fewer nothing can be learned
+PERMUTATIONS = 999
+TREES = 32
+
+
+@dataclass(frozen=True)
+class Position:
+    """A student block (1-based). `share`: of the scores' variance that its choice explains by
+    itself (fANOVA, Hutter et al. 2014, Optuna's). `p`: how often maps dealt out at random to the
+    same scores would set its blocks as far apart."""
+
+    block: int
+    share: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """All maps in which a student block imitates a teacher block; None: is not matched."""
+
+    student: int
+    teacher: int | None
+    mean: float
+    maps: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A map that was tried. `inversions`: pairs of student blocks whose targets stand in the wrong
+    order; `displacement`: mean distance of the targets from forward's, in teacher blocks; `span`:
+    last minus first target, in teacher blocks."""
+
+    map: str
+    score: float
+    inversions: int
+    displacement: float
+    span: int
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Spearman's rank correlation of the score with one of a point's distances."""
+
+    what: str
+    rho: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """`noise` is the share of the explore scores' variance that seed noise alone would make, as
+    the confirmed arms show it on select; None where they cannot tell."""
+
+    maps: int
+    positions: tuple[Position, ...]
+    noise: float | None
+    places: tuple[Place, ...]
+    points: tuple[Point, ...]
+    trends: tuple[Trend, ...]
+    encoder: int | None = None
+    """Of an encoder-decoder: student blocks are counted on from the encoder's last, this one."""
+
+    def label(self, block: int) -> str:
+        """A student block for a reader's eyes: `2`, or `decoder 2`."""
+        if self.encoder is None:
+            return str(block)
+        inside = block <= self.encoder
+        return f"encoder {block}" if inside else f"decoder {block - self.encoder}"
+
+
+def landscape(
+    explored: Mapping[str, float], forward: str, confirmed: Array | None, sign: int = 1
+) -> Landscape | None:
+    """explored: select score by map; forward: its map; confirmed: select scores [seeds, arms] of
+    arms trained as the search trained. None under eight maps, or where all scores are the same."""
+    parsed = [LayerMap.parse(m) for m in explored]
+    maps = [_flat(m) for m in parsed]
+    scores = np.array([sign * s for s in explored.values()])
+    if len(maps) < FEWEST or not scores.std():
+        return None
+    target = LayerMap.parse(forward)
+    points = tuple(
+        Point(
+            text,
+            float(sign * score),
+            sum(inversions(half.blocks) for half in m.halves),
+            displacement(_flat(m), _flat(target)),
+            max(span(half.blocks) for half in m.halves),
+        )
+        for text, m, score in zip(explored, parsed, scores, strict=True)
+    )
+    return Landscape(
+        maps=len(maps),
+        positions=_positions(maps, scores),
+        noise=_noise(confirmed, float(scores.var(ddof=1))),
+        places=_places(maps, sign * scores),
+        points=points,
+        trends=_trends(points, scores),
+        encoder=None if target.decoder is None else len(target.blocks),
+    )
+
+
+Blocks = Sequence[int | None]
+
+
+def _flat(layer_map: LayerMap) -> Blocks:
+    """The blocks of both halves, the encoder's first."""
+    return [block for half in layer_map.halves for block in half.blocks]
+
+
+def inversions(blocks: Blocks) -> int:
+    """Of `[4, 8, 12]` none, of its reverse three; unmatched blocks stand in no order."""
+    found = [b for b in blocks if b is not None]
+    return sum(a > b for i, a in enumerate(found) for b in found[i + 1 :])
+
+
+def displacement(blocks: Blocks, forward: Blocks) -> float:
+    """Mean over matched blocks, 0 where none is."""
+    pairs = zip(blocks, forward, strict=True)
+    off = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    return float(np.mean(off)) if off else 0.0
+
+
+def span(blocks: Blocks) -> int:
+    found = [b for b in blocks if b is not None]
+    return max(found) - min(found) if found else 0
+
+
+def _positions(maps: Sequence[Blocks], scores: Array) -> tuple[Position, ...]:
+    shares, chances = _fanova(maps, scores), by_chance(maps, scores)
+    return tuple(Position(i + 1, shares[f"map_{i + 1}"], p) for i, p in chances.items())
+
+
+def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
+    """Permutation p-value of each position (from 0) that has more than one block."""
+    rng = np.random.default_rng(0)
+    shuffled = rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)
+    found = {}
+    for i in range(len(maps[0])):
+        blocks = list(dict.fromkeys(m[i] for m in maps))
+        if len(blocks) < 2:
+            continue
+        groups = np.array([[m[i] == b for m in maps] for b in blocks])
+        seen = _between(groups, scores[None])[0]
+        chance = _between(groups, shuffled)
+        # The dealing that was seen is one of those that could have been (Phipson and Smyth 2010).
+        found[i] = (1 + int((chance >= seen * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
+    return found
+
+
+def _between(groups: Array, scores: Array) -> Array:
+    """Sum of squares between the blocks of a position. groups: [blocks, maps] of booleans."""
+    sums, sizes = scores @ groups.T, groups.sum(axis=1)
+    return (sums**2 / sizes).sum(axis=1) - scores.sum(axis=1) ** 2 / groups.shape[1]
+
+
+def _fanova(maps: Sequence[Blocks], scores: Array) -> dict[str, float]:
+    choices = {
+        f"map_{i + 1}": CategoricalDistribution(list(dict.fromkeys(str(m[i]) for m in maps)))
+        for i in range(len(maps[0]))
+    }
+    choices = {name: c for name, c in choices.items() if len(c.choices) > 1}
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(level)
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params={f"map_{i + 1}": str(b) for i, b in enumerate(m)
+                        if f"map_{i + 1}" in choices},
+                distributions=choices,
+                value=float(score),
+            )
+            for m, score in zip(maps, scores, strict=True)
+        ]
+    )  # fmt: skip
+    shares = FanovaImportanceEvaluator(n_trees=TREES, seed=0).evaluate(study)
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _noise(confirmed: Array | None, variance: float) -> float | None:
+    """The search trained every map under one seed: what all arms share of a seed's luck is not in
+    its scores' variance, the rest of the luck is."""
+    if confirmed is None or min(np.shape(confirmed)) < 2:
+        return None
+    y = np.asarray(confirmed, dtype=float)
+    residual = y - y.mean(axis=0) - y.mean(axis=1)[:, None] + y.mean()
+    df = (y.shape[0] - 1) * (y.shape[1] - 1)
+    return min(1.0, float((residual**2).sum() / df / variance))
+
+
+def _places(maps: Sequence[Blocks], scores: Array) -> tuple[Place, ...]:
+    found: dict[tuple[int, int | None], list[float]] = {}
+    for blocks, score in zip(maps, scores, strict=True):
+        for student, teacher in enumerate(blocks, 1):
+            found.setdefault((student, teacher), []).append(float(score))
+    order = sorted(found, key=lambda k: (k[0], k[1] is None, k[1] or 0))
+    return tuple(Place(s, t, float(np.mean(found[s, t])), len(found[s, t])) for s, t in order)
+
+
+def _trends(points: Sequence[Point], scores: Array) -> tuple[Trend, ...]:
+    result = []
+    for what in ("inversions", "displacement", "span"):
+        values = [getattr(p, what) for p in points]
+        if len(set(values)) > 1:
+            rho, p = stats.spearmanr(values, scores)
+            result.append(Trend(what, float(rho), float(p)))
+    return tuple(result)

@@ -1,0 +1,89 @@
+"""A mixed model over several tasks: the strategy is fixed, the task and the seed are random."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+from raykd.analysis.scores.scores import FORWARD, Score
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A strategy's difference to forward over all tasks; positive is better."""
+
+    strategy: str
+    effect: float
+    se: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Over the tasks of one init, shape and metric. SDs in the metric's units; `sd_seed` is 0
+    where there are no seeds. `tasks - 1` degrees of freedom carry the intervals."""
+
+    init: str
+    shape: str
+    metric: str
+    tasks: int
+    n: int
+    effects: tuple[Effect, ...]
+    sd_task: float
+    sd_task_strategy: float
+    sd_seed: float
+    sd_residual: float
+    level: float
+
+
+def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -> Mixed | None:
+    """statsmodels' MixedLM by REML: score ~ strategy + (1 | task) + (1 | task:strategy)
+    + (1 | task:seed); without seeds the two last ones are the residual.
+
+    scores: of one init, shape and metric, forward among their strategies, at least two tasks.
+    None where the fit does not converge to a finite answer.
+    """
+    frame = pd.DataFrame(
+        {"score": s.score * sign, "task": s.task, "strategy": s.strategy, "seed": s.seed}
+        for s in scores
+    )
+    names = sorted(set(frame["strategy"]) - {FORWARD})
+    frame["strategy"] = pd.Categorical(frame["strategy"], [FORWARD, *names])
+    parts = {"task_strategy": "0 + C(strategy)", "seed": "0 + C(seed)"} if seeded else None
+    with warnings.catch_warnings():
+        # A variance that is estimated as zero lies on the boundary, which statsmodels warns of.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        model = MixedLM.from_formula(
+            "score ~ strategy", frame, groups="task", re_formula="1", vc_formula=parts
+        )
+        fitted = model.fit(reml=True, method="powell")
+    if not np.isfinite(np.asarray(fitted.bse_fe)).all():
+        return None
+    tasks = frame["task"].nunique()
+    quantile = stats.t.ppf(1 - alpha, tasks - 1)
+    found = zip(names, np.asarray(fitted.fe_params)[1:], np.asarray(fitted.bse_fe)[1:], strict=True)
+    extra = dict(zip(model.exog_vc.names, fitted.vcomp, strict=True)) if seeded else {}
+    return Mixed(
+        init=scores[0].init,
+        shape=scores[0].shape,
+        metric=scores[0].metric,
+        tasks=tasks,
+        n=len(frame),
+        effects=tuple(
+            Effect(name, float(b), float(se), (float(b - quantile * se), float(b + quantile * se)))
+            for name, b, se in found
+        ),
+        sd_task=float(np.sqrt(np.asarray(fitted.cov_re)[0, 0])),
+        sd_task_strategy=float(np.sqrt(extra.get("task_strategy", 0.0))),
+        sd_seed=float(np.sqrt(extra.get("seed", 0.0))),
+        sd_residual=float(np.sqrt(fitted.scale)),
+        level=1 - 2 * alpha,
+    )

@@ -1,0 +1,146 @@
+"""H3: the spread between strategies against the gain of matching.
+
+spread = max - min over strategies, gain = their mean - none. The claim spread < c * gain is one
+about linear contrasts, (i - j) - c * gain for each ordered pair, which a t test judges exactly;
+turned round, the same tests bound the ratio (Fieller 1954). A bootstrap over few seeds does not
+keep its level (docs/verdict.md), so it is shown, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from raykd.analysis.stats.gap import contrasts
+from raykd.analysis.stats.paired import Array, summary
+
+SMALL = 0.5  # H3: the choice moves the score by less than half of what matching brings
+BOOTSTRAP_SEEDS = 5  # fewer have too few distinct resamples to show
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`ratio` = spread / gain; None where matching gains nothing. `interval` decides; `bootstrap`
+    is the percentile interval over seeds, shown beside it, None under five seeds."""
+
+    spread: float
+    gain: float
+    ratio: float | None
+    interval: tuple[float, float] | None
+    bootstrap: tuple[float, float] | None
+    level: float
+    n: int
+
+
+def claim(scores: Array, none: Array, alpha: float, small: float = SMALL) -> tuple[Array, Array]:
+    """(supported, contradicted) of: spread < small * gain.
+
+    scores: [..., seeds, strategies]; none: [..., seeds]. Supported needs every pair's contrast
+    below 0 and a gain above 0, each at alpha. Contradicted: some pair's contrast above 0 at half
+    of alpha shared over the pairs, or a gain below 0 at the other half.
+    """
+    upper, lower = _bounds(scores, none, alpha, small)
+    lower_at_zero = _bounds(scores, none, alpha, 0.0)[1]
+    gain_low, gain_high = _gain_bounds(scores, none, alpha)
+    supported = (upper < 0).all(axis=-1) & (gain_low > 0)
+    above = ((lower > 0) & (lower_at_zero > 0)).any(axis=-1)
+    return supported, above | (gain_high < 0)
+
+
+def _contrast(scores: Array, none: Array, small: float) -> Array:
+    """[..., pairs, seeds]"""
+    scores = np.asarray(scores, dtype=float)
+    gain = scores.mean(axis=-1) - none
+    pairs = np.swapaxes(scores @ contrasts(scores.shape[-1]).T, -1, -2)
+    return pairs - small * gain[..., None, :]
+
+
+def _criticals(n: int, pairs: int, alpha: float) -> tuple[float, float]:
+    """t quantiles for the upper bounds, and for the lower ones, which share half of alpha."""
+    return tuple(stats.t.ppf([1 - alpha, 1 - alpha / 2 / pairs], n - 1))
+
+
+def _bounds(scores: Array, none: Array, alpha: float, small: float) -> tuple[Array, Array]:
+    contrast = _contrast(scores, none, small)
+    pairs, n = contrast.shape[-2:]
+    mean, sd = summary(contrast)
+    for_upper, for_lower = _criticals(n, pairs, alpha)
+    return mean + for_upper * sd / np.sqrt(n), mean - for_lower * sd / np.sqrt(n)
+
+
+def _gain_bounds(scores: Array, none: Array, alpha: float) -> tuple[Array, Array]:
+    gain = np.asarray(scores, dtype=float).mean(axis=-1) - none
+    n = gain.shape[-1]
+    mean, sd = summary(gain)
+    low, high = stats.t.ppf([1 - alpha, 1 - alpha / 2], n - 1)
+    return mean - low * sd / np.sqrt(n), mean + high * sd / np.sqrt(n)
+
+
+def against_gain(scores: Array, none: Array, alpha: float, seed: int = 0) -> Ratio:
+    """scores: [seeds, strategies], none: [seeds], at least two seeds and two strategies."""
+    scores, none = np.asarray(scores, dtype=float), np.asarray(none, dtype=float)
+    means = scores.mean(axis=0)
+    spread, gain = float(means.max() - means.min()), float(means.mean() - none.mean())
+    return Ratio(
+        spread=spread,
+        gain=gain,
+        ratio=spread / gain if gain > 0 else None,
+        interval=_interval(scores, none, alpha),
+        bootstrap=_bootstrap(scores, none, alpha, seed) if len(none) >= BOOTSTRAP_SEEDS else None,
+        level=1 - 2 * alpha,
+        n=len(none),
+    )
+
+
+def _interval(scores: Array, none: Array, alpha: float) -> tuple[float, float] | None:
+    """The ratios that the tests of `claim` do not rule out; None where matching shows a loss."""
+    gain_low, gain_high = _gain_bounds(scores, none, alpha)
+    if gain_high < 0:
+        return None
+    pairs = _contrast(scores, none, 0.0)
+    gain = scores.mean(axis=-1) - none
+    for_upper, for_lower = _criticals(len(gain), len(pairs), alpha)
+    low = max(0.0, *(_last_above(pair, gain, for_lower) for pair in pairs))
+    if gain_low <= 0:
+        return low, np.inf
+    return low, max(0.0, *(_first_below(pair, gain, for_upper) for pair in pairs))
+
+
+def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
+    """The ratios c at which mean(pair - c gain) = -+ critical * its standard error."""
+    n = len(gain)
+    a, g = pair.mean(), gain.mean()
+    cov = np.cov(pair, gain) / n * critical**2
+    square = g**2 - cov[1, 1], -2 * (a * g - cov[0, 1]), a**2 - cov[0, 0]
+    root = np.sqrt(max(0.0, square[1] ** 2 - 4 * square[0] * square[2]))
+    found = sorted(((-square[1] - root) / 2 / square[0], (-square[1] + root) / 2 / square[0]))
+    return float(found[0]), float(found[1])
+
+
+def _first_below(pair: Array, gain: Array, critical: float) -> float:
+    """Where the pair's upper bound falls below 0, the gain being above 0 at that level."""
+    return _roots(pair, gain, critical)[1]
+
+
+def _last_above(pair: Array, gain: Array, critical: float) -> float:
+    """The largest c at which the pair's lower bound is above 0; 0 where it is not even at 0."""
+    n = len(gain)
+    if pair.mean() - critical * pair.std(ddof=1) / np.sqrt(n) <= 0:
+        return 0.0
+    roots = [c for c in _roots(pair, gain, critical) if c > 0]
+    return min(roots, default=np.inf)
+
+
+def _bootstrap(scores: Array, none: Array, alpha: float, seed: int) -> tuple[float, float]:
+    """Percentiles of the ratio over resampled seeds; a resample without gain counts as infinite."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(none), (RESAMPLES, len(none)))
+    means = scores[rows].mean(axis=1)
+    gain = means.mean(axis=1) - none[rows].mean(axis=1)
+    spread = means.max(axis=1) - means.min(axis=1)
+    ratios = np.where(gain > 0, spread / np.where(gain > 0, gain, 1.0), np.inf)
+    low, high = np.quantile(ratios, [alpha, 1 - alpha], method="inverted_cdf")
+    return float(low), float(high)

@@ -1,0 +1,80 @@
+"""The winner's curse: what the search promised, and what fresh seeds kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raykd.analysis.digits import Digits
+from raykd.analysis.stats.paired import interval, summary
+
+
+@dataclass(frozen=True)
+class Curse:
+    """Of one explored map. Positive gains are better; all in the metric's units."""
+
+    strategy: str
+    map: str
+    explored: float
+    """Its score in the search, on select."""
+    against: str
+    """`forward`, where the search tried that map too, else `the median of the search`."""
+    promised: float
+    """Its lead in the search over `against`."""
+    kept: float
+    """Its mean lead over forward on test, under fresh seeds."""
+    interval: tuple[float, float] | None
+    """Of `kept`."""
+    lost: float
+    """promised - kept."""
+    n: int
+    still_ahead: bool | None
+    """Whether the interval lies above zero; None where it cannot be told."""
+    says: str
+
+
+def winner(
+    strategy: str,
+    layer_map: str,
+    explored: Mapping[str, float],
+    forward_map: str,
+    differences: Sequence[float],
+    *,
+    sign: int,
+    alpha: float,
+    margin: float,
+    resolution: float = 0.0,
+) -> Curse:
+    """explored: select score of every map tried; differences: best - forward on test by seed, in
+    the direction of better; `sign` -1 where smaller scores are better."""
+    score = explored[layer_map]
+    against = "forward" if forward_map in explored else "the median of the search"
+    base = explored.get(forward_map, float(np.median(list(explored.values()))))
+    promised, kept, bounds = sign * (score - base), float(np.mean(differences)), None
+    if len(differences) > 1:
+        mean, sd = summary(differences, resolution)
+        low, high = interval(mean, sd, len(differences), 1 - alpha)
+        bounds = (float(low), float(high))
+    ahead = None if bounds is None else bounds[0] > 0
+    told = {None: "one seed cannot tell whether it is ahead of forward",
+            True: "it is still ahead of forward",
+            False: "that it is ahead of forward is not shown"}[ahead]  # fmt: skip
+    digits = Digits.of(margin, 0.0, promised, kept)
+    return Curse(
+        strategy=strategy,
+        map=layer_map,
+        explored=score,
+        against=against,
+        promised=promised,
+        kept=kept,
+        interval=bounds,
+        lost=promised - kept,
+        n=len(differences),
+        still_ahead=ahead,
+        says=(
+            f"{strategy} {layer_map} led {against} by {digits.signed(promised)} in the search and "
+            f"leads forward by {digits.signed(kept)} under {len(differences)} fresh seeds: {told}"
+        ),
+    )

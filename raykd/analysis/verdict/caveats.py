@@ -1,0 +1,112 @@
+"""What stands before a verdict's findings, each only where it is so: reasons for which its numbers
+say less than they seem to. Pure functions over the scores and what is known beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from raykd.analysis.scores.scores import NONE, Scores
+
+if TYPE_CHECKING:
+    from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
+
+CaveatKind = Literal["teacher_beaten", "coarse", "majority", "data"]
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One reason for doubt, as a sentence without its full stop."""
+
+    kind: CaveatKind
+    says: str
+
+
+@dataclass(frozen=True)
+class TeacherScore:
+    """What the students' teacher scores, in the metric's units (percent for accuracy). `majority`
+    is the best that one and the same answer to every test example scores."""
+
+    fingerprint: str
+    metric: str
+    test: float
+    select: float
+    majority: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known beside the scores. `data`: sentences on rows dropped and texts cut; `fix`: what
+    a person changes to have a better teacher."""
+
+    teacher: TeacherScore | None = None
+    data: tuple[str, ...] = ()
+    fix: str = "train it longer"
+
+
+def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tuple[Caveat, ...]:
+    """Those of a verdict that was reached from these scores."""
+    facts = facts or Facts()
+    found = [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    if facts.teacher is not None:
+        found += _majority(verdict.cells, facts.teacher, scores.resolution)
+    return (*found, *(Caveat("data", says) for says in facts.data))
+
+
+def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
+    """Of students that match no layer, of controls, or of all: they do better without the states
+    that this sweep is about, or all do, so that a map has little to hand on."""
+    if facts.teacher is None:
+        return
+    score = facts.teacher.test
+    for cell in cells:
+        above = [a for a in cell.arms if a.mean > score]
+        if len(above) == len(cell.arms):
+            yield Caveat(
+                "teacher_beaten",
+                f"every strategy beats the teacher ({score:.2f}){_where(cell, cells)}: {facts.fix}",
+            )
+        elif alone := [a for a in above if a.strategy == NONE or a.control]:
+            yield Caveat(
+                "teacher_beaten",
+                f"students without the teacher's layers beat the teacher ({score:.2f})"
+                f"{_where(cell, cells)}: {_listed(alone)}; {facts.fix}",
+            )
+
+
+def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
+    step, half = scores.resolution, verdict.margin / 2
+    if step > half:
+        rows = next((len(s.ids) for s in scores.items if s.ids is not None), 0)
+        of = f"1 of {rows} test rows, " if rows else ""
+        more = "more test rows" if rows else "more test rows, or scores with more digits"
+        yield Caveat(
+            "coarse",
+            f"a step of the score ({of}{step:.2g}) is larger than half the margin ({half:g}): "
+            f"take {more}",
+        )
+
+
+def _majority(cells: Sequence[Cell], teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
+    """Arms whose mean is no more than a step above what one answer to everything scores."""
+    for cell in cells:
+        stuck = [a for a in cell.arms if a.mean <= teacher.majority + resolution]
+        if stuck:
+            yield Caveat(
+                "majority",
+                f"no better than always giving the commonest answer ({teacher.majority:.2f})"
+                f"{_where(cell, cells)}: {_listed(stuck)}",
+            )
+
+
+def _listed(arms: Sequence[Arm]) -> str:
+    return ", ".join(f"{a.strategy} {a.mean:.2f}" for a in arms)
+
+
+def _where(cell: Cell, cells: Sequence[Cell]) -> str:
+    """The cell, where there are several."""
+    if len(cells) == 1:
+        return ""
+    heavy = f", hidden weight {cell.weight}" if cell.weight else ""
+    return f" ({cell.init}, {cell.shape} blocks{heavy})"

@@ -1,0 +1,235 @@
+"""Paired comparisons of one cell: every strategy to forward, to none, and to its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from raykd.analysis.scores.missing import Expected
+from raykd.analysis.scores.scores import Score
+from raykd.analysis.stats.examples import mcnemar, two_level
+from raykd.analysis.stats.holm import holm, last_step
+from raykd.analysis.stats.paired import interval, p_above, p_below, p_beyond, p_tost, summary
+from raykd.analysis.stats.sequential import Look
+from raykd.analysis.verdict.verdict import Case, Comparison, Finding, Missing
+
+Arm = Mapping[int, Score]
+"""One strategy's scores, by seed."""
+Test = Callable[[float, float, int], float]
+"""(mean, sd, n) -> p-value"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a cell is judged by. `sign` is -1 where smaller scores are better; `alpha` is the look's
+    where the sweep has looks."""
+
+    margin: float
+    alpha: float
+    sign: int = 1
+    resolution: float = 0.0
+    seeded: bool = True
+    look: Look | None = None
+
+
+def to_forward(
+    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, whole: bool = True
+) -> tuple[Comparison, ...]:
+    """Each to forward: equivalent, different or undecided at the margin. `whole`: whether these
+    are all the strategies that the claim about every one is of."""
+    pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
+    found = [_pair(*pair, rule, wanted) for pair in pairs]
+    p_for = _p_values(found, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
+    p_against = _p_values(found, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
+    settled = _settle(found, p_for, p_against, ("equivalent", "different"), 2, rule, whole)
+    return tuple(
+        c if c.sd is None else replace(
+            c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1]
+        )
+        for c, a, b in zip(_populations(settled, pairs), p_for, p_against, strict=True)
+    )  # fmt: skip
+
+
+def to_reference(
+    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, whole: bool = True
+) -> tuple[Comparison, ...]:
+    """Each (name, arm) to its own (reference, arm): better, worse or undecided. `whole`: as for
+    `to_forward`."""
+    found = [_pair(*pair, rule, wanted) for pair in pairs]
+    p_for = _p_values(found, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
+    p_against = _p_values(found, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
+    settled = _settle(found, p_for, p_against, ("better", "worse"), 1, rule, whole)
+    return tuple(
+        c if c.sd is None else replace(
+            c, p_better=a[0], p_better_holm=a[1], p_worse=b[0], p_worse_holm=b[1]
+        )
+        for c, a, b in zip(_populations(settled, pairs), p_for, p_against, strict=True)
+    )  # fmt: skip
+
+
+def as_seen(c: Comparison) -> tuple[Case, ...]:
+    """The comparison over the pairs that are there."""
+    return () if c.sd is None else (Case(c.effect, c.sd, c.n),)
+
+
+def supporting(c: Comparison) -> tuple[Case, ...]:
+    """The cases in which a claim has to hold to be supported."""
+    lost = c.missing
+    return (*as_seen(c), *((lost.low, lost.high) if lost and c.sd is not None else ()))
+
+
+def opposing(c: Comparison) -> tuple[Case, ...]:
+    """The cases in which a claim has to be refuted to be contradicted."""
+    lost = c.missing
+    return (*as_seen(c), *((lost.failed,) if lost and c.sd is not None else ()))
+
+
+Cases = Callable[[Comparison], tuple[Case, ...]]
+
+
+def p_value(c: Comparison, test: Test, cases: Cases) -> float:
+    """The largest over the cases; 1 where there is no variance to test by."""
+    return max((float(test(x.effect, x.sd, x.n)) for x in cases(c)), default=1.0)
+
+
+def bounds(c: Comparison, level: float, cases: Cases) -> tuple[float, float] | None:
+    """The interval of a level over all the cases; None without variance."""
+    found = [interval(x.effect, x.sd, x.n, level) for x in cases(c)]
+    if not found:
+        return None
+    return float(min(low for low, _ in found)), float(max(high for _, high in found))
+
+
+def every_case(c: Comparison) -> tuple[Case, ...]:
+    return (*supporting(c), *opposing(c))
+
+
+def _p_values(pairs: Sequence[Comparison], test: Test, cases: Cases) -> list[tuple[float, float]]:
+    """(p, Holm-adjusted p) each; a comparison without variance shows nothing, and counts."""
+    if not pairs:
+        return []
+    p = np.array([p_value(c, test, cases) for c in pairs])
+    return [(float(a), float(b)) for a, b in zip(p, holm(p), strict=True)]
+
+
+def _settle(
+    pairs: Sequence[Comparison],
+    p_for: Sequence[tuple[float, float]],
+    p_against: Sequence[tuple[float, float]],
+    names: tuple[Finding, Finding],
+    sides: int,
+    rule: Rule,
+    whole: bool,
+) -> list[Comparison]:
+    """Findings, each with its p-value and its interval at the level that it was reached at.
+
+    Holm's procedure stops at one level for each family, which parts its findings from the rest. An
+    undecided comparison is shown at the stricter of the two levels: neither finding holds there.
+    """
+    if not pairs:
+        return []
+    raw = [a for a, _ in p_for]
+    every = whole and max(raw) <= rule.alpha
+    yes = rule.alpha if every else last_step(raw, rule.alpha)
+    no = last_step([b for b, _ in p_against], rule.alpha) / sides
+    result = []
+    for c, (a, a_holm), (_, b_holm) in zip(pairs, p_for, p_against, strict=True):
+        if every or a_holm <= rule.alpha:
+            finding, level, p, cases = names[0], 1 - 2 * yes, a if every else a_holm, supporting
+        elif b_holm <= rule.alpha:
+            finding, level, p, cases = names[1], 1 - 2 * no, b_holm, opposing
+        else:
+            finding, level, p, cases = "undecided", 1 - 2 * min(yes, no), a_holm, every_case
+        result.append(
+            replace(
+                c, finding=finding, level=level, p_value=None if c.sd is None else p,
+                interval=bounds(c, level, cases),
+            )
+        )  # fmt: skip
+    return result
+
+
+def _populations(
+    settled: Sequence[Comparison], pairs: Sequence[tuple[str, Arm, str, Arm]]
+) -> list[Comparison]:
+    """With the intervals over test examples too, where every example's answer is known."""
+    result = []
+    for c, (_, arm, _, base) in zip(settled, pairs, strict=True):
+        known = [s for s in c.seeds if _aligned(arm[s], base[s])]
+        shares = any(arm[s].correct.dtype != bool for s in known)  # type: ignore[union-attr]
+        means = bool(known) and (shares or arm[known[0]].metric == "accuracy")
+        if len(known) == c.n > 1 and means and _one_set(arm, c.seeds):
+            right = [[a[s].correct for s in c.seeds] for a in (arm, base)]
+            c = replace(c, population=two_level(right[0], right[1], c.level))
+        result.append(c)
+    return result
+
+
+def _pair(
+    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, wanted: Expected
+) -> Comparison:
+    seeds = tuple(sorted(arm.keys() & base.keys()))
+    d = np.array([rule.sign * (arm[s].score - base[s].score) for s in seeds])
+    counted = [
+        s for s in seeds
+        if _aligned(arm[s], base[s]) and arm[s].correct.dtype == bool  # type: ignore[union-attr]
+    ]  # fmt: skip
+    return Comparison(
+        strategy=name,
+        reference=reference,
+        finding="undecided",
+        effect=float(d.mean()) if len(d) else float("nan"),
+        sd=float(summary(d, rule.resolution)[1]) if len(d) > 1 else None,
+        interval=None,
+        level=1 - 2 * rule.alpha,
+        n=len(seeds),
+        seeds=seeds,
+        differences=tuple(map(float, d)),
+        mcnemar=tuple(mcnemar(s, arm[s].correct, base[s].correct) for s in counted),
+        missing=_missing(name, arm, reference, base, rule, wanted),
+    )
+
+
+def _missing(
+    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, wanted: Expected
+) -> Missing | None:
+    asked = wanted.seeds[name] & wanted.seeds[reference]
+    lacking = tuple(sorted(s for s in asked if s not in arm or s not in base))
+    seeds = sorted({*lacking, *(arm.keys() & base.keys())})
+    if not lacking or len(seeds) < 2:
+        return None
+
+    def case(ours: int, theirs: int) -> Case:
+        """Missing runs of either at their worst (0) or their best (1)."""
+        d = [
+            (rule.sign * arm[s].score if s in arm else wanted.range(name, s)[ours])
+            - (rule.sign * base[s].score if s in base else wanted.range(reference, s)[theirs])
+            for s in seeds
+        ]
+        mean, sd = summary(d, rule.resolution)
+        return Case(float(mean), float(sd), len(seeds))
+
+    return Missing(lacking, low=case(0, 1), high=case(1, 0), failed=case(0, 0))
+
+
+def _aligned(a: Score, b: Score) -> bool:
+    """Whether both say of the same test examples, in the same order, which are right."""
+    if a.ids is None or b.ids is None:
+        return False
+    return np.array_equal(a.ids, b.ids)
+
+
+def _one_set(arm: Arm, seeds: Sequence[int]) -> bool:
+    return all(_aligned(arm[seeds[0]], arm[s]) for s in seeds[1:])
+
+
+def matrix(arms: Sequence[Arm], sign: int) -> tuple[tuple[int, ...], np.ndarray]:
+    """The seeds that all arms have, and their scores [seeds, arms]; larger is better."""
+    if not arms:
+        return (), np.zeros((0, 0))
+    seeds = tuple(sorted(set.intersection(*(set(arm) for arm in arms))))
+    return seeds, np.array([[sign * arm[s].score for arm in arms] for s in seeds]).reshape(
+        len(seeds), len(arms)
+    )

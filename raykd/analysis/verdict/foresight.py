@@ -1,0 +1,59 @@
+"""Before a sweep: what its seeds can decide, and how noisy a pilot was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from raykd.analysis.scores.scores import FORWARD, NONE
+from raykd.analysis.stats.power import POWER, largest_sd
+from raykd.analysis.stats.sequential import levels
+from raykd.config.sweep import SweepConfig
+from raykd.errors import UserError
+
+if TYPE_CHECKING:  # what a plan imports is light
+    from raykd.analysis.verdict.verdict import Verdict
+
+
+def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
+    """For `raykd plan`: the arms known by now, and the explored maps that will join them."""
+    if config.confirm is None:
+        return None
+    best = config.confirm.best if config.explore else 0
+    arms = {*arms, *(f"best_{rank}" for rank in range(1, best + 1))}
+    looks, alpha = config.confirm.looks, config.alpha
+    if looks is not None:
+        alpha = levels(looks, alpha)[-1]
+    return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
+
+
+def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:
+    """In a line: which noise these seeds can see through."""
+    others = len(set(arms) - {NONE, FORWARD})
+    if seeds < 2:
+        return f"nothing: {seeds} seed shows no variance; write at least two"
+    if FORWARD not in arms or not others:
+        return "nothing: there is no pair of forward and another strategy to compare"
+    sd = largest_sd(seeds, margin, alpha, others)
+    assert sd is not None
+    which = "another strategy equals" if others == 1 else f"{others} other strategies equal"
+    return (
+        f"at margin {margin:g}, {seeds} seeds show that {which} forward (power {POWER:g}"
+        f"{', all together' if others > 1 else ''}) where the SD of a paired difference is at most "
+        f"{sd:.2g}; for a larger one see `raykd power`"
+    )
+
+
+def pilot(verdict: Verdict) -> tuple[float, int, int]:
+    """(sd, degrees of freedom, comparisons): the SD of paired differences to forward, pooled over
+    a sweep's comparisons, and how many comparisons its fullest cell has. Raises UserError."""
+    pairs = [(c.sd, c.n - 1) for cell in verdict.cells for c in cell.to_forward if c.sd is not None]
+    df = sum(n for _, n in pairs)
+    if not df:
+        raise UserError(
+            f"{verdict.source}: no strategy shares two finished seeds with forward, so there is no "
+            "SD to learn from; run at least two seeds, or write --sd"
+        )
+    sd = math.sqrt(sum(sd**2 * n for sd, n in pairs) / df)
+    return sd, df, max(len(cell.to_forward) for cell in verdict.cells)

@@ -1,0 +1,276 @@
+"""From scores to the verdict: what is there in each cell, what is not, and what follows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from raykd.analysis.digits import Digits
+from raykd.analysis.scores import missing
+from raykd.analysis.scores.loss_weights import TUNED
+from raykd.analysis.scores.missing import Expected
+from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Problem, Score, Scores
+from raykd.analysis.stats import collapse, gap, mixed, variance
+from raykd.analysis.stats.sequential import Look, after
+from raykd.analysis.stats.spread import SMALL, Ratio
+from raykd.analysis.stats.variance import Shares
+from raykd.analysis.verdict import equivalence, spread
+from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
+from raykd.analysis.verdict.problems import absent_arms, absent_controls, of_cell
+from raykd.analysis.verdict.rivals import controls, curses, explored_maps, sampled_maps
+from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
+
+ByArm = Mapping[str, Mapping[int, Score]]
+
+
+def judge(
+    scores: Scores, margin: float = 1.0, alpha: float = 0.05, look: Look | None = None
+) -> Verdict:
+    """The verdict at a margin (in the metric's units) that was stated before the sweep.
+
+    Only confirmed scores count; what the search saw goes into the winner's curse alone. `look`:
+    the one that the scores are of, where alpha is shared out over several.
+    """
+    sign = 1 if scores.larger_is_better else -1
+    level = look.alpha if look else alpha
+    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look)
+    cells = tuple(
+        _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
+    )
+    if look is not None:
+        look = after(look, (h for cell in cells for h in cell.hypotheses))
+    return Verdict(
+        source=scores.source,
+        metric=scores.metric,
+        larger_is_better=scores.larger_is_better,
+        margin=margin,
+        alpha=alpha,
+        cells=cells,
+        shares=_over_inits(scores, rule),
+        mixed=_over_tasks(scores, rule),
+        problems=tuple(p for p in scores.problems if p.task is None),
+        notes=(*([look.says] if look else []), *_notes(scores, rule)),
+        look=look,
+        scale=scores.scale,
+    )
+
+
+def by_arm(scores: Scores, cell: CellName) -> ByArm:
+    """Scores of a cell by strategy and seed: none, forward, the others by name, then maps drawn at
+    random, controls last."""
+    arms: dict[str, dict[int, Score]] = {}
+    for score in scores.items:
+        if score.cell == cell:
+            arms.setdefault(score.strategy, {})[score.seed] = score
+    order = sorted(arms, key=lambda a: (*_apart(arms[a]), a != NONE, a != FORWARD, a))
+    return {name: arms[name] for name in order}
+
+
+def _apart(arm: Mapping[int, Score]) -> tuple[bool, bool]:
+    """(control, sampled): what stands beside the strategies under test."""
+    first = next(iter(arm.values()))
+    return first.control, first.sampled
+
+
+def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
+    arms = by_arm(scores, cell)
+    none, forward = arms.get(NONE), arms.get(FORWARD)
+    tested = {a: s for a, s in arms.items() if a != NONE and not any(_apart(s))}
+    others = {a: s for a, s in tested.items() if a != FORWARD}
+    absent = absent_arms(scores, cell, arms)
+    forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
+    apart = [*absent, *(a for a in others if a not in forward_arms)]
+    unpaired = [*absent, *(a for a in tested if a not in none_arms)]
+    judged = [*tested, *([NONE] if none else [])]
+    wanted = missing.expected(scores, cell, arms, judged, rule.sign)
+    forward_pairs = to_forward(forward_arms, forward, rule, wanted, not apart) if forward else ()
+    none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
+                              rule, wanted, not unpaired)  # fmt: skip
+    h3, ratio = _h3(tested, none, rule, cell, absent, wanted)
+    best = [c for c in forward_pairs if c.strategy.startswith("best_")]
+    seeds, table = matrix(list(tested.values()), rule.sign)
+    enough = len(seeds) > 1 and len(tested) > 1
+    found = Cell(
+        *cell,
+        arms=_arms(scores, cell, arms, wanted, rule),
+        hypotheses=(
+            _of(equivalence.equivalent(rule.margin), forward_pairs, rule, cell, apart),
+            _of(equivalence.better(), none_pairs, rule, cell, unpaired),
+            h3,
+            _of(equivalence.not_beaten(rule.margin), best or forward_pairs, rule, cell,
+                [a for a in apart if a.startswith("best_")] if best else apart),
+        ),
+        to_forward=forward_pairs,
+        to_none=none_pairs,
+        gap=gap.largest(list(tested), table, rule.alpha, rule.resolution) if enough else None,
+        ratio=ratio,
+        shares=variance.shares(table.T[None], rule.alpha) if enough else None,
+        sampled=sampled_maps({a: s for a, s in arms.items() if a != NONE}, rule),
+        curse=curses(scores, cell, tested, forward_pairs, rule),
+        controls=controls(
+            arms, tested, rule, missing.expected(scores, cell, arms, [*arms], rule.sign),
+            [*absent, *absent_controls(scores, cell, arms)],
+        ),
+        problems=of_cell(scores, cell, arms),
+        landscape=explored_maps(scores, cell, tested, rule),
+    )  # fmt: skip
+    return _with_counts(found) if rule.seeded else found
+
+
+def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
+    """Arms that have a seed in common with the reference."""
+    return {a: s for a, s in arms.items() if reference and s.keys() & reference.keys()}
+
+
+def _of(
+    the: equivalence.Claim,
+    found: Sequence[Comparison],
+    rule: Rule,
+    cell: CellName,
+    absent: list[str],
+) -> Hypothesis:
+    if found:
+        return equivalence.judge(the, found, rule, cell, absent)
+    lacking = "no arm without matching (none)" if the.id == "H2" else "no pair with forward"
+    says = f"{lacking} here, so nothing is said"
+    return Hypothesis(
+        the.id, *cell, "undecided", None, None, None, 0, the.margin, None, None, says,
+        chance=0.0 if rule.look else None,
+    )  # fmt: skip
+
+
+def _h3(
+    tested: ByArm,
+    none: Mapping[int, Score] | None,
+    rule: Rule,
+    cell: CellName,
+    absent: list[str],
+    wanted: Expected,
+) -> tuple[Hypothesis, Ratio | None]:
+    if none is None or len(tested) < 2:
+        lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
+        return Hypothesis(
+            "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
+            f"{lacking} here, so nothing is said",
+        ), None  # fmt: skip
+    table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
+    return spread.judge(table, rule, cell, absent)
+
+
+def _arms(
+    scores: Scores, cell: CellName, arms: ByArm, wanted: Expected, rule: Rule
+) -> tuple[Arm, ...]:
+    """Every arm with the runs that it lacks, and those that collapsed."""
+    if not scores.seeded:
+        return tuple(_arm(name, arm) for name, arm in arms.items())
+    table = missing.matrix(arms, wanted, rule.sign)
+    order = sorted(frozenset().union(*wanted.seeds.values()))
+    fell = collapse.far_below(table, rule.margin)
+    if scores.majority is not None and scores.larger_is_better:
+        fell = fell | (table <= scores.majority + scores.resolution / 2)
+    result = []
+    for column, (name, arm) in enumerate(arms.items()):
+        lacking = tuple(sorted(wanted.seeds[name] - arm.keys()))
+        failed = missing.lost_seeds(scores, cell, name)
+        collapsed = tuple(s for s, off in zip(order, fell[:, column], strict=True) if off)
+        result.append(
+            replace(
+                _arm(name, arm), missing=lacking, failed=tuple(s for s in lacking if s in failed),
+                collapsed=collapsed,
+                collapse_bound=collapse.upper_bound(len(collapsed), len(arm)),
+            )
+        )  # fmt: skip
+    return tuple(result)
+
+
+def _with_counts(cell: Cell) -> Cell:
+    """With what the arms' missing and collapsed runs come to."""
+    return replace(
+        cell,
+        lost=collapse.lost(
+            {a.strategy: (len(a.missing), len(a.missing) + len(a.seeds)) for a in cell.arms}
+        ),
+        collapses=collapse.collapses(
+            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms},
+            [a.strategy for a in cell.arms if a.control],
+        ),
+    )
+
+
+def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
+    seeds = tuple(sorted(arm))
+    found = tuple(arm[s].score for s in seeds)
+    return Arm(
+        strategy=name,
+        control=_apart(arm)[0],
+        chosen=arm[seeds[0]].chosen,
+        maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
+        seeds=seeds,
+        scores=found,
+        mean=statistics.fmean(found),
+        sd=statistics.stdev(found) if len(found) > 1 else None,
+    )
+
+
+def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
+    """Shares of map, seed and init for each task and shape that has several inits, over the
+    strategies and seeds that all its inits have; tuned, where the hidden weight is a factor."""
+    result = []
+    cells = [c for c in scores.cells if c[3] in ("", TUNED)]
+    for task, shape in dict.fromkeys((c[0], c[2]) for c in cells):
+        found = [by_arm(scores, c) for c in cells if (c[0], c[2]) == (task, shape)]
+        names = [
+            a for a in found[0]
+            if a != NONE and not any(_apart(found[0][a])) and all(a in arms for arms in found)
+        ]  # fmt: skip
+        if len(found) < 2 or len(names) < 2:
+            continue
+        seeds = set.intersection(*(set(arms[a]) for arms in found for a in names))
+        if len(seeds) < 2:
+            continue
+        table = [
+            [[rule.sign * arms[a][s].score for s in sorted(seeds)] for a in names] for arms in found
+        ]
+        if (shares := variance.shares(table, rule.alpha)) is not None:
+            result.append((task, shape, shares))
+    return tuple(result)
+
+
+def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
+    """A mixed model for each init, shape and metric that has forward and another strategy on
+    several tasks."""
+    groups: dict[tuple[str, str, str], list[Score]] = {}
+    for score in scores.items:
+        apart = score.strategy == NONE or score.control or score.sampled
+        if not apart and score.weight in ("", TUNED):
+            groups.setdefault((score.init, score.shape, score.metric), []).append(score)
+    result = []
+    for group in groups.values():
+        tasks = {s.task for s in group}
+        whole = [a for a in {s.strategy for s in group}
+                 if {s.task for s in group if s.strategy == a} == tasks]  # fmt: skip
+        if len(tasks) > 1 and FORWARD in whole and len(whole) > 1:
+            kept = [s for s in group if s.strategy in whole]
+            found = mixed.over_tasks(kept, rule.sign, rule.alpha, rule.seeded)
+            result += [found] if found is not None else []
+    return tuple(result)
+
+
+def _notes(scores: Scores, rule: Rule) -> tuple[str, ...]:
+    notes = [] if scores.larger_is_better else [
+        f"{scores.metric}: smaller is better; effects are turned so that positive is better"
+    ]  # fmt: skip
+    if not scores.seeded:
+        sd = Digits.of(rule.margin, rule.margin / 1.96).plain(rule.margin / 1.96)
+        notes.append(
+            f"No seeds are stated, so one score stands for each arm. Two runs of the very same arm "
+            f"differ by more than {rule.margin:g} in one case of twenty once the SD of a paired "
+            f"difference is {sd}: whether a difference here is more than that, "
+            "these numbers cannot say"
+        )
+    return tuple(notes)
+
+
+def all_problems(verdict: Verdict) -> tuple[Problem, ...]:
+    return (*verdict.problems, *(p for cell in verdict.cells for p in cell.problems))

@@ -1,0 +1,80 @@
+"""What a cell lacks, named: nothing is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raykd.analysis.scores.scores import (
+    FORWARD,
+    NONE,
+    CellName,
+    Problem,
+    ProblemKind,
+    Score,
+    Scores,
+    is_sampled,
+)
+
+ByArm = Mapping[str, Mapping[int, Score]]
+
+
+def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
+    """Strategies that were to be under test here and have no score at all, as their loader
+    reported. A control or a sampled map that is not there takes nothing from what is said of the
+    strategies."""
+    named = {
+        p.strategy: None
+        for p in scores.problems
+        if _cell(p) == cell and p.kind in ("failed", "missing")
+        if p.strategy not in (None, NONE) and not p.control
+    }
+    return [n for n in named if n is not None and n not in arms and not is_sampled(n)]
+
+
+def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
+    """Controls that their loader reported as failed or not finished, and that have no score."""
+    named = {
+        p.strategy: None
+        for p in scores.problems
+        if _cell(p) == cell and p.kind in ("failed", "missing") and p.control
+    }
+    return [n for n in named if n is not None and n not in arms]
+
+
+def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
+    """The loader's problems of this cell, and those that its scores show."""
+    task, init, shape, weight = cell
+    found = [p for p in scores.problems if _cell(p) == cell]
+    named = {p.strategy for p in found}
+
+    def add(kind: ProblemKind, says: str, strategy: str | None = None) -> None:
+        found.append(Problem(kind, says, task, init, shape, strategy, weight=weight))
+
+    for other in dict.fromkeys(s.strategy for s in scores.items):
+        if other not in arms and other not in named:
+            add("missing", f"{other} has no score here, though it has elsewhere", other)
+    for reference, needed in ((FORWARD, "H1 and H5"), (NONE, "H2 and H3")):
+        if reference not in arms:
+            add("no_reference", f"there is no {reference}, so {needed} cannot be judged", reference)
+    if not scores.seeded:
+        add("no_seeds", "no seeds are stated: one score an arm, no variance")
+        return tuple(found)
+    base = arms.get(FORWARD) or arms.get(NONE) or {}
+    for name, arm in arms.items():
+        # A control may be asked for under fewer seeds; any that were planned are named above.
+        apart = arm.keys() - base.keys() if _control(arm) else arm.keys() ^ base.keys()
+        if unpaired := sorted(apart):
+            whose = FORWARD if FORWARD in arms else NONE
+            listed = ", ".join(map(str, unpaired[:8])) + (", ..." if len(unpaired) > 8 else "")
+            add("unpaired", f"{name} and {whose} do not share the seeds {listed}", name)
+        if base and len(arm.keys() & base.keys()) < 2:
+            add("few_seeds", f"{name} shares fewer than two seeds with its reference", name)
+    return tuple(found)
+
+
+def _cell(problem: Problem) -> tuple[str | None, ...]:
+    return (problem.task, problem.init, problem.shape, problem.weight)
+
+
+def _control(arm: Mapping[int, Score]) -> bool:
+    return next(iter(arm.values())).control

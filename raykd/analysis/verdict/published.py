@@ -1,0 +1,91 @@
+"""A sweep's scores beside those that someone published, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from raykd.analysis.scores.from_table import from_table
+from raykd.analysis.scores.scores import Score
+from raykd.analysis.scores.units import FRACTION
+from raykd.config.sweep import SweepConfig
+from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.analysis.verdict.verdict import Cell
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One strategy in one setting. `published` is the mean where several scores were published;
+    `difference` is ours minus theirs, in the metric's units. `inside`: whether theirs lies in the
+    range of our seeds; None with fewer than two seeds."""
+
+    task: str
+    init: str
+    shape: str
+    strategy: str
+    metric: str
+    published: float
+    mean: float
+    low: float
+    high: float
+    n: int
+    difference: float
+    inside: bool | None
+
+
+def beside(cells: Sequence[Cell], published: Sequence[Score]) -> tuple[Beside, ...]:
+    """Every arm for which `published` has a score of the same kind of init (copied or random,
+    whichever blocks are copied), shape and strategy. Which task of theirs is meant is the
+    caller's to choose; it is named in the result."""
+    found = []
+    for cell in cells:
+        kind = cell.init.split()[0]
+        for arm in cell.arms:
+            theirs = [
+                s for s in published
+                if (s.init, s.shape, s.strategy) == (kind, cell.shape, arm.strategy)
+            ]  # fmt: skip
+            if not theirs:
+                continue
+            score, low, high = fmean(s.score for s in theirs), min(arm.scores), max(arm.scores)
+            found.append(
+                Beside(
+                    theirs[0].task, cell.init, cell.shape, arm.strategy, theirs[0].metric,
+                    score, arm.mean, low, high, len(arm.scores), arm.mean - score,
+                    low <= score <= high if len(arm.scores) > 1 else None,
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def theirs(config: SweepConfig, file: str) -> tuple[Score, ...]:
+    """Those of the task that `published` names; none where the file has no such key. `file` is the
+    sweep file's path. Raises UserError."""
+    named = config.published
+    if named is None:
+        return ()
+    table = Path(file).parent / named.table
+    if not table.is_file():
+        raise UserError(
+            f"{file}: published.table: {named.table}: there is no file {table}; write a path "
+            "relative to the sweep file"
+        )
+    scores = from_table(table)
+    if scores.scale == FRACTION:
+        raise UserError(
+            f"{file}: published.table: {named.table}: its scores lie within 0 to 1, those of a "
+            "sweep are in percent; write them in percent"
+        )
+    found = scores.items
+    chosen = tuple(s for s in found if s.task == named.task)
+    if not chosen:
+        tasks = ", ".join(dict.fromkeys(s.task for s in found))
+        raise UserError(
+            f"{file}: published.task: {named.table} has no task {named.task!r}; it has {tasks}"
+        )
+    return chosen

@@ -1,0 +1,148 @@
+"""What stands beside the strategies under test: controls, maps drawn at random, explored maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from raykd.analysis.scores.missing import Expected
+from raykd.analysis.scores.scores import FORWARD, SAMPLED, CellName, Score, Scores, is_sampled
+from raykd.analysis.stats import importance, variance, winners_curse
+from raykd.analysis.stats.importance import Landscape
+from raykd.analysis.stats.variance import Sampled
+from raykd.analysis.stats.winners_curse import Curse
+from raykd.analysis.verdict.compare import Rule, matrix, to_reference
+from raykd.analysis.verdict.verdict import Comparison, Controls, Status
+
+ByArm = Mapping[str, Mapping[int, Score]]
+MATCHING = "matching"
+
+
+def controls(
+    arms: ByArm, tested: ByArm, rule: Rule, wanted: Expected, absent: Sequence[str] = ()
+) -> Controls | None:
+    """The mean of the strategies under test, seed by seed, against each control. Without one that
+    any regulariser would pass as well, a gain over none says little of the teacher's layers.
+    `absent`: controls and strategies that belong here and have no score."""
+    found = {a: s for a, s in arms.items() if next(iter(s.values())).control}
+    seeds, table = matrix(list(tested.values()), 1)
+    if not found or not seeds:
+        return None
+    first = next(iter(tested.values()))
+    mean = {
+        s: replace(first[s], strategy=MATCHING, score=float(row.mean()), ids=None, correct=None)
+        for s, row in zip(seeds, table, strict=True)
+    }
+    shared = [(MATCHING, mean, a, s) for a, s in found.items() if s.keys() & mean.keys()]
+    if not shared:
+        return None
+    absent = [*absent, *(a for a in found if not any(a == s[2] for s in shared))]
+    wanted = _of_the_mean(tested, wanted, rule.sign)
+    pairs = to_reference(shared, rule, wanted, whole=not absent)
+    status, says = _of_controls(pairs, absent)
+    return Controls(status, pairs, says)
+
+
+def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
+    """With the seeds that the mean should have, and the range that each of its missing values has:
+    that of the runs that are missing in it."""
+    every = frozenset().union(*(wanted.seeds[a] for a in tested))
+    known = {}
+    for seed in every:
+        worst, best = np.mean(
+            [
+                [sign * arm[seed].score] * 2 if seed in arm else wanted.range(a, seed)
+                for a, arm in tested.items()
+            ],
+            axis=0,
+        )
+        known[MATCHING, seed] = (float(worst), float(best))
+    return replace(wanted, seeds={**wanted.seeds, MATCHING: every}, known=known)
+
+
+def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
+    """Better than every one is an intersection-union claim, worse than some one goes by Holm."""
+    beaten = [c.reference for c in pairs if c.finding == "better"]
+    ahead = [c.reference for c in pairs if c.finding == "worse"]
+    if ahead:
+        return "contradicted", f"matching is worse than {', '.join(ahead)}"
+    if absent:
+        return "undecided", (
+            f"no paired score of {', '.join(absent)}, without which nothing is said of all"
+        )
+    if len(beaten) == len(pairs):
+        return "supported", f"matching beats every control ({', '.join(beaten)})"
+    left = [c.reference for c in pairs if c.finding == "undecided"]
+    lost = {s for c in pairs if c.missing for s in c.missing.seeds}
+    why = f", missing runs of {len(lost)} seeds taken at their worst" if lost else ""
+    return "undecided", f"that matching beats {', '.join(left)} is not shown{why}"
+
+
+def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
+    """Over the arms that draw any map. Where each map was trained under several seeds, those say
+    what noise is; else the arms whose map stays the same under every seed do."""
+    tested = {a: arm for a, arm in arms.items() if not next(iter(arm.values())).control}
+    names = [a for a in tested if is_sampled(a)] or [a for a in tested if a == SAMPLED]
+    drawn = [s for a in names for s in tested[a].values()]
+    by_map: dict[str, dict[int, Score]] = {}
+    for score in drawn:
+        by_map.setdefault(score.map, {})[score.seed] = score
+    if len(by_map) < 2:
+        return None
+    seeds, table = matrix(list(by_map.values()), rule.sign)
+    if len(seeds) > 1:
+        return variance.sampled(table.T, None, rule.alpha)
+    fixed = [
+        arm for a, arm in tested.items()
+        if not a.startswith(SAMPLED) and len({s.map for s in arm.values()}) == 1
+    ]  # fmt: skip
+    one = next((arm for a, arm in tested.items() if a == SAMPLED), None)
+    if one is None or len(fixed) < 2:
+        return None
+    seeds, table = matrix([*fixed, one], rule.sign)
+    if len(seeds) < 2:
+        return None
+    return variance.sampled(table[:, -1], table[:, :-1].T, rule.alpha)
+
+
+def curses(
+    scores: Scores,
+    cell: CellName,
+    tested: ByArm,
+    to_forward: Sequence[Comparison],
+    rule: Rule,
+) -> tuple[Curse, ...]:
+    """For every explored map that was confirmed, under the init that it was searched with."""
+    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
+    forward_map = next((s.map for s in tested.get(FORWARD, {}).values()), "")
+    result = []
+    for pair in to_forward:
+        if not pair.strategy.startswith("best_"):
+            continue
+        layer_map = next(iter(tested[pair.strategy].values())).map
+        if layer_map in explored:
+            result.append(
+                winners_curse.winner(
+                    pair.strategy, layer_map, explored, forward_map, pair.differences,
+                    sign=rule.sign, alpha=rule.alpha, margin=rule.margin,
+                    resolution=rule.resolution,
+                )
+            )  # fmt: skip
+    return tuple(result)
+
+
+def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> Landscape | None:
+    """The landscape of the maps that the search tried under this cell's init."""
+    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
+    forward = next((s.map for s in tested.get(FORWARD, {}).values()), "")
+    if not explored or not forward:
+        return None
+    fixed = [arm for arm in tested.values() if len({s.map for s in arm.values()}) == 1]
+    known = [
+        {seed: replace(s, score=s.select) for seed, s in arm.items() if s.select is not None}
+        for arm in fixed
+    ]
+    _, table = matrix(known, rule.sign)
+    return importance.landscape(explored, forward, table, rule.sign)

@@ -1,0 +1,300 @@
+"""The command line: parse, call, print. Heavy imports stand where used: `--help` is fast."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raykd.cli import angles, cache, report, verdict
+from raykd.cli.errors import plainly, refuse_taken
+from raykd.cli.options import Json, Uri, again, print_json
+from raykd.errors import UserError
+from raykd.runtime.signals import stop_on_sigterm
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
+)
+
+app.add_typer(cache.app, name="cache")
+
+Price = Annotated[
+    float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
+]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")]
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
+
+
+@app.command()
+@plainly
+def maps(
+    teacher: Annotated[str, typer.Option(help="Blocks of the teacher; 12+12 for two stacks.")],
+    student: Annotated[str, typer.Option(help="Blocks of the student; 3+3 for two stacks.")],
+    strategy: Annotated[list[str] | None, typer.Option(help="Only these; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(help="For the random ones.")] = 0,
+    preset: Annotated[
+        str | None, typer.Option(help="`paper`: match embeddings where the paper's release does.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which teacher block each student block imitates, for each strategy."""
+    from raykd.cli import maps as mapview
+
+    if preset not in (None, "paper"):
+        raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
+    deep = mapview.depth("--teacher", teacher)
+    found = mapview.maps(
+        deep, mapview.depth("--student", student), strategy or [], seed, preset == "paper"
+    )
+    if as_json:
+        print_json([{"strategy": name, **m.to_json()} for name, m in found])
+        return
+    for name, layer_map in found:
+        typer.echo(mapview.picture(layer_map, deep, name))
+        typer.echo()
+
+
+@app.command()
+@plainly
+def schema() -> None:
+    """Print the JSON schema of a sweep file."""
+    from raykd.config.sweep import SweepConfig
+
+    print_json(SweepConfig.model_json_schema())
+
+
+@app.command()
+@plainly
+def plan(
+    sweep: SweepFile,
+    tracking_uri: Uri = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Time, hours, disk and money too; may measure a bit.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option(help="The running Ray cluster that --cluster is about.")
+    ] = None,
+    price: Price = None,
+    as_json: Json = False,
+) -> None:
+    """List what would run. Starts no Ray, trains nothing but what --cluster times."""
+    from raykd.cli import output as show
+    from raykd.sweep.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri, price=price)
+    show.look_in(opened)
+    overview, estimate = opened.plan(), None
+    if cluster or address:
+        from raykd.cluster import estimate as costs
+
+        estimate = costs.plan(opened, address)
+    if as_json:
+        print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
+        return
+    show.plan(overview)
+    if estimate:
+        from raykd.cli import costs as show_costs
+
+        show_costs.table(estimate)
+
+
+@app.command()
+@plainly
+def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
+    """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
+    from raykd.cli import output as show
+    from raykd.cli.progress import StepBar
+    from raykd.cluster.ray_session import joined
+    from raykd.sweep.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri)
+    show.data(opened.study)
+    with joined(opened, address) if address else nullcontext() as nodes:
+        with StepBar.of_teacher(opened.study) as progress:
+            found = opened.teacher(progress, nodes)
+    show.teacher(found)
+
+
+@app.command(name="sweep")
+@plainly
+def run_sweep(
+    context: typer.Context,
+    sweep: SweepFile,
+    address: Address = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Data-parallel workers of a cohort.")
+    ] = None,
+    tracking_uri: Uri = None,
+    smoke: Annotated[
+        bool, typer.Option(help="The whole path in about a minute, kept apart from real results.")
+    ] = False,
+    price: Price = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Run it, whatever it is estimated to take.")
+    ] = False,
+) -> None:
+    """Run what is missing. Run again after any interruption: finished trials are never repeated."""
+    from raykd.cli import costs as show_costs
+    from raykd.cli import output as show
+    from raykd.cli.progress import StepBar, SweepProgress
+    from raykd.cluster.ray_session import check_budget, machine
+    from raykd.config.budget import countable
+    from raykd.sweep.sweep import Sweep
+
+    stop_on_sigterm()
+    opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
+    try:
+        with machine(opened, address) as share:
+            countable(opened.study.config.budget, opened.study.file, share.gpus)
+            show.intent(opened.plan())
+            show.data(opened.study)
+            forecast = show_costs.foretell(opened, share, address, yes)
+            with StepBar.of_teacher(opened.study) as progress:
+                nodes = None if address is None else share
+                found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
+            show.teacher(found)
+            check_budget(opened, share)
+            outcome = None
+            if opened.missing():
+                from raykd.cluster.launch.run import run
+
+                with SweepProgress() as watch:
+                    outcome = run(opened, found, share, watch, forecast)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
+        )
+        raise typer.Exit(130) from None
+    show.status(opened.status())
+    show.next_steps(opened, sweep)
+    if outcome is not None and outcome.leaked:
+        typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
+    if outcome is not None and outcome.budget:
+        typer.echo(
+            f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
+            f"{again(context)}",
+            err=True,
+        )
+    elif outcome is not None and outcome.count:
+        typer.echo(
+            f"raykd: {outcome.count} trials did not finish; see `raykd status {sweep}`", err=True
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+@plainly
+def status(
+    sweep: SweepFile,
+    tracking_uri: Uri = None,
+    smoke: Annotated[bool, typer.Option(help="Of the smoke run.")] = False,
+    watch: Annotated[
+        bool, typer.Option(help="Again every few seconds while a launch runs, wherever it does.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What is finished, running, failed, missing, and the strategy table so far."""
+    from raykd.cli import output as show
+    from raykd.cli import watch as show_watch
+    from raykd.sweep.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+    if watch:
+        for found, now in show_watch.looks(opened):
+            if as_json:
+                print_json({**found.to_json(), "now": now}, indent=None)
+            else:
+                show_watch.draw(found, now)
+        return
+    show.look_in(opened)
+    found = opened.status()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        show.status(found)
+
+
+@app.command()
+@plainly
+def logs(
+    trial: Annotated[str, typer.Argument(help="A trial id or an MLflow run id.")],
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """All that one trial told: what it is, its losses and scores by step, how it ended."""
+    from raykd.tracking.logs import read
+
+    found = read(trial, tracking_uri)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        for line in found.lines():
+            typer.echo(line)
+
+
+@app.command()
+@plainly
+def export(
+    run: Annotated[str, typer.Argument(help="An MLflow run id or a trial id.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    tracking_uri: Uri = None,
+) -> None:
+    """Write a trained student as a plain transformers folder, with a model card."""
+    from raykd.tracking.export import export as write
+
+    typer.echo(f"{folder}: {write(run, folder, tracking_uri)}")
+
+
+@app.command()
+@plainly
+def ui(
+    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
+    tracking_uri: Uri = None,
+    port: Annotated[int, typer.Option(help="On localhost.")] = 5000,
+) -> None:
+    """MLflow's UI on the sweep's store, on localhost."""
+    from raykd.config.sweep import load
+    from raykd.tracking import store
+
+    stated = tracking_uri or (load(sweep).tracking.uri if sweep else None)
+    uri = store.resolve(stated, Path.cwd())
+    if uri.startswith(("http://", "https://")):
+        typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
+        return
+    store.connect(uri)
+    refuse_taken(port)
+    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
+               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    os.execv(sys.executable, command)
+
+
+@app.command()
+@plainly
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, one line each, and what to do about what is missing."""
+    from raykd.cli.doctor import examine
+
+    checks = examine()
+    if as_json:
+        print_json([c.to_json() for c in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'ok ' if check.ok else 'NO '} {check.what:<14} {check.found}")
+            if check.advice:
+                typer.echo(f"{'':18} {check.advice}")
+    if not all(c.ok for c in checks):
+        raise typer.Exit(1)
+
+
+verdict.register(app)
+angles.register(app)
+report.register(app)

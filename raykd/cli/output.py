@@ -1,0 +1,254 @@
+"""What the terminal shows: plans, the strategy table. Results go to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from raykd.data.data_report import lines
+from raykd.planning.truncation import reported
+
+if TYPE_CHECKING:
+    from raykd.analysis.verdict.caveats import TeacherScore
+    from raykd.planning.study import Study
+    from raykd.sweep.status import Status
+    from raykd.sweep.sweep import Sweep
+    from raykd.teachers.teacher import Stored
+
+PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+out, err = _console(stderr=False), _console(stderr=True)
+
+
+def whole(table: Table) -> None:
+    """A table at its own width: a terminal that is narrower breaks its lines, and no number is
+    cut."""
+    table.width = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
+    out.print(table, crop=False)
+
+
+def look_in(opened: Sweep) -> None:
+    """Read what a plan or a status tells; of a large sweep on a server the first takes a while."""
+    with err.status(f"reading {opened.study.config.name!r}"):
+        opened.look_in()
+
+
+def plan(overview: Mapping[str, Any]) -> None:
+    """`raykd plan`: what would run."""
+    task, teacher, student = overview["task"], overview["teacher"], overview["student"]
+    rows = task["rows"]
+    labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
+    out.print(f"[bold]{overview['sweep']}[/]")
+    out.print(
+        f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
+        f"{rows['test']} test; {labels}{task['metric']}"
+    )
+    for line in overview["data"]["lines"]:
+        out.print(f"            {escape(line)}")
+    ready = "ready" if teacher["ready"] else "to be fine-tuned first"
+    out.print(
+        f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
+        f"{teacher['fingerprint']} ({ready})"
+    )
+    if (length := teacher["trained"]) and not teacher["ready"]:
+        out.print(
+            f"            until its score on select stops rising: at most {length['most_epochs']} "
+            f"epochs ({length['most_steps']} steps); an estimate counts {length['likely_epochs']}"
+        )
+    out.print(f"  student   {student['blocks']} blocks x {student['width']}")
+    for line in student["moved_inits"]:
+        out.print(f"  init      {escape(line)}")
+    explore, confirm = overview["explore"], overview["confirm"]
+    if explore["maps"]:
+        whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
+        out.print(
+            f"  explore   {explore['missing']} of {explore['maps']} maps to try{whole}; "
+            f"{explore['steps']} steps each, {explore['cohorts']} cohorts"
+        )
+    if confirm["trials"]:
+        out.print(
+            f"  confirm   {confirm['missing']} of {confirm['trials']} trials to run "
+            f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
+            f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
+        )
+    if confirm["looks"]:
+        looks = ", ".join(map(str, confirm["looks"]))
+        out.print(f"  looks     after {looks} seeds: {confirm['stopped'] or 'none ended it yet'}")
+    if len(confirm["hidden_weights"]) > 1:
+        out.print(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
+    if confirm["sampled"]:
+        out.print(f"  sampled   {confirm['sampled']} maps drawn at random")
+    if confirm["controls"]:
+        out.print(f"  controls  {', '.join(confirm['controls'])}")
+    if overview["examples"]:
+        out.print(f"  memory    {_memory(overview['memory'])}")
+    out.print(
+        f"  in all    {overview['examples']:,} student examples, "
+        f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
+    )
+    if overview["examples"]:
+        out.print(f"  states    {_states(overview['states'])}")
+    if overview["decides"]:
+        out.print(f"  decides   {overview['decides']}")
+    if overview["outdated"]:
+        out.print(
+            f"  kept      {overview['outdated']} finished trials of this name that the file no "
+            "longer asks for; they stay in MLflow and count for nothing here"
+        )
+    if older := overview["older_rules"]:
+        out.print(
+            f"  rules     {older['finished']} finished trials of this file were made by an older "
+            f"default and are not counted; write `{older['key']}` to have them back"
+        )
+    out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def _memory(found: Mapping[str, int]) -> str:
+    mib = {name: f"{size / 2**20:,.0f}" for name, size in found.items()}
+    return (
+        f"{mib['peak']} MiB a worker at its peak, of {mib['usable']}: teacher {mib['teacher']}, "
+        f"each student {mib['student']}, a step {mib['step']}, an evaluation {mib['evaluation']}"
+    )
+
+
+def _states(choice: Mapping[str, Any]) -> str:
+    live, cached = seconds(choice["live_seconds"]), seconds(choice["cached_seconds"])
+    size = f"{choice['bytes'] / 2**20:,.0f} MiB"
+    costs = f"{live} of teacher passes live, {cached} stored once and read ({size})"
+    return f"{choice['source']}, {choice['why']}: {costs}" + (
+        "" if choice["measured"] else "; rough figures until the teacher is made"
+    )
+
+
+def seconds(value: float) -> str:
+    """A span of time as a person says it."""
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def intent(overview: Mapping[str, Any]) -> None:
+    """One line before a sweep begins."""
+    explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
+    if not explore and not confirm:
+        why = overview["confirm"]["stopped"] or "every trial is finished"
+        err.print(f"{overview['sweep']}: {why}; nothing to train")
+        return
+    parts = ([f"{explore} maps to explore"] if explore else []) + (
+        [f"{confirm} trials to confirm"] if confirm else []
+    )
+    err.print(f"{overview['sweep']}: {' and '.join(parts)}; results in {overview['tracking_uri']}")
+
+
+def data(study: Study) -> None:
+    """What became of the data set's rows, a line each."""
+    for line in lines(reported(study)):
+        out.print(f"data: {escape(line)}")
+
+
+def teacher(found: Stored) -> None:
+    """Its scores; where select decided how long it was trained, how long that was."""
+    out.print(
+        f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
+        f"always the commonest answer {found.test_majority:.1f}"
+    )
+    if found.epochs is not None and found.epochs == found.best_epoch:
+        out.print(
+            f"  its score on select still rose in the last of {found.epochs} epochs; state more "
+            "(teacher.epochs), or a larger teacher.lr"
+        )
+    elif found.epochs is not None:
+        out.print(
+            f"  trained for {found.epochs} epochs, until its score on select stopped rising; kept "
+            f"is epoch {found.best_epoch}"
+        )
+
+
+def _teacher_line(found: TeacherScore) -> str:
+    return (
+        f"teacher {found.fingerprint}: test {found.metric} {found.test:.2f}, select "
+        f"{found.select:.2f}, always the commonest answer {found.majority:.2f}"
+    )
+
+
+def status(found: Status) -> None:
+    """`raykd status`: counts, failures, the strategy table so far."""
+    out.print(
+        f"[bold]{found.sweep}[/]: {found.finished} finished, {found.running} running, "
+        f"{found.failed} failed, {found.missing} missing"
+    )
+    if found.pruned:
+        out.print(
+            f"  {found.pruned} explored trials were dropped early, which saved "
+            f"{100 * found.saved:.0f} % of explore's steps"
+        )
+    if found.stopped:
+        out.print(f"  {found.stopped}")
+    for trial, error in found.failures[:5]:
+        out.print(f"  {trial} failed: {error}")
+    from raykd.cli.costs import against
+
+    for launch in found.costs[-1:]:
+        out.print(f"  {against(launch)}")
+    if not found.rows:
+        if found.teacher is not None:
+            out.print(_teacher_line(found.teacher))
+        out.print("no confirmed trial is finished yet")
+        return
+    table = Table(
+        title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False
+    )
+    weighted = len({row.weight for row in found.rows} - {""}) > 1
+    for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
+                          ("weight", "right"), ("mean", "right"), ("seeds", "right"),
+                          ("range", "right"), ("to forward", "right")):  # fmt: skip
+        if name != "weight" or weighted:
+            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    if (taught := found.teacher) is not None:
+        table.add_row(
+            "", "teacher", "", *([""] if weighted else []), f"{taught.test:.2f}", "",
+            f"select {taught.select:.2f}", "",
+        )  # fmt: skip
+    for row in found.rows:
+        gap = row.against_forward
+        name = f"{row.strategy} (control)" if row.control else row.strategy
+        table.add_row(
+            row.init, name, row.map.replace("[", "\\["), *([row.weight] if weighted else []),
+            f"{row.mean:.2f}", str(row.seeds),
+            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
+        )  # fmt: skip
+    whole(table)
+
+
+def next_steps(opened: Sweep, file: Path) -> None:
+    """Where the results are, and three commands worth trying."""
+    from raykd.tracking.store import safe
+
+    student = opened.a_student()
+    out.print(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
+    out.print("Worth trying next:")
+    from raykd.config.trial import Shape
+
+    depth, blocks = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
+    steps = [
+        ("raykd ui", "the runs in MLflow's own UI"),
+        (f"raykd maps --teacher {depth} --student {blocks}", "every strategy's map, drawn"),
+        (f"raykd export {student} student", "a trained student as a transformers folder")
+        if student is not None
+        else (f"raykd status {file} --json", "the numbers above, for scripts"),
+    ]
+    for command, what in steps:
+        out.print(f"  {command:<44} {what}")

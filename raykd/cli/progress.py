@@ -1,0 +1,158 @@
+"""What the terminal shows while something goes on, on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from raykd.cli.output import err, seconds
+from raykd.cluster.launch.tally import Tally
+from raykd.planning.teacher_trial import teacher_trial
+
+if TYPE_CHECKING:
+    from raykd.planning.study import Study
+    from raykd.training.hooks import Taught
+
+EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
+SHOWN = 8  # evaluations whose scores stand in a line
+
+
+class StepBar:
+    """Progress of one training in this process, as distill's hooks: on a terminal a live line,
+    elsewhere a plain one every half minute. `most`: the steps are a bound, which the scores on
+    select may end before."""
+
+    def __init__(self, name: str, steps: int, most: bool = False) -> None:
+        self._name, self._steps, self._most = name, steps, "at most " if most else ""
+        self._scores: dict[int, float] = {}
+        counted = TextColumn("{task.completed:.0f}/{task.total}")
+        left = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._live = _Noted(counted, *left) if err.is_terminal else None
+        self._last_line = self._first = time.monotonic()
+        self._done = self._last = 0
+
+    @classmethod
+    def of_teacher(cls, study: Study) -> StepBar:
+        """Of its fine-tuning, which select may end early where its length is `auto`."""
+        training = teacher_trial(study).training
+        return cls("teacher", training.steps, most=training.patience is not None)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+            self._task = self._live.add_task(self._name, total=self._steps, note="")
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def progress(
+        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+    ) -> None:
+        note = self._course(step, scores)
+        now = time.monotonic()
+        if self._live is not None:
+            self._live.update(self._task, completed=step, note=note)
+        elif self._done == 0 or step < self._last:  # begun, or begun anew on another node
+            self._done, self._first = step, now
+        elif step > self._done and now - self._last_line > EVERY_SECONDS:
+            self._last_line = now
+            left = (now - self._first) * (self._steps - step) / (step - self._done)
+            parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
+                     f"{self._most}{seconds(left)} left", note]  # fmt: skip
+            err.print("; ".join(p for p in parts if p))
+        self._last = step
+
+    def _course(self, step: int, scores: Mapping[str, float]) -> str:
+        """The scores of the last evaluations, the newest at the end. A score is told again at later
+        steps until there is another."""
+        if step < self._last:  # begun anew
+            self._scores.clear()
+        for score in scores.values():
+            if [score] != list(self._scores.values())[-1:]:
+                self._scores[step] = score
+        shown = [f"{s:.1f}" for s in self._scores.values()][-SHOWN:]
+        return f"select {', '.join(shown)}" if shown else ""
+
+    def checkpoint(self, step: int, state: Any) -> None: ...
+
+
+class _Noted(Progress):
+    """A bar with a note in the lines below it, which a narrow terminal breaks and does not cut."""
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        name, bar = TextColumn("{task.description}"), BarColumn(bar_width=24)
+        super().__init__(name, bar, *columns, console=err, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield from (Text(note) for task in self.tasks if (note := task.fields["note"]))
+
+
+class SweepProgress(Tally):
+    """Cohorts done and running, student examples per second, time left, best and worst so far.
+
+    On a terminal a live line; elsewhere a plain line whenever a cohort ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        share = TextColumn("{task.percentage:.0f} %")
+        self._live = _Noted(share, TimeElapsedColumn()) if err.is_terminal else None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(
+        self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
+    ) -> None:
+        super().begin(explore, confirm, steps, finished)
+        if self._live is not None:
+            self._task = self._live.add_task("sweep", total=self.work, note="")
+        self._draw("starting Ray")
+
+    def failed(self, told: str) -> None:
+        super().failed(told)
+        err.print(told)
+
+    def changed(self, milestone: bool = False) -> None:
+        self._draw(progress_line(self.now()), line=milestone)
+
+    def _draw(self, note: str, line: bool = False) -> None:
+        if self._live is not None:
+            self._live.update(self._task, completed=self.done, note=note)
+        elif line or time.monotonic() - self._last_line > EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
+
+
+def progress_line(now: Mapping[str, Any]) -> str:
+    """What `Tally.now` tells, in a line."""
+    parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
+    if "seconds_left" in now:
+        parts.append(f"{now['examples_per_second']:,.0f} examples/s")
+        parts.append(f"{seconds(now['seconds_left'])} left")
+    if "best" in now:
+        (high_name, high), (low_name, low) = now["best"], now["worst"]
+        parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
+    return "; ".join(parts)

@@ -1,0 +1,181 @@
+"""What a launch will take on the machines that it gets: measured there, where that is worth it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from raykd.cluster.ray_session import here, in_a_line, joined, this_machine
+from raykd.config.trial import Shape
+from raykd.planning.estimate import rates
+from raykd.planning.estimate.estimate import Estimate, estimate
+from raykd.planning.estimate.rates import Order, Rates, TeacherRates
+from raykd.planning.estimate.simulate import Around, parameters
+from raykd.planning.memory.footprint import RUNTIME_BYTES
+from raykd.planning.plan import Plan
+from raykd.planning.teacher_source import cache_root
+from raykd.runtime import memory
+from raykd.sweep.resources import Node, Share, share
+from raykd.teachers import teacher
+
+if TYPE_CHECKING:
+    from raykd.sweep.sweep import Sweep
+
+Place = Literal["here", "joined", "to come"]
+"""This machine; a cluster that was joined; nodes that an autoscaler has yet to bring."""
+
+WORTH_SECONDS = 180.0  # measuring takes some ten, a few in a hundred of this
+NEIGHBOURS = 2  # processes that are measured side by side: more would tell little more
+STORED = 0.8  # of the bytes that are expected, which are counted in mean rows
+
+
+def plan(sweep: Sweep, address: str | None) -> Estimate:
+    """For `raykd plan --cluster`: on the cluster at the address, or that the file says will grow,
+    or on this machine. Measured where there is something to measure on."""
+    growth = sweep.study.config.cluster.grows
+    if address is not None:
+        with joined(sweep, address) as fitted:
+            return foresee(sweep, fitted, "joined", measure=True)
+    if growth is not None:
+        nodes = [Node(growth.cpus, growth.gpus, 0)] * growth.nodes
+        fitted = share(sweep.study.config.cluster, nodes, growth.slots, sweep.study.file)
+        return foresee(sweep, fitted, "to come", measure=True)
+    return foresee(sweep, here(sweep), "here", measure=True)
+
+
+def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) -> Estimate:
+    """What the missing trials will take. What was not measured before is, if `measure`; else only
+    where a rough estimate is so long that it hardly shows."""
+    made, study = sweep.planned(sweep.known, fitted), sweep.study
+    ready = teacher.stored(study.home, study.teacher)
+    around = Around(fitted.workers, fitted.gpus, _is_stored(made))
+    scene = Scene(made, fitted, place, _kind(place, fitted))
+    folder = ready.folder if ready else None
+
+    def guess(measuring: bool) -> Estimate:
+        students, note = scene.students(folder, measuring)
+        own, more = (None, "") if ready else scene.teacher(measuring)
+        device, price = scene.device, study.config.budget.price
+        return estimate(made, around, students, own, device, price, note or more)
+
+    first = guess(False)
+    worth = measure or first.total.seconds.likely > WORTH_SECONDS
+    return guess(True) if worth and not first.measured else first
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A plan on its machines. Rates come with a word on why they are rough, where they are."""
+
+    made: Plan
+    share: Share
+    place: Place
+    device: str
+
+    def students(self, folder: Path | None, measure: bool) -> tuple[Rates, str]:
+        made, fitted = self.made, self.share
+        order = rates.student_order(made, folder, fitted.workers, fitted.cpus)
+        beside = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
+        if kept := rates.known(made.study.home, order, self.device, beside):
+            return Rates(**kept), ""
+        note = self._cannot(order, 1, beside) if measure else "measured by `raykd plan --cluster`"
+        if note:
+            return rates.rough(made), note
+        try:
+            found: Rates = (
+                rates.measure_students(order, beside)
+                if self.place == "here"
+                else self._there(rates.alone, order)
+            )
+        except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
+            return rates.rough(made), f"not measured: {str(error).strip().splitlines()[0][:200]}"
+        rates.keep(made.study.home, order, self.device, beside, found)
+        return found, ""
+
+    def teacher(self, measure: bool) -> tuple[TeacherRates, str]:
+        """It is made where the jobs run, by one worker of a job; here, with the whole machine."""
+        made, fitted, device = self.made, self.share, self.device
+        if self.place == "here":
+            node = this_machine()
+            fitted = Share(1, int(node.cpus), node.gpus, 1)
+            device = _kind("here", fitted)
+        order = rates.teacher_order(made, fitted.cpus, bool(fitted.gpus))
+        if found := rates.known(made.study.home, order, device, 1):
+            return TeacherRates(**found), ""
+        rough = rates.rough_teacher(made, fitted.cpus, bool(fitted.gpus))
+        note = self._cannot(order, 5, 1) if measure else "measured by `raykd plan --cluster`"
+        if note:
+            return rough, note
+        try:
+            own: TeacherRates = (
+                rates.measure_teacher(order)
+                if self.place == "here"
+                else self._there(rates.teacher_alone, order)
+            )
+        except (RuntimeError, MemoryError) as error:
+            return rough, f"not measured: {str(error).strip().splitlines()[0][:200]}"
+        rates.keep(made.study.home, order, device, 1, own)
+        return own, ""
+
+    def _there(self, measure: Callable[[Order], Any], order: Order) -> Any:
+        """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
+        import ray
+
+        task = ray.remote(measure).options(num_cpus=order.threads, num_gpus=self.share.gpus)
+        try:
+            return ray.get(task.remote(order))
+        except ray.exceptions.RayError as error:
+            raise RuntimeError(in_a_line(error)) from error
+
+    def _cannot(self, order: Order, copies: int, beside: int) -> str:
+        """Why nothing can be measured now, if so."""
+        if self.place == "to come":
+            return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"
+        if self.place == "here":
+            return self._too_large(copies, beside)
+        import ray
+
+        free = ray.available_resources()
+        if free.get("CPU", 0) < order.threads or free.get("GPU", 0) < self.share.gpus:
+            return "no node of the cluster is up and free to measure on"
+        return ""
+
+    def _too_large(self, copies: int, beside: int) -> str:
+        """`copies` of the teacher's weights and a student in training, in each process."""
+        study = self.made.study
+        theirs = copies * parameters(self.made, Shape.of(study.base.depths))
+        wanted = 4 * (theirs + 5 * parameters(self.made, study.shape)) + RUNTIME_BYTES
+        fits = beside * wanted < memory.available() or self.share.gpus
+        return "" if fits else "this machine has not the memory to measure"
+
+
+def _kind(place: Place, fitted: Share) -> str:
+    """What kind of device the jobs compute on: rates are kept by it."""
+    if place == "joined":
+        import ray
+
+        kinds = (k for k in ray.cluster_resources() if k.startswith("accelerator_type:"))
+        kind = next(iter(sorted(kinds)), "accelerator_type:unknown").partition(":")[2]
+        return f"GPU {kind}" if fitted.gpus else f"{fitted.cpus} cores of the cluster"
+    if place == "to come":
+        return "GPU" if fitted.gpus else f"{fitted.cpus} cores"
+    if not fitted.gpus:
+        return f"{fitted.cpus} cores of {platform.processor() or platform.machine()}"
+    import torch
+
+    return f"GPU {torch.cuda.get_device_name()}"
+
+
+def _is_stored(made: Plan) -> bool:
+    """Whether the teacher's outputs are in a local store already."""
+    root, choice = cache_root(made.study), made.choice()
+    for manifest in [] if "://" in root else Path(root).glob("*/manifest.json"):
+        whose = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")
+        size = sum(f.stat().st_size for f in manifest.parent.glob("*.safetensors"))
+        if whose == made.study.teacher and size > STORED * choice.bytes:
+            return True
+    return False

@@ -1,0 +1,124 @@
+"""Counts what a launch spends and has, and calls it off at the budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.state import state
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.experimental.internal_kv import _internal_kv_get
+from ray.tune import Callback
+
+from raykd.cluster.launch.searcher import JobSearcher
+from raykd.config.budget import Budget, Spent, reached
+from raykd.sweep.resources import Share
+
+ASK_SECONDS = 5.0  # between two questions to Ray
+
+
+def machines() -> dict[str, Any]:
+    """Nodes that are up, on their way and about to go, and how many of their CPUs and GPUs are
+    taken."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    alive, leaving = nodes()
+    found: dict[str, Any] = {"nodes": len(alive) - len(leaving)}
+    if on_their_way := coming():
+        found["coming"] = on_their_way
+    if leaving:
+        found["going"] = len(leaving)
+    for name in ("CPU", "GPU"):
+        if there.get(name):
+            found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
+    return found
+
+
+def nodes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Ray's rows of the nodes that are up, and those of them that Ray drains: they take no new
+    work, and are gone when their time is up."""
+    alive = [n for n in ray.nodes() if n["Alive"]]
+    drained = state.get_draining_nodes()
+    return alive, [n for n in alive if n["NodeID"] in drained]
+
+
+def coming() -> int:
+    """Nodes that Ray's autoscaler, of either kind, has asked for and that are not up yet."""
+    if is_autoscaler_v2():
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        asked = sum(each.count for each in status.pending_launches)
+        return int(asked + len(status.pending_nodes))
+    told = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    report = told.get("autoscaler_report", {"pending_launches": {}, "pending_nodes": []})
+    return int(sum(report["pending_launches"].values()) + len(report["pending_nodes"]))
+
+
+class Meter(Callback):  # type: ignore[misc]
+    """A job costs from its driver's start to its end, whatever it waits for. At the budget no job
+    is begun any more, and a file tells the running ones: each stores a checkpoint at its next
+    evaluation, and ends."""
+
+    def __init__(
+        self, budget: Budget, share: Share, searcher: JobSearcher, stop: Path,
+        ask: Callable[[], dict[str, Any]] = machines,
+    ) -> None:  # fmt: skip
+        self._budget = budget
+        self._share = share
+        self._searcher = searcher
+        self._stop = stop
+        self._began = time.monotonic()
+        self._running: dict[str, float] = {}
+        self._held = 0.0
+        self.reason: str | None = None
+        self._ask = ask
+        self._asked = 0.0
+        self._machines: dict[str, Any] = {}
+
+    def spent(self) -> Spent:
+        now = time.monotonic()
+        running = list(self._running.values())  # at once: a thread may ask while a job begins
+        held = self._held + sum(now - since for since in running)
+        workers = self._share.workers
+        return Spent(now - self._began, held * workers * self._share.gpus, held * workers)
+
+    def now(self) -> dict[str, Any]:
+        """What is spent and what there is, in plain values, to be read from any thread."""
+        spent = self.spent()
+        found = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
+        if spent.gpu_seconds:
+            found["gpu_hours"] = spent.gpu_seconds / 3600
+        if self._budget.price is not None:
+            found["money"] = spent.money(self._budget)
+        return {**found, **self._machines}
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        if self._searcher.fault is not None:
+            raise self._searcher.fault
+        if time.monotonic() - self._asked > ASK_SECONDS:
+            self._asked = time.monotonic()
+            self._machines = self._ask()
+        if self.reason is None and (reason := reached(self._budget, self.spent())):
+            self.reason = reason
+            self._searcher.stop()
+            self._stop.parent.mkdir(parents=True, exist_ok=True)
+            self._stop.touch()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+        self._running[trial.trial_id] = time.monotonic()
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._end(trial)
+
+    def _end(self, trial: Any) -> None:
+        since = self._running.pop(trial.trial_id, None)
+        if since is not None:
+            self._held += time.monotonic() - since

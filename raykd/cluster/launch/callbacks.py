@@ -1,0 +1,102 @@
+"""What a running sweep tells whoever watches it, and the Tune callback that hears it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from ray import cloudpickle
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from raykd.cluster.launch import placement_groups
+from raykd.cluster.launch.checkpoints import TOLD
+from raykd.cluster.launch.driver import GIVEN_UP
+from raykd.config.trial import Cohort, Job, unpacked
+
+
+class Watch(Protocol):
+    """Who is shown how a sweep goes."""
+
+    def begin(
+        self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
+    ) -> None:
+        """Trials to run by phase, optimisation steps of a trial of each phase, and the trials that
+        are over, which may stand in a cohort with others that are not."""
+
+    def started(self, job: Job) -> None: ...
+
+    def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
+        """`step` of the cohort's steps are done; `examples` student rows since the last tick."""
+
+    def failed(self, told: str) -> None:
+        """What a person should see to, in a line."""
+
+    def ended(self, job: Job, error: str | None) -> None: ...
+
+    def now(self) -> Mapping[str, Any]:
+        """All of it so far, in plain values; called from another thread."""
+
+
+class Listener(TrialProgressCallback):  # type: ignore[misc]
+    """Passes on what jobs report.
+
+    In the place of Tune's own progress callback, which prints even where it is told not to.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._jobs: dict[str, dict[str, Cohort]] = {}
+        self._given_up: dict[str, str] = {}
+
+    def _job(self, trial: Any) -> dict[str, Cohort]:
+        if trial.trial_id not in self._jobs:
+            cohorts = unpacked(trial.config["job"])
+            self._jobs[trial.trial_id] = {c.id: c for c in cohorts}
+        return self._jobs[trial.trial_id]
+
+    def _cohort(self, trial: Any, result: Any) -> Cohort:
+        known = self._job(trial)
+        if result["cohort"] not in known:  # of a job that was taken apart
+            trials = {t.id: t for c in known.values() for t in c.trials}
+            known[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
+        return known[result["cohort"]]
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._watch.started(tuple(self._job(trial).values()))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
+    ) -> None:
+        if GIVEN_UP in result:
+            self._given_up[trial.trial_id] = result[GIVEN_UP]
+        if TOLD in result:
+            self._watch.failed(result[TOLD])
+        if "cohort" in result:  # Tune's own last result of a trial has none
+            cohort = self._cohort(trial, result)
+            scores = json.loads(result["scores"])
+            self._watch.tick(cohort, result["step"], result["examples"], scores)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._ended(trial, self._given_up.pop(trial.trial_id, None))
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        placement_groups.free_dead_attempts(trial.config["id"])  # nobody else comes to do it
+        self._ended(trial, _cause(trial))
+
+    def _ended(self, trial: Any, error: str | None) -> None:
+        self._watch.ended(tuple(self._job(trial).values()), error)
+        del self._jobs[trial.trial_id]  # a launch has thousands
+
+
+def _cause(trial: Any) -> str:
+    """Why a job was given up, in one line: the workers' own error where there is one."""
+    if trial.pickled_error_file is None:
+        return "its driver was lost"
+    with open(trial.pickled_error_file, "rb") as file:
+        error = cloudpickle.load(file)
+    cause = getattr(error, "cause", error)
+    failures = getattr(cause, "worker_failures", {})
+    first = next(iter(failures.values()), cause)
+    lines = str(first).strip().splitlines() or [type(first).__name__]
+    return lines[-1][:300]

@@ -1,0 +1,214 @@
+"""A job's driver: the Tune trial that starts and watches the Ray Train workers."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray import tune
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.exceptions import RayTrainError
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from raykd.cluster.launch import checkpoints, placement_groups, resume
+from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.cluster.launch.trainer import Trainer, backend, train_job
+from raykd.config.trial import packed, unpacked
+from raykd.runtime import memory
+
+GIVEN_UP = "given_up"
+"""The key of a job's report that some of its trials did not end, and why."""
+PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
+"""What a worker says, of itself, when another one was lost."""
+
+
+def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
+    """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
+
+    `config` holds the job, `packed`, and its id; `settings` is the launch's, in plain values.
+    """
+    placement_groups.free_dead_attempts(config["id"])
+    whole = Part(unpacked(config["job"]), settings["worker"]["micro_batch"])
+    parts = deque([whole])
+    while parts:
+        part = parts.popleft()
+        failure = _fit(part, config["id"], settings)
+        if settings["worker"]["stop"].exists():
+            # What is not through goes on from its checkpoint in another launch.
+            if not without(part, _over(part, settings)).job:
+                _forget(part, settings)
+            break
+        if failure is None:
+            _forget(part, settings)
+            continue
+        over = _over(part, settings)
+        part = counted(part, over)
+        again = [part]
+        if without(part, over).job:
+            again = after(part, failure, settings["retries"], settings["rows"])
+            if not again:
+                _give_up(without(part, over), failure, settings)
+                tune.report({GIVEN_UP: failure.reason})
+        if failure.kind != "lost" and part.id not in {p.id for p in again}:
+            _forget(part, settings)  # taken apart, or given up
+        # The same part again keeps its name, and with it its checkpoints.
+        left = (p if p.id == part.id else without(p, over) for p in again)
+        parts.extendleft(reversed([p for p in left if without(p, over).job]))
+    placement_groups.forget(config["id"])
+
+
+def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
+    """Train a part, from its newest checkpoint where there is one that the store knows the history
+    of. Raises OSError where checkpoints cannot be stored for ten minutes."""
+    killed, storage = memory.kills(), settings["storage"]
+    checkpoints.wait_for(storage, _tell)
+    if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
+        _tell(told)
+    try:
+        _trainer(part, job, settings).fit()
+    except TrainingFailedError as error:
+        return explain(error, by_kernel=memory.kills() > killed)
+    return None
+
+
+def _tell(line: str) -> None:
+    tune.report({checkpoints.TOLD: line})
+
+
+def _known(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
+    """Whether the store has the history of a checkpoint, as far as it can be had: what dead workers
+    left is sent first."""
+
+    def known(found: resume.Newest) -> bool:
+        from mlflow import MlflowClient
+
+        from raykd.tracking.outbox import deliver_sweep
+
+        worker = settings["worker"]
+        client = MlflowClient(tracking_uri=worker["tracking_uri"])
+        for _ in range(2):  # a store that was away is back for the second
+            deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
+            if resume.has_history(found, part.trials, client, worker["experiment"]):
+                return True
+        return False
+
+    return known
+
+
+def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
+    """Whose fault it was. Where one worker fails, others may fail for want of it: memory is the
+    cause before a loss, and a loss before what a worker says of itself.
+
+    `by_kernel`: the kernel killed a process here for memory in the meantime. Seen where workers
+    share the driver's machine; elsewhere Ray's own monitor kills first, and says so.
+    """
+    failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
+    cause = getattr(error, "controller_failure", error)  # whose own first line says nothing
+    told = f"{type(cause).__name__}: {first_line(cause)}"
+    kinds = [_one(each) for each in failures] or [Failure("lost", told)]
+    order = {"memory": 0, "lost": 1, "own": 2}
+    worst = min(kinds, key=lambda failure: order[failure.kind])
+    if by_kernel and worst.kind == "lost":
+        return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
+    return worst
+
+
+def _one(error: BaseException) -> Failure:
+    import torch
+
+    from raykd.tracking.store import passing
+
+    if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not of the training itself
+        cause = getattr(error, "health_check_failure", error)
+        short = isinstance(cause, ray.exceptions.OutOfMemoryError)
+        return Failure("memory" if short else "lost", first_line(cause))
+    reason, where = f"{type(error).__name__}: {first_line(error)}", "\n".join(_notes(error))
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return Failure("memory", f"out of memory: {first_line(error)}", where)
+    lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
+    return Failure("lost" if lost else "own", reason, where)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def _over(part: Part, settings: dict[str, Any]) -> set[str]:
+    """Which of a part's trials are over, whatever their end."""
+    from mlflow import MlflowClient
+
+    from raykd.tracking import ledger
+
+    worker = settings["worker"]
+    client = MlflowClient(tracking_uri=worker["tracking_uri"])
+    found = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
+    return {r.trial for r in found if r.over}
+
+
+def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
+    """The trial that cannot be trained is FAILED, and says why. Whoever lost machines stays open:
+    the next launch goes on from their checkpoints."""
+    if failure.kind == "lost":
+        return
+    from raykd.tracking.writer import Writer
+
+    worker = settings["worker"]
+    for cohort in part.job:
+        writer = Writer(
+            worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,
+            tags(worker, part), worker["spool"],
+        )  # fmt: skip
+        for trial in cohort.trials:
+            if writer.open(trial, {}):
+                writer.fail(trial, failure.reason, failure.traceback)
+
+
+def _forget(part: Part, settings: dict[str, Any]) -> None:
+    """Its checkpoints are of no more use."""
+    checkpoints.forget(settings["storage"], part.id)
+
+
+def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:
+    """What runs are told of how they are trained: of rows at a time where memory was short."""
+    rows = {"raykd.micro_batch": str(part.micro_batch)} if part.micro_batch else {}
+    return {**worker["tags"], **rows}
+
+
+def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
+    share, worker = settings["share"], settings["worker"]
+    return Trainer(
+        train_job,
+        train_loop_config={
+            **worker,
+            "job": packed(part.job),
+            "micro_batch": part.micro_batch,
+            "tags": tags(worker, part),
+        },
+        backend_config=backend(share),
+        scaling_config=ScalingConfig(
+            num_workers=share["workers"],
+            use_gpu=bool(share["gpus"]),
+            resources_per_worker={
+                "CPU": share["cpus"],
+                **({"GPU": share["gpus"]} if share["gpus"] else {}),
+            },
+        ),
+        run_config=RunConfig(
+            # Train goes on from the newest checkpoint of a run with this name, whoever began it.
+            # It retries nothing by itself: `retry` says what is tried again, and how often.
+            name=part.id,
+            storage_path=settings["storage"],
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+            callbacks=[TuneReportCallback(), placement_groups.NoteController(job)],
+        ),
+    )

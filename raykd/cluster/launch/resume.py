@@ -1,0 +1,126 @@
+"""From what a job goes on: its newest checkpoint, of this launch or of an earlier one of the sweep.
+
+A checkpoint is half of a trial's state; the other half is its history in the store. One whose
+history the store lacks (a new store, an older copy of it, a run that was deleted) is not used: the
+history would begin in the middle. The training begins anew then, and comes to the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pyarrow import fs
+from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME as NOTE
+
+from raykd.cluster.launch.checkpoints import forget
+from raykd.config.trial import Training, TrialSpec
+from raykd.tracking import history, ledger
+
+if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+    from mlflow import MlflowClient
+
+Newest = Mapping[str, Any]
+"""What was reported with a job's newest checkpoint: `trials`, ids of its cohort, and `step`."""
+
+
+def take_over(
+    storage: str, earlier: Iterable[str], job: str, fits: Callable[[Newest], bool]
+) -> str | None:
+    """Move a job's checkpoints to this launch from the newest of the `earlier` places that has some
+    that fit; nothing where this launch has some. Why some did not is returned, in a line: they are
+    removed."""
+    told = None
+    if newest(storage, job) is not None:
+        return told
+    for place in earlier:
+        found = newest(place, job)
+        if found is None:
+            continue
+        if fits(found):
+            _move(place, storage, job)
+            return told
+        forget(place, job)
+        told = (
+            f"job {job} begins anew: its checkpoint at step {found.get('step')} was removed, since "
+            "the store lacks the history before it"
+        )
+    return told
+
+
+def newest(storage: str, job: str) -> Newest | None:
+    """What was reported with the checkpoint that the job would go on from; None without one.
+
+    Removes a job's folder whose note is in halves, or names what is not there: Train writes it in
+    place, and a kill in that instant leaves what no later attempt could begin with.
+    """
+    store, path = fs.FileSystem.from_uri(storage)
+    note = f"{path}/{job}/{NOTE}"
+    if store.get_file_info(note).type != fs.FileType.File:
+        return None
+    with store.open_input_stream(note) as stream:
+        text = stream.read()
+    try:
+        told = json.loads(text)
+        kept = told["checkpoint_results"]
+        if not kept:
+            return None
+        names = [f"{path}/{job}/{each['checkpoint_dir_name']}" for each in kept]
+        latest = told.get("latest_checkpoint_result") or kept[-1]
+        metrics = dict(latest["metrics"])
+    except (ValueError, KeyError, TypeError):
+        forget(storage, job)
+        return None
+    if any(each.type == fs.FileType.NotFound for each in store.get_file_info(names)):
+        forget(storage, job)
+        return None
+    return metrics
+
+
+def _move(place: str, storage: str, job: str) -> None:
+    """The note last where it is not one step: without it, nothing is there."""
+    store, before = fs.FileSystem.from_uri(place)
+    _, after = fs.FileSystem.from_uri(storage)
+    source, target = f"{before}/{job}", f"{after}/{job}"
+    forget(storage, job)
+    store.create_dir(after)
+    if isinstance(store, fs.LocalFileSystem):
+        store.move(source, target)
+        return
+    store.create_dir(target)
+    for each in store.get_file_info(fs.FileSelector(source)):
+        if each.type == fs.FileType.Directory:
+            there = f"{target}/{each.base_name}"
+            fs.copy_files(each.path, there, store, store)
+    store.copy_file(f"{source}/{NOTE}", f"{target}/{NOTE}")
+    with suppress(OSError):
+        store.delete_dir(source)
+
+
+def has_history(
+    found: Newest, trials: Iterable[TrialSpec], client: MlflowClient, experiment: str
+) -> bool:
+    """Whether the store has all that the trials of a checkpoint had told until then: each of them
+    is over, or has a loss at every step at which one was told, or diverged before."""
+    known = {t.id: t for t in trials}
+    ids, step = found.get("trials", ()), found.get("step")
+    if step is None or not known.keys() >= set(ids):
+        return False
+    records = {r.trial: r for r in ledger.read_trials(client, experiment, ids)}
+    if records.keys() != set(ids):
+        return False
+    open_ = {r.run_id: known[r.trial] for r in records.values() if not r.over}
+    curves = history.curves(client, open_, "loss")
+    return all(_reaches(dict(curves[run]), trial.training, step) for run, trial in open_.items())
+
+
+def _reaches(losses: Mapping[int, float], training: Training, step: int) -> bool:
+    from raykd.training.distill import TICKS  # brings transformers
+    from raykd.training.early_stopping import marks
+
+    if losses and not losses[max(losses)] <= training.diverged:
+        step = min(step, max(losses))
+    told = marks(training.steps, TICKS) | marks(training.steps, training.evaluations)
+    return {s for s in told if s <= step} <= losses.keys()

@@ -1,0 +1,195 @@
+"""Runs what a sweep is missing: Ray Tune places jobs, their drivers start Ray Train workers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from functools import partial
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune import Callback
+
+from raykd.cluster.launch import checkpoints, placement_groups
+from raykd.cluster.launch.budget_meter import Meter
+from raykd.cluster.launch.callbacks import Listener, Watch
+from raykd.cluster.launch.driver import drive
+from raykd.cluster.launch.searcher import JobSearcher
+from raykd.cluster.ray_session import local_ray
+from raykd.config.sweep import SweepConfig
+from raykd.config.trial import TrialSpec
+from raykd.planning import truncation
+from raykd.planning.plan import Plan, by_strategy
+from raykd.search.halving import Rungs
+from raykd.sweep.folders import Places
+from raykd.sweep.resources import Share
+from raykd.teachers.teacher import Stored
+from raykd.tracking import store
+from raykd.tracking.costs import Foretold
+from raykd.tracking.delivery import close, leave_read, wait_until_sent
+from raykd.tracking.heart import beating
+from raykd.tracking.launch import Launch, ended, settle_dead, versions
+from raykd.training.inputs import Sources
+
+if TYPE_CHECKING:
+    from raykd.sweep.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    unfinished: tuple[TrialSpec, ...] = ()
+    """Confirm trials that are still to be run."""
+    unexplored: int = 0
+    """Maps that are."""
+    budget: str | None = None
+    """The limit that ended the launch, in words."""
+    leaked: int = 0
+    """Placement groups that Ray still held for the launch when it was over, and were freed."""
+
+    @property
+    def count(self) -> int:
+        return len(self.unfinished) + self.unexplored
+
+    def not_run(self) -> str:
+        """What is still to be run, by strategy."""
+        explore = f"explore {self.unexplored} maps" if self.unexplored else ""
+        return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
+
+
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Foretold) -> Outcome:
+    """Run every missing trial on the `machine` that gave the share, within the budget. What it was
+    `foretold` to take stands with the launch, and so does what it took."""
+    config = sweep.study.config
+    experiment = store.experiment(sweep.client, config.name)
+    settle_dead(sweep.client, experiment)
+    records = sweep.known
+    made = sweep.planned(records, fitted)
+    if not made.missing and not made.explore_missing:
+        checkpoints.clear(_places(sweep, experiment, ""), done=True)
+        return Outcome()
+    confirm = len(made.missing) + made.best_missing
+    watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
+    launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
+    launch.describe(truncation.reported(sweep.study))
+    places = _places(sweep, experiment, launch.run_id)
+    status = "KILLED"
+    try:
+        foretold.start(launch)
+        with local_ray():
+            settings = _settings(sweep, made, teacher, fitted, experiment, places)
+            limits = config.budget
+            searcher = JobSearcher(
+                made, sweep.explored(records), sweep.outcomes, limits.trials, sweep.goes_on
+            )
+            meter = Meter(limits, fitted, searcher, places.stop)
+            try:
+                with beating(launch, lambda: {**watch.now(), **meter.now()}):
+                    callbacks = [Listener(watch), meter]
+                    _tune(made, searcher, settings, callbacks, places)
+            finally:
+                places.stop.unlink(missing_ok=True)
+            leaked = placement_groups.free_rest()
+        wait_until_sent(sweep, experiment)
+        left = sweep.planned(store.patiently(sweep.records))
+        leave_read(sweep, experiment, launch, watch.failed)
+        reason = meter.reason
+        waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
+        if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
+            reason = f"budget.trials: {limits.trials} trials were begun"
+        foretold.end(launch, meter.spent().hours, limits.price, reason)
+        outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
+        checkpoints.clear(places, done=not outcome.count)
+        status = "FAILED" if outcome.count and not reason else "FINISHED"
+        return outcome
+    finally:
+        # Workers first: what they write after the launch is closed would be of no launch.
+        ray.shutdown()
+        close(sweep, experiment, launch, status)
+
+
+def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
+    return Places.of(sweep.study, sweep.id, launch, ended(sweep.client, experiment))
+
+
+def _settings(
+    sweep: Sweep, made: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
+) -> dict[str, Any]:
+    """What drivers and workers are told, in plain values."""
+    study, config = sweep.study, sweep.study.config
+    return {
+        "share": asdict(fitted),
+        "storage": places.checkpoints,
+        "earlier": places.earlier,
+        "retries": config.cluster.retries,
+        "rows": ceil(study.batch_rows / fitted.workers),
+        "worker": {
+            "sources": Sources.of(study, teacher.folder, made.choice()),
+            "tracking_uri": sweep.uri,
+            "experiment": experiment,
+            "launch": places.launch,
+            "spool": places.spool,
+            "threads": fitted.cpus,
+            "micro_batch": config.cluster.micro_batch,
+            "compile": config.cluster.compile,
+            "gradient_checkpointing": config.cluster.gradient_checkpointing,
+            "rungs": _rungs(config),
+            "stop": places.stop,
+            "checkpoint_seconds": config.cluster.checkpoint_seconds,
+            "tags": {**versions(), "raykd.sweep": config.name},
+            "keep": _kept(config.tracking.students, made.confirm),
+        },
+    }
+
+
+def _rungs(config: SweepConfig) -> Rungs | None:
+    prune = config.explore.prune if config.explore else None
+    return None if prune is None else Rungs(prune.at, prune.drop)
+
+
+def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
+    """Which confirmed students are stored: `all`, `none`, or a seed's (explore's best maps are
+    not known yet, so it is a rule and not a list)."""
+    if students == "first_seed" and trials:
+        return min(t.seed for t in trials)
+    return "all" if students == "all" else "none"
+
+
+def _tune(
+    made: Plan,
+    searcher: JobSearcher,
+    settings: dict[str, Any],
+    callbacks: list[Callback],
+    places: Places,
+) -> None:
+    # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends,
+    # or where that was killed, with the next.
+    for launch in places.ended:
+        shutil.rmtree(places.tune(launch), ignore_errors=True)
+    scratch = places.tune(places.launch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        # Not by `Tuner`, which first stores searcher and callbacks: a live terminal cannot be.
+        tune.run(
+            tune.with_resources(partial(drive, settings=settings), {"CPU": 0, "trial_slot": 1}),
+            name="tune",
+            storage_path=str(scratch),
+            search_alg=searcher,
+            # As many as there may ever be, a trial a job: the searcher says when it is done.
+            num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
+            max_concurrent_trials=made.power.at_once,
+            reuse_actors=True,
+            max_failures=settings["retries"],
+            raise_on_failed_trial=False,
+            trial_dirname_creator=_name,
+            trial_name_creator=_name,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.trial_id)

@@ -1,0 +1,66 @@
+"""On a spot node: asks the instance's own metadata whether the cloud takes it away, and if so has
+Ray drain it. Ray then gives it no new work, tells the training on it, and asks for another.
+
+    python -m raykd.cluster.preemption      # beside `ray start`, on each worker node of AWS
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import ray
+from ray._private.worker import global_worker
+from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+METADATA = "http://169.254.169.254"
+EVERY_SECONDS = 5.0
+WARNING_SECONDS = 120  # that AWS gives
+
+
+def noticed(metadata: str = METADATA) -> bool:
+    """Whether this instance is to be stopped or ended (IMDSv2). Raises OSError where nothing, or
+    something else, answers there."""
+    token = urllib.request.Request(
+        f"{metadata}/latest/api/token", method="PUT",
+        headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"},
+    )  # fmt: skip
+    with urllib.request.urlopen(token, timeout=2) as answer:
+        headers = {"X-aws-ec2-metadata-token": answer.read().decode()}
+    action = f"{metadata}/latest/meta-data/spot/instance-action"
+    try:
+        urllib.request.urlopen(urllib.request.Request(action, headers=headers), timeout=2).close()
+    except urllib.error.HTTPError as error:
+        if error.code == 404:  # not yet
+            return False
+        raise
+    return True
+
+
+def watch(metadata: str = METADATA, every: float = EVERY_SECONDS) -> None:
+    """Return when there is a notice. Metadata that does not answer once is asked again."""
+    while True:
+        try:
+            if noticed(metadata):
+                return
+        except OSError as error:
+            print(f"raykd.cluster.preemption: {error}", file=sys.stderr, flush=True)
+        time.sleep(every)
+
+
+def drain(node: str, seconds: float) -> None:
+    """Tell Ray that this node of the joined cluster is gone in so many seconds."""
+    deadline = int(1000 * (time.time() + seconds))
+    accepted, why = global_worker.gcs_client.drain_node(
+        node, DRAIN_NODE_REASON_PREEMPTION, "the cloud takes it away", deadline
+    )
+    if not accepted:
+        raise RuntimeError(f"Ray does not drain {node}: {why}")
+
+
+if __name__ == "__main__":
+    watch()
+    ray.init("auto", log_to_driver=False)
+    drain(ray.get_runtime_context().get_node_id(), WARNING_SECONDS)

@@ -1,0 +1,85 @@
+"""A joined cluster's teacher is made where its students train: the head may have no GPU, nor the
+memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raykd.cluster.ray_session import in_a_line
+from raykd.errors import UserError
+from raykd.planning.study import Study
+from raykd.sweep.fine_tune import fine_tune
+from raykd.sweep.resources import Share
+from raykd.teachers import teacher
+from raykd.training.hooks import Hooks, NoHooks, Taught
+
+LOOK_SECONDS = 1.0
+Tick = tuple[int, dict[str, float]]
+
+
+class Board:
+    """How far a training is. It stands beside the launch, so that no lost node takes it away."""
+
+    def __init__(self) -> None:
+        self._tick: Tick = (0, {})
+
+    def tell(self, tick: Tick) -> None:
+        self._tick = tick
+
+    def tick(self) -> Tick:
+        return self._tick
+
+
+class Telling:
+    """A training's hooks: it tells the board."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    def progress(self, step: int, examples: int, scores: Any, taught: Taught) -> None:
+        self._board.tell.remote((step, dict(scores)))
+
+    def checkpoint(self, step: int, state: Any) -> None: ...
+
+
+def make(study: Study, threads: int, board: Any) -> teacher.Stored:
+    if not study.base.folder.is_dir():
+        raise UserError(
+            f"{study.file}: teacher.model: the node that makes the teacher does not see "
+            f"{study.base.folder}; name a folder that all nodes share"
+        )
+    torch.set_num_threads(threads)
+    return fine_tune(study, hooks=Telling(board))
+
+
+def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored:
+    """The teacher, by a node of the joined cluster that has what one worker of a job has. It waits
+    for such a node; where one is lost, another begins anew, as often as a job would.
+
+    Raises UserError as `fine_tune` does, and where every attempt was lost.
+    """
+    retries, hooks = study.config.cluster.retries, hooks or NoHooks()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    task = ray.remote(make).options(
+        num_cpus=share.cpus, num_gpus=1 if share.gpus else 0, max_retries=retries
+    )
+    made = task.remote(study, share.cpus, board)
+    try:
+        while not ray.wait([made], timeout=LOOK_SECONDS)[0]:
+            step, scores = ray.get(board.tick.remote())
+            hooks.progress(step, 0, scores, Taught(None, 0.0, 0))
+        found: teacher.Stored = ray.get(made)
+    except RayTaskError as error:
+        raise error.cause from None
+    except RayError as error:
+        raise UserError(
+            f"{study.file}: teacher: the node that made it was lost {retries + 1} times "
+            f"({in_a_line(error)}); see that a worker has the memory for it, and run this again"
+        ) from error
+    return found

@@ -1,0 +1,290 @@
+"""TrialSpec: one student under one fully stated configuration, and the id that names it.
+
+The spec holds all that decides the result and nothing that must not (worker count, cohort,
+machine). Same id, same experiment.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from raykd.maps import activations
+from raykd.maps.activations import Depth
+from raykd.maps.layer_map import LayerMap, everywhere
+
+Phase = Literal["explore", "confirm"]
+TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
+"""What matched hidden states imitate; all but `teacher` make a trial a control (controls.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The student's size. None means: as the teacher has it. `decoder_blocks` is an
+    encoder-decoder's alone, whose `blocks` are its encoder's."""
+
+    blocks: int
+    width: int | None = None
+    heads: int | None = None
+    intermediate: int | None = None
+    decoder_blocks: int | None = None
+
+    @classmethod
+    def of(cls, depth: Depth) -> Shape:
+        """A model so deep, and else as the teacher."""
+        return cls(depth) if isinstance(depth, int) else cls(depth[0], decoder_blocks=depth[1])
+
+    @property
+    def depth(self) -> Depth:
+        return self.blocks if self.decoder_blocks is None else (self.blocks, self.decoder_blocks)
+
+    @property
+    def told(self) -> int | str:
+        """Its blocks: a number, or `3+2` of two stacks."""
+        return (
+            self.blocks if self.decoder_blocks is None else f"{self.blocks}+{self.decoder_blocks}"
+        )
+
+    def __str__(self) -> str:
+        blocks = "+".join(str(b) for b in (self.blocks, self.decoder_blocks) if b is not None)
+        return blocks if self.width is None else f"{blocks}x{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """How the student's weights start; a factor apart from the layer map.
+
+    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from;
+    `decoder` says the same of an encoder-decoder's decoder, and `blocks` then of its encoder.
+    """
+
+    kind: Literal["random", "copied"]
+    blocks: tuple[int, ...] | None = None
+    head: bool = False
+    decoder: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, layer_map: LayerMap, head: bool = False) -> Init:
+        """Weights copied by an init map, which names a block for each."""
+        encoder, *decoder = (tuple(b for b in h.blocks if b) for h in layer_map.halves)
+        return cls("copied", encoder, head, decoder[0] if decoder else None)
+
+    @property
+    def layer_map(self) -> LayerMap | None:
+        """The init map; None where nothing is copied."""
+        if self.blocks is None:
+            return None
+        decoder = None if self.decoder is None else LayerMap(self.decoder)
+        return LayerMap(self.blocks, decoder=decoder)
+
+    def __str__(self) -> str:
+        if self.layer_map is None:
+            return self.kind
+        return f"{self.kind} {self.layer_map}" + ("" if self.head else " fresh head")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Weights and forms of the three loss terms (paper, section 2)."""
+
+    ce: float
+    kl: float
+    hidden: float
+    temperature: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters on linear layers (all inside the blocks where `targets` names none); the
+    student's own weights stay as they began."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The optimisation: AdamW, linear decay with warm-up, gradient clipping.
+
+    Under `patience` the rate stays constant after the warm-up, since the length is not known.
+    """
+
+    steps: int
+    batch: int
+    batch_tokens: int | None
+    lr: float
+    warmup: float
+    weight_decay: float
+    clip: float
+    evaluations: int
+    precision: Literal["auto", "fp32", "bf16"]
+    diverged: float
+    """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
+    weights: Literal["fp32", "bf16"] = "fp32"
+    """How the weights of students and teacher are held; adapters are fp32 always."""
+    lora: Lora | None = None
+    freeze_embeddings: bool = False
+    """Whether the embedding tables stay as they began, and with them an output layer that shares
+    their weights."""
+    frozen_projections: bool = False
+    """Whether the maps to the teacher's width stay as they were drawn."""
+    teacher_dropout: bool = False
+    """Whether the teacher's dropout is on while it is imitated."""
+    patience: int | None = None
+    """Evaluations without a new best score on select after which the training ends; None: it has
+    all its steps."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    task: str
+    metric: str
+    data: str
+    teacher: str
+    shape: Shape
+    init: Init
+    phase: Phase
+    strategy: str
+    layer_map: LayerMap
+    loss: Loss
+    training: Training
+    seed: int
+    targets: TargetKind = "teacher"
+
+    @property
+    def teacher_states(self) -> frozenset[int]:
+        """What this trial reads of the teacher, by the numbers of sites.py: states of taps.py, and
+        under some hidden losses queries, keys and values."""
+        if self.targets not in ("teacher", "shuffled"):
+            return frozenset()
+        return activations.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
+
+    @cached_property
+    def id(self) -> str:
+        """12 hex digits of the SHA-256 of the whole specification."""
+        return digest(self.to_json())
+
+    @cached_property
+    def family(self) -> str:
+        """The id of everything but the map and its name: explore trials of one search share it."""
+        blank = replace(self, strategy="", layer_map=everywhere(self.shape.depth, None))
+        return digest(blank.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        # Not asdict, which copies value by value: a plan names ten thousand trials.
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts = {name: _plain(own[name]) for name in ("shape", "init", "loss", "training")}
+        return {**own, **parts, "layer_map": self.layer_map.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrialSpec:
+        init = data["init"]
+        maps = {k: v and tuple(v) for k, v in init.items() if k in ("blocks", "decoder")}
+        return cls(
+            **{
+                **data,
+                "shape": Shape(**data["shape"]),
+                "init": Init(**{**init, **maps}),
+                "layer_map": LayerMap.from_json(data["layer_map"]),
+                "loss": Loss(**data["loss"]),
+                "training": _training(data["training"]),
+            }
+        )
+
+
+# Fields that came later: left out where they say nothing, so that the ids of trials that ran
+# before they came stay what they were.
+LATER = {
+    "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
+    "lora": None, "frozen_projections": False, "teacher_dropout": False,
+    "patience": None,
+}  # fmt: skip
+
+
+def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
+    own = {name: getattr(part, name) for name in part.__slots__}
+    found = {k: v for k, v in own.items() if k not in LATER or v != LATER[k]}
+    if isinstance(part, Training) and part.lora is not None:
+        found["lora"] = asdict(part.lora)
+    return found
+
+
+def _training(data: dict[str, Any]) -> Training:
+    lora = data.get("lora")
+    if lora is None:
+        return Training(**data)
+    targets = None if lora["targets"] is None else tuple(lora["targets"])
+    return Training(**{**data, "lora": Lora(**{**lora, "targets": targets})})
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Trials that train side by side on the same batches, fed by one teacher pass."""
+
+    trials: tuple[TrialSpec, ...]
+
+    def __post_init__(self) -> None:
+        if len({shared(t) for t in self.trials}) != 1:
+            raise ValueError("the trials of a cohort share data, teacher, seed, steps and batch")
+
+    @cached_property
+    def id(self) -> str:
+        return digest(sorted(t.id for t in self.trials))
+
+
+Job = tuple[Cohort, ...]
+"""Cohorts that one group of workers trains one after another, so that starting the workers costs
+little beside the training."""
+
+
+def packed(job: Job) -> str:
+    """As text. Compressed, since trials are much alike, and Ray Tune keeps several copies of every
+    job's for as long as a launch lives."""
+    text = json.dumps([[t.to_json() for t in cohort.trials] for cohort in job])
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def unpacked(text: str) -> Job:
+    data = json.loads(zlib.decompress(base64.b64decode(text)))
+    return tuple(Cohort(tuple(TrialSpec.from_json(t) for t in trials)) for trials in data)
+
+
+def shared(trial: TrialSpec) -> tuple[object, ...]:
+    """What the trials of one cohort have in common: the batches, their order and the teacher."""
+    t = trial.training
+    return (
+        trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
+        t.steps, t.batch, t.batch_tokens, t.evaluations, t.teacher_dropout,
+    )  # fmt: skip
+
+
+def into_cohorts(trials: Iterable[TrialSpec], size: int) -> tuple[Cohort, ...]:
+    """Group trials that share their batches, in order of first appearance, at most `size` each.
+
+    Groups larger than `size` are cut into parts as even as can be: eight at a size of five is
+    4 + 4, so that the last cohort does not idle.
+    """
+    groups: dict[tuple[object, ...], list[TrialSpec]] = {}
+    for trial in trials:
+        groups.setdefault(shared(trial), []).append(trial)
+    cohorts = []
+    for group in groups.values():
+        parts = -(-len(group) // size)
+        cuts = [round(i * len(group) / parts) for i in range(parts + 1)]
+        cohorts += [Cohort(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return tuple(cohorts)
+
+
+def digest(value: object) -> str:
+    """12 hex digits naming a JSON-able value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

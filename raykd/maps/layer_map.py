@@ -1,0 +1,297 @@
+"""Layer maps and the named strategies that yield them. Plain Python, no torch.
+
+A layer map says, for each student block (1-based), which teacher block it imitates. Teacher states
+are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. An
+encoder-decoder has two stacks, and a map for it two halves; the states of its decoder are numbered
+-1 (its embedding output), -2 (the output of its block 1) and so on: `~k`, as Python writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import random as stdlib_random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raykd.maps.activations import Depth, decoder_state
+
+# The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
+# encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
+PAPER_DECODER_DEPTHS = (28, 36, 40)
+
+_RANGE = re.compile(r"\b(\d+)-(\d+)\b")
+_HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
+_TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMap:
+    """For each student block, the teacher state it imitates.
+
+    `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
+    `embedding` is the teacher state that the student's embedding output imitates (0 is the
+    teacher's embedding output), or None where embeddings are not matched. Where a method mixes or
+    redraws teacher blocks, student block `i + 1` is matched with all from `blocks[i]` to `upto[i]`.
+    For an encoder-decoder they are those of the encoder, and `decoder` is the decoder's half,
+    numbered in the same way.
+    """
+
+    blocks: tuple[int | None, ...]
+    embedding: int | None = None
+    decoder: LayerMap | None = None
+    upto: tuple[int | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise ValueError("a layer map needs at least one student block")
+        for position, block in enumerate(self.blocks, 1):
+            if block is not None and (type(block) is not int or block < 1):
+                raise ValueError(
+                    f"student block {position} names teacher block {block!r}; blocks are whole "
+                    "numbers from 1 on"
+                )
+        if self.embedding is not None and (type(self.embedding) is not int or self.embedding < 0):
+            raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
+        if self.upto == self.blocks:
+            object.__setattr__(self, "upto", None)  # one way to write a map
+        if self.upto is not None and (
+            len(self.upto) != len(self.blocks)
+            or any((a is None) != (b is None) for a, b in self.ranges)
+            or any(type(b) is not int or b < a for a, b in self.ranges if a is not None)
+        ):
+            raise ValueError("a range of teacher blocks is written from its first to its last")
+        if self.decoder is not None and self.decoder.decoder is not None:
+            raise ValueError("a layer map has two halves at most, encoder and decoder")
+
+    @property
+    def depth(self) -> Depth:
+        own = len(self.blocks)
+        return own if self.decoder is None else (own, len(self.decoder.blocks))
+
+    @property
+    def halves(self) -> tuple[LayerMap, ...]:
+        """The map itself; of an encoder-decoder, a map for each stack."""
+        return (self,) if self.decoder is None else (replace(self, decoder=None), self.decoder)
+
+    @property
+    def bare(self) -> LayerMap:
+        """The same map with no embeddings matched."""
+        return replace(self, embedding=None, decoder=self.decoder and self.decoder.bare)
+
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Matched (student state, teacher state) pairs, by student state, the decoder's last;
+        state 0 is embeddings, and a decoder's state k is `~k`."""
+        embedding = () if self.embedding is None else ((0, self.embedding),)
+        named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
+        blocks = ((s, t) for s, a, b in named for t in range(a, b + 1))
+        decoder = () if self.decoder is None else self.decoder.pairs()
+        return (*embedding, *blocks, *((decoder_state(s), decoder_state(t)) for s, t in decoder))
+
+    @property
+    def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
+        """First and last teacher block of each student block; the same one in a plain map."""
+        return tuple(zip(self.blocks, self.upto or self.blocks, strict=True))
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Each student block's target as it is written: `4`, `1-12` or `null`."""
+        return tuple(
+            "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
+        )
+
+    def __str__(self) -> str:
+        if self.decoder is not None:
+            encoder, decoder = self.halves
+            return f"{{encoder: {encoder}, decoder: {decoder}}}"
+        blocks = ", ".join(self.entries)
+        if self.embedding is None:
+            return f"[{blocks}]"
+        target = f" {self.embedding}" if self.embedding else ""
+        return f"[{blocks}] + embedding{target}"
+
+    @classmethod
+    def parse(cls, text: str) -> LayerMap:
+        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
+        writes; of two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
+
+        Raises ValueError on anything else.
+        """
+        if halves := _HALVES.fullmatch(text.strip()):
+            return replace(cls.parse(halves["encoder"]), decoder=cls.parse(halves["decoder"]))
+        match = _TEXT.fullmatch(text.strip())
+        if not match:
+            raise ValueError(
+                f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
+            )
+        try:
+            # A range becomes an inner list, which the text itself cannot hold.
+            entries = json.loads("[" + _RANGE.sub(r"[\1,\2]", match["blocks"]) + "]")
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
+        firsts = tuple(e[0] if isinstance(e, list) else e for e in entries)
+        lasts = tuple(e[1] if isinstance(e, list) else e for e in entries)
+        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in firsts):
+            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
+        embedding = int(match["embedding"] or 0) if "embedding" in text else None
+        return cls(firsts, embedding, upto=lasts)
+
+    def to_json(self) -> dict[str, object]:
+        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, the ends
+        of ranges and the decoder's half stand beside it where there are any."""
+        out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
+        if self.embedding:
+            out["embedding_target"] = self.embedding
+        if self.upto:
+            out["upto"] = list(self.upto)
+        if self.decoder is not None:
+            out["decoder"] = self.decoder.to_json()
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LayerMap:
+        embedding = data.get("embedding_target", 0) if data["embedding"] else None
+        upto = data.get("upto", data["map"])
+        decoder = cls.from_json(data["decoder"]) if "decoder" in data else None
+        return cls(tuple(data["map"]), embedding, decoder, tuple(upto))
+
+
+def everywhere(depth: Depth, block: int | None) -> LayerMap:
+    """Every student block imitates that one teacher block, or none."""
+    if isinstance(depth, int):
+        return LayerMap((block,) * depth)
+    encoder, decoder = depth
+    return LayerMap((block,) * encoder, decoder=LayerMap((block,) * decoder))
+
+
+Strategy = Callable[[int, int, int], LayerMap]
+"""(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
+
+
+def none(teacher: int, student: int, seed: int) -> LayerMap:
+    """No block is matched: cross entropy and KL alone."""
+    return LayerMap((None,) * student)
+
+
+def forward(teacher: int, student: int, seed: int) -> LayerMap:
+    """Student block k imitates teacher block ceil(k * teacher / student) (paper, section 3)."""
+    return LayerMap(tuple(-(-k * teacher // student) for k in range(1, student + 1)))
+
+
+def reverse(teacher: int, student: int, seed: int) -> LayerMap:
+    """The forward list read backwards; embeddings, where matched, stay with embeddings."""
+    return LayerMap(forward(teacher, student, seed).blocks[::-1])
+
+
+def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
+    """Every student block imitates one teacher block; the middle one unless `block` says which."""
+    return LayerMap((block or max(1, teacher // 2),) * student)
+
+
+def random(teacher: int, student: int, seed: int, *, exclude_identity: bool = True) -> LayerMap:
+    """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
+
+    The identity is the forward map itself (one draw in six at three blocks), so it is left out
+    unless `exclude_identity` is false. A single block, or a list whose every order is the same,
+    has no other order and yields forward.
+    """
+    blocks = forward(teacher, student, seed).blocks
+    rng = stdlib_random.Random(f"raykd random {teacher} {student} {seed}")
+    drawn = list(blocks)
+    rng.shuffle(drawn)
+    while exclude_identity and len(set(blocks)) > 1 and tuple(drawn) == blocks:
+        rng.shuffle(drawn)
+    return LayerMap(tuple(drawn))
+
+
+def in_order_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """A sorted random draw of distinct teacher blocks (RAIL-KD, arXiv 2109.10164, drawn once)."""
+    rng = stdlib_random.Random(f"raykd in_order_random {teacher} {student} {seed}")
+    if student <= teacher:
+        return LayerMap(tuple(sorted(rng.sample(range(1, teacher + 1), student))))
+    return LayerMap(tuple(sorted(rng.choices(range(1, teacher + 1), k=student))))
+
+
+def uniform_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """Any map: each student block draws a teacher block independently of the others."""
+    rng = stdlib_random.Random(f"raykd uniform_random {teacher} {student} {seed}")
+    return LayerMap(tuple(rng.randint(1, teacher) for _ in range(student)))
+
+
+def last(teacher: int, student: int, seed: int) -> LayerMap:
+    """Only the last student block is matched, to the last teacher block (CR-ILD, 2302.01530)."""
+    return LayerMap((None,) * (student - 1) + (teacher,))
+
+
+def single(
+    teacher: int,
+    student: int,
+    seed: int,
+    *,
+    student_block: int | None = None,
+    block: int | None = None,
+) -> LayerMap:
+    """One student block imitates one teacher block; by default the middle of both."""
+    position = student_block or -(-student // 2)
+    blocks: list[int | None] = [None] * student
+    blocks[position - 1] = block or max(1, teacher // 2)
+    return LayerMap(tuple(blocks))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    f.__name__: f
+    for f in (
+        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
+    )
+}  # fmt: skip
+"""The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
+
+SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
+"""Strategies whose map depends on the seed."""
+
+
+def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
+    """The same map with the embedding output matched as the paper's release does it.
+
+    State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
+    imitates the one teacher block like every other state; a stack that matches nothing keeps its
+    embeddings unmatched too. `decoder` names the strategy of the decoder's half, where it is
+    another.
+    """
+    half = layer_map.decoder and match_embedding(layer_map.decoder, decoder or strategy)
+    if not any(layer_map.blocks):
+        return replace(layer_map, decoder=half)
+    target = layer_map.blocks[0] if strategy == "all_to_one" else 0
+    return replace(layer_map, embedding=target, decoder=half)
+
+
+def check(layer_map: LayerMap, teacher: Depth, student: Depth) -> str | None:
+    """What is wrong with this map for these depths, in one line; None if nothing is."""
+    if isinstance(teacher, int) or isinstance(student, int):
+        if layer_map.decoder is not None:
+            return f"{layer_map} has a half for a decoder, the model has one stack; write a list"
+        assert isinstance(teacher, int) and isinstance(student, int)
+        return _check(layer_map, teacher, student, "")
+    if layer_map.decoder is None:
+        return (
+            f"{layer_map} has no half for the decoder; write {{encoder: {layer_map}, "
+            "decoder: [...]}"
+        )
+    for half, t, s, stack in zip(
+        layer_map.halves, teacher, student, ("encoder ", "decoder "), strict=True
+    ):
+        if problem := _check(half, t, s, stack):
+            return problem
+    return None
+
+
+def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str | None:
+    if layer_map.depth != student:
+        return f"{layer_map} has {layer_map.depth} entries, the student has {student} {stack}blocks"
+    beyond = [t for _, t in layer_map.pairs() if t > teacher]
+    if beyond:
+        return (
+            f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} {stack}blocks"
+        )
+    return None

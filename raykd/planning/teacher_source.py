@@ -1,0 +1,147 @@
+"""Whether students get the teacher's outputs live or from a store: what each would cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from raykd.config import live_only
+from raykd.errors import UserError
+from raykd.maps import activations
+from raykd.maps.layer_map import everywhere
+from raykd.planning.study import Study, explore_trial
+from raykd.runtime.memo import put
+
+GB = 10**9
+CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
+DISK_BYTES = 5e8  # a second, likewise
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Tokens a second through the teacher, and bytes a second to and from the store."""
+
+    tokens: float
+    write: float
+    read: float
+    measured: bool = True
+
+
+def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
+    """`tokens` went through the teacher in so many seconds; `folder` is where its store would be.
+
+    The reading is of a file just written, from memory as it will be for most of a training.
+    """
+
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".probe-{time.monotonic_ns()}"
+    content = os.urandom(32 * 2**20)
+    try:
+        began = time.perf_counter()
+        probe.write_bytes(content)
+        written = time.perf_counter()
+        probe.read_bytes()
+        read = time.perf_counter()
+    finally:
+        probe.unlink(missing_ok=True)
+    return Speeds(
+        tokens / seconds, len(content) / (written - began), len(content) / (read - written)
+    )
+
+
+def remember(home: Path, teacher: str, speeds: Speeds) -> None:
+    put(home / "speeds" / f"{teacher}.json", asdict(speeds))
+
+
+def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
+    """As measured when the teacher was made; before that, rough figures."""
+    path = study.home / "speeds" / f"{study.teacher}.json"
+    if path.is_file():
+        return Speeds(**json.loads(path.read_text(encoding="utf-8")))
+    flops = GPU_FLOPS if gpu else CPU_FLOPS
+    return Speeds(flops / (2 * parameters), DISK_BYTES, DISK_BYTES, measured=False)
+
+
+def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: int) -> int:
+    """What so many states take in half precision, and the outputs at loss positions in fp32."""
+    return tokens * width * 2 * states + positions * outputs * 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a sweep's missing cohorts would spend on the teacher either way, in seconds."""
+
+    source: Literal["live", "cached"]
+    why: str
+    states: tuple[int, ...]
+    live_seconds: float
+    cached_seconds: float
+    bytes: int
+    measured: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "states": list(self.states)}
+
+
+def cache_root(study: Study) -> str:
+    return study.config.states.cache or str(study.home / "states")
+
+
+def choose(
+    study: Study, states: tuple[int, ...], passes: float, known: Speeds, free: int | None
+) -> Choice:
+    """`passes`: how often the teacher would see the training rows; `free`: bytes on the store's
+    disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
+    config, rows = study.config.states, study.prepared.counts["train"]
+    tokens = round(rows * study.mean_tokens)
+    # A model that writes keeps its last state at every token of the completion; at most all.
+    writes = study.config.task.kind != "classification"
+    positions, outputs = (
+        (tokens, study.base.width) if writes else (rows, len(study.prepared.labels))
+    )
+    needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
+    once = tokens / known.tokens
+    live = passes * once
+    cached = once + needed / known.write + passes * needed / known.read
+    too_large = None
+    if needed > config.limit_gb * GB:
+        too_large = (
+            f"{needed / GB:.1f} GB, more than states.limit_gb: {config.limit_gb:g}", "raise it"
+        )  # fmt: skip
+    elif free is not None and needed > free:
+        too_large = (f"{needed / GB:.1f} GB, {free / GB:.1f} GB are free", "free some")
+    if config.source == "cached" and too_large:
+        raise UserError(
+            f"{study.file}: states.source: the teacher's outputs take {too_large[0]}; "
+            f"{too_large[1]}, or write `live`"
+        )
+    bound = live_only.needs_live(study.config)
+    cheaper = not too_large and not bound and cached < live
+    source: Literal["live", "cached"] = "cached" if cheaper else "live"
+    why = "the cheaper" if not too_large else f"stored they take {too_large[0]}"
+    why = bound or why
+    if config.source != "auto":
+        source, why = config.source, "the file says so"
+    return Choice(source, why, states, live, cached, needed, known.measured)
+
+
+def explored_states(study: Study) -> frozenset[int]:
+    """The teacher states that a search's maps may come to name."""
+    example = explore_trial(study, everywhere(study.depth, 1))
+    outputs = {0, activations.decoder_state(0)}
+    may = {*activations.states(study.base.depths)} - outputs
+    may |= {t for s, t in example.layer_map.pairs() if s in outputs}
+    return activations.read(example.loss.kind, may)
+
+
+def free_bytes(root: str) -> int | None:
+    """On the disk of a local folder; None for a store elsewhere."""
+    if "://" in root:
+        return None
+    path = Path(root).absolute()
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free

@@ -1,0 +1,36 @@
+"""Fine-tuning the teacher, as a trial of the students' own loop."""
+
+from __future__ import annotations
+
+from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
+from raykd.maps.halves import apply
+from raykd.maps.layer_map import everywhere, forward
+from raykd.planning.study import Study
+from raykd.teachers import teacher
+from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED
+
+
+def teacher_trial(study: Study) -> TrialSpec:
+    """All the teacher's own blocks, labels only, nobody to imitate. Under `epochs: auto` its steps
+    are the most that there can be."""
+    t, depth = study.config.teacher, study.base.depths
+    auto = t.epochs == "auto"
+    epochs = MOST_EPOCHS if t.epochs == "auto" else t.epochs
+    steps = teacher.fine_tune_steps(t, study.prepared.counts["train"])
+    return TrialSpec(
+        task=study.config.task.kind, metric=study.config.task.metric, data=study.data,
+        teacher=study.base.fingerprint,
+        shape=Shape.of(depth), init=Init.of(apply(forward, depth, depth, 0)),
+        phase="confirm", strategy="teacher",
+        layer_map=everywhere(depth, None),
+        loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
+        training=Training(
+            steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr,
+            warmup=t.warmup * WARMED / MOST_EPOCHS if auto else t.warmup,
+            weight_decay=t.weight_decay, clip=1.0,
+            evaluations=min(steps, max(1, round(epochs))), precision="auto", diverged=1e4,
+            patience=PATIENCE if auto else None,
+            weights=t.weights, lora=Lora(**t.lora.model_dump()) if t.lora else None,
+        ),
+        seed=t.seed,
+    )  # fmt: skip

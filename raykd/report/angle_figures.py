@@ -1,0 +1,145 @@
+"""The angles between the teacher's blocks, seen from the students: drawn, and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from raykd.analysis.verdict.angle_claim import of_cell
+from raykd.analysis.verdict.angles import Angles, Point, Seen
+from raykd.analysis.verdict.verdict import Verdict
+from raykd.report.courses import Course, mean_course
+from raykd.report.figures import settings
+from raykd.report.plotting import COLOURS, GREY, INK, Drawing, Mark, canvas, marks, text
+from raykd.report.section import Detail, Section, Table
+from raykd.report.sentences import sentence
+from raykd.training.angle_values import BINS, random_histogram
+
+LINES = {
+    "raw": ("the students", COLOURS[0], "solid"),
+    "centred": ("centred", COLOURS[2], "solid"),
+    "shuffled": ("other tokens, as near", COLOURS[1], "dash"),
+    "untrained": ("untrained, as near", COLOURS[3], "dot"),
+}
+WORDS = (
+    "With a student's state as the corner, the angle between two teacher blocks, token by token. "
+    "Where it is acute, a step towards one block is a step towards the other. Far from both it "
+    "always is, so it is held against what chance and distance alone make: the student as near to "
+    "the teacher's states of other tokens, and an untrained student as near to its own."
+)
+
+
+def section(verdict: Verdict, seen: Sequence[Seen], courses: Sequence[Course]) -> Section | None:
+    """`courses`: the mean share of acute angles by step, of students measured in training."""
+    angles = verdict.angles
+    if angles is None:
+        return None
+    looks = marks(a.strategy for cell in verdict.cells for a in cell.arms)
+    drawings = [
+        _cosines(number, name, mine)
+        for number, (name, cell) in enumerate(zip(settings(verdict), verdict.cells, strict=True), 1)
+        if (mine := [s for s in of_cell(cell, seen) if s.matched])
+    ]
+    drawings += [
+        _course(number, init, [c for c in courses if c.init == init], looks)
+        for number, init in enumerate(dict.fromkeys(c.init for c in courses), 1)
+    ]
+    if angles.prediction.points:
+        drawings.append(_points(angles.prediction.points, angles.prediction.says))
+    return Section(
+        "angles",
+        "Angles between teacher blocks",
+        words=(WORDS,),
+        points=(sentence(angles.prediction.says),),
+        drawings=tuple(drawings),
+        details=(Detail("Every student block as a table", table=_table(angles)),),
+    )
+
+
+def _cosines(number: int, name: str, seen: Sequence[Seen]) -> Drawing:
+    """How the cosines are spread, over all matched students, blocks and pairs of a setting."""
+    figure = canvas(320, "cosine of the angle", "share of tokens", showlegend=True)
+    middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
+    told = []
+    for view, (label, colour, dash) in LINES.items():
+        counts = np.sum([b.histograms[view] for s in seen for b in s.measured.blocks], axis=0)
+        acute = np.mean([b.share_acute(view) for s in seen for b in s.measured.blocks])
+        _line(figure, middles, counts, label, colour, dash)
+        told.append(f"{label} {100 * acute:.0f} percent")
+    chance = random_histogram(seen[0].measured.width, 1.0)
+    _line(figure, middles, chance, "random directions", GREY, "longdash")
+    figure.add_vline(x=0, line={"color": INK, "width": 1})
+    alt = f"Acute (right of 0), mean over blocks and pairs: {', '.join(told)}; random 50 percent."
+    return Drawing(f"angles-{number}", f"Cosines, {name}", alt, figure, 320)
+
+
+def _line(
+    figure: go.Figure, x: np.ndarray, counts: np.ndarray, label: str, colour: str, dash: str
+) -> None:
+    shares = counts / max(float(counts.sum()), 1e-12)
+    figure.add_trace(
+        go.Scatter(x=x.tolist(), y=shares.tolist(), mode="lines", name=label,
+                   line={"color": colour, "width": 2, "dash": dash},
+                   hovertemplate="%{y:.3f} near %{x:.2f}")
+    )  # fmt: skip
+
+
+def _course(
+    number: int, init: str, courses: Sequence[Course], looks: Mapping[str, Mark]
+) -> Drawing:
+    """The share of acute angles through training, by strategy."""
+    figure = canvas(320, "step", "share acute", showlegend=True)
+    ends = []
+    for strategy in dict.fromkeys(c.strategy for c in courses):
+        means = mean_course([c for c in courses if c.strategy == strategy])
+        if not means:
+            continue
+        look = looks[strategy]
+        figure.add_trace(
+            go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
+                       mode="lines+markers", line={"color": look.colour, "width": 2},
+                       marker={"color": look.colour, "symbol": look.sign, "size": 8},
+                       hovertemplate="%{y:.3f} at step %{x}")
+        )  # fmt: skip
+        ends.append(f"{strategy} {means[0][1]:.3f} to {means[-1][1]:.3f}")
+    alt = f"Share of acute angles from the first evaluation to the last, {init}: {', '.join(ends)}."
+    return Drawing(f"angles-course-{number}", f"Through training, {init}", alt, figure, 320)
+
+
+def _points(found: Sequence[Point], says: str) -> Drawing:
+    """Each two strategies: the angle between their teacher blocks, and the gap of their scores."""
+    figure = canvas(320, "mean angle between the blocks they name (degrees)", "gap of their scores",
+                    showlegend=True)  # fmt: skip
+    inits = dict.fromkeys(p.init for p in found)
+    for init, look in marks(inits).items():
+        mine = [p for p in found if p.init == init]
+        figure.add_trace(
+            go.Scatter(x=[p.angle for p in mine], y=[p.gap for p in mine], name=text(init),
+                       mode="markers", text=[text(f"{p.first}, {p.second}") for p in mine],
+                       marker={"color": look.colour, "symbol": look.sign, "size": 9},
+                       hovertemplate="%{text}<br>%{y:.2f} at %{x:.0f} degrees<extra></extra>")
+        )  # fmt: skip
+    alt = f"{sentence(says)} A point is two strategies of one setting."
+    return Drawing("angles-gaps", "Angles and gaps", alt, figure, 320)
+
+
+def _table(angles: Angles) -> Table:
+    heads = (
+        "strategy", "init", "student block", "acute", "lowest pair", "mean cosine", "centred",
+        "gradients agree", "other tokens, as near", "untrained, as near", "ratio of Thales",
+        "above 2", "seeds",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            f"{b.strategy} (control)" if b.control else b.strategy,
+            f"{b.init}, hidden weight {b.weight}" if b.weight else b.init, str(b.student),
+            f"{b.raw:.3f}", f"{b.lowest:.3f} (blocks {b.first} and {b.second})",
+            f"{b.cosine:+z.2f}",
+            f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",
+            f"{b.ratio:.2f}", f"{b.far:.2f}", str(b.seeds),
+        )
+        for b in angles.blocks
+    )  # fmt: skip
+    return Table("Shares of tokens that see an acute angle", heads, rows)

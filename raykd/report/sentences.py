@@ -1,0 +1,120 @@
+"""The verdict in plain words, each hypothesis with what it rests on."""
+
+from __future__ import annotations
+
+from raykd.analysis.scores.units import FRACTION
+from raykd.analysis.verdict.verdict import Hypothesis, Verdict
+from raykd.report.figures import gap, percent, settings
+from raykd.report.section import Finding, Table
+
+CLAIMS = {
+    "H1": "All strategies are equivalent to forward.",
+    "H2": "Every strategy beats no matching.",
+    "H3": "The spread between strategies is small against the gain of matching.",
+    "H5": "No strategy beats forward by more than the margin.",
+    "H6": (
+        "The teacher's layers, seen from the student, lie at acute angles, more often than chance "
+        "and distance alone make them."
+    ),
+}
+RATIOS = ("H3", "H6")  # their effects are not in the metric's units
+SURE = (
+    "Supported and contradicted are findings at the margin and the alpha stated for this sweep; "
+    "undecided says that these seeds cannot tell."
+)
+
+
+def headline(verdict: Verdict) -> str:
+    """H1 over all settings in a sentence: does the choice of layers matter?"""
+    first = [h for h in verdict.hypotheses if h.id == "H1"]
+    margin = f"{verdict.margin:g}{_unit(verdict)}"
+    against = [h for h in first if h.status == "contradicted"]
+    open_ = [h for h in first if h.status == "undecided"]
+    of = f" in {{}} of {len(first)} settings" if len(first) > 1 else ""
+    if not first:
+        return "No verdict can be reached from these scores; the end of this page says why."
+    if against:
+        return (
+            f"The choice of layers matters here{of.format(len(against))}: a strategy differs from "
+            f"forward by more than {margin}."
+        )
+    if open_ and all(h.withheld for h in open_):
+        return (
+            f"Not decided{of.format(len(open_))}: the finished runs alone would decide it, but "
+            "missing ones could undo that."
+        )
+    if open_:
+        return (
+            f"Not decided{of.format(len(open_))}: these seeds do not tell whether all strategies "
+            f"lie within {margin} of forward."
+        )
+    return (
+        f"The choice of layers does not matter here{of.format(len(first))}: every strategy lies "
+        f"within {margin} of forward."
+    )
+
+
+def _unit(verdict: Verdict) -> str:
+    several = ", " in verdict.metric
+    if verdict.scale == FRACTION or not verdict.larger_is_better:
+        return "" if several else f" {verdict.metric}"
+    points = " point" if verdict.margin == 1 else " points"
+    return points if several else f"{points} of {verdict.metric}"
+
+
+def sentence(fragment: str, capital: bool = True) -> str:
+    """The analysis says things in fragments, which fit a terminal's lines."""
+    whole = fragment[:1].upper() + fragment[1:] if capital else fragment
+    return whole if whole.endswith((".", "?", "!")) else f"{whole}."
+
+
+def findings(verdict: Verdict) -> tuple[Finding, ...]:
+    several = len(verdict.cells) > 1
+    return tuple(
+        Finding(
+            h.status, f"{h.id}{f', {place}' if several else ''}: {CLAIMS[h.id]}", sentence(h.says)
+        )
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for h in cell.hypotheses
+    )
+
+
+def claims(verdict: Verdict) -> tuple[str, ...]:
+    names = dict.fromkeys(h.id for h in verdict.hypotheses)
+    return tuple(f"{name}: {CLAIMS[name]}" for name in names)
+
+
+def overview(verdict: Verdict) -> Table:
+    """Every setting's statuses, a column a hypothesis."""
+    names = tuple(dict.fromkeys(h.id for h in verdict.hypotheses))
+    rows = tuple(
+        (place, *(cell.hypothesis(name).status for name in names))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+    )
+    return Table("Every setting", ("setting", *names), rows)
+
+
+def evidence(verdict: Verdict) -> Table:
+    """What each status rests on, as in `raykd verdict --json`."""
+    heads = ("hypothesis", "setting", "status", "decided by", "effect", "interval", "level", "n",
+             "margin", "more seeds")  # fmt: skip
+    rows = (
+        _evidence(h, place, verdict.margin)
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for h in cell.hypotheses
+    )
+    return Table("Evidence", heads, tuple(rows))
+
+
+def _evidence(h: Hypothesis, place: str, margin: float) -> tuple[str, ...]:
+    return (
+        h.id,
+        place,
+        h.status,
+        h.strategy or "-",
+        *gap(h.effect, h.interval, h.margin if h.id in RATIOS else margin),
+        "-" if h.level is None else percent(h.level),
+        str(h.n),
+        f"{h.margin:g}",
+        "-" if h.more_seeds is None else str(h.more_seeds),
+    )

@@ -1,0 +1,162 @@
+"""The space of layer maps that explore searches: its size, its members, uniform draws."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal
+
+from raykd.maps.activations import Depth
+from raykd.maps.halves import Tie
+from raykd.maps.layer_map import LayerMap
+
+COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
+
+
+@dataclass(frozen=True)
+class Space:
+    """Maps of `student` blocks onto `teacher` blocks.
+
+    `any`: each student block names any teacher block. `in_order`: the named blocks strictly
+    increase. `skip`: a student block may also stay unmatched.
+    """
+
+    teacher: int
+    student: int
+    kind: Literal["any", "in_order"] = "any"
+    skip: bool = False
+
+    def size(self) -> int:
+        """How many maps there are; the map that matches nothing is not one of them."""
+        if self.kind == "any":
+            whole: int = (self.teacher + self.skip) ** self.student
+            return whole - self.skip
+        if not self.skip:
+            return math.comb(self.teacher, self.student)
+        return sum(
+            math.comb(self.student, k) * math.comb(self.teacher, k)
+            for k in range(1, self.student + 1)
+        )
+
+    def __iter__(self) -> Iterator[LayerMap]:
+        blocks: list[int | None] = list(range(1, self.teacher + 1))
+        if self.kind == "any":
+            choices = [None, *blocks] if self.skip else blocks
+            for combination in itertools.product(choices, repeat=self.student):
+                if any(combination):
+                    yield LayerMap(combination)
+            return
+        for matched in range(1 if self.skip else self.student, self.student + 1):
+            for places in itertools.combinations(range(self.student), matched):
+                for chosen in itertools.combinations(blocks, matched):
+                    named = dict(zip(places, chosen, strict=True))
+                    yield LayerMap(tuple(named.get(i) for i in range(self.student)))
+
+    def __contains__(self, layer_map: LayerMap) -> bool:
+        named = [b for b in layer_map.blocks if b is not None]
+        return (
+            layer_map.depth == self.student
+            and bool(named)
+            and (self.skip or len(named) == self.student)
+            and max(named) <= self.teacher
+            and (self.kind == "any" or all(a < b for a, b in itertools.pairwise(named)))
+        )
+
+    def draw(self, rng: Random) -> LayerMap:
+        """One map, uniformly."""
+        if self.kind == "any":
+            low = 0 if self.skip else 1
+            while True:
+                drawn = [rng.randint(low, self.teacher) for _ in range(self.student)]
+                if any(drawn):
+                    return LayerMap(tuple(b or None for b in drawn))
+        matched = self.student
+        if self.skip:
+            counts = range(1, self.student + 1)
+            weights = [math.comb(self.student, k) * math.comb(self.teacher, k) for k in counts]
+            matched = rng.choices(counts, weights)[0]
+        places = sorted(rng.sample(range(self.student), matched))
+        chosen = sorted(rng.sample(range(1, self.teacher + 1), matched))
+        named = dict(zip(places, chosen, strict=True))
+        return LayerMap(tuple(named.get(i) for i in range(self.student)))
+
+    def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
+        """Up to `count` distinct maps, uniformly among those not in `seen`.
+
+        Fewer only where the space holds no more.
+        """
+        return _unseen(self, seen, count, rng)
+
+
+@dataclass(frozen=True)
+class TwoStacks:
+    """Maps of an encoder-decoder: a map of each space, or tied halves of one (halves.Tie)."""
+
+    encoder: Space
+    decoder: Space
+    tie: Tie | None = None
+
+    def size(self) -> int:
+        """How many maps there are; each half matches something."""
+        return self.encoder.size() * (1 if self.tie else self.decoder.size())
+
+    def __iter__(self) -> Iterator[LayerMap]:
+        if self.tie:
+            return (self.tied(half) for half in self.encoder)
+        both = itertools.product(self.encoder, self.decoder)
+        return (replace(encoder, decoder=decoder) for encoder, decoder in both)
+
+    def __contains__(self, layer_map: LayerMap) -> bool:
+        if layer_map.decoder is None:
+            return False
+        encoder, decoder = layer_map.halves
+        if self.tie:
+            return encoder in self.encoder and layer_map == self.tied(encoder)
+        return encoder in self.encoder and decoder in self.decoder
+
+    def draw(self, rng: Random) -> LayerMap:
+        """One map, uniformly."""
+        half = self.encoder.draw(rng)
+        return self.tied(half) if self.tie else replace(half, decoder=self.decoder.draw(rng))
+
+    def tied(self, half: LayerMap) -> LayerMap:
+        """The map whose encoder's half this is, where the decoder's follows from it."""
+        blocks = half.blocks[::-1] if self.tie == "mirrored" else half.blocks
+        return replace(half, decoder=replace(half, blocks=blocks))
+
+    def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
+        """As `Space.unseen`."""
+        return _unseen(self, seen, count, rng)
+
+
+AnySpace = Space | TwoStacks
+
+
+def space_of(
+    teacher: Depth, student: Depth, kind: Literal["any", "in_order"] = "any", skip: bool = False,
+    tie: Tie | None = None,
+) -> AnySpace:  # fmt: skip
+    """The space of maps between models so deep."""
+    if isinstance(teacher, int) or isinstance(student, int):
+        assert isinstance(teacher, int) and isinstance(student, int)
+        return Space(teacher, student, kind, skip)
+    encoder, decoder = (Space(t, s, kind, skip) for t, s in zip(teacher, student, strict=True))
+    return TwoStacks(encoder, decoder, tie)
+
+
+def _unseen(space: AnySpace, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
+    known = set(seen)
+    if space.size() <= COVERABLE:
+        left = [m for m in space if m not in known]
+        return rng.sample(left, min(count, len(left)))
+    # In a larger space what was seen is a sliver of it: draw again on the rare repeat.
+    found: list[LayerMap] = []
+    while len(found) < count:
+        drawn = space.draw(rng)
+        if drawn not in known:
+            known.add(drawn)
+            found.append(drawn)
+    return found

@@ -1,0 +1,203 @@
+"""`raykd angles`: what the students of a sweep see of the teacher's blocks, read or measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raykd.analysis.as_json import plain
+from raykd.analysis.scores.from_runs import shape, weight
+from raykd.analysis.stats.sequential import levels
+from raykd.analysis.verdict.angle_claim import judge
+from raykd.analysis.verdict.angle_claim import of as together
+from raykd.analysis.verdict.angles import Angles, Seen
+from raykd.analysis.verdict.verdict import Hypothesis
+from raykd.errors import UserError
+from raykd.sweep.interim import task_name
+from raykd.tracking import ledger
+from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
+from raykd.tracking.ledger import Record
+from raykd.tracking.store import patiently
+
+if TYPE_CHECKING:
+    from raykd.config.trial import TrialSpec
+    from raykd.sweep.sweep import Sweep
+    from raykd.training.angle_probe import Probe
+    from raykd.training.trainer import Materials
+
+AT_ONCE = 8  # requests to the store
+TOGETHER = 4  # students that share the teacher's passes
+SIGN = "angle_share_acute_"  # a metric of every trial that was measured
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a run of `raykd angles` did: students measured now and known before, those that kept
+    no weights, and those whose states cannot be brought to the teacher's width any more."""
+
+    measured: int
+    known: int
+    unstored: int
+    unseen: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the angles of a sweep say: H6 of each cell, a row for each block, and the question
+    whether they predict."""
+
+    seen: tuple[Seen, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    angles: Angles
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Found:
+        seen, alpha = of_sweep(sweep), _alpha(sweep)
+        cells = dict.fromkeys(s.cell for s in seen if s.matched)
+        return cls(seen, tuple(judge(seen, c, alpha) for c in cells), together(seen, alpha))
+
+    def to_json(self, taken: Taken) -> dict[str, Any]:
+        """Every student with every pair, beside what is made of them."""
+        return {**plain(self), "taken": plain(taken)}
+
+
+def confirmed(sweep: Sweep) -> list[Record]:
+    """The finished confirm trials of the file as it is now."""
+    records = sweep.known
+    current = sweep.current(records, sweep.planned(records))
+    return [r for r in current if r.phase == "confirm" and r.status == "finished"]
+
+
+def is_measured(record: Record) -> bool:
+    return any(name.startswith(SIGN) for name in record.metrics)
+
+
+def _alpha(sweep: Sweep) -> float:
+    """The file's, or a look's share of it."""
+    config = sweep.study.config
+    if config.confirm is None or config.confirm.looks is None:
+        return config.alpha
+    look = sweep.look(sweep.known)
+    return look.alpha if look else levels(config.confirm.looks, config.alpha)[0]
+
+
+def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
+    """The last measurement of every confirmed student that has one; up to the last look, where
+    the file states looks and there was one."""
+    config = sweep.study.config
+    task, metric = task_name(config.task.named), f"test_{config.task.metric}"
+
+    def read(record: Record) -> Seen | None:
+        taken = steps(sweep.client, record.run_id)
+        if not taken:
+            return None
+        return Seen(
+            task, record.init, shape(record), record.strategy, record.seed, record.map,
+            record.metrics[metric], read_angles(sweep.client, record.run_id, taken[-1]),
+            control=record.control, weight=weight(record),
+        )  # fmt: skip
+
+    look, measured = sweep.look(sweep.known), [r for r in confirmed(sweep) if is_measured(r)]
+    if look is not None and config.confirm is not None:
+        measured = [r for r in measured if r.seed in config.confirm.seed_list[: look.seeds]]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(read, measured))
+    seen = tuple(s for s in found if s is not None)
+    if len({s.weight for s in seen} - {""}) > 1:
+        return seen
+    return tuple(replace(s, weight="") for s in seen)  # one weight is no factor
+
+
+def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) -> Taken:
+    """Look at the stored students that were not measured yet, at most `trials` of them: the first
+    seed of every strategy and init, then the next. `told`: done, of how many.
+
+    Raises UserError where nothing is measured and nothing can be.
+    """
+    if not isinstance(sweep.study.base.depths, int):
+        raise UserError(
+            f"{sweep.study.file}: teacher.model: angles are measured in models of one stack, and "
+            f"{sweep.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
+            "leaves H6 out"
+        )
+    found = confirmed(sweep)
+    if not found:
+        raise UserError(f"{sweep.study.file}: no confirmed trial is finished; run `raykd sweep`")
+    known = [r for r in found if is_measured(r)]
+    stored = [r for r in found if not is_measured(r) and _has_student(sweep, r)]
+    wanted = sorted(stored, key=lambda r: (r.seed, r.init, r.strategy))[:trials]
+    if not known and not wanted:
+        raise UserError(
+            f"{sweep.study.file}: no finished student kept its weights; write `tracking: "
+            "{students: all}` or `angles: true` into the file, for trials to come"
+        )
+    unseen = _measure(sweep, wanted, told) if wanted else 0
+    vars(sweep).pop("known", None)  # the runs have new metrics
+    unstored = len(found) - len(known) - len(stored)
+    return Taken(len(wanted) - unseen, len(known), unstored, unseen)
+
+
+def _has_student(sweep: Sweep, record: Record) -> bool:
+    listed = patiently(lambda: sweep.client.list_artifacts(record.run_id))
+    return any(a.path == "student" for a in listed)
+
+
+def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], None]) -> int:
+    """How many of them could not be looked at."""
+    import torch
+
+    from raykd.teachers import teacher as teachers
+    from raykd.training.angle_probe import ROWS, Probe
+    from raykd.training.distill import Where
+    from raykd.training.inputs import Sources
+    from raykd.training.trainer import Materials
+
+    study = sweep.study
+    teacher = teachers.stored(study.home, study.teacher)
+    if teacher is None:
+        raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
+    where = Where(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    materials = Materials.load(Sources.of(study, teacher.folder), where)
+    rows = study.config.angle_rows or ROWS
+    probe = Probe(materials.teacher, materials.data, rows, where, materials.build)
+    specs = {t.id: t for t in sweep.planned(sweep.known).confirm}
+    unseen = 0
+    for start in range(0, len(wanted), TOGETHER):
+        some = wanted[start : start + TOGETHER]
+        unseen += _look(sweep, some, [specs[r.trial] for r in some], materials, probe)
+        told(start + len(some), len(wanted))
+    return unseen
+
+
+def _look(
+    sweep: Sweep,
+    records: Sequence[Record],
+    specs: Iterable[TrialSpec],
+    materials: Materials,
+    probe: Probe,
+) -> int:
+    """Measure a few students in one go, and store what was found with their runs."""
+    from torch import nn
+
+    from raykd.training.angle_probe import Stored
+
+    students = []
+    with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
+        for record, spec in zip(records, specs, strict=True):
+            into = Path(folder) / record.run_id
+            student = ledger.download(sweep.client, record.run_id, "student", into)
+            assert student is not None
+            data = materials.data
+            model = data.family.load_model(student, data.labels, trained=True)
+            students.append(Stored(spec, model.to(materials.where.device), nn.ModuleDict()))
+        steps_ = [int(r.metrics["best_step"]) for r in records]
+        found = probe.measure(students, steps_, "stored")
+    for record, measured in zip(records, found, strict=True):
+        if measured is not None:
+            store_angles(sweep.client, record.run_id, measured)
+            log_metrics(sweep.client, record.run_id, measured)
+    return found.count(None)

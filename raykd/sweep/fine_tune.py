@@ -1,0 +1,158 @@
+"""Fine-tuning the teacher once, by the students' own loop with nobody to imitate."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from raykd.config.sweep import Cluster
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.data.batches import eval_batches
+from raykd.errors import UserError
+from raykd.models import lora as adapters
+from raykd.models.student import build_student, width
+from raykd.planning import inits, teacher_source
+from raykd.planning.study import Study
+from raykd.planning.teacher_trial import teacher_trial
+from raykd.tasks.evaluation import first_part
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers import teacher
+from raykd.teachers.fill_cache import sample
+from raykd.teachers.targets import Live
+from raykd.training.distill import Data, Where, distill
+from raykd.training.early_stopping import MOST_EPOCHS
+from raykd.training.hooks import Hooks
+from raykd.training.learner import stream
+from raykd.training.recorder import Memory
+from raykd.training.trainer import load_data, save_model, trainable, use_bf16
+
+MEASURED = 512  # rows
+
+
+def fine_tune(
+    study: Study, *, where: Where | None = None, hooks: Hooks | None = None
+) -> teacher.Stored:
+    """The study's teacher: as stored under its fingerprint, else made and stored now.
+
+    With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
+    Raises UserError for a teacher no better than the majority class, unless the file allows it.
+    """
+    found = teacher.stored(study.home, study.teacher)
+    if found is None:
+        found = _make(study, where or _here(study.config.cluster), hooks)
+        torch.cuda.empty_cache()  # the workers that follow may share this GPU
+    teacher.refuse_weak(found, study.config.teacher, study.file)
+    return found
+
+
+def _here(cluster: Cluster) -> Where:
+    """This machine's first GPU, where it has one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    checkpointing = cluster.gradient_checkpointing
+    return Where(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
+
+
+def _make(study: Study, where: Where, hooks: Hooks | None) -> teacher.Stored:
+    began = time.perf_counter()
+    config, base, trial = study.config, study.base.folder, teacher_trial(study)
+    family = FAMILIES[config.task.kind]
+    names = study.prepared.labels
+    if not config.teacher.fine_tune:
+        names = family.names(base, study.prepared)
+    data = load_data(family, study.prepared, names, base, config.task, study.home)
+    torch.manual_seed(stream(trial.seed, "head"))
+    model = family.load_model(base, names, trained=not config.teacher.fine_tune)
+    _refuse_unequal(study, model)
+    model.to(where.device)
+    bf16 = use_bf16(trial, where.device, study.home, width(model))
+    where = replace(where, bf16=bf16, weights=trial.training.weights)
+    length: dict[str, int] = {}
+    if config.teacher.fine_tune:
+        lora, memory = trial.training.lora, Memory()
+        if lora is not None and (problem := adapters.misfit(model, lora.targets)):
+            raise UserError(f"{study.file}: teacher.lora.targets: {problem}")
+        trainable(model, trial, where)
+        distill(
+            Cohort((trial,)), data, lambda _: model, None, width(model), memory,
+            where=where, hooks=hooks,
+        )  # fmt: skip
+        if trial.id in memory.failures:
+            raise UserError(
+                f"{study.file}: teacher.lr: the teacher {memory.failures[trial.id]}; "
+                f"write a smaller rate than {config.teacher.lr:g}"
+            )
+        if lora is not None:
+            adapters.merge(model)
+        metrics = memory.results[trial.id].metrics
+        select, test = (
+            metrics[f"best_select_{trial.metric}"],
+            metrics[f"test_{trial.metric}"],
+        )
+        if trial.training.patience is not None:
+            length = _length(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
+    else:
+        select, test = _scores(model, data, trial.metric, where)
+
+    _measure(study, model, data, where)
+
+    def write(folder: Path) -> None:
+        save_model(model, family, base, folder)
+
+    assert data.select.labels is not None
+    scores = {
+        "metric": trial.metric,
+        "select": select,
+        "test": test,
+        "select_majority": family.baseline(trial.metric, data.select.labels),
+        "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
+        "seconds": time.perf_counter() - began,
+        **length,
+    }
+    return teacher.store(study.home, study.teacher, write, scores)
+
+
+def _length(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
+    """Of a training that select ended, in epochs."""
+    epoch = trial.training.steps / MOST_EPOCHS
+    return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
+
+
+def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
+    """Raises UserError for an init by which a student would not be a part of its teacher: known
+    now, and not after hours of training."""
+    for key, init in inits.copied(study).items():
+        try:
+            build_student(model, study.shape, init, 0)
+        except ValueError as error:
+            raise UserError(
+                f"{study.file}: {key}: {error}; copy other blocks, or write `random`"
+            ) from error
+
+
+def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:
+    """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
+    passes over training rows, as students ask for them, and not by the writing of texts."""
+    live, rows = Live(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
+    began = time.perf_counter()
+    for part in eval_batches(data.train.lengths[rows], data.eval_batch):
+        live(data.family.collate(data.train, rows[part], data.pad).to(where.device))
+    took = time.perf_counter() - began
+    tokens = int(data.train.lengths[rows].sum())
+    found = teacher_source.measure(study.home / "states", tokens, took)
+    teacher_source.remember(study.home, study.teacher, found)
+
+
+def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:
+    family = data.family
+    select = family.evaluate(model, data.select, data, where)
+    test = family.evaluate(model, data.test, data, where)
+    rows = first_part(data)
+    assert data.select.labels is not None
+    return (
+        family.score(metric, select, data.select.labels),
+        family.score(metric, test[rows], data.test_labels()[rows]),
+    )

@@ -1,0 +1,115 @@
+"""The confirm trials of a sweep as scores, and the look that they have come to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raykd.config.trial import TrialSpec
+from raykd.planning.plan import by_strategy
+from raykd.teachers.teacher import stored
+from raykd.tracking.ledger import Record
+
+if TYPE_CHECKING:  # what a plan imports is light
+    from raykd.analysis.scores.scores import Scores
+    from raykd.analysis.stats.sequential import Look
+    from raykd.planning.plan import Plan
+    from raykd.sweep.sweep import Sweep
+
+OVER = ("finished", "failed")
+
+
+def task_name(data: str) -> str:
+    """A file goes by its name: where it lies on this machine is of no interest in a table."""
+    return Path(data).name if Path(data).suffix else data
+
+
+def scores(
+    sweep: Sweep,
+    current: Iterable[Record],
+    made: Plan,
+    seeds: Collection[int],
+    examples: int | None = None,
+) -> Scores:
+    """Those of `current` under these seeds, with the test examples each got right; of the first
+    `examples` trials alone, where only their number is wanted."""
+    from raykd.analysis.scores.from_runs import from_trials
+    from raykd.analysis.scores.loss_weights import label
+    from raykd.tracking.artifacts import correct
+
+    config = sweep.study.config
+    planned = {
+        (str(t.init), str(t.shape), t.strategy, t.seed,
+         label(t.loss.hidden) if t.layer_map.pairs() else "")
+        for t in made.confirm if t.seed in seeds
+    }  # fmt: skip
+    if made.best_missing and config.confirm is not None:
+        arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
+        best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
+        weights = [label(w) for w in sweep.study.hidden_weights]
+        planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
+    teacher = stored(sweep.study.home, sweep.study.teacher)
+    found = [r for r in current if r.phase != "confirm" or r.seed in seeds]
+    done = [r for r in found if r.phase == "confirm" and r.status == "finished"]
+    return from_trials(
+        found,
+        task=task_name(config.task.named),
+        metric=config.task.metric,
+        source=config.name,
+        planned=sorted(planned),
+        controls=config.confirm.controls if config.confirm else (),
+        correct=correct(sweep.client, done[:examples]),
+        majority=None if teacher is None else teacher.test_majority,
+    )
+
+
+def last_look(sweep: Sweep, records: Iterable[Record], made: Plan) -> Look | None:
+    """The last look whose trials are all over, with its reason to stop if it has one; None where
+    there is none yet. It follows from the ledger and the file alone, so that every launch comes to
+    the same. A trial that failed is over: its seed is then lacking in its pairs."""
+    config = sweep.study.config
+    confirm = config.confirm
+    if confirm is None or confirm.looks is None or made.best_missing:
+        return None
+    from raykd.analysis.stats.sequential import Look  # brings scipy, which takes a second
+
+    found = sweep.current(records, made)
+    over = {r.trial for r in found if r.status in OVER}
+    number = _complete(made.stages(made.confirm), over)
+    if not number:
+        return None
+    look = Look.of(number, confirm.looks, config.alpha)
+    seeds = frozenset(confirm.seed_list[: look.seeds])
+    scored = [
+        r for r in found if r.phase == "confirm" and r.status == "finished" and r.seed in seeds
+    ]
+    if not look.ahead or len({r.strategy for r in scored if not r.control} - {"none"}) < 2:
+        return look
+    key = (number, frozenset(r.run_id for r in scored))
+    if key not in sweep.looks:
+        from raykd.analysis.verdict.judge import judge
+
+        verdict = judge(scores(sweep, found, made, seeds, 1), config.margin, config.alpha, look)
+        assert verdict.look is not None
+        sweep.looks[key] = verdict.look
+    return sweep.looks[key]
+
+
+def _complete(stages: Iterable[Iterable[TrialSpec]], over: Collection[str]) -> int:
+    """How many stages from the first one on have all their trials over."""
+    count = 0
+    for stage in stages:
+        if any(t.id not in over for t in stage):
+            break
+        count += 1
+    return count
+
+
+def stopped(look: Look, made: Plan) -> str:
+    """In words: which look ended confirm, why, and what is not run for it."""
+    return (
+        f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
+        f"{look.looks[-1]} seeds): {look.stop}; "
+        f"not run: {by_strategy(made.called_off) or 'nothing'}"
+    )

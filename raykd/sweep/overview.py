@@ -1,0 +1,99 @@
+"""What a sweep would run, in plain values: the content of `raykd plan`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from raykd.analysis.scores.scores import is_sampled
+from raykd.analysis.verdict import foresight
+from raykd.analysis.verdict.published import theirs
+from raykd.config.trial import Shape
+from raykd.data import data_report
+from raykd.planning import inits, truncation
+from raykd.planning.plan import stored_bytes
+from raykd.planning.study import Study
+from raykd.sweep.older_trials import older
+from raykd.teachers import teacher
+from raykd.tracking import store
+from raykd.training.early_stopping import LIKELY_EPOCHS, MOST_EPOCHS
+
+if TYPE_CHECKING:
+    from raykd.sweep.sweep import Sweep
+
+
+def outline(sweep: Sweep) -> dict[str, Any]:
+    records = sweep.known
+    made = sweep.planned(records)
+    study, config = sweep.study, sweep.study.config
+    theirs(config, study.file)  # a mistake there is told before anything runs
+    report = truncation.reported(study)
+    steps = sweep.steps()
+    confirm_runs = len(made.missing) + made.best_missing
+    steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
+    examples = round(study.batch_rows * steps_left)
+    old = older(study, records)
+    explore_cohorts = -(-made.explore_missing // made.explore_cohort)
+    return {
+        "sweep": config.name,
+        "tracking_uri": store.safe(sweep.uri),
+        "task": {
+            "data": config.task.named, "rows": study.prepared.counts,
+            "labels": list(study.prepared.labels), "metric": config.task.metric,
+        },
+        "data": {**report.to_json(), "lines": list(data_report.lines(report))},
+        "teacher": {
+            "model": config.teacher.model, "fingerprint": study.teacher,
+            "blocks": Shape.of(study.base.depths).told, "width": study.base.width,
+            "ready": teacher.stored(study.home, study.teacher) is not None,
+            "trained": _trained(study),
+        },
+        "student": {
+            "blocks": Shape.of(study.depth).told,
+            "width": study.shape.width or study.base.width,
+            "moved_inits": inits.moved(study),
+        },
+        "explore": {
+            "maps": made.explore_wanted, "finished": made.explore_done,
+            "missing": made.explore_missing, "steps": steps["explore"],
+            "space": made.space.size() if made.space else 0, "covered": made.covered,
+            "cohorts": explore_cohorts,
+        },
+        "confirm": {
+            "trials": len(made.confirm) + made.best_missing,
+            "finished": len(made.confirm) - len(made.missing) - len(made.called_off),
+            "missing": confirm_runs, "steps": steps["confirm"],
+            "looks": list(config.confirm.looks or ()) if config.confirm else [],
+            "stopped": sweep.stopped(),
+            "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
+            "seeds": list(config.confirm.seed_list) if config.confirm else [],
+            "arms": sorted({t.strategy for t in made.confirm}),
+            "hidden_weights": list(study.hidden_weights),
+            "sampled": config.confirm.sampled if config.confirm else 0,
+            "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
+        },
+        "outdated": len(records) - len(sweep.current(records, made)),
+        "older_rules": None if old is None else asdict(old),
+        "cohort_size": made.cohort_size,
+        "memory": {
+            **asdict(made.footprint), "usable": made.usable,
+            "peak": made.footprint.peak(min(made.cohort_size, max(1, confirm_runs))),
+        },
+        "examples": examples,
+        "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
+        "states": made.choice().to_json(),
+        "margin": config.margin,
+        "decides": foresight.of_plan(
+            config, {t.strategy for t in made.confirm if t.targets == "teacher"
+                     and not is_sampled(t.strategy)}
+        ),
+    }  # fmt: skip
+
+
+def _trained(study: Study) -> dict[str, int] | None:
+    """Bounds of a training that select ends; None where the file states its length."""
+    stated = study.config.teacher
+    if stated.epochs != "auto" or not stated.fine_tune:
+        return None
+    steps = teacher.fine_tune_steps(stated, study.prepared.counts["train"])
+    return {"most_epochs": MOST_EPOCHS, "most_steps": steps, "likely_epochs": LIKELY_EPOCHS}

@@ -1,0 +1,89 @@
+"""What a cluster offers against what a sweep asks: cohorts at once, or a plain refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raykd.config import sweep
+from raykd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Node:
+    cpus: float
+    gpus: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """One cohort's workers, what each has, and how many cohorts run at once."""
+
+    workers: int
+    cpus: int
+    gpus: float
+    at_once: int
+
+    @property
+    def per_worker(self) -> dict[str, float]:
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+
+def share(
+    cluster: sweep.Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1
+) -> Share:
+    """Fit the file's request onto the nodes. Raises UserError where no cohort could ever start.
+
+    Left unstated, a worker gets one GPU where there are any, and its part of the node's cores, of
+    which so many `jobs` take a part each.
+    """
+    most_gpus = max((n.gpus for n in nodes), default=0)
+    gpus = cluster.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if most_gpus else 0.0
+    if gpus > most_gpus:
+        raise UserError(
+            f"{file}: cluster.gpus_per_worker: {gpus:g} asked, the largest node has "
+            f"{most_gpus:g}; write at most {most_gpus:g}"
+        )
+    cpus = cluster.cpus_per_worker or max(1, _cpu_part(nodes, gpus, cluster.workers) // jobs)
+    places = sum(_places(n, cpus, gpus) for n in nodes)
+    if places < cluster.workers:
+        have = ", ".join(f"{n.cpus:g} CPU" + (f" {n.gpus:g} GPU" if n.gpus else "") for n in nodes)
+        grows = "; where its autoscaler brings more, say so in cluster.grows"
+        raise UserError(
+            f"{file}: cluster.workers: {cluster.workers} workers of {cpus} CPU"
+            + (f" and {gpus:g} GPU" if gpus else "")
+            + f" asked, the cluster ({have}) has room for {places}; write at most {max(1, places)}"
+            + (" workers, or fewer cpus_per_worker" if cluster.cpus_per_worker else "")
+            + ("" if cluster.grows else grows)
+        )
+    if slots < 1:
+        raise UserError(
+            f"{file}: the cluster has no `trial_slot`, which cohort drivers take; start its head "
+            "with `ray start --head --resources='{\"trial_slot\": 8}'`"
+        )
+    return Share(cluster.workers, cpus, gpus, max(1, min(slots, places // cluster.workers)))
+
+
+def grown(nodes: Sequence[Node], growth: sweep.Growth | None) -> list[Node]:
+    """The nodes that there are, and those that the autoscaler may bring beside them."""
+    if growth is None:
+        return list(nodes)
+    coming = Node(growth.cpus, growth.gpus, 0)
+    up = sum((n.cpus, n.gpus) == (coming.cpus, coming.gpus) for n in nodes)
+    return [*nodes, *[coming] * (growth.nodes - up)]
+
+
+def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:
+    if gpus:
+        parts = [n.cpus * gpus / n.gpus for n in nodes if n.gpus]
+        return max(1, int(min(parts)))
+    cores = max((n.cpus for n in nodes), default=1)
+    return max(1, int(cores // max(1, workers / len(nodes or [1]))))
+
+
+def _places(node: Node, cpus: int, gpus: float) -> int:
+    by_cpu = int(node.cpus // cpus)
+    return min(by_cpu, int(node.gpus // gpus)) if gpus else by_cpu

@@ -1,0 +1,81 @@
+"""How a sweep stands, from the trials that its file asks for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.sweep import strategy_table
+from raykd.tracking.costs import Compared
+from raykd.tracking.ledger import Record
+
+APART = ("rows", "failures", "costs", "teacher")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a sweep stands: counts of trials, failures with their reason, the strategy table."""
+
+    sweep: str
+    metric: str
+    finished: int
+    running: int
+    failed: int
+    missing: int
+    pruned: int
+    saved: float
+    """Of explore's steps, the share that pruning saved, 0 to 1."""
+    outdated: int
+    failures: tuple[tuple[str, str], ...]
+    rows: tuple[strategy_table.Row, ...]
+    tracking_uri: str
+    stopped: str | None = None
+    """Which look ended confirm, and why."""
+    costs: tuple[Compared, ...] = ()
+    """Of each launch: what it was to take, and what it took."""
+    teacher: TeacherScore | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{k: v for k, v in vars(self).items() if k not in APART},
+            "failures": [{"trial": t, "error": e} for t, e in self.failures],
+            "teacher": None if self.teacher is None else asdict(self.teacher),
+            "strategies": [r.to_json() for r in self.rows],
+            "costs": [c.to_json() for c in self.costs],
+        }
+
+
+def stand(
+    sweep: str, metric: str, current: Sequence[Record], missing: int, outdated: int, uri: str,
+    stopped: str | None,
+) -> Status:  # fmt: skip
+    """`current`: the file's own trials; `missing` and `outdated`: how many trials are still to
+    run, and how many of the sweep's name the file no longer asks for."""
+    counts = Counter(r.status for r in current)
+    return Status(
+        sweep=sweep,
+        metric=metric,
+        finished=counts["finished"],
+        running=counts["running"],
+        failed=counts["failed"],
+        missing=missing,
+        pruned=counts["pruned"],
+        saved=_saved(current),
+        outdated=outdated,
+        failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
+        rows=strategy_table.rows(current, metric),
+        tracking_uri=uri,
+        stopped=stopped,
+    )
+
+
+def _saved(records: Sequence[Record]) -> float:
+    explored = [r for r in records if r.phase == "explore" and r.status in ("finished", "pruned")]
+    whole = sum(int(r.params["steps"]) for r in explored)
+    left = sum(
+        int(r.params["steps"]) - r.metrics["pruned_step"] for r in explored if r.status == "pruned"
+    )
+    return left / whole if whole else 0.0

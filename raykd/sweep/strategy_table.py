@@ -1,0 +1,84 @@
+"""The strategy table: what the confirm trials of a sweep scored, by init and strategy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from raykd.analysis.scores.from_runs import weight
+from raykd.tracking.ledger import Record
+
+Arm = tuple[str, str, str]
+"""(init, strategy, hidden weight)"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm. Scores are test scores in the metric's units (percent for accuracy)."""
+
+    init: str
+    strategy: str
+    map: str
+    mean: float
+    seeds: int
+    low: float
+    high: float
+    against_forward: float | None
+    """Mean difference to forward over the seeds both have; None for forward, or without any."""
+    control: bool = False
+    weight: str = ""
+    """Of the hidden loss; none where nothing is matched."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
+    """A row for each init x strategy x hidden weight with finished confirm trials.
+
+    A seeded strategy has a map for each seed; its row says how many.
+    """
+    arms: dict[Arm, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.start):
+        if record.status == "finished" and record.phase == "confirm":
+            key = (record.init, record.strategy, weight(record))
+            arms.setdefault(key, []).append(record)
+    return tuple(_row(key, arm, arms, metric) for key, arm in sorted(arms.items(), key=_order))
+
+
+def _order(item: tuple[Arm, list[Record]]) -> tuple[object, ...]:
+    """By init; none first, then forward, then the others by name, controls last."""
+    (init, strategy, heavy), arm = item
+    place = (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
+    return (*place, float(heavy or 0))
+
+
+def _row(
+    key: Arm,
+    arm: list[Record],
+    arms: Mapping[Arm, list[Record]],
+    metric: str,
+) -> Row:
+    init, strategy, heavy = key
+    name = f"test_{metric}"
+    scores = {r.seed: r.metrics[name] for r in arm}
+    weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
+    if not heavy and len(weights) == 1:  # one forward alone can stand against no matching
+        (heavy,) = weights
+    reference = {r.seed: r.metrics[name] for r in arms.get((init, "forward", heavy), [])}
+    paired = [scores[s] - reference[s] for s in scores if s in reference]
+    maps = {r.map for r in arm}
+    return Row(
+        init=init,
+        strategy=strategy,
+        map=maps.pop() if len(maps) == 1 else f"{len(maps)} maps",
+        mean=statistics.fmean(scores.values()),
+        seeds=len(scores),
+        low=min(scores.values()),
+        high=max(scores.values()),
+        against_forward=(statistics.fmean(paired) if paired and strategy != "forward" else None),
+        control=arm[0].control,
+        weight=key[2],
+    )

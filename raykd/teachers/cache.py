@@ -1,0 +1,271 @@
+"""A teacher's outputs on disk: computed once, then read by every student.
+
+An entry is a folder named by all that decides its numbers. It holds a manifest and, for each
+column (`logits`, `state-3`, ...) and span of rows, one shard of safetensors. Padding is left out:
+a state's shard is [valid tokens of the span, width] in half precision, logits are [loss positions
+of the span, classes] in fp32. Of a teacher that makes its logits by a head over a vocabulary, the
+last hidden state at the loss positions stands in their place, in fp32 too, and the head makes the
+logits when they are used: the same numbers from a store that does not grow with the vocabulary.
+A shard appears whole or not at all and carries its checksum, so that an interrupted writer is gone
+on from and a damaged shard is noticed before anything of it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import numpy as np
+import torch
+from fsspec.implementations.local import LocalFileSystem
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from raykd.config.trial import digest
+from raykd.data.prepared import Encoded
+from raykd.maps import activations
+
+FORMAT = 1
+SHARD_BYTES = 64 * 2**20
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+OUTPUTS = "logits"
+
+
+class Damaged(Exception):
+    """A shard that is not what was written: cut off, changed, or of something else."""
+
+    def __init__(self, path: Path, reason: object, span: Span) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.span = span
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Whose outputs an entry holds. `rows` is the encoded split's fingerprint (texts, tokenizer,
+    cut), `precision` what the teacher computed in, `half` what its states are stored in."""
+
+    teacher: str
+    rows: str
+    precision: str
+    width: int
+    half: str
+    format: int = FORMAT
+
+    @cached_property
+    def key(self) -> str:
+        return digest(asdict(self))
+
+
+column = activations.name
+state_of = activations.number
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows `first` to `last` (exclusive), the content of one shard of each column."""
+
+    number: int
+    first: int
+    last: int
+
+
+def spans(encoded: Encoded, width: int, shard_bytes: int = SHARD_BYTES) -> tuple[Span, ...]:
+    """Rows in spans whose states take about `shard_bytes` a column; at least a row each."""
+    per_span = max(1, shard_bytes // (2 * width))
+    found: list[Span] = []
+    first, rows = 0, len(encoded.ids)
+    while first < rows:
+        end = int(np.searchsorted(encoded.offsets, encoded.offsets[first] + per_span, "right")) - 1
+        last = min(rows, max(first + 1, end))
+        found.append(Span(len(found), first, last))
+        first = last
+    return tuple(found)
+
+
+class Cache:
+    """One entry under `root` (a folder or any address that fsspec knows), for one encoded split.
+
+    Shards of a remote entry are copied to `scratch` on this machine when they are first used.
+    """
+
+    def __init__(
+        self, root: str, entry: Entry, encoded: Encoded, scratch: Path,
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:  # fmt: skip
+        self.entry = entry
+        self.encoded = encoded
+        self.spans = spans(encoded, entry.width, shard_bytes)
+        self._fs, base = fsspec.url_to_fs(root)
+        self.folder = f"{base.rstrip('/')}/{entry.key}"
+        self.local = isinstance(self._fs, LocalFileSystem)
+        self._near = Path(self.folder) if self.local else scratch / entry.key
+        self._open: dict[tuple[str, int], np.ndarray] = {}
+        self._order = np.argsort(encoded.ids, kind="stable")
+        self._firsts = np.array([s.first for s in self.spans])
+
+    def prepare(self) -> None:
+        """Make the entry, or find it. One whose manifest is another's is emptied: it was tampered
+        with, and nothing of it can be trusted."""
+        manifest = {**asdict(self.entry), "spans": [[s.first, s.last] for s in self.spans]}
+        path = f"{self.folder}/manifest.json"
+        try:
+            known = json.loads(self._fs.cat_file(path))
+        except (FileNotFoundError, ValueError):
+            known = None
+        if known != manifest:
+            self.drop()
+            self._put(path, json.dumps(manifest).encode())
+        self._put(f"{self.folder}/used", str(time.time()).encode())
+
+    def drop(self) -> None:
+        """Remove the entry with all its shards."""
+        self._open.clear()
+        if self._fs.exists(self.folder):
+            self._fs.rm(self.folder, recursive=True)
+        if not self.local and self._near.exists():
+            fsspec.filesystem("file").rm(str(self._near), recursive=True)
+
+    def missing(self, columns: Iterable[str]) -> list[tuple[Span, list[str]]]:
+        """Spans that lack some of these columns, with the columns that each one lacks."""
+        here = {p.rsplit("/", 1)[-1] for p in self._fs.ls(self.folder, detail=False, refresh=True)}
+        wanted = list(columns)
+        lacks = ((s, [c for c in wanted if _name(c, s.number) not in here]) for s in self.spans)
+        return [(span, lacking) for span, lacking in lacks if lacking]
+
+    def missing_bytes(self, columns: Iterable[str], outputs: int) -> int:
+        """What those shards will take."""
+        return sum(
+            self._length(name, span) * (outputs * 4 if name == OUTPUTS else self.entry.width * 2)
+            for span, lacking in self.missing(columns)
+            for name in lacking
+        )
+
+    def write(self, name: str, span: Span, values: Tensor) -> None:
+        """Store one shard. Raises OSError where the disk is full; nothing half-written stays."""
+        header = {**self._header(name, span), "sha256": checksum(values)}
+        path = f"{self.folder}/{_name(name, span.number)}"
+        self._open.pop((name, span.number), None)
+        near = self._near
+        near.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=near)
+        os.close(handle)
+        try:
+            save_file({"values": values.contiguous()}, draft, metadata=header)
+            if not self.local:
+                self._fs.put_file(draft, path)
+            os.replace(draft, near / _name(name, span.number))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        finally:
+            Path(draft).unlink(missing_ok=True)
+
+    def read(self, name: str, ids: np.ndarray) -> Tensor:
+        """A column's values for these examples, one after the other: states [valid tokens, width],
+        logits [loss positions, classes]. Raises KeyError on an unknown example, Damaged on a bad
+        shard."""
+        rows = self._rows(ids)
+        whole = name == OUTPUTS
+        ends = self.ends(name)
+        starts, lengths = ends[rows], ends[rows + 1] - ends[rows]
+        offsets = np.cumsum(lengths) - lengths
+        places = np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())
+        owners = np.repeat(np.searchsorted(self._firsts, rows, "right") - 1, lengths)
+        found: np.ndarray | None = None
+        for number in np.unique(owners):
+            span, mine = self.spans[number], owners == number
+            shard = self.shard(name, span)
+            begin = int(ends[span.first])
+            if found is None:
+                found = np.empty((len(places), shard.shape[1]), shard.dtype)
+            found[mine] = shard[places[mine] - begin]
+        assert found is not None
+        values = torch.from_numpy(found)
+        return values if whole else values.view(HALVES[self.entry.half])
+
+    def shard(self, name: str, span: Span) -> np.ndarray:
+        """A shard's values, mapped into memory and checked when first used; halves as int16."""
+        at = (name, span.number)
+        if at not in self._open:
+            self._open[at] = self._checked(name, span)
+        return self._open[at]
+
+    def _checked(self, name: str, span: Span) -> np.ndarray:
+        path = self._near / _name(name, span.number)
+        if not path.exists() and not self.local:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".draft-{uuid4().hex}-{path.name}")
+            self._fs.get_file(f"{self.folder}/{path.name}", str(draft))
+            draft.replace(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                header, values = file.metadata(), file.get_tensor("values")
+        except (SafetensorError, FileNotFoundError) as error:
+            raise Damaged(path, error, span) from error
+        wanted = {**self._header(name, span), "sha256": checksum(values)}
+        if header != wanted or values.shape[0] != self._length(name, span):
+            self.forget(name, span)
+            raise Damaged(path, "its checksum or its owner is another", span)
+        found: np.ndarray = (values if name == OUTPUTS else values.view(torch.int16)).numpy()
+        return found
+
+    def forget(self, name: str, span: Span) -> None:
+        """Let go of a shard and of its copy here, so that the next use reads it anew."""
+        self._open.pop((name, span.number), None)
+        if not self.local:
+            (self._near / _name(name, span.number)).unlink(missing_ok=True)
+
+    def _length(self, name: str, span: Span) -> int:
+        ends = self.ends(name)
+        return int(ends[span.last] - ends[span.first])
+
+    def ends(self, name: str) -> np.ndarray:
+        """Row i of a column has the values from `[i]` to `[i + 1]`: one at each loss position in
+        the outputs and in the states of an encoder-decoder's decoder, else one a token."""
+        by_position = name == OUTPUTS or state_of(name) < 0
+        return self.encoded.position_offsets if by_position else self.encoded.offsets
+
+    def _header(self, name: str, span: Span) -> dict[str, str]:
+        return {"entry": self.entry.key, "column": name, "rows": f"{span.first}:{span.last}"}
+
+    def _rows(self, ids: np.ndarray) -> np.ndarray:
+        at = np.searchsorted(self.encoded.ids, ids, sorter=self._order)
+        rows: np.ndarray = self._order[np.minimum(at, len(self._order) - 1)]
+        unknown = self.encoded.ids[rows] != ids
+        if unknown.any():
+            raise KeyError(f"example {ids[unknown][0]} is not in the teacher's cache")
+        return rows
+
+    def _put(self, path: str, content: bytes) -> None:
+        """Whole or not at all: an object store does so by itself, a local file by its name."""
+        if not self.local:
+            self._fs.pipe_file(path, content)
+            return
+        Path(self.folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = f"{path}.draft-{uuid4().hex}"
+        Path(draft).write_bytes(content)
+        os.replace(draft, path)
+
+
+def _name(column_name: str, number: int) -> str:
+    return f"{column_name}.{number:05}.safetensors"
+
+
+def checksum(values: Tensor) -> str:
+    """SHA-256 of a shard's raw values."""
+    raw: Any = values.contiguous().view(torch.uint8).numpy()
+    return hashlib.sha256(raw).hexdigest()
+
+
+def columns(states: Sequence[int]) -> list[str]:
+    return [OUTPUTS, *map(column, sorted(states))]

@@ -1,0 +1,189 @@
+"""What transformers says of a model's sizes, kept: to import it takes seconds, and `plan` and
+`status` need nothing else of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import raykd
+from raykd.config.trial import Init, Shape
+from raykd.runtime.memo import kept
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from raykd.planning.memory.footprint import Load
+    from raykd.teachers.teacher import Base
+
+AT_HAND = 5 * 10**8  # bytes of weights
+
+
+def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
+    """The `depth` and `width` of the model in a folder, an encoder-decoder's `decoder_depth`, its
+    `labels` in its own order, and what raykd has `corrected` since 0.1.0 that changes its results.
+
+    Raises OSError or ValueError where transformers does not know it.
+    """
+
+    def ask() -> dict[str, Any]:
+        from raykd.models import block_settings, stacks
+
+        config = _config(folder)
+        depth = stacks.depth(config)
+        encoder, decoder = (depth, None) if isinstance(depth, int) else depth
+        return {
+            "depth": encoder,
+            "decoder_depth": decoder,
+            "width": config.hidden_size,
+            "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
+            "corrected": block_settings.corrected(config, encoder),
+        }
+
+    found: dict[str, Any] = _kept(home, ["base, corrected", fingerprint], ask)
+    return found
+
+
+def foreign_tokenizer(base: Base, home: Path) -> str | None:
+    """What shows that the tokenizer in a base's folder is not its model's, in one line; None if
+    nothing does. A model may have more embeddings than there are tokens."""
+
+    def ask() -> str | None:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+        tokens, known = max(tokenizer.get_vocab().values()) + 1, _config(base.folder).vocab_size
+        if tokens <= known:
+            return None
+        return (
+            f"the tokenizer has {tokens} tokens and the model embeddings for {known}, so they "
+            "belong to different models; put the model's own tokenizer there"
+        )
+
+    found: str | None = _kept(home, ["tokenizer", base.fingerprint], ask)
+    return found
+
+
+def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
+    """`student.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        from raykd.models.student import misfit
+
+        return misfit(_config(base.folder), shape, init)
+
+    found: str | None = _kept(home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask)
+    return found
+
+
+def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
+    """What makes students that start from these blocks say something else than the base with its
+    other blocks skipped, in one line; None if nothing does. For an init without a `misfit`.
+
+    By the base's weights where they are small enough to be read for a plan; of larger ones by
+    what their configuration says, and by their weights when the teacher is made (fine_tune.py).
+    """
+
+    def ask() -> str | None:
+        from transformers import AutoModel
+
+        from raykd.models.loading import read_model
+        from raykd.models.student import build_student, misplaced
+
+        config = _config(base.folder)
+        size = sum(f.stat().st_size for f in base.folder.glob("*.safetensors"))
+        if not 0 < size <= AT_HAND:
+            return misplaced(config, shape, init)
+        try:
+            build_student(read_model(AutoModel, base.folder)[0], shape, init, 0)
+        except ValueError as error:
+            return misplaced(config, shape, init) or str(error)
+        return None
+
+    question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
+    found: str | None = None if init.blocks is None else _kept(home, question, ask)
+    return found
+
+
+def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
+    """`matcher.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        from raykd.losses.method_loss import misfit
+
+        return misfit(_config(base.folder), shape, kind)
+
+    found: str | None = _kept(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
+    return found
+
+
+def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
+    """`student.student_parameters` for students of this base with so many labels."""
+
+    def ask() -> int:
+        from raykd.models.student import student_parameters
+        from raykd.tasks.registry import FAMILIES
+
+        config = _config(base.folder)
+        if labels:
+            config.num_labels = labels
+        return student_parameters(config, shape, FAMILIES[kind].auto)
+
+    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
+
+
+def footprint(base: Base, load: Load, labels: int, home: Path) -> dict[str, int]:
+    """`rehearsal.measure` for students of this base with so many labels."""
+
+    def ask() -> dict[str, int]:
+        from raykd.planning.memory.dry_run import measure
+
+        config = _config(base.folder)
+        if labels:
+            config.num_labels = labels
+        return asdict(measure(config, load))
+
+    found: dict[str, int] = _kept(
+        home, ["footprint", base.fingerprint, labels, load.question()], ask
+    )
+    return found
+
+
+def lora_misfit(
+    base: Base, shape: Shape, targets: tuple[str, ...], home: Path, kind: str
+) -> str | None:
+    """`adapters.misfit` for students of this base."""
+
+    def ask() -> str | None:
+        import torch
+
+        from raykd.models import lora
+        from raykd.models.student import student_config
+        from raykd.tasks.registry import FAMILIES
+
+        with torch.device("meta"):
+            model = FAMILIES[kind].auto.from_config(student_config(_config(base.folder), shape))
+        return lora.misfit(model, targets)
+
+    found: str | None = _kept(home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask)
+    return found
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+    """Once for each version of raykd and of transformers."""
+    return kept(home, [*question, raykd.__version__, _transformers()], ask)
+
+
+@cache  # reading it takes a millisecond, and an estimate asks for sizes by the cohort
+def _transformers() -> str:
+    return importlib.metadata.version("transformers")

@@ -1,0 +1,32 @@
+"""What names a sweep in its store: an id that raykd writes on the experiment, once.
+
+Folders outside the store are named by it (`raykd.sweep.folders`). An address would not do: a new
+store may come to an old address, and a file may move with all that is in it.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from mlflow import MlflowClient
+
+from raykd.tracking import locks
+
+ID = "raykd.id"
+"""The tag of an experiment."""
+
+
+def new() -> dict[str, str]:
+    """The tags of an experiment that is made now."""
+    return {ID: uuid4().hex}
+
+
+def identity(client: MlflowClient, experiment: str) -> str:
+    """The id of a sweep's experiment: 32 hexadecimal digits, the same only in a store and its
+    copies. An experiment without one (of raykd 0.1.0, of MLflow's UI) is given its board's, on
+    which all processes agree."""
+    found = client.get_experiment(experiment).tags.get(ID)
+    if found is None:
+        found = locks.board(client, experiment)
+        client.set_experiment_tag(experiment, ID, found)
+    return str(found)

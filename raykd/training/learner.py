@@ -1,0 +1,298 @@
+"""One student in training: its weights, optimiser, running losses and best state so far."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from raykd.config.trial import TrialSpec
+from raykd.data.batches import Batch
+from raykd.losses import hidden as losses
+from raykd.losses import released
+from raykd.losses.method_loss import Matcher
+from raykd.losses.methods import MATCHING
+from raykd.maps import activations
+from raykd.models.capture import Taps, stacks
+from raykd.models.embedding_rows import train_rows
+from raykd.models.student import build_projections, freeze_embeddings, project, width
+from raykd.runtime.group import GradientSum, Group
+from raykd.tasks.family import Family
+from raykd.teachers.targets import Targets
+
+Moved = TypeVar("Moved", bound=nn.Module)
+
+
+def stream(seed: int, *names: object) -> int:
+    """A seed of its own for each use of randomness: the same seed and names, the same stream."""
+    digest = hashlib.sha256(repr((seed, names)).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def learning_rate(trial: TrialSpec, step: int) -> float:
+    """Linear warm-up to the stated rate, then linear decay to zero, or under `patience` no decay;
+    `step` counts from 0."""
+    t = trial.training
+    warm = round(t.warmup * t.steps)
+    if step < warm:
+        return t.lr * (step + 1) / warm
+    if t.patience is not None:
+        return t.lr
+    return t.lr * (t.steps - step) / max(1, t.steps - warm)
+
+
+def moved(module: Moved, device: torch.device) -> Moved:
+    """The module on the device. One that is there already is not touched: rehearsal.py trains on
+    shapes, which torch cannot move."""
+    held = next(module.parameters(), None)
+    return module if held is None or held.device == device else module.to(device)
+
+
+class Learner:
+    """A trial's student as it learns. Nothing it does depends on who trains beside it."""
+
+    def __init__(
+        self,
+        trial: TrialSpec,
+        model: PreTrainedModel,
+        family: Family,
+        teacher_width: int,
+        group: Group,
+        device: torch.device,
+        autocast: AbstractContextManager[Any],
+        compiled: bool = False,
+        used: Tensor | None = None,
+    ) -> None:
+        """`used`: the tokens that training rows hold; all that there are, if None."""
+        self.trial = trial
+        self.model = moved(model, device)
+        self.family = family
+        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
+        reads = activations.read(trial.loss.kind, (s for s, _ in self.pairs))
+        # Nothing can be read inside a compiled block; its own states leave it as ever.
+        if compiled and not any(map(activations.inside, reads)):
+            # Block by block: alike blocks are compiled once, and hooks stay where they are.
+            for blocks in stacks(model).values():
+                for block in blocks:
+                    block.compile(dynamic=True)
+        if trial.training.freeze_embeddings:
+            freeze_embeddings(model)
+        self.words = None if used is None else train_rows(self.model, used)
+        self.match = None
+        if self.pairs and trial.loss.kind in MATCHING:
+            self.match = Matcher(trial, model, teacher_width, stream(trial.seed, "matching"))
+            moved(self.match, device)
+        projected = self.match.projected if self.match else trial.layer_map
+        seed = stream(trial.seed, "projections")
+        self.projections = build_projections(projected, width(model), teacher_width, seed)
+        moved(self.projections, device).requires_grad_(not trial.training.frozen_projections)
+        self.taps = Taps(model, reads)
+        trained = [self.model, self.projections, *([self.match] if self.match else [])]
+        self.parameters: list[nn.Parameter] = [
+            p for m in trained for p in m.parameters() if p.requires_grad
+        ]
+        if self.words is not None:
+            self.parameters.insert(0, self.words.rows)
+        groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
+            {"params": [p for p in self.parameters if p.ndim > 1]},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=trial.training.lr, weight_decay=trial.training.weight_decay, fused=True
+        )
+        self.group = group
+        self.gradients = GradientSum(self.parameters, group)
+        self.autocast = autocast
+        names = [(activations.state_name(s), activations.state_name(t)) for s, t in self.pairs]
+        pair_names = [f"hidden_{student}_to_{teacher}" for student, teacher in names]
+        own_names = self.match.names if self.match else pair_names
+        self.names = ["loss", "ce", "kl", "hidden", *own_names]
+        self.sums = torch.zeros(len(self.names), device=device)
+        self.counted = 0
+        self.best_score = float("-inf")
+        self.best_step = 0
+        self.best: dict[str, Tensor] = {}
+        self.failure: str | None = None
+        self.pruned = False
+        self.examples = 0
+        self.steps = 0
+        self.seconds = 0.0
+
+    @property
+    def training(self) -> bool:
+        """Neither diverged nor pruned."""
+        return self.failure is None and not self.pruned
+
+    def prune(self) -> None:
+        """Leave the cohort before the end."""
+        self.pruned = True
+        self._let_go()
+
+    def backward(
+        self, batch: Batch, targets: Targets | None, step: int, part: int = 0, parts: int = 1
+    ) -> None:
+        """Forward and backward on one part of this worker's share; after the last, the gradients
+        start on their way."""
+        start = time.perf_counter()
+        # Seeded at every step: dropout depends on seed, step and worker alone, so neighbours in
+        # the cohort, an interruption or another strategy leave the noise as it is.
+        later = (part,) if part else ()
+        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, *later))
+        self.model.train()
+        if part == 0:
+            self.examples += batch.examples
+        if batch.labels is not None and len(batch.labels):
+            terms = self._losses(batch, targets)
+            terms[0].backward()  # type: ignore[no-untyped-call]
+            self.taps.clear()  # a block that is computed once more is tapped once more
+            self.sums += torch.stack([t.detach() for t in terms])
+        if part == parts - 1:
+            self.counted += 1
+            self.gradients.start()
+        self.seconds += time.perf_counter() - start
+
+    def _losses(self, batch: Batch, targets: Targets | None) -> list[Tensor]:
+        loss = self.trial.loss
+        assert batch.labels is not None
+        with self.autocast:
+            said = self.family.forward(self.model, batch)
+            told = targets.outputs if targets is not None and loss.kl else None
+            ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+        hidden = torch.zeros_like(ce)
+        each: list[Tensor] = []
+        if targets is not None and self.match is not None:
+            each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
+            hidden = torch.stack(each).sum()
+        elif targets is not None and loss.kind in released.LOSSES and self.pairs:
+            each = self._padded(batch, targets)
+            hidden = losses.over_pairs(loss.kind, each)
+        elif targets is not None and self.pairs:
+            pairs = [
+                (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
+                for s, t in self.pairs
+            ]
+            tokens = [batch.count_in(s) for s, _ in self.pairs]
+            hidden, each = losses.hidden(loss.kind, pairs, tokens, batch.examples)
+        self.taps.clear()
+        total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
+        return [total, ce, kl, hidden, *each]
+
+    def _padded(self, batch: Batch, targets: Targets) -> list[Tensor]:
+        """The hidden loss of every pair, of a kind that looks at padding."""
+        stacks = {state < 0 for state, _ in self.pairs}
+        masks = {decoder: released.mask(self.model, batch, decoder) for decoder in stacks}
+        return [
+            released.LOSSES[self.trial.loss.kind](
+                project(self.projections, s, self.taps.states[s]),
+                targets.states_BTD[t],
+                masks[s < 0],
+            )
+            for s, t in self.pairs
+        ]
+
+    def _valid(self, state: int, batch: Batch) -> Tensor:
+        return losses.valid(self.taps.states[state], batch.valid_in(state))
+
+    def update(self, step: int) -> None:
+        """One optimiser step on the summed gradients."""
+        start = time.perf_counter()
+        self.gradients.wait()
+        self.steps = step + 1
+        nn.utils.clip_grad_norm_(self.parameters, self.trial.training.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.trial, step)
+        self.optimizer.step()
+        if self.words is not None:
+            group = self.optimizer.param_groups[0]
+            self.words.decayed(1 - group["lr"] * group["weight_decay"])
+        self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
+        self.seconds += time.perf_counter() - start
+
+    def running_losses(self, step: int) -> dict[str, float]:
+        """Mean loss terms since the last call; a divergence is noticed here and ends the student.
+
+        The one place where the host waits for the device.
+        """
+        means = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
+        self.sums.zero_()
+        self.counted = 0
+        if not means[0] <= self.trial.training.diverged:  # NaN compares false
+            self.failure = f"diverged: training loss {means[0]:.4g} at step {step}"
+            self._let_go()
+        return dict(zip(self.names, means, strict=True))
+
+    def _let_go(self) -> None:
+        """A student that left its cohort keeps no memory."""
+        self.taps.remove()
+        self.model.to("meta")
+        self.projections.to("meta")
+        if self.match is not None:
+            self.match.to("meta")
+        if self.words is not None:
+            self.words.let_go()
+        self.parameters.clear()
+        self.optimizer.param_groups.clear()
+        self.optimizer.state.clear()
+        self.best.clear()
+
+    def consider(self, score: float, step: int) -> None:
+        """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
+        if score > self.best_score:
+            self.best_score, self.best_step = score, step
+            # The last weights need no copy: the model itself has them.
+            last = step == self.trial.training.steps
+            weights = {} if last else self._weights()
+            self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
+
+    def restore_best(self) -> None:
+        if self.best:
+            self._load_weights(self.best)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Those that training changes; beside adapters, all others stay as they were built."""
+        weights: dict[str, Tensor] = self.model.state_dict()
+        if self.trial.training.lora is None:
+            return weights
+        return {name: value for name, value in weights.items() if ".lora_" in name}
+
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:
+        self.model.load_state_dict(weights, strict=self.trial.training.lora is None)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on: tensors and plain values only, read back without pickle."""
+        if not self.training:
+            return {"failure": self.failure, "pruned": self.pruned}
+        return {
+            "failure": None,
+            "pruned": False,
+            "model": self._weights(),
+            "projections": self.projections.state_dict(),
+            "matching": self.match.state_dict() if self.match else {},
+            "optimizer": self.optimizer.state_dict(),
+            "sums": self.sums,
+            "counted": self.counted,
+            "best": self.best,
+            "best_score": self.best_score,
+            "best_step": self.best_step,
+            "examples": self.examples,
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.failure, self.pruned = state["failure"], state["pruned"]
+        if not self.training:
+            self._let_go()
+            return
+        self._load_weights(state["model"])
+        self.projections.load_state_dict(state["projections"])
+        if self.match is not None:
+            self.match.load_state_dict(state["matching"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sums.copy_(state["sums"])
+        for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):
+            setattr(self, name, state[name])

@@ -1,0 +1,237 @@
+"""What a process needs to train a study's trials: encoded data, the teacher, student builders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from raykd.config.trial import Cohort, TrialSpec
+from raykd.data.prepared import Prepared, load
+from raykd.data.splits import SPLITS
+from raykd.maps.published import PADDED
+from raykd.models import lora, quantization, stacks
+from raykd.models.loading import read_model
+from raykd.models.student import build_student, seeded, width
+from raykd.runtime.precision import bf16_pays
+from raykd.search.halving import Rungs
+from raykd.tasks.family import Family, Names
+from raykd.tasks.registry import FAMILIES
+from raykd.teachers.cache import Entry
+from raykd.teachers.controls import Controls, mean_states, untrained
+from raykd.teachers.fill_cache import Filler, choose_half, open_cache
+from raykd.teachers.targets import Cached, Live
+from raykd.training.angle_probe import Probe
+from raykd.training.distill import Data, Where, distill
+from raykd.training.hooks import Hooks
+from raykd.training.inputs import Sources
+from raykd.training.learner import stream
+from raykd.training.recorder import Recorder
+
+if TYPE_CHECKING:
+    from raykd.config.sweep import Task
+
+HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def load_data(
+    family: Family, prepared: Prepared, names: Names, tokenizer_folder: Path, task: Task,
+    home: Path,
+) -> Data:  # fmt: skip
+    """The encoded splits, for models of one tokenizer."""
+    tokenizer = family.load_tokenizer(tokenizer_folder)
+    train, select, test = (
+        family.encode(prepared, split, tokenizer, names, task, home) for split in SPLITS
+    )
+    return Data(
+        family, train, select, test,
+        test_labels=lambda: family.test_labels(prepared, names),
+        labels=names,
+        pad=int(tokenizer.pad_token_id),
+        tokenizer=tokenizer,
+        task=task,
+        parts=prepared.test_parts,
+    )  # fmt: skip
+
+
+def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
+    """Whether this trial trains under bf16 autocast here; weights in bf16 need none."""
+    if trial.training.weights == "bf16":
+        return False
+    if trial.training.precision == "auto":
+        return bf16_pays(home, device, model_width)
+    return trial.training.precision == "bf16"
+
+
+def trainable(model: PreTrainedModel, trial: TrialSpec, where: Where) -> PreTrainedModel:
+    """The same model as its trial trains it: its precision, and adapters where it has some."""
+    model.to(HELD[trial.training.weights])
+    if trial.training.lora is not None:
+        with seeded(stream(trial.seed, "lora")):
+            lora.add(model, trial.training.lora)
+    if where.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Data and teacher in memory, ready for one cohort after another."""
+
+    sources: Sources
+    where: Where
+    data: Data
+    teacher: PreTrainedModel
+    plain: PreTrainedModel
+    """What students are cut from: the teacher itself, or where that is quantised, its weights as
+    they were, in the host's memory."""
+    opened: dict[str, Cached] = field(default_factory=dict)
+    """Caches that are open already, by the precision the teacher computes in."""
+    means: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    """The teacher's mean states, likewise, where a control has asked for them."""
+
+    @classmethod
+    def load(cls, sources: Sources, where: Where, trained: bool = True) -> Materials:
+        """`trained`: the sources name a teacher, and not what one is yet to be made of."""
+        prepared = load(sources.data)
+        family = FAMILIES[sources.task.kind]
+        names = family.names(sources.teacher, prepared) if trained else prepared.labels
+        data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
+        plain = family.load_model(sources.teacher, names, trained=trained)
+        dtype = HELD[sources.weights]
+        if sources.bits is None:
+            plain.to(where.device, dtype)
+            return cls(sources, where, data, plain, plain)
+        how = quantization.options(sources.bits, where.device, dtype)
+        teacher, _ = read_model(family.auto, sources.teacher, **how)
+        return cls(sources, where, data, teacher, plain.to(dtype))
+
+    def build(self, trial: TrialSpec) -> PreTrainedModel:
+        """A trial's student before its training."""
+        model = build_student(self.plain, trial.shape, trial.init, stream(trial.seed, "init"))
+        return trainable(model, trial, self.where)
+
+    def run(
+        self,
+        cohort: Cohort,
+        recorder: Recorder,
+        *,
+        hooks: Hooks | None = None,
+        resume: Mapping[str, Any] | None = None,
+        keep: frozenset[str] = frozenset(),
+        rungs: Rungs | None = None,
+    ) -> None:
+        """Train a cohort: `distill` with students built from this teacher.
+
+        `keep` names the trials whose student is handed to the recorder as a folder.
+        """
+        teacher_width = width(self.teacher)
+        bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
+        where = replace(self.where, bf16=bf16, weights=self.sources.weights)
+        states = {state for trial in cohort.trials for state in trial.teacher_states}
+        imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
+        # An interrupted training ends as it began, and so with the numbers of one that was not.
+        began = self.sources.source if resume is None else resume["source"]
+        controls = self._controls(cohort, where)
+        source = self._source(cohort, states, where, began == Live.name) if imitates else None
+
+        def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
+            if trial.id not in keep:
+                return False
+            if trial.training.lora is not None:
+                lora.merge(model)
+            save_model(model, self.data.family, self.sources.teacher, folder)
+            return True
+
+        look = None
+        if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
+            look = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
+        facts = {
+            "precision": _precision(where),
+            "device": str(where.device),
+            "teacher_source": source.name if source else "none",
+        }
+        try:
+            distill(
+                cohort, self.data, self.build, source, teacher_width, recorder,
+                where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
+                look=look, controls=controls,
+            )  # fmt: skip
+        finally:
+            for each in (source, controls.untrained):
+                if isinstance(each, Live):
+                    each.close()
+
+    def _controls(self, cohort: Cohort, where: Where) -> Controls:
+        """What the cohort's controls imitate; made of the teacher itself, whatever the source."""
+        kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
+        other, precision = None, _precision(where)
+        if "untrained" in kinds:
+            pairs = {
+                p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
+            }
+            model = untrained(self.plain, seed).to(where.device)
+            states = {state for _, state in pairs}
+            other = Live(model, states, self.data.family, where.autocast())
+        if "mean" in kinds and precision not in self.means:
+            self.means[precision] = mean_states(self._filler(where))
+        return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
+
+    def _source(self, cohort: Cohort, states: set[int], where: Where, live: bool) -> Live | Cached:
+        """The teacher for a cohort whose maps name these states."""
+        if live:
+            return Live(
+                self.teacher, states, self.data.family, where.autocast(),
+                dropout=cohort.trials[0].training.teacher_dropout,
+                padded=any(t.loss.kind in PADDED for t in cohort.trials),
+            )  # fmt: skip
+        precision = _precision(where)
+        if precision not in self.opened:
+            self.opened[precision] = self._open(precision, where)
+        return self.opened[precision].naming(states)
+
+    def _filler(self, where: Where) -> Filler:
+        data = self.data
+        return Filler(
+            self.teacher, data.train, data.pad, where.device, where.autocast, data.family
+        )  # fmt: skip
+
+    def _open(self, precision: str, where: Where) -> Cached:
+        sources, encoded = self.sources, self.data.train
+        filler = self._filler(where)
+        half = sources.half
+        if half == "auto":
+            half = choose_half(filler, stacks.depth(self.teacher.config))
+        entry = Entry(
+            sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
+        )
+        return open_cache(
+            sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
+            sources.limit,
+        )  # fmt: skip
+
+
+def _precision(where: Where) -> str:
+    if where.weights == "bf16":
+        return "bf16 weights"
+    return "bf16" if where.bf16 else "fp32"
+
+
+def run_cohort(
+    cohort: Cohort, sources: Sources, recorder: Recorder, where: Where | None = None, **options: Any
+) -> None:
+    """One cohort in this process, from its sources. Options are those of `Materials.run`."""
+    Materials.load(sources, where or Where()).run(cohort, recorder, **options)
+
+
+def save_model(
+    model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
+) -> None:
+    """A plain transformers folder: safetensors weights, configuration, tokenizer."""
+    model.save_pretrained(folder)
+    family.load_tokenizer(tokenizer_folder).save_pretrained(folder)

@@ -1,0 +1,60 @@
+"""The imports between the modules of a package, as a graph."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx
+
+
+def name(module: Path, package: Path) -> str:
+    """Its dotted name."""
+    parts = module.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def imported(module: Path) -> Iterator[str]:
+    """Everything a module imports, inside functions and under TYPE_CHECKING too; `from a import b`
+    yields a and a.b."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{module}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def graph(package: Path) -> networkx.DiGraph:
+    """An edge from each module to each module of the package that it imports. The `__init__.py` of
+    a folder stands for itself only: to import a module of the folder is no edge to it."""
+    modules = {name(m, package): m for m in sorted(package.rglob("*.py"))}
+    edges = networkx.DiGraph()
+    edges.add_nodes_from(modules)
+    for module, path in modules.items():
+        targets = {n for n in imported(path) if n in modules} - {module}
+        folders = {t for t in targets if any(other.startswith(f"{t}.") for other in targets)}
+        edges.add_edges_from((module, target) for target in targets - folders)
+    return edges
+
+
+def circles(edges: networkx.DiGraph) -> list[set[str]]:
+    """The sets of modules that import each other, by however many steps."""
+    return [set(c) for c in networkx.strongly_connected_components(edges) if len(c) > 1]
+
+
+def folder(module: str) -> str:
+    """`planning.memory` for `raykd.planning.memory.dry_run`; empty for a module in the root."""
+    return ".".join(module.split(".")[1:-1])
+
+
+def upward(edges: networkx.DiGraph, order: list[str]) -> set[tuple[str, str]]:
+    """The imports of a module by one of a folder that stands before its own in the order, which is
+    from the bottom up. Modules in the root are at the bottom, but for `__main__`."""
+    place = {name: number for number, name in enumerate(order)}
+    return {
+        (a, b) for a, b in edges.edges
+        if folder(a) and folder(b) and place[folder(a)] < place[folder(b)]
+    }  # fmt: skip
