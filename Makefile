@@ -46,8 +46,8 @@ test: install browser postgres
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python deploy/audit.py
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster
-	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster/with_ray
+	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster/with_ray
 
 # The pins against a copy of the advisory database, without a network; and that copy, which needs one.
 audit: install

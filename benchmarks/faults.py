@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.cluster.disturbed import Disturbed, Fault, Moment, Struck
+    from tests.cluster.with_ray.disturbed import Disturbed, Fault, Moment, Struck
 
 HERE = Path(__file__).parent
 SEEDS = 8  # of three strategies: 24 trials
@@ -37,7 +37,7 @@ def draw(count: int, seed: int) -> list[Fault]:
     """As many of each kind as of any other, in a random order. Half of them strike while students
     train; the others so soon after the fault before that its recovery may still be under way, or
     while a checkpoint is written (what does not kill, does not need that instant)."""
-    from tests.cluster.disturbed import KILLS, KINDS, Fault
+    from tests.cluster.with_ray.disturbed import KILLS, KINDS, Fault
 
     rng = random.Random(seed)
     kinds = [KINDS[i % len(KINDS)] for i in range(count)]
@@ -63,11 +63,11 @@ def row(struck: Struck) -> dict[str, Any]:
 def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
     """Raises AssertionError where a trial is missing, twice there or other than undisturbed, or
     where a group, a process or a result is left behind."""
-    from tests.cluster.aftermath import check
-    from tests.cluster.conftest import copy, run
-    from tests.cluster.disturbed import Disturbed
-    from tests.cluster.helpers import SLOW, WHOLE, records, scores
-    from tests.world import write_sweep
+    from tests.cluster.with_ray.aftermath import check
+    from tests.cluster.with_ray.conftest import copy, run
+    from tests.cluster.with_ray.disturbed import Disturbed
+    from tests.cluster.with_ray.helpers import SLOW, WHOLE, records, scores
+    from tests.support.world import write_sweep
 
     made, alone, disturbed = (folder / name for name in ("made", "alone", "disturbed"))
     made.mkdir()
@@ -91,7 +91,7 @@ def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def result(world: Disturbed, seed: int, quiet: float, seconds: float) -> dict[str, Any]:
-    from tests.cluster.helpers import records
+    from tests.cluster.with_ray.helpers import records
 
     return {
         "seed": seed, "trials": len(records(world.folder)), "quiet_seconds": quiet,

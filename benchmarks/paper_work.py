@@ -35,7 +35,7 @@ from raykd.teachers.targets import Live, Targets
 from raykd.training.distill import Data, Where
 from raykd.training.learner import Learner
 from raykd.training.trainer import HELD, trainable
-from tests.paper_models import TEACHERS
+from tests.support.paper_models import TEACHERS
 
 FOLDER = Path(__file__).parents[1] / "sweeps" / "paper"
 FILES = {file.stem: file for file in sorted(FOLDER.glob("*.yaml"))}

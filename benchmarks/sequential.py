@@ -3,7 +3,7 @@ sweeps in each of many cells.
 
     python -m benchmarks.sequential    # some minutes on one core; writes sequential.json and .md
 
-The tests run a short form of the same (tests/analysis/test_sequential.py).
+The tests run a short form of the same (tests/benchmarks/test_sequential.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.simulate    # some minutes on one core; writes simulation.json and .md
 
-The tests run a short form of the same (tests/analysis/test_simulation.py).
+The tests run a short form of the same (tests/benchmarks/test_simulation.py).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def measure(counts: Sequence[int] = COUNTS) -> dict[str, dict[str, list[float]]]
 
 def make(folder: Path, finished: int) -> Path:
     """A sweep file, of which `finished` trials are in the store beside it and five are missing."""
-    from tests.world import write_sweep
+    from tests.support.world import write_sweep
 
     os.environ["RAYKD_HOME"] = str(folder / "home")
     file = write_sweep(

@@ -138,7 +138,7 @@ def hold(file: Path, held: int, database: str) -> None:
 
 def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -> Path:
     """A fifth of the trials to be run explore, the rest confirm, eight arms a seed."""
-    from tests.world import write_model, write_sweep
+    from tests.support.world import write_model, write_sweep
 
     write_model(folder / "model", blocks=12)
     maps = (trials - held) // 5

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from .imports import imported, name
+from .support.imports import imported, name
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "raykd"

@@ -8,7 +8,7 @@ from pathlib import Path
 import networkx
 import pytest
 
-from . import imports
+from .support import imports
 
 PACKAGE = Path(__file__).parents[1] / "raykd"
 

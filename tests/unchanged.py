@@ -42,10 +42,10 @@ from raykd.planning.study import Study, confirm_trials, resolve
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import Sources
 
-from . import lm_world, world, world_seq2seq
-from .loop import told, train
-from .paper_grid import CASES, hub, read, study
-from .paper_models import TEACHERS, write_full
+from .support import lm_world, world, world_seq2seq
+from .support.loop import told, train
+from .support.paper_grid import CASES, hub, read, study
+from .support.paper_models import TEACHERS, write_full
 
 ROOT = Path(__file__).parents[1]
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
@@ -130,7 +130,8 @@ def raykd(folder: Path, *args: object) -> Any:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "RAYKD_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "RAYKD_HOME": str(folder / "home"), "PYTHONPATH": path}
 
 
 def plans(folder: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def strict(schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def schemas() -> dict[str, Any]:
-    packed = (ROOT / "tests" / "data" / "kuberay-schemas.json.gz").read_bytes()
+    packed = (ROOT / "tests" / "files" / "kuberay-schemas.json.gz").read_bytes()
     found = json.loads(gzip.decompress(packed))
     for schema in found.values():
         schema["properties"]["metadata"] = {"type": "object", "additionalProperties": True}

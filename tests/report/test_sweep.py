@@ -17,9 +17,9 @@ from raykd.sweep import verdict
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import launch, store
 
-from ..finished import finish
+from ..support.finished import finish
+from ..support.world import write_sweep
 from ..tracking.conftest import Server, free_port
-from ..world import write_sweep
 from .opened import WIDE, opened
 
 STRATEGIES = ("none", "forward", "reverse")

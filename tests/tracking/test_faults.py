@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import ViewType
 
-from ..specs import spec
+from ..support.specs import spec
 from .conftest import Place, Server, place_in
 from .helpers import RESULT, line, program, record, records, senders, writer
 
@@ -74,7 +74,7 @@ def test_a_database_that_another_process_holds_is_waited_for(place: Place) -> No
 OPEN_AND_FINISH = """if True:
     import sys
     from raykd.tracking.writer import Writer
-    from tests.specs import spec
+    from tests.support.specs import spec
     from tests.tracking.helpers import RESULT
     uri, experiment, launch = sys.argv[1:]
     writing = Writer(uri, experiment, launch, "c", {})
@@ -110,7 +110,7 @@ TRAIN_ON = """if True:
     from pathlib import Path
     from raykd.training.recorder import Result
     from raykd.tracking.writer import Writer
-    from tests.specs import spec
+    from tests.support.specs import spec
     from tests.tracking.helpers import RESULT
     uri, experiment, launch, student = sys.argv[1:]
     writing = Writer(uri, experiment, launch, "c", {})

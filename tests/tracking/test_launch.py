@@ -21,7 +21,7 @@ from raykd.tracking import ledger
 from raykd.tracking.heart import beating, listen
 from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
 
-from ..specs import spec
+from ..support.specs import spec
 from .conftest import Place
 from .helpers import RESULT, finish_one, line, program, record, writer
 
@@ -30,7 +30,7 @@ LIVE = """if True:
     from raykd.tracking import store
     from raykd.tracking.launch import Launch
     from raykd.tracking.writer import Writer
-    from tests.specs import spec
+    from tests.support.specs import spec
     from tests.tracking.helpers import RESULT
     uri, experiment = sys.argv[1:]
     launch = Launch.start(store.connect(uri), experiment, {}, "raykd sweep x.yaml")

@@ -15,7 +15,7 @@ from raykd.tracking import bulk, ledger, store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
 
-from ..specs import spec
+from ..support.specs import spec
 from .conftest import Place, Server, place_in
 from .helpers import RESULT, finish_one, record, records, writer
 

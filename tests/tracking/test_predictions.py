@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from raykd.tracking.artifacts import correct
 
-from ..specs import spec
+from ..support.specs import spec
 from .conftest import Place
 from .helpers import RESULT, record, writer
 

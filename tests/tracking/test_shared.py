@@ -13,8 +13,8 @@ from raykd.sweep import strategy_table
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import ledger, store
 
-from ..finished import finish
-from ..world import write_sweep
+from ..support.finished import finish
+from ..support.world import write_sweep
 from . import services
 from .conftest import Server, free_port
 

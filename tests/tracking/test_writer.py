@@ -26,7 +26,7 @@ from raykd.tracking import ledger, store
 from raykd.tracking.writer import Writer, trial_params, trial_tags
 from raykd.training.recorder import Result
 
-from ..specs import spec
+from ..support.specs import spec
 from .conftest import Place, Server, place_in
 from .helpers import RESULT, finish_one, record, records, senders, writer
 

@@ -1,0 +1,248 @@
+"""The verdict of whole cells: planted truths, what is missing, status and interval in accord."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Cell
+
+from ..made import scores, together
+
+RNG = np.random.default_rng(3)
+LUCK = RNG.normal(0, 1.5, 10)
+
+
+def arm(mean: float, n: int = 10, sd: float = 0.2) -> list[float]:
+    return list(mean + LUCK[:n] + RNG.normal(0, sd, n))
+
+
+def cell(found: Scores, margin: float = 1.0) -> Cell:
+    (only,) = judge(found, margin).cells
+    return only
+
+
+def statuses(found: Cell) -> dict[str, str]:
+    return {h.id: h.status for h in found.hypotheses}
+
+
+def test_a_choice_that_does_not_matter() -> None:
+    found = cell(
+        scores({"none": arm(70), "forward": arm(80), "reverse": arm(80.1), "random": arm(79.9)})
+    )
+    assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "supported")
+    h1 = found.hypothesis("H1")
+    assert h1.n == 10 and h1.more_seeds is None and h1.interval is not None
+    assert -1 < h1.interval[0] < h1.interval[1] < 1
+    assert {c.finding for c in found.to_forward} == {"equivalent"}
+    assert {c.finding for c in found.to_none} == {"better"}
+    assert found.gap is not None and found.gap.interval[1] < 1
+
+
+def test_a_planted_difference() -> None:
+    found = cell(
+        scores({"none": arm(77), "forward": arm(80), "reverse": arm(76), "best_1": arm(83)})
+    )
+    assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "contradicted")
+    assert {c.strategy: c.finding for c in found.to_forward} == dict.fromkeys(
+        ("reverse", "best_1"), "different"
+    )
+    h1, h5 = found.hypothesis("H1"), found.hypothesis("H5")
+    assert h1.strategy in ("reverse", "best_1") and h5.strategy == "best_1"
+    assert h5.interval is not None and h5.interval[0] > 1
+    assert found.gap is not None and (found.gap.best, found.gap.worst) == ("best_1", "reverse")
+    assert found.shares is not None and found.shares.sources[0].share > 0.5
+
+
+def test_arms_that_are_the_same_are_equivalent() -> None:
+    same = arm(80, 3)
+    found = cell(scores({"none": arm(70, 3), "forward": same, "again": same}))
+    assert found.hypothesis("H1").status == "supported"
+    assert found.hypothesis("H1").interval == (0, 0)
+
+
+def test_two_seeds_end_undecided_with_a_number_of_seeds() -> None:
+    found = cell(scores({"none": [70.0, 71.0], "forward": [80.0, 81.0], "reverse": [80.4, 80.8]}))
+    h1 = found.hypothesis("H1")
+    assert h1.status == "undecided" and h1.n == 2
+    assert h1.more_seeds is not None and 1 <= h1.more_seeds < 20
+    assert f"about {h1.more_seeds} more seed" in h1.says
+
+
+def test_an_effect_at_the_margin_has_no_number_of_seeds() -> None:
+    x = [80.0, 81.0, 79.5, 80.5]
+    off = [v + 1.0 + e for v, e in zip(x, (0.25, -0.25, 0.5, -0.5), strict=True)]
+    h1 = cell(scores({"forward": x, "reverse": off})).hypothesis("H1")
+    assert h1.effect == 1.0 and (h1.status, h1.more_seeds) == ("undecided", None)
+    assert "even 10,000 seeds" in h1.says
+
+
+def test_one_seed_is_named_and_nothing_is_judged() -> None:
+    found = cell(scores({"none": [70.0], "forward": [80.0], "reverse": [75.0]}))
+    assert set(statuses(found).values()) == {"undecided"}
+    assert found.hypothesis("H1").effect == -5 and found.hypothesis("H1").interval is None
+    assert {p.kind for p in found.problems} == {"few_seeds"}
+    assert found.gap is None and found.ratio is None and found.shares is None
+
+
+def test_unpaired_seeds_are_named_and_left_out() -> None:
+    whole = scores({"none": arm(70), "forward": arm(80), "reverse": arm(80)})
+    part = replace(
+        whole, items=tuple(s for s in whole.items if (s.strategy, s.seed) != ("reverse", 4))
+    )
+    found = cell(part)
+    assert found.to_forward[0].n == 9 and 4 not in found.to_forward[0].seeds
+    (problem,) = found.problems
+    assert problem.kind == "unpaired" and problem.says.endswith("seeds 4")
+
+
+def test_an_arm_that_failed_keeps_all_from_being_said_of_all() -> None:
+    good = scores({"none": arm(70), "forward": arm(80), "reverse": arm(80)})
+    lost = Problem("failed", "random failed under seeds 0, 1", "reviews", "copied", "3", "random")
+    found = cell(replace(good, problems=(lost,)))
+    assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "undecided")
+    assert "no paired score of random" in found.hypothesis("H1").says
+    assert lost in found.problems
+    for harmless in (replace(lost, control=True), replace(lost, strategy="none")):
+        arms = {"forward": arm(80), "reverse": arm(80)}
+        assert cell(replace(scores(arms), problems=(harmless,))).hypothesis("H1").status == (
+            "supported"
+        )
+
+
+def test_an_arm_that_shares_no_seed_keeps_all_from_being_said_of_all() -> None:
+    whole = scores({"none": arm(70), "forward": arm(80), "reverse": arm(80), "random": arm(80)})
+    moved = tuple(
+        replace(s, seed=s.seed + 100) if s.strategy == "random" else s for s in whole.items
+    )
+    found = cell(replace(whole, items=moved))
+    assert statuses(found) == dict.fromkeys(("H1", "H2", "H3", "H5"), "undecided")
+    assert "no paired score of random" in found.hypothesis("H1").says
+
+
+def test_without_none_or_forward_what_cannot_be_judged_is_named() -> None:
+    found = cell(scores({"forward": arm(80), "reverse": arm(80)}))
+    assert statuses(found) == {
+        "H1": "supported", "H2": "undecided", "H3": "undecided", "H5": "supported",
+    }  # fmt: skip
+    (problem,) = found.problems
+    assert problem.kind == "no_reference" and "H2 and H3" in problem.says
+    other = cell(scores({"none": arm(70), "random": arm(80), "reverse": arm(80)}))
+    assert statuses(other) == {
+        "H1": "undecided", "H2": "supported", "H3": "supported", "H5": "undecided",
+    }  # fmt: skip
+
+
+def test_controls_stand_apart_and_matching_has_to_beat_them() -> None:
+    arms = {"none": arm(70), "forward": arm(80), "reverse": arm(80), "shuffled": arm(74)}
+    found = cell(scores(arms, controls=["shuffled"]))
+    assert [c.strategy for c in found.to_forward] == ["reverse"]
+    assert found.hypothesis("H1").status == "supported"
+    assert found.controls is not None and found.controls.status == "supported"
+    assert found.controls.comparisons[0].effect == pytest.approx(6, abs=0.3)
+    alike = [x + e for x, e in zip(arms["forward"], [0.4, -0.4] * 5, strict=True)]
+    as_good = cell(scores({**arms, "shuffled": alike}, controls=["shuffled"]))
+    assert as_good.controls is not None and as_good.controls.status == "undecided"
+
+
+def test_of_a_loss_less_is_better() -> None:
+    """Turning every score round and saying so changes nothing but the arms' own means."""
+    found = scores({"none": arm(70), "forward": arm(80), "reverse": arm(77), "random": arm(80)})
+    turned = replace(
+        found,
+        items=tuple(replace(s, score=-s.score) for s in found.items),
+        larger_is_better=False,
+    )
+    up, down = cell(found), cell(turned)
+    assert up.hypotheses == down.hypotheses
+    assert (up.to_forward, up.gap, up.ratio) == (down.to_forward, down.gap, down.ratio)
+
+
+def test_the_winners_curse_is_a_number() -> None:
+    items = scores({"none": arm(70), "forward": arm(80), "best_1": arm(80.5)}).items
+    maps = {"forward": "[2, 4, 6]", "best_1": "[5, 3, 6]", "none": "[null, null, null]"}
+    items = tuple(replace(s, map=maps[s.strategy]) for s in items)
+    tried = {"[5, 3, 6]": 84.0, "[2, 4, 6]": 80.5, "[1, 1, 1]": 79.0}
+    explored = tuple(Explored("reviews", "copied", "3", m, s) for m, s in tried.items())
+    (curse,) = cell(Scores(items, "accuracy", explored=explored)).curse
+    assert (curse.explored, curse.against, curse.promised) == (84.0, "forward", 3.5)
+    assert curse.kept == pytest.approx(0.5, abs=0.3) and curse.n == 10
+    assert curse.lost == pytest.approx(3.5 - curse.kept)
+    assert curse.still_ahead == (curse.interval is not None and curse.interval[0] > 0)
+
+
+def test_predictions_bring_mcnemar_and_the_test_examples_uncertainty() -> None:
+    ids = np.array([f"{i:03}" for i in range(300)])
+    hard = RNG.random(300)
+
+    def predicted(strategy: str, seed: int, skill: float) -> Score:
+        right = hard + RNG.normal(0, 0.1, 300) < skill
+        return Score("reviews", "copied", "3", strategy, seed, "accuracy",
+                     100 * float(right.mean()), ids=ids, correct=right)  # fmt: skip
+
+    items = tuple(predicted(a, s, k) for a, k in (("forward", 0.8), ("reverse", 0.75))
+                  for s in range(4))  # fmt: skip
+    (pair,) = cell(Scores(items, "accuracy", resolution=100 / 300)).to_forward
+    assert len(pair.mcnemar) == 4 and {m.seed for m in pair.mcnemar} == {0, 1, 2, 3}
+    assert pair.population is not None and pair.interval is not None
+    low, high = pair.population
+    assert low < pair.effect < high
+    json.dumps(judge(Scores(items, "accuracy")).to_json(), allow_nan=False)
+
+
+def test_the_json_has_the_hypotheses_of_every_cell_at_its_top() -> None:
+    both = together(
+        scores({"none": arm(70), "forward": arm(80), "reverse": arm(80)}, init="copied"),
+        scores({"none": arm(60), "forward": arm(70), "reverse": arm(65)}, init="random"),
+    )
+    found = judge(both)
+    data = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    wanted = {"id", "task", "init", "shape", "status", "effect", "interval", "n", "margin",
+              "more_seeds"}  # fmt: skip
+    assert all(wanted <= set(h) for h in data["hypotheses"])
+    assert [(h["id"], h["init"]) for h in data["hypotheses"]] == [
+        (h, init) for init in ("copied", "random") for h in ("H1", "H2", "H3", "H5")
+    ]
+    ((task, shape, shares),) = found.shares
+    assert (task, shape, shares.inits) == ("reviews", "3", 2)
+    assert max(shares.sources, key=lambda s: s.share).source == "init"
+
+
+def test_without_seeds_the_numbers_are_shown_and_nothing_is_judged() -> None:
+    found = judge(scores({"none": [70.0], "forward": [80.0], "reverse": [76.0]}, seeded=False), 1.0)
+    assert {h.status for h in found.hypotheses} == {"undecided"}
+    assert "without seeds" in found.hypotheses[0].says and "2.04" in found.hypotheses[0].says
+    assert any("No seeds are stated" in note for note in found.notes)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 10_000), st.integers(2, 6), st.floats(0.05, 3), st.floats(-3, 3), st.floats(0, 3)
+)
+def test_status_and_interval_never_contradict_each_other(
+    seed: int, n: int, sd: float, effect: float, gain: float
+) -> None:
+    """Supported: the interval is on the claim's side of its bound. Contradicted: wholly on the
+    other. Undecided: neither, and a number of seeds or none."""
+    rng = np.random.default_rng(seed)
+    means = {"none": -gain, "forward": 0.0, "reverse": effect, "random": 0.2, "best_1": 0.1}
+    found = cell(scores({a: list(m + rng.normal(0, sd, n)) for a, m in means.items()}))
+    for h in found.hypotheses:
+        if h.interval is None:
+            continue
+        low, high = h.interval
+        inside = {"H1": -1 < low and high < 1, "H2": low > 0, "H3": high < 0.5, "H5": high < 1}
+        beyond = {"H1": low > 1 or high < -1, "H2": high < 0, "H3": low > 0.5, "H5": low > 1}
+        if h.status == "supported":
+            assert inside[h.id] and h.more_seeds is None
+        elif h.status == "contradicted":
+            assert beyond[h.id] and h.more_seeds is None
+        else:
+            assert not inside[h.id] and not (beyond[h.id] and h.id != "H3")

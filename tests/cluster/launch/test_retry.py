@@ -1,0 +1,175 @@
+"""What is tried after a failure: always bounded, and no neighbour is lost to one bad trial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+from torch import OutOfMemoryError
+
+from raykd.cluster.launch.driver import explain
+from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.config.trial import Cohort, TrialSpec, packed, unpacked
+from raykd.maps.layer_map import LayerMap
+
+from ...support.specs import spec
+
+RETRIES, SHARE = 2, 32
+OWN, LOST, MEMORY = (Failure(k, "why") for k in ("own", "lost", "memory"))  # type: ignore[arg-type]
+
+
+def trials(count: int, seed: int = 0) -> tuple[TrialSpec, ...]:
+    return tuple(spec(seed=seed, layer_map=LayerMap((1, 2, i + 1))) for i in range(count))
+
+
+def play(part: Part, outcome: Callable[[Part], Failure | None]) -> tuple[list[Part], list[Part]]:
+    """Run parts as the driver does: (every attempt, what was given up)."""
+    waiting, attempts, given_up = [part], list[Part](), list[Part]()
+    while waiting:
+        part = waiting.pop(0)
+        attempts.append(part)
+        failure = outcome(part)
+        if failure is not None:
+            again = after(part, failure, RETRIES, SHARE)
+            given_up += [] if again else [part]
+            waiting = again + waiting
+    return attempts, given_up
+
+
+def test_one_bad_student_does_not_sink_its_neighbours() -> None:
+    for bad in range(5):
+        cohort = Cohort(trials(5))
+        sick = cohort.trials[bad].id
+        attempts, given_up = play(
+            Part((cohort,)), lambda p, sick=sick: OWN if sick in {t.id for t in p.trials} else None
+        )
+        assert [t.id for p in given_up for t in p.trials] == [sick]
+        well = {t.id for p in attempts for t in p.trials} - {sick}
+        assert well == {t.id for t in cohort.trials} - {sick}
+        assert Counter(sick in {t.id for t in p.trials} for p in attempts)[True] <= 5
+
+
+def test_losses_count_against_the_cohort_that_is_struck() -> None:
+    job = tuple(Cohort(trials(2, seed)) for seed in range(3))
+    part, over = Part(job), set[str]()
+    for cohort in job:
+        for losses in range(1, RETRIES + 1):
+            (part,) = after(counted(part, over), LOST, RETRIES, SHARE)
+            assert part.losses == losses
+        assert not after(counted(part, over), LOST, RETRIES, SHARE)
+        over |= {t.id for t in cohort.trials}
+    assert counted(part, over).losses == 0 and counted(part, over).id == part.id
+
+
+def test_a_job_of_many_cohorts_is_taken_apart_after_it_failed_twice() -> None:
+    job = tuple(Cohort(trials(2, seed)) for seed in range(3))
+    part = Part(job)
+    (again,) = after(part, OWN, RETRIES, SHARE)
+    assert again.job == job and again.id == part.id
+    assert [p.job for p in after(again, OWN, RETRIES, SHARE)] == [(c,) for c in job]
+
+
+def test_a_fault_that_passes_takes_nothing_apart() -> None:
+    seen: list[Part] = []
+    attempts, given_up = play(
+        Part((Cohort(trials(4)),)), lambda p: OWN if not seen and not seen.append(p) else None
+    )
+    assert len(attempts) == 2 and not given_up and len({p.id for p in attempts}) == 1
+
+
+def test_lost_workers_are_started_again_so_often_and_no_oftener() -> None:
+    attempts, given_up = play(Part((Cohort(trials(3)),)), lambda _: LOST)
+    assert len(attempts) == 1 + RETRIES and len(given_up) == 1
+    assert len({p.id for p in attempts}) == 1  # by which its checkpoints are found
+
+
+def test_short_memory_halves_the_rows_before_it_takes_a_cohort_apart() -> None:
+    fits = 5
+    attempts, given_up = play(
+        Part((Cohort(trials(2)),)),
+        lambda p: MEMORY if (p.micro_batch or SHARE) > fits else None,
+    )
+    assert [p.micro_batch for p in attempts] == [None, 16, 8, 4] and not given_up
+    attempts, given_up = play(
+        Part((Cohort(trials(2)),)), lambda p: MEMORY if len(p.trials) > 1 else None
+    )
+    assert [len(p.trials) for p in attempts] == [2, 2, 2, 2, 2, 2, 1, 1] and not given_up
+    assert {p.micro_batch for p in attempts if len(p.trials) == 1} == {1}
+
+
+def test_short_memory_leaves_a_loss_of_the_whole_batch_whole() -> None:
+    own = tuple(spec(kind="paper_t5", layer_map=LayerMap((1, 2, i + 1))) for i in range(2))
+    attempts, given_up = play(Part((Cohort(own),)), lambda p: MEMORY if len(p.trials) > 1 else None)
+    assert [len(p.trials) for p in attempts] == [2, 1, 1] and not given_up
+    assert {p.micro_batch for p in attempts} == {None}
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    st.lists(st.sampled_from([OWN, LOST, MEMORY, None]), max_size=200),
+    st.sampled_from([OWN, LOST, MEMORY]),
+)
+def test_whatever_happens_it_ends_and_every_trial_is_run_or_given_up(
+    sizes: list[int], told: list[Failure | None], then: Failure
+) -> None:
+    job = tuple(Cohort(trials(size, seed)) for seed, size in enumerate(sizes))
+    script = iter(told)
+    done: list[Part] = []
+
+    def outcome(part: Part) -> Failure | None:
+        failure = next(script, then)
+        if failure is None:
+            done.append(part)
+        return failure
+
+    attempts, given_up = play(Part(job), outcome)
+    assert len(attempts) <= 200 + 30 * sum(sizes)
+    ended = Counter(t.id for p in done + given_up for t in p.trials)
+    assert ended == Counter(t.id for c in job for t in c.trials)
+
+
+def test_what_is_over_is_not_begun_again() -> None:
+    job = tuple(Cohort(trials(2, seed)) for seed in range(2))
+    over = {t.id for t in job[0].trials} | {job[1].trials[0].id}
+    assert without(Part(job), over).job == (job[1],)
+    assert unpacked(packed(job)) == job
+
+
+# What Ray says, and what it means
+
+
+DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind", "reason"),
+    [
+        ({0: ValueError("width 7\nand more")}, "own", "ValueError: width 7"),
+        ({0: OutOfMemoryError("CUDA out of memory")}, "memory", "out of memory: CUDA"),
+        ({0: DEAD}, "lost", "the actor died"),
+        ({0: RuntimeError("[gloo] Connection closed by peer")}, "lost", "RuntimeError: [gloo]"),
+        ({0: RuntimeError("broken pipe"), 1: DEAD}, "lost", "RuntimeError: broken pipe"),
+        ({0: RuntimeError("of its own"), 1: DEAD}, "lost", "the actor died"),
+        ({0: DEAD, 1: OutOfMemoryError("CUDA")}, "memory", "out of memory: CUDA"),
+        ({0: ConnectionError("no store")}, "lost", "ConnectionError: no store"),
+    ],
+)
+def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: str) -> None:
+    found = explain(WorkerGroupError("of no use", failures))
+    assert found.kind == kind and found.reason.startswith(reason)
+
+
+def test_a_lost_controller_is_a_loss() -> None:
+    assert explain(ControllerError(OSError("gone"))) == Failure("lost", "OSError: gone")
+
+
+def test_a_worker_lost_where_the_kernel_killed_for_memory_was_short_of_it() -> None:
+    lost = WorkerGroupError("of no use", {0: DEAD})
+    assert explain(lost, by_kernel=True).kind == "memory"
+    own = WorkerGroupError("of no use", {0: ValueError("width 7")})
+    assert explain(own, by_kernel=True).kind == "own"

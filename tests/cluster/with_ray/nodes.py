@@ -1,0 +1,113 @@
+"""A Ray cluster of one head and some worker nodes, each as processes that can be killed as one."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from ray._private.services import get_node_ip_address
+
+from ...tracking.conftest import free_port
+from .helpers import environment, ours
+
+PART = "RAYKD_TEST_NODE"
+"""Set for every process of a node, to its name."""
+QUICK = {
+    # A lost node is known after three seconds, where Ray takes fifteen; a node without its head
+    # ends after five, where Ray takes sixty.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+}
+START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+# Nodes on one machine would each give away the same ports.
+PORTS = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+
+
+class Nodes:
+    """The head offers `slots` for drivers and no CPU; each worker node two."""
+
+    def __init__(self, folder: Path, slots: int = 1) -> None:
+        self._folder = folder
+        self._slots = slots
+        # The nodes listen on every address of this machine: they answer this sweep alone.
+        self.env = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        }
+        self._names = itertools.count(1)
+        self._scratch: list[str] = []
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self.address = ""
+        self.head = ""
+        self.workers: list[str] = []
+
+    def start(self, workers: int) -> None:
+        port = free_port()
+        self.address = f"{get_node_ip_address()}:{port}"
+        self._scratch.append(
+            tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        )  # sockets' names are short
+        self.head = self._start(
+            "head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
+            f"--resources={json.dumps({'trial_slot': self._slots})}",
+            f"--temp-dir={self._scratch[-1]}",
+        )  # fmt: skip
+        self.workers = []
+        for _ in range(workers):
+            self.add()
+
+    def add(self) -> str:
+        name = self._start("node", f"--address={self.address}", "--num-cpus=2")
+        self.workers.append(name)
+        return name
+
+    def _start(self, kind: str, *options: str) -> str:
+        name = f"{kind}-{next(self._names)}"
+        log = self._folder / f"{name}.log"
+        env = {**self.env, **QUICK, PART: name}
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*START, *PORTS, *options], env=env, cwd=self._folder, stdout=out, stderr=out
+            )
+        while b"Ray runtime started" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        self._started[name] = process
+        return name
+
+    def of(self, *names: str) -> list[psutil.Process]:
+        """Every living process of these nodes, trials and workers that run there among them."""
+        return [p for p in ours(self._folder) if self.where(p) in names]
+
+    def where(self, process: psutil.Process) -> str:
+        """The name of the node that a process is of; empty for one of none."""
+        with contextlib.suppress(psutil.Error):
+            return environment(process).get(PART, "")
+        return ""
+
+    def kill(self, name: str) -> None:
+        """As if its machine had gone."""
+        for process in self.of(name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._started[name].wait()
+        if name in self.workers:
+            self.workers.remove(name)
+
+    def end(self) -> None:
+        for name in (self.head, *self.workers):
+            self.kill(name)
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)

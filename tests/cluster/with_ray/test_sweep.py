@@ -1,0 +1,126 @@
+"""`raykd sweep` through its real entry point: real Ray workers and a real MLflow store."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raykd.tracking import store
+
+from ...support.world import write_model, write_sweep
+from . import faults
+from .helpers import SLOW, WHOLE, at_a_terminal, curves, eventually, once_each, ours, raykd, records
+
+
+def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(folder: Path) -> None:
+    parts: dict[str, Any] = {
+        "explore": {"maps": 3}, "confirm": {"seeds": 2, "best": 1}, "cluster": WHOLE,
+    }  # fmt: skip
+    first = raykd("sweep", write_sweep(folder, **parts, budget={"trials": 9}))
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "stopped at budget.trials: 9 trials were begun; not run: " in first.stderr
+    assert len(records(folder)) == 9 and once_each(records(folder))
+    for noise in ("Traceback", "WARNING", "raylet", "UserWarning", "it/s"):
+        assert noise not in first.stdout + first.stderr
+    sweep = write_sweep(folder, **parts)
+    rest = raykd("sweep", sweep)
+    assert rest.returncode == 0 and "stopped" not in rest.stderr
+    found = records(folder)
+    assert once_each(found)
+    phases = Counter(r.phase for r in found)
+    assert phases == {"explore": 3, "confirm": 12}
+    assert len({r.map for r in found if r.phase == "explore"}) == 3
+    best = max((r for r in found if r.phase == "explore"), key=lambda r: (
+        r.metrics["best_select_accuracy"], [-ord(c) for c in r.map]))  # fmt: skip
+    assert {r.map for r in found if r.strategy == "best_1"} == {best.map}
+    status = json.loads(raykd("status", sweep, "--json").stdout)
+    assert (status["finished"], status["missing"], status["failed"]) == (15, 0, 0)
+    assert {row["strategy"]: row["seeds"] for row in status["strategies"]} == dict.fromkeys(
+        ["none", "forward", "reverse", "all_to_one", "random", "best_1"], 2
+    )
+    again = raykd("sweep", sweep)
+    assert again.returncode == 0 and "nothing to train" in again.stderr
+    assert records(folder) == found
+
+
+def test_a_look_ends_a_launch_for_good(folder: Path) -> None:
+    """The margin is one that no two accuracies in percent can miss, so the first look decides."""
+    confirm = {"strategies": ["forward", "reverse"], "seeds": 4, "looks": [2, 4]}
+    sweep = write_sweep(folder, cluster=WHOLE, confirm=confirm, margin=10_000)
+    done = raykd("sweep", sweep)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = " ".join(done.stdout.split())
+    assert "confirm stopped at look 1 of 2 (2 of 4 seeds): H1 and H5 are decided" in told
+    assert "not run: forward 2, reverse 2" in told
+    found = records(folder)
+    assert once_each(found) and sorted(r.seed for r in found) == [0, 0, 1, 1]
+    again = raykd("sweep", sweep)
+    assert again.returncode == 0 and "nothing to train" in again.stderr
+    assert records(folder) == found
+
+
+def test_two_workers_give_the_loss_curve_of_one(
+    folder: Path, without_dropout: dict[str, dict[int, float]]
+) -> None:
+    """Invariant 2: the same global batch, dropout off."""
+    write_model(folder / "model", dropout=0.0)
+    done = raykd("sweep", write_sweep(folder, training=SLOW), "--workers", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = curves(folder)
+    assert found.keys() == without_dropout.keys()
+    for trial, curve in found.items():
+        assert len(curve) >= 10
+        assert curve == pytest.approx(without_dropout[trial], rel=2e-3)
+
+
+def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
+    """At a terminal, as a person runs it: progress is drawn there."""
+    sweep = write_sweep(folder, explore={"maps": 5})
+    code, told = at_a_terminal("sweep", sweep, "--smoke")
+    assert code == 0 and "cohorts" in told, told
+    assert records(folder) == ()
+    found = records(folder, "tiny-smoke")
+    assert once_each(found)
+    assert {r.phase for r in found} == {"explore", "confirm"}
+
+
+def test_one_bad_student_is_failed_and_its_neighbours_finish(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults.install(monkeypatch, folder, faults.ONE_BAD_STUDENT)
+    two = {"strategies": ["forward", "reverse"], "seeds": 2}
+    done = raykd("sweep", write_sweep(folder, cluster=WHOLE, confirm=two))
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = records(folder)
+    assert Counter(r.status for r in found) == {"finished": 3, "failed": 1}
+    (bad,) = (r for r in found if r.status == "failed")
+    assert (bad.strategy, bad.seed) == ("reverse", 0)
+    assert bad.error == "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+    assert "Traceback" not in done.stdout + done.stderr
+    told = raykd("logs", bad.trial).stdout
+    first, *where = told[told.index("failed: ") :].splitlines()
+    assert first == f"failed: {bad.error}" and where[0].startswith("Traceback")
+    assert any("in backward" in line for line in where) and where[-1] in first
+    eventually(lambda: not ours(folder))
+
+
+def test_short_memory_halves_the_micro_batch_and_records_it(
+    folder: Path,
+    without_dropout: dict[str, dict[int, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults.install(monkeypatch, folder, faults.OUT_OF_MEMORY)
+    write_model(folder / "model", dropout=0.0)
+    done = raykd("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = records(folder)
+    assert once_each(found)
+    client = store.connect(store.resolve(None, folder))
+    assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"8"}
+    for trial, curve in curves(folder).items():
+        assert curve == pytest.approx(without_dropout[trial], rel=2e-3)

@@ -1,0 +1,105 @@
+"""Queries, keys and values that taps take, against what the models themselves make of them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from raykd.config.trial import Init, Shape
+from raykd.data.batches import Batch
+from raykd.losses.attention import Rows, scores
+from raykd.maps.activations import KEY, QUERY, VALUE, inside
+from raykd.maps.published import PUBLISHED, RULES
+from raykd.models.capture import Taps, projection, stacks
+from raykd.models.student import build_student
+from raykd.runtime.group import Group
+from raykd.tasks.classification import FAMILY
+from raykd.teachers.targets import Live
+from raykd.training.learner import Learner
+
+from ..models.test_capture import hook_count, inputs
+from ..support.specs import spec
+from ..support.tiny_models import KINDS, tiny_model
+
+torch.set_num_threads(1)
+PLAIN = ("bert", "roberta", "electra", "distilbert")  # attention is softmax(q k^T / sqrt(d)) alone
+
+
+def rows(batch: dict[str, Tensor]) -> Rows:
+    mask = batch["attention_mask"].bool()
+    return Rows(mask, mask.flatten().nonzero().squeeze(1), len(mask), int(mask.sum()))
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_scores_are_the_models_own_attention_before_its_softmax(kind: str) -> None:
+    model, batch = tiny_model(kind, blocks=3), inputs()
+    model.set_attn_implementation("eager")
+    of = rows(batch)
+    with torch.no_grad(), Taps(model, [QUERY + 2, KEY + 2]) as taps:
+        theirs = model(**batch, output_attentions=True).attentions[1]
+    q, k = (taps.states[at + 2].flatten(0, 1)[of.places_N] for at in (QUERY, KEY))
+    masked = scores(q, k, 4, of).masked_fill(~of.mask_BT[:, None, None, :], float("-inf"))
+    ours = masked.softmax(-1)
+    for example, length in enumerate(of.lengths_B.tolist()):
+        torch.testing.assert_close(
+            ours[example, :, :length, :length], theirs[example, :, :length, :length]
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("of", [QUERY, KEY, VALUE])
+def test_vectors_are_the_projections_of_the_state_that_enters_the_block(kind: str, of: int) -> None:
+    """DeBERTa sends its relative positions through the same projections, after the tokens."""
+    model = tiny_model(kind, blocks=3)
+    with torch.no_grad(), Taps(model, [1, of + 2]) as taps:
+        for seed in (0, 1):  # of the pass that was last
+            model(**inputs(seed))
+            own = projection(stacks(model)["encoder"][1], of)
+            torch.testing.assert_close(taps.states[of + 2], own(taps.states[1]))
+    assert hook_count(model) == 0
+
+
+def test_a_block_that_there_is_not_has_no_queries() -> None:
+    for site in (QUERY, QUERY + 4):
+        with pytest.raises(ValueError, match="no query-[04] in a model of 3 blocks"):
+            Taps(tiny_model("bert", blocks=3), [site])
+
+
+@pytest.mark.parametrize(
+    ("kind", "hooks"), [("normalized_mse", 3), ("pkd", 3), ("minilm_v2", 18), ("tinybert", 15)]
+)
+def test_only_losses_that_ask_for_them_pay_for_queries_and_keys(kind: str, hooks: int) -> None:
+    model = tiny_model("bert", blocks=3)
+    learner = Learner(
+        spec(kind=kind), model, FAMILY, 32, Group(), torch.device("cpu"), nullcontext()
+    )
+    assert hook_count(model) == hooks
+    assert any(map(inside, learner.trial.teacher_states)) == (hooks > 3)
+    assert (learner.match is None) == (kind == "normalized_mse")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_method_teaches_a_narrow_student_of_every_kind(kind: str, name: str) -> None:
+    teacher = tiny_model(kind, blocks=4)
+    shape = Shape(2, width=16)
+    trial = spec(
+        shape=shape, layer_map=RULES[name](4, 2, 0), kind=PUBLISHED[name].loss, ce=0.0, kl=0.0
+    )
+    student = build_student(teacher, shape, Init("random"), 0)
+    learner = Learner(trial, student, FAMILY, 32, Group(), torch.device("cpu"), nullcontext())
+    given = inputs()
+    valid = rows(given).places_N
+    batch = Batch(np.arange(2), given, valid, torch.tensor([0, 1]), 2, len(valid), 2)
+    live = Live(teacher, trial.teacher_states, FAMILY, nullcontext())
+    learner.backward(batch, live(batch), 0)
+    found = learner.running_losses(1)
+    assert found["hidden"] > 0 and learner.failure is None
+    last = stacks(student)["encoder"][0]  # every method reaches the first block, if not the last
+    assert all(p.grad is not None for n, p in last.named_parameters() if n.endswith("weight"))
+    extra = [*learner.projections.parameters(), *(learner.match or nn.Module()).parameters()]
+    assert all(p.grad is not None for p in extra)

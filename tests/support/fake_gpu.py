@@ -1,0 +1,103 @@
+"""Every hidden loss's step on a GPU that is not there: `python -m tests.support.fake_gpu` prints
+a line a case. Tensors have shapes, devices and no content, and a CPU tensor among a GPU's is an
+error, as it is on a real one. What looks at content (an example's transport, places chosen by a
+mask) raises when it does, behind all that is tested here."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+LOOKS = (DataDependentOutputException, DynamicOutputShapeException)
+HOST = ".numpy() is not supported"  # of a fake tensor: content is looked at on the host
+FUSED = torch.optim.AdamW
+
+
+def install() -> torch.device:
+    """A kind of device by the name of gpu, with what torch asks of one."""
+    _setup_privateuseone_for_python_backend("gpu")
+    module: Any = torch.gpu  # type: ignore[attr-defined]
+    module.manual_seed_all = lambda seed: None
+    module._is_in_bad_fork = lambda: False
+    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
+    torch.optim.AdamW = lambda *args, **how: FUSED(*args, **{**how, "fused": False})  # type: ignore[misc, assignment]
+    return torch.device("gpu", 0)
+
+
+def placed(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module on the device; fake tensors cannot be moved in place."""
+    moved: dict[int, nn.Parameter] = {}  # weights that are one stay one
+    for part in module.modules():
+        for name, tensor in [*part._parameters.items()]:
+            if tensor is not None and tensor.device.type != device.type:
+                new = nn.Parameter(torch.empty_like(tensor, device=device))
+                part._parameters[name] = moved.setdefault(id(tensor), new)
+        for name, tensor in [*part._buffers.items()]:
+            if tensor is not None and tensor.device.type != device.type:
+                part._buffers[name] = torch.empty_like(tensor, device=device)
+    return module
+
+
+def step(case: Any, device: torch.device) -> None:
+    from benchmarks.gpu import every_loss, world
+    from raykd.models.student import student_config, width
+    from raykd.runtime.group import Group
+    from raykd.teachers.targets import Live
+    from raykd.training.distill import Where
+    from raykd.training.learner import Learner
+
+    family, spec, padded = every_loss.prepared(case)
+    with torch.device("meta"):
+        models = [family.auto.from_config(case.config),
+                  family.auto.from_config(student_config(case.config, spec.shape))]  # fmt: skip
+    encoded = every_loss.rows(case.task)
+    whole = np.arange(len(encoded.ids))
+    where = Where(device)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        teacher, student = (placed(m, device) for m in models)
+        how = (family, width(teacher), Group(), device, where.autocast())
+        learner = Learner(spec, student, *how)
+        live = Live(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
+        batch = family.collate(encoded, whole, world.PAD).to(device)
+        learner.backward(batch, live(batch), 0)
+        learner.update(0)
+
+
+def main() -> None:
+    device = install()
+    from benchmarks.gpu import every_loss
+    from raykd.losses import hidden
+    from raykd.training import learner
+
+    learner.moved = placed  # type: ignore[assignment]
+    for case in every_loss.cases():
+        try:
+            step(case, device)
+            said = "ran"
+        except LOOKS:
+            said = "looked"
+        except Exception as error:
+            said = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
+        print(f"{case.name}: {said}")
+    # A mistake is noticed: a weight that is made on the CPU inside a loss.
+    right = hidden.HIDDEN["mse"]
+    hidden.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)
+    try:
+        step(next(every_loss.cases()), device)
+        print("planted: ran")
+    except Exception as error:
+        print(f"planted: {type(error).__name__}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The cohorts of model classes under two workers, as processes of their own: `python -m
+tests.support.two_workers RANK FOLDER CASE ...` prints the first worker's losses, a line a class."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from raykd.runtime.group import Group
+from raykd.training.distill import Where
+from raykd.training.recorder import Memory
+from raykd.training.trainer import run_cohort
+
+from .model_classes import Place
+
+
+def main(rank: int, root: Path, cases: list[str]) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(root / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    place = Place(root)
+    for case in cases:
+        memory = Memory()
+        sources = place.sources(case, dropout=0.0)
+        run_cohort(place.cohort(case), sources, memory, where=Where(group=Group.current()))
+        if rank == 0:
+            print(json.dumps(memory.metrics), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,131 @@
+"""A store that raykd 0.1.0 wrote is read for good: its trials are finished and never trained again,
+and its scores say what they said.
+
+`files/store_0.1.0.tar.xz` was written by the code of commit 72441a8, by `finished.finish` on a
+sweep of three explored maps and five arms of three seeds; beside the store it holds the sweep's
+rows, model and file, and what `plan`, `status` and `verdict` printed then. The home is not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from raykd.cli.app import app
+from raykd.config import older_rules
+from raykd.tracking.writer import trial_tags
+
+from ..support.specs import SPEC
+
+STORE = Path(__file__).parents[1] / "files" / "store_0.1.0.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(STORE) as archive:
+        archive.extractall(folder, filter="data")
+    world = folder / "world"
+    with closing(sqlite3.connect(world / "mlflow.db")) as store, store:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            place = f"replace({column}, '/store/', ?)"
+            store.execute(f"update {table} set {column} = {place}", (f"{world}/",))
+    return world
+
+
+@pytest.fixture
+def old(unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(unpacked)
+    monkeypatch.setenv("RAYKD_HOME", str(unpacked / "home"))
+    return unpacked
+
+
+def said(*args: str) -> Any:
+    result = CliRunner().invoke(app, [*args, "--json"])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return json.loads(result.stdout)
+
+
+def then(folder: Path, command: str) -> Any:
+    return json.loads((folder / f"{command}.json").read_text(encoding="utf-8"))
+
+
+def test_every_trial_is_finished(old: Path) -> None:
+    found, before = said("plan", "sweep.yaml"), then(old, "plan")
+    assert found["teacher"]["fingerprint"] == before["teacher"]["fingerprint"]
+    for phase in ("explore", "confirm"):
+        assert found[phase]["missing"] == 0
+        assert found[phase]["finished"] == before[phase]["finished"] > 0
+    assert found["outdated"] == 0
+
+
+def test_the_table_is_what_it_was(old: Path) -> None:
+    found, before = said("status", "sweep.yaml"), then(old, "status")
+    for count in ("finished", "running", "failed", "missing", "pruned", "outdated"):
+        assert found[count] == before[count]
+    rows = {r["strategy"]: r for r in found["strategies"]}
+    for row in before["strategies"]:
+        assert {k: rows[row["strategy"]][k] for k in row} == row
+
+
+def test_the_verdict_rests_on_the_same_scores(old: Path) -> None:
+    """Rules of judging may be mended since; scores, pairs and effects stay."""
+    found, before = said("verdict", "sweep.yaml"), then(old, "verdict")
+    (cell,), (other,) = found["cells"], before["cells"]
+    for arm, known in zip(cell["arms"], other["arms"], strict=True):
+        assert {k: arm[k] for k in known} == known
+    for against in ("to_forward", "to_none"):
+        for pair, known in zip(cell[against], other[against], strict=True):
+            for key in ("strategy", "reference", "effect", "sd", "seeds", "differences", "mcnemar"):
+                assert pair[key] == known[key]
+    (h6,) = (h for h in found["hypotheses"] if h["id"] == "H6")
+    (then_h6,) = (h for h in before["hypotheses"] if h["id"] == "H6")
+    assert h6["effect"] == pytest.approx(then_h6["effect"])
+
+
+def test_the_teacher_is_known_from_the_store_alone(old: Path) -> None:
+    """The home, which had it, is not there."""
+    for command in ("status", "verdict"):
+        taught = said(command, "sweep.yaml")["teacher"]
+        assert taught["fingerprint"] == then(old, "plan")["teacher"]["fingerprint"]
+        assert 50 < taught["majority"] < taught["test"] <= 100
+
+
+def test_trials_of_an_older_default_are_told_and_can_be_had_back(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = yaml.safe_load((old / "sweep.yaml").read_text(encoding="utf-8"))
+    file = tmp_path / "sweep.yaml"
+    stated = sweep["teacher"].pop("epochs")
+    file.write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    finished = said("status", "sweep.yaml")["finished"]
+
+    found = said("plan", str(file))
+    assert found["older_rules"] is None and found["confirm"]["finished"] == 0  # not the default
+    monkeypatch.setattr(older_rules, "EPOCHS_BEFORE", float(stated))
+    key = f"teacher.epochs: {stated}"
+    assert said("plan", str(file))["older_rules"] == {"finished": finished, "key": key}
+    told = CliRunner().invoke(app, ["plan", str(file)]).stdout
+    assert f"{finished} finished trials" in told and f"`{key}`" in told
+    assert said("plan", "sweep.yaml")["older_rules"] is None
+
+
+def test_new_trials_say_under_which_rules_they_are_made() -> None:
+    assert trial_tags(SPEC)["raykd.rules"] == str(older_rules.RULES)
+
+
+def test_a_stored_student_is_exported(old: Path, tmp_path: Path) -> None:
+    (weights,) = old.glob("mlruns/*/*/artifacts/student/model.safetensors")
+    run = weights.parents[2].name
+    result = CliRunner().invoke(app, ["export", run, str(tmp_path / "student")])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    exported = (tmp_path / "student" / "model.safetensors").read_bytes()
+    assert exported == weights.read_bytes()
