@@ -19,10 +19,10 @@ from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
 
-def finish(sweep_file: Path) -> Sweep:
+def finish(sweep_file: Path, threads: int = 1) -> Sweep:
     """Train every trial of the file, explored maps drawn at random; the students of the first
     confirm seed are kept."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)

@@ -1,8 +1,9 @@
 """A team's stores: MLflow's server on PostgreSQL, artifacts and checkpoints in S3. A sweep into
-them, which loses a worker on the way, gives the table that a laptop's file gives."""
+them, which loses its workers and is killed on the way, gives the table that a laptop's file gives."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ...support.world import write_sweep
 from ...tracking import services
 from ...tracking.conftest import Server, free_port
 from . import faults
-from .helpers import SLOW, WHOLE, once_each, scores, start, wait_until, workers
+from .helpers import SLOW, WHOLE, logged, once_each, scores, start, wait_until, workers
 
 
 @pytest.fixture
@@ -60,15 +61,24 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
             if key.key.endswith(".pt")
         }
 
-    faults.install(monkeypatch, folder, faults.GATE)
+    (folder / "begun").mkdir()
+    faults.install(monkeypatch, folder, faults.GATE + faults.BEGUN)
     faults.gate(folder, {"all": 20})
     process = start("sweep", file)
     wait_until(stored, process)
     for worker in wait_until(lambda: workers(folder), process):
         worker.kill()
+    faults.gate(folder, {"all": 29})
+    wait_until(logged(folder, 24), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert faults.begun(folder)[0] == 6
     faults.open_gate(folder)
+    process = start("sweep", file)
     output, _ = process.communicate()
     assert process.returncode == 0, output
+    (step,) = faults.begun(folder)
+    assert step in (18, 24)  # of the newest checkpoint, which is told of before it is stored
     assert not stored() and not list((folder / "home").rglob("*.pt"))
     shared = Sweep.open(file)
     assert shared.uri == server.uri
