@@ -1,5 +1,5 @@
 """A team's stores: MLflow's server on PostgreSQL, artifacts and checkpoints in S3. A sweep into
-them, which loses its workers and is killed on the way, gives the table that a laptop's file gives."""
+them, which loses its workers and is killed on the way, gives the table of a laptop's file."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     wait_until(logged(folder, 24), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert faults.begun(folder)[0] == 6
+    assert faults.begun(folder)[0] == 3  # of each of two cohorts
     faults.open_gate(folder)
     process = start("sweep", file)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    (step,) = faults.begun(folder)
-    assert step in (18, 24)  # of the newest checkpoint, which is told of before it is stored
+    # The first cohort goes on from its newest checkpoint, which is stored after its losses.
+    assert faults.begun(folder) in ({18: 3, 0: 3}, {24: 3, 0: 3})
     assert not stored() and not list((folder / "home").rglob("*.pt"))
     shared = Sweep.open(file)
     assert shared.uri == server.uri
