@@ -3,6 +3,7 @@ longest files are run first, those of one MLflow server by one worker."""
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ def place(file: str) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     items.sort(key=lambda item: place(item.path.relative_to(tests).as_posix()))
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests hold would be looked through by each full collection of garbage, and
+    some libraries ask for one in every call."""
+    gc.collect()
+    gc.freeze()
 
 
 class Files(LoadFileScheduling):  # type: ignore[misc]

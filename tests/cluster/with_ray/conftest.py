@@ -43,10 +43,16 @@ def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The world of `write_sweep` with its teacher trained: what every test would begin with."""
 
     def make(folder: Path) -> None:
-        with in_home(folder):
-            Sweep.open(write_sweep(folder)).teacher()
+        train_teacher(folder)
 
     return once(tmp_path_factory, worker_id, "made", make)
+
+
+def train_teacher(folder: Path) -> None:
+    """In this process, on one thread, as a node does that has one core for it."""
+    torch.set_num_threads(1)
+    with in_home(folder):
+        Sweep.open(write_sweep(folder)).teacher()
 
 
 @contextmanager
@@ -122,6 +128,7 @@ def dry(made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
 
     def make(folder: Path) -> None:
         write_model(copy(made, folder) / "model", dropout=0.0)
+        train_teacher(folder)
         alone(folder)
 
     return once(tmp_path_factory, worker_id, "without_dropout", make)
