@@ -19,15 +19,16 @@ from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
 
-def finish(sweep_file: Path, threads: int = 1) -> Sweep:
+def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     """Train every trial of the file, explored maps drawn at random; the students of the first
-    confirm seed are kept."""
+    confirm seed are kept. `chosen`: the teacher's outputs come from where a launch has them."""
     torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
-    materials = Materials.load(Sources.of(opened.study, found.folder), Where())
+    choice = opened.planned(()).choice() if chosen else None
+    materials = Materials.load(Sources.of(opened.study, found.folder, choice), Where())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):

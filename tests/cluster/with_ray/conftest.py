@@ -95,7 +95,7 @@ def alone(folder: Path) -> None:
     torch.set_float32_matmul_precision("high")
     try:
         with in_home(folder):
-            finish(write_sweep(folder, training=SLOW, cluster=WHOLE), threads=CPUS)
+            finish(write_sweep(folder, training=SLOW, cluster=WHOLE), CPUS, chosen=True)
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.set_num_threads(1)
