@@ -14,7 +14,7 @@ from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 
 if TYPE_CHECKING:
-    from raykd.analysis.verdict.caveats import TeacherScore
+    from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
     from raykd.sweep.status import Status
     from raykd.sweep.sweep import Sweep

@@ -12,7 +12,7 @@ from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.power import POWER, Needed
 from raykd.analysis.stats.variance import Shares
-from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.cli.output import out, whole
 

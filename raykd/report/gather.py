@@ -11,7 +11,7 @@ import yaml
 
 from raykd.analysis.scores.from_runs import weight
 from raykd.analysis.scores.metric_names import smaller_is_better
-from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.config.trial import Shape
 from raykd.data import data_report

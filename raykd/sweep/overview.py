@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from raykd.analysis.scores.scores import is_sampled
 from raykd.analysis.verdict import foresight
-from raykd.analysis.verdict.published import theirs
+from raykd.analysis.verdict.published import published_scores
 from raykd.config.trial import Shape
 from raykd.data import data_report
 from raykd.planning import inits, truncation
@@ -26,7 +26,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     records = sweep.known
     made = sweep.planned(records)
     study, config = sweep.study, sweep.study.config
-    theirs(config, study.file)  # a mistake there is told before anything runs
+    published_scores(config, study.file)  # a mistake there is told before anything runs
     report = truncation.reported(study)
     steps = sweep.steps()
     confirm_runs = len(made.missing) + made.best_missing

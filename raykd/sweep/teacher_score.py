@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raykd.analysis.verdict.caveats import Facts, TeacherScore
+from raykd.analysis.verdict.caveats import Facts
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.data import data_report
 from raykd.planning import truncation
 from raykd.teachers import teacher

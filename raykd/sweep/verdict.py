@@ -16,7 +16,7 @@ from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import beside, theirs
+from raykd.analysis.verdict.published import compare_published, published_scores
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
@@ -71,8 +71,8 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     told = caveats(scored, found_scores, known)
     scored = replace(scored, teacher=known.teacher, caveats=told)
     found = add_angles(scored, angles.of_sweep(sweep))
-    published = theirs(config, sweep.study.file)
-    found = replace(found, published=beside(found.cells, published))
+    published = published_scores(config, sweep.study.file)
+    found = replace(found, published=compare_published(found.cells, published))
     if margin is None or margin == config.margin:
         return found
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"

@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from raykd.analysis.verdict.published import theirs
+from raykd.analysis.verdict.published import published_scores
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Cohort, TrialSpec
 from raykd.models import student
@@ -237,7 +237,7 @@ def test_students_are_built_at_full_size(
 
 @pytest.mark.parametrize("name", [n for n in FILES if read(n, "clean").published])
 def test_every_published_cell_has_an_arm(name: str, at_full_size: Path) -> None:
-    published = theirs(read(name, "clean"), str(FILES[name]))
+    published = published_scores(read(name, "clean"), str(FILES[name]))
     cells = {(s.init, s.shape, s.strategy) for s in published}
     assert cells
     for variant in VARIANTS:

@@ -5,34 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from raykd.analysis.scores.scores import NONE, Scores
+from raykd.analysis.verdict.context import Caveat, TeacherScore
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
-
-CaveatKind = Literal["teacher_beaten", "coarse", "majority", "data"]
-
-
-@dataclass(frozen=True)
-class Caveat:
-    """One reason for doubt, as a sentence without its full stop."""
-
-    kind: CaveatKind
-    says: str
-
-
-@dataclass(frozen=True)
-class TeacherScore:
-    """What the students' teacher scores, in the metric's units (percent for accuracy). `majority`
-    is the best that one and the same answer to every test example scores."""
-
-    fingerprint: str
-    metric: str
-    test: float
-    select: float
-    majority: float
 
 
 @dataclass(frozen=True)
