@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.cli.format import duration, memory
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 
@@ -94,7 +95,7 @@ def plan(overview: Mapping[str, Any]) -> None:
     if confirm["controls"]:
         out.print(f"  controls  {', '.join(confirm['controls'])}")
     if overview["examples"]:
-        out.print(f"  memory    {_memory(overview['memory'])}")
+        out.print(f"  memory    {memory(overview['memory'])}")
     out.print(
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
@@ -116,28 +117,13 @@ def plan(overview: Mapping[str, Any]) -> None:
     out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
 
 
-def _memory(found: Mapping[str, int]) -> str:
-    mib = {name: f"{size / 2**20:,.0f}" for name, size in found.items()}
-    return (
-        f"{mib['peak']} MiB a worker at its peak, of {mib['usable']}: teacher {mib['teacher']}, "
-        f"each student {mib['student']}, a step {mib['step']}, an evaluation {mib['evaluation']}"
-    )
-
-
 def _states(choice: Mapping[str, Any]) -> str:
-    live, cached = seconds(choice["live_seconds"]), seconds(choice["cached_seconds"])
+    live, cached = duration(choice["live_seconds"]), duration(choice["cached_seconds"])
     size = f"{choice['bytes'] / 2**20:,.0f} MiB"
     costs = f"{live} of teacher passes live, {cached} stored once and read ({size})"
     return f"{choice['source']}, {choice['why']}: {costs}" + (
         "" if choice["measured"] else "; rough figures until the teacher is made"
     )
-
-
-def seconds(value: float) -> str:
-    """A span of time as a person says it."""
-    if value < 90:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
 def intent(overview: Mapping[str, Any]) -> None:
@@ -199,10 +185,10 @@ def status(found: Status) -> None:
         out.print(f"  {found.stopped}")
     for trial, error in found.failures[:5]:
         out.print(f"  {trial} failed: {error}")
-    from raykd.cli.costs import against
+    from raykd.cli.format import forecast_line
 
     for launch in found.costs[-1:]:
-        out.print(f"  {against(launch)}")
+        out.print(f"  {forecast_line(launch)}")
     if not found.rows:
         if found.teacher is not None:
             out.print(_teacher_line(found.teacher))

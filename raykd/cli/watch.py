@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raykd.cli.output import out, seconds, status
+from raykd.cli.format import duration
+from raykd.cli.output import out, status
 from raykd.cli.progress import progress_line
 from raykd.cluster.launch.tally import LAST
 
@@ -73,7 +74,7 @@ def told(now: Mapping[str, Any]) -> str:
         if name in now:
             used, there = now[name]
             parts.append(f"{used:g} of {there:g} {name[:-1].upper()}s in use")
-    parts.append(f"{seconds(now['seconds'])} so far")
+    parts.append(f"{duration(now['seconds'])} so far")
     parts += [f"{now['gpu_hours']:.2f} GPU-hours"] if "gpu_hours" in now else []
     if "money" in now:
         parts.append(f"{now['money']:.2f} spent")
