@@ -13,7 +13,7 @@ from raykd.data.labels import Answers, read_labels
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",

@@ -22,7 +22,7 @@ from raykd.data.columns import check_columns, wanted
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 END = "\0end of the file\0"  # a last line, by which a quotation that was never closed is noticed
 DELIMITED: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raykd.config.names import KEYS
+from raykd.config.task import KEYS
 from raykd.config.trial import digest
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
 FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently

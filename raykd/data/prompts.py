@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.names import FIELD
+from raykd.config.task import FIELD
 from raykd.data.columns import (
     Reading,
     Row,
@@ -20,7 +20,7 @@ from raykd.data.labels import INTEGER, label_names
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -13,7 +13,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")

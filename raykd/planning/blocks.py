@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from raykd.config.design import CopiedHalves, CopiedInit
-from raykd.config.sweep import Blocks, SweepConfig
+from raykd.config.sweep import SweepConfig
+from raykd.config.training import Blocks
 from raykd.errors import UserError
 from raykd.maps.activations import Depth
 from raykd.maps.halves import Rule, apply

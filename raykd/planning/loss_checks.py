@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raykd.config import live_only
+from raykd.config import sweep
 from raykd.maps import activations
 from raykd.maps.published import own_loss
 from raykd.teachers import model_facts
@@ -42,4 +42,4 @@ def problems(config: SweepConfig, base: Base, shape: Shape, home: Path, file: st
             f"({controls[0]}) has no other targets; write another kind, or leave the controls out"
         )
     # Once more: what the command line sets comes after the file was read.
-    return found + [f"{file}: {told}" for told in live_only.problems(config)]
+    return found + [f"{file}: {told}" for told in sweep.conflicts(config)]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from raykd.config import live_only
+from raykd.config import sweep
 from raykd.errors import UserError
 from raykd.maps import activations
 from raykd.maps.layer_map import everywhere
@@ -120,7 +120,7 @@ def choose(
             f"{study.file}: states.source: the teacher's outputs take {too_large[0]}; "
             f"{too_large[1]}, or write `live`"
         )
-    bound = live_only.needs_live(study.config)
+    bound = sweep.needs_live(study.config)
     cheaper = not too_large and not bound and cached < live
     source: Literal["live", "cached"] = "cached" if cheaper else "live"
     why = "the cheaper" if not too_large else f"stored they take {too_large[0]}"

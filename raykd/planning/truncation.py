@@ -16,7 +16,7 @@ from raykd.data.splits import SPLITS
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
     from raykd.data.prepared import Encoded
     from raykd.planning.study import Study
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from raykd.config.sweep import Cluster
+from raykd.config.cluster import Cluster
+from raykd.config.training import MOST_EPOCHS
 from raykd.config.trial import Cohort, TrialSpec
 from raykd.data.batches import eval_batches
 from raykd.errors import UserError
@@ -24,7 +25,6 @@ from raykd.teachers import teacher
 from raykd.teachers.fill_cache import sample
 from raykd.teachers.targets import Live
 from raykd.training.distill import Data, Where, distill
-from raykd.training.early_stopping import MOST_EPOCHS
 from raykd.training.hooks import Hooks
 from raykd.training.learner import stream
 from raykd.training.recorder import Memory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from raykd.analysis.scores.scores import is_sampled
 from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.published import published_scores
+from raykd.config.training import LIKELY_EPOCHS, MOST_EPOCHS
 from raykd.config.trial import Shape
 from raykd.data import data_report
 from raykd.planning import inits, truncation
@@ -16,7 +17,6 @@ from raykd.planning.study import Study
 from raykd.sweep.older_trials import older
 from raykd.teachers import teacher
 from raykd.tracking import store
-from raykd.training.early_stopping import LIKELY_EPOCHS, MOST_EPOCHS
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep

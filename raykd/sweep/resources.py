@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raykd.config import sweep
+from raykd.config.cluster import Cluster, Growth
 from raykd.errors import UserError
 
 
@@ -30,9 +30,7 @@ class Share:
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
-def share(
-    cluster: sweep.Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1
-) -> Share:
+def share(cluster: Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1) -> Share:
     """Fit the file's request onto the nodes. Raises UserError where no cohort could ever start.
 
     Left unstated, a worker gets one GPU where there are any, and its part of the node's cores, of
@@ -67,7 +65,7 @@ def share(
     return Share(cluster.workers, cpus, gpus, max(1, min(slots, places // cluster.workers)))
 
 
-def grown(nodes: Sequence[Node], growth: sweep.Growth | None) -> list[Node]:
+def grown(nodes: Sequence[Node], growth: Growth | None) -> list[Node]:
     """The nodes that there are, and those that the autoscaler may bring beside them."""
     if growth is None:
         return list(nodes)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from raykd.cluster.shared_storage import prepare
-from raykd.config import sweep
-from raykd.config.smoke import smoke_config
-from raykd.config.sweep import load
+from raykd.config.cluster import Cluster
+from raykd.config.sweep import load, smoke_config
 from raykd.config.trial import Cohort
 from raykd.data.assets import packages
 from raykd.maps.layer_map import LayerMap, everywhere
@@ -280,7 +279,7 @@ class Sweep:
         return store.patiently(lambda: store.experiment(self.client, self.study.config.name))
 
 
-def _foreseen(cluster: sweep.Cluster) -> Share:
+def _foreseen(cluster: Cluster) -> Share:
     """The share of a cohort where nobody has asked a cluster yet."""
     known = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
     gpus = cluster.gpus_per_worker
@@ -289,7 +288,7 @@ def _foreseen(cluster: sweep.Cluster) -> Share:
     return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
 
 
-def _memory(cluster: sweep.Cluster, share: Share) -> int:
+def _memory(cluster: Cluster, share: Share) -> int:
     """Bytes that one worker may use, of its GPU where it has one."""
     if not share.gpus:
         return memory.available() // (share.at_once * share.workers)

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raykd.config.names import OF_CHOICES
+from raykd.config.task import OF_CHOICES
 from raykd.data import batches
 from raykd.data.batches import Batch
 from raykd.data.prepared import Encoded

@@ -25,7 +25,7 @@ from raykd.tasks.family import Family, Names
 from raykd.teachers.teacher import label_order
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
     from raykd.training.distill import Data, Where
 
 

@@ -20,7 +20,7 @@ from raykd.data.prepared import Encoded, Prepared
 from raykd.models.outputs import Head, Outputs
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
     from raykd.training.distill import Data, Where
 
 Names = tuple[str, ...]

@@ -18,7 +18,7 @@ from raykd.models import loading
 from raykd.tasks.family import Names
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 Pair = tuple[str, str]
 """A prompt, and what follows it, as texts."""

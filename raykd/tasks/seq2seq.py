@@ -27,7 +27,7 @@ from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
     from raykd.training.distill import Data, Where
 
 IGNORED = -100  # as a label: what pads a target

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raykd.config.training import MOST_EPOCHS, PATIENCE
 from raykd.config.trial import digest
 from raykd.data import hub
 from raykd.data.assets import packages
@@ -20,10 +21,9 @@ from raykd.errors import UserError
 from raykd.maps.activations import Depth
 from raykd.runtime import memo
 from raykd.teachers import model_facts
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Teacher
+    from raykd.config.training import Teacher
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from raykd.training.learner import Learner, stream
 from raykd.training.recorder import Recorder, Result, Silent
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from raykd.models.quantization import Bits
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
     from raykd.planning.study import Study
     from raykd.planning.teacher_source import Choice
 

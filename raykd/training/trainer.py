@@ -34,7 +34,7 @@ from raykd.training.learner import stream
 from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.data_report import (
     CAVEAT_SHARE,
     Cut,

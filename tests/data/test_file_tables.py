@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.file_tables import delimited, json_table
 from raykd.data.prepared import prepare
 from raykd.data.readers import read

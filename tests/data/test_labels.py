@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.prepared import Prepared, prepare
 from raykd.data.readers import read
 

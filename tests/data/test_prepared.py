@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 from tokenizers import normalizers
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.prepared import Prepared, encode, load, prepare, tokenizer_fingerprint
 from raykd.data.splits import SPLITS
 

@@ -11,7 +11,8 @@ import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from raykd.config.sweep import Task, load
+from raykd.config.sweep import load
+from raykd.config.task import Task
 from raykd.data.columns import Row
 from raykd.data.prepared import Encoded, Prepared, prepare
 from raykd.data.prompts import to_rows

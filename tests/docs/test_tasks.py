@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raykd.config.names import METRICS
 from raykd.config.sweep import SweepConfig, load
+from raykd.config.task import METRICS
 from raykd.config.trial import Cohort
 from raykd.planning.study import confirm_trials, resolve
 from raykd.sweep.fine_tune import fine_tune

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from raykd.cli.app import app
-from raykd.config.sweep import Teacher, load
+from raykd.config.sweep import load
+from raykd.config.training import Teacher
 from raykd.config.trial import Cohort, Init, TrialSpec
 from raykd.errors import UserError
 from raykd.models import block_settings

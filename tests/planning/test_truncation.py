@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config.sweep import Task, load
+from raykd.config.sweep import load
+from raykd.config.task import Task
 from raykd.data.data_report import Cut, DataReport, lines, with_cuts
 from raykd.data.prepared import Encoded, prepare
 from raykd.errors import UserError

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from raykd.cli import output
-from raykd.config.sweep import SweepConfig, Teacher, load
+from raykd.config.sweep import SweepConfig, load
+from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED, Teacher
 from raykd.config.trial import Cohort
 from raykd.errors import UserError
 from raykd.planning.study import Study, resolve
@@ -22,7 +23,7 @@ from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import teacher as teachers
 from raykd.training.distill import Where, distill
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED, marks, stalled
+from raykd.training.early_stopping import marks, stalled
 from raykd.training.learner import learning_rate
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, trainable

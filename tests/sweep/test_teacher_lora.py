@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from raykd.config.sweep import Teacher, load
+from raykd.config.sweep import load
+from raykd.config.training import Teacher
 from raykd.config.trial import digest
 from raykd.errors import UserError
 from raykd.planning.study import Study, resolve

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
+from raykd.config.training import LIKELY_EPOCHS
 from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
@@ -19,7 +20,6 @@ from raykd.planning.teacher_trial import teacher_trial
 from raykd.search.halving import Rungs
 from raykd.teachers import model_facts
 from raykd.teachers.teacher import fine_tune_steps
-from raykd.training.early_stopping import LIKELY_EPOCHS
 
 # Of Ray on two cores, whatever the sweep (docs/performance.md).
 START_SECONDS = 10.0  # until the first job is begun: Ray and Tune
