@@ -36,9 +36,10 @@ import torch
 import yaml
 
 from raykd.config import sweep
-from raykd.config.trial import Cohort, digest
+from raykd.config.cohort import Cohort
 from raykd.data.assets import packages
 from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.runtime.memo import digest
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import Sources
 

@@ -15,13 +15,15 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from raykd.config.trial import Cohort, Init, Loss, Shape, TargetKind, Training, TrialSpec
-from raykd.data.prepared import Encoded
+from raykd.config.cohort import Cohort
+from raykd.config.trial import Init, Loss, Shape, TargetKind, Training, TrialSpec
+from raykd.data.encoded import Encoded
 from raykd.maps import layer_map as layermap
 from raykd.maps.layer_map import LayerMap
-from raykd.models.student import seeded
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import seeded
 from raykd.tasks.classification import FAMILY
-from raykd.training.distill import Data, Where
+from raykd.tasks.family import Data
 from raykd.training.hooks import Hooks
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
@@ -124,7 +126,7 @@ def materials(
         home=folder, data=folder, teacher=folder, fingerprint=f"{size}", task=cast(Any, None),
         cache=str(folder / "states"), source="cached" if cached else "live", states=states,
     )  # fmt: skip
-    where = Where(device, micro_batch=micro_batch)
+    where = Execution(device, micro_batch=micro_batch)
     return Materials(sources, where, data(train, size.vocab, held_out), teacher, teacher)
 
 

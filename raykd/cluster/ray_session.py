@@ -17,7 +17,7 @@ import psutil
 from raykd.cluster.cores import jobs_at_once
 from raykd.cluster.shared_storage import check_nodes
 from raykd.config import budget
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.errors import UserError
 from raykd.maps.layer_map import LayerMap
 from raykd.models import quantization

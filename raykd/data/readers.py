@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.trial import digest
 from raykd.data import columns, explode, file_tables, hub, prompts
 from raykd.data.assets import packages
 from raykd.data.assets.en_ro import PAIRS
 from raykd.data.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.data.data_report import DataReport
 from raykd.errors import UserError
+from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
     from raykd.config.task import Task

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ from raykd.maps.layer_map import LayerMap, check
 from raykd.models import block_kinds, block_settings, verify_student
 from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import stacks
+from raykd.runtime.seeds import seeded
 
 # Names of the feed-forward width; DistilBERT and GPT-2 have their own. None: four times the width.
 INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
@@ -265,15 +264,3 @@ def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
 
 def width(model: PreTrainedModel) -> int:
     return int(model.config.hidden_size)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside, the surrounding streams untouched.
-
-    Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would
-    open a context on every GPU of the machine.
-    """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from raykd.config.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
+from raykd.config.cohort import Cohort, Job, into_cohorts
+from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.planning.memory.footprint import Footprint, footprint, usable
 from raykd.planning.study import Study, confirm_trials, explore_trial

@@ -11,7 +11,7 @@ from random import Random
 
 from raykd.config import design
 from raykd.config.sweep import SweepConfig
-from raykd.config.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec, digest
+from raykd.config.trial import Init, Lora, Loss, Phase, Shape, Training, TrialSpec
 from raykd.data.prepared import Prepared, prepare
 from raykd.errors import UserError
 from raykd.maps.activations import Depth
@@ -20,6 +20,7 @@ from raykd.maps.layer_map import LayerMap, check, everywhere, match_embedding
 from raykd.maps.published import PUBLISHED, WITH_EMBEDDINGS, own_loss
 from raykd.planning import inits, loss_checks
 from raykd.planning.blocks import deeper, other_stacks, student_depth, unfit_for_stacks
+from raykd.runtime.memo import digest
 from raykd.search.space import space_of
 from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers

@@ -17,7 +17,7 @@ from raykd.errors import UserError
 
 if TYPE_CHECKING:
     from raykd.config.task import Task
-    from raykd.data.prepared import Encoded
+    from raykd.data.encoded import Encoded
     from raykd.planning.study import Study
 
 NAMES = {"classification": "texts", "seq2seq": "sources", "causal_lm": "prompts"}

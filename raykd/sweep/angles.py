@@ -150,9 +150,9 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     """How many of them could not be looked at."""
     import torch
 
+    from raykd.runtime.execution import Execution
     from raykd.teachers import teacher as teachers
     from raykd.training.angle_probe import ROWS, Probe
-    from raykd.training.distill import Where
     from raykd.training.inputs import Sources
     from raykd.training.trainer import Materials
 
@@ -160,7 +160,7 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
-    where = Where(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    where = Execution(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     materials = Materials.load(Sources.of(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
     probe = Probe(materials.teacher, materials.data, rows, where, materials.build)

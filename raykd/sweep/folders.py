@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from raykd.config.trial import digest
 from raykd.planning.study import Study
+from raykd.runtime.memo import digest
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import psutil
 
 from raykd.cluster.shared_storage import prepare
 from raykd.config.cluster import Cluster
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load, smoke_config
-from raykd.config.trial import Cohort
 from raykd.data.assets import packages
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.planning.memory.footprint import GPU_BYTES

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from raykd.config.trial import digest
-from raykd.data.prepared import Encoded, Prepared, encoded, tokenizer_fingerprint
+from raykd.data.encoded import Encoded, encoded, tokenizer_fingerprint
+from raykd.data.prepared import Prepared
 from raykd.data.token_lists import flat
 from raykd.errors import UserError
 from raykd.models import loading
+from raykd.runtime.memo import digest
 from raykd.tasks.family import Names
 
 if TYPE_CHECKING:

@@ -15,20 +15,22 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.config.trial import digest
 from raykd.data.batches import Batch, pad_rows
-from raykd.data.prepared import Encoded, Prepared, encoded, tokenizer_fingerprint
+from raykd.data.encoded import Encoded, encoded, tokenizer_fingerprint
+from raykd.data.prepared import Prepared
 from raykd.data.splits import REFERENCES
 from raykd.data.token_lists import flat, whole_lengths
 from raykd.models import loading
 from raykd.models.outputs import Head, Outputs
+from raykd.runtime.memo import digest
 from raykd.tasks import written
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
 
 if TYPE_CHECKING:
     from raykd.config.task import Task
-    from raykd.training.distill import Data, Where
+    from raykd.runtime.execution import Execution
+    from raykd.tasks.family import Data
 
 IGNORED = -100  # as a label: what pads a target
 SCALED_BY_TIES = ("umt5", "switch_transformers")
@@ -160,7 +162,7 @@ def head(model: PreTrainedModel) -> Head:
     return Head(output.weight, None if bias is None else bias[0], scale)
 
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
     """What the model writes for each source: texts, their lengths in tokens, and whether they hit
     the limit, as objects [rows, 3]."""
     task, tokenizer = data.task, data.tokenizer

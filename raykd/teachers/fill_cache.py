@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.data.batches import eval_batches
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import Depth
 from raykd.maps.activations import states as all_states

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raykd.config.training import MOST_EPOCHS, PATIENCE
-from raykd.config.trial import digest
 from raykd.data import hub
 from raykd.data.assets import packages
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError
 from raykd.maps.activations import Depth
 from raykd.runtime import memo
+from raykd.runtime.memo import digest
 from raykd.teachers import model_facts
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -22,16 +21,11 @@ from raykd.models.capture import Taps, stacks
 from raykd.models.embedding_rows import train_rows
 from raykd.models.student import build_projections, freeze_embeddings, project, width
 from raykd.runtime.group import GradientSum, Group
+from raykd.runtime.seeds import stream
 from raykd.tasks.family import Family
 from raykd.teachers.targets import Targets
 
 Moved = TypeVar("Moved", bound=nn.Module)
-
-
-def stream(seed: int, *names: object) -> int:
-    """A seed of its own for each use of randomness: the same seed and names, the same stream."""
-    digest = hashlib.sha256(repr((seed, names)).encode()).digest()
-    return int.from_bytes(digest[:7], "big")
 
 
 def learning_rate(trial: TrialSpec, step: int) -> float:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from raykd.cli import watch
 from raykd.cli.app import app
 from raykd.cluster.launch.tally import Tally
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.heart import NOW

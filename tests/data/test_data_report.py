@@ -22,7 +22,8 @@ from raykd.data.data_report import (
     together,
     with_cuts,
 )
-from raykd.data.prepared import Prepared, encode, load, prepare
+from raykd.data.encoded import encode
+from raykd.data.prepared import Prepared, load, prepare
 from raykd.data.splits import SPLITS
 from raykd.errors import UserError
 from raykd.planning import truncation

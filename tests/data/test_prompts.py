@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from raykd.config.sweep import load
 from raykd.config.task import Task
 from raykd.data.columns import Row
-from raykd.data.prepared import Encoded, Prepared, prepare
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import Prepared, prepare
 from raykd.data.prompts import to_rows
 from raykd.errors import UserError
 from raykd.planning.study import resolve

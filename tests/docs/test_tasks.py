@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.task import METRICS
-from raykd.config.trial import Cohort
 from raykd.planning.study import confirm_trials, resolve
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES

@@ -23,7 +23,8 @@ from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded, flat
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import flat
 from raykd.losses import released
 from raykd.maps.activations import decoder_state
 from raykd.maps.layer_map import LayerMap

@@ -16,7 +16,7 @@ from raykd.errors import UserError
 from raykd.models.capture import stacks
 from raykd.models.student import build_student
 from raykd.planning.study import Study, confirm_trials, resolve
-from raykd.training.learner import stream
+from raykd.runtime.seeds import stream
 
 from ..support.world import write_sweep
 

@@ -16,9 +16,10 @@ from transformers import (
 )
 
 from raykd.cli.app import app
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.training import Teacher
-from raykd.config.trial import Cohort, Init, TrialSpec
+from raykd.config.trial import Init, TrialSpec
 from raykd.errors import UserError
 from raykd.models import block_settings
 from raykd.models.capture import stacks

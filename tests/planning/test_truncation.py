@@ -12,7 +12,8 @@ import pytest
 from raykd.config.sweep import load
 from raykd.config.task import Task
 from raykd.data.data_report import Cut, DataReport, lines, with_cuts
-from raykd.data.prepared import Encoded, prepare
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.planning import truncation
 from raykd.planning.study import resolve

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.study import Study, explore_trial, resolve
 from raykd.search.halving import Rungs

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
 from raykd.training import trainer
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory

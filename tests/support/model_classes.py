@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.maps.published import PUBLISHED
 from raykd.planning.study import Study, confirm_trials, resolve
 from raykd.training.inputs import Sources

@@ -10,12 +10,12 @@ import pytest
 
 from raykd.config import variants, yaml_file
 from raykd.config.sweep import SweepConfig
-from raykd.config.trial import digest
 from raykd.data.prepared import Prepared
 from raykd.maps.layer_map import everywhere
 from raykd.planning import inits
 from raykd.planning.study import Study, confirm_trials, explore_trial
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.runtime.memo import digest
 from raykd.teachers import teacher
 
 ROOT = Path(__file__).parents[2]

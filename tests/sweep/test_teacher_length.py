@@ -13,16 +13,17 @@ import pytest
 import torch
 
 from raykd.cli import output
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED, Teacher
-from raykd.config.trial import Cohort
 from raykd.errors import UserError
 from raykd.planning.study import Study, resolve
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import teacher as teachers
-from raykd.training.distill import Where, distill
+from raykd.training.distill import distill
 from raykd.training.early_stopping import marks, stalled
 from raykd.training.learner import learning_rate
 from raykd.training.recorder import Memory
@@ -47,7 +48,7 @@ def fitted(made: Study, **options: Any) -> Memory:
     data = load_data(family, made.prepared, names, base, made.config.task, made.home)
     torch.manual_seed(0)
     model = family.load_model(base, names, trained=False)
-    trainable(model, trial, Where())
+    trainable(model, trial, Execution())
     memory = Memory()
     distill(Cohort((trial,)), data, lambda _: model, None, 32, memory, **options)
     return memory

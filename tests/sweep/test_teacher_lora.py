@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from raykd.config.sweep import load
 from raykd.config.training import Teacher
-from raykd.config.trial import digest
 from raykd.errors import UserError
 from raykd.planning.study import Study, resolve
+from raykd.runtime.memo import digest
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers.teacher import Base, fingerprint
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.planning.study import Study, confirm_trials, resolve
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks import classification

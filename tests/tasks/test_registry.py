@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.data.prepared import Prepared
 from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
 from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
@@ -60,7 +60,7 @@ def test_test_labels_are_read_after_training_only(
     """Invariant 7: nothing that a training process holds knows what is right in test, and the file
     that does is opened after the last step."""
     assert "label" not in study.prepared.rows("test").column_names
-    data = Materials.load(sources, Where()).data
+    data = Materials.load(sources, Execution()).data
     assert data.test.labels is None
     events: list[str] = []
     read = Prepared.test_labels

@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import states
 from raykd.tasks import seq2seq, written

@@ -14,10 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TargetKind, TrialSpec
+from raykd.config.trial import TargetKind, TrialSpec
 from raykd.data.batches import collate, shard
 from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.runtime import execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.classification import FAMILY
 from raykd.tasks.registry import FAMILIES
@@ -25,7 +27,6 @@ from raykd.teachers import controls
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler
 from raykd.teachers.targets import Live, Part
-from raykd.training import distill
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
@@ -287,7 +288,7 @@ def test_padding_and_micro_batches_change_no_control(
     """Invariant 6, over a whole training, dropout off."""
     without_dropout(monkeypatch)
     short = train(Cohort(trials), sources)
-    parts = train(Cohort(trials), sources, where=distill.Where(micro_batch=5))
+    parts = train(Cohort(trials), sources, where=execution.Execution(micro_batch=5))
 
     longer = replace(FAMILY, collate=partial(FAMILY.collate, pad_to=60))
     monkeypatch.setitem(FAMILIES, "classification", longer)

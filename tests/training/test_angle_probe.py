@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training import angle_probe
 from raykd.training.angle_probe import Probe, Stored
-from raykd.training.distill import Where
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
@@ -46,11 +47,11 @@ def sources(study: Study) -> Sources:
 @pytest.fixture(scope="module")
 def materials(sources: Sources) -> Materials:
     torch.set_num_threads(1)
-    return Materials.load(sources, Where())
+    return Materials.load(sources, Execution())
 
 
 def probe_of(materials: Materials, rows: int = ROWS) -> Probe:
-    return Probe(materials.teacher, materials.data, rows, Where(), materials.build)
+    return Probe(materials.teacher, materials.data, rows, Execution(), materials.build)
 
 
 def untrained(materials: Materials, trial: TrialSpec) -> Stored:

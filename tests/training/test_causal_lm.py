@@ -11,11 +11,12 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, Lora, TrialSpec
+from raykd.config.trial import Lora, TrialSpec
 from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
@@ -130,7 +131,7 @@ def test_gradient_checkpointing_changes_no_loss(study: Study, sources: Sources) 
     """With dropout on: a block that is computed once more draws the same noise."""
     trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
     plain = train(Cohort(trials), sources)
-    again = train(Cohort(trials), sources, where=Where(gradient_checkpointing=True))
+    again = train(Cohort(trials), sources, where=Execution(gradient_checkpointing=True))
     for trial in trials:
         assert series(again, trial) == pytest.approx(series(plain, trial), rel=1e-4, abs=1e-5)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.study import Study, confirm_trials, resolve
 from raykd.sweep.fine_tune import fine_tune

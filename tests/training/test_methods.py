@@ -13,8 +13,9 @@ import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from raykd.cli.maps import maps
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.methods import MATCHING
 from raykd.maps.layer_map import STRATEGIES

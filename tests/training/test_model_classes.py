@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from raykd.config.trial import Cohort, TrialSpec
-from raykd.training.distill import Where
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
+from raykd.runtime.execution import Execution
 from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
@@ -61,13 +62,13 @@ class Keeping(Memory):
         if result.student is not None:
             data = self._materials.data
             model = data.family.auto.from_pretrained(result.student).eval()
-            self.said[trial.id] = data.family.evaluate(model, data.test, data, Where())
+            self.said[trial.id] = data.family.evaluate(model, data.test, data, Execution())
 
 
 @pytest.fixture(scope="module")
 def whole(sources: Sources, cohort: Cohort) -> Keeping:
     """The cohort trained in one go, with dropout, under a live teacher."""
-    materials = Materials.load(sources, Where())
+    materials = Materials.load(sources, Execution())
     memory = Keeping(materials)
     materials.run(cohort, memory, keep=frozenset(t.id for t in cohort.trials[-1:]))
     return memory
@@ -76,7 +77,7 @@ def whole(sources: Sources, cohort: Cohort) -> Keeping:
 @pytest.fixture(scope="module")
 def dry(place: Place, case: str) -> Materials:
     """The class without dropout."""
-    return Materials.load(place.sources(case, dropout=0.0), Where())
+    return Materials.load(place.sources(case, dropout=0.0), Execution())
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_two_workers_sum_gradients_of_two_dtypes(tmp_path: Path) -> None:
     both = under_two(place, MIXED_DTYPES)
     for case in MIXED_DTYPES:
         cohort, alone = place.cohort(case), Memory()
-        Materials.load(place.sources(case, dropout=0.0), Where()).run(cohort, alone)
+        Materials.load(place.sources(case, dropout=0.0), Execution()).run(cohort, alone)
         for trial in cohort.trials:
             assert trial.training.weights == "bf16"
             found = curve(Memory(metrics=both[case]), trial)
@@ -189,7 +190,7 @@ def padded(materials: Materials) -> Materials:
 def test_padding_and_parts_change_no_loss(dry: Materials, cohort: Cohort, plain: Memory) -> None:
     """Invariant 6, in parts of a batch, the last one smaller: they add up to it."""
     long = Memory()
-    replace(padded(dry), where=Where(micro_batch=6)).run(cohort, long)
+    replace(padded(dry), where=Execution(micro_batch=6)).run(cohort, long)
     for trial in cohort.trials:
         assert curve(long, trial) == pytest.approx(curve(plain, trial), rel=1e-3, abs=1e-4)
 
@@ -199,6 +200,6 @@ def test_a_finished_student_loads_in_plain_transformers(
 ) -> None:
     """Its folder answers as the student did when it was scored."""
     trial = cohort.trials[-1]
-    data = Materials.load(sources, Where()).data
+    data = Materials.load(sources, Execution()).data
     score = data.family.score(trial.metric, whole.said[trial.id], data.test_labels())
     assert score == whole.results[trial.id].metrics[f"test_{trial.metric}"]

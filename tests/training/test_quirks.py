@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.released import LOSSES
 from raykd.maps.published import PADDED
@@ -22,11 +23,11 @@ from raykd.models.student import build_projections
 from raykd.planning import teacher_source
 from raykd.planning.study import Study, confirm_trials, resolve
 from raykd.planning.teacher_source import Speeds
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers.targets import Live
-from raykd.training.distill import Where
 from raykd.training.inputs import Sources
-from raykd.training.learner import stream
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -164,7 +165,7 @@ def test_a_teachers_dropout_changes_what_is_imitated(world: World, whole: Memory
 
 
 def test_dropout_is_drawn_anew_at_each_pass_and_off_between_them(world: World) -> None:
-    materials = Materials.load(world.sources, Where())
+    materials = Materials.load(world.sources, Execution())
     data, family = materials.data, materials.data.family
     batch = family.collate(data.train, np.arange(4), data.pad)
     with_dropout = Live(

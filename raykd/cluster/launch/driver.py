@@ -17,7 +17,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from raykd.cluster.launch import checkpoints, placement_groups, resume
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
 from raykd.cluster.launch.trainer import Trainer, backend, train_job
-from raykd.config.trial import packed, unpacked
+from raykd.config.cohort import packed, unpacked
 from raykd.runtime import memory
 
 GIVEN_UP = "given_up"

@@ -16,9 +16,9 @@ import torch
 from raykd.cluster.launch import checkpoints
 from raykd.cluster.launch.metrics import Metrics
 from raykd.cluster.ray_session import NOTICES
-from raykd.config.trial import Cohort, unpacked
+from raykd.config.cohort import Cohort, unpacked
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.training.distill import Where
 from raykd.training.hooks import Taught
 from raykd.training.recorder import Recorder, Silent
 from raykd.training.trainer import Materials
@@ -132,7 +132,7 @@ def _train_job(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     group = Group.current()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
-    where = Where(
+    where = Execution(
         get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
         gradient_checkpointing=config["gradient_checkpointing"],
     )  # fmt: skip

@@ -11,8 +11,8 @@ import pytest
 from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.searcher import JobSearcher
 from raykd.config.budget import Budget
+from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, Job, unpacked
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.plan import Explored, Plan, Power, make
 from raykd.planning.study import Study, explore_trial, resolve

@@ -31,7 +31,7 @@ from raykd.planning.estimate.simulate import (
 )
 from raykd.planning.plan import Explored, Plan, Power, make
 from raykd.planning.study import resolve
-from raykd.training.distill import Where
+from raykd.runtime.execution import Execution
 
 from ...support import world_seq2seq
 from ...support.lm_world import WRITTEN, write_lm_sweep
@@ -206,7 +206,7 @@ def test_a_first_evaluation_is_not_taken_for_all(
     monkeypatch.setattr(calibrate, "_now", lambda where: clock[0])
     monkeypatch.setattr(calibrate, "_first", lambda encoded, count: (count, count))
     data: Any = SimpleNamespace(select=None, family=SimpleNamespace(evaluate=evaluate))
-    found = calibrate._evaluation(cast("Any", None), data, Where())
+    found = calibrate._evaluation(cast("Any", None), data, Execution())
     assert found == pytest.approx(seconds) and asked[-1] == rows
 
 
