@@ -49,7 +49,7 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from mlflow import MlflowClient
 
     from benchmarks import paper_work
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.tracking import store
     from raykd.tracking.launch import Launch, versions
     from raykd.tracking.writer import Writer

@@ -25,13 +25,15 @@ from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
 from raykd.data.prepared import Prepared
 from raykd.models.student import student_config
-from raykd.planning.study import Study, confirm_trials
+from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.runtime.memo import digest, kept
 from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
+from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import of_base
 from raykd.teachers.targets import Live, Targets
@@ -108,7 +110,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
     folder = home / "models" / model
     TEACHERS[model].full.save_pretrained(folder)
     found = of_base(folder, digest([model]), home)
-    base = teachers.Base(
+    base = model_facts.Base(
         folder, digest([model]), found["depth"], found["width"], tuple(found["labels"]),
         found["decoder_depth"],
     )  # fmt: skip

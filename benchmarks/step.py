@@ -67,7 +67,7 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
     from benchmarks import cohort, setting
     from raykd.config.cohort import Cohort
     from raykd.data.assets import packages
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.runtime import execution
     from raykd.training import distill
     from raykd.training.recorder import Memory

@@ -126,7 +126,7 @@ def measure(threads: int) -> dict[str, Any]:
     from benchmarks import cohort, machine, setting
     from raykd.config.cohort import Cohort
     from raykd.data.assets import packages
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.training import distill
     from raykd.training.recorder import Memory
 

@@ -25,7 +25,7 @@ from raykd.runtime.seeds import seeded
 from raykd.tasks.classification import FAMILY
 from raykd.tasks.family import Data
 from raykd.training.hooks import Hooks
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -122,7 +122,7 @@ def materials(
 ) -> Materials:  # fmt: skip
     """A teacher on the device with its rows; `states`: what a store of its outputs holds."""
     teacher = model(size.config()).to(device)
-    sources = Sources(
+    sources = TrainingInputs(
         home=folder, data=folder, teacher=folder, fingerprint=f"{size}", task=cast(Any, None),
         cache=str(folder / "states"), source="cached" if cached else "live", states=states,
     )  # fmt: skip

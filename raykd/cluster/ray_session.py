@@ -22,7 +22,7 @@ from raykd.errors import UserError
 from raykd.maps.layer_map import LayerMap
 from raykd.models import quantization
 from raykd.planning.plan import stored_bytes
-from raykd.planning.study import explore_trial
+from raykd.planning.trials import explore_trial
 from raykd.runtime import memory
 from raykd.runtime.signals import stop_on_sigterm
 from raykd.sweep.resources import Node, Share, grown, share

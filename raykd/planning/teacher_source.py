@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,10 @@ from raykd.config import sweep
 from raykd.errors import UserError
 from raykd.maps import activations
 from raykd.maps.layer_map import everywhere
-from raykd.planning.study import Study, explore_trial
+from raykd.planning.study import Study
+from raykd.planning.trials import explore_trial
 from raykd.runtime.memo import put
+from raykd.training.inputs import TrainingInputs
 
 GB = 10**9
 CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
@@ -145,3 +147,18 @@ def free_bytes(root: str) -> int | None:
         return None
     path = Path(root).absolute()
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
+
+
+def training_inputs(study: Study, teacher: Path, choice: Choice | None = None) -> TrainingInputs:
+    """For a process that trains students of the teacher in a folder; `choice` says where that
+    process gets the teacher's outputs from, by default from the teacher itself."""
+    wanted = study.config.states
+    sources = TrainingInputs(
+        study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
+        cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
+        angles=study.config.angle_rows, weights=study.config.training.weights,
+        bits=study.config.teacher.bits,
+    )  # fmt: skip
+    if choice is None:
+        return sources
+    return replace(sources, source=choice.source, states=choice.states)

@@ -150,10 +150,10 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     """How many of them could not be looked at."""
     import torch
 
+    from raykd.planning.teacher_source import training_inputs
     from raykd.runtime.execution import Execution
     from raykd.teachers import teacher as teachers
     from raykd.training.angle_probe import ROWS, Probe
-    from raykd.training.inputs import Sources
     from raykd.training.trainer import Materials
 
     study = sweep.study
@@ -161,7 +161,7 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
     where = Execution(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    materials = Materials.load(Sources.of(study, teacher.folder), where)
+    materials = Materials.load(training_inputs(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
     probe = Probe(materials.teacher, materials.data, rows, where, materials.build)
     specs = {t.id: t for t in sweep.planned(sweep.known).confirm}

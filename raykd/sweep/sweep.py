@@ -18,8 +18,10 @@ from raykd.data.assets import packages
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.planning.memory.footprint import GPU_BYTES
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, explore_trial, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.planning.teacher_source import GB
+from raykd.planning.trials import explore_trial
 from raykd.runtime import memory
 from raykd.search.proposer import Tried
 from raykd.sweep.interim import last_look, stopped

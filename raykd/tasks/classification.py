@@ -14,16 +14,16 @@ from transformers import (
 )
 
 from raykd.data import batches
-from raykd.data import encoded as encoded_module
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
+from raykd.data.encoded import encode as encode_rows
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError
 from raykd.models.loading import load_tokenizer, read_model, refuse_foreign
 from raykd.models.outputs import Outputs
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
-from raykd.teachers.teacher import label_order
+from raykd.tasks.labels import label_order
 
 if TYPE_CHECKING:
     from raykd.config.task import Task
@@ -64,7 +64,7 @@ def encode(
 ) -> Encoded:  # fmt: skip
     """Labels are numbered in the order of `names`: a model that was fine-tuned elsewhere may number
     them differently from the data (contradiction first or entailment first)."""
-    encoded = encoded_module.encode(prepared, split, tokenizer, task.max_length, home)
+    encoded = encode_rows(prepared, split, tokenizer, task.max_length, home)
     if encoded.labels is None:
         return encoded
     return replace(encoded, labels=_places(prepared, names)[encoded.labels])

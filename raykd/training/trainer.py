@@ -32,7 +32,7 @@ from raykd.teachers.targets import Cached, Live
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> Pre
 class Materials:
     """Data and teacher in memory, ready for one cohort after another."""
 
-    sources: Sources
+    sources: TrainingInputs
     where: Execution
     data: Data
     teacher: PreTrainedModel
@@ -98,7 +98,7 @@ class Materials:
     """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
-    def load(cls, sources: Sources, where: Execution, trained: bool = True) -> Materials:
+    def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> Materials:
         """`trained`: the sources name a teacher, and not what one is yet to be made of."""
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
@@ -228,7 +228,7 @@ def _precision(where: Execution) -> str:
 
 def run_cohort(
     cohort: Cohort,
-    sources: Sources,
+    sources: TrainingInputs,
     recorder: Recorder,
     where: Execution | None = None,
     **options: Any,

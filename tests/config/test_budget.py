@@ -16,7 +16,8 @@ from raykd.config.cohort import unpacked
 from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.sweep.resources import Share
 
 from ..support.world import write_sweep

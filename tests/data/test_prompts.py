@@ -18,7 +18,7 @@ from raykd.data.encoded import Encoded
 from raykd.data.prepared import Prepared, prepare
 from raykd.data.prompts import to_rows
 from raykd.errors import UserError
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.tasks.prompt_tokens import encode
 
 from ..support.lm_world import CHAT_TASK, lm_tokenizer, write_lm_sweep, write_rows

@@ -24,11 +24,13 @@ from raykd.errors import UserError
 from raykd.models import block_settings
 from raykd.models.capture import stacks
 from raykd.planning import inits
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.sweep import fine_tune as fine_tuning
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers import model_facts, teacher
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -98,7 +100,7 @@ def test_students_of_modernbert_train_and_load_in_plain_transformers(tmp_path: P
     study = sweep(tmp_path, "copied")
     made = fine_tune(study)
     [trial] = [t for t in confirm_trials(study) if t.strategy == "forward"]
-    sources, kept = Sources.of(study, made.folder), Kept()
+    sources, kept = training_inputs(study, made.folder), Kept()
     run_cohort(Cohort((trial,)), sources, kept, keep=frozenset({trial.id}))
     [student] = kept.loaded
     assert len(stacks(student)["encoder"]) == 2
@@ -137,7 +139,7 @@ def test_a_plan_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     study = sweep(tmp_path, "copied")
     asked = (study.base, study.shape, Init("copied", (2, 4), head=True), study.home)
     told = model_facts.unequal(*asked)
-    monkeypatch.setattr(model_facts, "_config", None)
+    monkeypatch.setattr(model_facts, "read_config", None)
     assert told and model_facts.unequal(*asked) == told
 
 

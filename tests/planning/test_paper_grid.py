@@ -23,11 +23,11 @@ from raykd.config.trial import TrialSpec
 from raykd.models import student
 from raykd.models.capture import stacks
 from raykd.models.stacks import depth
-from raykd.planning.study import confirm_trials
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.runtime import seeds
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
-from raykd.training.inputs import Sources
 
 from ..support import paper_maps
 from ..support.loop import train
@@ -265,7 +265,7 @@ def test_it_runs_end_to_end(name: str, variant: str, tiny: Path) -> None:
         made = study(shrunk(read(name, variant)), name, tiny / "home")
     stored = fine_tune(made)
     cohort = Cohort(told_apart(confirm_trials(made)))
-    memory = train(cohort, Sources.of(made, stored.folder))
+    memory = train(cohort, training_inputs(made, stored.folder))
     assert not memory.failures
     metric, family = made.config.task.metric, FAMILIES[made.config.task.kind]
     told = [metric, *family.beside(metric, made.prepared.labels)]

@@ -11,7 +11,9 @@ import yaml
 from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.planning.plan import Explored, Power, make
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.trials import confirm_trials
 from raykd.sweep.sweep import Sweep
 
 from ..support import world, world_seq2seq

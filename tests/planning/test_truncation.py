@@ -16,7 +16,7 @@ from raykd.data.encoded import Encoded
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.planning import truncation
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.tasks import prompt_tokens, seq2seq
 
 from ..support.lm_world import lm_tokenizer, write_lm_sweep

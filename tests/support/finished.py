@@ -10,13 +10,13 @@ import torch
 
 from raykd.config.cohort import into_cohorts
 from raykd.config.trial import TrialSpec
-from raykd.planning.study import explore_trial
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import explore_trial
 from raykd.runtime.execution import Execution
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
 
@@ -28,7 +28,7 @@ def finish(sweep_file: Path) -> Sweep:
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
-    materials = Materials.load(Sources.of(opened.study, found.folder), Execution())
+    materials = Materials.load(training_inputs(opened.study, found.folder), Execution())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):

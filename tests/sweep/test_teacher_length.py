@@ -17,7 +17,8 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED, Teacher
 from raykd.errors import UserError
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune

@@ -10,11 +10,13 @@ from sklearn.metrics import f1_score
 
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks import classification
 from raykd.tasks.evaluation import first_part, scores_on_test
-from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials, Where
 
 from ..data.test_readers import write
@@ -41,7 +43,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_a_student_is_scored_on_each_part(study: Study) -> None:
-    sources = Sources.of(study, fine_tune(study).folder)
+    sources = training_inputs(study, fine_tune(study).folder)
     trial = confirm_trials(study)[1]
     result = train(Cohort((trial,)), sources).results[trial.id]
     columns = result.predictions
@@ -57,7 +59,7 @@ def test_a_student_is_scored_on_each_part(study: Study) -> None:
 
 def test_the_teacher_is_measured_on_the_first_part(study: Study) -> None:
     stored = fine_tune(study)
-    sources = Sources.of(study, stored.folder)
+    sources = training_inputs(study, stored.folder)
     data = Materials.load(sources, Where()).data
     assert first_part(data) == slice(0, 30)
     labels = data.test_labels()[:30]

@@ -14,10 +14,13 @@ import pytest
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.data.prepared import Prepared
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import Materials
 
 from ..support import world, world_seq2seq
@@ -46,8 +49,8 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
@@ -55,7 +58,7 @@ def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
 
 
 def test_test_labels_are_read_after_training_only(
-    study: Study, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    study: Study, sources: TrainingInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invariant 7: nothing that a training process holds knows what is right in test, and the file
     that does is opened after the last step."""

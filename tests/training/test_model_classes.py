@@ -20,7 +20,7 @@ import torch
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.runtime.execution import Execution
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -40,7 +40,7 @@ def case(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def sources(place: Place, case: str) -> Sources:
+def sources(place: Place, case: str) -> TrainingInputs:
     return place.sources(case, dropout=0.1)
 
 
@@ -66,7 +66,7 @@ class Keeping(Memory):
 
 
 @pytest.fixture(scope="module")
-def whole(sources: Sources, cohort: Cohort) -> Keeping:
+def whole(sources: TrainingInputs, cohort: Cohort) -> Keeping:
     """The cohort trained in one go, with dropout, under a live teacher."""
     materials = Materials.load(sources, Execution())
     memory = Keeping(materials)
@@ -116,7 +116,7 @@ def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
 
 
 def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
-    sources: Sources, cohort: Cohort, whole: Memory
+    sources: TrainingInputs, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
     for trial in cohort.trials:
@@ -148,7 +148,7 @@ def test_two_workers_sum_gradients_of_two_dtypes(tmp_path: Path) -> None:
 
 
 def test_a_stored_teacher_gives_the_losses_of_a_live_one(
-    sources: Sources, cohort: Cohort, whole: Memory, tmp_path: Path
+    sources: TrainingInputs, cohort: Cohort, whole: Memory, tmp_path: Path
 ) -> None:
     """Invariant 3: cross entropy and KL to rounding, hidden losses to the storage's precision."""
     states = tuple(sorted({s for t in cohort.trials for s in t.teacher_states}))
@@ -166,7 +166,7 @@ def test_a_stored_teacher_gives_the_losses_of_a_live_one(
 
 
 def test_an_interrupted_cohort_ends_as_if_it_had_not_been(
-    sources: Sources, cohort: Cohort, whole: Memory, tmp_path: Path
+    sources: TrainingInputs, cohort: Cohort, whole: Memory, tmp_path: Path
 ) -> None:
     """Invariant 4: the interruption is in the second epoch."""
     with pytest.raises(InterruptedError):
@@ -196,7 +196,7 @@ def test_padding_and_parts_change_no_loss(dry: Materials, cohort: Cohort, plain:
 
 
 def test_a_finished_student_loads_in_plain_transformers(
-    whole: Keeping, cohort: Cohort, sources: Sources
+    whole: Keeping, cohort: Cohort, sources: TrainingInputs
 ) -> None:
     """Its folder answers as the student did when it was scored."""
     trial = cohort.trials[-1]

@@ -21,13 +21,14 @@ from raykd.losses.released import LOSSES
 from raykd.maps.published import PADDED
 from raykd.models.student import build_projections
 from raykd.planning import teacher_source
-from raykd.planning.study import Study, confirm_trials, resolve
-from raykd.planning.teacher_source import Speeds
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import Speeds, training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers.targets import Live
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -71,7 +72,7 @@ class World:
         self.folder, self.name = folder, name
         self.write = partial(WORLDS[name], folder, **{**QUIRKS, "teacher": teacher})
         self.study = found(self.write())
-        self.sources = Sources.of(self.study, fine_tune(self.study).folder)
+        self.sources = training_inputs(self.study, fine_tune(self.study).folder)
         self.trials = confirm_trials(self.study)
 
     def of(self, **changes: Any) -> tuple[TrialSpec, ...]:

@@ -14,10 +14,12 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -38,7 +40,7 @@ class World:
         changes.setdefault("confirm", {"strategies": STRATEGIES, "inits": ["copied", "random"]})
         self.folder, sweep = folder, write_sweep(folder, kind, **changes)
         self.study: Study = resolve(load(sweep), folder / "home", str(sweep))
-        self.sources = Sources.of(self.study, fine_tune(self.study).folder)
+        self.sources = training_inputs(self.study, fine_tune(self.study).folder)
         self.trials = [t for t in confirm_trials(self.study) if t.seed == 0]
 
     def train(self, trials: list[TrialSpec], **options: Any) -> Memory:

@@ -22,6 +22,7 @@ from raykd.config.sweep import SweepConfig
 from raykd.config.trial import TrialSpec
 from raykd.planning import truncation
 from raykd.planning.plan import Plan, by_strategy
+from raykd.planning.teacher_source import training_inputs
 from raykd.search.halving import Rungs
 from raykd.sweep.folders import Places
 from raykd.sweep.resources import Share
@@ -31,7 +32,6 @@ from raykd.tracking.costs import Foretold
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
 from raykd.tracking.heart import beating
 from raykd.tracking.launch import Launch, ended, settle_dead, versions
-from raykd.training.inputs import Sources
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
@@ -125,7 +125,7 @@ def _settings(
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
-            "sources": Sources.of(study, teacher.folder, made.choice()),
+            "sources": training_inputs(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": places.launch,

@@ -16,11 +16,11 @@ import psutil
 
 from raykd.config.trial import TrialSpec
 from raykd.planning.plan import Plan
-from raykd.planning.study import explore_trial
-from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS
+from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS, training_inputs
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import explore_trial
 from raykd.runtime.memo import kept, recall
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 
 IMPORT_SECONDS = 8.0  # of torch and transformers, where two processes share two cores
 WRITING = 20.0  # how much longer it takes to write a text than to read one, roughly
@@ -73,7 +73,7 @@ class Order:
     `fine_tuned`: the sources name the teacher itself, and not the model that it is made of.
     """
 
-    sources: Sources
+    sources: TrainingInputs
     trial: TrialSpec
     fine_tuned: bool
     workers: int
@@ -104,7 +104,7 @@ def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) 
         assert made.space is not None
         trial = explore_trial(study, made.space.unseen((), 1, Random(0))[0])
     return Order(
-        Sources.of(study, teacher or study.base.folder), trial, teacher is not None, workers,
+        training_inputs(study, teacher or study.base.folder), trial, teacher is not None, workers,
         threads, made.power.gpus > 0, cluster.micro_batch, cluster.compile,
         cluster.gradient_checkpointing,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) 
 def teacher_order(made: Plan, threads: int, gpu: bool) -> Order:
     study, cluster = made.study, made.study.config.cluster
     trial = teacher_trial(study)
-    sources = replace(Sources.of(study, study.base.folder), weights=trial.training.weights)
+    sources = replace(training_inputs(study, study.base.folder), weights=trial.training.weights)
     return Order(
         sources, trial, False, 1, threads, gpu, cluster.micro_batch,
         gradient_checkpointing=cluster.gradient_checkpointing,

@@ -14,9 +14,9 @@ from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
-from raykd.planning.study import confirm_trials, explore_trial
 from raykd.planning.teacher_source import Choice, speeds
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.halving import Rungs
 from raykd.teachers import model_facts
 from raykd.teachers.teacher import fine_tune_steps

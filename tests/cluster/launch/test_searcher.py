@@ -15,7 +15,9 @@ from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.config.sweep import load
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, explore_trial, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.trials import explore_trial
 from raykd.search.proposer import Tried
 from raykd.sweep.resources import Share
 

@@ -30,7 +30,7 @@ from raykd.planning.estimate.simulate import (
     scenario,
 )
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.runtime.execution import Execution
 
 from ...support import world_seq2seq

@@ -23,7 +23,7 @@ from raykd.models.student import build_student, width
 from raykd.planning.memory.dry_run import Storages, measure
 from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, Load
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.runtime.execution import Execution
 from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
