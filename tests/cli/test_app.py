@@ -57,7 +57,7 @@ def test_the_command_to_go_on_with_is_the_one_that_was_given_without_a_password(
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli.app import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print([m for m in ('torch', 'ray', 'mlflow', 'transformers', 'datasets', 'optuna') "
         "if m in sys.modules])"

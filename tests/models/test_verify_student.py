@@ -167,7 +167,7 @@ def test_settings_of_other_blocks_are_seen(kind: str, monkeypatch: pytest.Monkey
     without_settings(monkeypatch)
     with pytest.raises(ValueError, match=type(teacher).__name__):
         cut(teacher, (2, 6))
-    monkeypatch.setattr(student.alike, "misplaced", lambda *_: None)
+    monkeypatch.setattr(student.block_kinds, "misplaced", lambda *_: None)
     with pytest.raises(ValueError, match="is not the teacher with its other blocks skipped"):
         cut(teacher, (2, 6))
 
@@ -176,7 +176,7 @@ def test_settings_of_other_blocks_are_seen(kind: str, monkeypatch: pytest.Monkey
 def test_values_alone_tell_that_a_block_goes_by_its_number(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(student.alike, "misplaced", lambda *_: None)
+    monkeypatch.setattr(student.block_kinds, "misplaced", lambda *_: None)
     with pytest.raises(ValueError, match=r"blocks \[3, 6\].*differs by .* of its standard"):
         cut(ODD[kind](), (3, 6))
 
