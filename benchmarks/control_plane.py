@@ -191,7 +191,7 @@ class Look(Callback):  # type: ignore[misc]
 
 def jobs(folder: Path) -> dict[str, dict[str, float]]:
     """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
-    from raykd.cluster.ray_session import NOTICES, SETTINGS
+    from raykd.cluster.ray_init import NOTICES, SETTINGS
 
     os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
     import ray

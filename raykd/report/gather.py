@@ -27,6 +27,7 @@ from raykd.report.page import Page
 from raykd.report.search_figures import Tried
 from raykd.report.section import Section
 from raykd.sweep import angles as angled
+from raykd.sweep.records import current as current_records
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import history, launch, store
 from raykd.tracking.ledger import Record
@@ -43,7 +44,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     verdict."""
     records = sweep.known
     made = sweep.planned(records)
-    current = sweep.current(records, made)
+    current = current_records(sweep.study, records, made)
     finished = [r for r in current if r.status == "finished"]
     confirmed = [r for r in finished if r.phase == "confirm"]
     config, study = sweep.study.config, sweep.study

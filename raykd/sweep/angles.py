@@ -18,6 +18,7 @@ from raykd.analysis.verdict.angles import Angles, Seen
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.sweep.interim import task_name
+from raykd.sweep.records import current as current_records
 from raykd.tracking import ledger
 from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
 from raykd.tracking.ledger import Record
@@ -68,7 +69,7 @@ class Found:
 def confirmed(sweep: Sweep) -> list[Record]:
     """The finished confirm trials of the file as it is now."""
     records = sweep.known
-    current = sweep.current(records, sweep.planned(records))
+    current = current_records(sweep.study, records, sweep.planned(records))
     return [r for r in current if r.phase == "confirm" and r.status == "finished"]
 
 

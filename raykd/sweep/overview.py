@@ -15,6 +15,7 @@ from raykd.planning import inits, truncation
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
 from raykd.sweep.older_trials import older
+from raykd.sweep.records import current
 from raykd.teachers import teacher
 from raykd.tracking import store
 
@@ -72,7 +73,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
         },
-        "outdated": len(records) - len(sweep.current(records, made)),
+        "outdated": len(records) - len(current(study, records, made)),
         "older_rules": None if old is None else asdict(old),
         "cohort_size": made.cohort_size,
         "memory": {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
+
 from raykd.config.cluster import Cluster, Growth
 from raykd.errors import UserError
+from raykd.runtime import memory
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,8 @@ def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:
 def _places(node: Node, cpus: int, gpus: float) -> int:
     by_cpu = int(node.cpus // cpus)
     return min(by_cpu, int(node.gpus // gpus)) if gpus else by_cpu
+
+
+def this_machine() -> Node:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    return Node(cores or 1, len(memory.gpus()), memory.total())

@@ -21,6 +21,7 @@ from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
 from raykd.sweep.interim import scores
+from raykd.sweep.records import current
 from raykd.sweep.teacher_score import facts
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     """At the file's margin and alpha; another margin is named as one that was not stated before."""
     config = sweep.study.config
     found_scores, look = scores_of(sweep)
-    scored, known = judge(found_scores, margin or config.margin, config.alpha, look), facts(sweep)
+    scored, known = (
+        judge(found_scores, margin or config.margin, config.alpha, look),
+        facts(sweep.study, sweep.client),
+    )
     told = caveats(scored, found_scores, known)
     scored = replace(scored, teacher=known.teacher, caveats=told)
     found = add_angles(scored, angles.of_sweep(sweep))
@@ -102,7 +106,9 @@ def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
                 "not all of their trials are over; run `raykd sweep` first"
             )
         seeds = seeds[: look.seeds]
-    return scores(sweep, sweep.current(records, made), made, frozenset(seeds)), look
+    study, used = sweep.study, frozenset(seeds)
+    found = scores(study, sweep.client, current(study, records, made), made, used)
+    return found, look
 
 
 def power(

@@ -14,6 +14,7 @@ from ray.train.v2._internal.exceptions import RayTrainError
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
 from raykd.cluster.launch.trainer import Trainer, backend, train_job
@@ -65,7 +66,7 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one that the store knows the history
     of. Raises OSError where checkpoints cannot be stored for ten minutes."""
     killed, storage = memory.kills(), settings["storage"]
-    checkpoints.wait_for(storage, _tell)
+    checkpoint_store.wait_for(storage, _tell)
     if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
         _tell(told)
     try:

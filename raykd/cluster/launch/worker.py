@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import torch
 
+from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints
 from raykd.cluster.launch.metrics import Metrics
-from raykd.cluster.ray_session import NOTICES
+from raykd.cluster.ray_init import NOTICES
 from raykd.config.cohort import Cohort, unpacked
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
@@ -81,7 +82,7 @@ class TrainHooks:
             except OSError as error:  # it is an insurance, so training goes on without it
                 told = (
                     f"cohort {self._cohort.id} trains on without a checkpoint: "
-                    f"{checkpoints.reason(error)}"
+                    f"{checkpoint_store.reason(error)}"
                 )
                 # Once, however often it is tried again.
                 train.report({**report, checkpoints.TOLD: told} if self._saves else report)
