@@ -209,12 +209,12 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         from ray.train import RunConfig, ScalingConfig
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        from raykd.cluster.launch import driver, placement_groups, trainer  # noqa: F401  a driver has them
+        from raykd.cluster.launch import driver, placement_groups  # noqa: F401  a driver has them
 
         callbacks = [TuneReportCallback(), placement_groups.NoteController(config["id"])]
-        trainer.Trainer(
+        driver.Trainer(
             wait, train_loop_config={"stop": str(stop)},
-            backend_config=trainer.backend({"workers": 1}),
+            backend_config=driver.backend({"workers": 1}),
             scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
         ).fit()  # fmt: skip

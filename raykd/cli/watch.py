@@ -25,7 +25,7 @@ Look = tuple["Status", dict[str, Any] | None]
 def looks(sweep: Sweep) -> Iterator[Look]:
     """One every few seconds, until no launch of the sweep is alive. The last one tells so."""
     from raykd.tracking import store
-    from raykd.tracking.heart import listen
+    from raykd.tracking.launch import listen
 
     def look() -> Look:
         experiment = store.find_experiment(sweep.client, sweep.study.config.name)

@@ -20,7 +20,7 @@ from raykd.errors import UserError
 from raykd.sweep.interim import task_name
 from raykd.sweep.records import current as current_records
 from raykd.tracking import ledger
-from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
+from raykd.tracking.artifacts import log_metrics, read_angles, steps, store_angles
 from raykd.tracking.ledger import Record
 from raykd.tracking.store import patiently
 

@@ -10,11 +10,9 @@ from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.maps.layer_map import STRATEGIES, LayerMap
-from raykd.report.cost import Cost
-from raykd.report.courses import Course
+from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
-from raykd.report.origin import Origin
-from raykd.report.page import Page
+from raykd.report.page import Cost, Origin, Page
 from raykd.report.search_figures import Tried
 from raykd.search.space import Space
 

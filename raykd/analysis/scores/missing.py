@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raykd.analysis.scores.scores import CellName, Score, Scores
-from raykd.analysis.stats.paired import Array
 
+Array = NDArray[Any]
 ByArm = Mapping[str, Mapping[int, Score]]
 
 

@@ -31,8 +31,7 @@ from raykd.teachers.teacher import Stored
 from raykd.tracking import store
 from raykd.tracking.costs import Foretold
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
-from raykd.tracking.heart import beating
-from raykd.tracking.launch import Launch, ended, settle_dead, versions
+from raykd.tracking.launch import Launch, beating, ended, settle_dead, versions
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep

@@ -26,8 +26,7 @@ from raykd.cluster import preemption
 from raykd.cluster.launch import placement_groups
 from raykd.cluster.nodes import coming, machines
 from raykd.tracking import store
-from raykd.tracking.heart import NOW
-from raykd.tracking.launch import newest
+from raykd.tracking.launch import NOW, newest
 
 from ...support.world import write_sweep
 from ...tracking.conftest import free_port
