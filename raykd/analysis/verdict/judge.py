@@ -155,7 +155,7 @@ def _h3(
             f"{lacking} here, so nothing is said",
         ), None  # fmt: skip
     table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
-    return spread.judge(table, rule, cell, absent)
+    return spread.judge(table, rule, cell, absent, wanted.worst)
 
 
 def _arms(

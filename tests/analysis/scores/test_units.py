@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[list[str], str, str]] = {
     "underscores": (["a,copied,3,forward,0,accuracy,7_5"], HEADER, "'7_5' is not a number"),
     "a letter": (["a,copied,3,forward,0,loss,1e\u22125x"], HEADER, "is not a number"),
     "no margin": (["a,copied,3,forward,0,accuracy,75,nan"], f"{HEADER},margin", "a finite number"),
-    "infinite": (["a,copied,3,forward,0,accuracy,inf"], HEADER, "row 1: score: inf"),
+    "infinite": (["a,copied,3,forward,0,accuracy,inf"], HEADER, "no row has a score"),
     "two columns": (["a,copied,3,forward,0,accuracy,75,74"], f"{HEADER},Score", "named 'score'"),
     "scale": (["a,copied,3,forward,0,accuracy,75,10", "a,copied,3,last,0,accuracy,75,10"],
               f"{HEADER},scale", "write 1 (fractions) or 100"),
