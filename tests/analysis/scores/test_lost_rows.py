@@ -11,7 +11,7 @@ import pytest
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.to_table import save
 
-from ..tables import arms, judged, table
+from ..tables import arms, judged, run, table
 
 Row = list[str]
 ARMS = arms(sd=0.1)
@@ -117,3 +117,23 @@ def test_a_saved_table_keeps_the_runs_that_are_lost(tmp_path: Path) -> None:
     for found in (one, other):
         del found["source"]
     assert one == other
+
+
+def test_numbers_of_the_survivors_say_so(tmp_path: Path) -> None:
+    """The largest gap, the variance and the model over tasks are not held against a worst case."""
+    whole = table(tmp_path, ARMS)
+    other = table(tmp_path, ARMS, task="b", name="other.csv")
+    whole.write_text(whole.read_text() + "\n".join(other.read_text().splitlines()[1:]) + "\n")
+
+    def lines() -> dict[str, str]:
+        _, out, _ = run("verdict", "--from", whole, "--margin", 1)
+        starts = ("largest gap", "variance", "Over 2 tasks")
+        return {start: line for line in out.splitlines() for start in starts if start in line}
+
+    before = lines()
+    assert len(before) == 3 and "90 % interval)" in before["Over 2 tasks"]
+    assert not any("missing runs left out" in line for line in before.values())
+    edited(whole, lambda r: [*r[:-1], ""] if r[3:5] == ["reverse", "2"] else r)
+    after = lines()
+    assert all("missing runs left out" in line for line in after.values())
+    assert "over the 5 seeds that all have" in after["largest gap"]

@@ -126,6 +126,18 @@ def test_negative_scores_of_an_unbounded_metric(tmp_path: Path) -> None:
     assert judged(minus, "--margin", 1)["larger_is_better"] is True
 
 
+@pytest.mark.parametrize("metric", ["quality", "reward", "elbo"])
+def test_a_margin_above_every_score_is_refused_of_negative_ones_too(
+    metric: str, tmp_path: Path
+) -> None:
+    """A correlation under a name of its own, of which one run is below 0."""
+    found = {name: [(s - 79) / 20 for s in scores] for name, scores in arms().items()}
+    assert min(map(min, found.values())) < 0
+    file = table(tmp_path, found, metric, lambda s: f"{s:.3f}")
+    assert "--margin: 1 is too large" in refused("verdict", "--from", file, "--margin", 1)
+    assert judged(file, "--margin", 0.02)["margin"] == 0.02
+
+
 @pytest.mark.parametrize("size", [1e-7, 1e-5, 1e-3, 1.0, 1e4, 1e8])
 def test_any_size_of_numbers_can_be_read_in_the_terminal(size: float, tmp_path: Path) -> None:
     """Statuses do not depend on the unit, and no interval is printed as a point."""
