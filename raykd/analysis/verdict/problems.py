@@ -27,7 +27,8 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
         for p in scores.problems
         if _cell(p) == cell and p.kind in ("failed", "missing") and not p.control
     ]
-    elsewhere = [s.strategy for s in scores.items if s.shape == cell[2] and not s.control]
+    here = (s for s in scores.items if scores.seeded and s.shape == cell[2])
+    elsewhere = [s.strategy for s in here if not s.control]
     return [
         n
         for n in dict.fromkeys([*named, *elsewhere])
