@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -48,9 +48,12 @@ def verdict(found: Verdict) -> None:
     for task, shape, shares in found.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in found.mixed:
+        lost = _lost(cell for cell in found.cells if cell.shape == model.shape)
+        left_out = f", {lost} missing runs left out" if lost else ""
         out.print(
             f"\nOver {model.tasks} tasks ({escape(model.init)}, {model.shape} blocks, "
-            f"{model.metric}; mixed model, tasks as a sample), against forward:"
+            f"{model.metric}; mixed model, tasks as a sample{left_out}), against forward "
+            f"({100 * model.level:.3g} % interval):"
         )
         for effect in model.effects:
             gap = estimate(found.margin, effect.effect, effect.interval)
@@ -84,9 +87,10 @@ def _cell(cell: Cell, found: Verdict) -> None:
         out.print(
             f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {shown(cell.gap.effect)} "
             f"({low} to {high}, {100 * cell.gap.level:g} % for whichever pair)"
+            f"{_of_survivors(cell, cell.gap.n)}"
         )
     if cell.shares is not None:
-        out.print(f"  variance: {_shares(cell.shares)}")
+        out.print(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
     for says in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
@@ -99,6 +103,17 @@ def _cell(cell: Cell, found: Verdict) -> None:
         out.print(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
         out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
+
+
+def _lost(cells: Iterable[Cell]) -> int:
+    return sum(len(arm.missing) for cell in cells for arm in cell.arms if not arm.control)
+
+
+def _of_survivors(cell: Cell, seeds: int) -> str:
+    """Of a number that is not held against the worst case: over which seeds it is."""
+    if not _lost([cell]):
+        return ""
+    return f", over the {seeds} seeds that all have, missing runs left out"
 
 
 def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
@@ -151,10 +166,11 @@ def _landscape(found: Landscape) -> str:
 
 
 def _shares(shares: Shares) -> str:
-    return ", ".join(
+    parts = ", ".join(
         f"{s.source} {100 * s.share:.0f} % ({100 * s.interval[0]:.0f} to {100 * s.interval[1]:.0f})"
         for s in shares.sources
     )
+    return f"{parts}, {100 * shares.level:.3g} % intervals"
 
 
 def power(found: Needed) -> None:

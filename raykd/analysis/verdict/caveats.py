@@ -55,15 +55,21 @@ def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
 
 
 def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
-    step, half = scores.resolution, verdict.margin / 2
-    if step > half:
-        rows = next((len(s.ids) for s in scores.items if s.ids is not None), 0)
+    """Of the tasks whose scores have too large a step, as each task has its own."""
+    half = verdict.margin / 2
+    tasks = dict.fromkeys(task for task, *_ in scores.cells)
+    for task in tasks:
+        step = scores.step(task)
+        if step <= half:
+            continue
+        rows = next((len(s.ids) for s in scores.items if s.task == task and s.ids is not None), 0)
         of = f"1 of {rows} test rows, " if rows else ""
         more = "more test rows" if rows else "more test rows, or scores with more digits"
+        where = f" of {task}" if len(tasks) > 1 else ""
         yield Caveat(
             "coarse",
-            f"a step of the score ({of}{step:.2g}) is larger than half the margin ({half:g}): "
-            f"take {more}",
+            f"a step of the score{where} ({of}{step:.2g}) is larger than half the margin "
+            f"({half:g}): take {more}",
         )
 
 
