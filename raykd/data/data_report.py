@@ -59,6 +59,8 @@ class DataReport:
     """Splits that the data lacks and that were cut from train by hash."""
     folded: Mapping[str, int] = field(default_factory=dict)
     """Rows by label whose number was written as a float (`1.0` is read as `1`)."""
+    trimmed: Mapping[str, int] = field(default_factory=dict)
+    """Rows with white space around their label, by labels that other rows have without it."""
     lookalikes: tuple[tuple[str, ...], ...] = ()
     """Labels that are equal as numbers and are kept apart, since they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -101,16 +103,18 @@ class DataReport:
 def together(reports: Iterable[DataReport]) -> DataReport:
     """The report of several tables that are read as one: their counts added up."""
     found = list(reports)
-    dropped, folded = Counter[str](), Counter[str]()
+    dropped, folded, trimmed = Counter[str](), Counter[str](), Counter[str]()
     for report in found:
         dropped.update(report.dropped)
         folded.update(report.folded)
+        trimmed.update(report.trimmed)
     return DataReport(
         read=sum(r.read for r in found),
         unread=tuple(dict.fromkeys(name for r in found for name in r.unread)),
         dropped=dict(dropped),
         unsplit=sum(r.unsplit for r in found),
         folded=dict(folded),
+        trimmed=dict(trimmed),
         lookalikes=tuple(dict.fromkeys(x for r in found for x in r.lookalikes)),
     )
 
@@ -138,6 +142,11 @@ def lines(report: DataReport) -> tuple[str, ...]:
     if report.folded:
         count, named = sum(report.folded.values()), _named(f"{x}.0 as {x}" for x in report.folded)
         told.append(f"labels of a float column are read as whole numbers: {named} ({_rows(count)})")
+    if report.trimmed:
+        count, named = sum(report.trimmed.values()), _named(map(repr, report.trimmed))
+        told.append(
+            f"labels are read without the white space around them: {named} ({_rows(count)})"
+        )
     told += [
         f"labels that are equal as numbers are different texts, and different classes: "
         f"{_named(map(repr, group))}"
