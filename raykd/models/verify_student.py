@@ -129,6 +129,9 @@ def _gap(teacher: PreTrainedModel, student: PreTrainedModel, blocks: Blocks) -> 
             if hasattr(running, "config"):  # what a block itself reads stays the teacher's
                 running.config = _shortened(running.config, depth, blocks, stack)
         own = _said(student, _owners(student), inputs)
+        student(
+            **{k: v for k, v in inputs.items() if k != "use_cache"}
+        )  # as its users will call it
         said = _said(reference, owners, inputs), own
     return max(_apart(theirs, own) for theirs, own in zip(*said, strict=True))
 

@@ -298,3 +298,10 @@ def test_a_configuration_may_have_no_padding_token() -> None:
     teacher = RARE["codegen"]()
     assert not hasattr(teacher.config, "pad_token_id")
     assert apart(logits(cut(teacher, (3, 6))), skipping(teacher, {"encoder": (3, 6)})) <= 1e-4
+
+
+def test_a_student_that_its_users_could_not_call_is_refused() -> None:
+    teacher = RARE["lfm2"]()
+    assert apart(logits(cut(teacher, (2, 3))), skipping(teacher, {"encoder": (2, 3)})) <= 1e-4
+    with pytest.raises(ValueError, match=r"blocks \[1, 4\] cannot be run: ValueError"):
+        cut(teacher, (1, 4))

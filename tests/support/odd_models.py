@@ -25,6 +25,8 @@ from transformers import (
     GPT2LMHeadModel,
     GPTNeoConfig,
     GPTNeoForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     LongformerConfig,
@@ -151,6 +153,10 @@ RARE: dict[str, Build] = {
     "bigbird": partial(  # a text too short for its windows makes its attention full for good
         _drawn, BigBirdForSequenceClassification, BigBirdConfig, **USUAL, num_labels=3,
         attention_type="block_sparse", block_size=4, num_random_blocks=1,
+    ),
+    "lfm2": partial(  # with its cache it cannot be run without a block of attention
+        _drawn, Lfm2ForCausalLM, Lfm2Config, **GROUPED,
+        layer_types=["conv", "conv", "full_attention"] * 2,
     ),
     "codegen": partial(  # its configuration has no padding token
         _drawn, CodeGenForCausalLM, CodeGenConfig, **UNPADDED, rotary_dim=4
