@@ -201,8 +201,10 @@ def _cut(report: DataReport, what: str) -> str:
         f"{c.split} {c.cut:,} of {c.rows:,}, {_percent(c.lost, c.tokens)}" for c in cuts
     )
     share = _percent(sum(c.lost for c in cuts), sum(c.tokens for c in cuts))
+    # What follows a prompt is kept first, and takes of its room.
+    are = "do not fit" if what == "prompts" else "are longer than"
     return (
-        f"{cut:,} of {rows:,} {what} are longer than {cuts[0].limit} tokens ({cuts[0].key}) and "
+        f"{cut:,} of {rows:,} {what} {are} {cuts[0].limit} tokens ({cuts[0].key}) and "
         f"are cut: {share} of tokens" + (f" ({by_split})" if len(cuts) > 1 else "")
     )
 
