@@ -137,3 +137,16 @@ def test_labels_that_differ_by_white_space_alone_are_one_class_and_told(
         "labels are read without the white space around them: 'pos' (60 rows)"
         in data_report.lines(found.report)
     )
+
+
+@pytest.mark.parametrize("other", ["NA", "3", "3.0"])
+def test_labels_of_several_files_are_read_alike(tmp_path: Path, other: str) -> None:
+    """`1.0` is 1 where all labels of the data set are such numbers, in whatever file they stand."""
+    both = ["1.0", "2.0"] * 60
+    write(tmp_path / "train.csv", {"text": [f"a {i}" for i in range(180)],
+                                   "label": [*both, *[other] * 60]})  # fmt: skip
+    write(tmp_path / "test.csv", {"text": [f"b {i}" for i in range(120)], "label": both})
+    found = prepare(Task(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
+    whole = other == "3.0"
+    assert found.labels == (("1", "2", "3") if whole else tuple(sorted(["1.0", "2.0", other])))
+    assert found.counts["test"] == 120 and bool(found.report.folded) == whole
