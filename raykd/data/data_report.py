@@ -49,6 +49,8 @@ class DataReport:
     """Of the duplicates, those whose label is another than that of the row that is kept."""
     across: int = 0
     """Of the duplicates, those in another split than the row that is kept."""
+    references: int = 0
+    """Targets beside the first one of their source."""
     unread: tuple[str, ...] = ()
     """Splits of the data set that are not read: without labels, or of no use here."""
     unsplit: int = 0
@@ -129,6 +131,11 @@ def lines(report: DataReport) -> tuple[str, ...]:
     told += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         told.append(_duplicates(report))
+    if report.references:
+        told.append(
+            f"{report.references:,} targets stand beside another one of the same source: scores "
+            "count them as references, and training learns the first alone"
+        )
     if report.unread:
         told.append(f"splits of the data set that are not read: {_named(report.unread)}")
     if report.unsplit:

@@ -66,7 +66,7 @@ def test_labels_in_brackets_are_no_markup(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli.app import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print([m for m in ('torch', 'ray', 'mlflow', 'transformers', 'datasets', 'optuna') "
         "if m in sys.modules])"

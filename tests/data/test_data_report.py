@@ -331,3 +331,12 @@ def test_a_refusal_names_the_sweep_file(tmp_path: Path) -> None:
     found = prepare(Task(data=str(path), **lm), tmp_path / "home", "sweep.yaml")
     with pytest.raises(UserError, match=r"^sweep.yaml: task.chat: "):
         truncation.reported(study(found, tmp_path, **lm))
+
+
+def test_targets_beside_the_first_of_their_source_are_counted(tmp_path: Path) -> None:
+    given = [(f"source {i % 50}", f"target {i}") for i in range(120)]
+    path = write_csv(tmp_path / "rows.csv", given, ("source", "target"))
+    task = Task(kind="seq2seq", data=str(path))
+    found = prepare(task, tmp_path / "home", "sweep.yaml")
+    assert sum(found.counts.values()) == 50 and found.report.references == 70
+    assert any("training learns the first alone" in line for line in lines(found.report))
