@@ -74,7 +74,7 @@ class StepBar:
             left = (now - self._first) * (self._steps - step) / (step - self._done)
             parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
                      f"{self._most}{duration(left)} left", note]  # fmt: skip
-            err.print("; ".join(p for p in parts if p))
+            err.print("; ".join(p for p in parts if p), markup=False)
         self._last = step
 
     def _course(self, step: int, scores: Mapping[str, float]) -> str:
@@ -134,7 +134,7 @@ class SweepProgress(Tally):
 
     def failed(self, told: str) -> None:
         super().failed(told)
-        err.print(told)
+        err.print(told, markup=False)
 
     def changed(self, milestone: bool = False) -> None:
         self._draw(progress_line(self.now()), line=milestone)
@@ -144,7 +144,7 @@ class SweepProgress(Tally):
             self._live.update(self._task, completed=self.done, note=note)
         elif line or time.monotonic() - self._last_line > EVERY_SECONDS:
             self._last_line = time.monotonic()
-            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
+            err.print(f"{100 * self.done / self.work:3.0f} %  {note}", markup=False)
 
 
 def progress_line(now: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raykd.cli.format import duration
-from raykd.cli.output import out, status
+from raykd.cli.output import out, say, status
 from raykd.cli.progress import progress_line
 from raykd.cluster.launch.tally import LAST
 
@@ -50,15 +50,13 @@ def draw(found: Status, now: Mapping[str, Any] | None) -> None:
         if out.is_terminal:
             out.clear()
         status(found)
-        out.print(line)
+        say(line)
     else:
-        out.print(
-            f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}"
-        )
+        say(f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}")
         for trial, error in found.failures[-LAST:]:
-            out.print(f"  {trial} failed: {error}")
+            say(f"  {trial} failed: {error}")
     for lost in (now or {}).get("lost", []):
-        out.print(f"  {lost}")
+        say(f"  {lost}")
 
 
 def told(now: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from raykd.config.task import Task
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 7  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)

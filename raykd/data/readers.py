@@ -284,5 +284,11 @@ def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
 
 
 def _unlabelled(table: Any, task: Task) -> bool:
+    """Whether a split has no answers at all, as published test splits have none."""
     column = task.label if task.completion is None else task.completion
-    return column in table.column_names and set(table[column][:64]) <= {-1, "", None}
+    if column not in table.column_names:
+        return False
+    # A split may begin with answers of one kind, or without some: its head only saves reading all.
+    return all(
+        v in (-1, "", None) for part in (slice(64), slice(None)) for v in table[column][part]
+    )

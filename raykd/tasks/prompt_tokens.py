@@ -63,10 +63,13 @@ def refuse_cut(found: Encoded, task: Task, limit: int) -> None:
         return
     longer = found.whole_targets > np.diff(found.position_offsets)
     if longer.mean() > task.cut_completions:
+        mend = f"write at least {found.whole_targets.max() + 1}"
+        if limit < task.max_length:
+            mend = "the model has no more positions: shorten them"
         raise UserError(
             f"task.max_length: {longer.sum():,} of {len(longer):,} completions are cut at {limit} "
-            f"tokens and lose their end; write at least {found.whole_targets.max() + 1}, or allow "
-            f"it: `cut_completions: {np.ceil(longer.mean() * 100) / 100:g}`"
+            f"tokens and lose their end; {mend}, or allow it: "
+            f"`cut_completions: {np.ceil(longer.mean() * 100) / 100:g}`"
         )
 
 

@@ -17,7 +17,7 @@ from raykd.cli.options import again
 from raykd.sweep.sweep import Sweep
 
 from ..support.finished import finish
-from ..support.world import write_sweep
+from ..support.world import texts, write_csv, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,15 @@ def test_the_command_to_go_on_with_is_the_one_that_was_given_without_a_password(
     assert told[:3] == ["raykd", "sweep", "my sweep.yaml"]
     assert "--smoke" in told and "--yes" in told and "--workers" not in told
     assert told[told.index("--tracking-uri") + 1] == "http://***@host:5000"
+
+
+def test_labels_in_brackets_are_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
+    names = {"pos": "[/INST]", "neg": "[b]"}
+    write_csv(tmp_path / "reviews.csv", [(text, names[label]) for text, label in texts(240)])
+    said = run("plan", write_sweep(tmp_path))
+    assert "labels [/INST], [b]; accuracy" in said and "rows of test: [" in said
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from raykd.config.trial import Init, Shape
 from raykd.data.encoded import Encoded
-from raykd.data.prepared import flat
+from raykd.data.token_lists import flat
 from raykd.losses import hidden
 from raykd.losses.chunked import outputs_losses
 from raykd.maps.layer_map import LayerMap

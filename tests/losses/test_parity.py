@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from raykd.config.trial import Init, Shape
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
-from raykd.data.prepared import flat
+from raykd.data.token_lists import flat
 from raykd.losses import released
 from raykd.maps.activations import decoder_state
 from raykd.maps.layer_map import LayerMap

@@ -28,6 +28,7 @@ from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep import fine_tune as fine_tuning
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers import model_facts, teacher
@@ -105,9 +106,9 @@ def test_students_of_modernbert_train_and_load_in_plain_transformers(tmp_path: P
     [student] = kept.loaded
     assert len(stacks(student)["encoder"]) == 2
     assert student.config.layer_types == ["full_attention", "full_attention"]
-    materials = Materials.load(sources, fine_tuning.Where())
+    materials = Materials.load(sources, Execution())
     family, data = materials.data.family, materials.data
-    answers = family.evaluate(student.eval(), data.test, data, fine_tuning.Where())
+    answers = family.evaluate(student.eval(), data.test, data, Execution())
     score = family.score(trial.metric, answers, data.test_labels())
     assert score == kept.results[trial.id].metrics[f"test_{trial.metric}"]
 

@@ -65,6 +65,16 @@ def test_completions_that_lose_their_end_are_refused(tmp_path: Path) -> None:
     assert "write at least 42" in line and "cut_completions: 1`" in line
 
 
+def test_no_larger_limit_is_advised_than_the_model_has_positions(tmp_path: Path) -> None:
+    words = " ".join(PLAIN[i % len(PLAIN)] for i in range(70))
+    rows = [{"text": f"the film {i}", "label": words} for i in range(ROWS)]
+    with pytest.raises(UserError) as error:
+        encoded(tmp_path, "train", rows, max_length=100, choices=[words, "good"])
+    (line,) = error.value.lines
+    assert "cut at 60 tokens" in line and "the model has no more positions" in line
+    assert "write at least" not in line
+
+
 def test_what_is_advised_cuts_nothing(tmp_path: Path) -> None:
     found = encoded(tmp_path, "train", table(ROWS), max_length=42)
     cut = cut_of(found, "train", "completions", max_length=42)

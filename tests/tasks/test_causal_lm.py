@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from raykd.config.trial import Init, Lora, Shape
 from raykd.data.encoded import Encoded
-from raykd.data.prepared import flat
+from raykd.data.token_lists import flat
 from raykd.losses import hidden
 from raykd.maps.layer_map import LayerMap
 from raykd.models import lora
