@@ -99,7 +99,8 @@ def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
     """Its trials: students matched onto evenly spaced blocks, each a place further than the one
     before it, so that no two are the same."""
     from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
-    from raykd.maps.layer_map import LayerMap, forward
+    from raykd.maps.layer_map import LayerMap
+    from raykd.maps.strategies import forward
 
     even = forward(depth, case.blocks, 0).blocks
     stated = dict(case.training)

@@ -21,7 +21,8 @@ from benchmarks.frame import Setting
 from raykd.config.sweep import SweepConfig
 from raykd.data.assets import packages
 from raykd.data.encoded import Encoded
-from raykd.maps.layer_map import LayerMap, all_to_one, forward, reverse
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.strategies import all_to_one, forward, reverse
 from raykd.models.student import build_student
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study

@@ -18,9 +18,10 @@ from benchmarks.gpu.world import PAD
 from raykd.config.trial import Init, Shape, TrialSpec
 from raykd.data.encoded import Encoded
 from raykd.losses.hidden import HIDDEN
-from raykd.maps import layer_map as layermap
+from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.published import PADDED, PUBLISHED
+from raykd.maps.loss_kinds import PADDED
+from raykd.maps.published import PUBLISHED
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
@@ -50,7 +51,7 @@ class Case:
 
 def cases() -> Iterator[Case]:
     bert = replace(world.TINY, dropout=0.0).config()
-    ahead = layermap.forward(BLOCKS, STUDENT, 0)
+    ahead = strategies.forward(BLOCKS, STUDENT, 0)
     for kind in (*HIDDEN, *PADDED):
         yield Case("classification", bert, kind, ahead, width=16)
     for method in PUBLISHED.values():

@@ -18,7 +18,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from raykd.config.cohort import Cohort
 from raykd.config.trial import Init, Loss, Shape, TargetKind, Training, TrialSpec
 from raykd.data.encoded import Encoded
-from raykd.maps import layer_map as layermap
+from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import seeded
@@ -136,8 +136,8 @@ def trial(
     width: int | None = None, targets: TargetKind = "teacher", name: str = "forward",
 ) -> TrialSpec:  # fmt: skip
     """Of copied weights, of random ones where the student has a `width` of its own."""
-    layer_map = layer_map or layermap.forward(size.blocks, size.student, 0)
-    copied = tuple(b for b in layermap.forward(size.blocks, size.student, 0).blocks if b)
+    layer_map = layer_map or strategies.forward(size.blocks, size.student, 0)
+    copied = tuple(b for b in strategies.forward(size.blocks, size.student, 0).blocks if b)
     training = Training(
         steps=steps, batch=batch, batch_tokens=None, lr=1e-4, warmup=0.1, weight_decay=0.01,
         clip=1.0, evaluations=evaluations, precision=precision, diverged=1e4,

@@ -13,7 +13,6 @@ from raykd.planning.study import Study
 
 AWAY_SECONDS = 600.0
 
-
 AGAIN_SECONDS = 1.0
 
 

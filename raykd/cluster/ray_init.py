@@ -18,7 +18,6 @@ from raykd.sweep.resources import this_machine
 # sweep's own Ray has no such node.
 NOTICES = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
-
 # Set before Ray is imported, and inherited by every process that it starts.
 SETTINGS = {
     # Reports are throttled by this poll (two seconds by default); a fifth of one costs nothing.
@@ -36,7 +35,6 @@ SETTINGS = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
-
 
 REACH_SECONDS = 5.0
 

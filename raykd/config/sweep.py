@@ -25,7 +25,7 @@ from raykd.config.training import (
     Training,
 )
 from raykd.config.yaml_file import Compound, Model, Plain, by
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 
 
 class Angles(Model):

@@ -201,20 +201,14 @@ class Task(Model):
 
 
 FIELD = re.compile(r"\{([^{}\s]+)\}")
-
-
 """A column in a prompt."""
-
 
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "f1", "macro_f1", "matthews"),
     "seq2seq": ("chrf", "bleu", "rouge1", "rouge2", "rougeL"),
     "causal_lm": ("acc", "acc_norm", "exact_match", "f1"),
 }
-
-
 """Metrics by kind."""
-
 
 KEYS: dict[str, tuple[str, ...]] = {
     "classification": ("text", "label"),
@@ -224,14 +218,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate",
                   "cut_completions"),
 }  # fmt: skip
-
-
 """Keys of `task` that only these kinds have."""
 
-
 OF_CHOICES = ("acc", "acc_norm")
-
-
 """Metrics of a choice among some; the other metrics of causal_lm are of a text that is written."""
 
 

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from raykd.maps import activations
-from raykd.maps.activations import Depth
-from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps import loss_kinds
+from raykd.maps.layer_map import Depth, LayerMap, everywhere
 from raykd.runtime.memo import digest
 
 Phase = Literal["explore", "confirm"]
@@ -162,7 +161,7 @@ class TrialSpec:
         under some hidden losses queries, keys and values."""
         if self.targets not in ("teacher", "shuffled"):
             return frozenset()
-        return activations.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
+        return loss_kinds.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
 
     @cached_property
     def id(self) -> str:

@@ -20,7 +20,6 @@ SPLIT_NAMES = {
     "val": "select", "dev": "select", "test": "test",
 }  # fmt: skip
 
-
 SOURCE = "unfolded from"
 """A column that unfolding adds (unfold.py)."""
 

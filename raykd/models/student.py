@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import state_name
 from raykd.maps.layer_map import LayerMap, check
 from raykd.models import block_kinds, block_settings, verify_student
 from raykd.models import stacks as encoder_decoder
@@ -233,33 +232,6 @@ def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> in
     with torch.device("meta"):
         model = auto.from_config(student_config(teacher, shape))
     return sum(p.numel() for p in model.parameters())
-
-
-def build_projections(
-    layer_map: LayerMap, student_width: int, teacher_width: int, seed: int
-) -> nn.ModuleDict:
-    """Bias-free maps from student to teacher width, one a matched student state; none where the
-    widths are equal. Trained with the student, never exported."""
-    if student_width == teacher_width:
-        return nn.ModuleDict()
-    with seeded(seed):
-        return nn.ModuleDict(
-            {
-                state_name(state): nn.Linear(student_width, teacher_width, bias=False)
-                for state in dict(layer_map.pairs())
-            }
-        )
-
-
-def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
-    """A student state in the teacher's width, always in fp32.
-
-    Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
-    """
-    if not len(projections):
-        return x_ND
-    projected: Tensor = projections[state_name(state)](x_ND.float())
-    return projected
 
 
 def width(model: PreTrainedModel) -> int:

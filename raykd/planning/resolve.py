@@ -10,7 +10,7 @@ from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Init, Shape
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
-from raykd.maps import activations
+from raykd.maps import loss_kinds
 from raykd.maps.layer_map import check
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.planning import inits
@@ -121,11 +121,11 @@ def unreadable_losses(
     found = [
         f"{file}: {key}: {problem}"
         for key, own in asked.items()
-        if own in activations.OF_ENCODERS
+        if own in loss_kinds.OF_ENCODERS
         if (problem := model_facts.unreadable(base, shape, own, home))
     ]
     controls = [s.label for s in strategies if s.control]
-    if kind in activations.INSIDE and controls:
+    if kind in loss_kinds.INSIDE and controls:
         found.append(
             f"{file}: losses.kind: {kind} compares more than states, and a control "
             f"({controls[0]}) has no other targets; write another kind, or leave the controls out"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from raykd.config import sweep
 from raykd.errors import UserError
-from raykd.maps import activations
+from raykd.maps import activations, layer_map, loss_kinds
 from raykd.maps.layer_map import everywhere
 from raykd.planning.study import Study
 from raykd.planning.trials import explore_trial
@@ -135,10 +135,10 @@ def choose(
 def explored_states(study: Study) -> frozenset[int]:
     """The teacher states that a search's maps may come to name."""
     example = explore_trial(study, everywhere(study.depth, 1))
-    outputs = {0, activations.decoder_state(0)}
+    outputs = {0, layer_map.decoder_state(0)}
     may = {*activations.states(study.base.depths)} - outputs
     may |= {t for s, t in example.layer_map.pairs() if s in outputs}
-    return activations.read(example.loss.kind, may)
+    return loss_kinds.read(example.loss.kind, may)
 
 
 def free_bytes(root: str) -> int | None:

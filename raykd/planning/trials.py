@@ -9,9 +9,10 @@ from random import Random
 
 from raykd.config import design
 from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
-from raykd.maps.halves import apply
-from raykd.maps.layer_map import LayerMap, everywhere, match_embedding
-from raykd.maps.published import PUBLISHED, WITH_EMBEDDINGS, own_loss
+from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps.loss_kinds import WITH_EMBEDDINGS
+from raykd.maps.published import PUBLISHED, own_loss
+from raykd.maps.strategies import apply, match_embedding
 from raykd.planning import inits
 from raykd.planning.study import Study
 from raykd.search.space import space_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.maps.activations import Depth
+from raykd.maps.layer_map import Depth
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing

@@ -20,7 +20,6 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 References = Sequence[Sequence[str]]
 """The references of each example, at least one."""
 
-
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 

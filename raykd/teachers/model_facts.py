@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import raykd
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import Depth
+from raykd.maps.layer_map import Depth
 from raykd.runtime.memo import kept
 
 if TYPE_CHECKING:

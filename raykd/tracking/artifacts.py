@@ -27,9 +27,7 @@ AT_ONCE = 8  # a server answers each request in some ten milliseconds; the disk 
 Curve = tuple[tuple[int, float], ...]
 """(step, value), by step."""
 
-
 FOLDER = "angles"
-
 
 PREDICTIONS = "predictions.parquet"
 

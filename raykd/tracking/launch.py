@@ -30,7 +30,6 @@ from raykd.tracking.store import passing, patiently, safe
 BEAT_SECONDS = 10.0
 NOW = "raykd.now"
 
-
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
 TAG = 5000  # characters that MLflow keeps of a tag
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")

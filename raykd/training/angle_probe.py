@@ -20,7 +20,8 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch, eval_batches
 from raykd.losses.hidden import HIDDEN, valid
 from raykd.models.capture import Taps, stacks
-from raykd.models.student import build_projections, project, width
+from raykd.models.projections import build_projections, project
+from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.family import Data, Family

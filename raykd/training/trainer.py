@@ -15,7 +15,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.data.prepared import Prepared, load
 from raykd.data.splits import SPLITS
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.models import lora, quantization, stacks
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width

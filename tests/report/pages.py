@@ -9,7 +9,8 @@ from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.maps.layer_map import STRATEGIES, LayerMap
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.strategies import STRATEGIES
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Cost, Origin, Page

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from raykd.config.trial import Init, Lora, Shape
 from raykd.data.encoded import Encoded
 from raykd.data.token_lists import flat
-from raykd.losses import hidden
+from raykd.losses import outputs
 from raykd.maps.layer_map import LayerMap
 from raykd.models import lora
 from raykd.models.capture import Taps, stacks
@@ -84,7 +84,7 @@ def test_the_loss_is_transformers_own_on_completions(kind: str) -> None:
     model = tiny_lm(kind)
     batch = FAMILY.collate(rows(), ROWS, 0)
     assert batch.labels is not None
-    ce, _ = hidden.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
+    ce, _ = outputs.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
     labels = torch.full_like(batch.inputs["input_ids"], -100)
     for i, (p, t) in enumerate(zip(PROMPTS, TARGETS, strict=True)):
         labels[i, len(p) : len(p) + len(t)] = torch.tensor(t)

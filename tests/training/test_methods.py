@@ -18,8 +18,8 @@ from raykd.config.sweep import SweepConfig, load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.methods import MATCHING
-from raykd.maps.layer_map import STRATEGIES
 from raykd.maps.published import PUBLISHED, redrawn
+from raykd.maps.strategies import STRATEGIES
 from raykd.planning.blocks import unfit_for_stacks
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study

@@ -18,8 +18,8 @@ from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.released import LOSSES
-from raykd.maps.published import PADDED
-from raykd.models.student import build_projections
+from raykd.maps.loss_kinds import PADDED
+from raykd.models.projections import build_projections
 from raykd.planning import teacher_source
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study

@@ -18,7 +18,6 @@ ProblemKind = Literal[
     "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
 ]
 
-
 CellName = tuple[str, str, str, str]
 """(task, init, shape, weight)"""
 

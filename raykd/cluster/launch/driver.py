@@ -27,7 +27,6 @@ from raykd.runtime import memory
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
 """Rows do not come from Ray Data; dead placement groups are `leftovers`'s."""
 
-
 GIVEN_UP = "given_up"
 """The key of a job's report that some of its trials did not end, and why."""
 PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"

@@ -17,7 +17,7 @@ from typing import Literal
 
 from raykd.config.cohort import Cohort, Job
 from raykd.config.trial import TrialSpec
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.runtime.memo import digest
 
 Kind = Literal["lost", "memory", "own"]

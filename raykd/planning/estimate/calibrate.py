@@ -18,7 +18,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import order as epoch
 from raykd.data.batches import shard
 from raykd.data.encoded import Encoded
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
 from raykd.planning.estimate.rates import Order, Rates, TeacherRates

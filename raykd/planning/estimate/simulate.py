@@ -38,7 +38,6 @@ STEPS, PASSES, SCORES, LOADS, WRITES, IDLE = (
 )  # fmt: skip
 FINE_TUNING, STORING, STARTING = "fine-tuning the teacher", "storing its outputs", "Ray's start"
 
-
 Spent = defaultdict[str, float]
 
 

@@ -24,7 +24,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.models import quantization
 from raykd.models.loading import positions
 from raykd.models.student import student_config, width
