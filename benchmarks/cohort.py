@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from benchmarks.frame import WARM_STEPS, Clock, Outcome, Setting
 from benchmarks.setting import prepare
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
 from raykd.planning import teacher_source
-from raykd.planning.study import Study, confirm_trials
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -74,7 +76,7 @@ def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> Materials:
     named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
     known = teacher_source.speeds(study, parameters=1, gpu=False)
     choice = teacher_source.choose(study, tuple(named), len(trials), known, None)
-    return Materials.load(Sources.of(study, teacher, choice), Where())
+    return Materials.load(training_inputs(study, teacher, choice), Execution())
 
 
 def train(setting: Setting, clock: Clock, source: Source) -> Outcome:

@@ -49,7 +49,7 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from mlflow import MlflowClient
 
     from benchmarks import paper_work
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.tracking import store
     from raykd.tracking.launch import Launch, versions
     from raykd.tracking.writer import Writer
@@ -191,7 +191,7 @@ class Look(Callback):  # type: ignore[misc]
 
 def jobs(folder: Path) -> dict[str, dict[str, float]]:
     """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
-    from raykd.cluster.ray_session import NOTICES, SETTINGS
+    from raykd.cluster.ray_init import NOTICES, SETTINGS
 
     os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
     import ray
@@ -209,12 +209,12 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         from ray.train import RunConfig, ScalingConfig
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        from raykd.cluster.launch import driver, placement_groups, trainer  # noqa: F401  a driver has them
+        from raykd.cluster.launch import driver, placement_groups  # noqa: F401  a driver has them
 
         callbacks = [TuneReportCallback(), placement_groups.NoteController(config["id"])]
-        trainer.Trainer(
+        driver.Trainer(
             wait, train_loop_config={"stop": str(stop)},
-            backend_config=trainer.backend({"workers": 1}),
+            backend_config=driver.backend({"workers": 1}),
             scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
         ).fit()  # fmt: skip

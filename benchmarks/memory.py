@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from raykd.config.trial import TrialSpec
     from raykd.planning.memory.footprint import Footprint, Load
-    from raykd.training.distill import Data
+    from raykd.tasks.family import Data
 
 HERE = Path(__file__).parent
 MIB, GB = 2**20, 10**9
@@ -99,7 +99,8 @@ def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
     """Its trials: students matched onto evenly spaced blocks, each a place further than the one
     before it, so that no two are the same."""
     from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
-    from raykd.maps.layer_map import LayerMap, forward
+    from raykd.maps.layer_map import LayerMap
+    from raykd.maps.strategies import forward
 
     even = forward(depth, case.blocks, 0).blocks
     stated = dict(case.training)
@@ -143,9 +144,9 @@ def rows(case: Case, vocabulary: int) -> Data:
     """Random tokens, with a loss at each but the first; to be answered, in pairs of choices."""
     import numpy as np
 
-    from raykd.data.prepared import Encoded
+    from raykd.data.encoded import Encoded
+    from raykd.tasks.family import Data
     from raykd.tasks.registry import FAMILIES
-    from raykd.training.distill import Data
 
     def split(count: int, **more: Any) -> Encoded:
         draw = np.random.default_rng(count)
@@ -179,13 +180,14 @@ def train(case: Case) -> int:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from raykd.config.trial import Cohort
+    from raykd.config.cohort import Cohort
     from raykd.data.assets import packages as assets
     from raykd.models.student import build_student, width
+    from raykd.runtime.execution import Execution
+    from raykd.runtime.seeds import stream
     from raykd.tasks.registry import FAMILIES
     from raykd.teachers.targets import Live
-    from raykd.training.distill import Where, distill
-    from raykd.training.learner import stream
+    from raykd.training.distill import distill
     from raykd.training.recorder import Memory
     from raykd.training.trainer import HELD, trainable
 
@@ -202,7 +204,7 @@ def train(case: Case) -> int:
         teacher = AutoModelForCausalLM.from_config(config)
     weights = trials[0].training.weights
     teacher.to(HELD[weights])
-    where = Where(gradient_checkpointing=case.gradient_checkpointing, weights=weights)
+    where = Execution(gradient_checkpointing=case.gradient_checkpointing, weights=weights)
 
     def build(trial: TrialSpec) -> Any:
         student = build_student(teacher, trial.shape, trial.init, stream(trial.seed, "init"))

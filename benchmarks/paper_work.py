@@ -20,19 +20,23 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from raykd.config.sweep import load
-from raykd.config.trial import TrialSpec, digest
+from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded, Prepared
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import Prepared
 from raykd.models.student import student_config
-from raykd.planning.study import Study, confirm_trials
+from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.runtime.memo import kept
+from raykd.runtime.memo import digest, kept
+from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
+from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import of_base
 from raykd.teachers.targets import Live, Targets
-from raykd.training.distill import Data, Where
 from raykd.training.learner import Learner
 from raykd.training.trainer import HELD, trainable
 from tests.support.paper_models import TEACHERS
@@ -106,7 +110,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
     folder = home / "models" / model
     TEACHERS[model].full.save_pretrained(folder)
     found = of_base(folder, digest([model]), home)
-    base = teachers.Base(
+    base = model_facts.Base(
         folder, digest([model]), found["depth"], found["width"], tuple(found["labels"]),
         found["decoder_depth"],
     )  # fmt: skip
@@ -156,10 +160,10 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
             model = family.auto.from_config(student_config(config, trial.shape)).to(HELD[held])
             return trainable(model, trial, where(trial)) if train else model
 
-    def where(trial: TrialSpec) -> Where:
+    def where(trial: TrialSpec) -> Execution:
         weights, again = trial.training.weights, made.config.cluster.gradient_checkpointing
         cpu = torch.device("cpu")
-        return Where(cpu, bf16=weights == "fp32", weights=weights, gradient_checkpointing=again)
+        return Execution(cpu, bf16=weights == "fp32", weights=weights, gradient_checkpointing=again)
 
     def learner(trial: TrialSpec, model: Any) -> Learner:
         how = (family, made.base.width, Group(), torch.device("cpu"), where(trial).autocast())

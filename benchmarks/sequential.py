@@ -22,7 +22,7 @@ from scipy import optimize, stats
 from benchmarks.coverage import slack
 from benchmarks.noise import ALPHA, MARGIN, OTHERS, STEP, Truth, draw
 from raykd.analysis.stats import paired, spread
-from raykd.analysis.stats.holm import claim
+from raykd.analysis.stats.paired import claim
 from raykd.analysis.stats.sequential import HOPELESS, Look, chance
 
 LOOKS = ((2, 4), (5, 10), (4, 7, 10), (8, 14, 20), (2, 3, 4, 5), (3, 5, 7, 10))

@@ -20,14 +20,17 @@ from transformers.utils import logging
 from benchmarks.frame import Setting
 from raykd.config.sweep import SweepConfig
 from raykd.data.assets import packages
-from raykd.data.prepared import Encoded
-from raykd.maps.layer_map import LayerMap, all_to_one, forward, reverse
+from raykd.data.encoded import Encoded
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.strategies import all_to_one, forward, reverse
 from raykd.models.student import build_student
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.search.space import Space
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
 BATCH = 32
@@ -110,7 +113,7 @@ def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Set
     logging.set_verbosity_error()  # a fresh head, which is told of at length, is what is wanted
     logging.disable_progress_bar()
     study, teacher = prepare(content, home)
-    materials = Materials.load(Sources.of(study, teacher), Where())
+    materials = Materials.load(training_inputs(study, teacher), Execution())
     data, trial = materials.data, confirm_trials(study)[0]
     _store(folder / "train.npz", data.train, data.train.labels)
     _store(folder / "test.npz", data.test, data.test_labels())

@@ -26,7 +26,7 @@ from benchmarks.noise import (
 )
 from raykd.analysis.scores.missing import filled
 from raykd.analysis.stats import collapse, gap, paired, spread
-from raykd.analysis.stats.holm import claim, holm
+from raykd.analysis.stats.paired import claim, holm
 from raykd.analysis.stats.power import (
     above_power,
     all_equivalent_power,

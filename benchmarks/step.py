@@ -65,9 +65,10 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
     from torch.profiler import ProfilerActivity, profile
 
     from benchmarks import cohort, setting
-    from raykd.config.trial import Cohort
+    from raykd.config.cohort import Cohort
     from raykd.data.assets import packages
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
+    from raykd.runtime import execution
     from raykd.training import distill
     from raykd.training.recorder import Memory
 
@@ -79,7 +80,7 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
     how: Any = {"steps": STEPS, "precision": "bf16" if bf16 else "fp32"}
     trials = tuple(replace(t, training=replace(t.training, **how)) for t in of_seed)
     materials = cohort.load(study, teacher, list(trials))
-    materials = replace(materials, where=distill.Where(compile=compiled))
+    materials = replace(materials, where=execution.Execution(compile=compiled))
     took: list[float] = []
     operators: Counter[str] = Counter()
     inside: Any = distill

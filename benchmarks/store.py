@@ -69,7 +69,7 @@ def make(folder: Path, finished: int) -> Path:
             "seeds": finished // len(STRATEGIES) + 1,
         },
     )
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
     from raykd.tracking import store
     from raykd.tracking.launch import Launch

@@ -118,7 +118,7 @@ def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, f
 def hold(file: Path, held: int, database: str) -> None:
     """Finished trials of the file's confirm phase, straight into the database."""
     from benchmarks import store as copies
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
     from raykd.tracking import store
     from raykd.tracking.launch import Launch

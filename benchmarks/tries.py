@@ -124,9 +124,9 @@ TRIES = {
 def measure(threads: int) -> dict[str, Any]:
     """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
     from benchmarks import cohort, machine, setting
-    from raykd.config.trial import Cohort
+    from raykd.config.cohort import Cohort
     from raykd.data.assets import packages
-    from raykd.planning.study import confirm_trials
+    from raykd.planning.trials import confirm_trials
     from raykd.training import distill
     from raykd.training.recorder import Memory
 

@@ -23,8 +23,7 @@ from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.stats.examples import McNemar
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
-from raykd.report.origin import Origin
-from raykd.report.page import Page
+from raykd.report.page import Origin, Page
 from raykd.report.render import html
 
 HERE = Path(__file__).parent

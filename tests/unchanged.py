@@ -36,11 +36,14 @@ import torch
 import yaml
 
 from raykd.config import sweep
-from raykd.config.trial import Cohort, digest
+from raykd.config.cohort import Cohort
 from raykd.data.assets import packages
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.memo import digest
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.inputs import Sources
 
 from .support import lm_world, world, world_seq2seq
 from .support.loop import told, train
@@ -97,7 +100,7 @@ def trainings() -> dict[str, Any]:
             path = write(Path(folder))
             resolved = resolve(sweep.load(path), Path(folder) / "home", path.name)
             torch.set_num_threads(1)
-            sources = Sources.of(resolved, fine_tune(resolved).folder)
+            sources = training_inputs(resolved, fine_tune(resolved).folder)
             trials = tuple(t for t in confirm_trials(resolved) if t.seed == 0)
             memory = train(Cohort(trials), sources)
             records[f"training: {kind}"] = {

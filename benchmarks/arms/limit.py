@@ -22,10 +22,12 @@ from benchmarks.setting import prepare
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import collate, schedule
 from raykd.models.student import build_student
-from raykd.planning.study import confirm_trials
-from raykd.training.distill import Data, Where
-from raykd.training.inputs import Sources
-from raykd.training.learner import learning_rate, stream
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
+from raykd.tasks.family import Data
+from raykd.training.learner import learning_rate
 from raykd.training.trainer import Materials
 
 
@@ -49,7 +51,7 @@ def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
 def train(setting: Setting, clock: Clock) -> Outcome:
     with fresh_home(setting) as home:
         study, teacher = prepare(setting.sweep, home)
-        materials = Materials.load(Sources.of(study, Path(teacher)), Where())
+        materials = Materials.load(training_inputs(study, Path(teacher)), Execution())
         trials = [t for t in confirm_trials(study) if t.seed == setting.seed][: setting.students]
 
         def build(trial: TrialSpec) -> Any:

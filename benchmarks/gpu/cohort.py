@@ -12,7 +12,7 @@ from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY, Size
 from raykd.config.trial import TrialSpec
-from raykd.maps import layer_map
+from raykd.maps import strategies
 from raykd.training.recorder import Memory
 
 # Largest relative difference of any loss at any tick. Between two ways of CPUs to sum (oneDNN or
@@ -23,7 +23,7 @@ FP32, STORED, BF16 = 2e-4, 2e-3, 2e-2
 def trials(size: Size, **how: Any) -> list[TrialSpec]:
     """Copied and random weights, another width, and the three controls; without dropout, which
     each kind of device draws in its own way."""
-    none, back = layer_map.none(size.blocks, size.student, 0), layer_map.reverse(
+    none, back = strategies.none(size.blocks, size.student, 0), strategies.reverse(
         size.blocks, size.student, 0
     )  # fmt: skip
     return [

@@ -16,17 +16,19 @@ from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import PAD
 from raykd.config.trial import Init, Shape, TrialSpec
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.losses.hidden import HIDDEN
-from raykd.maps import layer_map as layermap
+from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.published import PADDED, PUBLISHED
-from raykd.models.student import build_student, seeded, width
+from raykd.maps.loss_kinds import PADDED
+from raykd.maps.published import PUBLISHED
+from raykd.models.student import build_student, width
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
+from raykd.runtime.seeds import seeded
 from raykd.tasks.family import Family
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import Live
-from raykd.training.distill import Where
 from raykd.training.learner import Learner
 
 TERMS, GRADIENT = 1e-4, 1e-3  # relative, of the loss's terms and of the whole gradient's norm
@@ -49,7 +51,7 @@ class Case:
 
 def cases() -> Iterator[Case]:
     bert = replace(world.TINY, dropout=0.0).config()
-    ahead = layermap.forward(BLOCKS, STUDENT, 0)
+    ahead = strategies.forward(BLOCKS, STUDENT, 0)
     for kind in (*HIDDEN, *PADDED):
         yield Case("classification", bert, kind, ahead, width=16)
     for method in PUBLISHED.values():
@@ -119,7 +121,7 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
         teacher = family.auto.from_config(case.config).eval()
     student = build_student(teacher, spec.shape, spec.init, 1)
     teacher.to(device)
-    where = Where(device, bf16=bf16)
+    where = Execution(device, bf16=bf16)
     used = torch.arange(VOCAB // 2)
     how = (family, width(teacher), Group(), device, where.autocast(), False, used)
     learner = Learner(spec, student, *how)

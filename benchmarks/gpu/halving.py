@@ -17,7 +17,7 @@ from benchmarks.gpu.room import reserved, short
 from benchmarks.gpu.section import Answer, Run, release
 from benchmarks.gpu.world import MINILM, TINY
 from raykd.cluster.launch.retry import Failure, Part, after  # the rule itself, which imports no Ray
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.training.recorder import Memory
 
 ANSWERS, LOSSES = 1e-3, 2e-4

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY
-from raykd.maps import layer_map
+from raykd.maps import strategies
 from raykd.runtime.group import Group
 from raykd.training.recorder import Memory
 
@@ -31,7 +31,7 @@ def curves(device: torch.device, tiny: bool, folder: Path, group: Group) -> Memo
     """Without dropout, which each worker draws for itself."""
     size = replace(TINY if tiny else SMALL, dropout=0.0)
     rows = world.rows(96, size.vocab, 4, 24 if tiny else 64, 1)
-    back = layer_map.reverse(size.blocks, size.student, 0)
+    back = strategies.reverse(size.blocks, size.student, 0)
     how: Any = {"steps": 6 if tiny else 20, "batch": 15}  # odd: the shares differ
     trials = [
         world.trial(size, **how),

@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY
-from raykd.maps import layer_map
+from raykd.maps import strategies
 from raykd.training.hooks import Taught
 from raykd.training.recorder import Memory
 
@@ -43,7 +43,7 @@ class Interrupt:
 def resume(run: Run) -> Answer:
     size = TINY if run.tiny else SMALL
     rows = world.rows(128, size.vocab, 4, 24 if run.tiny else 64, 1)
-    back = layer_map.reverse(size.blocks, size.student, 0)
+    back = strategies.reverse(size.blocks, size.student, 0)
     how: Any = {"steps": STEPS, "batch": 16, "evaluations": EVALUATIONS}
     trials = [
         world.trial(size, **how),

@@ -15,15 +15,17 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from raykd.config.trial import Cohort, Init, Loss, Shape, TargetKind, Training, TrialSpec
-from raykd.data.prepared import Encoded
-from raykd.maps import layer_map as layermap
+from raykd.config.cohort import Cohort
+from raykd.config.trial import Init, Loss, Shape, TargetKind, Training, TrialSpec
+from raykd.data.encoded import Encoded
+from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.models.student import seeded
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import seeded
 from raykd.tasks.classification import FAMILY
-from raykd.training.distill import Data, Where
+from raykd.tasks.family import Data
 from raykd.training.hooks import Hooks
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -120,11 +122,11 @@ def materials(
 ) -> Materials:  # fmt: skip
     """A teacher on the device with its rows; `states`: what a store of its outputs holds."""
     teacher = model(size.config()).to(device)
-    sources = Sources(
+    sources = TrainingInputs(
         home=folder, data=folder, teacher=folder, fingerprint=f"{size}", task=cast(Any, None),
         cache=str(folder / "states"), source="cached" if cached else "live", states=states,
     )  # fmt: skip
-    where = Where(device, micro_batch=micro_batch)
+    where = Execution(device, micro_batch=micro_batch)
     return Materials(sources, where, data(train, size.vocab, held_out), teacher, teacher)
 
 
@@ -134,8 +136,8 @@ def trial(
     width: int | None = None, targets: TargetKind = "teacher", name: str = "forward",
 ) -> TrialSpec:  # fmt: skip
     """Of copied weights, of random ones where the student has a `width` of its own."""
-    layer_map = layer_map or layermap.forward(size.blocks, size.student, 0)
-    copied = tuple(b for b in layermap.forward(size.blocks, size.student, 0).blocks if b)
+    layer_map = layer_map or strategies.forward(size.blocks, size.student, 0)
+    copied = tuple(b for b in strategies.forward(size.blocks, size.student, 0).blocks if b)
     training = Training(
         steps=steps, batch=batch, batch_tokens=None, lr=1e-4, warmup=0.1, weight_decay=0.01,
         clip=1.0, evaluations=evaluations, precision=precision, diverged=1e4,

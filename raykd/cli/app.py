@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from raykd.cli import angles, cache, report, verdict
-from raykd.cli.errors import plainly, refuse_taken
+from raykd.cli import cache, judging, stored
+from raykd.cli.errors import plainly
 from raykd.cli.options import Json, Uri, again, print_json
 from raykd.errors import UserError
 from raykd.runtime.signals import stop_on_sigterm
@@ -23,8 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
 )
-
-app.add_typer(cache.app, name="cache")
 
 Price = Annotated[
     float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
@@ -87,11 +83,12 @@ def plan(
 ) -> None:
     """List what would run. Starts no Ray, trains nothing but what --cluster times."""
     from raykd.cli import output as show
+    from raykd.sweep.overview import outline
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, price=price)
     show.look_in(opened)
-    overview, estimate = opened.plan(), None
+    overview, estimate = outline(opened), None
     if cluster or address:
         from raykd.cluster import estimate as costs
 
@@ -112,14 +109,14 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
     from raykd.cli import output as show
     from raykd.cli.progress import StepBar
-    from raykd.cluster.ray_session import joined
+    from raykd.cluster.ray_session import joined, teacher_maker
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
     show.data(opened.study)
     with joined(opened, address) if address else nullcontext() as nodes:
         with StepBar.of_teacher(opened.study) as progress:
-            found = opened.teacher(progress, nodes)
+            found = opened.teacher(progress, teacher_maker(nodes))
     show.teacher(found)
 
 
@@ -145,8 +142,9 @@ def run_sweep(
     from raykd.cli import costs as show_costs
     from raykd.cli import output as show
     from raykd.cli.progress import StepBar, SweepProgress
-    from raykd.cluster.ray_session import check_budget, machine
+    from raykd.cluster.ray_session import check_budget, machine, teacher_maker
     from raykd.config.budget import countable
+    from raykd.sweep.overview import outline
     from raykd.sweep.sweep import Sweep
 
     stop_on_sigterm()
@@ -154,12 +152,12 @@ def run_sweep(
     try:
         with machine(opened, address) as share:
             countable(opened.study.config.budget, opened.study.file, share.gpus)
-            show.intent(opened.plan())
+            show.intent(outline(opened))
             show.data(opened.study)
             forecast = show_costs.foretell(opened, share, address, yes)
             with StepBar.of_teacher(opened.study) as progress:
-                nodes = None if address is None else share
-                found, forecast = forecast.after(lambda: opened.teacher(progress, nodes))
+                make = teacher_maker(None if address is None else share)
+                found, forecast = forecast.after(lambda: opened.teacher(progress, make))
             show.teacher(found)
             check_budget(opened, share)
             outcome = None
@@ -224,61 +222,6 @@ def status(
 
 @app.command()
 @plainly
-def logs(
-    trial: Annotated[str, typer.Argument(help="A trial id or an MLflow run id.")],
-    tracking_uri: Uri = None,
-    as_json: Json = False,
-) -> None:
-    """All that one trial told: what it is, its losses and scores by step, how it ended."""
-    from raykd.tracking.logs import read
-
-    found = read(trial, tracking_uri)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        for line in found.lines():
-            typer.echo(line)
-
-
-@app.command()
-@plainly
-def export(
-    run: Annotated[str, typer.Argument(help="An MLflow run id or a trial id.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
-    tracking_uri: Uri = None,
-) -> None:
-    """Write a trained student as a plain transformers folder, with a model card."""
-    from raykd.tracking.export import export as write
-
-    typer.echo(f"{folder}: {write(run, folder, tracking_uri)}")
-
-
-@app.command()
-@plainly
-def ui(
-    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
-    tracking_uri: Uri = None,
-    port: Annotated[int, typer.Option(help="On localhost.")] = 5000,
-) -> None:
-    """MLflow's UI on the sweep's store, on localhost."""
-    from raykd.config.sweep import load
-    from raykd.tracking import store
-
-    stated = tracking_uri or (load(sweep).tracking.uri if sweep else None)
-    uri = store.resolve(stated, Path.cwd())
-    if uri.startswith(("http://", "https://")):
-        typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
-        return
-    store.connect(uri)
-    refuse_taken(port)
-    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
-               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    os.execv(sys.executable, command)
-
-
-@app.command()
-@plainly
 def doctor(as_json: Json = False) -> None:
     """What this machine has, one line each, and what to do about what is missing."""
     from raykd.cli.doctor import examine
@@ -295,6 +238,6 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-verdict.register(app)
-angles.register(app)
-report.register(app)
+app.add_typer(cache.app, name="cache")
+stored.register(app)
+judging.register(app)

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 
-from raykd.cli.output import err, out, seconds
+from raykd.cli.format import byte_size, disk_range, duration_range, number_range
+from raykd.cli.output import err, out
 from raykd.config.budget import Budget, above
 from raykd.errors import UserError
-from raykd.planning.estimate.estimate import Estimate, Range
-from raykd.tracking.costs import Compared, Foretold
+from raykd.planning.estimate.estimate import Estimate
+from raykd.tracking.costs import Foretold
 
 if TYPE_CHECKING:
     from raykd.sweep.resources import Share
@@ -36,9 +36,9 @@ def table(found: Estimate) -> None:
         shown.add_column(head, justify="right" if i else "left", no_wrap=True)
     for phase in (*found.phases, found.total):
         if phase.seconds.high or phase.disk.high:
-            cells = [_times(phase.seconds), _numbers(phase.hours), _disk(phase.disk),
-                     _bytes(phase.traffic.likely)]  # fmt: skip
-            own = [_numbers(phase.money)] if phase.money else []
+            cells = [duration_range(phase.seconds), number_range(phase.hours),
+                     disk_range(phase.disk), byte_size(phase.traffic.likely)]  # fmt: skip
+            own = [number_range(phase.money)] if phase.money else []
             shown.add_row(f"            {phase.name}", *cells, *own)
     out.print(shown)
     if found.limits:
@@ -48,8 +48,9 @@ def table(found: Estimate) -> None:
 def line(found: Estimate) -> str:
     """Before a launch."""
     total, rough = found.total, "" if found.measured else "roughly "
-    parts = [f"{rough}{_times(total.seconds)}", f"{_numbers(total.hours)} {found.unit}-hours"]
-    parts += [f"{_numbers(total.money)} of money"] if total.money else []
+    parts = [f"{rough}{duration_range(total.seconds)}"]
+    parts += [f"{number_range(total.hours)} {found.unit}-hours"]
+    parts += [f"{number_range(total.money)} of money"] if total.money else []
     parts += [f"mostly {found.limits[0].rpartition(',')[0]}"] if found.limits else []
     return "estimate: " + "; ".join(parts)
 
@@ -82,45 +83,3 @@ def consent(found: Estimate, budget: Budget, file: str, yes: bool) -> None:
     if not typer.confirm(f"{reason}. Run it?", err=True):
         typer.echo("raykd: nothing was started", err=True)
         raise typer.Exit(130)
-
-
-def against(found: Compared) -> str:
-    """A launch's estimate beside what it took, in a line."""
-    told = f"estimated {_times(_range(found.estimate['total']['seconds']))}"
-    if found.actual is None:
-        return f"{found.launch}: {told}; not ended in order, or running"
-    total, actual = found.estimate["total"], found.actual
-    off = actual["seconds"] / total["seconds"]["likely"] - 1
-    parts = [f"{told}, took {seconds(actual['seconds'])} ({off:+.0%})"]
-    hours = f"{actual['hours']:.2g} {found.estimate['unit']}-hours"
-    parts.append(f"{hours} (estimated {_numbers(_range(total['hours']))})")
-    if "money" in actual and total["money"]:
-        money = _numbers(_range(total["money"]))
-        parts.append(f"{actual['money']:.2f} of money (estimated {money})")
-    if actual["reason"]:
-        parts.append(f"stopped at {actual['reason']}")
-    return f"{found.launch}: " + "; ".join(parts)
-
-
-def _range(values: Mapping[str, Any]) -> Range:
-    return Range(**values)
-
-
-def _times(found: Range) -> str:
-    return f"{seconds(found.likely)} ({seconds(found.low)} to {seconds(found.high)})"
-
-
-def _numbers(found: Range) -> str:
-    return f"{found.likely:.2g} ({found.low:.2g} to {found.high:.2g})"
-
-
-def _disk(found: Range) -> str:
-    most = f" (at most {_bytes(found.high)})" if found.high > 1.01 * found.likely else ""
-    return f"{_bytes(found.likely)}{most}"
-
-
-def _bytes(count: float) -> str:
-    for unit, size in (("TB", 1e12), ("GB", 1e9)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e6:.0f} MB"

@@ -7,10 +7,9 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
-from raykd.maps.activations import Depth
-from raykd.maps.halves import apply
-from raykd.maps.layer_map import PAPER_DECODER_DEPTHS, STRATEGIES, LayerMap, match_embedding
+from raykd.maps.layer_map import Depth, LayerMap
 from raykd.maps.published import PUBLISHED, RULES
+from raykd.maps.strategies import PAPER_DECODER_DEPTHS, STRATEGIES, apply, match_embedding
 
 WIDTH = 100
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from raykd.cli.format import duration, memory
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 
 if TYPE_CHECKING:
-    from raykd.analysis.verdict.caveats import TeacherScore
+    from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
     from raykd.sweep.status import Status
     from raykd.sweep.sweep import Sweep
@@ -31,6 +33,8 @@ def _console(stderr: bool) -> Console:
 
 
 out, err = _console(stderr=False), _console(stderr=True)
+say = partial(out.print, markup=False)
+"""A line as it stands: labels, paths and errors may have brackets, which are no markup."""
 
 
 def whole(table: Table) -> None:
@@ -51,81 +55,73 @@ def plan(overview: Mapping[str, Any]) -> None:
     task, teacher, student = overview["task"], overview["teacher"], overview["student"]
     rows = task["rows"]
     labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
-    out.print(f"[bold]{overview['sweep']}[/]")
-    out.print(
+    out.print(f"[bold]{escape(overview['sweep'])}[/]")
+    say(
         f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
         f"{rows['test']} test; {labels}{task['metric']}"
     )
     for line in overview["data"]["lines"]:
-        out.print(f"            {escape(line)}")
+        say(f"            {line}")
     ready = "ready" if teacher["ready"] else "to be fine-tuned first"
-    out.print(
+    say(
         f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
         f"{teacher['fingerprint']} ({ready})"
     )
     if (length := teacher["trained"]) and not teacher["ready"]:
-        out.print(
+        say(
             f"            until its score on select stops rising: at most {length['most_epochs']} "
             f"epochs ({length['most_steps']} steps); an estimate counts {length['likely_epochs']}"
         )
-    out.print(f"  student   {student['blocks']} blocks x {student['width']}")
+    say(f"  student   {student['blocks']} blocks x {student['width']}")
     for line in student["moved_inits"]:
-        out.print(f"  init      {escape(line)}")
+        say(f"  init      {line}")
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
         whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
-        out.print(
+        say(
             f"  explore   {explore['missing']} of {explore['maps']} maps to try{whole}; "
             f"{explore['steps']} steps each, {explore['cohorts']} cohorts"
         )
     if confirm["trials"]:
-        out.print(
+        say(
             f"  confirm   {confirm['missing']} of {confirm['trials']} trials to run "
             f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
             f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
         )
     if confirm["looks"]:
         looks = ", ".join(map(str, confirm["looks"]))
-        out.print(f"  looks     after {looks} seeds: {confirm['stopped'] or 'none ended it yet'}")
+        say(f"  looks     after {looks} seeds: {confirm['stopped'] or 'none ended it yet'}")
     if len(confirm["hidden_weights"]) > 1:
-        out.print(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
+        say(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
     if confirm["sampled"]:
-        out.print(f"  sampled   {confirm['sampled']} maps drawn at random")
+        say(f"  sampled   {confirm['sampled']} maps drawn at random")
     if confirm["controls"]:
-        out.print(f"  controls  {', '.join(confirm['controls'])}")
+        say(f"  controls  {', '.join(confirm['controls'])}")
     if overview["examples"]:
-        out.print(f"  memory    {_memory(overview['memory'])}")
-    out.print(
+        say(f"  memory    {memory(overview['memory'])}")
+    say(
         f"  in all    {overview['examples']:,} student examples, "
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
     )
     if overview["examples"]:
-        out.print(f"  states    {_states(overview['states'])}")
+        say(f"  states    {_states(overview['states'])}")
     if overview["decides"]:
-        out.print(f"  decides   {overview['decides']}")
+        say(f"  decides   {overview['decides']}")
     if overview["outdated"]:
-        out.print(
+        say(
             f"  kept      {overview['outdated']} finished trials of this name that the file no "
             "longer asks for; they stay in MLflow and count for nothing here"
         )
     if older := overview["older_rules"]:
-        out.print(
+        say(
             f"  rules     {older['finished']} finished trials of this file were made by an older "
             f"default and are not counted; write `{older['key']}` to have them back"
         )
-    out.print(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
-
-
-def _memory(found: Mapping[str, int]) -> str:
-    mib = {name: f"{size / 2**20:,.0f}" for name, size in found.items()}
-    return (
-        f"{mib['peak']} MiB a worker at its peak, of {mib['usable']}: teacher {mib['teacher']}, "
-        f"each student {mib['student']}, a step {mib['step']}, an evaluation {mib['evaluation']}"
-    )
+    say(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
 
 
 def _states(choice: Mapping[str, Any]) -> str:
-    live, cached = seconds(choice["live_seconds"]), seconds(choice["cached_seconds"])
+    live, cached = duration(choice["live_seconds"]), duration(choice["cached_seconds"])
     size = f"{choice['bytes'] / 2**20:,.0f} MiB"
     costs = f"{live} of teacher passes live, {cached} stored once and read ({size})"
     return f"{choice['source']}, {choice['why']}: {costs}" + (
@@ -133,45 +129,39 @@ def _states(choice: Mapping[str, Any]) -> str:
     )
 
 
-def seconds(value: float) -> str:
-    """A span of time as a person says it."""
-    if value < 90:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
-
-
 def intent(overview: Mapping[str, Any]) -> None:
     """One line before a sweep begins."""
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
         why = overview["confirm"]["stopped"] or "every trial is finished"
-        err.print(f"{overview['sweep']}: {why}; nothing to train")
+        err.print(f"{overview['sweep']}: {why}; nothing to train", markup=False)
         return
     parts = ([f"{explore} maps to explore"] if explore else []) + (
         [f"{confirm} trials to confirm"] if confirm else []
     )
-    err.print(f"{overview['sweep']}: {' and '.join(parts)}; results in {overview['tracking_uri']}")
+    told = f"{' and '.join(parts)}; results in {overview['tracking_uri']}"
+    err.print(f"{overview['sweep']}: {told}", markup=False)
 
 
 def data(study: Study) -> None:
     """What became of the data set's rows, a line each."""
     for line in lines(reported(study)):
-        out.print(f"data: {escape(line)}")
+        say(f"data: {line}")
 
 
 def teacher(found: Stored) -> None:
     """Its scores; where select decided how long it was trained, how long that was."""
-    out.print(
+    say(
         f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
         f"always the commonest answer {found.test_majority:.1f}"
     )
     if found.epochs is not None and found.epochs == found.best_epoch:
-        out.print(
+        say(
             f"  its score on select still rose in the last of {found.epochs} epochs; state more "
             "(teacher.epochs), or a larger teacher.lr"
         )
     elif found.epochs is not None:
-        out.print(
+        say(
             f"  trained for {found.epochs} epochs, until its score on select stopped rising; kept "
             f"is epoch {found.best_epoch}"
         )
@@ -187,26 +177,26 @@ def _teacher_line(found: TeacherScore) -> str:
 def status(found: Status) -> None:
     """`raykd status`: counts, failures, the strategy table so far."""
     out.print(
-        f"[bold]{found.sweep}[/]: {found.finished} finished, {found.running} running, "
+        f"[bold]{escape(found.sweep)}[/]: {found.finished} finished, {found.running} running, "
         f"{found.failed} failed, {found.missing} missing"
     )
     if found.pruned:
-        out.print(
+        say(
             f"  {found.pruned} explored trials were dropped early, which saved "
             f"{100 * found.saved:.0f} % of explore's steps"
         )
     if found.stopped:
-        out.print(f"  {found.stopped}")
+        say(f"  {found.stopped}")
     for trial, error in found.failures[:5]:
-        out.print(f"  {trial} failed: {error}")
-    from raykd.cli.costs import against
+        say(f"  {trial} failed: {error}")
+    from raykd.cli.format import forecast_line
 
     for launch in found.costs[-1:]:
-        out.print(f"  {against(launch)}")
+        say(f"  {forecast_line(launch)}")
     if not found.rows:
         if found.teacher is not None:
-            out.print(_teacher_line(found.teacher))
-        out.print("no confirmed trial is finished yet")
+            say(_teacher_line(found.teacher))
+        say("no confirmed trial is finished yet")
         return
     table = Table(
         title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False
@@ -226,7 +216,8 @@ def status(found: Status) -> None:
         gap = row.against_forward
         name = f"{row.strategy} (control)" if row.control else row.strategy
         table.add_row(
-            row.init, name, row.map.replace("[", "\\["), *([row.weight] if weighted else []),
+            escape(row.init), name, row.map.replace("[", "\\["),
+            *([row.weight] if weighted else []),
             f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         )  # fmt: skip
@@ -238,8 +229,8 @@ def next_steps(opened: Sweep, file: Path) -> None:
     from raykd.tracking.store import safe
 
     student = opened.a_student()
-    out.print(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
-    out.print("Worth trying next:")
+    say(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
+    say("Worth trying next:")
     from raykd.config.trial import Shape
 
     depth, blocks = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
@@ -251,4 +242,4 @@ def next_steps(opened: Sweep, file: Path) -> None:
         else (f"raykd status {file} --json", "the numbers above, for scripts"),
     ]
     for command, what in steps:
-        out.print(f"  {command:<44} {what}")
+        say(f"  {command:<44} {what}")

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from raykd.cli.output import err, seconds
+from raykd.cli.format import duration
+from raykd.cli.output import err
 from raykd.cluster.launch.tally import Tally
 from raykd.planning.teacher_trial import teacher_trial
 
@@ -72,8 +73,8 @@ class StepBar:
             self._last_line = now
             left = (now - self._first) * (self._steps - step) / (step - self._done)
             parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
-                     f"{self._most}{seconds(left)} left", note]  # fmt: skip
-            err.print("; ".join(p for p in parts if p))
+                     f"{self._most}{duration(left)} left", note]  # fmt: skip
+            err.print("; ".join(p for p in parts if p), markup=False)
         self._last = step
 
     def _course(self, step: int, scores: Mapping[str, float]) -> str:
@@ -133,7 +134,7 @@ class SweepProgress(Tally):
 
     def failed(self, told: str) -> None:
         super().failed(told)
-        err.print(told)
+        err.print(told, markup=False)
 
     def changed(self, milestone: bool = False) -> None:
         self._draw(progress_line(self.now()), line=milestone)
@@ -143,7 +144,7 @@ class SweepProgress(Tally):
             self._live.update(self._task, completed=self.done, note=note)
         elif line or time.monotonic() - self._last_line > EVERY_SECONDS:
             self._last_line = time.monotonic()
-            err.print(f"{100 * self.done / self.work:3.0f} %  {note}")
+            err.print(f"{100 * self.done / self.work:3.0f} %  {note}", markup=False)
 
 
 def progress_line(now: Mapping[str, Any]) -> str:
@@ -151,7 +152,7 @@ def progress_line(now: Mapping[str, Any]) -> str:
     parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
     if "seconds_left" in now:
         parts.append(f"{now['examples_per_second']:,.0f} examples/s")
-        parts.append(f"{seconds(now['seconds_left'])} left")
+        parts.append(f"{duration(now['seconds_left'])} left")
     if "best" in now:
         (high_name, high), (low_name, low) = now["best"], now["worst"]
         parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")

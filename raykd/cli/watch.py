@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raykd.cli.output import out, seconds, status
+from raykd.cli.format import duration
+from raykd.cli.output import out, say, status
 from raykd.cli.progress import progress_line
 from raykd.cluster.launch.tally import LAST
 
@@ -24,7 +25,7 @@ Look = tuple["Status", dict[str, Any] | None]
 def looks(sweep: Sweep) -> Iterator[Look]:
     """One every few seconds, until no launch of the sweep is alive. The last one tells so."""
     from raykd.tracking import store
-    from raykd.tracking.heart import listen
+    from raykd.tracking.launch import listen
 
     def look() -> Look:
         experiment = store.find_experiment(sweep.client, sweep.study.config.name)
@@ -49,15 +50,13 @@ def draw(found: Status, now: Mapping[str, Any] | None) -> None:
         if out.is_terminal:
             out.clear()
         status(found)
-        out.print(line)
+        say(line)
     else:
-        out.print(
-            f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}"
-        )
+        say(f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}")
         for trial, error in found.failures[-LAST:]:
-            out.print(f"  {trial} failed: {error}")
+            say(f"  {trial} failed: {error}")
     for lost in (now or {}).get("lost", []):
-        out.print(f"  {lost}")
+        say(f"  {lost}")
 
 
 def told(now: Mapping[str, Any]) -> str:
@@ -73,7 +72,7 @@ def told(now: Mapping[str, Any]) -> str:
         if name in now:
             used, there = now[name]
             parts.append(f"{used:g} of {there:g} {name[:-1].upper()}s in use")
-    parts.append(f"{seconds(now['seconds'])} so far")
+    parts.append(f"{duration(now['seconds'])} so far")
     parts += [f"{now['gpu_hours']:.2f} GPU-hours"] if "gpu_hours" in now else []
     if "money" in now:
         parts.append(f"{now['money']:.2f} spent")

@@ -9,17 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from raykd.cluster.ray_session import here, in_a_line, joined, this_machine
+from raykd.cluster.ray_init import one_line
+from raykd.cluster.ray_session import here, joined
 from raykd.config.trial import Shape
 from raykd.planning.estimate import rates
 from raykd.planning.estimate.estimate import Estimate, estimate
+from raykd.planning.estimate.measure import (
+    alone,
+    measure_students,
+    measure_teacher,
+    teacher_alone,
+)
 from raykd.planning.estimate.rates import Order, Rates, TeacherRates
 from raykd.planning.estimate.simulate import Around, parameters
 from raykd.planning.memory.footprint import RUNTIME_BYTES
 from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import cache_root
 from raykd.runtime import memory
-from raykd.sweep.resources import Node, Share, share
+from raykd.sweep.resources import Node, Share, share, this_machine
 from raykd.teachers import teacher
 
 if TYPE_CHECKING:
@@ -87,9 +94,9 @@ class Scene:
             return rates.rough(made), note
         try:
             found: Rates = (
-                rates.measure_students(order, beside)
+                measure_students(order, beside)
                 if self.place == "here"
-                else self._there(rates.alone, order)
+                else self._there(alone, order)
             )
         except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
             return rates.rough(made), f"not measured: {str(error).strip().splitlines()[0][:200]}"
@@ -112,9 +119,9 @@ class Scene:
             return rough, note
         try:
             own: TeacherRates = (
-                rates.measure_teacher(order)
+                measure_teacher(order)
                 if self.place == "here"
-                else self._there(rates.teacher_alone, order)
+                else self._there(teacher_alone, order)
             )
         except (RuntimeError, MemoryError) as error:
             return rough, f"not measured: {str(error).strip().splitlines()[0][:200]}"
@@ -129,7 +136,7 @@ class Scene:
         try:
             return ray.get(task.remote(order))
         except ray.exceptions.RayError as error:
-            raise RuntimeError(in_a_line(error)) from error
+            raise RuntimeError(one_line(error)) from error
 
     def _cannot(self, order: Order, copies: int, beside: int) -> str:
         """Why nothing can be measured now, if so."""

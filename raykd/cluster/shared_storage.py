@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 from raykd.errors import UserError
-
-
-def prepare(home: Path, file: str) -> None:
-    """Make the folder, closed to others, where it is not there yet. It holds texts.
-
-    Raises UserError where it cannot be written.
-    """
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(home).unlink()
-    except OSError as error:
-        raise UserError(
-            f"{file}: cluster.storage: {home} cannot be written ({error.strerror}); name a folder "
-            "that can, here or in RAYKD_HOME"
-        ) from None
-
-
-def _write(home: Path) -> Path:
-    """A file of its own in the folder."""
-    probe = home / f".probe-{uuid.uuid4().hex}"
-    probe.touch()
-    return probe
+from raykd.sweep.storage import write_probe
 
 
 def fault(probe: Path) -> str | None:
@@ -35,7 +13,7 @@ def fault(probe: Path) -> str | None:
     if not probe.exists():
         return "does not see what is written there from here"
     try:
-        _write(probe.parent).unlink()
+        write_probe(probe.parent).unlink()
     except OSError as error:
         return f"cannot write there ({error.strerror})"
     return None
@@ -48,7 +26,7 @@ def check_nodes(home: Path, file: str) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(fault)
-    probe = _write(home)
+    probe = write_probe(home)
     try:
         asked = {
             n["NodeManagerAddress"]: ask.options(

@@ -10,7 +10,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raykd.cluster.ray_session import in_a_line
+from raykd.cluster.ray_init import one_line
 from raykd.errors import UserError
 from raykd.planning.study import Study
 from raykd.sweep.fine_tune import fine_tune
@@ -80,6 +80,6 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
     except RayError as error:
         raise UserError(
             f"{study.file}: teacher: the node that made it was lost {retries + 1} times "
-            f"({in_a_line(error)}); see that a worker has the memory for it, and run this again"
+            f"({one_line(error)}); see that a worker has the memory for it, and run this again"
         ) from error
     return found

@@ -10,11 +10,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
-from raykd.maps.halves import Rule, Tie
 from raykd.maps.published import PUBLISHED, RULES
+from raykd.maps.strategies import Rule, Tie
 
 Positive = Annotated[int, Field(gt=0)]
-
 
 Copied = Annotated[
     Annotated[Literal["forward", "reverse", "every_other"], Plain]

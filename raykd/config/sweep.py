@@ -6,193 +6,26 @@ practitioner would choose. `load` answers every mistake with file, key, value an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raykd.config import live_only, variants, yaml_file
+from raykd.config import variants, yaml_file
 from raykd.config.budget import Budget
+from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
-from raykd.config.task import Files as Files
-from raykd.config.task import Task as Task
-from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by, by_halves, by_word
-from raykd.maps.published import LossKind
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED
-
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Lora(Model):
-    """Low-rank adapters in place of full fine-tuning; merged into the model when it is stored."""
-
-    rank: Positive = 16
-    alpha: float = Field(32.0, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    targets: tuple[str, ...] | None = Field(
-        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
-    )
-
-
-class Teacher(Model):
-    """The model that is imitated, and how it is fine-tuned once."""
-
-    model: str = Field(
-        examples=["minilm"],
-        description="`minilm`, `mpnet`, `smollm2`, a model folder, or a hub name",
-    )
-    revision: str | None = None
-    fine_tune: bool = Field(True, description="false: the model is fine-tuned already")
-    epochs: Annotated[
-        Annotated[float, Field(gt=0), Number] | Annotated[Literal["auto"], Word], by_word
-    ] = Field(
-        "auto",
-        description=f"auto: until its score on select stops rising, at most {MOST_EPOCHS}; it is "
-        f"evaluated once an epoch, ends after {PATIENCE} evaluations without a new best, and the "
-        "best is kept. A number: so many, with a rate that decays to zero",
-    )
-    batch: Positive = 32
-    lr: float = Field(5e-5, gt=0)
-    warmup: float = Field(
-        0.1, ge=0, lt=1, description=f"share of the steps; under `epochs: auto` of {WARMED} epochs"
-    )
-    weight_decay: Weight = 0.01
-    seed: int = 0
-    allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
-    weights: Literal["fp32", "bf16"] = Field(
-        "fp32", description="how they are held while it is fine-tuned"
-    )
-    lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
-    bits: Literal[8, 4] | None = Field(
-        None, description="of a weight while it is imitated; needs a CUDA GPU and bitsandbytes"
-    )
-    dropout: bool = Field(
-        False, description="its dropout stays on while students imitate it, as in a paper's release"
-    )
-
-
-class Blocks(Model):
-    """Of an encoder-decoder, where its stacks are not equally deep."""
-
-    encoder: Positive = Field(examples=[3])
-    decoder: Positive = Field(examples=[2])
-
-
-class Student(Model):
-    """The student's size; what is not stated is as the teacher has it."""
-
-    blocks: Annotated[
-        Annotated[Positive, Plain] | Annotated[Blocks, Compound], by_halves(Blocks)
-    ] = Field(examples=[3], description="of each stack, where the teacher is an encoder-decoder")
-    width: Positive | None = None
-    heads: Positive | None = None
-    intermediate: Positive | None = None
-    projections: Literal["trained", "frozen"] = Field(
-        "trained", description="the maps to the teacher's width, where the student's is another"
-    )
-
-
-class Losses(Model):
-    """loss = ce * CE + kl * KL(teacher || student) + hidden * hidden loss."""
-
-    ce: Weight = 1.0
-    kl: Weight = 1.0
-    hidden: Weight = 1.0
-    temperature: float = Field(1.0, gt=0)
-    kind: LossKind = "normalized_mse"
-    embedding: bool | None = Field(
-        None,
-        description="match the embedding outputs too; by default only under the kinds paper, "
-        "paper_bart and paper_t5",
-    )
-
-
-class States(Model):
-    """Whether students get the teacher's outputs from it at each step, or from a store."""
-
-    source: Literal["auto", "live", "cached"] = Field("auto", description="auto: the cheaper")
-    half: Literal["auto", "float16", "bfloat16"] = Field("auto", description="how states are kept")
-    cache: str | None = Field(
-        None, description="a folder or fsspec address that all nodes see; default: in the storage"
-    )
-    limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
-
-
-class Training(Model):
-    """One student's training. `steps` wins over `epochs` where both could count."""
-
-    epochs: float | None = Field(None, gt=0)
-    steps: Positive | None = None
-    batch: Positive = Field(32, description="rows of the global batch, split over the workers")
-    batch_tokens: Positive | None = Field(
-        None, description="instead: as many rows as fit so many tokens, padding included"
-    )
-    lr: float = Field(1e-4, gt=0)
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
-    weight_decay: Weight = 0.01
-    clip: float = Field(1.0, gt=0)
-    evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    weights: Literal["fp32", "bf16"] = Field(
-        "fp32", description="how weights of students and teacher are held in memory"
-    )
-    lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
-    diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
-    freeze_embeddings: bool = Field(
-        False, description="the embeddings stay as they began, and a tied output layer with them"
-    )
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("`epochs` and `steps` both stand here; leave one out")
-        if self.batch_tokens is not None and "batch" in self.model_fields_set:
-            raise ValueError("`batch` and `batch_tokens` both stand here; leave one out")
-        return self
-
-
-class Growth(Model):
-    """What an autoscaled cluster may come to have: so many worker nodes, each with this."""
-
-    nodes: Positive = 1
-    cpus: Positive = 1
-    gpus: int = Field(0, ge=0)
-    slots: Positive = Field(
-        16, description="jobs that its head takes at once, as its `trial_slot` says: for a plan"
-    )
-
-
-class Cluster(Model):
-    """What each cohort may use."""
-
-    workers: Positive = Field(1, description="data-parallel workers of a cohort")
-    cpus_per_worker: Positive | None = Field(None, description="default: the cores, shared out")
-    gpus_per_worker: float | None = Field(None, ge=0, description="default: 1 where there are any")
-    gpu_memory_gb: float | None = Field(
-        None, gt=0, description="of each GPU; default: this machine's own, else 16"
-    )
-    cohort: Positive | None = Field(None, description="students per cohort; default: by memory")
-    micro_batch: Positive | None = Field(
-        None, description="rows a worker computes at a time, where memory is short"
-    )
-    gradient_checkpointing: bool = Field(
-        False, description="keep no states inside the students' blocks: less memory, a third slower"
-    )
-    compile: bool = Field(
-        False, description="torch.compile of the students' blocks: a minute or two to begin with"
-    )
-    storage: str | None = Field(None, description="checkpoints, teacher and data; all nodes see it")
-    checkpoints: str | None = Field(
-        None,
-        examples=["s3://bucket/raykd"],
-        description="a folder that all nodes see, or an object store's address; default: in the "
-        "storage",
-    )
-    grows: Growth | None = Field(
-        None, description="an autoscaled cluster's worker nodes; default: what is up at the start"
-    )
-    retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
-    checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
+from raykd.config.task import Task
+from raykd.config.training import (
+    Losses,
+    States,
+    Student,
+    Teacher,
+    Training,
+)
+from raykd.config.yaml_file import Compound, Model, Plain, by
+from raykd.maps.loss_kinds import PADDED
 
 
 class Angles(Model):
@@ -208,13 +41,6 @@ class Published(Model):
         examples=["scores.csv"], description="a CSV or Parquet table, its path from this file's"
     )
     task: str = Field(examples=["SST-2"], description="which of its tasks this sweep repeats")
-
-
-class Tracking(Model):
-    uri: str | None = Field(None, description="default: sqlite:///mlflow.db where raykd is run")
-    students: Literal["none", "first_seed", "all"] = Field(
-        "first_seed", description="which confirmed students are stored, ready for export"
-    )
 
 
 class Variants(Model):
@@ -262,7 +88,7 @@ class SweepConfig(Model):
                 f"explore.seed: {self.explore.seed} is also a confirm seed; write another, so that "
                 "maps found by explore are confirmed under fresh seeds"
             )
-        if problem := next(live_only.problems(self), None):
+        if problem := next(conflicts(self), None):
             raise ValueError(problem)
         return self
 
@@ -279,3 +105,55 @@ def load(path: str | Path) -> SweepConfig:
     for each mistake in any variant."""
     file = Path(path)
     return variants.chosen(file, yaml_file.read(file), SweepConfig)
+
+
+SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
+
+
+def smoke_config(config: SweepConfig) -> SweepConfig:
+    """The same path with minimal steps, under a name of its own."""
+    steps, rows = SMOKE["steps"], SMOKE["rows"]
+    update: dict[str, Any] = {
+        "name": f"{config.name}-smoke",
+        "task": config.task.model_copy(update={"rows": rows}),
+        "teacher": config.teacher.model_copy(update={"epochs": 0.5, "allow_weak": True}),
+        "training": config.training.model_copy(
+            update={"steps": steps, "epochs": None, "evaluations": 1}
+        ),
+    }
+    if config.explore:
+        maps = min(config.explore.maps, SMOKE["maps"])
+        update["explore"] = config.explore.model_copy(update={"maps": maps})
+    if config.confirm:
+        seeds = config.confirm.seed_list[: SMOKE["seeds"]]
+        update["confirm"] = config.confirm.model_copy(update={"seeds": seeds, "looks": None})
+    return config.model_copy(update=update)
+
+
+def needs_live(config: SweepConfig) -> str | None:
+    """Why no store can feed the students; None where one can."""
+    if config.teacher.dropout:
+        return "the teacher's dropout is on (teacher.dropout), so it says something else each time"
+    if config.losses.kind in PADDED:
+        return f"{config.losses.kind} (losses.kind) looks at padding, which is not stored"
+    return None
+
+
+def conflicts(config: SweepConfig) -> Iterator[str]:
+    """Keys that do not go together, each with what is wrong and what to write."""
+    if config.states.source == "cached" and (why := needs_live(config)):
+        yield f"states.source: cached, and {why}; write live"
+    kind = config.losses.kind
+    if kind not in PADDED:
+        return
+    workers, micro = config.cluster.workers, config.cluster.micro_batch
+    if workers > 1:
+        yield f"cluster.workers: {workers}, and {kind} is of a whole padded batch; write 1"
+    if micro is not None:
+        yield f"cluster.micro_batch: {micro}, and {kind} is of a whole padded batch; leave it out"
+    controls = [s.label for s in config.confirm.strategies if s.control] if config.confirm else []
+    if controls:
+        yield (
+            f"losses.kind: {kind} looks at padding, and a control ({controls[0]}) has targets for "
+            "tokens alone; write another kind, or leave the controls out"
+        )

@@ -6,18 +6,13 @@ machine). Same id, same experiment.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import zlib
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from raykd.maps import activations
-from raykd.maps.activations import Depth
-from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps import loss_kinds
+from raykd.maps.layer_map import Depth, LayerMap, everywhere
+from raykd.runtime.memo import digest
 
 Phase = Literal["explore", "confirm"]
 TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
@@ -166,7 +161,7 @@ class TrialSpec:
         under some hidden losses queries, keys and values."""
         if self.targets not in ("teacher", "shuffled"):
             return frozenset()
-        return activations.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
+        return loss_kinds.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
 
     @cached_property
     def id(self) -> str:
@@ -224,67 +219,3 @@ def _training(data: dict[str, Any]) -> Training:
         return Training(**data)
     targets = None if lora["targets"] is None else tuple(lora["targets"])
     return Training(**{**data, "lora": Lora(**{**lora, "targets": targets})})
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Trials that train side by side on the same batches, fed by one teacher pass."""
-
-    trials: tuple[TrialSpec, ...]
-
-    def __post_init__(self) -> None:
-        if len({shared(t) for t in self.trials}) != 1:
-            raise ValueError("the trials of a cohort share data, teacher, seed, steps and batch")
-
-    @cached_property
-    def id(self) -> str:
-        return digest(sorted(t.id for t in self.trials))
-
-
-Job = tuple[Cohort, ...]
-"""Cohorts that one group of workers trains one after another, so that starting the workers costs
-little beside the training."""
-
-
-def packed(job: Job) -> str:
-    """As text. Compressed, since trials are much alike, and Ray Tune keeps several copies of every
-    job's for as long as a launch lives."""
-    text = json.dumps([[t.to_json() for t in cohort.trials] for cohort in job])
-    return base64.b64encode(zlib.compress(text.encode())).decode()
-
-
-def unpacked(text: str) -> Job:
-    data = json.loads(zlib.decompress(base64.b64decode(text)))
-    return tuple(Cohort(tuple(TrialSpec.from_json(t) for t in trials)) for trials in data)
-
-
-def shared(trial: TrialSpec) -> tuple[object, ...]:
-    """What the trials of one cohort have in common: the batches, their order and the teacher."""
-    t = trial.training
-    return (
-        trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
-        t.steps, t.batch, t.batch_tokens, t.evaluations, t.teacher_dropout,
-    )  # fmt: skip
-
-
-def into_cohorts(trials: Iterable[TrialSpec], size: int) -> tuple[Cohort, ...]:
-    """Group trials that share their batches, in order of first appearance, at most `size` each.
-
-    Groups larger than `size` are cut into parts as even as can be: eight at a size of five is
-    4 + 4, so that the last cohort does not idle.
-    """
-    groups: dict[tuple[object, ...], list[TrialSpec]] = {}
-    for trial in trials:
-        groups.setdefault(shared(trial), []).append(trial)
-    cohorts = []
-    for group in groups.values():
-        parts = -(-len(group) // size)
-        cuts = [round(i * len(group) / parts) for i in range(parts + 1)]
-        cohorts += [Cohort(tuple(group[a:b])) for a, b in zip(cuts, cuts[1:], strict=False)]
-    return tuple(cohorts)
-
-
-def digest(value: object) -> str:
-    """12 hex digits naming a JSON-able value; the order of keys does not matter."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from raykd.data.prepared import Encoded
+    from raykd.data.encoded import Encoded
 
 BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
 AHEAD = 3  # batches that are made ready while a step computes

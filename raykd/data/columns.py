@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,12 @@ from raykd.data.labels import Answers, read_labels
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",
     "val": "select", "dev": "select", "test": "test",
 }  # fmt: skip
-
 
 SOURCE = "unfolded from"
 """A column that unfolding adds (unfold.py)."""
@@ -49,16 +48,26 @@ class Reading:
 
     rows: list[Row]
     report: DataReport
+    written: Mapping[int, str] = field(default_factory=dict)
+    """Labels that are read as integers, as the texts that they were (`1.0`)."""
 
 
 def joined(readings: Iterable[Reading]) -> Reading:
     """Several tables as one. Where the labels of one are numbers and those of another texts, all
-    are texts."""
+    are texts, as they were written."""
     found = list(readings)
+    if len({type(row.label) for reading in found for row in reading.rows}) > 1:
+        found = [_as_written(reading) for reading in found]
     rows = [row for reading in found for row in reading.rows]
-    if len({type(row.label) for row in rows}) > 1:
-        rows = [replace(row, label=str(row.label)) for row in rows]
     return Reading(rows, together(reading.report for reading in found))
+
+
+def _as_written(reading: Reading) -> Reading:
+    def text(label: str | int) -> str:
+        return reading.written.get(label, str(label)) if isinstance(label, int) else label
+
+    report = replace(reading.report, folded={}) if reading.written else reading.report
+    return Reading([replace(row, label=text(row.label)) for row in reading.rows], report)
 
 
 def wanted(task: Task) -> list[tuple[str, str]]:
@@ -107,7 +116,14 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
         if number not in skipped
         for label, place in own
     ]
-    return Reading(rows, counted(report, table, task, {what: left_out, answer: unanswered}))
+    written = {} if writes else _written(table[task.label][:], answers)
+    report = counted(report, table, task, {what: left_out, answer: unanswered})
+    return Reading(rows, report, written)
+
+
+def _written(values: Iterable[Any], answers: list[Answers]) -> dict[int, str]:
+    pairs = ((own[0][0], v) for own, v in zip(answers, values, strict=True) if own)
+    return {n: v.strip() for n, v in pairs if isinstance(n, int) and isinstance(v, str)}
 
 
 def counted(

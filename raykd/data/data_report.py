@@ -49,6 +49,8 @@ class DataReport:
     """Of the duplicates, those whose label is another than that of the row that is kept."""
     across: int = 0
     """Of the duplicates, those in another split than the row that is kept."""
+    references: int = 0
+    """Targets beside the first one of their source."""
     unread: tuple[str, ...] = ()
     """Splits of the data set that are not read: without labels, or of no use here."""
     unsplit: int = 0
@@ -59,6 +61,8 @@ class DataReport:
     """Splits that the data lacks and that were cut from train by hash."""
     folded: Mapping[str, int] = field(default_factory=dict)
     """Rows by label whose number was written as a float (`1.0` is read as `1`)."""
+    trimmed: Mapping[str, int] = field(default_factory=dict)
+    """Rows with white space around their label, by labels that other rows have without it."""
     lookalikes: tuple[tuple[str, ...], ...] = ()
     """Labels that are equal as numbers and are kept apart, since they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -101,16 +105,18 @@ class DataReport:
 def together(reports: Iterable[DataReport]) -> DataReport:
     """The report of several tables that are read as one: their counts added up."""
     found = list(reports)
-    dropped, folded = Counter[str](), Counter[str]()
+    dropped, folded, trimmed = Counter[str](), Counter[str](), Counter[str]()
     for report in found:
         dropped.update(report.dropped)
         folded.update(report.folded)
+        trimmed.update(report.trimmed)
     return DataReport(
         read=sum(r.read for r in found),
         unread=tuple(dict.fromkeys(name for r in found for name in r.unread)),
         dropped=dict(dropped),
         unsplit=sum(r.unsplit for r in found),
         folded=dict(folded),
+        trimmed=dict(trimmed),
         lookalikes=tuple(dict.fromkeys(x for r in found for x in r.lookalikes)),
     )
 
@@ -125,6 +131,11 @@ def lines(report: DataReport) -> tuple[str, ...]:
     told += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         told.append(_duplicates(report))
+    if report.references:
+        told.append(
+            f"{report.references:,} targets stand beside another one of the same source: scores "
+            "count them as references, and training learns the first alone"
+        )
     if report.unread:
         told.append(f"splits of the data set that are not read: {_named(report.unread)}")
     if report.unsplit:
@@ -138,6 +149,11 @@ def lines(report: DataReport) -> tuple[str, ...]:
     if report.folded:
         count, named = sum(report.folded.values()), _named(f"{x}.0 as {x}" for x in report.folded)
         told.append(f"labels of a float column are read as whole numbers: {named} ({_rows(count)})")
+    if report.trimmed:
+        count, named = sum(report.trimmed.values()), _named(map(repr, report.trimmed))
+        told.append(
+            f"labels are read without the white space around them: {named} ({_rows(count)})"
+        )
     told += [
         f"labels that are equal as numbers are different texts, and different classes: "
         f"{_named(map(repr, group))}"
@@ -192,8 +208,10 @@ def _cut(report: DataReport, what: str) -> str:
         f"{c.split} {c.cut:,} of {c.rows:,}, {_percent(c.lost, c.tokens)}" for c in cuts
     )
     share = _percent(sum(c.lost for c in cuts), sum(c.tokens for c in cuts))
+    # What follows a prompt is kept first, and takes of its room.
+    are = "do not fit" if what == "prompts" else "are longer than"
     return (
-        f"{cut:,} of {rows:,} {what} are longer than {cuts[0].limit} tokens ({cuts[0].key}) and "
+        f"{cut:,} of {rows:,} {what} {are} {cuts[0].limit} tokens ({cuts[0].key}) and "
         f"are cut: {share} of tokens" + (f" ({by_split})" if len(cuts) > 1 else "")
     )
 

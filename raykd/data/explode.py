@@ -10,7 +10,7 @@ from raykd.data.columns import SOURCE
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,9 +23,10 @@ from raykd.data.columns import check_columns, wanted
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 END = "\0end of the file\0"  # a last line, by which a quotation that was never closed is noticed
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 DELIMITED: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ","},
     # Tab-separated corpora do not quote: a quotation mark that opens a text is the text's own.
@@ -100,8 +102,9 @@ def check_utf8(path: Path, where: str) -> None:
 
 def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Rows with the line on which each begins; a quoted cell may go over several. Blank lines are
-    none."""
-    reader = csv.reader(chain(stream, [END]), **DELIMITED[suffix])
+    none. Strict: else what follows a closing mark joins its cell, and a mark that is never closed
+    may take the rows up to the next one with it."""
+    reader = csv.reader(chain(stream, [END]), strict=True, **DELIMITED[suffix])
     line, cells = 1, list[str]()
     try:
         for cells in reader:
@@ -113,7 +116,14 @@ def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[i
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{where}: cannot be read as csv: line {line}: {error}") from error
+        if "expected after" in str(error):
+            raise UserError(
+                f"{where}: cannot be read as csv: line {reader.line_num}, in the row that begins "
+                f"on line {line}: text follows a closing quotation mark; write a mark that is part "
+                'of a quoted text as ""'
+            ) from error
+        if "unexpected end" not in str(error):
+            raise UserError(f"{where}: cannot be read as csv: line {line}: {error}") from error
     raise UserError(
         f"{where}: cannot be read as csv: a quotation mark in the row that begins on line {line} "
         'is never closed; close it, or write a mark that is part of a text as ""'
@@ -167,8 +177,23 @@ def json_table(path: Path, where: str) -> FileTable:
         records = [_parsed(line, where, i) for i, line in lines if line.strip()]
     if odd := next((x for x in records if not isinstance(x, dict)), None):
         raise UserError(f"{where}: cannot be read as json: a row is an object, not {str(odd)[:40]}")
+    if SURROGATE.search(text) and any(map(_half, records)):
+        first = next(i for i, record in enumerate(records, 1) if _half(record))
+        raise UserError(
+            f"{where}: row {first} has half of a surrogate pair (\\ud800 to \\udfff), which is no "
+            "character; write the pair, or take it out"
+        )
     names = dict.fromkeys(name for record in records for name in record)
     return FileTable({name: [record.get(name) for record in records] for name in names})
+
+
+def _half(record: Any) -> bool:
+    """Whether it has a text that no encoding can write."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _parsed(text: str, where: str, line: int) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
@@ -45,7 +46,7 @@ def read_labels(
     exact = EXACT.get(getattr(table.features[task.label], "dtype", ""), FLOAT64)
     labels = [_label(v, task, file, exact) for v in values]
     given = [v for v in labels if v is not None]
-    _refuse_mixed(given, task, file)
+    _refuse_mixed(values, given, task, file)
     written = {v for v in given if isinstance(v, str)}
     folded = Counter(int(v) for v in values if isinstance(v, float) and v == v)
     lookalikes: tuple[tuple[str, ...], ...] = ()
@@ -58,11 +59,18 @@ def read_labels(
         _refuse_fractions(written, task, file)
         lookalikes = _lookalikes(written)
     told = {str(v): count for v, count in sorted(folded.items())}
-    report = replace(report, folded=told, lookalikes=lookalikes)
+    report = replace(report, folded=told, lookalikes=lookalikes, trimmed=_trimmed(values))
     return [[] if v is None else [(v, 0)] for v in labels], report
 
 
-def _refuse_mixed(labels: list[str | int], task: Task, file: str) -> None:
+def _refuse_mixed(values: Sequence[Any], labels: list[str | int], task: Task, file: str) -> None:
+    truths = {v for v in values if isinstance(v, bool)}
+    others = [v for v in values if isinstance(v, str) and v.strip()] if truths else []
+    if others:
+        raise UserError(
+            f"{file}: task.label: the column {task.label!r} holds truth values and texts "
+            f"({max(truths)}, {others[0]!r}); write all labels as texts, or all as truth values"
+        )
     texts, numbers = ({v for v in labels if isinstance(v, kind)} for kind in (str, int))
     if texts and numbers:
         raise UserError(
@@ -76,6 +84,16 @@ def _refuse_fractions(labels: set[str], task: Task, file: str) -> None:
     if all(NUMBER.fullmatch(v) for v in labels):
         if fractions := sorted(v for v in labels if Fraction(v).denominator > 1):
             raise UserError(_no_label(fractions[0], task, file))
+
+
+def _trimmed(values: Sequence[Any]) -> dict[str, int]:
+    """Rows with white space around their label, by labels that other rows have without it."""
+    texts = Counter(v for v in values if isinstance(v, str))
+    spaced = {v: count for v, count in texts.items() if v != v.strip() and v.strip() in texts}
+    found = Counter[str]()
+    for text, count in sorted(spaced.items()):
+        found[text.strip()] += count
+    return dict(found)
 
 
 def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:

@@ -11,32 +11,29 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raykd.config.names import KEYS
-from raykd.config.trial import digest
+from raykd.config.task import KEYS
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
 from raykd.data.readers import read
 from raykd.data.splits import into_splits, label_names, part_sizes
-from raykd.data.token_lists import flat, whole_lengths
 from raykd.errors import UserError
+from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
     import datasets
-    from transformers import PreTrainedTokenizerBase
 
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 6  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 7  # of what is stored; counts up when rows come to be read or stored differently
 
 
 @dataclass(frozen=True)
@@ -177,102 +174,6 @@ def _settle(draft: Path, final: Path) -> None:
             raise
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
-
-    `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
-    tokens to be written, where a task is to write. Where one of some choices is to be found, rows
-    `groups[i]` to `groups[i + 1]` are the choices of example i, of so many `chars` each.
-    """
-
-    fingerprint: str
-    input_ids: np.ndarray
-    offsets: np.ndarray
-    type_ids: np.ndarray | None
-    labels: np.ndarray | None
-    ids: np.ndarray
-    targets: np.ndarray | None = None
-    target_offsets: np.ndarray | None = None
-    groups: np.ndarray | None = None
-    chars: np.ndarray | None = None
-    whole: np.ndarray | None = None
-    """Tokens of each row before the cut, those of its targets included."""
-    whole_targets: np.ndarray | None = None
-    """Tokens of each row's target before the cut."""
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        return np.diff(self.offsets)
-
-    @property
-    def examples(self) -> np.ndarray:
-        """Their ids."""
-        return self.ids if self.groups is None else self.ids[self.groups[:-1]]
-
-    @cached_property
-    def position_offsets(self) -> np.ndarray:
-        """Row i has the loss positions from `[i]` to `[i + 1]`: one a target token, else one."""
-        if self.target_offsets is not None:
-            return self.target_offsets
-        return np.arange(len(self.ids) + 1)
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Names what a tokenizer does, whatever its folder and its padding settings."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return digest([type(tokenizer).__name__, tokenizer.get_vocab()])
-    backend.no_padding()
-    backend.no_truncation()
-    return digest([type(tokenizer).__name__, tokenizer.model_input_names, backend.to_str()])
-
-
-def encode(
-    prepared: Prepared,
-    split: str,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    home: Path,
-) -> Encoded:
-    """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
-    max_length = min(max_length, tokenizer.model_max_length)
-    parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
-    return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, max_length))
-
-
-def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Encoded:
-    """Arrays by the names of `Encoded`, as they were made and stored under this fingerprint."""
-    folder = home / "encoded" / fingerprint
-    if not folder.is_dir():
-        _write(folder, make())
-    elif not (folder / "whole.npy").is_file():  # stored by a version that counted no cuts
-        _add(folder, make())
-
-    def array(name: str) -> np.ndarray | None:
-        file = folder / f"{name}.npy"
-        return np.load(file, mmap_mode="r") if file.exists() else None
-
-    names = [f.name for f in fields(Encoded) if f.name != "fingerprint"]
-    return Encoded(fingerprint, **{n: array(n) for n in names})  # type: ignore[arg-type]
-
-
-def _encode(
-    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> dict[str, np.ndarray]:
-    rows = prepared.rows(split)
-    pair = "text_2" in rows.column_names
-    texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
-    found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
-    arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
-    arrays["whole"] = whole_lengths(tokenizer, texts, np.diff(arrays["offsets"]), max_length)
-    if pair and "token_type_ids" in found:
-        arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
-    if "label" in rows.column_names:
-        arrays["labels"] = np.array(rows["label"][:], np.int64)
-    return arrays
-
-
 def _add(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Store those of the arrays that a folder lacks; others may be reading it."""
     for name, value in arrays.items():
@@ -281,14 +182,3 @@ def _add(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
             with tempfile.NamedTemporaryFile(dir=folder, delete=False) as stream:
                 np.save(stream, value)
             Path(stream.name).replace(final)
-
-
-def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = Path(tempfile.mkdtemp(prefix=".encoded-", dir=folder.parent))
-    try:
-        for name, value in arrays.items():
-            np.save(draft / f"{name}.npy", value)
-        _settle(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

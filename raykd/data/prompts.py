@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.names import FIELD
+from raykd.config.task import FIELD
 from raykd.data.columns import (
     Reading,
     Row,
@@ -20,7 +20,7 @@ from raykd.data.labels import INTEGER, label_names
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -44,13 +44,16 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     each = zip(prompts, given, split_names(table, task, file), sources(table), strict=True)
     skipped = left_out | unanswered
     kept = [(i, *row) for i, row in enumerate(each) if i + 1 not in skipped]
-    choices = None if task.choices is None else _choices(table, task.choices, file)
-    rows = [
-        Row((p,), c, s, source=source)
-        if choices is None
-        else Row((p,), _right(c, choices[i], task, file), s, choices[i], source=source)
-        for i, p, c, s, source in kept
-    ]
+    if task.choices is None:
+        rows = [Row((p,), c, s, source=source) for _, p, c, s, source in kept]
+    else:
+        every = _choices(table, task.choices, file)
+        choices = [every[i] for i, *_ in kept]
+        right = _right([c for _, _, c, _, _ in kept], choices, task, file)
+        rows = [
+            Row((p,), number, s, own, source=source)
+            for (_, p, _, s, source), number, own in zip(kept, right, choices, strict=True)
+        ]
     reasons = {"prompt": left_out, "completion": unanswered}
     return Reading(rows, counted(DataReport(read=count), table, task, reasons))
 
@@ -85,17 +88,40 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _right(value: str, choices: tuple[str, ...], task: Task, file: str) -> int:
-    """The number (from 0) of the right choice, which a file gives as its text, its number from 0,
-    or its letter."""
-    if value in choices:
-        return choices.index(value)
-    if INTEGER.fullmatch(value) and 0 <= int(value) < len(choices):
-        return int(value)
-    if len(value) == 1 and value.upper() in LETTERS[: len(choices)]:
-        return LETTERS.index(value.upper())
-    shown = ", ".join(c[:30] for c in choices[:5])
+def _right(values: list[str], choices: list[tuple[str, ...]], task: Task, file: str) -> list[int]:
+    """The number (from 0) of each row's right choice, which a column gives as its text, its number
+    from 0, or its letter, in the same way in all rows: the number 2 is not the choice that reads
+    `2`, where other rows have no such choice."""
+    rows = list(zip(values, choices, strict=True))
+    for way in (_text, _number, _letter):
+        found = [way(value, own) for value, own in rows]
+        if None not in found:
+            return [number for number in found if number is not None]
+    for value, own in rows:
+        if all(way(value, own) is None for way in (_text, _number, _letter)):
+            shown = ", ".join(c[:30] for c in own[:5])
+            raise UserError(
+                f"{file}: task.completion: the column {task.completion!r} holds {value[:40]!r}, "
+                f"which is none of the choices ({shown}), nor the number (from 0) or letter of one"
+            )
+    kinds = {way.__name__[1:]: [v for v, own in rows if way(v, own) is not None]
+             for way in (_text, _number, _letter)}  # fmt: skip
+    shown = ", ".join(f"{name} {own[0][:30]!r}" for name, own in kinds.items() if own)
     raise UserError(
-        f"{file}: task.completion: the column {task.completion!r} holds {value[:40]!r}, which is "
-        f"none of the choices ({shown}), nor the number (from 0) or letter of one"
+        f"{file}: task.completion: the column {task.completion!r} names some choices in one way "
+        f"and some in another ({shown}); write all texts, all numbers (from 0) or all letters"
     )
+
+
+def _text(value: str, choices: tuple[str, ...]) -> int | None:
+    return choices.index(value) if value in choices else None
+
+
+def _number(value: str, choices: tuple[str, ...]) -> int | None:
+    fits = INTEGER.fullmatch(value) and 0 <= int(value) < len(choices)
+    return int(value) if fits else None
+
+
+def _letter(value: str, choices: tuple[str, ...]) -> int | None:
+    letters = LETTERS[: len(choices)]
+    return letters.index(value.upper()) if len(value) == 1 and value.upper() in letters else None

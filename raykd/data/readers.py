@@ -13,16 +13,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.trial import digest
 from raykd.data import columns, explode, file_tables, hub, prompts
 from raykd.data.assets import packages
 from raykd.data.assets.en_ro import PAIRS
 from raykd.data.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.data.data_report import DataReport
 from raykd.errors import UserError
+from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -284,5 +284,11 @@ def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
 
 
 def _unlabelled(table: Any, task: Task) -> bool:
+    """Whether a split has no answers at all, as published test splits have none."""
     column = task.label if task.completion is None else task.completion
-    return column in table.column_names and set(table[column][:64]) <= {-1, "", None}
+    if column not in table.column_names:
+        return False
+    # A split may begin with answers of one kind, or without some: its head only saves reading all.
+    return all(
+        v in (-1, "", None) for part in (slice(64), slice(None)) for v in table[column][part]
+    )

@@ -13,7 +13,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")
@@ -73,7 +73,10 @@ def with_references(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
         for name, p in first.items()
     ]
     dropped = len(placed) - sum(len(found) for found in targets.values())
-    return kept, DataReport(duplicates=dropped, relabelled=relabelled, across=across)
+    more = sum(len(own) - 1 for own in targets.values())
+    return kept, DataReport(
+        duplicates=dropped, relabelled=relabelled, across=across, references=more
+    )
 
 
 def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list[Row]], DataReport]:
@@ -112,6 +115,7 @@ def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list
         duplicates=found.duplicates,
         relabelled=found.relabelled,
         across=found.across,
+        references=found.references,
         test_from_select=test_from_select,
         hashed=tuple(s for s in ("select", "test") if given and s not in given),
     )

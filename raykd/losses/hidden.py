@@ -1,6 +1,6 @@
-"""The three loss terms: cross entropy, KL to the teacher, hidden states. Pure functions.
+"""Losses on hidden states, one pair of states at a time. Pure functions.
 
-Shapes: P loss positions (one per example in classification), C classes, N valid tokens, D width.
+Shapes: N valid tokens, D width.
 Padding never reaches a loss: hidden losses see the N valid tokens alone. Every function returns
 this shard's share of the global batch's mean: the caller names the global counts, and the shares
 of all workers (or accumulation steps) sum to the loss of the whole batch, whatever the split.
@@ -14,35 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from raykd.losses.chunked import outputs_losses
-from raykd.models.outputs import Outputs
-
-
-def cross_entropy(logits_PC: Tensor, labels_P: Tensor, positions: int) -> Tensor:
-    """Mean cross entropy over the global batch's `positions`; a scalar in nats."""
-    return F.cross_entropy(logits_PC.float(), labels_P, reduction="sum") / positions
-
-
-def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: int) -> Tensor:
-    """T^2 * KL(teacher || student) at temperature T, mean over positions (Hinton et al., 2015)."""
-    student = F.log_softmax(student_PC.float() / temperature, -1)
-    teacher = F.log_softmax(teacher_PC.float() / temperature, -1)
-    total = F.kl_div(student, teacher, log_target=True, reduction="sum")
-    return total * (temperature**2 / positions)
-
-
-def outputs(
-    student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
-) -> tuple[Tensor, Tensor]:
-    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher. Under a
-    head, the logits are made a chunk of positions at a time (chunked.py)."""
-    if student.head is not None:
-        return outputs_losses(student, teacher, labels_P, temperature, positions)
-    logits_PC = student.logits()
-    ce = cross_entropy(logits_PC, labels_P, positions)
-    if teacher is None:
-        return ce, torch.zeros_like(ce)
-    return ce, kl(logits_PC, teacher.logits(), temperature, positions)
+from raykd.maps.loss_kinds import SUMMED
 
 
 def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
@@ -91,9 +63,6 @@ HiddenLoss = Callable[[Tensor, Tensor, int, int], Tensor]
 HIDDEN: dict[str, HiddenLoss] = {
     f.__name__: f for f in (mse, normalized_mse, cosine, paper, paper_bart)
 }
-SUMMED = ("paper_bart", "paper_t5")
-"""Kinds that are summed over the matched pairs; all others are averaged. The kinds that look at
-padding are in released.py."""
 
 
 def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:

@@ -18,19 +18,19 @@ from raykd.data.batches import Batch
 from raykd.losses.attention import Rows
 from raykd.losses.hidden import valid
 from raykd.losses.methods import MATCHING, Seen
-from raykd.maps import activations
+from raykd.maps import activations, loss_kinds
 from raykd.maps.layer_map import LayerMap
+from raykd.maps.loss_kinds import HEAD_BY_HEAD
 from raykd.maps.published import redrawn
 from raykd.models.capture import projection, stacks
-from raykd.models.student import project, student_config, width
-
-HEAD_BY_HEAD = ("tinybert", "minilm", "bert_emd")
+from raykd.models.projections import project
+from raykd.models.student import student_config, width
 
 
 def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     """What keeps a hidden loss of this kind from being read of such a teacher and student, in one
     line; None if nothing does. Needs the teacher's configuration alone."""
-    if kind not in activations.OF_ENCODERS:
+    if kind not in loss_kinds.OF_ENCODERS:
         return None
     if type(teacher) not in MODEL_FOR_MASKED_LM_MAPPING:
         return (
@@ -44,13 +44,13 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
             f"{kind} compares attention head by head, and the student has {own} heads, the teacher "
             f"{told}; write `student.heads: {told}` or take minilm_v2"
         )
-    if kind not in activations.INSIDE:
+    if kind not in loss_kinds.INSIDE:
         return None
     student.num_hidden_layers = 1
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(student)
     try:
-        for of in activations.INSIDE[kind]:
+        for of in loss_kinds.INSIDE[kind]:
             if of:
                 projection(stacks(model)["encoder"][0], of)
     except ValueError as error:

@@ -9,16 +9,18 @@ Shapes: N valid tokens, B examples, D width (the teacher's), S student and T tea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from raykd.losses import hidden
 from raykd.losses.attention import Rows, relation_heads, relation_kl, score_mse, scores
-from raykd.losses.transport import flows
 from raykd.maps.activations import KEY, QUERY, VALUE
 from raykd.maps.layer_map import LayerMap
 
@@ -255,3 +257,20 @@ MATCHING: Mapping[str, Matching] = {
     "bert_emd": Matching(bert_emd, ("embedding", "states", "attention")),
     "learned_mix": Matching(learned_mix, ("states",), weights=_mix_weights),
 }
+
+
+def flows(costs_BST: np.ndarray) -> np.ndarray:
+    """For each example, how much of each teacher block goes to each student block, [B, S, T]:
+    the cheapest way in which every student block gives 1 / S and every teacher block takes 1 / T.
+
+    Such a transport has a best solution in whole parts of 1 / lcm(S, T), so it is an assignment
+    between blocks that are cut into these parts, which scipy solves exactly.
+    """
+    _, S, T = costs_BST.shape
+    parts = math.lcm(S, T)
+    student, teacher = np.repeat(np.arange(S), parts // S), np.repeat(np.arange(T), parts // T)
+    found = np.zeros_like(costs_BST)
+    for costs_ST, flow_ST in zip(costs_BST, found, strict=True):
+        rows, columns = linear_sum_assignment(costs_ST[np.ix_(student, teacher)])
+        np.add.at(flow_ST, (student[rows], teacher[columns]), 1 / parts)
+    return found

@@ -1,38 +1,18 @@
 """What is read inside a model, by number: states, and the queries, keys and values of its blocks.
 
-State k is k, as in taps.py: 0 is the embedding output, k the output of block k, ~k that of an
-encoder-decoder's decoder, of which states alone are read. The query vectors
-of block k are QUERY + k, and so on. All are one vector a token, so hooks, stores and batches treat
-them alike. Plain Python, no torch.
+State k is k (models/capture.py): 0 is the embedding output, k the output of block k, ~k that of an
+encoder-decoder's decoder, of which states alone are read. The query vectors of block k are
+QUERY + k, and so on. All are one vector a token, so hooks, stores and batches treat them alike.
+Plain Python, no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from raykd.maps.layer_map import Depth, decoder_state
 
 SPAN = 10_000  # more than any model has blocks
 QUERY, KEY, VALUE = SPAN, 2 * SPAN, 3 * SPAN
 NAMES = {0: "state", QUERY: "query", KEY: "key", VALUE: "value"}
-
-# What a hidden loss reads of each block it matches, where that is not its state alone.
-INSIDE = {
-    "tinybert": (0, QUERY, KEY),
-    "bert_emd": (0, QUERY, KEY),
-    "minilm": (QUERY, KEY, VALUE),
-    "minilm_v2": (QUERY, KEY, VALUE),
-}
-
-# Losses that only an encoder's states or attention can answer: a decoder's first token has seen
-# nothing but itself, and its attention looks back alone.
-OF_ENCODERS = frozenset({"pkd", "alp_kd", *INSIDE})
-
-Depth = int | tuple[int, int]
-"""How many blocks a model has; of an encoder-decoder, in its encoder and in its decoder."""
-
-
-def decoder_state(state: int) -> int:
-    """The number of a decoder's state k, and k again of that number."""
-    return ~state
 
 
 def state_name(state: int) -> str:
@@ -52,13 +32,6 @@ def states(depth: Depth) -> list[int]:
         return list(range(depth + 1))
     encoder, decoder = depth
     return [*range(encoder + 1), *map(decoder_state, range(decoder + 1))]
-
-
-def read(kind: str, states: Iterable[int]) -> frozenset[int]:
-    """The sites that a hidden loss of this kind reads in a model of which it matches these states.
-    The embedding output has no queries, keys or values."""
-    own = tuple(states)
-    return frozenset(of + k for of in INSIDE.get(kind, (0,)) for k in own if k or not of)
 
 
 def split(site: int) -> tuple[int, int]:

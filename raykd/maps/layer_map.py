@@ -1,4 +1,4 @@
-"""Layer maps and the named strategies that yield them. Plain Python, no torch.
+"""Layer maps, as values and as text. Plain Python, no torch.
 
 A layer map says, for each student block (1-based), which teacher block it imitates. Teacher states
 are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. An
@@ -9,17 +9,12 @@ encoder-decoder has two stacks, and a map for it two halves; the states of its d
 from __future__ import annotations
 
 import json
-import random as stdlib_random
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from raykd.maps.activations import Depth, decoder_state
-
-# The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
-# encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
-PAPER_DECODER_DEPTHS = (28, 36, 40)
+Depth = int | tuple[int, int]
+"""How many blocks a model has; of an encoder-decoder, in its encoder and in its decoder."""
 
 _RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
@@ -165,107 +160,6 @@ def everywhere(depth: Depth, block: int | None) -> LayerMap:
     return LayerMap((block,) * encoder, decoder=LayerMap((block,) * decoder))
 
 
-Strategy = Callable[[int, int, int], LayerMap]
-"""(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
-
-
-def none(teacher: int, student: int, seed: int) -> LayerMap:
-    """No block is matched: cross entropy and KL alone."""
-    return LayerMap((None,) * student)
-
-
-def forward(teacher: int, student: int, seed: int) -> LayerMap:
-    """Student block k imitates teacher block ceil(k * teacher / student) (paper, section 3)."""
-    return LayerMap(tuple(-(-k * teacher // student) for k in range(1, student + 1)))
-
-
-def reverse(teacher: int, student: int, seed: int) -> LayerMap:
-    """The forward list read backwards; embeddings, where matched, stay with embeddings."""
-    return LayerMap(forward(teacher, student, seed).blocks[::-1])
-
-
-def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
-    """Every student block imitates one teacher block; the middle one unless `block` says which."""
-    return LayerMap((block or max(1, teacher // 2),) * student)
-
-
-def random(teacher: int, student: int, seed: int, *, exclude_identity: bool = True) -> LayerMap:
-    """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
-
-    The identity is the forward map itself (one draw in six at three blocks), so it is left out
-    unless `exclude_identity` is false. A single block, or a list whose every order is the same,
-    has no other order and yields forward.
-    """
-    blocks = forward(teacher, student, seed).blocks
-    rng = stdlib_random.Random(f"raykd random {teacher} {student} {seed}")
-    drawn = list(blocks)
-    rng.shuffle(drawn)
-    while exclude_identity and len(set(blocks)) > 1 and tuple(drawn) == blocks:
-        rng.shuffle(drawn)
-    return LayerMap(tuple(drawn))
-
-
-def in_order_random(teacher: int, student: int, seed: int) -> LayerMap:
-    """A sorted random draw of distinct teacher blocks (RAIL-KD, arXiv 2109.10164, drawn once)."""
-    rng = stdlib_random.Random(f"raykd in_order_random {teacher} {student} {seed}")
-    if student <= teacher:
-        return LayerMap(tuple(sorted(rng.sample(range(1, teacher + 1), student))))
-    return LayerMap(tuple(sorted(rng.choices(range(1, teacher + 1), k=student))))
-
-
-def uniform_random(teacher: int, student: int, seed: int) -> LayerMap:
-    """Any map: each student block draws a teacher block independently of the others."""
-    rng = stdlib_random.Random(f"raykd uniform_random {teacher} {student} {seed}")
-    return LayerMap(tuple(rng.randint(1, teacher) for _ in range(student)))
-
-
-def last(teacher: int, student: int, seed: int) -> LayerMap:
-    """Only the last student block is matched, to the last teacher block (CR-ILD, 2302.01530)."""
-    return LayerMap((None,) * (student - 1) + (teacher,))
-
-
-def single(
-    teacher: int,
-    student: int,
-    seed: int,
-    *,
-    student_block: int | None = None,
-    block: int | None = None,
-) -> LayerMap:
-    """One student block imitates one teacher block; by default the middle of both."""
-    position = student_block or -(-student // 2)
-    blocks: list[int | None] = [None] * student
-    blocks[position - 1] = block or max(1, teacher // 2)
-    return LayerMap(tuple(blocks))
-
-
-STRATEGIES: dict[str, Strategy] = {
-    f.__name__: f
-    for f in (
-        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
-    )
-}  # fmt: skip
-"""The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
-
-SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
-"""Strategies whose map depends on the seed."""
-
-
-def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
-    """The same map with the embedding output matched as the paper's release does it.
-
-    State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
-    imitates the one teacher block like every other state; a stack that matches nothing keeps its
-    embeddings unmatched too. `decoder` names the strategy of the decoder's half, where it is
-    another.
-    """
-    half = layer_map.decoder and match_embedding(layer_map.decoder, decoder or strategy)
-    if not any(layer_map.blocks):
-        return replace(layer_map, decoder=half)
-    target = layer_map.blocks[0] if strategy == "all_to_one" else 0
-    return replace(layer_map, embedding=target, decoder=half)
-
-
 def check(layer_map: LayerMap, teacher: Depth, student: Depth) -> str | None:
     """What is wrong with this map for these depths, in one line; None if nothing is."""
     if isinstance(teacher, int) or isinstance(student, int):
@@ -295,3 +189,8 @@ def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str |
             f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} {stack}blocks"
         )
     return None
+
+
+def decoder_state(state: int) -> int:
+    """The number of a decoder's state k, and k again of that number."""
+    return ~state

@@ -9,19 +9,9 @@ from __future__ import annotations
 import random as stdlib_random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from raykd.maps.layer_map import STRATEGIES, LayerMap, Strategy, forward, last
-
-LossKind = Literal[
-    "mse", "normalized_mse", "cosine", "paper", "paper_bart", "paper_t5", "paper_qwen",
-    "pkd", "tinybert", "minilm", "minilm_v2",
-]  # fmt: skip
-"""Hidden losses that go with any map; the others need their own method's."""
-WITH_EMBEDDINGS = ("paper", "paper_bart", "paper_t5")
-"""Kinds that match the embedding outputs too, unless the file says otherwise."""
-PADDED = ("paper_t5", "paper_qwen")
-"""Kinds that look at padding too (released.py)."""
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.strategies import STRATEGIES, Strategy, forward, last
 
 RELATION_SHARE = 7 / 8  # of a deep teacher: block 21 of 24, as the authors take for BERT-large
 

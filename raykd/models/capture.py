@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from raykd.maps import activations
-from raykd.maps.activations import decoder_state
+from raykd.maps.layer_map import decoder_state
 from raykd.models import stacks as encoder_decoder
 
 PROJECTIONS = {

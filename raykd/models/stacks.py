@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import Depth
+from raykd.maps.layer_map import Depth
 from raykd.models import block_settings
 
 

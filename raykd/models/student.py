@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import state_name
 from raykd.maps.layer_map import LayerMap, check
 from raykd.models import block_kinds, block_settings, verify_student
 from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import stacks
+from raykd.runtime.seeds import seeded
 
 # Names of the feed-forward width; DistilBERT and GPT-2 have their own. None: four times the width.
 INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
@@ -236,44 +234,5 @@ def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> in
     return sum(p.numel() for p in model.parameters())
 
 
-def build_projections(
-    layer_map: LayerMap, student_width: int, teacher_width: int, seed: int
-) -> nn.ModuleDict:
-    """Bias-free maps from student to teacher width, one a matched student state; none where the
-    widths are equal. Trained with the student, never exported."""
-    if student_width == teacher_width:
-        return nn.ModuleDict()
-    with seeded(seed):
-        return nn.ModuleDict(
-            {
-                state_name(state): nn.Linear(student_width, teacher_width, bias=False)
-                for state in dict(layer_map.pairs())
-            }
-        )
-
-
-def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
-    """A student state in the teacher's width, always in fp32.
-
-    Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
-    """
-    if not len(projections):
-        return x_ND
-    projected: Tensor = projections[state_name(state)](x_ND.float())
-    return projected
-
-
 def width(model: PreTrainedModel) -> int:
     return int(model.config.hidden_size)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside, the surrounding streams untouched.
-
-    Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would
-    open a context on every GPU of the machine.
-    """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(seed)
-        yield

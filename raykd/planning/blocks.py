@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from raykd.config.design import CopiedHalves, CopiedInit
-from raykd.config.sweep import Blocks, SweepConfig
+from raykd.config.sweep import SweepConfig
+from raykd.config.training import Blocks
 from raykd.errors import UserError
-from raykd.maps.activations import Depth
-from raykd.maps.halves import Rule, apply
-from raykd.maps.layer_map import LayerMap, check, forward, reverse
+from raykd.maps.layer_map import Depth, LayerMap, check
 from raykd.maps.published import PUBLISHED, every_other, own_loss
+from raykd.maps.strategies import Rule, apply, forward, reverse
 
 RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse, "every_other": every_other}
 OWN_LOSSES = {p.loss for p in PUBLISHED.values()} - {"cosine"}

@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from raykd.config.trial import Cohort, Job, Shape, TrialSpec, into_cohorts
+from raykd.config.cohort import Cohort, Job, into_cohorts
+from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import LayerMap, everywhere
-from raykd.planning.memory.footprint import Footprint, footprint, usable
-from raykd.planning.study import Study, confirm_trials, explore_trial
+from raykd.planning.cohort_size import footprint, usable
+from raykd.planning.memory.footprint import Footprint
+from raykd.planning.study import Study
 from raykd.planning.teacher_source import (
     CPU_FLOPS,
     GPU_FLOPS,
@@ -22,6 +24,7 @@ from raykd.planning.teacher_source import (
     free_bytes,
     speeds,
 )
+from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.proposer import Tried, best_maps
 from raykd.search.space import AnySpace, space_of
 from raykd.teachers import model_facts

@@ -6,16 +6,18 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from raykd.config import live_only
+from raykd.config import sweep
 from raykd.errors import UserError
-from raykd.maps import activations
+from raykd.maps import activations, layer_map, loss_kinds
 from raykd.maps.layer_map import everywhere
-from raykd.planning.study import Study, explore_trial
+from raykd.planning.study import Study
+from raykd.planning.trials import explore_trial
 from raykd.runtime.memo import put
+from raykd.training.inputs import TrainingInputs
 
 GB = 10**9
 CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
@@ -120,7 +122,7 @@ def choose(
             f"{study.file}: states.source: the teacher's outputs take {too_large[0]}; "
             f"{too_large[1]}, or write `live`"
         )
-    bound = live_only.needs_live(study.config)
+    bound = sweep.needs_live(study.config)
     cheaper = not too_large and not bound and cached < live
     source: Literal["live", "cached"] = "cached" if cheaper else "live"
     why = "the cheaper" if not too_large else f"stored they take {too_large[0]}"
@@ -133,10 +135,10 @@ def choose(
 def explored_states(study: Study) -> frozenset[int]:
     """The teacher states that a search's maps may come to name."""
     example = explore_trial(study, everywhere(study.depth, 1))
-    outputs = {0, activations.decoder_state(0)}
+    outputs = {0, layer_map.decoder_state(0)}
     may = {*activations.states(study.base.depths)} - outputs
     may |= {t for s, t in example.layer_map.pairs() if s in outputs}
-    return activations.read(example.loss.kind, may)
+    return loss_kinds.read(example.loss.kind, may)
 
 
 def free_bytes(root: str) -> int | None:
@@ -145,3 +147,18 @@ def free_bytes(root: str) -> int | None:
         return None
     path = Path(root).absolute()
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
+
+
+def training_inputs(study: Study, teacher: Path, choice: Choice | None = None) -> TrainingInputs:
+    """For a process that trains students of the teacher in a folder; `choice` says where that
+    process gets the teacher's outputs from, by default from the teacher itself."""
+    wanted = study.config.states
+    sources = TrainingInputs(
+        study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
+        cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
+        angles=study.config.angle_rows, weights=study.config.training.weights,
+        bits=study.config.teacher.bits,
+    )  # fmt: skip
+    if choice is None:
+        return sources
+    return replace(sources, source=choice.source, states=choice.states)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
-from raykd.maps.halves import apply
-from raykd.maps.layer_map import everywhere, forward
+from raykd.maps.layer_map import everywhere
+from raykd.maps.strategies import apply, forward
 from raykd.planning.study import Study
 from raykd.teachers import teacher
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED
 
 
 def teacher_trial(study: Study) -> TrialSpec:

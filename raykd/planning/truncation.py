@@ -16,8 +16,8 @@ from raykd.data.splits import SPLITS
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-    from raykd.data.prepared import Encoded
+    from raykd.config.task import Task
+    from raykd.data.encoded import Encoded
     from raykd.planning.study import Study
 
 NAMES = {"classification": "texts", "seq2seq": "sources", "causal_lm": "prompts"}

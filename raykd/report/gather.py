@@ -11,24 +11,23 @@ import yaml
 
 from raykd.analysis.scores.from_runs import weight
 from raykd.analysis.scores.metric_names import smaller_is_better
-from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.config.trial import Shape
 from raykd.data import data_report
 from raykd.maps.layer_map import LayerMap
 from raykd.planning import truncation
-from raykd.report import origin
+from raykd.report import page
 from raykd.report.angle_figures import section as angle_section
-from raykd.report.cost import costs
-from raykd.report.courses import Course
+from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
-from raykd.report.origin import Origin
-from raykd.report.page import Page
+from raykd.report.page import Origin, Page, Section
 from raykd.report.search_figures import Tried
-from raykd.report.section import Section
+from raykd.report.tables import costs
 from raykd.sweep import angles as angled
+from raykd.sweep.records import current as current_records
 from raykd.sweep.sweep import Sweep
-from raykd.tracking import history, launch, store
+from raykd.tracking import artifacts, launch, store
 from raykd.tracking.ledger import Record
 
 ARTIFACT = "report.html"
@@ -43,7 +42,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     verdict."""
     records = sweep.known
     made = sweep.planned(records)
-    current = sweep.current(records, made)
+    current = current_records(sweep.study, records, made)
     finished = [r for r in current if r.status == "finished"]
     confirmed = [r for r in finished if r.phase == "confirm"]
     config, study = sweep.study.config, sweep.study
@@ -84,7 +83,7 @@ def of_table(table: Path, verdict: Verdict) -> Page:
         setting=f"Scores from a table, {sum(len(a.scores) for c in verdict.cells for a in c.arms)} "
         "in all.",
         verdict=verdict,
-        origin=origin.of_table(table, _command(table, verdict)),
+        origin=page.of_table(table, _command(table, verdict)),
         missing=(NO_RUNS,),
     )
 
@@ -133,12 +132,12 @@ def _origin(sweep: Sweep) -> Origin:
     stated = sweep.study.config.model_dump(mode="json", exclude_unset=True)
     text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
     tags = last.data.tags if last else {}
-    return origin.of_launch(tags, sweep.command, store.safe(sweep.uri), text)
+    return page.of_launch(tags, sweep.command, store.safe(sweep.uri), text)
 
 
 def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     metric = f"select_{sweep.study.config.task.metric}"
-    curves = history.curves(sweep.client, (r.run_id for r in confirmed), metric)
+    curves = artifacts.curves(sweep.client, (r.run_id for r in confirmed), metric)
     weights = {r.run_id: weight(r) for r in confirmed}
     several = len(set(weights.values()) - {""}) > 1
 
@@ -156,7 +155,7 @@ def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Sect
     seen = angled.of_sweep(sweep)
     blocks = sorted({b.student for s in seen for b in s.measured.blocks})
     runs = [r.run_id for r in confirmed if angled.is_measured(r)]
-    found = [history.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
+    found = [artifacts.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
     courses = []
     for record in (r for r in confirmed if angled.is_measured(r)):
         curves = [dict(by_run[record.run_id]) for by_run in found if by_run[record.run_id]]

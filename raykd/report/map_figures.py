@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from raykd.maps.activations import Depth
-from raykd.maps.layer_map import LayerMap
+from raykd.maps.layer_map import Depth, LayerMap
 from raykd.report.plotting import GREY, INK, Drawing, Mark, canvas, faded, text
 
 ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units

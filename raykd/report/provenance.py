@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from raykd.report import figures
-from raykd.report.cost import against
-from raykd.report.page import Page
-from raykd.report.section import Detail, Section, Table
+from raykd.report.page import Detail, Page, Section, Table
 from raykd.report.sentences import sentence
+from raykd.report.tables import against
 
 
 def cost(page: Page) -> Section | None:

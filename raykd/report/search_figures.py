@@ -9,7 +9,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from raykd.analysis.stats.importance import Landscape, Trend
-from raykd.maps.activations import Depth
+from raykd.maps.layer_map import Depth
 from raykd.report.plotting import COLOURS, INK, PALE, Drawing, canvas, rows_height
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict.verdict import Cell
 from raykd.report import figures, provenance, search_figures
-from raykd.report.courses import curves
+from raykd.report.figures import curves
 from raykd.report.map_figures import layer_maps
-from raykd.report.page import Page
+from raykd.report.page import Detail, Page, Section
 from raykd.report.plotting import Mark, marks
-from raykd.report.section import Detail, Section
 from raykd.report.sentences import SURE, claims, evidence, findings, headline, overview, sentence
 from raykd.report.tables import (
     beside,

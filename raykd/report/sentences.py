@@ -5,7 +5,7 @@ from __future__ import annotations
 from raykd.analysis.scores.units import FRACTION
 from raykd.analysis.verdict.verdict import Hypothesis, Verdict
 from raykd.report.figures import gap, percent, settings
-from raykd.report.section import Finding, Table
+from raykd.report.page import Finding, Table
 
 CLAIMS = {
     "H1": "All strategies are equivalent to forward.",

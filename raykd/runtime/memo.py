@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from raykd.config.trial import digest
 
 FOLDER = "kept"
 
@@ -60,3 +59,9 @@ def _file(home: Path, question: list[object]) -> Path:
 
 def _answer(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))["answer"]
+
+
+def digest(value: object) -> str:
+    """12 hex digits naming a JSON-able value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from raykd.maps.activations import Depth
-from raykd.maps.halves import Tie
-from raykd.maps.layer_map import LayerMap
+from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.strategies import Tie
 
 COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
 

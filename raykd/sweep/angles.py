@@ -18,8 +18,9 @@ from raykd.analysis.verdict.angles import Angles, Seen
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.sweep.interim import task_name
+from raykd.sweep.records import current as current_records
 from raykd.tracking import ledger
-from raykd.tracking.angles import log_metrics, read_angles, steps, store_angles
+from raykd.tracking.artifacts import log_metrics, read_angles, steps, store_angles
 from raykd.tracking.ledger import Record
 from raykd.tracking.store import patiently
 
@@ -68,7 +69,7 @@ class Found:
 def confirmed(sweep: Sweep) -> list[Record]:
     """The finished confirm trials of the file as it is now."""
     records = sweep.known
-    current = sweep.current(records, sweep.planned(records))
+    current = current_records(sweep.study, records, sweep.planned(records))
     return [r for r in current if r.phase == "confirm" and r.status == "finished"]
 
 
@@ -150,18 +151,18 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     """How many of them could not be looked at."""
     import torch
 
+    from raykd.planning.teacher_source import training_inputs
+    from raykd.runtime.execution import Execution
     from raykd.teachers import teacher as teachers
     from raykd.training.angle_probe import ROWS, Probe
-    from raykd.training.distill import Where
-    from raykd.training.inputs import Sources
     from raykd.training.trainer import Materials
 
     study = sweep.study
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
-    where = Where(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    materials = Materials.load(Sources.of(study, teacher.folder), where)
+    where = Execution(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    materials = Materials.load(training_inputs(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
     probe = Probe(materials.teacher, materials.data, rows, where, materials.build)
     specs = {t.id: t for t in sweep.planned(sweep.known).confirm}

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from raykd.config.sweep import Cluster
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.cluster import Cluster
+from raykd.config.cohort import Cohort
+from raykd.config.training import MOST_EPOCHS
+from raykd.config.trial import TrialSpec
 from raykd.data.batches import eval_batches
 from raykd.errors import UserError
 from raykd.models import lora as adapters
@@ -18,15 +20,16 @@ from raykd.models.student import build_student, width
 from raykd.planning import inits, teacher_source
 from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
 from raykd.tasks.evaluation import first_part
+from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import teacher
 from raykd.teachers.fill_cache import sample
 from raykd.teachers.targets import Live
-from raykd.training.distill import Data, Where, distill
-from raykd.training.early_stopping import MOST_EPOCHS
+from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
-from raykd.training.learner import stream
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, save_model, trainable, use_bf16
 
@@ -34,7 +37,7 @@ MEASURED = 512  # rows
 
 
 def fine_tune(
-    study: Study, *, where: Where | None = None, hooks: Hooks | None = None
+    study: Study, *, where: Execution | None = None, hooks: Hooks | None = None
 ) -> teacher.Stored:
     """The study's teacher: as stored under its fingerprint, else made and stored now.
 
@@ -49,14 +52,14 @@ def fine_tune(
     return found
 
 
-def _here(cluster: Cluster) -> Where:
+def _here(cluster: Cluster) -> Execution:
     """This machine's first GPU, where it has one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     checkpointing = cluster.gradient_checkpointing
-    return Where(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
+    return Execution(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
 
 
-def _make(study: Study, where: Where, hooks: Hooks | None) -> teacher.Stored:
+def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored:
     began = time.perf_counter()
     config, base, trial = study.config, study.base.folder, teacher_trial(study)
     family = FAMILIES[config.task.kind]
@@ -133,7 +136,7 @@ def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
             ) from error
 
 
-def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> None:
+def _measure(study: Study, model: PreTrainedModel, data: Data, where: Execution) -> None:
     """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
     passes over training rows, as students ask for them, and not by the writing of texts."""
     live, rows = Live(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
@@ -146,7 +149,9 @@ def _measure(study: Study, model: PreTrainedModel, data: Data, where: Where) -> 
     teacher_source.remember(study.home, study.teacher, found)
 
 
-def _scores(model: PreTrainedModel, data: Data, metric: str, where: Where) -> tuple[float, float]:
+def _scores(
+    model: PreTrainedModel, data: Data, metric: str, where: Execution
+) -> tuple[float, float]:
     family = data.family
     select = family.evaluate(model, data.select, data, where)
     test = family.evaluate(model, data.test, data, where)

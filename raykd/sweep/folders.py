@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from raykd.config.trial import digest
 from raykd.planning.study import Study
+from raykd.tracking.delivery import spool
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,6 @@ class Places:
     def tune(self, launch: str) -> Path:
         """Tune's record of a launch, of no use after it."""
         return self.home / "tune" / launch
-
-
-def spool(home: Path, sweep: str) -> Path:
-    """The folder of what all the launches of a sweep have yet to send."""
-    return home / "spool" / sweep
-
-
-def spool_of_0_1_0(home: Path, address: str, experiment: str) -> Path:
-    """Where raykd 0.1.0 kept that. `address`: of the store, without credentials."""
-    return home / "spool" / digest([address, experiment])
 
 
 def under(address: str, *names: str) -> str:

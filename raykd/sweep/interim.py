@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from raykd.config.trial import TrialSpec
 from raykd.planning.plan import by_strategy
+from raykd.planning.study import Study
+from raykd.sweep.records import current as current_records
 from raykd.teachers.teacher import stored
 from raykd.tracking.ledger import Record
 
 if TYPE_CHECKING:  # what a plan imports is light
+    from mlflow import MlflowClient
+
     from raykd.analysis.scores.scores import Scores
     from raykd.analysis.stats.sequential import Look
     from raykd.planning.plan import Plan
-    from raykd.sweep.sweep import Sweep
 
 OVER = ("finished", "failed")
 
@@ -26,7 +29,8 @@ def task_name(data: str) -> str:
 
 
 def scores(
-    sweep: Sweep,
+    study: Study,
+    client: MlflowClient,
     current: Iterable[Record],
     made: Plan,
     seeds: Collection[int],
@@ -38,7 +42,7 @@ def scores(
     from raykd.analysis.scores.loss_weights import label
     from raykd.tracking.artifacts import correct
 
-    config = sweep.study.config
+    config = study.config
     planned = {
         (str(t.init), str(t.shape), t.strategy, t.seed,
          label(t.loss.hidden) if t.layer_map.pairs() else "")
@@ -47,9 +51,9 @@ def scores(
     if made.best_missing and config.confirm is not None:
         arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
         best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
-        weights = [label(w) for w in sweep.study.hidden_weights]
+        weights = [label(w) for w in study.hidden_weights]
         planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
-    teacher = stored(sweep.study.home, sweep.study.teacher)
+    teacher = stored(study.home, study.teacher)
     found = [r for r in current if r.phase != "confirm" or r.seed in seeds]
     done = [r for r in found if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
@@ -59,22 +63,26 @@ def scores(
         source=config.name,
         planned=sorted(planned),
         controls=config.confirm.controls if config.confirm else (),
-        correct=correct(sweep.client, done[:examples]),
+        correct=correct(client, done[:examples]),
         majority=None if teacher is None else teacher.test_majority,
     )
 
 
-def last_look(sweep: Sweep, records: Iterable[Record], made: Plan) -> Look | None:
+def last_look(
+    study: Study, client: MlflowClient, records: Iterable[Record], made: Plan,
+    known: dict[object, Look],
+) -> Look | None:  # fmt: skip
     """The last look whose trials are all over, with its reason to stop if it has one; None where
     there is none yet. It follows from the ledger and the file alone, so that every launch comes to
-    the same. A trial that failed is over: its seed is then lacking in its pairs."""
-    config = sweep.study.config
+    the same. A trial that failed is over: its seed is then lacking in its pairs.
+    `known`: what was found at looks, by their number and runs; a plan is made more than once."""
+    config = study.config
     confirm = config.confirm
     if confirm is None or confirm.looks is None or made.best_missing:
         return None
     from raykd.analysis.stats.sequential import Look  # brings scipy, which takes a second
 
-    found = sweep.current(records, made)
+    found = current_records(study, records, made)
     over = {r.trial for r in found if r.status in OVER}
     number = _complete(made.stages(made.confirm), over)
     if not number:
@@ -87,13 +95,15 @@ def last_look(sweep: Sweep, records: Iterable[Record], made: Plan) -> Look | Non
     if not look.ahead or len({r.strategy for r in scored if not r.control} - {"none"}) < 2:
         return look
     key = (number, frozenset(r.run_id for r in scored))
-    if key not in sweep.looks:
+    if key not in known:
         from raykd.analysis.verdict.judge import judge
 
-        verdict = judge(scores(sweep, found, made, seeds, 1), config.margin, config.alpha, look)
+        verdict = judge(
+            scores(study, client, found, made, seeds, 1), config.margin, config.alpha, look
+        )
         assert verdict.look is not None
-        sweep.looks[key] = verdict.look
-    return sweep.looks[key]
+        known[key] = verdict.look
+    return known[key]
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], over: Collection[str]) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from raykd.config import older_rules
 from raykd.maps.layer_map import everywhere
-from raykd.planning.study import Study, confirm_trials, explore_trial
+from raykd.planning.study import Study
+from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.teachers import teacher
 
 if TYPE_CHECKING:

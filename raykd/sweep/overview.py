@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from raykd.analysis.scores.scores import is_sampled
 from raykd.analysis.verdict import foresight
-from raykd.analysis.verdict.published import theirs
+from raykd.analysis.verdict.published import published_scores
+from raykd.config.training import LIKELY_EPOCHS, MOST_EPOCHS
 from raykd.config.trial import Shape
 from raykd.data import data_report
 from raykd.planning import inits, truncation
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
 from raykd.sweep.older_trials import older
+from raykd.sweep.records import current
 from raykd.teachers import teacher
 from raykd.tracking import store
-from raykd.training.early_stopping import LIKELY_EPOCHS, MOST_EPOCHS
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
@@ -26,7 +27,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     records = sweep.known
     made = sweep.planned(records)
     study, config = sweep.study, sweep.study.config
-    theirs(config, study.file)  # a mistake there is told before anything runs
+    published_scores(config, study.file)  # a mistake there is told before anything runs
     report = truncation.reported(study)
     steps = sweep.steps()
     confirm_runs = len(made.missing) + made.best_missing
@@ -72,7 +73,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
         },
-        "outdated": len(records) - len(sweep.current(records, made)),
+        "outdated": len(records) - len(current(study, records, made)),
         "older_rules": None if old is None else asdict(old),
         "cohort_size": made.cohort_size,
         "memory": {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raykd.config import sweep
+import psutil
+
+from raykd.config.cluster import Cluster, Growth
 from raykd.errors import UserError
+from raykd.runtime import memory
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,7 @@ class Share:
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
-def share(
-    cluster: sweep.Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1
-) -> Share:
+def share(cluster: Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1) -> Share:
     """Fit the file's request onto the nodes. Raises UserError where no cohort could ever start.
 
     Left unstated, a worker gets one GPU where there are any, and its part of the node's cores, of
@@ -67,7 +69,7 @@ def share(
     return Share(cluster.workers, cpus, gpus, max(1, min(slots, places // cluster.workers)))
 
 
-def grown(nodes: Sequence[Node], growth: sweep.Growth | None) -> list[Node]:
+def grown(nodes: Sequence[Node], growth: Growth | None) -> list[Node]:
     """The nodes that there are, and those that the autoscaler may bring beside them."""
     if growth is None:
         return list(nodes)
@@ -87,3 +89,8 @@ def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:
 def _places(node: Node, cpus: int, gpus: float) -> int:
     by_cpu = int(node.cpus // cpus)
     return min(by_cpu, int(node.gpus // gpus)) if gpus else by_cpu
+
+
+def this_machine() -> Node:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    return Node(cores or 1, len(memory.gpus()), memory.total())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raykd.analysis.verdict.caveats import TeacherScore
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.sweep import strategy_table
 from raykd.tracking.costs import Compared
 from raykd.tracking.ledger import Record

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
-from raykd.cluster.shared_storage import prepare
-from raykd.config import sweep
-from raykd.config.smoke import smoke_config
-from raykd.config.sweep import load
-from raykd.config.trial import Cohort
+from raykd.config.cluster import Cluster
+from raykd.config.cohort import Cohort
+from raykd.config.sweep import load, smoke_config
 from raykd.data.assets import packages
-from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps.layer_map import everywhere
 from raykd.planning.memory.footprint import GPU_BYTES
-from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, explore_trial, resolve
+from raykd.planning.plan import Plan, Power, make
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.planning.teacher_source import GB
+from raykd.planning.trials import explore_trial
 from raykd.runtime import memory
 from raykd.search.proposer import Tried
 from raykd.sweep.interim import last_look, stopped
+from raykd.sweep.records import current as current_records
+from raykd.sweep.records import explored, outcome
 from raykd.sweep.resources import Share
 from raykd.sweep.status import Status, stand
+from raykd.sweep.storage import prepare
 from raykd.sweep.teacher_score import teacher_score
 from raykd.teachers import teacher as teachers
 from raykd.tracking import costs, ledger, store
 from raykd.tracking.costs import Compared
-from raykd.tracking.delivery import send_left
+from raykd.tracking.delivery import Destination, send_left
 from raykd.tracking.ledger import Record
 from raykd.tracking.sweep_id import identity
 
@@ -42,6 +45,14 @@ if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without t
 
 
 Reading = Callable[["MlflowClient", str, Path], tuple[Record, ...]]
+MakeTeacher = Callable[[Study, "Hooks | None"], teachers.Stored]
+
+
+def fine_tune_here(study: Study, hooks: Hooks | None) -> teachers.Stored:
+    """The teacher, made by this process."""
+    from raykd.sweep.fine_tune import fine_tune  # brings torch and transformers
+
+    return fine_tune(study, hooks=hooks)
 
 
 @dataclass(frozen=True)
@@ -106,8 +117,8 @@ class Sweep:
             share = _foreseen(self.study.config.cluster)
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
         free = _memory(self.study.config.cluster, share)
-        made = make(self.study, done, self.explored(records), free, power)
-        look = last_look(self, records, made)
+        made = make(self.study, done, explored(self.study, records), free, power)
+        look = last_look(self.study, self.client, records, made, self.looks)
         return replace(made, seeds=look.seeds) if look and look.stop else made
 
     @cached_property
@@ -120,12 +131,13 @@ class Sweep:
         confirm = self.study.config.confirm
         if confirm is None or confirm.looks is None:
             return None
-        return last_look(self, records, self.planned(records))
+        made = self.planned(records)
+        return last_look(self.study, self.client, records, made, self.looks)
 
     def goes_on(self, number: int) -> bool:
         """Whether the look of that number was taken and leaves confirm something to do; after what
         workers could not send, if MLflow was away when they ended."""
-        send_left(self, self._experiment())
+        send_left(self.destination())
         look = self.look(store.patiently(self.records))
         return look is not None and look.number >= number and look.stop is None
 
@@ -134,40 +146,6 @@ class Sweep:
         look = self.look(self.known)
         return stopped(look, self.planned(self.known)) if look and look.stop else None
 
-    def explored(self, records: Iterable[Record]) -> Explored:
-        """What the ledger holds of this very search: same data, teacher, student and training."""
-        config = self.study.config
-        if config.explore is None:
-            return Explored({})
-        family = self._family()
-        tried: dict[LayerMap, Tried] = {}
-        cohorts: dict[str, list[LayerMap]] = {}
-        for record in records:
-            if record.phase != "explore" or record.family != family:
-                continue
-            bare = LayerMap.parse(record.map).bare
-            cohorts.setdefault(record.cohort, []).append(bare)
-            if found := self.outcome(record):
-                tried[bare] = found
-        cut_short = tuple(
-            tuple(maps) for maps in cohorts.values() if any(m not in tried for m in maps)
-        )
-        return Explored(tried, cut_short)
-
-    def outcome(self, record: Record) -> Tried | None:
-        """What became of an explored trial; None while it is not over."""
-        if record.status == "finished":
-            return Tried(record.metrics[f"best_select_{self.study.config.task.metric}"])
-        if record.status == "pruned":
-            return Tried(record.metrics["pruned_score"], int(record.metrics["pruned_step"]))
-        return Tried(None) if record.status == "failed" else None
-
-    def plan(self) -> dict[str, Any]:
-        """What would run, in plain values: the content of `raykd plan`."""
-        from raykd.sweep.overview import outline
-
-        return outline(self)
-
     def steps(self) -> dict[str, int]:
         """Optimisation steps of one trial, by phase."""
         explored = 0
@@ -175,55 +153,30 @@ class Sweep:
             explored = explore_trial(self.study, everywhere(self.study.depth, 1)).training.steps
         return {"confirm": self.study.steps, "explore": explored}
 
-    def current(self, records: Iterable[Record], made: Plan) -> list[Record]:
-        """The trials that the file, as it is now, asks for. Others of its name stay, and count for
-        nothing. What the best explored maps are is open until explore is through."""
-        wanted = {t.id for t in made.confirm}
-        family = self._family()
-        return [
-            r
-            for r in records
-            if (r.phase == "explore" and r.family == family)
-            or (r.phase == "confirm" and r.trial in wanted)
-            or (made.best_missing and r.strategy.startswith("best_"))
-        ]
-
-    def _family(self) -> str | None:
-        """The family of the file's explore trials."""
-        if self.study.config.explore is None:
-            return None
-        return explore_trial(self.study, everywhere(self.study.depth, 1)).family
-
     def status(self) -> Status:
         records = self.known
         made = self.planned(records)
-        current = self.current(records, made)
+        current = current_records(self.study, records, made)
         missing = len(made.missing) + made.best_missing + made.explore_missing
         config = self.study.config
         found = stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
             store.safe(self.uri), self.stopped(),
         )  # fmt: skip
-        return replace(found, costs=self.launches(), teacher=teacher_score(self))
+        return replace(found, costs=self.launches(), teacher=teacher_score(self.study, self.client))
 
     def launches(self) -> tuple[Compared, ...]:
         """What each launch was to take, and what it took."""
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else costs.read(self.client, experiment)
 
-    def teacher(self, hooks: Hooks | None = None, nodes: Share | None = None) -> teachers.Stored:
-        """The teacher, made if need be, and its MLflow run. `nodes`: what a job gets of the joined
-        cluster, whose nodes make it; else this process does."""
+    def teacher(
+        self, hooks: Hooks | None = None, make: MakeTeacher = fine_tune_here
+    ) -> teachers.Stored:
+        """The teacher, made by `make` if need be, and its MLflow run."""
         found = teachers.stored(self.study.home, self.study.teacher)
         if found is None:
-            if nodes is not None:
-                from raykd.cluster.teacher import on_a_node
-
-                found = on_a_node(self.study, nodes, hooks)
-            else:
-                from raykd.sweep.fine_tune import fine_tune
-
-                found = fine_tune(self.study, hooks=hooks)
+            found = make(self.study, hooks)
             vars(self).pop("known", None)  # that took a while
         teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)
@@ -266,10 +219,13 @@ class Sweep:
     def outcomes(self, cohort: Cohort) -> Mapping[str, Tried]:
         """What the ledger holds of a cohort's explored trials that are over, by trial id; after
         what their workers could not send, if MLflow was away when they ended."""
-        experiment = self._experiment()
-        send_left(self, experiment)
-        found = ledger.read_cohort(self.client, experiment, cohort)
-        return {r.trial: tried for r in found if (tried := self.outcome(r))}
+        send_left(self.destination())
+        found = ledger.read_cohort(self.client, self._experiment(), cohort)
+        return {r.trial: tried for r in found if (tried := outcome(self.study, r))}
+
+    def destination(self) -> Destination:
+        """Where results go, and wait until the store takes them."""
+        return Destination(self.uri, self.client, self._experiment(), self.study.home, self.id)
 
     @cached_property
     def id(self) -> str:
@@ -280,7 +236,7 @@ class Sweep:
         return store.patiently(lambda: store.experiment(self.client, self.study.config.name))
 
 
-def _foreseen(cluster: sweep.Cluster) -> Share:
+def _foreseen(cluster: Cluster) -> Share:
     """The share of a cohort where nobody has asked a cluster yet."""
     known = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
     gpus = cluster.gpus_per_worker
@@ -289,7 +245,7 @@ def _foreseen(cluster: sweep.Cluster) -> Share:
     return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
 
 
-def _memory(cluster: sweep.Cluster, share: Share) -> int:
+def _memory(cluster: Cluster, share: Share) -> int:
     """Bytes that one worker may use, of its GPU where it has one."""
     if not share.gpus:
         return memory.available() // (share.at_once * share.workers)

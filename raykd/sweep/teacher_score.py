@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raykd.analysis.verdict.caveats import Facts, TeacherScore
+from raykd.analysis.verdict.caveats import Facts
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.data import data_report
 from raykd.planning import truncation
+from raykd.planning.study import Study
 from raykd.teachers import teacher
 from raykd.tracking import ledger, store
 
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
+if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+    from mlflow import MlflowClient
 
 
-def teacher_score(sweep: Sweep) -> TeacherScore | None:
+def teacher_score(study: Study, client: MlflowClient) -> TeacherScore | None:
     """As stored in the home, else as its run in MLflow has it; None where it is in neither, or was
     scored by another metric than the file states now."""
-    study, metric = sweep.study, sweep.study.config.task.metric
+    metric = study.config.task.metric
     found = teacher.stored(study.home, study.teacher)
     if found is not None and found.metric == metric:
         return TeacherScore(
             found.fingerprint, metric, found.test, found.select, found.test_majority
         )
-    experiment = store.find_experiment(sweep.client, study.config.name)
+    experiment = store.find_experiment(client, study.config.name)
     if experiment is None:
         return None
-    run = ledger.find(sweep.client, experiment, "raykd.teacher", study.teacher)
+    run = ledger.find(client, experiment, "raykd.teacher", study.teacher)
     known = run.data.metrics if run is not None else {}
     if f"test_{metric}" not in known:
         return None
@@ -36,10 +38,10 @@ def teacher_score(sweep: Sweep) -> TeacherScore | None:
     )  # fmt: skip
 
 
-def facts(sweep: Sweep) -> Facts:
+def facts(study: Study, client: MlflowClient) -> Facts:
     """What is known of a sweep beside its students' scores."""
     fix = "train it longer (teacher.epochs, teacher.lr)"
-    if not sweep.study.config.teacher.fine_tune:
+    if not study.config.teacher.fine_tune:
         fix = "fine-tune it on these rows (teacher.fine_tune), or take another one"
-    report = truncation.reported(sweep.study)
-    return Facts(teacher_score(sweep), data_report.caveats(report), fix)
+    report = truncation.reported(study)
+    return Facts(teacher_score(study, client), data_report.caveats(report), fix)

@@ -16,11 +16,12 @@ from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import beside, theirs
+from raykd.analysis.verdict.published import compare_published, published_scores
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
 from raykd.sweep.interim import scores
+from raykd.sweep.records import current
 from raykd.sweep.teacher_score import facts
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     """At the file's margin and alpha; another margin is named as one that was not stated before."""
     config = sweep.study.config
     found_scores, look = scores_of(sweep)
-    scored, known = judge(found_scores, margin or config.margin, config.alpha, look), facts(sweep)
+    scored, known = (
+        judge(found_scores, margin or config.margin, config.alpha, look),
+        facts(sweep.study, sweep.client),
+    )
     told = caveats(scored, found_scores, known)
     scored = replace(scored, teacher=known.teacher, caveats=told)
     found = add_angles(scored, angles.of_sweep(sweep))
-    published = theirs(config, sweep.study.file)
-    found = replace(found, published=beside(found.cells, published))
+    published = published_scores(config, sweep.study.file)
+    found = replace(found, published=compare_published(found.cells, published))
     if margin is None or margin == config.margin:
         return found
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
@@ -102,7 +106,9 @@ def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
                 "not all of their trials are over; run `raykd sweep` first"
             )
         seeds = seeds[: look.seeds]
-    return scores(sweep, sweep.current(records, made), made, frozenset(seeds)), look
+    study, used = sweep.study, frozenset(seeds)
+    found = scores(study, sweep.client, current(study, records, made), made, used)
+    return found, look
 
 
 def power(

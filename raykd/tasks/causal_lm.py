@@ -19,10 +19,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raykd.config.names import OF_CHOICES
+from raykd.config.task import OF_CHOICES
 from raykd.data import batches
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
 from raykd.models import loading
 from raykd.models.outputs import Head, Outputs
@@ -32,7 +32,8 @@ from raykd.tasks.metrics import SCORES, normalized
 from raykd.tasks.prompt_tokens import encode
 
 if TYPE_CHECKING:
-    from raykd.training.distill import Data, Where
+    from raykd.runtime.execution import Execution
+    from raykd.tasks.family import Data
 
 
 def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
@@ -98,7 +99,7 @@ def head(model: PreTrainedModel) -> Head:
     return Head(linear.weight, getattr(linear, "bias", None), cap=cap)
 
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
     """Of choices [rows, most choices, 2]: the log-likelihood of each, and the same by character;
     -inf where a row has fewer. Else the texts [rows] that greedy decoding writes."""
     if encoded.groups is None:
@@ -124,7 +125,7 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where)
     return answers
 
 
-def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
     most = data.task.generate
     room = data.tokenizer.model_max_length - most
     how = GenerationConfig(

@@ -14,19 +14,21 @@ from transformers import (
 )
 
 from raykd.data import batches
-from raykd.data import prepared as data
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded, Prepared
+from raykd.data.encoded import Encoded
+from raykd.data.encoded import encode as encode_rows
+from raykd.data.prepared import Prepared
 from raykd.errors import UserError
 from raykd.models.loading import load_tokenizer, read_model, refuse_foreign
 from raykd.models.outputs import Outputs
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
-from raykd.teachers.teacher import label_order
+from raykd.tasks.labels import label_order
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-    from raykd.training.distill import Data, Where
+    from raykd.config.task import Task
+    from raykd.runtime.execution import Execution
+    from raykd.tasks.family import Data
 
 
 def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:
@@ -62,7 +64,7 @@ def encode(
 ) -> Encoded:  # fmt: skip
     """Labels are numbered in the order of `names`: a model that was fine-tuned elsewhere may number
     them differently from the data (contradiction first or entailment first)."""
-    encoded = data.encode(prepared, split, tokenizer, task.max_length, home)
+    encoded = encode_rows(prepared, split, tokenizer, task.max_length, home)
     if encoded.labels is None:
         return encoded
     return replace(encoded, labels=_places(prepared, names)[encoded.labels])
@@ -94,7 +96,7 @@ def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
     return Outputs(model(**batch.inputs).logits)
 
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
     """Logits [rows, classes]."""
 
     def answer(rows: np.ndarray) -> np.ndarray:

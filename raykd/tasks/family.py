@@ -7,8 +7,8 @@ one example, by which it is scored: logits of classes, the likelihood of each ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,12 +16,16 @@ import numpy as np
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded, Prepared
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import Prepared
 from raykd.models.outputs import Head, Outputs
+from raykd.runtime.execution import Execution
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-    from raykd.training.distill import Data, Where
+    from raykd.config.task import Task
+
+    pass
+    from raykd.runtime.execution import Execution
 
 Names = tuple[str, ...]
 """Class labels in the order of a model; empty where there are no classes."""
@@ -80,7 +84,7 @@ class Family:
     """What makes logits of `forward`'s x_PC; None where they are logits already."""
     output_width: Callable[[PretrainedConfig], int]
     """The C of `forward`'s x_PC."""
-    evaluate: Callable[[PreTrainedModel, Encoded, Data, Where], np.ndarray]
+    evaluate: Callable[[PreTrainedModel, Encoded, Data, Execution], np.ndarray]
     """The model's answer to every row, in row order, on every worker; the rows are shared out."""
     score: Callable[[str, np.ndarray, np.ndarray], float]
     """A metric (by name) of a split's answers against its labels; in percent, the larger the
@@ -91,3 +95,21 @@ class Family:
     """The best that one and the same answer to every example scores against these labels."""
     predictions: Predictions
     """One row a test example, in columns: id, label, predicted, correct, and the family's own."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The encoded splits. `test` carries no labels; `test_labels` is called after training."""
+
+    family: Family
+    train: Encoded
+    select: Encoded
+    test: Encoded
+    test_labels: Callable[[], np.ndarray]
+    labels: tuple[str, ...]
+    pad: int
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    eval_batch: int = 128
+    parts: Mapping[str, slice] = field(default_factory=lambda: {"": slice(None)})
+    """The rows of each part of test. The metric is of the first."""

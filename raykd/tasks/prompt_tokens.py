@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from raykd.config.trial import digest
-from raykd.data.prepared import Encoded, Prepared, encoded, tokenizer_fingerprint
+from raykd.data.encoded import Encoded, encoded, tokenizer_fingerprint
+from raykd.data.prepared import Prepared
 from raykd.data.token_lists import flat
 from raykd.errors import UserError
 from raykd.models import loading
+from raykd.runtime.memo import digest
 from raykd.tasks.family import Names
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 Pair = tuple[str, str]
 """A prompt, and what follows it, as texts."""
@@ -62,10 +63,13 @@ def refuse_cut(found: Encoded, task: Task, limit: int) -> None:
         return
     longer = found.whole_targets > np.diff(found.position_offsets)
     if longer.mean() > task.cut_completions:
+        mend = f"write at least {found.whole_targets.max() + 1}"
+        if limit < task.max_length:
+            mend = "the model has no more positions: shorten them"
         raise UserError(
             f"task.max_length: {longer.sum():,} of {len(longer):,} completions are cut at {limit} "
-            f"tokens and lose their end; write at least {found.whole_targets.max() + 1}, or allow "
-            f"it: `cut_completions: {np.ceil(longer.mean() * 100) / 100:g}`"
+            f"tokens and lose their end; {mend}, or allow it: "
+            f"`cut_completions: {np.ceil(longer.mean() * 100) / 100:g}`"
         )
 
 

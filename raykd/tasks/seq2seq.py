@@ -15,20 +15,22 @@ import numpy as np
 import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from raykd.config.trial import digest
 from raykd.data.batches import Batch, pad_rows
-from raykd.data.prepared import Encoded, Prepared, encoded, tokenizer_fingerprint
+from raykd.data.encoded import Encoded, encoded, tokenizer_fingerprint
+from raykd.data.prepared import Prepared
 from raykd.data.splits import REFERENCES
 from raykd.data.token_lists import flat, whole_lengths
 from raykd.models import loading
 from raykd.models.outputs import Head, Outputs
-from raykd.tasks import written
+from raykd.runtime.memo import digest
+from raykd.tasks import metrics
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.family import Family, Names
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-    from raykd.training.distill import Data, Where
+    from raykd.config.task import Task
+    from raykd.runtime.execution import Execution
+    from raykd.tasks.family import Data
 
 IGNORED = -100  # as a label: what pads a target
 SCALED_BY_TIES = ("umt5", "switch_transformers")
@@ -160,7 +162,7 @@ def head(model: PreTrainedModel) -> Head:
     return Head(output.weight, None if bias is None else bias[0], scale)
 
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Where) -> np.ndarray:
+def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
     """What the model writes for each source: texts, their lengths in tokens, and whether they hit
     the limit, as objects [rows, 3]."""
     task, tokenizer = data.task, data.tokenizer
@@ -200,13 +202,13 @@ def test_labels(prepared: Prepared, names: Names) -> np.ndarray:
 def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
     if metric == CUT:
         return float(np.sum(answers[:, 2].astype(bool)))
-    return written.corpus(metric, list(answers[:, 0]), written.references(labels))
+    return metrics.corpus(metric, list(answers[:, 0]), metrics.references(labels))
 
 
 def baseline(metric: str, labels: np.ndarray) -> float:
-    texts, counts = np.unique([refs[0] for refs in written.references(labels)], return_counts=True)
+    texts, counts = np.unique([refs[0] for refs in metrics.references(labels)], return_counts=True)
     commonest = str(texts[counts.argmax()])
-    return written.corpus(metric, [commonest] * len(labels), written.references(labels))
+    return metrics.corpus(metric, [commonest] * len(labels), metrics.references(labels))
 
 
 CUT = "cut_off"  # how many texts hit the limit of their length
@@ -214,7 +216,7 @@ CUT = "cut_off"  # how many texts hit the limit of their length
 
 def beside(metric: str, names: Names) -> tuple[str, ...]:
     """The metrics of the same package."""
-    like = written.ROUGE if metric in written.ROUGE else written.MATCHED
+    like = metrics.ROUGE if metric in metrics.ROUGE else metrics.MATCHED
     return (*(name for name in like if name != metric), CUT)
 
 
@@ -223,13 +225,13 @@ def predictions(
 ) -> dict[str, Any]:
     """In columns: id, label (the first reference), predicted, correct (equal to a reference),
     `score` (the metric of this text alone, from 0 to 1), tokens, cut_off."""
-    texts, refs = list(answers[:, 0]), written.references(labels)
+    texts, refs = list(answers[:, 0]), metrics.references(labels)
     return {
         "id": [str(i) for i in ids],
         "label": [own[0] for own in refs],
         "predicted": texts,
         "correct": [text in own for text, own in zip(texts, refs, strict=True)],
-        "score": [x / 100 for x in written.each(metric, texts, refs)],
+        "score": [x / 100 for x in metrics.each(metric, texts, refs)],
         "tokens": [int(n) for n in answers[:, 1]],
         CUT: [bool(x) for x in answers[:, 2]],
     }

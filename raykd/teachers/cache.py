@@ -32,9 +32,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from raykd.config.trial import digest
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.maps import activations
+from raykd.runtime.memo import digest
 
 FORMAT = 1
 SHARD_BYTES = 64 * 2**20

@@ -25,9 +25,9 @@ from raykd.data.batches import Batch, eval_batches
 from raykd.maps.activations import states
 from raykd.models import stacks
 from raykd.models.student import build_student
+from raykd.runtime.seeds import stream
 from raykd.teachers.fill_cache import FILL_BATCH, Filler, sample
 from raykd.teachers.targets import Live, Part
-from raykd.training.learner import stream
 
 MEAN_ROWS = 512  # over so many training rows, spread evenly, the mean states are taken
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.data.batches import eval_batches
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
-from raykd.maps.activations import Depth
 from raykd.maps.activations import states as all_states
+from raykd.maps.layer_map import Depth
 from raykd.runtime.group import Group
 from raykd.tasks.family import Family
 from raykd.teachers.cache import HALVES, OUTPUTS, Cache, Entry, Span, column, columns, state_of

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import raykd
 from raykd.config.trial import Init, Shape
+from raykd.maps.layer_map import Depth
 from raykd.runtime.memo import kept
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from raykd.planning.memory.footprint import Load
-    from raykd.teachers.teacher import Base
+    pass
 
 AT_HAND = 5 * 10**8  # bytes of weights
 
@@ -33,7 +33,7 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
     def ask() -> dict[str, Any]:
         from raykd.models import block_settings, stacks
 
-        config = _config(folder)
+        config = read_config(folder)
         depth = stacks.depth(config)
         encoder, decoder = (depth, None) if isinstance(depth, int) else depth
         return {
@@ -44,7 +44,7 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
             "corrected": block_settings.corrected(config, encoder),
         }
 
-    found: dict[str, Any] = _kept(home, ["base, corrected", fingerprint], ask)
+    found: dict[str, Any] = remembered(home, ["base, corrected", fingerprint], ask)
     return found
 
 
@@ -56,7 +56,7 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-        tokens, known = max(tokenizer.get_vocab().values()) + 1, _config(base.folder).vocab_size
+        tokens, known = max(tokenizer.get_vocab().values()) + 1, read_config(base.folder).vocab_size
         if tokens <= known:
             return None
         return (
@@ -64,7 +64,7 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
             "belong to different models; put the model's own tokenizer there"
         )
 
-    found: str | None = _kept(home, ["tokenizer", base.fingerprint], ask)
+    found: str | None = remembered(home, ["tokenizer", base.fingerprint], ask)
     return found
 
 
@@ -74,9 +74,11 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     def ask() -> str | None:
         from raykd.models.student import misfit
 
-        return misfit(_config(base.folder), shape, init)
+        return misfit(read_config(base.folder), shape, init)
 
-    found: str | None = _kept(home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask)
+    found: str | None = remembered(
+        home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask
+    )
     return found
 
 
@@ -94,7 +96,7 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
         from raykd.models.loading import read_model
         from raykd.models.student import build_student, misplaced
 
-        config = _config(base.folder)
+        config = read_config(base.folder)
         size = sum(f.stat().st_size for f in base.folder.glob("*.safetensors"))
         if not 0 < size <= AT_HAND:
             return misplaced(config, shape, init)
@@ -105,7 +107,7 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
         return None
 
     question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
-    found: str | None = None if init.blocks is None else _kept(home, question, ask)
+    found: str | None = None if init.blocks is None else remembered(home, question, ask)
     return found
 
 
@@ -115,9 +117,9 @@ def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
     def ask() -> str | None:
         from raykd.losses.method_loss import misfit
 
-        return misfit(_config(base.folder), shape, kind)
+        return misfit(read_config(base.folder), shape, kind)
 
-    found: str | None = _kept(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
+    found: str | None = remembered(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
     return found
 
 
@@ -128,29 +130,12 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
         from raykd.models.student import student_parameters
         from raykd.tasks.registry import FAMILIES
 
-        config = _config(base.folder)
+        config = read_config(base.folder)
         if labels:
             config.num_labels = labels
         return student_parameters(config, shape, FAMILIES[kind].auto)
 
-    return int(_kept(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
-
-
-def footprint(base: Base, load: Load, labels: int, home: Path) -> dict[str, int]:
-    """`rehearsal.measure` for students of this base with so many labels."""
-
-    def ask() -> dict[str, int]:
-        from raykd.planning.memory.dry_run import measure
-
-        config = _config(base.folder)
-        if labels:
-            config.num_labels = labels
-        return asdict(measure(config, load))
-
-    found: dict[str, int] = _kept(
-        home, ["footprint", base.fingerprint, labels, load.question()], ask
-    )
-    return found
+    return int(remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
 
 
 def lora_misfit(
@@ -166,20 +151,22 @@ def lora_misfit(
         from raykd.tasks.registry import FAMILIES
 
         with torch.device("meta"):
-            model = FAMILIES[kind].auto.from_config(student_config(_config(base.folder), shape))
+            model = FAMILIES[kind].auto.from_config(student_config(read_config(base.folder), shape))
         return lora.misfit(model, targets)
 
-    found: str | None = _kept(home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask)
+    found: str | None = remembered(
+        home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask
+    )
     return found
 
 
-def _config(folder: Path) -> PretrainedConfig:
+def read_config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+def remembered(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     """Once for each version of raykd and of transformers."""
     return kept(home, [*question, raykd.__version__, _transformers()], ask)
 
@@ -187,3 +174,22 @@ def _kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
 @cache  # reading it takes a millisecond, and an estimate asks for sizes by the cohort
 def _transformers() -> str:
     return importlib.metadata.version("transformers")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model a teacher starts from: a folder in transformers' format and its content's name."""
+
+    folder: Path
+    fingerprint: str
+    depth: int
+    """Of an encoder-decoder, its encoder's."""
+    width: int
+    labels: tuple[str, ...]
+    """Its classifier's own, in its own order."""
+    decoder_depth: int | None = None
+
+    @property
+    def depths(self) -> Depth:
+        """Of both stacks, where there are two."""
+        return self.depth if self.decoder_depth is None else (self.depth, self.decoder_depth)

@@ -12,37 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.trial import digest
+from raykd.config.training import MOST_EPOCHS, PATIENCE
 from raykd.data import hub
 from raykd.data.assets import packages
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError
-from raykd.maps.activations import Depth
 from raykd.runtime import memo
+from raykd.runtime.memo import digest
 from raykd.teachers import model_facts
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE
+from raykd.teachers.model_facts import Base
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Teacher
-
-
-@dataclass(frozen=True)
-class Base:
-    """The model a teacher starts from: a folder in transformers' format and its content's name."""
-
-    folder: Path
-    fingerprint: str
-    depth: int
-    """Of an encoder-decoder, its encoder's."""
-    width: int
-    labels: tuple[str, ...]
-    """Its classifier's own, in its own order."""
-    decoder_depth: int | None = None
-
-    @property
-    def depths(self) -> Depth:
-        """Of both stacks, where there are two."""
-        return self.depth if self.decoder_depth is None else (self.depth, self.decoder_depth)
+    from raykd.config.training import Teacher
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
@@ -228,28 +209,3 @@ def fine_tune_steps(teacher: Teacher, rows: int, auto: int = MOST_EPOCHS) -> int
     by default the most that there can be."""
     epochs = auto if teacher.epochs == "auto" else teacher.epochs
     return max(1, math.ceil(epochs * rows / teacher.batch))
-
-
-def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file") -> tuple[str, ...]:
-    """`in_order` for the model in a folder."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
-    return in_order(names, labels, file)
-
-
-def in_order(names: tuple[str, ...], labels: tuple[str, ...], file: str) -> tuple[str, ...]:
-    """A model's label names in its own order; the data's order where the model names none.
-
-    Raises UserError naming labels of the data that the model lacks.
-    """
-    unnamed = names == tuple(f"LABEL_{i}" for i in range(len(names)))
-    if unnamed and len(names) == len(labels):
-        return labels
-    if lacking := [label for label in labels if label not in names]:
-        raise UserError(
-            f"{file}: task.label: {', '.join(lacking[:5])} in the data, but the teacher knows only "
-            f"{', '.join(names[:10])}; relabel the rows, or fine-tune the teacher on this data"
-        )
-    return names

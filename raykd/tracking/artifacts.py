@@ -1,17 +1,33 @@
-"""Reads back which test examples each finished trial got right, and how nearly."""
+"""What trials and sweeps store beside their metrics, read back: which test examples a finished
+trial got right, losses and scores by step, and measured angles."""
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from mlflow import MlflowClient
+from mlflow.entities import Metric
+from pydantic import ValidationError
 
+from raykd.errors import UserError
 from raykd.tracking.ledger import Record, download
+from raykd.tracking.store import patiently
+from raykd.training.angle_values import Measured
+
+AT_ONCE = 8  # a server answers each request in some ten milliseconds; the disk needs one
+Curve = tuple[tuple[int, float], ...]
+"""(step, value), by step."""
+
+FOLDER = "angles"
 
 PREDICTIONS = "predictions.parquet"
 
@@ -42,3 +58,58 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
             found[record.trial] = (ids[order], right[order])
             file.unlink()
     return found
+
+
+def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
+    with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
+        write_angles(measured, Path(folder))
+        patiently(lambda: client.log_artifacts(run_id, folder))
+
+
+def write_angles(measured: Measured, folder: Path) -> None:
+    """As the artifact of that step, into a folder of a run's artifacts."""
+    (folder / FOLDER).mkdir()
+    text = json.dumps(measured.to_json(), separators=(",", ":"))
+    (folder / FOLDER / f"step-{measured.step}.json").write_text(text, encoding="utf-8")
+
+
+def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:
+    """For a run that is over: one in training logs its metrics by itself."""
+    now = int(time.time() * 1000)
+    found = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
+    patiently(lambda: client.log_batch(run_id, metrics=found))
+
+
+def steps(client: MlflowClient, run_id: str) -> tuple[int, ...]:
+    """At which optimisation steps a trial was measured, in order."""
+    listed = patiently(lambda: client.list_artifacts(run_id, FOLDER))
+    found = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
+    return tuple(sorted(int(match[1]) for match in found if match))
+
+
+def read_angles(client: MlflowClient, run_id: str, step: int) -> Measured:
+    """Raises UserError for a file that holds no measurement."""
+    file = f"{FOLDER}/step-{step}.json"
+    with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
+        path = patiently(lambda: client.download_artifacts(run_id, file, folder))
+        try:
+            return Measured.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, ValidationError):
+            raise UserError(
+                f"{file} of run {run_id} holds no measurement of angles; delete it, or the run, "
+                "in MLflow's UI"
+            ) from None
+
+
+def curves(client: MlflowClient, runs: Iterable[str], metric: str) -> dict[str, Curve]:
+    """A metric's curve for each run id. A step that a resumed trial logged again counts once, as
+    it was logged last."""
+    ids = list(runs)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(ids, pool.map(lambda run: _curve(client, run, metric), ids), strict=True))
+
+
+def _curve(client: MlflowClient, run: str, metric: str) -> Curve:
+    logged = patiently(lambda: client.get_metric_history(run, metric))
+    by_step = {m.step: m.value for m in sorted(logged, key=lambda m: m.timestamp)}
+    return tuple(sorted(by_step.items()))

@@ -5,28 +5,42 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raykd.errors import UserError
-from raykd.sweep import folders
+from raykd.runtime.memo import digest
 from raykd.tracking import snapshot, store
 from raykd.tracking.launch import Launch, interrupt_children
 from raykd.tracking.outbox import Left, deliver_left, deliver_sweep
 
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
+if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+    from mlflow import MlflowClient
 
 AGAIN_SECONDS = 5.0
 
 
-def send_left(sweep: Sweep, experiment: str) -> Left:
+@dataclass(frozen=True)
+class Destination:
+    """The store that a sweep's results go to, and the home in which they wait until it takes
+    them."""
+
+    uri: str
+    client: MlflowClient
+    experiment: str
+    home: Path
+    sweep: str
+    """The sweep's id in the store (`sweep_id.identity`)."""
+
+
+def send_left(to: Destination) -> Left:
     """Send what workers that are gone left on disk. Raises UserError where some of it is of runs
     that the store no longer takes results for."""
-    home = sweep.study.home
-    left = deliver_sweep(sweep.uri, folders.spool(home, sweep.id))
-    old = folders.spool_of_0_1_0(home, store.safe(sweep.uri), experiment)
+    left = deliver_sweep(to.uri, spool(to.home, to.sweep))
+    old = spool_of_0_1_0(to.home, store.safe(to.uri), to.experiment)
     if old.is_dir():
-        before = deliver_left(sweep.uri, old)
+        before = deliver_left(to.uri, old)
         left = Left(
             left.sent + before.sent, left.waiting + before.waiting, left.refused + before.refused
         )
@@ -34,31 +48,31 @@ def send_left(sweep: Sweep, experiment: str) -> Left:
             old.rmdir()
     if left.refused:
         raise UserError(
-            f"{len(left.refused)} results are of runs that {store.safe(sweep.uri)} no longer takes "
+            f"{len(left.refused)} results are of runs that {store.safe(to.uri)} no longer takes "
             f"any for (deleted there?); they were set aside in {left.refused[0].parent}: run this "
             "again to train what is missing"
         )
     return left
 
 
-def wait_until_sent(sweep: Sweep, experiment: str) -> None:
+def wait_until_sent(to: Destination) -> None:
     """Send it, however long the store is away, up to ten minutes. Raises UserError after that."""
     began = time.monotonic()
-    while (left := send_left(sweep, experiment)).waiting:
+    while (left := send_left(to)).waiting:
         if time.monotonic() - began > store.AWAY_SECONDS:
             raise UserError(
-                f"{store.safe(sweep.uri)} has not answered for ten minutes; {left.waiting} results "
-                f"wait in {sweep.study.home / 'spool'} and lose nothing: run this again when it is "
+                f"{store.safe(to.uri)} has not answered for ten minutes; {left.waiting} results "
+                f"wait in {to.home / 'spool'} and lose nothing: run this again when it is "
                 "back, they are sent first"
             )
         time.sleep(AGAIN_SECONDS)
 
 
-def leave_read(sweep: Sweep, experiment: str, launch: Launch, tell: Callable[[str], None]) -> None:
-    """Leave at the server what the launch has read, for machines that never did. No result hangs on
-    it: where the store does not take it now, `tell` is told so in a line."""
+def leave_read(to: Destination, launch: Launch, tell: Callable[[str], None]) -> None:
+    """Upload the launch's snapshot of the records, so that a new machine can start from it. No
+    result depends on it: where the store does not take it now, `tell` is called with one line."""
     try:
-        snapshot.share(sweep.client, experiment, sweep.study.home, launch.run_id)
+        snapshot.share(to.client, to.experiment, to.home, launch.run_id)
     except Exception as error:
         if not store.passing(error):
             raise
@@ -66,10 +80,20 @@ def leave_read(sweep: Sweep, experiment: str, launch: Launch, tell: Callable[[st
         tell(f"the first `raykd status` of another machine will take longer: {reason}")
 
 
-def close(sweep: Sweep, experiment: str, launch: Launch, status: str) -> None:
+def close(to: Destination, launch: Launch, status: str) -> None:
     """End a launch and its trials' runs. Where the store is away, the next launch does it."""
-    if store.is_away(sweep.client):
+    if store.is_away(to.client):
         return
-    send_left(sweep, experiment)
-    interrupt_children(sweep.client, experiment, launch.run_id)
+    send_left(to)
+    interrupt_children(to.client, to.experiment, launch.run_id)
     launch.end(status)
+
+
+def spool(home: Path, sweep: str) -> Path:
+    """The folder of what all the launches of a sweep have yet to send."""
+    return home / "spool" / sweep
+
+
+def spool_of_0_1_0(home: Path, address: str, experiment: str) -> Path:
+    """Where raykd 0.1.0 kept that. `address`: of the store, without credentials."""
+    return home / "spool" / digest([address, experiment])

@@ -4,13 +4,16 @@ dies."""
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +25,10 @@ from mlflow.exceptions import MlflowException
 from raykd.data.data_report import DataReport, lines
 from raykd.errors import UserError
 from raykd.tracking.bulk import PAGE
-from raykd.tracking.store import patiently, safe
+from raykd.tracking.store import passing, patiently, safe
+
+BEAT_SECONDS = 10.0
+NOW = "raykd.now"
 
 LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
 TAG = 5000  # characters that MLflow keeps of a tag
@@ -178,3 +184,47 @@ def ended(client: MlflowClient, experiment: str) -> tuple[str, ...]:
     query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
     runs = client.search_runs([experiment], query, ViewType.ALL, max_results=PAGE, order_by=order)
     return tuple(run.info.run_id for run in runs if run.info.status != "RUNNING" or not alive(run))
+
+
+def nothing() -> Mapping[str, Any]:
+    return {}
+
+
+@contextmanager
+def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> Iterator[None]:
+    """The launch is known to be alive for the block, and with it what `tell` says of it, in plain
+    values. A beat that the store does not take is made good by the next; another fault ends the
+    beating, and is raised at the end of the block."""
+    over = threading.Event()
+    faults: list[MlflowException] = []
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            try:
+                if told := tell():
+                    launch.client.set_tag(launch.run_id, NOW, json.dumps(told))
+                launch.client.set_tag(launch.run_id, "raykd.heartbeat", str(time.time()))
+            except MlflowException as error:
+                if not passing(error):
+                    faults.append(error)
+                    return
+
+    heart = threading.Thread(target=beat, name="raykd-heart", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        over.set()
+        heart.join()
+    for fault in faults:
+        raise fault
+
+
+def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
+    """What the newest launch told at its last beat; None where none is alive, {} before the
+    first."""
+    run = newest(client, experiment)
+    if run is None or run.info.status != "RUNNING" or not alive(run):
+        return None
+    found: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
+    return found

@@ -12,7 +12,7 @@ from typing import Literal
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.errors import UserError
 from raykd.tracking import bulk
 from raykd.tracking.bulk import Row

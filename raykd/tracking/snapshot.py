@@ -20,8 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 
-from raykd.config.trial import digest
-from raykd.runtime.memo import put
+from raykd.runtime.memo import digest, put
 from raykd.tracking import bulk
 from raykd.tracking.bulk import PAGE, PARAMS, TAGS, TRIAL, Row, on_a_server
 from raykd.tracking.store import safe

@@ -25,7 +25,7 @@ from raykd.config.older_rules import RULES
 from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import LayerMap
 from raykd.tracking import ledger, locks
-from raykd.tracking.angles import write_angles
+from raykd.tracking.artifacts import write_angles
 from raykd.tracking.launch import launch_is_alive
 from raykd.tracking.outbox import Spool
 from raykd.tracking.outbox_entries import End, Entry

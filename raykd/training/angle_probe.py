@@ -20,13 +20,14 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch, eval_batches
 from raykd.losses.hidden import HIDDEN, valid
 from raykd.models.capture import Taps, stacks
-from raykd.models.student import build_projections, project, width
-from raykd.tasks.family import Family
+from raykd.models.projections import build_projections, project
+from raykd.models.student import width
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
+from raykd.tasks.family import Data, Family
 from raykd.teachers.targets import Live
 from raykd.training.angle_statistics import Angles, merged
 from raykd.training.angle_values import Measured
-from raykd.training.distill import Data, Where
-from raykd.training.learner import stream
 from raykd.training.recorder import Recorder
 
 BATCH = 32  # rows at a time
@@ -62,7 +63,7 @@ class Probe:
         teacher: PreTrainedModel,
         data: Data,
         rows: int,
-        where: Where,
+        where: Execution,
         build: Callable[[TrialSpec], PreTrainedModel],
     ) -> None:
         self._teacher, self._data, self._where, self._build = teacher, data, where, build
@@ -186,7 +187,7 @@ class _Look:
         student: Student,
         teacher_width: int,
         family: Family,
-        where: Where,
+        where: Execution,
         build: Callable[[TrialSpec], PreTrainedModel],
     ) -> None:
         self.student, self._family, self._where = student, family, where

@@ -10,73 +10,32 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from raykd.config.trial import Cohort, TargetKind, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TargetKind, TrialSpec
 from raykd.data.batches import Step, ahead, by_epoch, shard
-from raykd.data.prepared import Encoded
 from raykd.models.embedding_rows import tokens_in
 from raykd.runtime import memory
-from raykd.runtime.group import Group
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
 from raykd.search.halving import Rungs
 from raykd.tasks.evaluation import predictions_on_test, scores_on_test
-from raykd.tasks.family import Family
+from raykd.tasks.family import Data
 from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, Taught
-from raykd.training.learner import Learner, stream
+from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
 
-if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
-
-
-@dataclass(frozen=True)
-class Data:
-    """The encoded splits. `test` carries no labels; `test_labels` is called after training."""
-
-    family: Family
-    train: Encoded
-    select: Encoded
-    test: Encoded
-    test_labels: Callable[[], np.ndarray]
-    labels: tuple[str, ...]
-    pad: int
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    eval_batch: int = 128
-    parts: Mapping[str, slice] = field(default_factory=lambda: {"": slice(None)})
-    """The rows of each part of test. The metric is of the first."""
-
-
-@dataclass(frozen=True)
-class Where:
-    """The hardware a cohort runs on, and how."""
-
-    device: torch.device = torch.device("cpu")
-    group: Group = Group()
-    bf16: bool = False
-    micro_batch: int | None = None
-    """Rows a worker computes at a time; their gradients add up to those of its share."""
-    compile: bool = False
-    """Whether the students' blocks go through torch.compile."""
-    gradient_checkpointing: bool = False
-    """Whether the students' blocks are computed once more in the backward pass."""
-    weights: Literal["fp32", "bf16"] = "fp32"
-
-    def autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 def distill(
@@ -87,7 +46,7 @@ def distill(
     teacher_width: int,
     recorder: Recorder,
     *,
-    where: Where | None = None,
+    where: Execution | None = None,
     hooks: Hooks | None = None,
     resume: Mapping[str, Any] | None = None,
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
@@ -104,7 +63,7 @@ def distill(
     the step and the recorder, and leaves them as they are; `controls` make the targets of trials
     that are some.
     """
-    where, hooks = where or Where(), hooks or NoHooks()
+    where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
     learners = _learners(cohort, data, build, teacher_width, recorder, where, facts or {})
     if not learners:
@@ -155,7 +114,7 @@ def distill(
 
 def _learners(
     cohort: Cohort, data: Data, build: Callable[[TrialSpec], PreTrainedModel], teacher_width: int,
-    recorder: Recorder, where: Where, facts: Mapping[str, str],
+    recorder: Recorder, where: Execution, facts: Mapping[str, str],
 ) -> list[Learner]:  # fmt: skip
     """A learner for each trial that is not over already; every worker gets the same ones."""
     group = where.group
@@ -171,7 +130,7 @@ def _learners(
 
 
 def _told(
-    teacher: TeacherSource | None, parts: list[Part], where: Where, seed: int, step: int
+    teacher: TeacherSource | None, parts: list[Part], where: Execution, seed: int, step: int
 ) -> list[Part]:
     """This worker's parts on its device, each with its targets. A teacher's own dropout, where it
     is on, depends on seed, step, worker and part alone, as the students' does."""
@@ -225,7 +184,7 @@ def _drop(
             recorder.prune(learner.trial, learner.steps, scores[learner.trial.id])
 
 
-def _feed(data: Data, step: Step, where: Where, teacher: TeacherSource | None) -> list[Part]:
+def _feed(data: Data, step: Step, where: Execution, teacher: TeacherSource | None) -> list[Part]:
     """This worker's share of a global batch, in parts that fit it, and what the teacher said of
     each before."""
     epoch, rows = step
@@ -243,7 +202,7 @@ def _state(step: int, learners: list[Learner], source: str | None) -> dict[str, 
     return {"step": step, "source": source, "students": students}
 
 
-def _select_score(learner: Learner, data: Data, where: Where) -> float:
+def _select_score(learner: Learner, data: Data, where: Execution) -> float:
     began = time.perf_counter()
     answers = data.family.evaluate(learner.model, data.select, data, where)
     learner.taps.clear()
@@ -256,7 +215,7 @@ def _select_score(learner: Learner, data: Data, where: Where) -> float:
 def _finish(
     learners: list[Learner],
     data: Data,
-    where: Where,
+    where: Execution,
     recorder: Recorder,
     keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
     teacher_seconds: float,

@@ -5,17 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raykd.training.distill import Data
+    from raykd.tasks.family import Data
     from raykd.training.learner import Learner
-
-MOST_EPOCHS = 20
-"""Of a teacher whose length is `auto`; it is evaluated once an epoch."""
-PATIENCE = 3
-"""Evaluations in a row without a new best score, after which such a teacher's training ends."""
-WARMED = 2
-"""Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
-LIKELY_EPOCHS = 9
-"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
 
 
 def marks(steps: int, count: int) -> frozenset[int]:

@@ -1,21 +1,19 @@
-"""Where a process that trains finds what it needs."""
+"""Paths and settings that a process needs to train a cohort."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raykd.models.quantization import Bits
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
-    from raykd.planning.study import Study
-    from raykd.planning.teacher_source import Choice
+    from raykd.config.task import Task
 
 
 @dataclass(frozen=True)
-class Sources:
+class TrainingInputs:
     """Plain values, which travel well; a launcher imports nothing heavy for them."""
 
     home: Path
@@ -38,18 +36,3 @@ class Sources:
     """The teacher's, where it is quantised."""
     angles: int | None = None
     """Select rows over which confirmed students are looked at in training; None: they are not."""
-
-    @classmethod
-    def of(cls, study: Study, teacher: Path, choice: Choice | None = None) -> Sources:
-        from raykd.planning.teacher_source import GB, cache_root
-
-        wanted = study.config.states
-        sources = cls(
-            study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
-            cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
-            angles=study.config.angle_rows, weights=study.config.training.weights,
-            bits=study.config.teacher.bits,
-        )  # fmt: skip
-        if choice is None:
-            return sources
-        return replace(sources, source=choice.source, states=choice.states)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -14,24 +13,20 @@ from transformers import PreTrainedModel
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
 from raykd.losses import hidden as losses
-from raykd.losses import released
+from raykd.losses import outputs, released
 from raykd.losses.method_loss import Matcher
 from raykd.losses.methods import MATCHING
-from raykd.maps import activations
+from raykd.maps import activations, loss_kinds
 from raykd.models.capture import Taps, stacks
 from raykd.models.embedding_rows import train_rows
-from raykd.models.student import build_projections, freeze_embeddings, project, width
+from raykd.models.projections import build_projections, project
+from raykd.models.student import freeze_embeddings, width
 from raykd.runtime.group import GradientSum, Group
+from raykd.runtime.seeds import stream
 from raykd.tasks.family import Family
 from raykd.teachers.targets import Targets
 
 Moved = TypeVar("Moved", bound=nn.Module)
-
-
-def stream(seed: int, *names: object) -> int:
-    """A seed of its own for each use of randomness: the same seed and names, the same stream."""
-    digest = hashlib.sha256(repr((seed, names)).encode()).digest()
-    return int.from_bytes(digest[:7], "big")
 
 
 def learning_rate(trial: TrialSpec, step: int) -> float:
@@ -73,7 +68,7 @@ class Learner:
         self.model = moved(model, device)
         self.family = family
         self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
-        reads = activations.read(trial.loss.kind, (s for s, _ in self.pairs))
+        reads = loss_kinds.read(trial.loss.kind, (s for s, _ in self.pairs))
         # Nothing can be read inside a compiled block; its own states leave it as ever.
         if compiled and not any(map(activations.inside, reads)):
             # Block by block: alike blocks are compiled once, and hooks stay where they are.
@@ -162,7 +157,7 @@ class Learner:
         with self.autocast:
             said = self.family.forward(self.model, batch)
             told = targets.outputs if targets is not None and loss.kl else None
-            ce, kl = losses.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+            ce, kl = outputs.outputs(said, told, batch.labels, loss.temperature, batch.positions)
         hidden = torch.zeros_like(ce)
         each: list[Tensor] = []
         if targets is not None and self.match is not None:

@@ -11,30 +11,32 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
 from raykd.data.prepared import Prepared, load
 from raykd.data.splits import SPLITS
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.models import lora, quantization, stacks
 from raykd.models.loading import read_model
-from raykd.models.student import build_student, seeded, width
+from raykd.models.student import build_student, width
+from raykd.runtime.execution import Execution
 from raykd.runtime.precision import bf16_pays
+from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import Rungs
-from raykd.tasks.family import Family, Names
+from raykd.tasks.family import Data, Family, Names
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.cache import Entry
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
 from raykd.teachers.targets import Cached, Live
 from raykd.training.angle_probe import Probe
-from raykd.training.distill import Data, Where, distill
+from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
-from raykd.training.inputs import Sources
-from raykd.training.learner import stream
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from raykd.config.sweep import Task
+    from raykd.config.task import Task
 
 HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -68,7 +70,7 @@ def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: in
     return trial.training.precision == "bf16"
 
 
-def trainable(model: PreTrainedModel, trial: TrialSpec, where: Where) -> PreTrainedModel:
+def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
     """The same model as its trial trains it: its precision, and adapters where it has some."""
     model.to(HELD[trial.training.weights])
     if trial.training.lora is not None:
@@ -83,8 +85,8 @@ def trainable(model: PreTrainedModel, trial: TrialSpec, where: Where) -> PreTrai
 class Materials:
     """Data and teacher in memory, ready for one cohort after another."""
 
-    sources: Sources
-    where: Where
+    sources: TrainingInputs
+    where: Execution
     data: Data
     teacher: PreTrainedModel
     plain: PreTrainedModel
@@ -96,7 +98,7 @@ class Materials:
     """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
-    def load(cls, sources: Sources, where: Where, trained: bool = True) -> Materials:
+    def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> Materials:
         """`trained`: the sources name a teacher, and not what one is yet to be made of."""
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
@@ -167,7 +169,7 @@ class Materials:
                 if isinstance(each, Live):
                     each.close()
 
-    def _controls(self, cohort: Cohort, where: Where) -> Controls:
+    def _controls(self, cohort: Cohort, where: Execution) -> Controls:
         """What the cohort's controls imitate; made of the teacher itself, whatever the source."""
         kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
         other, precision = None, _precision(where)
@@ -182,7 +184,9 @@ class Materials:
             self.means[precision] = mean_states(self._filler(where))
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
-    def _source(self, cohort: Cohort, states: set[int], where: Where, live: bool) -> Live | Cached:
+    def _source(
+        self, cohort: Cohort, states: set[int], where: Execution, live: bool
+    ) -> Live | Cached:
         """The teacher for a cohort whose maps name these states."""
         if live:
             return Live(
@@ -195,13 +199,13 @@ class Materials:
             self.opened[precision] = self._open(precision, where)
         return self.opened[precision].naming(states)
 
-    def _filler(self, where: Where) -> Filler:
+    def _filler(self, where: Execution) -> Filler:
         data = self.data
         return Filler(
             self.teacher, data.train, data.pad, where.device, where.autocast, data.family
         )  # fmt: skip
 
-    def _open(self, precision: str, where: Where) -> Cached:
+    def _open(self, precision: str, where: Execution) -> Cached:
         sources, encoded = self.sources, self.data.train
         filler = self._filler(where)
         half = sources.half
@@ -216,17 +220,21 @@ class Materials:
         )  # fmt: skip
 
 
-def _precision(where: Where) -> str:
+def _precision(where: Execution) -> str:
     if where.weights == "bf16":
         return "bf16 weights"
     return "bf16" if where.bf16 else "fp32"
 
 
 def run_cohort(
-    cohort: Cohort, sources: Sources, recorder: Recorder, where: Where | None = None, **options: Any
+    cohort: Cohort,
+    sources: TrainingInputs,
+    recorder: Recorder,
+    where: Execution | None = None,
+    **options: Any,
 ) -> None:
     """One cohort in this process, from its sources. Options are those of `Materials.run`."""
-    Materials.load(sources, where or Where()).run(cohort, recorder, **options)
+    Materials.load(sources, where or Execution()).run(cohort, recorder, **options)
 
 
 def save_model(

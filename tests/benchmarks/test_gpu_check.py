@@ -25,7 +25,8 @@ from benchmarks.gpu.page import page
 from benchmarks.gpu.section import Answer, OutOfTime, Run, bounded
 from benchmarks.gpu_check import SECTIONS, Part, check, main
 from raykd.losses.hidden import HIDDEN
-from raykd.maps.published import PADDED, PUBLISHED
+from raykd.maps.loss_kinds import PADDED
+from raykd.maps.published import PUBLISHED
 from raykd.planning.memory.footprint import Footprint
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from raykd.cli.options import again
 from raykd.sweep.sweep import Sweep
 
 from ..support.finished import finish
-from ..support.world import write_sweep
+from ..support.world import texts, write_csv, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,18 @@ def test_the_command_to_go_on_with_is_the_one_that_was_given_without_a_password(
     assert told[told.index("--tracking-uri") + 1] == "http://***@host:5000"
 
 
+def test_labels_in_brackets_are_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
+    names = {"pos": "[/INST]", "neg": "[b]"}
+    write_csv(tmp_path / "reviews.csv", [(text, names[label]) for text, label in texts(240)])
+    said = run("plan", write_sweep(tmp_path))
+    assert "labels [/INST], [b]; accuracy" in said and "rows of test: [" in said
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom raykd.cli.app import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "print([m for m in ('torch', 'ray', 'mlflow', 'transformers', 'datasets', 'optuna') "
         "if m in sys.modules])"

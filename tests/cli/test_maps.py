@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from raykd.cli.maps import WIDTH, depth, maps, picture
 from raykd.errors import UserError
-from raykd.maps.layer_map import STRATEGIES, LayerMap, match_embedding
+from raykd.maps.layer_map import LayerMap
 from raykd.maps.published import PUBLISHED, RULES
+from raykd.maps.strategies import STRATEGIES, match_embedding
 
 
 @st.composite

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from raykd.cli import progress as show_progress
 from raykd.cli.progress import StepBar
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.training.hooks import Taught
 
 from ..support.specs import spec

@@ -14,11 +14,10 @@ from typer.testing import CliRunner
 from raykd.cli import watch
 from raykd.cli.app import app
 from raykd.cluster.launch.tally import Tally
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
-from raykd.tracking.heart import NOW
-from raykd.tracking.launch import Launch
+from raykd.tracking.launch import NOW, Launch
 
 from ..support.specs import spec
 from ..support.world import write_sweep

@@ -8,7 +8,7 @@ import pytest
 
 from raykd.cluster import cores as split
 from raykd.cluster.cores import jobs_at_once, measure, two_pay
-from raykd.config.sweep import Cluster
+from raykd.config.cluster import Cluster
 from raykd.sweep.resources import Node, share
 
 

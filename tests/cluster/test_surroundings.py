@@ -13,9 +13,10 @@ from ray._private.utils import check_version_info
 from typer.testing import CliRunner
 
 from raykd.cli.errors import plainly, refuse_taken
-from raykd.cluster.ray_session import in_a_line
-from raykd.cluster.shared_storage import fault, prepare
+from raykd.cluster.ray_init import one_line
+from raykd.cluster.shared_storage import fault
 from raykd.errors import UserError
+from raykd.sweep.storage import prepare
 
 
 def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
@@ -23,7 +24,7 @@ def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
     with pytest.raises(RuntimeError) as told:
         check_version_info({"ray_version": "2.9.3", "python_version": "3.10.1"}, "here")
     assert "\n" in str(told.value)
-    line = in_a_line(told.value)
+    line = one_line(told.value)
     assert "\n" not in line
     assert all(part in line for part in ("2.9.3", "3.10.1", ray.__version__))
 

@@ -12,11 +12,12 @@ from raykd.cluster.launch import budget_meter
 from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.searcher import JobSearcher
 from raykd.config.budget import Budget, Spent, check, countable, reached
+from raykd.config.cohort import unpacked
 from raykd.config.sweep import load
-from raykd.config.trial import unpacked
 from raykd.errors import UserError
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.sweep.resources import Share
 
 from ..support.world import write_sweep

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from raykd.config import design
 from raykd.config.design import CopiedInit, Strategy
 from raykd.config.sweep import SweepConfig, load
-from raykd.maps.layer_map import STRATEGIES
+from raykd.maps.strategies import STRATEGIES
 
 from ..support.smallest import SMALLEST, with_key
 

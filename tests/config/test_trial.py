@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.config.trial import Cohort, Init, Shape, TrialSpec, digest, into_cohorts, shared
+from raykd.config.cohort import Cohort, into_cohorts, shared
+from raykd.config.trial import Init, Shape, TrialSpec
 from raykd.maps.layer_map import LayerMap
+from raykd.runtime.memo import digest
 
 from ..support.specs import SPEC, spec
 

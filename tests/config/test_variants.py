@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.variants import laid
-from raykd.planning.study import confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.trials import confirm_trials
 
 from ..support import world
 from ..support.smallest import SMALLEST

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raykd.data.batches import BUCKET, ahead, collate, eval_batches, order, schedule, shard
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 
 PAD = 9
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=200).map(np.array)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.data_report import (
     CAVEAT_SHARE,
     Cut,
@@ -22,7 +22,8 @@ from raykd.data.data_report import (
     together,
     with_cuts,
 )
-from raykd.data.prepared import Prepared, encode, load, prepare
+from raykd.data.encoded import encode
+from raykd.data.prepared import Prepared, load, prepare
 from raykd.data.splits import SPLITS
 from raykd.errors import UserError
 from raykd.planning import truncation
@@ -61,6 +62,24 @@ def test_select_is_cut_from_train_where_the_column_has_none(tmp_path: Path) -> N
     assert found.counts["train"] + found.counts["select"] == 200
     assert found.report.hashed == ("select",)
     assert any("select cut from train by hash" in line for line in lines(found.report))
+
+
+@pytest.mark.parametrize("labels", [[-1, 1], ["", "b"]])
+def test_a_split_is_unlabelled_only_where_it_has_no_label_at_all(
+    tmp_path: Path, labels: list[Any]
+) -> None:
+    """Sorted by label, its first hundred rows say -1, which hub sets write for none; or nothing."""
+    for name, count in (("train", 200), ("test", 150)):
+        rows = [{"text": f"{name} {i}", "label": labels[i >= 100]} for i in range(count)]
+        rows += [
+            {"text": f"{name} a{i}", "label": "a" if labels[0] == "" else 0} for i in range(60)
+        ]
+        text = "\n".join(json.dumps(row) for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    found = prepare(Task(data=str(tmp_path), drop_empty=True), tmp_path / "home", "sweep.yaml")
+    dropped = 0 if labels[0] == -1 else 100
+    assert found.counts["test"] == 210 - dropped and found.report.unread == ()
+    assert sum(found.counts.values()) == found.report.read - 2 * dropped == 470 - 2 * dropped
 
 
 def test_a_select_split_without_a_test_split_is_the_test(tmp_path: Path) -> None:
@@ -313,3 +332,12 @@ def test_a_refusal_names_the_sweep_file(tmp_path: Path) -> None:
     found = prepare(Task(data=str(path), **lm), tmp_path / "home", "sweep.yaml")
     with pytest.raises(UserError, match=r"^sweep.yaml: task.chat: "):
         truncation.reported(study(found, tmp_path, **lm))
+
+
+def test_targets_beside_the_first_of_their_source_are_counted(tmp_path: Path) -> None:
+    given = [(f"source {i % 50}", f"target {i}") for i in range(120)]
+    path = write_csv(tmp_path / "rows.csv", given, ("source", "target"))
+    task = Task(kind="seq2seq", data=str(path))
+    found = prepare(task, tmp_path / "home", "sweep.yaml")
+    assert sum(found.counts.values()) == 50 and found.report.references == 70
+    assert any("training learns the first alone" in line for line in lines(found.report))

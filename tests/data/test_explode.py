@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.columns import Reading, Row
 from raykd.data.data_report import DataReport
 from raykd.data.explode import UNFOLDINGS, coqa

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.file_tables import delimited, json_table
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
@@ -67,6 +67,29 @@ def test_a_quotation_that_is_never_closed_is_refused_where_it_opens(
     path = lines_of(tmp_path / "a.csv", ["text", "label"], table)
     said = told(path, tmp_path / "home")
     assert f"begins on line {at + 2} is never closed" in said
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ['"Great" film', '"a "great" film"', r'"a \"great\" film"', '"Great film" ', '"a""b" c'],
+)
+def test_text_behind_a_closing_quotation_mark_is_refused(tmp_path: Path, cell: str) -> None:
+    """Joined to its cell it would be another text than the one that was meant."""
+    table = [[f"text {i}", "ab"[i % 2]] for i in range(40)]
+    table[7][0] = cell
+    path = lines_of(tmp_path / "a.csv", ["text", "label"], table)
+    said = told(path, tmp_path / "home")
+    assert "line 9, in the row that begins on line 9: text follows a closing quotation" in said
+    assert rows(lines_of(tmp_path / "a.tsv", ["text", "label"], table), tmp_path / "home")
+
+
+def test_a_mark_that_is_not_closed_takes_no_rows_with_it(tmp_path: Path) -> None:
+    """Two fields in all, as the header has: three rows would be one."""
+    table = [[f"text {i}", "ab"[i % 2]] for i in range(40)]
+    table[5][0], table[7][0] = '"Good film', 'the "best film'
+    path = lines_of(tmp_path / "a.csv", ["text", "label"], table)
+    said = told(path, tmp_path / "home")
+    assert "line 9, in the row that begins on line 7: " in said
 
 
 # Headers
@@ -221,3 +244,13 @@ def test_a_mistake_in_one_of_several_files_names_it(tmp_path: Path) -> None:
     assert f"{tmp_path / 'test.csv'}: cannot be read as csv: line 2" in told(
         tmp_path, tmp_path / "home"
     )
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path: Path) -> None:
+    emoji, half = r"\ud83d\ude00", r"\ud83d"
+    records = [f'{{"text": "a {i} {emoji}", "label": "{"xy"[i % 2]}"}}' for i in range(60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(records))
+    assert "\U0001f600" in rows(tmp_path / "a.jsonl", tmp_path / "home")[0].texts[0]
+    records[6] = f'{{"text": "b {half}", "label": "x"}}'
+    (tmp_path / "a.jsonl").write_text("\n".join(records))
+    assert "row 7 has half of a surrogate pair" in told(tmp_path / "a.jsonl", tmp_path / "home")

@@ -9,7 +9,7 @@ import datasets
 import pytest
 from huggingface_hub import HfApi
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
 from raykd.errors import UserError

@@ -10,7 +10,8 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
+from raykd.data import data_report
 from raykd.data.prepared import Prepared, prepare
 from raykd.data.readers import read
 
@@ -114,3 +115,38 @@ def test_large_integers_with_gaps_do_not_merge(tmp_path: Path) -> None:
 def test_texts_and_numbers_in_one_column_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "b"}\n{"text": "c", "label": 1}\n')
     assert "holds texts and numbers ('b', 1)" in told(tmp_path / "a.jsonl", tmp_path / "home")
+
+
+def test_truth_values_and_texts_in_one_column_are_refused(tmp_path: Path) -> None:
+    """`true` and `"true"` would be two classes."""
+    lines = [f'{{"text": "a {i}", "label": {("true", "false")[i % 2]}}}' for i in range(8)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert {r.label for r in rows(tmp_path / "a.jsonl", tmp_path / "home")} == {"True", "False"}
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"text": "b", "label": "true"}']))
+    assert "truth values and texts (True, 'true')" in told(tmp_path / "a.jsonl", tmp_path / "home")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_labels_that_differ_by_white_space_alone_are_one_class_and_told(
+    tmp_path: Path, suffix: str
+) -> None:
+    found = prepared(tmp_path / f"a{suffix}", ["pos", "pos ", "neg", " odd "])
+    assert found.labels == ("neg", "odd", "pos")
+    assert found.report.trimmed == {"pos": 60}
+    assert (
+        "labels are read without the white space around them: 'pos' (60 rows)"
+        in data_report.lines(found.report)
+    )
+
+
+@pytest.mark.parametrize("other", ["NA", "3", "3.0"])
+def test_labels_of_several_files_are_read_alike(tmp_path: Path, other: str) -> None:
+    """`1.0` is 1 where all labels of the data set are such numbers, in whatever file they stand."""
+    both = ["1.0", "2.0"] * 60
+    write(tmp_path / "train.csv", {"text": [f"a {i}" for i in range(180)],
+                                   "label": [*both, *[other] * 60]})  # fmt: skip
+    write(tmp_path / "test.csv", {"text": [f"b {i}" for i in range(120)], "label": both})
+    found = prepare(Task(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
+    whole = other == "3.0"
+    assert found.labels == (("1", "2", "3") if whole else tuple(sorted(["1.0", "2.0", other])))
+    assert found.counts["test"] == 120 and bool(found.report.folded) == whole

@@ -12,8 +12,9 @@ import pytest
 from datasets import Dataset
 from tokenizers import normalizers
 
-from raykd.config.sweep import Task
-from raykd.data.prepared import Prepared, encode, load, prepare, tokenizer_fingerprint
+from raykd.config.task import Task
+from raykd.data.encoded import encode, tokenizer_fingerprint
+from raykd.data.prepared import Prepared, load, prepare
 from raykd.data.splits import SPLITS
 
 from ..support.world import texts, tokenizer, write_csv

@@ -11,12 +11,14 @@ import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from raykd.config.sweep import Task, load
+from raykd.config.sweep import load
+from raykd.config.task import Task
 from raykd.data.columns import Row
-from raykd.data.prepared import Encoded, Prepared, prepare
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import Prepared, prepare
 from raykd.data.prompts import to_rows
 from raykd.errors import UserError
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.tasks.prompt_tokens import encode
 
 from ..support.lm_world import CHAT_TASK, lm_tokenizer, write_lm_sweep, write_rows
@@ -69,6 +71,16 @@ def test_choices_may_be_a_part_of_a_column() -> None:
     assert row.choices == ("sea", "sky") and row.label == 1
 
 
+def test_a_number_is_no_choice_that_reads_like_it(tmp_path: Path) -> None:
+    """As MMLU has sums: by its number, though one row has a choice of that very text."""
+    choices = [["4", "2", "3", "1"], ["8", "1", "24", "0"], ["a", "b", "c", "d"]]
+    table = {"text": ["x", "y", "z"], "label": [2, 1, 0], "choices": choices}
+    assert [r.label for r in made(table, choices="choices")] == [2, 1, 0]
+    for values, right in (([0, 1], [0, 1]), (["1", "2"], [0, 1]), (["2", "2"], [1, 1])):
+        own = {"text": ["x", "y"], "label": values}
+        assert [r.label for r in made(own, choices=["1", "2"])] == right
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
     "no such column": ({"text": ["x"], "label": ["y"]}, {"prompt": "{txt}"},
                        ("task.prompt", "'txt'", "text, label")),
@@ -80,6 +92,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
                                  {"choices": "endings"}, ("task.choices", "row 1", "list")),
     "none of the choices": ({"text": ["x"], "label": ["z"]}, {"choices": ["yes", "no"]},
                             ("task.completion", "'z'", "yes, no")),
+    "letters and numbers": ({"text": ["x", "y"], "label": ["B", "1"]}, {"choices": ["yes", "no"]},
+                            ("task.completion", "'1'", "'B'", "in one way")),
     "an empty prompt": ({"text": ["x", ""], "label": ["y", "y"]}, {},
                         ("1 rows with an empty prompt", "row 2")),
     "an empty completion": ({"text": ["x"], "label": [None]}, {},

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import pytest
 
-from raykd.config.sweep import Task
+from raykd.config.task import Task
 from raykd.data.columns import Row
 from raykd.data.prepared import prepare
 from raykd.data.readers import read

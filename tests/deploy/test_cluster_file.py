@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from raykd.config.sweep import Growth
+from raykd.config.cluster import Growth
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raykd.config.names import METRICS
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
-from raykd.config.trial import Cohort
-from raykd.planning.study import confirm_trials, resolve
+from raykd.config.task import METRICS
+from raykd.planning.resolve import resolve
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -52,7 +53,7 @@ def test_a_new_task_takes_under_forty_lines_and_runs(
     sweep.write_text(yaml.safe_dump(content))
     study = resolve(load(sweep), tmp_path / "home", str(sweep))
     trial, memory = confirm_trials(study)[1], Memory()
-    run_cohort(Cohort((trial,)), Sources.of(study, fine_tune(study).folder), memory)
+    run_cohort(Cohort((trial,)), training_inputs(study, fine_tune(study).folder), memory)
     found = memory.results[trial.id]
     right = found.predictions["correct"]
     # Of two classes, closeness is accuracy.

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from raykd.config.trial import Init, Shape
-from raykd.data.prepared import Encoded, flat
-from raykd.losses import hidden
+from raykd.data.encoded import Encoded
+from raykd.data.token_lists import flat
+from raykd.losses import outputs
 from raykd.losses.chunked import outputs_losses
 from raykd.maps.layer_map import LayerMap
 from raykd.models.outputs import Head, Outputs
@@ -41,10 +42,10 @@ def made(seed: int, width: int = D, bias: bool = False, **form: Any) -> Outputs:
 
 
 def plain(student: Outputs, teacher: Outputs | None, labels_P: Tensor, t: float) -> list[Tensor]:
-    ce = hidden.cross_entropy(student.logits(), labels_P, POSITIONS)
+    ce = outputs.cross_entropy(student.logits(), labels_P, POSITIONS)
     if teacher is None:
         return [ce, torch.zeros_like(ce)]
-    return [ce, hidden.kl(student.logits(), teacher.logits(), t, POSITIONS)]
+    return [ce, outputs.kl(student.logits(), teacher.logits(), t, POSITIONS)]
 
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -154,7 +155,7 @@ def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
     """Forward, losses, backward and update of a student under a live teacher."""
     vocabulary, chunk = 5000, 20_000
     small = partial(outputs_losses, chunk=chunk)
-    monkeypatch.setattr(hidden, "outputs_losses", small)
+    monkeypatch.setattr(outputs, "outputs_losses", small)
     teacher = tiny_lm("smollm2", width=16, vocab=vocabulary)
     student = build_student(teacher, Shape(2), Init("copied", (1, 3), head=True), 0)
     targets = [list(range(5, 45))] * 4

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.losses import hidden
+from raykd.losses import hidden, outputs
 
 
 def states(seed: int, n: int = 12, d: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,17 +113,19 @@ def test_released_ce_and_kl_at_temperature_one() -> None:
     g = torch.Generator().manual_seed(5)
     s_PC, t_PC = torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    torch.testing.assert_close(hidden.cross_entropy(s_PC, labels, 6), F.cross_entropy(s_PC, labels))
+    torch.testing.assert_close(
+        outputs.cross_entropy(s_PC, labels, 6), F.cross_entropy(s_PC, labels)
+    )
     released = F.kl_div(F.log_softmax(s_PC, -1), F.softmax(t_PC, -1), reduction="batchmean")
-    torch.testing.assert_close(hidden.kl(s_PC, t_PC, 1.0, 6), released)
+    torch.testing.assert_close(outputs.kl(s_PC, t_PC, 1.0, 6), released)
 
 
 @given(seed=st.integers(0, 100), temperature=st.floats(0.5, 8))
 def test_kl_is_zero_only_for_the_teachers_distribution(seed: int, temperature: float) -> None:
     g = torch.Generator().manual_seed(seed)
     s_PC, t_PC = torch.randn(6, 3, generator=g), torch.randn(6, 3, generator=g)
-    assert hidden.kl(t_PC + 7, t_PC, temperature, 6).item() == pytest.approx(0, abs=1e-4)
-    assert hidden.kl(s_PC, t_PC, temperature, 6).item() > 0
+    assert outputs.kl(t_PC + 7, t_PC, temperature, 6).item() == pytest.approx(0, abs=1e-4)
+    assert outputs.kl(s_PC, t_PC, temperature, 6).item() > 0
 
 
 def test_temperature_keeps_the_gradients_scale() -> None:
@@ -133,6 +135,6 @@ def test_temperature_keeps_the_gradients_scale() -> None:
     norms = []
     for temperature in (10.0, 100.0):
         s_PC = torch.zeros(64, 3, requires_grad=True)
-        hidden.kl(s_PC, t_PC, temperature, 64).backward()
+        outputs.kl(s_PC, t_PC, temperature, 64).backward()
         norms.append(s_PC.grad.norm().item())  # type: ignore[union-attr]
     assert norms[0] == pytest.approx(norms[1], rel=0.1)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from raykd.losses import attention, methods
 from raykd.losses.attention import Rows, relation_heads
-from raykd.losses.methods import MATCHING, Seen
-from raykd.losses.transport import flows
-from raykd.maps.activations import KEY, QUERY, VALUE, read
+from raykd.losses.methods import MATCHING, Seen, flows
+from raykd.maps.activations import KEY, QUERY, VALUE
 from raykd.maps.layer_map import LayerMap
+from raykd.maps.loss_kinds import read
 from raykd.maps.published import RULES, redrawn
 
 torch.set_num_threads(1)

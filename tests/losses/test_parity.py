@@ -23,10 +23,10 @@ from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded, flat
+from raykd.data.encoded import Encoded
+from raykd.data.token_lists import flat
 from raykd.losses import released
-from raykd.maps.activations import decoder_state
-from raykd.maps.layer_map import LayerMap
+from raykd.maps.layer_map import LayerMap, decoder_state
 from raykd.models.student import build_student, width
 from raykd.runtime.group import Group
 from raykd.tasks.registry import FAMILIES

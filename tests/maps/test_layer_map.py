@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.maps import layer_map as layermap
-from raykd.maps.layer_map import SEEDED, STRATEGIES, LayerMap, check, forward, match_embedding
+from raykd.maps import strategies
+from raykd.maps.layer_map import LayerMap, check
+from raykd.maps.strategies import SEEDED, STRATEGIES, forward, match_embedding
 
 layer_maps = st.builds(
     LayerMap,
@@ -169,9 +170,9 @@ def test_exactly_the_seeded_strategies_vary_with_the_seed(name: str) -> None:
 
 def test_seeded_draws_never_change() -> None:
     # A draw is part of a trial's id: another draw under the same seed would orphan old results.
-    assert [layermap.random(12, 3, seed).blocks for seed in range(3)] == RANDOM_12_3
-    assert [layermap.in_order_random(12, 3, seed).blocks for seed in range(3)] == IN_ORDER_12_3
-    assert [layermap.uniform_random(12, 3, seed).blocks for seed in range(3)] == UNIFORM_12_3
+    assert [strategies.random(12, 3, seed).blocks for seed in range(3)] == RANDOM_12_3
+    assert [strategies.in_order_random(12, 3, seed).blocks for seed in range(3)] == IN_ORDER_12_3
+    assert [strategies.uniform_random(12, 3, seed).blocks for seed in range(3)] == UNIFORM_12_3
 
 
 RANDOM_12_3 = [(4, 12, 8), (12, 8, 4), (4, 12, 8)]
@@ -248,51 +249,51 @@ def test_random_is_a_permutation_of_forward(
     teacher: int, student: int, seed: int, exclude: bool
 ) -> None:
     plain = forward(teacher, student, seed)
-    drawn = layermap.random(teacher, student, seed, exclude_identity=exclude)
+    drawn = strategies.random(teacher, student, seed, exclude_identity=exclude)
     assert Counter(drawn.blocks) == Counter(plain.blocks)
     if exclude and len(set(plain.blocks)) > 1:
         assert drawn != plain
 
 
 def test_random_draws_every_order_alike() -> None:
-    draws = [layermap.random(12, 3, s, exclude_identity=False).blocks for s in range(3000)]
+    draws = [strategies.random(12, 3, s, exclude_identity=False).blocks for s in range(3000)]
     counts = Counter(draws)
     assert set(counts) == set(permutations([4, 8, 12]))
     assert all(400 < count < 600 for count in counts.values())  # 500 expected, sd 20
-    left = Counter(layermap.random(12, 3, seed).blocks for seed in range(3000))
+    left = Counter(strategies.random(12, 3, seed).blocks for seed in range(3000))
     assert set(left) == set(permutations([4, 8, 12])) - {(4, 8, 12)}
     assert all(480 < count < 720 for count in left.values())  # 600 expected, sd 22
 
 
 def test_in_order_random_draws_every_subset_alike() -> None:
-    counts = Counter(layermap.in_order_random(5, 2, seed).blocks for seed in range(3000))
+    counts = Counter(strategies.in_order_random(5, 2, seed).blocks for seed in range(3000))
     assert set(counts) == set(combinations(range(1, 6), 2))
     assert all(210 < count < 390 for count in counts.values())  # 300 expected, sd 16
 
 
 @given(depths, depths, seeds)
 def test_in_order_random_rises(teacher: int, student: int, seed: int) -> None:
-    blocks = [b for b in layermap.in_order_random(teacher, student, seed).blocks if b is not None]
+    blocks = [b for b in strategies.in_order_random(teacher, student, seed).blocks if b is not None]
     assert blocks == sorted(blocks)
     if student <= teacher:
         assert len(set(blocks)) == student
 
 
 def test_uniform_random_draws_every_map_alike() -> None:
-    counts = Counter(layermap.uniform_random(3, 2, seed).blocks for seed in range(2700))
+    counts = Counter(strategies.uniform_random(3, 2, seed).blocks for seed in range(2700))
     assert len(counts) == 9
     assert all(210 < count < 390 for count in counts.values())  # 300 expected, sd 16
 
 
 def test_last_matches_the_last_blocks_alone() -> None:
-    assert layermap.last(12, 3, 0).pairs() == ((3, 12),)
-    assert layermap.last(12, 1, 0).pairs() == ((1, 12),)
+    assert strategies.last(12, 3, 0).pairs() == ((3, 12),)
+    assert strategies.last(12, 1, 0).pairs() == ((1, 12),)
 
 
 def test_single_matches_the_pair_it_is_told() -> None:
-    assert layermap.single(12, 3, 0).pairs() == ((2, 6),)
-    assert layermap.single(12, 3, 0, student_block=3, block=12).pairs() == ((3, 12),)
-    assert layermap.single(1, 1, 0).pairs() == ((1, 1),)
+    assert strategies.single(12, 3, 0).pairs() == ((2, 6),)
+    assert strategies.single(12, 3, 0, student_block=3, block=12).pairs() == ((3, 12),)
+    assert strategies.single(1, 1, 0).pairs() == ((1, 1),)
 
 
 @given(depths, depths, st.data())
@@ -300,4 +301,4 @@ def test_all_to_one_matches_the_block_it_is_told(
     teacher: int, student: int, data: st.DataObject
 ) -> None:
     block = data.draw(st.integers(1, teacher))
-    assert layermap.all_to_one(teacher, student, 0, block=block).blocks == (block,) * student
+    assert strategies.all_to_one(teacher, student, 0, block=block).blocks == (block,) * student

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from raykd.cli.app import app
 from raykd.losses.hidden import HIDDEN
 from raykd.losses.methods import MATCHING
-from raykd.maps import activations, published
-from raykd.maps.layer_map import STRATEGIES, LayerMap, check
+from raykd.maps import activations, loss_kinds, published
+from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn
+from raykd.maps.strategies import STRATEGIES
 
 depths = st.integers(1, 40)
 each_method = pytest.mark.parametrize("name", PUBLISHED)
@@ -154,12 +155,12 @@ def test_states_keep_the_names_that_stores_know() -> None:
 
 def test_only_what_a_loss_compares_is_read() -> None:
     Q, K, V = activations.QUERY, activations.KEY, activations.VALUE
-    assert activations.read("normalized_mse", (0, 4, 8)) == {0, 4, 8}
-    assert activations.read("pkd", (4, 8)) == {4, 8}
-    assert activations.read("tinybert", (0, 4)) == {0, 4, Q + 4, K + 4}
-    assert activations.read("minilm", (12,)) == {Q + 12, K + 12, V + 12}
-    assert activations.read("minilm_v2", (0, 12)) == {Q + 12, K + 12, V + 12}
-    assert activations.read("rail_kd", ()) == frozenset()
+    assert loss_kinds.read("normalized_mse", (0, 4, 8)) == {0, 4, 8}
+    assert loss_kinds.read("pkd", (4, 8)) == {4, 8}
+    assert loss_kinds.read("tinybert", (0, 4)) == {0, 4, Q + 4, K + 4}
+    assert loss_kinds.read("minilm", (12,)) == {Q + 12, K + 12, V + 12}
+    assert loss_kinds.read("minilm_v2", (0, 12)) == {Q + 12, K + 12, V + 12}
+    assert loss_kinds.read("rail_kd", ()) == frozenset()
 
 
 # What is written of them

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from raykd.cli.maps import depth, maps, picture
 from raykd.config.design import Strategy, rules
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
-from raykd.maps.activations import Depth, state_name, state_number
-from raykd.maps.halves import apply
-from raykd.maps.layer_map import (
+from raykd.maps.activations import state_name, state_number
+from raykd.maps.layer_map import Depth, LayerMap, check
+from raykd.maps.strategies import (
     STRATEGIES,
-    LayerMap,
     all_to_one,
-    check,
+    apply,
     forward,
     match_embedding,
     random,

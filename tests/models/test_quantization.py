@@ -15,9 +15,10 @@ from raykd.cluster.ray_session import machine
 from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.models import quantization
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
 from raykd.sweep.sweep import Sweep
-from raykd.training.inputs import Sources
 
 from ..support.tiny_lms import tiny_lm
 from ..support.world import write_sweep
@@ -52,7 +53,7 @@ def test_the_precision_is_part_of_what_a_teacher_is(tmp_path: Path) -> None:
     plain, eight, four = (study(tmp_path, bits=bits) for bits in (None, 8, 4))
     assert plain.teacher == study(tmp_path).teacher
     assert len({plain.teacher, eight.teacher, four.teacher}) == 3
-    assert Sources.of(four, tmp_path).bits == 4
+    assert training_inputs(four, tmp_path).bits == 4
 
 
 def test_transformers_is_told_the_bits_the_arithmetic_and_the_device() -> None:

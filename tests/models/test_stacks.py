@@ -8,17 +8,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import decoder_state, states
-from raykd.maps.layer_map import LayerMap
+from raykd.maps.activations import states
+from raykd.maps.layer_map import LayerMap, decoder_state
 from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import Taps, stacks
-from raykd.models.student import (
-    build_projections,
-    build_student,
-    freeze_embeddings,
-    misfit,
-    project,
-)
+from raykd.models.projections import build_projections, project
+from raykd.models.student import build_student, freeze_embeddings, misfit
 
 from ..support.tiny_models import tiny_model
 from ..support.tiny_seq2seq import KINDS, tiny_seq2seq

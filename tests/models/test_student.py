@@ -13,13 +13,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from raykd.config.trial import Init, Shape
 from raykd.maps.layer_map import LayerMap
 from raykd.models.capture import Taps, stacks
-from raykd.models.student import (
-    build_projections,
-    build_student,
-    project,
-    student_parameters,
-    width,
-)
+from raykd.models.projections import build_projections, project
+from raykd.models.student import build_student, student_parameters, width
 
 from ..support.tiny_models import KINDS, tiny_model
 

@@ -19,14 +19,8 @@ from transformers import (
 
 from raykd.config.trial import Init, Shape
 from raykd.maps.layer_map import LayerMap
-from raykd.models.student import (
-    build_projections,
-    build_student,
-    misfit,
-    project,
-    student_config,
-    student_parameters,
-)
+from raykd.models.projections import build_projections, project
+from raykd.models.student import build_student, misfit, student_config, student_parameters
 
 from ..support.tiny_models import KINDS, tiny_model
 

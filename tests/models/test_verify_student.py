@@ -18,7 +18,7 @@ from raykd.models import student, verify_student
 from raykd.models.capture import owner, stacks
 from raykd.models.student import build_student, student_config
 
-from ..support.odd_models import EVEN, ODD
+from ..support.odd_models import EVEN, ODD, RARE
 
 torch.set_num_threads(1)
 ALL = {**EVEN, **ODD}
@@ -174,7 +174,7 @@ def test_settings_of_other_blocks_are_seen(kind: str, monkeypatch: pytest.Monkey
     without_settings(monkeypatch)
     with pytest.raises(ValueError, match=type(teacher).__name__):
         cut(teacher, (2, 6))
-    monkeypatch.setattr(student.alike, "misplaced", lambda *_: None)
+    monkeypatch.setattr(student.block_kinds, "misplaced", lambda *_: None)
     with pytest.raises(ValueError, match="is not the teacher with its other blocks skipped"):
         cut(teacher, (2, 6))
 
@@ -183,7 +183,7 @@ def test_settings_of_other_blocks_are_seen(kind: str, monkeypatch: pytest.Monkey
 def test_values_alone_tell_that_a_block_goes_by_its_number(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(student.alike, "misplaced", lambda *_: None)
+    monkeypatch.setattr(student.block_kinds, "misplaced", lambda *_: None)
     with pytest.raises(ValueError, match=r"blocks \[3, 6\].*differs by .* of its standard"):
         cut(ODD[kind](), (3, 6))
 
@@ -274,3 +274,41 @@ def test_random_students_begin_as_the_teacher_does_and_may_be_deeper(kind: str) 
         for mine, theirs in zip(stacks(own)["encoder"], stacks(teacher)["encoder"], strict=False):
             named = [{n: type(m) for n, m in b.named_modules()} for b in (mine, theirs)]
             assert named[0] == named[1]
+
+
+# Classes whose passes are unlike
+
+
+def test_the_guard_runs_a_copy_where_a_pass_changes_the_model() -> None:
+    """BigBird's attention is full for good once it has read a text too short for its windows."""
+    own = cut(RARE["bigbird"](), (1, 2))
+    assert own.base_model.encoder.attention_type == "block_sparse"
+    assert apart(logits(own), skipping(RARE["bigbird"](), {"encoder": (1, 2)})) <= 1e-4
+
+
+@pytest.mark.parametrize("error", [KeyError(0), AttributeError("no such"), RuntimeError("a\nb")])
+def test_a_student_that_cannot_be_run_is_refused_in_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zamba2's shared blocks, hybrids left without attention."""
+
+    def fails(*_: Any) -> float:
+        raise error
+
+    monkeypatch.setattr(verify_student, "_gap", fails)
+    with pytest.raises(ValueError, match=r"blocks \[3, 6\] cannot be run: ") as caught:
+        cut(ODD["tied llama"](), (3, 6))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_may_have_no_padding_token() -> None:
+    teacher = RARE["codegen"]()
+    assert not hasattr(teacher.config, "pad_token_id")
+    assert apart(logits(cut(teacher, (3, 6))), skipping(teacher, {"encoder": (3, 6)})) <= 1e-4
+
+
+def test_a_student_that_its_users_could_not_call_is_refused() -> None:
+    teacher = RARE["lfm2"]()
+    assert apart(logits(cut(teacher, (2, 3))), skipping(teacher, {"encoder": (2, 3)})) <= 1e-4
+    with pytest.raises(ValueError, match=r"blocks \[1, 4\] cannot be run: ValueError"):
+        cut(teacher, (1, 4))

@@ -15,8 +15,10 @@ from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.models.capture import stacks
 from raykd.models.student import build_student
-from raykd.planning.study import Study, confirm_trials, resolve
-from raykd.training.learner import stream
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.seeds import stream
 
 from ..support.world import write_sweep
 

@@ -16,17 +16,22 @@ from transformers import (
 )
 
 from raykd.cli.app import app
-from raykd.config.sweep import Teacher, load
-from raykd.config.trial import Cohort, Init, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.sweep import load
+from raykd.config.training import Teacher
+from raykd.config.trial import Init, TrialSpec
 from raykd.errors import UserError
 from raykd.models import block_settings
 from raykd.models.capture import stacks
 from raykd.planning import inits
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep import fine_tune as fine_tuning
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers import model_facts, teacher
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -96,14 +101,14 @@ def test_students_of_modernbert_train_and_load_in_plain_transformers(tmp_path: P
     study = sweep(tmp_path, "copied")
     made = fine_tune(study)
     [trial] = [t for t in confirm_trials(study) if t.strategy == "forward"]
-    sources, kept = Sources.of(study, made.folder), Kept()
+    sources, kept = training_inputs(study, made.folder), Kept()
     run_cohort(Cohort((trial,)), sources, kept, keep=frozenset({trial.id}))
     [student] = kept.loaded
     assert len(stacks(student)["encoder"]) == 2
     assert student.config.layer_types == ["full_attention", "full_attention"]
-    materials = Materials.load(sources, fine_tuning.Where())
+    materials = Materials.load(sources, Execution())
     family, data = materials.data.family, materials.data
-    answers = family.evaluate(student.eval(), data.test, data, fine_tuning.Where())
+    answers = family.evaluate(student.eval(), data.test, data, Execution())
     score = family.score(trial.metric, answers, data.test_labels())
     assert score == kept.results[trial.id].metrics[f"test_{trial.metric}"]
 
@@ -135,7 +140,7 @@ def test_a_plan_asks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     study = sweep(tmp_path, "copied")
     asked = (study.base, study.shape, Init("copied", (2, 4), head=True), study.home)
     told = model_facts.unequal(*asked)
-    monkeypatch.setattr(model_facts, "_config", None)
+    monkeypatch.setattr(model_facts, "read_config", None)
     assert told and model_facts.unequal(*asked) == told
 
 

@@ -17,16 +17,18 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from raykd.analysis.verdict.published import theirs
+from raykd.analysis.verdict.published import published_scores
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.models import student
 from raykd.models.capture import stacks
 from raykd.models.stacks import depth
-from raykd.planning.study import confirm_trials
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime import seeds
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
-from raykd.training.inputs import Sources
 
 from ..support import paper_maps
 from ..support.loop import train
@@ -215,7 +217,7 @@ def test_students_are_built_at_full_size(
     name: str, variant: str, at_full_size: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a byte of weights: shapes and names are checked as they are copied."""
-    monkeypatch.setattr(student, "seeded", on_meta)
+    monkeypatch.setattr(seeds, "seeded", on_meta)
     made = study(read(name, variant), name, at_full_size)
     teacher = full_teacher(made.config.teacher.model, len(made.prepared.labels)
                            if made.config.task.kind == "classification" else 0)  # fmt: skip
@@ -238,7 +240,7 @@ def test_students_are_built_at_full_size(
 
 @pytest.mark.parametrize("name", [n for n in FILES if read(n, "clean").published])
 def test_every_published_cell_has_an_arm(name: str, at_full_size: Path) -> None:
-    published = theirs(read(name, "clean"), str(FILES[name]))
+    published = published_scores(read(name, "clean"), str(FILES[name]))
     cells = {(s.init, s.shape, s.strategy) for s in published}
     assert cells
     for variant in VARIANTS:
@@ -284,7 +286,7 @@ def test_it_runs_end_to_end(name: str, variant: str, tiny: Path) -> None:
         made = study(shrunk(read(name, variant)), name, tiny / "home")
     stored = fine_tune(made)
     cohort = Cohort(told_apart(confirm_trials(made)))
-    memory = train(cohort, Sources.of(made, stored.folder))
+    memory = train(cohort, training_inputs(made, stored.folder))
     assert not memory.failures
     metric, family = made.config.task.metric, FAMILIES[made.config.task.kind]
     told = [metric, *family.beside(metric, made.prepared.labels)]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from raykd.config.sweep import load
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 
 from ..support.world import write_sweep
 

@@ -11,7 +11,10 @@ import yaml
 from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.planning.plan import Explored, Power, make
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.trials import confirm_trials
+from raykd.sweep.overview import outline
 from raykd.sweep.sweep import Sweep
 
 from ..support import world, world_seq2seq
@@ -169,5 +172,5 @@ def test_a_search_over_both_halves_is_planned(
     assert len({t.layer_map for t in sampled}) == 3
     assert all(t.layer_map.depth == (2, 1) for t in sampled)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
-    overview = Sweep.open(sweep, f"sqlite:///{tmp_path}/mlflow.db").plan()
+    overview = outline(Sweep.open(sweep, f"sqlite:///{tmp_path}/mlflow.db"))
     assert overview["teacher"]["blocks"] == "4+4" and overview["student"]["blocks"] == "2+1"

@@ -14,7 +14,8 @@ from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.planning import teacher_source
 from raykd.planning.plan import Explored, Power, make
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.planning.teacher_source import Speeds, choose
 from raykd.sweep.fine_tune import fine_tune
 

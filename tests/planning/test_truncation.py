@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config.sweep import Task, load
+from raykd.config.sweep import load
+from raykd.config.task import Task
 from raykd.data.data_report import Cut, DataReport, lines, with_cuts
-from raykd.data.prepared import Encoded, prepare
+from raykd.data.encoded import Encoded
+from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.planning import truncation
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
 from raykd.tasks import prompt_tokens, seq2seq
 
 from ..support.lm_world import lm_tokenizer, write_lm_sweep
@@ -61,6 +63,16 @@ def test_completions_that_lose_their_end_are_refused(tmp_path: Path) -> None:
     count = len(encoded(tmp_path, "train", table(ROWS), max_length=60).ids)
     assert f"{count} of {count} completions are cut at 32 tokens" in line
     assert "write at least 42" in line and "cut_completions: 1`" in line
+
+
+def test_no_larger_limit_is_advised_than_the_model_has_positions(tmp_path: Path) -> None:
+    words = " ".join(PLAIN[i % len(PLAIN)] for i in range(70))
+    rows = [{"text": f"the film {i}", "label": words} for i in range(ROWS)]
+    with pytest.raises(UserError) as error:
+        encoded(tmp_path, "train", rows, max_length=100, choices=[words, "good"])
+    (line,) = error.value.lines
+    assert "cut at 60 tokens" in line and "the model has no more positions" in line
+    assert "write at least" not in line
 
 
 def test_what_is_advised_cuts_nothing(tmp_path: Path) -> None:

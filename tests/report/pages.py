@@ -7,14 +7,13 @@ from random import Random
 
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import beside
+from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.maps.layer_map import STRATEGIES, LayerMap
-from raykd.report.cost import Cost
-from raykd.report.courses import Course
+from raykd.maps.layer_map import LayerMap
+from raykd.maps.strategies import STRATEGIES
+from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
-from raykd.report.origin import Origin
-from raykd.report.page import Page
+from raykd.report.page import Cost, Origin, Page
 from raykd.report.search_figures import Tried
 from raykd.search.space import Space
 
@@ -62,7 +61,7 @@ def verdict() -> Verdict:
 def beside_a_paper(found: Verdict) -> Verdict:
     theirs = [Score("SST-2", "copied", str(STUDENT), name, 0, "accuracy", score)
               for name, score in (("forward", 79.5), ("reverse", 91.25))]  # fmt: skip
-    return replace(found, published=beside(found.cells, theirs))
+    return replace(found, published=compare_published(found.cells, theirs))
 
 
 def table_page() -> Page:

@@ -13,13 +13,12 @@ from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Arm, Comparison
 from raykd.maps.layer_map import LayerMap
 from raykd.report import figures, search_figures
-from raykd.report.cost import costs
-from raykd.report.courses import Course, curves, mean_course
-from raykd.report.figures import half_width, spread, stacked
+from raykd.report.figures import Course, curves, half_width, mean_course, spread, stacked
 from raykd.report.map_figures import Drawn, layer_maps
 from raykd.report.plotting import COLOURS, marks
 from raykd.report.sections import sections
 from raykd.report.sentences import headline, sentence
+from raykd.report.tables import costs
 from raykd.tracking.ledger import Record
 
 from .pages import GAINS, TEACHER, scores, table_page, tried, verdict

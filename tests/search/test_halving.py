@@ -11,14 +11,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.maps.layer_map import LayerMap
-from raykd.planning.study import Study, explore_trial, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import explore_trial
 from raykd.search.halving import Rungs
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.hooks import NoHooks, Taught
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -67,8 +70,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 MAPS = [LayerMap(m) for m in ((1, 1), (2, 4), (4, 4), (3, 1), (1, 4))]
@@ -80,7 +83,9 @@ def told(memory: Memory, trial: str) -> Any:
     return {k: v for k, v in result.metrics.items() if k not in TIMES}, dict(result.predictions)
 
 
-def test_the_pruned_end_early_and_the_rest_as_without(study: Study, sources: Sources) -> None:
+def test_the_pruned_end_early_and_the_rest_as_without(
+    study: Study, sources: TrainingInputs
+) -> None:
     torch.set_num_threads(1)
     cohort = Cohort(tuple(explore_trial(study, m) for m in MAPS))
     whole, pruned = Memory(), Memory()
@@ -98,7 +103,9 @@ def test_the_pruned_end_early_and_the_rest_as_without(study: Study, sources: Sou
             assert (step, {"select_accuracy": score}) in pruned.metrics[trial.id]
 
 
-def test_rows_are_counted_for_the_students_that_learn(study: Study, sources: Sources) -> None:
+def test_rows_are_counted_for_the_students_that_learn(
+    study: Study, sources: TrainingInputs
+) -> None:
     """By the cohort's hooks, which is what rates are made of."""
     told: list[tuple[int, int, int]] = [(0, 0, 0)]
 
@@ -116,7 +123,7 @@ def test_rows_are_counted_for_the_students_that_learn(study: Study, sources: Sou
     assert told[-1][0] == steps
 
 
-def test_a_lone_student_is_never_pruned(study: Study, sources: Sources) -> None:
+def test_a_lone_student_is_never_pruned(study: Study, sources: TrainingInputs) -> None:
     memory = Memory()
     lone = Cohort((explore_trial(study, MAPS[0]),))
     run_cohort(lone, sources, memory, rungs=Rungs((0.5,), 0.9))
@@ -124,7 +131,7 @@ def test_a_lone_student_is_never_pruned(study: Study, sources: Sources) -> None:
 
 
 def test_interrupted_after_a_rung_it_drops_no_one_twice(
-    study: Study, sources: Sources, tmp_path: Path
+    study: Study, sources: TrainingInputs, tmp_path: Path
 ) -> None:
     """The checkpoint is older than the rung: what the ledger holds as pruned stays out of it."""
     cohort = Cohort(tuple(explore_trial(study, m) for m in MAPS))

@@ -51,9 +51,9 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
 def step(case: Any, device: torch.device) -> None:
     from benchmarks.gpu import every_loss, world
     from raykd.models.student import student_config, width
+    from raykd.runtime.execution import Execution
     from raykd.runtime.group import Group
     from raykd.teachers.targets import Live
-    from raykd.training.distill import Where
     from raykd.training.learner import Learner
 
     family, spec, padded = every_loss.prepared(case)
@@ -62,7 +62,7 @@ def step(case: Any, device: torch.device) -> None:
                   family.auto.from_config(student_config(case.config, spec.shape))]  # fmt: skip
     encoded = every_loss.rows(case.task)
     whole = np.arange(len(encoded.ids))
-    where = Where(device)
+    where = Execution(device)
     with FakeTensorMode(allow_non_fake_inputs=True):
         teacher, student = (placed(m, device) for m in models)
         how = (family, width(teacher), Group(), device, where.autocast())

@@ -8,14 +8,15 @@ from random import Random
 
 import torch
 
-from raykd.config.trial import TrialSpec, into_cohorts
-from raykd.planning.study import explore_trial
+from raykd.config.cohort import into_cohorts
+from raykd.config.trial import TrialSpec
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import explore_trial
+from raykd.runtime.execution import Execution
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
 from raykd.training.trainer import Materials
 
 
@@ -28,7 +29,7 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
     choice = opened.planned(()).choice() if chosen else None
-    materials = Materials.load(Sources.of(opened.study, found.folder, choice), Where())
+    materials = Materials.load(training_inputs(opened.study, found.folder, choice), Execution())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
 from raykd.training import trainer
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 
 
-def train(cohort: Cohort, sources: Sources, **options: Any) -> Memory:
+def train(cohort: Cohort, sources: TrainingInputs, **options: Any) -> Memory:
     torch.set_num_threads(1)
     memory = Memory()
     run_cohort(cohort, sources, memory, **options)

@@ -11,11 +11,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.maps.published import PUBLISHED
-from raykd.planning.study import Study, confirm_trials, resolve
-from raykd.training.inputs import Sources
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.training.inputs import TrainingInputs
 
 from . import lm_world, tiny_models, tiny_seq2seq, world, world_seq2seq
 from .tiny_lms import LMS, tiny_lm
@@ -91,7 +94,7 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def sources(self, case: str, dropout: float) -> Sources:
+    def sources(self, case: str, dropout: float) -> TrainingInputs:
         name, build = (CASES | MIXED_DTYPES)[case]
         teacher = self.root / f"{case} {dropout}"
         if not teacher.exists():
@@ -99,7 +102,7 @@ class Place:
             tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
             tokenizer["methods"] = tokenizer["methods in bf16"] = world.tokenizer
             tokenizer.get(name, lm_world.lm_tokenizer)().save_pretrained(teacher)
-        return replace(Sources.of(self.study(case), teacher), fingerprint=case)
+        return replace(training_inputs(self.study(case), teacher), fingerprint=case)
 
     def study(self, case: str) -> Study:
         name, _ = (CASES | MIXED_DTYPES)[case]

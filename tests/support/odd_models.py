@@ -9,8 +9,12 @@ from typing import Any
 
 import torch
 from transformers import (
+    BigBirdConfig,
+    BigBirdForSequenceClassification,
     BlenderbotConfig,
     BlenderbotForConditionalGeneration,
+    CodeGenConfig,
+    CodeGenForCausalLM,
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
     DiffLlamaConfig,
@@ -21,6 +25,8 @@ from transformers import (
     GPT2LMHeadModel,
     GPTNeoConfig,
     GPTNeoForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     LongformerConfig,
@@ -51,7 +57,8 @@ USUAL: dict[str, Any] = {
     "intermediate_size": 64, "max_position_embeddings": 64,
 }  # fmt: skip
 GROUPED = {**USUAL, "num_key_value_heads": 2}
-GPT2 = {**ENDS, "vocab_size": 97, "n_embd": 32, "n_layer": 6, "n_head": 4, "n_positions": 64}
+UNPADDED = {"vocab_size": 97, "n_embd": 32, "n_layer": 6, "n_head": 4, "n_positions": 64}
+GPT2 = {**ENDS, **UNPADDED}
 NEO = {
     **ENDS, "vocab_size": 97, "hidden_size": 32, "num_layers": 6, "num_heads": 4,
     "intermediate_size": 64, "max_position_embeddings": 64, "window_size": 4,
@@ -141,3 +148,18 @@ EVEN: dict[str, Build] = {
     **{kind: partial(tiny_seq2seq, kind) for kind in SEQ2SEQ},
 }
 """Classes whose blocks can all take each other's place."""
+
+RARE: dict[str, Build] = {
+    "bigbird": partial(  # a text too short for its windows makes its attention full for good
+        _drawn, BigBirdForSequenceClassification, BigBirdConfig, **USUAL, num_labels=3,
+        attention_type="block_sparse", block_size=4, num_random_blocks=1,
+    ),
+    "lfm2": partial(  # with its cache it cannot be run without a block of attention
+        _drawn, Lfm2ForCausalLM, Lfm2Config, **GROUPED,
+        layer_types=["conv", "conv", "full_attention"] * 2,
+    ),
+    "codegen": partial(  # its configuration has no padding token
+        _drawn, CodeGenForCausalLM, CodeGenConfig, **UNPADDED, rotary_dim=4
+    ),
+}  # fmt: skip
+"""Classes with a trait that asks something of the guard itself."""

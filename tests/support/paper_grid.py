@@ -14,7 +14,8 @@ import pytest
 
 from raykd.config import variants, yaml_file
 from raykd.config.sweep import SweepConfig
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 
 from .paper_models import TEACHERS
 from .paper_rows import SETS, SIZES

@@ -10,13 +10,14 @@ import pytest
 
 from raykd.config import variants, yaml_file
 from raykd.config.sweep import SweepConfig
-from raykd.config.trial import digest
 from raykd.data.prepared import Prepared
 from raykd.maps.layer_map import everywhere
 from raykd.planning import inits
-from raykd.planning.study import Study, confirm_trials, explore_trial
+from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
-from raykd.teachers import teacher
+from raykd.planning.trials import confirm_trials, explore_trial
+from raykd.runtime.memo import digest
+from raykd.teachers import model_facts, teacher
 
 ROOT = Path(__file__).parents[2]
 IDS = ROOT / "tests" / "files" / "sweep_ids.json"
@@ -37,7 +38,7 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     config = variants.chosen(ROOT / file, data, SweepConfig)
     depth = DEPTHS[config.teacher.model]
     encoder, decoder = (depth, None) if isinstance(depth, int) else depth
-    base = teacher.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
+    base = model_facts.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
     counts = {"train": 1000, "select": 100, "test": 200}
     known = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
     fields = Prepared.__dataclass_fields__

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.training.distill import Where
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -26,7 +26,7 @@ def main(rank: int, root: Path, cases: list[str]) -> None:
     for case in cases:
         memory = Memory()
         sources = place.sources(case, dropout=0.0)
-        run_cohort(place.cohort(case), sources, memory, where=Where(group=Group.current()))
+        run_cohort(place.cohort(case), sources, memory, where=Execution(group=Group.current()))
         if rank == 0:
             print(json.dumps(memory.metrics), flush=True)
 

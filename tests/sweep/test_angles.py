@@ -17,7 +17,7 @@ from raykd.report import gather
 from raykd.report.sections import sections
 from raykd.sweep import angles, verdict
 from raykd.sweep.sweep import Sweep
-from raykd.tracking.angles import read_angles, steps, store_angles
+from raykd.tracking.artifacts import read_angles, steps, store_angles
 
 from ..support.finished import finish
 from ..support.world import write_sweep

@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from raykd.config.smoke import smoke_config
-from raykd.config.sweep import load
+from raykd.config.sweep import load, smoke_config
 from raykd.errors import UserError
 from raykd.report.gather import of_sweep as page_of
 from raykd.report.render import html

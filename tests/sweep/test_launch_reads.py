@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from raykd.cluster.ray_session import machine
+from raykd.sweep.overview import outline
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import ledger
 from raykd.tracking.ledger import Record
@@ -30,7 +31,7 @@ def test_a_launch_reads_the_ledger_once(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(ledger, "read", counted)
     opened = Sweep.open(file)
     with machine(opened, None):
-        finished = opened.plan()["confirm"]["finished"]
+        finished = outline(opened)["confirm"]["finished"]
         opened.teacher()
         assert finished and opened.missing() == 0
     assert opened.status().finished == finished

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
-from raykd.cli import output, show_verdict
+from raykd.cli import output, verdict
 from raykd.cli.app import app
 
 from ..support import eight_classes
@@ -127,7 +127,7 @@ def test_no_number_is_cut_at_a_narrow_terminal(
 ) -> None:
     screen = io.StringIO()
     narrow = Console(file=screen, force_terminal=True, width=80, soft_wrap=True, no_color=True)
-    for module in (output, show_verdict):
+    for module in (output, verdict):
         monkeypatch.setattr(module, "out", narrow)
     run(command, "sweep.yaml")
     shown = screen.getvalue()

@@ -13,16 +13,19 @@ import pytest
 import torch
 
 from raykd.cli import output
-from raykd.config.sweep import SweepConfig, Teacher, load
-from raykd.config.trial import Cohort
+from raykd.config.cohort import Cohort
+from raykd.config.sweep import SweepConfig, load
+from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED, Teacher
 from raykd.errors import UserError
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import teacher as teachers
-from raykd.training.distill import Where, distill
-from raykd.training.early_stopping import MOST_EPOCHS, PATIENCE, WARMED, marks, stalled
+from raykd.training.distill import distill
+from raykd.training.early_stopping import marks, stalled
 from raykd.training.learner import learning_rate
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, trainable
@@ -46,7 +49,7 @@ def fitted(made: Study, **options: Any) -> Memory:
     data = load_data(family, made.prepared, names, base, made.config.task, made.home)
     torch.manual_seed(0)
     model = family.load_model(base, names, trained=False)
-    trainable(model, trial, Where())
+    trainable(model, trial, Execution())
     memory = Memory()
     distill(Cohort((trial,)), data, lambda _: model, None, 32, memory, **options)
     return memory

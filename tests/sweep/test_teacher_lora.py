@@ -10,12 +10,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from raykd.config.sweep import Teacher, load
-from raykd.config.trial import digest
+from raykd.config.sweep import load
+from raykd.config.training import Teacher
 from raykd.errors import UserError
-from raykd.planning.study import Study, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.runtime.memo import digest
 from raykd.sweep.fine_tune import fine_tune
-from raykd.teachers.teacher import Base, fingerprint
+from raykd.teachers.model_facts import Base
+from raykd.teachers.teacher import fingerprint
 
 from ..support.lm_world import write_lm_sweep
 

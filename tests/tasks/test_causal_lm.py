@@ -14,16 +14,17 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from raykd.config.trial import Init, Lora, Shape
-from raykd.data.prepared import Encoded, flat
-from raykd.losses import hidden
+from raykd.data.encoded import Encoded
+from raykd.data.token_lists import flat
+from raykd.losses import outputs
 from raykd.maps.layer_map import LayerMap
 from raykd.models import lora
 from raykd.models.capture import Taps, stacks
 from raykd.models.student import build_student, width
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import FAMILY
 from raykd.teachers.targets import Live
-from raykd.training.distill import Where
 from raykd.training.learner import Learner
 
 from ..support.lm_world import lm_tokenizer
@@ -83,7 +84,7 @@ def test_the_loss_is_transformers_own_on_completions(kind: str) -> None:
     model = tiny_lm(kind)
     batch = FAMILY.collate(rows(), ROWS, 0)
     assert batch.labels is not None
-    ce, _ = hidden.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
+    ce, _ = outputs.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
     labels = torch.full_like(batch.inputs["input_ids"], -100)
     for i, (p, t) in enumerate(zip(PROMPTS, TARGETS, strict=True)):
         labels[i, len(p) : len(p) + len(t)] = torch.tensor(t)
@@ -245,7 +246,7 @@ def test_choices_are_scored_by_their_likelihood_and_by_that_of_a_character(kind:
         rows(), groups=np.array([0, 3, 4]), chars=np.array([3, 8, 10, 2]),
         **flat("input_ids", "offsets", whole), **flat("targets", "target_offsets", targets),
     )  # fmt: skip
-    answers = FAMILY.evaluate(model, encoded, data_of(model), Where())
+    answers = FAMILY.evaluate(model, encoded, data_of(model), Execution())
     assert answers.shape == (2, 3, 2) and not np.isfinite(answers[1, 1:]).any()
     wanted = []
     with torch.no_grad():
@@ -262,7 +263,7 @@ def test_greedy_writing_does_not_depend_on_who_is_in_the_batch(kind: str) -> Non
         rows(), targets=None, target_offsets=None, **flat("input_ids", "offsets", PROMPTS)
     )
     data = data_of(model)
-    together = FAMILY.evaluate(model, encoded, data, Where())
+    together = FAMILY.evaluate(model, encoded, data, Execution())
     for i, prompt in enumerate(PROMPTS):
         own: list[int] = []
         while len(own) < 5 and 3 not in own:

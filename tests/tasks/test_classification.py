@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.models.loading import load_tokenizer
 from raykd.tasks.classification import collate, forward, load_model, of_classes, predictions

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks import classification
 from raykd.tasks.evaluation import first_part, scores_on_test
-from raykd.training.inputs import Sources
-from raykd.training.trainer import Materials, Where
+from raykd.training.trainer import Materials
 
 from ..data.test_readers import write
 from ..support.loop import train
@@ -41,7 +44,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_a_student_is_scored_on_each_part(study: Study) -> None:
-    sources = Sources.of(study, fine_tune(study).folder)
+    sources = training_inputs(study, fine_tune(study).folder)
     trial = confirm_trials(study)[1]
     result = train(Cohort((trial,)), sources).results[trial.id]
     columns = result.predictions
@@ -57,8 +60,8 @@ def test_a_student_is_scored_on_each_part(study: Study) -> None:
 
 def test_the_teacher_is_measured_on_the_first_part(study: Study) -> None:
     stored = fine_tune(study)
-    sources = Sources.of(study, stored.folder)
-    data = Materials.load(sources, Where()).data
+    sources = training_inputs(study, stored.folder)
+    data = Materials.load(sources, Execution()).data
     assert first_part(data) == slice(0, 30)
     labels = data.test_labels()[:30]
     assert stored.test_majority == classification.baseline("accuracy", labels)

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
 from raykd.data.prepared import Prepared
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import Materials
 
 from ..support import world, world_seq2seq
@@ -46,8 +49,8 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
@@ -56,12 +59,12 @@ def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
 
 
 def test_test_labels_are_read_after_training_only(
-    study: Study, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    study: Study, sources: TrainingInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invariant 7: nothing that a training process holds knows what is right in test, and the file
     that does is opened after the last step."""
     assert "label" not in study.prepared.rows("test").column_names
-    data = Materials.load(sources, Where()).data
+    data = Materials.load(sources, Execution()).data
     assert data.test.labels is None
     events: list[str] = []
     read = Prepared.test_labels

@@ -11,10 +11,10 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import states
-from raykd.tasks import seq2seq, written
+from raykd.tasks import metrics, seq2seq
 from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
 from raykd.teachers.targets import Live
 
@@ -186,26 +186,26 @@ def test_corpus_scores_are_sacrebleus() -> None:
     texts = ["the cat sat on the mat", "a dog", "there is no such thing"]
     refs = [["the cat is on the mat", "a cat sat on a mat"], ["a dog barks"], ["no such thing"]]
     table = [[r[0] for r in refs], [refs[0][1], None, None]]
-    assert written.corpus("bleu", texts, refs) == sacrebleu.corpus_bleu(texts, table).score
-    assert written.corpus("chrf", texts, refs) == sacrebleu.corpus_chrf(texts, table).score
+    assert metrics.corpus("bleu", texts, refs) == sacrebleu.corpus_bleu(texts, table).score
+    assert metrics.corpus("chrf", texts, refs) == sacrebleu.corpus_chrf(texts, table).score
 
 
-@pytest.mark.parametrize("metric", [*written.MATCHED, *written.ROUGE])
+@pytest.mark.parametrize("metric", [*metrics.MATCHED, *metrics.ROUGE])
 def test_equal_texts_score_a_hundred_and_unlike_ones_nothing(metric: str) -> None:
     texts = ["one two three four five", "six seven eight nine"]
     refs = [["other words", texts[0]], [texts[1]]]
-    assert written.corpus(metric, texts, refs) == pytest.approx(100)
-    assert written.each(metric, texts, refs) == pytest.approx([100, 100])
-    assert written.corpus(metric, ["", ""], refs) == 0
-    assert written.each(metric, ["", "six seven ten nine"], refs)[0] == 0
+    assert metrics.corpus(metric, texts, refs) == pytest.approx(100)
+    assert metrics.each(metric, texts, refs) == pytest.approx([100, 100])
+    assert metrics.corpus(metric, ["", ""], refs) == 0
+    assert metrics.each(metric, ["", "six seven ten nine"], refs)[0] == 0
 
 
 def test_rouge_of_a_known_pair() -> None:
     """Four of five words, in order: precision 4/5, recall 4/4."""
-    [found] = written.each("rougeL", ["the cat really sat down"], [["the cat sat down"]])
+    [found] = metrics.each("rougeL", ["the cat really sat down"], [["the cat sat down"]])
     assert found == pytest.approx(100 * 8 / 9)
 
 
 def test_an_unknown_metric_is_no_score() -> None:
     with pytest.raises(ValueError, match="unknown metric"):
-        written.corpus("accuracy", ["a"], [["a"]])
+        metrics.corpus("accuracy", ["a"], [["a"]])

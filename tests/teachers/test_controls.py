@@ -14,10 +14,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TargetKind, TrialSpec
+from raykd.config.trial import TargetKind, TrialSpec
 from raykd.data.batches import collate, shard
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime import execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.classification import FAMILY
 from raykd.tasks.registry import FAMILIES
@@ -25,8 +30,7 @@ from raykd.teachers import controls
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler
 from raykd.teachers.targets import Live, Part
-from raykd.training import distill
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -210,8 +214,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +224,7 @@ def trials(study: Study) -> tuple[TrialSpec, ...]:
 
 
 @pytest.fixture(scope="module")
-def together(trials: tuple[TrialSpec, ...], sources: Sources) -> Memory:
+def together(trials: tuple[TrialSpec, ...], sources: TrainingInputs) -> Memory:
     return train(Cohort(trials), sources)
 
 
@@ -235,7 +239,7 @@ def test_controls_are_trials_of_their_own(trials: tuple[TrialSpec, ...]) -> None
 
 
 def test_a_control_alone_equals_itself_in_a_cohort_bitwise(
-    trials: tuple[TrialSpec, ...], sources: Sources, together: Memory
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs, together: Memory
 ) -> None:
     """Invariant 1, dropout on; and each kind is another training."""
     for trial in trials:
@@ -245,7 +249,7 @@ def test_a_control_alone_equals_itself_in_a_cohort_bitwise(
 
 
 def test_controls_of_a_stored_teacher_are_those_of_a_live_one(
-    trials: tuple[TrialSpec, ...], sources: Sources, together: Memory, tmp_path: Path
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs, together: Memory, tmp_path: Path
 ) -> None:
     """Invariant 3: to the storage's precision."""
     stored = replace(sources, source="cached", cache=str(tmp_path), states=tuple(range(1, 5)))
@@ -258,7 +262,7 @@ def test_controls_of_a_stored_teacher_are_those_of_a_live_one(
 
 
 def test_a_store_is_read_for_what_needs_it_alone(
-    trials: tuple[TrialSpec, ...], sources: Sources, tmp_path: Path
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs, tmp_path: Path
 ) -> None:
     """Neither an untrained teacher's states nor means come from the teacher's store."""
     chosen = tuple(t for t in trials if t.targets in ("untrained", "mean"))
@@ -269,7 +273,7 @@ def test_a_store_is_read_for_what_needs_it_alone(
 
 
 def test_an_interrupted_control_ends_as_if_it_had_not_been(
-    trials: tuple[TrialSpec, ...], sources: Sources, together: Memory, tmp_path: Path
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs, together: Memory, tmp_path: Path
 ) -> None:
     """Invariant 4."""
     with pytest.raises(InterruptedError):
@@ -282,12 +286,12 @@ def test_an_interrupted_control_ends_as_if_it_had_not_been(
 
 
 def test_padding_and_micro_batches_change_no_control(
-    trials: tuple[TrialSpec, ...], sources: Sources, monkeypatch: pytest.MonkeyPatch
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invariant 6, over a whole training, dropout off."""
     without_dropout(monkeypatch)
     short = train(Cohort(trials), sources)
-    parts = train(Cohort(trials), sources, where=distill.Where(micro_batch=5))
+    parts = train(Cohort(trials), sources, where=execution.Execution(micro_batch=5))
 
     longer = replace(FAMILY, collate=partial(FAMILY.collate, pad_to=60))
     monkeypatch.setitem(FAMILIES, "classification", longer)
@@ -298,7 +302,7 @@ def test_padding_and_micro_batches_change_no_control(
 
 
 def test_only_the_hidden_loss_knows_of_the_control(
-    trials: tuple[TrialSpec, ...], sources: Sources
+    trials: tuple[TrialSpec, ...], sources: TrainingInputs
 ) -> None:
     """With the hidden weight at zero a control is forward."""
     bare = tuple(replace(t, loss=replace(t.loss, hidden=0.0)) for t in trials[:4])

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from raykd.data.batches import Batch, collate
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.models.outputs import Outputs
 from raykd.runtime.group import Group

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.errors import UserError
-from raykd.sweep import folders
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import delivery, ledger, outbox_entries, snapshot, store
 from raykd.tracking.launch import Launch
@@ -44,7 +43,7 @@ def left(file: Path) -> Left:
     opened = Sweep.open(file)
     experiment = store.experiment(opened.client, opened.study.config.name)
     run = str(opened.client.create_run(experiment).info.run_id)
-    root = folders.spool(opened.study.home, opened.id)
+    root = delivery.spool(opened.study.home, opened.id)
     folder = root / str(opened.client.create_run(experiment).info.run_id) / "of-a-dead-worker"
     folder.mkdir(parents=True)
     outbox_entries.write(folder, 0, Entry(run, LATER), None)
@@ -54,10 +53,10 @@ def left(file: Path) -> Left:
 def test_what_raykd_0_1_0_left_is_sent_from_where_it_lies(left: Left) -> None:
     opened, experiment, run = left
     (folder,) = (opened.study.home / "spool").glob("*/*/of-a-dead-worker")
-    old = folders.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
+    old = delivery.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
     old.mkdir()
     folder.rename(old / folder.name)
-    assert delivery.send_left(opened, experiment).sent == 1
+    assert delivery.send_left(opened.destination()).sent == 1
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
     assert not old.exists()
 
@@ -67,7 +66,7 @@ def test_a_launch_ends_when_what_waited_is_sent(own_server: Server, left: Left) 
     own_server.signal(signal.SIGKILL)
     back = threading.Timer(1.0, own_server.start)
     back.start()
-    delivery.wait_until_sent(opened, experiment)
+    delivery.wait_until_sent(opened.destination())
     back.join()
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
@@ -79,11 +78,11 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     monkeypatch.setattr(store, "AWAY_SECONDS", 0.3)
     own_server.signal(signal.SIGKILL)
     with pytest.raises(UserError) as refused:
-        delivery.wait_until_sent(opened, experiment)
+        delivery.wait_until_sent(opened.destination())
     own_server.start()
     (line,) = refused.value.lines
     assert "1 results wait" in line and str(opened.study.home / "spool") in line
-    delivery.wait_until_sent(opened, experiment)
+    delivery.wait_until_sent(opened.destination())
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 
@@ -98,7 +97,7 @@ def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_
 
     def leave() -> None:
         ledger.read(opened.client, experiment, opened.study.home)
-        delivery.leave_read(opened, experiment, launch, told.append)
+        delivery.leave_read(opened.destination(), launch, told.append)
 
     leave()
     assert not told and snapshot.LEFT in opened.client.get_experiment(experiment).tags

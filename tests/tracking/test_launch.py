@@ -18,8 +18,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 from raykd.tracking import launch as launches
 from raykd.tracking import ledger
-from raykd.tracking.heart import beating, listen
-from raykd.tracking.launch import Launch, other_live_launch, settle_dead, versions
+from raykd.tracking.launch import Launch, beating, listen, other_live_launch, settle_dead, versions
 
 from ..support.specs import spec
 from .conftest import Place
@@ -108,7 +107,7 @@ def test_the_heart_of_a_launch_beats(place: Place, monkeypatch: pytest.MonkeyPat
         return float(place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"])
 
     first = heart()
-    monkeypatch.setattr("raykd.tracking.heart.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("raykd.tracking.launch.BEAT_SECONDS", 0.01)
     with beating(launch, lambda: {"nodes": 3}):
         assert listen(place.client, place.experiment) in ({}, {"nodes": 3})
         while heart() == first:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from raykd.config.trial import Cohort, Init, Shape, TrialSpec
+from raykd.config.cohort import Cohort
+from raykd.config.trial import Init, Shape, TrialSpec
 from raykd.errors import UserError
 from raykd.maps.layer_map import LayerMap
 from raykd.tracking import bulk, ledger, store

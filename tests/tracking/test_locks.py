@@ -108,14 +108,14 @@ SWEEP = """if True:
     uri, experiment, host, lapse = sys.argv[1:]
     socket.gethostname = lambda: host
     from mlflow import MlflowClient
-    from raykd.tracking import heart, launch, writer
+    from raykd.tracking import launch, writer
     from tests.support.specs import spec
     from tests.tracking.helpers import RESULT
     launch.other_live_launch = lambda *args, **more: None    # the mistake that claims are for
     launch.LAPSE_SECONDS = float(lapse)
     mine = launch.Launch.start(MlflowClient(uri), experiment, {}, "test")
     print("ready"); sys.stdin.readline()
-    with heart.beating(mine):
+    with launch.beating(mine):
         for seed in range(8):
             writing = writer.Writer(uri, experiment, mine.run_id, "c", {})
             if writing.open(spec(seed=seed), {}):

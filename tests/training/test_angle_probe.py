@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.config.trial import TrialSpec
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training import angle_probe
 from raykd.training.angle_probe import Probe, Stored
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -39,18 +43,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 @pytest.fixture(scope="module")
-def materials(sources: Sources) -> Materials:
+def materials(sources: TrainingInputs) -> Materials:
     torch.set_num_threads(1)
-    return Materials.load(sources, Where())
+    return Materials.load(sources, Execution())
 
 
 def probe_of(materials: Materials, rows: int = ROWS) -> Probe:
-    return Probe(materials.teacher, materials.data, rows, Where(), materials.build)
+    return Probe(materials.teacher, materials.data, rows, Execution(), materials.build)
 
 
 def untrained(materials: Materials, trial: TrialSpec) -> Stored:
@@ -61,7 +65,7 @@ def first(study: Study, strategy: str, init: str = "copied") -> TrialSpec:
     return next(t for t in confirm_trials(study) if t.strategy == strategy and t.init.kind == init)
 
 
-def test_looking_changes_nothing_about_the_training(study: Study, sources: Sources) -> None:
+def test_looking_changes_nothing_about_the_training(study: Study, sources: TrainingInputs) -> None:
     """Nor do the neighbours change what is seen: invariant 1, with dropout on."""
     trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
     seen = train(Cohort(trials), sources)
@@ -149,7 +153,9 @@ def test_batches_in_any_order_and_size(
                 assert block.cosine(view) == pytest.approx(same.cosine(view), abs=1e-5)
 
 
-def test_a_narrow_student_is_seen_through_its_projections(study: Study, sources: Sources) -> None:
+def test_a_narrow_student_is_seen_through_its_projections(
+    study: Study, sources: TrainingInputs
+) -> None:
     """Where it matches nothing it has none, and is not measured."""
     narrow = [
         replace(t, shape=replace(t.shape, width=16))

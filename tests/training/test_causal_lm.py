@@ -11,12 +11,16 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, Lora, TrialSpec
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.config.trial import Lora, TrialSpec
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -36,8 +40,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 def adapted(study: Study, **training: Any) -> tuple[TrialSpec, ...]:
@@ -47,7 +51,9 @@ def adapted(study: Study, **training: Any) -> tuple[TrialSpec, ...]:
     )
 
 
-def test_adapters_hold_the_invariants(study: Study, sources: Sources, tmp_path: Path) -> None:
+def test_adapters_hold_the_invariants(
+    study: Study, sources: TrainingInputs, tmp_path: Path
+) -> None:
     """Alone as in a cohort, and interrupted as not, bitwise."""
     trials = adapted(study)
     whole = train(Cohort(trials), sources)
@@ -81,7 +87,7 @@ class Keeping(Memory):
 @pytest.mark.parametrize("weights", ["fp32", "bf16"])
 @pytest.mark.parametrize("lora", [None, ADAPTERS])
 def test_students_are_exported_whole_and_write_in_plain_transformers(
-    study: Study, sources: Sources, tmp_path: Path, weights: Any, lora: Lora | None
+    study: Study, sources: TrainingInputs, tmp_path: Path, weights: Any, lora: Lora | None
 ) -> None:
     (trial, *_) = adapted(study, weights=weights)
     trial = replace(trial, training=replace(trial.training, lora=lora))
@@ -102,7 +108,9 @@ def test_students_are_exported_whole_and_write_in_plain_transformers(
     assert precision == ("bf16 weights" if weights == "bf16" else "fp32")
 
 
-def test_bf16_weights_give_the_losses_of_fp32_to_rounding(study: Study, sources: Sources) -> None:
+def test_bf16_weights_give_the_losses_of_fp32_to_rounding(
+    study: Study, sources: TrainingInputs
+) -> None:
     trials = adapted(study)
     low = tuple(replace(t, training=replace(t.training, weights="bf16")) for t in trials)
     a = train(Cohort(trials), sources)
@@ -114,7 +122,7 @@ def test_bf16_weights_give_the_losses_of_fp32_to_rounding(study: Study, sources:
 
 
 def test_a_stored_teacher_in_bf16_gives_the_losses_of_a_live_one(
-    study: Study, sources: Sources, tmp_path: Path
+    study: Study, sources: TrainingInputs, tmp_path: Path
 ) -> None:
     trials = adapted(study, weights="bf16")
     held = replace(sources, weights="bf16", half="bfloat16")
@@ -126,11 +134,11 @@ def test_a_stored_teacher_in_bf16_gives_the_losses_of_a_live_one(
         assert {k: b[k] for k in curve} == pytest.approx(curve, rel=2e-2, abs=2e-2)
 
 
-def test_gradient_checkpointing_changes_no_loss(study: Study, sources: Sources) -> None:
+def test_gradient_checkpointing_changes_no_loss(study: Study, sources: TrainingInputs) -> None:
     """With dropout on: a block that is computed once more draws the same noise."""
     trials = tuple(t for t in confirm_trials(study) if t.seed == 0)
     plain = train(Cohort(trials), sources)
-    again = train(Cohort(trials), sources, where=Where(gradient_checkpointing=True))
+    again = train(Cohort(trials), sources, where=Execution(gradient_checkpointing=True))
     for trial in trials:
         assert series(again, trial) == pytest.approx(series(plain, trial), rel=1e-4, abs=1e-5)
 

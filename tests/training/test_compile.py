@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort
-from raykd.planning.study import confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -33,11 +34,11 @@ def test_compiled_students_learn_as_others_do(
     confirm = {"strategies": [strategy], "seeds": 1}
     sweep = write_sweep(tmp_path, training=training, confirm=confirm)
     study = resolve(load(sweep), tmp_path / "home", str(sweep))
-    sources = Sources.of(study, fine_tune(study).folder)
+    sources = training_inputs(study, fine_tune(study).folder)
     cohort = Cohort(confirm_trials(study))
     plain, compiled = Memory(), Memory()
     run_cohort(cohort, sources, plain)
-    run_cohort(cohort, sources, compiled, where=Where(compile=True))
+    run_cohort(cohort, sources, compiled, where=Execution(compile=True))
     (trial,) = cohort.trials
     curves = [
         [v for _, losses in memory.metrics[trial.id] for v in losses.values()]

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
 
@@ -30,11 +34,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
-def test_a_diverged_student_leaves_and_the_rest_go_on(study: Study, sources: Sources) -> None:
+def test_a_diverged_student_leaves_and_the_rest_go_on(
+    study: Study, sources: TrainingInputs
+) -> None:
     good = confirm_trials(study)[0]
     wild = replace(good, strategy="wild", training=replace(good.training, lr=1e30))
     together = train(Cohort((wild, good)), sources)
@@ -43,7 +49,9 @@ def test_a_diverged_student_leaves_and_the_rest_go_on(study: Study, sources: Sou
     assert told(together, good) == told(train(Cohort((good,)), sources), good)
 
 
-def test_a_trial_that_is_finished_already_is_not_trained(study: Study, sources: Sources) -> None:
+def test_a_trial_that_is_finished_already_is_not_trained(
+    study: Study, sources: TrainingInputs
+) -> None:
     trials = confirm_trials(study)[:2]
     done = train(Cohort((trials[0],)), sources)
     before = len(done.metrics[trials[0].id])
@@ -52,7 +60,7 @@ def test_a_trial_that_is_finished_already_is_not_trained(study: Study, sources: 
     assert trials[1].id in done.results
 
 
-def test_each_pair_is_logged_by_itself(study: Study, sources: Sources) -> None:
+def test_each_pair_is_logged_by_itself(study: Study, sources: TrainingInputs) -> None:
     trial = replace(
         confirm_trials(study)[0], strategy="custom", layer_map=LayerMap((None, 3), embedding=0)
     )
@@ -63,7 +71,9 @@ def test_each_pair_is_logged_by_itself(study: Study, sources: Sources) -> None:
     assert losses["hidden"] == pytest.approx(sum(pairs) / 2, rel=1e-5)
 
 
-def test_matching_pulls_the_student_towards_its_teacher(study: Study, sources: Sources) -> None:
+def test_matching_pulls_the_student_towards_its_teacher(
+    study: Study, sources: TrainingInputs
+) -> None:
     trial = next(t for t in confirm_trials(study) if t.strategy == "forward")
     metrics = train(Cohort((trial,)), sources).metrics[trial.id]
     hidden = [m["hidden"] for _, m in metrics if "hidden" in m]
@@ -71,7 +81,7 @@ def test_matching_pulls_the_student_towards_its_teacher(study: Study, sources: S
 
 
 def test_width_trains_projections_and_leaves_them_out_of_the_student(
-    study: Study, sources: Sources
+    study: Study, sources: TrainingInputs
 ) -> None:
     base = next(
         t for t in confirm_trials(study) if t.strategy == "forward" and t.init.kind == "random"

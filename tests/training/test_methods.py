@@ -13,16 +13,20 @@ import torch
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from raykd.cli.maps import maps
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.methods import MATCHING
-from raykd.maps.layer_map import STRATEGIES
 from raykd.maps.published import PUBLISHED, redrawn
+from raykd.maps.strategies import STRATEGIES
 from raykd.planning.blocks import unfit_for_stacks
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 
 from ..support.loop import Interrupt, train
@@ -48,12 +52,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def sources(study: Study) -> Sources:
-    return Sources.of(study, fine_tune(study).folder)
+def sources(study: Study) -> TrainingInputs:
+    return training_inputs(study, fine_tune(study).folder)
 
 
 @pytest.fixture(scope="module")
-def together(study: Study, sources: Sources) -> Memory:
+def together(study: Study, sources: TrainingInputs) -> Memory:
     return train(Cohort(confirm_trials(study)), sources)
 
 
@@ -75,7 +79,7 @@ def test_a_method_is_a_trial_like_any_other(study: Study, together: Memory, name
 
 
 def test_blocks_are_drawn_anew_each_epoch(
-    study: Study, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    study: Study, sources: TrainingInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial, epochs = named(study, "rail_kd"), list[int]()
 
@@ -91,7 +95,7 @@ def test_blocks_are_drawn_anew_each_epoch(
 
 
 def test_what_a_method_trains_beside_the_student_moves_and_stays_behind(
-    study: Study, sources: Sources, tmp_path: Path
+    study: Study, sources: TrainingInputs, tmp_path: Path
 ) -> None:
     """Its weights are in the checkpoint; nothing of them is in the student."""
     for name in ("rail_kd", "learned_mix"):
@@ -139,7 +143,7 @@ def test_a_published_loss_goes_with_any_map(tmp_path: Path) -> None:
                  confirm={"strategies": ["forward", "reverse", "none"], "seeds": 1})  # fmt: skip
     trials = [t for t in confirm_trials(own) if t.strategy != "none"]
     assert {t.loss.kind for t in trials} == {"tinybert"}
-    memory = train(Cohort(tuple(trials)), Sources.of(own, fine_tune(own).folder))
+    memory = train(Cohort(tuple(trials)), training_inputs(own, fine_tune(own).folder))
     assert all(t.id in memory.results for t in trials)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from raykd.config.trial import Cohort, TrialSpec
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
+from raykd.config.cohort import Cohort
+from raykd.config.trial import TrialSpec
+from raykd.runtime.execution import Execution
+from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials
 
@@ -38,7 +39,7 @@ def case(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def sources(place: Place, case: str) -> Sources:
+def sources(place: Place, case: str) -> TrainingInputs:
     return place.sources(case, dropout=0.1)
 
 
@@ -60,13 +61,13 @@ class Keeping(Memory):
         if result.student is not None:
             data = self._materials.data
             model = data.family.auto.from_pretrained(result.student).eval()
-            self.said[trial.id] = data.family.evaluate(model, data.test, data, Where())
+            self.said[trial.id] = data.family.evaluate(model, data.test, data, Execution())
 
 
 @pytest.fixture(scope="module")
-def whole(sources: Sources, cohort: Cohort) -> Keeping:
+def whole(sources: TrainingInputs, cohort: Cohort) -> Keeping:
     """The cohort trained in one go, with dropout, under a live teacher."""
-    materials = Materials.load(sources, Where())
+    materials = Materials.load(sources, Execution())
     memory = Keeping(materials)
     materials.run(cohort, memory, keep=frozenset(t.id for t in cohort.trials[-1:]))
     return memory
@@ -75,7 +76,7 @@ def whole(sources: Sources, cohort: Cohort) -> Keeping:
 @pytest.fixture(scope="module")
 def dry(place: Place, case: str) -> Materials:
     """The class without dropout."""
-    return Materials.load(place.sources(case, dropout=0.0), Where())
+    return Materials.load(place.sources(case, dropout=0.0), Execution())
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +112,10 @@ def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
 
 
 def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
-    sources: Sources, cohort: Cohort, whole: Memory
+    sources: TrainingInputs, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
-    materials = Materials.load(sources, Where())
+    materials = Materials.load(sources, Execution())
     for trial in cohort.trials:
         alone = Memory()
         materials.run(Cohort((trial,)), alone)
@@ -138,7 +139,7 @@ def test_two_workers_sum_gradients_of_two_dtypes(
     """Students in bf16 with projections and methods' weights in fp32: the curve of one worker, to
     the rounding of bf16."""
     cohort, alone = place.cohort(mixed), Memory()
-    Materials.load(place.sources(mixed, dropout=0.0), Where()).run(cohort, alone)
+    Materials.load(place.sources(mixed, dropout=0.0), Execution()).run(cohort, alone)
     for trial in cohort.trials:
         assert trial.training.weights == "bf16"
         found = curve(Memory(metrics=by_two[mixed]), trial)
@@ -146,7 +147,7 @@ def test_two_workers_sum_gradients_of_two_dtypes(
 
 
 def test_a_stored_teacher_gives_the_losses_of_a_live_one(
-    sources: Sources, cohort: Cohort, whole: Memory, tmp_path: Path
+    sources: TrainingInputs, cohort: Cohort, whole: Memory, tmp_path: Path
 ) -> None:
     """Invariant 3: cross entropy and KL to rounding, hidden losses to the storage's precision."""
     states = tuple(sorted({s for t in cohort.trials for s in t.teacher_states}))
@@ -164,7 +165,7 @@ def test_a_stored_teacher_gives_the_losses_of_a_live_one(
 
 
 def test_an_interrupted_cohort_ends_as_if_it_had_not_been(
-    sources: Sources, cohort: Cohort, whole: Memory, tmp_path: Path
+    sources: TrainingInputs, cohort: Cohort, whole: Memory, tmp_path: Path
 ) -> None:
     """Invariant 4: the interruption is in the second epoch."""
     with pytest.raises(InterruptedError):
@@ -188,16 +189,16 @@ def padded(materials: Materials) -> Materials:
 def test_padding_and_parts_change_no_loss(dry: Materials, cohort: Cohort, plain: Memory) -> None:
     """Invariant 6, in parts of a batch, the last one smaller: they add up to it."""
     long = Memory()
-    replace(padded(dry), where=Where(micro_batch=6)).run(cohort, long)
+    replace(padded(dry), where=Execution(micro_batch=6)).run(cohort, long)
     for trial in cohort.trials:
         assert curve(long, trial) == pytest.approx(curve(plain, trial), rel=1e-3, abs=1e-4)
 
 
 def test_a_finished_student_loads_in_plain_transformers(
-    whole: Keeping, cohort: Cohort, sources: Sources
+    whole: Keeping, cohort: Cohort, sources: TrainingInputs
 ) -> None:
     """Its folder answers as the student did when it was scored."""
     trial = cohort.trials[-1]
-    data = Materials.load(sources, Where()).data
+    data = Materials.load(sources, Execution()).data
     score = data.family.score(trial.metric, whole.said[trial.id], data.test_labels())
     assert score == whole.results[trial.id].metrics[f"test_{trial.metric}"]

@@ -13,20 +13,22 @@ import numpy as np
 import pytest
 import torch
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.released import LOSSES
-from raykd.maps.published import PADDED
-from raykd.models.student import build_projections
+from raykd.maps.loss_kinds import PADDED
+from raykd.models.projections import build_projections
 from raykd.planning import teacher_source
-from raykd.planning.study import Study, confirm_trials, resolve
-from raykd.planning.teacher_source import Speeds
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import Speeds, training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers.targets import Live
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
-from raykd.training.learner import stream
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -70,7 +72,7 @@ class World:
         self.folder, self.name = folder, name
         self.write = partial(WORLDS[name], folder, **{**QUIRKS, "teacher": teacher})
         self.study = found(self.write())
-        self.sources = Sources.of(self.study, fine_tune(self.study).folder)
+        self.sources = training_inputs(self.study, fine_tune(self.study).folder)
         self.trials = confirm_trials(self.study)
 
     def of(self, **changes: Any) -> tuple[TrialSpec, ...]:
@@ -164,7 +166,7 @@ def test_a_teachers_dropout_changes_what_is_imitated(world: World, whole: Memory
 
 
 def test_dropout_is_drawn_anew_at_each_pass_and_off_between_them(world: World) -> None:
-    materials = Materials.load(world.sources, Where())
+    materials = Materials.load(world.sources, Execution())
     data, family = materials.data, materials.data.family
     batch = family.collate(data.train, np.arange(4), data.pad)
     with_dropout = Live(

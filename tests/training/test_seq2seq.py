@@ -11,12 +11,15 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, TrialSpec
-from raykd.planning.study import Study, confirm_trials, resolve
+from raykd.config.trial import TrialSpec
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.distill import Where
-from raykd.training.inputs import Sources
 from raykd.training.recorder import Memory
 from raykd.training.trainer import Materials, run_cohort
 
@@ -37,7 +40,7 @@ class World:
         changes.setdefault("confirm", {"strategies": STRATEGIES, "inits": ["copied", "random"]})
         self.folder, sweep = folder, write_sweep(folder, kind, **changes)
         self.study: Study = resolve(load(sweep), folder / "home", str(sweep))
-        self.sources = Sources.of(self.study, fine_tune(self.study).folder)
+        self.sources = training_inputs(self.study, fine_tune(self.study).folder)
         self.trials = [t for t in confirm_trials(self.study) if t.seed == 0]
 
     def train(self, trials: list[TrialSpec], **options: Any) -> Memory:
@@ -109,7 +112,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(tmp_path: Path) -> None:
             kept["after"] = AutoModelForSeq2SeqLM.from_pretrained(result.student).state_dict()
             super().finish(trial, result)
 
-    materials = Materials.load(made.sources, Where())
+    materials = Materials.load(made.sources, Execution())
     before = materials.build(first).state_dict()
     materials.run(Cohort((first,)), Keeping(), keep=frozenset({first.id}))
     assert torch.equal(kept["after"]["shared.weight"], before["shared.weight"])

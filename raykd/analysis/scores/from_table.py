@@ -4,13 +4,22 @@ Every mistake is one line: what, where, what to write instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import table_rows, units
+from raykd.analysis.scores import coarse, lost_rows, table_rows, units
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
-from raykd.analysis.scores.scores import Explored, Score, Scores, refuse_one_strategy
+from raykd.analysis.scores.scores import (
+    FORWARD,
+    NONE,
+    Explored,
+    Score,
+    Scores,
+    refuse_one_strategy,
+)
 from raykd.analysis.scores.table_rows import COLUMNS, Row, number, text
 from raykd.errors import UserError
 
@@ -22,7 +31,8 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     """A CSV or Parquet file with the columns task, init, shape, strategy, seed, metric, score; map,
     control (true or false), weight (of the hidden loss), select (its score), examples (that a
     score is over), margin, scale (1 or 100: what a perfect score is) and phase (confirm, or
-    explore for a map that a search tried) if you like, others are not read. Without a seed column
+    explore for a map that a search tried) and status (or state) if you like, others are not read. A
+    row without a score, or whose status is not finished, is a missing run. Without a seed column
     one score stands for each arm. Scores stay in the table's units. Raises UserError."""
     file = Path(path)
     rows = table_rows.read(file)
@@ -33,20 +43,27 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
             f"has {', '.join(columns)}"
         )
     seeded = "seed" in columns
-    phases: dict[str, list[tuple[int, Row]]] = {"confirm": [], "explore": []}
-    for count, row in enumerate(rows, 1):
-        phases[_phase(file, count, row)].append((count, row))
-    numbered = [(count, _score(file, count, row, seeded)) for count, row in phases["confirm"]]
+    confirm, explore = _phases(file, rows)
+    kinds = {count: lost_rows.kind(file, count, row) for count, row in confirm}
+    lost = {count: kind for count, kind in kinds.items() if kind is not None}
+    reported = {count: lost_rows.reported(file, count, rows[count - 1]) for count in lost}
+    rows = lost_rows.without_scores(rows, lost)
+    read = {n: _score(file, n, row, seeded, n in lost) for n, row in confirm}
+    _refuse_two_kinds(file, read)
+    numbered = [(count, score) for count, score in read.items() if count not in lost]
+    if not numbered:
+        raise UserError(f"{file}: no row has a score of a finished run, so nothing can be judged")
     _refuse_twice(file, numbered, seeded)
     items = tuple(score for _, score in numbered)
-    tried = tuple(_explored(file, count, row) for count, row in phases["explore"])
+    tried = tuple(_explored(file, count, row) for count, row in explore)
     refuse_one_strategy(str(file), items)
     metrics = tuple(dict.fromkeys(s.metric for s in items))
     small = _smaller(file, metrics, smaller_is_better)
     scale = _scale(file, rows, metrics, items, tried)
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
-    items, problems = over_weights(items, (), not small)
+    unfinished = lost_rows.problems([(kind, read[count]) for count, kind in lost.items()], items)
+    items, problems = over_weights(items, unfinished, not small)
     return Scores(
         items,
         metric=", ".join(metrics),
@@ -63,6 +80,10 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
             f"{m}: larger is taken as better; write --smaller-is-better if not"
             for m in metrics if not small and direction(m) is None
         ) + units.doubts(items),
+        failed=tuple(
+            replace(read[count], score=x)
+            for count, x in reported.items() if x is not None and lost[count] == "failed"
+        ),
     )  # fmt: skip
 
 
@@ -114,9 +135,10 @@ def _margin(file: Path, written: str) -> float:
     return margin
 
 
-def _score(file: Path, count: int, row: Row, seeded: bool) -> Score:
+def _score(file: Path, count: int, row: Row, seeded: bool, lost: bool) -> Score:
+    """`lost`: of a run without a score, which is then NaN."""
     where = f"{file}: row {count}"
-    if empty := [c for c in NEEDED if not text(row, c)]:
+    if empty := [c for c in NEEDED if not text(row, c) and not (lost and c == "score")]:
         raise UserError(f"{where}: {empty[0]} is empty; leave the row out, or fill it in")
     control = text(row, "control").lower()
     if control not in ("", "true", "false", "0", "1"):
@@ -129,10 +151,10 @@ def _score(file: Path, count: int, row: Row, seeded: bool) -> Score:
         strategy=text(row, "strategy").lower().replace("-", "_").replace(" ", "_"),
         seed=_seed(where, text(row, "seed")) if seeded else 0,
         metric=text(row, "metric"),
-        score=number(where, text(row, "score")),
+        score=math.nan if lost else number(where, text(row, "score")),
         map=text(row, "map"),
         control=control in ("true", "1"),
-        select=number(where, select, "select") if select else None,
+        select=number(where, select, "select") if select and not lost else None,
         weight=_weight(where, text(row, "weight")),
     )
 
@@ -150,6 +172,14 @@ def _explored(file: Path, count: int, row: Row) -> Explored:
         score=number(where, text(row, "score")),
         weight=_weight(where, text(row, "weight")),
     )
+
+
+def _phases(file: Path, rows: Sequence[Row]) -> tuple[list[tuple[int, Row]], ...]:
+    """Numbered rows of confirm trials, and of the search."""
+    phases: dict[str, list[tuple[int, Row]]] = {"confirm": [], "explore": []}
+    for count, row in enumerate(rows, 1):
+        phases[_phase(file, count, row)].append((count, row))
+    return phases["confirm"], phases["explore"]
 
 
 def _phase(file: Path, count: int, row: Row) -> str:
@@ -173,6 +203,32 @@ def _weight(where: str, written: str) -> str:
     return label(number(where, written, "weight")) if written else ""
 
 
+def _refuse_two_kinds(file: Path, read: Mapping[int, Score]) -> None:
+    """Raises UserError where rows that are compared hold different things: two metrics in one task,
+    or a strategy that is a control in some rows only."""
+    metrics: dict[str, tuple[int, str]] = {}
+    controls: dict[str, tuple[int, bool]] = {}
+    for count, s in read.items():
+        other, metric = metrics.setdefault(s.task, (count, s.metric))
+        if metric != s.metric:
+            raise UserError(
+                f"{file}: task {s.task}: the metric is {metric} in row {other} and {s.metric} in "
+                f"row {count}; scores of two metrics are not compared, so name the tasks apart, "
+                f"such as {s.task} ({s.metric}), or write one name for one metric"
+            )
+        if s.control and s.strategy in (FORWARD, NONE):
+            raise UserError(
+                f"{file}: row {count}: control: {s.strategy} is what strategies are compared with, "
+                "not a control; write false"
+            )
+        other, control = controls.setdefault(s.strategy, (count, s.control))
+        if control != s.control:
+            raise UserError(
+                f"{file}: {s.strategy} is {'a' if control else 'no'} control in row {other} and "
+                f"{'a' if s.control else 'no'} control in row {count}; write one of the two"
+            )
+
+
 def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: bool) -> None:
     seen: dict[tuple[object, ...], tuple[int, str]] = {}
     for count, s in numbered:
@@ -189,9 +245,9 @@ def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: boo
 
 
 def _steps(file: Path, rows: Sequence[Row], scale: float | None) -> dict[str, float]:
-    """The smallest step of a task's scores: of one test example where their number is stated and
-    the metric has a scale, or of the last decimal that is written, whichever is larger; 0 where
-    there is neither."""
+    """The smallest step of a task's scores: of one test example where the metric has a scale and
+    their number is stated or seen in the scores, or of the last decimal that is written, whichever
+    is larger; 0 where there is neither."""
     examples: dict[str, list[int]] = {}
     by_task: dict[str, list[Row]] = {}
     for count, row in enumerate(rows, 1):
@@ -201,8 +257,12 @@ def _steps(file: Path, rows: Sequence[Row], scale: float | None) -> dict[str, fl
             examples.setdefault(text(row, "task"), []).append(counted)
     steps = {}
     for task, mine in by_task.items():
-        of_examples = scale / max(examples[task]) if scale and task in examples else 0.0
+        scores = [number(str(file), text(row, "score")) for row in mine if text(row, "score")]
+        if not scores:
+            continue
         written = 10.0 ** -table_rows.decimals(mine)
-        largest = max(abs(number(str(file), text(row, "score"))) for row in mine)
+        known = max(examples.get(task, [0])) or coarse.examples(scores, written, scale)
+        of_examples = scale / known if scale and known else 0.0
+        largest = max(map(abs, scores))
         steps[task] = max(of_examples, written if written >= FINEST * largest else 0.0)
     return steps

@@ -52,9 +52,12 @@ SIZES = frozenset(
 """With one of these an error is the size of something, not the share of wrong answers."""
 CHANGES = frozenset(
     {"reduction", "reductions", "improvement", "improvements", "gain", "gains", "drop", "decrease",
-     "increase", "change", "saved", "ratio"}
+     "increase", "change", "saved", "ratio", "gap", "gaps", "disparity", "difference", "diff",
+     "delta", "degradation", "stderr", "variance"}
 )  # fmt: skip
-"""Of what they are a change nobody can tell the better direction: `wer_reduction`."""
+"""Of what they are a change or a spread nobody can tell the better direction: `wer_reduction`."""
+CONDITIONS = frozenset({"@", "at", "under", "given"})
+"""What follows is not what is measured: `fpr@95tpr`, `tpr_at_fpr_1`."""
 
 
 @lru_cache  # asked for each row of a table
@@ -67,7 +70,8 @@ def direction(metric: str) -> Direction | None:
     smaller = word in LOSSES | RATES or _is_loss(word)
     if smaller and SHARES & set(words) and not (word in HEADS | RATES or _is_loss(word)):
         return None
-    if OPPOSITE & set(words):
+    rest_of_one = rf"(?:^|/)1[ _\u2212-]*{re.escape(word)}(?![a-z])"  # `1-wer`
+    if OPPOSITE & set(words) or re.search(rest_of_one, metric.lower()):
         smaller = not smaller
     return "smaller" if smaller else "larger"
 
@@ -99,8 +103,10 @@ def _words(metric: str) -> list[str]:
     """In lower case; a word that is not known as it stands is taken apart at its capitals and
     digits (`valLoss`, `testNLL`, `bleu4`)."""
     known = LOSSES | RATES | SHARES | OTHERS | OPPOSITE | CHANGES
-    result = []
-    for word in re.findall(r"[^\W_]+", metric):
+    result: list[str] = []
+    for word in re.findall(r"[^\W_]+|@", metric):
+        if word.lower() in CONDITIONS and result:
+            break
         if word.lower() in known:
             result.append(word.lower())
         else:

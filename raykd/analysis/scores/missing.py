@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raykd.analysis.scores.scores import CellName, Score, Scores
-from raykd.analysis.stats.paired import Array
 
+Array = NDArray[Any]
 ByArm = Mapping[str, Mapping[int, Score]]
 
 
@@ -54,6 +56,7 @@ def expected(
         for a, arm in arms.items()
     }
     seen = [sign * s.score for a in among for s in arms[a].values()]
+    seen += [sign * s.score for s in scores.failed if s.cell[:3] == cell[:3] and not s.control]
     return Expected(seeds, min(seen, default=0.0), max(seen, default=0.0))
 
 
@@ -67,11 +70,12 @@ def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:
     )
 
 
-def filled(scores: Array, high: Array) -> Array:
+def filled(scores: Array, high: Array, worst_seen: float = np.inf) -> Array:
     """Scores [..., seeds, arms], larger is better, with each missing one (NaN) at the best score
-    seen where `high` ([arms] of bool) is true for its arm, and at the worst elsewhere."""
+    seen where `high` ([arms] of bool) is true for its arm, and at the worst elsewhere.
+    `worst_seen`: a worse one that is not among them, such as that of a run that failed."""
     scores = np.asarray(scores, dtype=float)
-    worst = np.nanmin(scores, axis=(-2, -1), keepdims=True)
+    worst = np.minimum(np.nanmin(scores, axis=(-2, -1), keepdims=True), worst_seen)
     best = np.nanmax(scores, axis=(-2, -1), keepdims=True)
     return np.where(np.isnan(scores), np.where(high, best, worst), scores)
 

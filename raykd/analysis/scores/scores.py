@@ -18,7 +18,6 @@ ProblemKind = Literal[
     "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
 ]
 
-
 CellName = tuple[str, str, str, str]
 """(task, init, shape, weight)"""
 
@@ -102,7 +101,8 @@ class Scores:
     `steps` has it by task. `scale` is what a perfect score is: 1, or 100 where scores are in
     percent; None where the metric has no such bound or is not known. `majority` is what always
     giving the commonest answer scores on test, where that is known. `margin` is the one that a
-    table holds; `notes` are what its reader has to know of how it was read."""
+    table holds; `notes` are what its reader has to know of how it was read. `failed`: scores that a
+    table holds of runs that failed, which are no results, but may be the worst seen."""
 
     items: tuple[Score, ...]
     metric: str
@@ -117,6 +117,7 @@ class Scores:
     steps: tuple[tuple[str, float], ...] = ()
     margin: float | None = None
     notes: tuple[str, ...] = ()
+    failed: tuple[Score, ...] = ()
 
     def step(self, task: str) -> float:
         return dict(self.steps).get(task, self.resolution)

@@ -110,7 +110,7 @@ def stated(scores: Scores, margin: float | None) -> float:
             f"{scores.source}: no margin is stated; write --margin X, the smallest difference that "
             f"would matter{example}, in units of {scores.metric}, {seen}; or add a column margin"
         )
-    bound = scores.scale or (max(values) if min(values) >= 0 else 0.0)
+    bound = scores.scale or max(map(abs, values))
     if 0 < bound <= found:
         key = "margin" if margin is None else "--margin"
         percent = "; if they are in percent, a column scale with 100 says so"

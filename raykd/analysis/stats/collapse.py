@@ -4,7 +4,8 @@ A run has collapsed where its score lies below its arm's median by more than `FA
 more than `FLOOR` margins, after the median of its seed over all arms is taken out (two-way median
 polish, Tukey 1977). The robust SD is 1.4826 times the median absolute deviation, of the arm or of
 the whole cell, whichever is larger. Of fewer than three runs neither is far from its arm. Simulated
-in benchmarks/simulation.md.
+in benchmarks/simulation.md. Where half of an arm's runs collapse or more, or most arms under one
+seed, medians are those of collapsed runs; `apart` finds these.
 
 A t test of a few seeds cannot see what happens in one run of twenty. So each arm states how many of
 its runs collapsed, and up to which rate collapses cannot be excluded (Clopper and Pearson 1934).
@@ -67,6 +68,46 @@ def far_below(scores: Array, margin: float) -> Array:
         far = FAR * TO_SD * few * np.fmax(own, cell)
         found: Array = -rest > np.fmax(far, FLOOR * margin)
     return found & there & (runs >= FEWEST)
+
+
+def apart(scores: Array, margin: float) -> Array:
+    """Which runs of a cell lie below a gap in their arm, [seeds, arms] as for `far_below`: half of
+    an arm's runs or more have no median to be far from, and where most arms collapse under one seed
+    its own median is theirs.
+
+    The largest gap within an arm counts where it is as wide as `far_below` asks, of the scatter
+    beside it and of the cell's. Runs below it collapsed where some other arm did not fall by half
+    as much under that seed, and where they are fewer than those above it, or farther from the other
+    arms.
+    """
+    scores = np.asarray(scores, dtype=float)
+    found = np.zeros(scores.shape, dtype=bool)
+    if scores.shape[1] < 2:
+        return found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a seed or an arm without a run
+        moved = scores - np.nanmedian(scores, axis=0)
+        scatter = float(np.nanmedian(np.abs(moved)))
+        for arm in range(scores.shape[1]):
+            there = np.flatnonzero(~np.isnan(scores[:, arm]))
+            if len(there) < FEWEST:
+                continue
+            order = there[np.argsort(scores[there, arm])]
+            runs = scores[order, arm]
+            cut = int(np.diff(runs).argmax()) + 1
+            low, high = runs[:cut], runs[cut:]
+            gap = high[0] - low[-1]
+            beside = np.median(np.abs([*(low - np.median(low)), *(high - np.median(high))]))
+            far = FAR * TO_SD * len(runs) / (len(runs) - 1) * max(scatter, beside)
+            others = np.delete(scores, arm, axis=1)
+            usual = float(np.nanmedian(np.nanmedian(others, axis=0)))
+            ours = len(low) < len(high) or abs(np.median(high) - usual) < abs(
+                np.median(low) - usual
+            )
+            if gap > max(far, FLOOR * margin) and ours:
+                steady = (np.nanmax(others, axis=0) - others < gap / 2).any(axis=1)
+                found[order[:cut], arm] = steady[order[:cut]]
+    return found
 
 
 def upper_bound(k: int, n: int) -> float:

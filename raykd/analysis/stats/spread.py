@@ -35,16 +35,19 @@ class Ratio:
     n: int
 
 
-def claim(scores: Array, none: Array, alpha: float, small: float = SMALL) -> tuple[Array, Array]:
-    """(supported, contradicted) of: spread < small * gain.
+def claim(
+    scores: Array, none: Array, alpha: float, small: float = SMALL, resolution: float = 0.0
+) -> tuple[Array, Array]:
+    """(supported, contradicted) of: spread < small * gain. No SD is below `resolution`, the
+    smallest step of a score.
 
     scores: [..., seeds, strategies]; none: [..., seeds]. Supported needs every pair's contrast
     below 0 and a gain above 0, each at alpha. Contradicted: some pair's contrast above 0 at half
     of alpha shared over the pairs, or a gain below 0 at the other half.
     """
-    upper, lower = _bounds(scores, none, alpha, small)
-    lower_at_zero = _bounds(scores, none, alpha, 0.0)[1]
-    gain_low, gain_high = _gain_bounds(scores, none, alpha)
+    upper, lower = _bounds(scores, none, alpha, small, resolution)
+    lower_at_zero = _bounds(scores, none, alpha, 0.0, resolution)[1]
+    gain_low, gain_high = _gain_bounds(scores, none, alpha, resolution)
     supported = (upper < 0).all(axis=-1) & (gain_low > 0)
     above = ((lower > 0) & (lower_at_zero > 0)).any(axis=-1)
     return supported, above | (gain_high < 0)
@@ -63,23 +66,29 @@ def _criticals(n: int, pairs: int, alpha: float) -> tuple[float, float]:
     return tuple(stats.t.ppf([1 - alpha, 1 - alpha / 2 / pairs], n - 1))
 
 
-def _bounds(scores: Array, none: Array, alpha: float, small: float) -> tuple[Array, Array]:
+def _bounds(
+    scores: Array, none: Array, alpha: float, small: float, resolution: float
+) -> tuple[Array, Array]:
     contrast = _contrast(scores, none, small)
     pairs, n = contrast.shape[-2:]
-    mean, sd = summary(contrast)
+    mean, sd = summary(contrast, resolution)
     for_upper, for_lower = _criticals(n, pairs, alpha)
     return mean + for_upper * sd / np.sqrt(n), mean - for_lower * sd / np.sqrt(n)
 
 
-def _gain_bounds(scores: Array, none: Array, alpha: float) -> tuple[Array, Array]:
+def _gain_bounds(
+    scores: Array, none: Array, alpha: float, resolution: float
+) -> tuple[Array, Array]:
     gain = np.asarray(scores, dtype=float).mean(axis=-1) - none
     n = gain.shape[-1]
-    mean, sd = summary(gain)
+    mean, sd = summary(gain, resolution)
     low, high = stats.t.ppf([1 - alpha, 1 - alpha / 2], n - 1)
     return mean - low * sd / np.sqrt(n), mean + high * sd / np.sqrt(n)
 
 
-def against_gain(scores: Array, none: Array, alpha: float, seed: int = 0) -> Ratio:
+def against_gain(
+    scores: Array, none: Array, alpha: float, seed: int = 0, resolution: float = 0.0
+) -> Ratio:
     """scores: [seeds, strategies], none: [seeds], at least two seeds and two strategies."""
     scores, none = np.asarray(scores, dtype=float), np.asarray(none, dtype=float)
     means = scores.mean(axis=0)
@@ -88,25 +97,27 @@ def against_gain(scores: Array, none: Array, alpha: float, seed: int = 0) -> Rat
         spread=spread,
         gain=gain,
         ratio=spread / gain if gain > 0 else None,
-        interval=_interval(scores, none, alpha),
+        interval=_interval(scores, none, alpha, resolution),
         bootstrap=_bootstrap(scores, none, alpha, seed) if len(none) >= BOOTSTRAP_SEEDS else None,
         level=1 - 2 * alpha,
         n=len(none),
     )
 
 
-def _interval(scores: Array, none: Array, alpha: float) -> tuple[float, float] | None:
+def _interval(
+    scores: Array, none: Array, alpha: float, resolution: float
+) -> tuple[float, float] | None:
     """The ratios that the tests of `claim` do not rule out; None where matching shows a loss."""
-    gain_low, gain_high = _gain_bounds(scores, none, alpha)
+    gain_low, gain_high = _gain_bounds(scores, none, alpha, resolution)
     if gain_high < 0:
         return None
     pairs = _contrast(scores, none, 0.0)
     gain = scores.mean(axis=-1) - none
     for_upper, for_lower = _criticals(len(gain), len(pairs), alpha)
-    low = max(0.0, *(_last_above(pair, gain, for_lower) for pair in pairs))
+    low = max(0.0, *(_last_above(pair, gain, for_lower, resolution) for pair in pairs))
     if gain_low <= 0:
         return low, np.inf
-    return low, max(0.0, *(_first_below(pair, gain, for_upper) for pair in pairs))
+    return low, max(0.0, *(_first_below(pair, gain, for_upper, resolution) for pair in pairs))
 
 
 def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
@@ -120,17 +131,22 @@ def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def _first_below(pair: Array, gain: Array, critical: float) -> float:
-    """Where the pair's upper bound falls below 0, the gain being above 0 at that level."""
-    return _roots(pair, gain, critical)[1]
+def _first_below(pair: Array, gain: Array, critical: float, resolution: float) -> float:
+    """Where the pair's upper bound falls below 0, the gain being above 0 at that level; with an SD
+    of at least one step too."""
+    step = critical * resolution / np.sqrt(len(gain))
+    return max(_roots(pair, gain, critical)[1], float((pair.mean() + step) / gain.mean()))
 
 
-def _last_above(pair: Array, gain: Array, critical: float) -> float:
+def _last_above(pair: Array, gain: Array, critical: float, resolution: float) -> float:
     """The largest c at which the pair's lower bound is above 0; 0 where it is not even at 0."""
-    n = len(gain)
-    if pair.mean() - critical * pair.std(ddof=1) / np.sqrt(n) <= 0:
+    mean, sd = summary(pair, resolution)
+    if mean - critical * sd / np.sqrt(len(gain)) <= 0:
         return 0.0
     roots = [c for c in _roots(pair, gain, critical) if c > 0]
+    if gain.mean() > 0:
+        step = critical * resolution / np.sqrt(len(gain))
+        roots.append(float((mean - step) / gain.mean()))
     return min(roots, default=np.inf)
 
 

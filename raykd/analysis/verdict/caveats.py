@@ -5,34 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from raykd.analysis.scores.scores import NONE, Scores
+from raykd.analysis.verdict.context import Caveat, TeacherScore
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
-
-CaveatKind = Literal["teacher_beaten", "coarse", "majority", "data"]
-
-
-@dataclass(frozen=True)
-class Caveat:
-    """One reason for doubt, as a sentence without its full stop."""
-
-    kind: CaveatKind
-    says: str
-
-
-@dataclass(frozen=True)
-class TeacherScore:
-    """What the students' teacher scores, in the metric's units (percent for accuracy). `majority`
-    is the best that one and the same answer to every test example scores."""
-
-    fingerprint: str
-    metric: str
-    test: float
-    select: float
-    majority: float
 
 
 @dataclass(frozen=True)
@@ -76,15 +55,21 @@ def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
 
 
 def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
-    step, half = scores.resolution, verdict.margin / 2
-    if step > half:
-        rows = next((len(s.ids) for s in scores.items if s.ids is not None), 0)
+    """Of the tasks whose scores have too large a step, as each task has its own."""
+    half = verdict.margin / 2
+    tasks = dict.fromkeys(task for task, *_ in scores.cells)
+    for task in tasks:
+        step = scores.step(task)
+        if step <= half:
+            continue
+        rows = next((len(s.ids) for s in scores.items if s.task == task and s.ids is not None), 0)
         of = f"1 of {rows} test rows, " if rows else ""
         more = "more test rows" if rows else "more test rows, or scores with more digits"
+        where = f" of {task}" if len(tasks) > 1 else ""
         yield Caveat(
             "coarse",
-            f"a step of the score ({of}{step:.2g}) is larger than half the margin ({half:g}): "
-            f"take {more}",
+            f"a step of the score{where} ({of}{step:.2g}) is larger than half the margin "
+            f"({half:g}): take {more}",
         )
 
 

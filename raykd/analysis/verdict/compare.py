@@ -10,8 +10,16 @@ import numpy as np
 from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import Score
 from raykd.analysis.stats.examples import mcnemar, two_level
-from raykd.analysis.stats.holm import holm, last_step
-from raykd.analysis.stats.paired import interval, p_above, p_below, p_beyond, p_tost, summary
+from raykd.analysis.stats.paired import (
+    holm,
+    interval,
+    last_step,
+    p_above,
+    p_below,
+    p_beyond,
+    p_tost,
+    summary,
+)
 from raykd.analysis.stats.sequential import Look
 from raykd.analysis.verdict.verdict import Case, Comparison, Finding, Missing
 

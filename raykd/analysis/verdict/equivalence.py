@@ -13,8 +13,7 @@ import numpy as np
 
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import CellName
-from raykd.analysis.stats.holm import claim
-from raykd.analysis.stats.paired import Array, p_above, p_below, p_beyond, p_tost
+from raykd.analysis.stats.paired import Array, claim, p_above, p_below, p_beyond, p_tost
 from raykd.analysis.stats.power import (
     POWER,
     above_power,

@@ -155,7 +155,7 @@ def _h3(
             f"{lacking} here, so nothing is said",
         ), None  # fmt: skip
     table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
-    return spread.judge(table, rule, cell, absent)
+    return spread.judge(table, rule, cell, absent, wanted.worst)
 
 
 def _arms(
@@ -166,7 +166,7 @@ def _arms(
         return tuple(_arm(name, arm) for name, arm in arms.items())
     table = missing.matrix(arms, wanted, rule.sign)
     order = sorted(frozenset().union(*wanted.seeds.values()))
-    fell = collapse.far_below(table, rule.margin)
+    fell = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
     if scores.majority is not None and scores.larger_is_better:
         fell = fell | (table <= scores.majority + scores.resolution / 2)
     result = []

@@ -19,16 +19,21 @@ ByArm = Mapping[str, Mapping[int, Score]]
 
 
 def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
-    """Strategies that were to be under test here and have no score at all, as their loader
-    reported. A control or a sampled map that is not there takes nothing from what is said of the
-    strategies."""
-    named = {
-        p.strategy: None
+    """Strategies that belong under test here and have no score at all: those that their loader
+    reported, and those that other cells of this shape have. A control or a sampled map that is not
+    there takes nothing from what is said of the strategies."""
+    named = [
+        p.strategy
         for p in scores.problems
-        if _cell(p) == cell and p.kind in ("failed", "missing")
-        if p.strategy not in (None, NONE) and not p.control
-    }
-    return [n for n in named if n is not None and n not in arms and not is_sampled(n)]
+        if _cell(p) == cell and p.kind in ("failed", "missing") and not p.control
+    ]
+    here = (s for s in scores.items if scores.seeded and s.shape == cell[2])
+    elsewhere = [s.strategy for s in here if not s.control]
+    return [
+        n
+        for n in dict.fromkeys([*named, *elsewhere])
+        if n is not None and n != NONE and n not in arms and not is_sampled(n)
+    ]
 
 
 def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:

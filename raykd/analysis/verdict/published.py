@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.scores import Score
 from raykd.analysis.scores.units import FRACTION
+from raykd.analysis.verdict.context import PublishedComparison
 from raykd.config.sweep import SweepConfig
 from raykd.errors import UserError
 
@@ -18,31 +18,13 @@ if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Cell
 
 
-@dataclass(frozen=True)
-class Beside:
-    """One strategy in one setting. `published` is the mean where several scores were published;
-    `difference` is ours minus theirs, in the metric's units. `inside`: whether theirs lies in the
-    range of our seeds; None with fewer than two seeds."""
-
-    task: str
-    init: str
-    shape: str
-    strategy: str
-    metric: str
-    published: float
-    mean: float
-    low: float
-    high: float
-    n: int
-    difference: float
-    inside: bool | None
-
-
-def beside(cells: Sequence[Cell], published: Sequence[Score]) -> tuple[Beside, ...]:
+def compare_published(
+    cells: Sequence[Cell], published: Sequence[Score]
+) -> tuple[PublishedComparison, ...]:
     """Every arm for which `published` has a score of the same kind of init (copied or random,
     whichever blocks are copied), shape and strategy. Which task of theirs is meant is the
     caller's to choose; it is named in the result."""
-    found = []
+    compared = []
     for cell in cells:
         kind = cell.init.split()[0]
         for arm in cell.arms:
@@ -53,17 +35,17 @@ def beside(cells: Sequence[Cell], published: Sequence[Score]) -> tuple[Beside, .
             if not theirs:
                 continue
             score, low, high = fmean(s.score for s in theirs), min(arm.scores), max(arm.scores)
-            found.append(
-                Beside(
+            compared.append(
+                PublishedComparison(
                     theirs[0].task, cell.init, cell.shape, arm.strategy, theirs[0].metric,
                     score, arm.mean, low, high, len(arm.scores), arm.mean - score,
                     low <= score <= high if len(arm.scores) > 1 else None,
                 )
             )  # fmt: skip
-    return tuple(found)
+    return tuple(compared)
 
 
-def theirs(config: SweepConfig, file: str) -> tuple[Score, ...]:
+def published_scores(config: SweepConfig, file: str) -> tuple[Score, ...]:
     """Those of the task that `published` names; none where the file has no such key. `file` is the
     sweep file's path. Raises UserError."""
     named = config.published

@@ -21,10 +21,10 @@ from raykd.analysis.verdict.verdict import Hypothesis, Status
 
 
 def judge(
-    table: Array, rule: Rule, cell: CellName, absent: list[str]
+    table: Array, rule: Rule, cell: CellName, absent: list[str], worst: float = np.inf
 ) -> tuple[Hypothesis, Ratio | None]:
     """table: [seeds, strategies and none], larger is better, NaN where a run is missing; at least
-    two strategies.
+    two strategies. `worst`: the worst score seen, where that is of a run that failed.
 
     Supported where the seeds that all have support it, and the whole table does with its missing
     runs at their worst for the claim: no matching at the best score seen, the strategies at the
@@ -36,18 +36,20 @@ def judge(
     if n < 2:
         return _one(whole[:, :-1], whole[:, -1], rule, cell, absent), None
     sides = np.arange(table.shape[1]) == table.shape[1] - 1
-    cases = [filled(table, sides), filled(table, np.ones_like(sides))] if lost else []
-    failed = [filled(table, np.zeros_like(sides))] if lost else []
-    found = ratio.against_gain(whole[:, :-1], whole[:, -1], rule.alpha)
+    highs = (sides, np.ones_like(sides)) if lost else ()
+    cases = [filled(table, high, worst) for high in highs]
+    failed = [filled(table, np.zeros_like(sides), worst)] if lost else []
+    step = rule.resolution
+    found = ratio.against_gain(whole[:, :-1], whole[:, -1], rule.alpha, resolution=step)
     seen = _status([whole], [whole], rule, absent)
     status = _status([whole, *cases], [whole, *failed], rule, absent)
     withheld = status != seen
     more = None
     if status == "undecided" and not absent and not withheld:
-        more = more_seeds(whole[:, :-1], whole[:, -1], rule.alpha)
+        more = more_seeds(whole[:, :-1], whole[:, -1], rule.alpha, step)
     if lost:
         by_status = {"supported": cases, "contradicted": failed}
-        found = _spanning(found, by_status.get(status, [*cases, *failed]), rule.alpha)
+        found = _spanning(found, by_status.get(status, [*cases, *failed]), rule.alpha, step)
     piece = missing_piece(None, more, absent, rule)
     if withheld:
         would = "support" if seen == "supported" else "contradict"
@@ -70,16 +72,24 @@ def judge(
 
 def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[str]) -> Status:
     """Supported in every case of the first, contradicted in every case of the second."""
-    if all(ratio.claim(x[:, :-1], x[:, -1], rule.alpha)[1] for x in against):
+
+    def claim(case: Array) -> tuple[Array, Array]:
+        none = case[:, -1]
+        return ratio.claim(case[:, :-1], none, rule.alpha, resolution=rule.resolution)
+
+    if all(claim(x)[1] for x in against):
         return "contradicted"
-    if not absent and all(ratio.claim(x[:, :-1], x[:, -1], rule.alpha)[0] for x in for_):
+    if not absent and all(claim(x)[0] for x in for_):
         return "supported"
     return "undecided"
 
 
-def _spanning(found: Ratio, cases: list[Array], alpha: float) -> Ratio:
+def _spanning(found: Ratio, cases: list[Array], alpha: float, resolution: float) -> Ratio:
     """With the interval over all cases; a case in which matching shows a loss leaves no bound."""
-    others = [ratio.against_gain(x[:, :-1], x[:, -1], alpha).interval for x in cases]
+    others = [
+        ratio.against_gain(x[:, :-1], x[:, -1], alpha, resolution=resolution).interval
+        for x in cases
+    ]
     known = [i for i in (found.interval, *others) if i is not None]
     if not known:
         return found
@@ -87,12 +97,12 @@ def _spanning(found: Ratio, cases: list[Array], alpha: float) -> Ratio:
     return replace(found, interval=(min(i[0] for i in known), float(high)))
 
 
-def more_seeds(scores: Array, none: Array, alpha: float) -> int | None:
+def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0) -> int | None:
     """As for the other hypotheses, over the contrasts of every pair and the gain."""
     gain = scores.mean(axis=1) - none
     pairs = (scores @ contrasts(scores.shape[1]).T).T - SMALL * gain
-    mean, sd = summary(pairs)
-    gain_mean, gain_sd = (float(x) for x in summary(gain))
+    mean, sd = summary(pairs, resolution)
+    gain_mean, gain_sd = (float(x) for x in summary(gain, resolution))
     strict = alpha / 2 / len(pairs)
     counts: list[int | None]
     if (mean < 0).all():

@@ -19,8 +19,7 @@ from raykd.analysis.stats.spread import Ratio
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
-from raykd.analysis.verdict.caveats import Caveat, TeacherScore
-from raykd.analysis.verdict.published import Beside
+from raykd.analysis.verdict.context import Caveat, PublishedComparison, TeacherScore
 
 Status = Literal["supported", "contradicted", "undecided"]
 Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
@@ -213,7 +212,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     angles: Angles | None = None
     """What the students see of the teacher's blocks, where it was measured."""
-    published: tuple[Beside, ...] = ()
+    published: tuple[PublishedComparison, ...] = ()
     """This sweep's scores beside published ones, where the file names a table of those."""
     look: Look | None = None
     """Which look it was reached at, where the file states several."""

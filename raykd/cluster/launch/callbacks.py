@@ -12,7 +12,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from raykd.cluster.launch import placement_groups
 from raykd.cluster.launch.checkpoints import TOLD
 from raykd.cluster.launch.driver import GIVEN_UP
-from raykd.config.trial import Cohort, Job, unpacked
+from raykd.config.cohort import Cohort, Job, unpacked
 
 
 class Watch(Protocol):

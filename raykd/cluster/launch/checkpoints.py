@@ -11,73 +11,16 @@ next evaluation; who begins waits for it, as for MLflow.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
-from pyarrow import ArrowException, fs
+from pyarrow import fs
 from ray import train
 
-from raykd.errors import UserError
-from raykd.planning.study import Study
 from raykd.sweep.folders import Places, under
 
 TOLD = "told"
 """The key of a report that checkpoints cannot be stored, in a line for whoever watches."""
-AWAY_SECONDS = 600.0
-AGAIN_SECONDS = 1.0
-
-
-def check(study: Study) -> None:
-    """Raises UserError where a stated address cannot be written to and removed from here."""
-    address = study.config.cluster.checkpoints
-    if address is None:
-        return
-    where = f"{study.file}: cluster.checkpoints:"
-    if "@" in address:
-        raise UserError(
-            f"{where} keys stand in the address; leave them out, and set them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-        )
-    try:
-        _probe(address)
-    except (OSError, ArrowException) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(
-            f"{where} {address} cannot be written ({reason}); write a folder that all nodes see, "
-            "or an address such as s3://bucket/folder, with its keys in the environment"
-        ) from error
-
-
-def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
-    """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
-    where it cannot for so long."""
-    began, told = time.monotonic(), False
-    while True:
-        try:
-            return _probe(storage)
-        except OSError as error:
-            if time.monotonic() - began > seconds:
-                raise
-            if not told:
-                tell(f"a job waits until checkpoints can be written: {reason(error)}")
-                told = True
-        time.sleep(AGAIN_SECONDS)
-
-
-def reason(error: OSError) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
-
-
-def _probe(storage: str) -> None:
-    store, path = fs.FileSystem.from_uri(storage)
-    probe = f"{path}/raykd-{uuid4().hex}"
-    store.create_dir(path)
-    with store.open_output_stream(probe) as stream:
-        stream.write(b"raykd")
-    store.delete_file(probe)
 
 
 def forget(storage: str, job: str) -> None:

@@ -10,15 +10,22 @@ from typing import Any
 import ray
 from ray import tune
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.backend import BackendConfig
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.exceptions import RayTrainError
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
-from raykd.cluster.launch.trainer import Trainer, backend, train_job
-from raykd.config.trial import packed, unpacked
+from raykd.config.cohort import packed, unpacked
 from raykd.runtime import memory
+
+UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
+"""Rows do not come from Ray Data; dead placement groups are `leftovers`'s."""
 
 GIVEN_UP = "given_up"
 """The key of a job's report that some of its trials did not end, and why."""
@@ -65,7 +72,7 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one that the store knows the history
     of. Raises OSError where checkpoints cannot be stored for ten minutes."""
     killed, storage = memory.kills(), settings["storage"]
-    checkpoints.wait_for(storage, _tell)
+    checkpoint_store.wait_for(storage, _tell)
     if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
         _tell(told)
     try:
@@ -212,3 +219,28 @@ def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
             callbacks=[TuneReportCallback(), placement_groups.NoteController(job)],
         ),
     )
+
+
+class Trainer(DataParallelTrainer):  # type: ignore[misc]
+    """Built on interfaces that Ray keeps to itself, as `leftovers` is: the pin in pyproject.toml
+    and the tests of whole sweeps stand guard."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [c for c in super()._create_default_callbacks() if not isinstance(c, UNUSED)]
+
+
+def backend(share: Mapping[str, Any]) -> BackendConfig:
+    """How a job's workers find each other. One alone has nobody to find, and torch is then imported
+    in the worker only."""
+    if share["workers"] == 1:
+        return BackendConfig()
+    from ray.train.torch import TorchConfig
+
+    return TorchConfig(backend="nccl" if share["gpus"] else "gloo")
+
+
+def train_job(config: dict[str, Any]) -> None:
+    """What workers run, by a name that costs nothing to import where they are only watched."""
+    from raykd.cluster.launch import worker
+
+    worker.train_job(config)

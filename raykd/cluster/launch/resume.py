@@ -17,7 +17,7 @@ from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAM
 
 from raykd.cluster.launch.checkpoints import forget
 from raykd.config.trial import Training, TrialSpec
-from raykd.tracking import history, ledger
+from raykd.tracking import artifacts, ledger
 
 if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
     from mlflow import MlflowClient
@@ -112,7 +112,7 @@ def has_history(
     if records.keys() != set(ids):
         return False
     open_ = {r.run_id: known[r.trial] for r in records.values() if not r.over}
-    curves = history.curves(client, open_, "loss")
+    curves = artifacts.curves(client, open_, "loss")
     return all(_reaches(dict(curves[run]), trial.training, step) for run, trial in open_.items())
 
 

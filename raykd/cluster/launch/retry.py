@@ -15,8 +15,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from raykd.config.trial import Cohort, Job, TrialSpec, digest
-from raykd.maps.published import PADDED
+from raykd.config.cohort import Cohort, Job
+from raykd.config.trial import TrialSpec
+from raykd.maps.loss_kinds import PADDED
+from raykd.runtime.memo import digest
 
 Kind = Literal["lost", "memory", "own"]
 

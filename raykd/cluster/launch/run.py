@@ -17,21 +17,21 @@ from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.callbacks import Listener, Watch
 from raykd.cluster.launch.driver import drive
 from raykd.cluster.launch.searcher import JobSearcher
-from raykd.cluster.ray_session import local_ray
+from raykd.cluster.ray_init import local_ray
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import TrialSpec
 from raykd.planning import truncation
 from raykd.planning.plan import Plan, by_strategy
+from raykd.planning.teacher_source import training_inputs
 from raykd.search.halving import Rungs
 from raykd.sweep.folders import Places
+from raykd.sweep.records import explored
 from raykd.sweep.resources import Share
 from raykd.teachers.teacher import Stored
 from raykd.tracking import store
 from raykd.tracking.costs import Foretold
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
-from raykd.tracking.heart import beating
-from raykd.tracking.launch import Launch, ended, settle_dead, versions
-from raykd.training.inputs import Sources
+from raykd.tracking.launch import Launch, beating, ended, settle_dead, versions
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
@@ -73,7 +73,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
     watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     launch.describe(truncation.reported(sweep.study))
-    places = _places(sweep, experiment, launch.run_id)
+    places, destination = _places(sweep, experiment, launch.run_id), sweep.destination()
     status = "KILLED"
     try:
         foretold.start(launch)
@@ -81,7 +81,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
             settings = _settings(sweep, made, teacher, fitted, experiment, places)
             limits = config.budget
             searcher = JobSearcher(
-                made, sweep.explored(records), sweep.outcomes, limits.trials, sweep.goes_on
+                made, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
             )
             meter = Meter(limits, fitted, searcher, places.stop)
             try:
@@ -91,9 +91,9 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
             finally:
                 places.stop.unlink(missing_ok=True)
             leaked = placement_groups.free_rest()
-        wait_until_sent(sweep, experiment)
+        wait_until_sent(destination)
         left = sweep.planned(store.patiently(sweep.records))
-        leave_read(sweep, experiment, launch, watch.failed)
+        leave_read(destination, launch, watch.failed)
         reason = meter.reason
         waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
@@ -106,7 +106,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Fo
     finally:
         # Workers first: what they write after the launch is closed would be of no launch.
         ray.shutdown()
-        close(sweep, experiment, launch, status)
+        close(destination, launch, status)
 
 
 def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
@@ -125,7 +125,7 @@ def _settings(
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
-            "sources": Sources.of(study, teacher.folder, made.choice()),
+            "sources": training_inputs(study, teacher.folder, made.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": places.launch,

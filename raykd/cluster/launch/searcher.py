@@ -13,10 +13,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raykd.config.trial import Cohort, Job, TrialSpec, digest, packed
+from raykd.config.cohort import Cohort, Job, packed
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.plan import Explored, Plan
-from raykd.planning.study import confirm_trials, explore_trial
+from raykd.planning.trials import confirm_trials, explore_trial
+from raykd.runtime.memo import digest
 from raykd.search.proposer import Proposer, Tried
 
 Outcomes = Callable[[Cohort], Mapping[str, Tried]]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from operator import itemgetter
 from typing import Any
 
-from raykd.config.trial import Cohort, Job
+from raykd.config.cohort import Cohort, Job
 
 LAST = 3  # failures that are remembered
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from ray.util.metrics import Counter, Gauge
 
+from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints
-from raykd.cluster.launch.metrics import Metrics
-from raykd.cluster.ray_session import NOTICES
-from raykd.config.trial import Cohort, unpacked
+from raykd.cluster.ray_init import NOTICES
+from raykd.config.cohort import Cohort, unpacked
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.training.distill import Where
+from raykd.teachers.targets import Live
 from raykd.training.hooks import Taught
 from raykd.training.recorder import Recorder, Silent
 from raykd.training.trainer import Materials
@@ -81,7 +83,7 @@ class TrainHooks:
             except OSError as error:  # it is an insurance, so training goes on without it
                 told = (
                     f"cohort {self._cohort.id} trains on without a checkpoint: "
-                    f"{checkpoints.reason(error)}"
+                    f"{checkpoint_store.reason(error)}"
                 )
                 # Once, however often it is tried again.
                 train.report({**report, checkpoints.TOLD: told} if self._saves else report)
@@ -132,7 +134,7 @@ def _train_job(config: dict[str, Any]) -> None:
     torch.set_num_threads(config["threads"])
     group = Group.current()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
-    where = Where(
+    where = Execution(
         get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
         gradient_checkpointing=config["gradient_checkpointing"],
     )  # fmt: skip
@@ -181,3 +183,31 @@ def _resume(checkpoint: Any) -> dict[str, Any] | None:
             Path(folder) / STATE, map_location="cpu", weights_only=True
         )
     return state
+
+
+class Metrics:
+    """Of one cohort, told by its first worker at each tick. A worker's gauges go with it; a node's
+    counters stay as long as the node."""
+
+    def __init__(self, sweep: str) -> None:
+        self._tags = {"sweep": sweep}
+        self._rate = Gauge(
+            "raykd_examples_per_second", "Student rows a second since the last tick.", ("sweep",)
+        )
+        self._share = Gauge(
+            "raykd_teacher_share", "Of the time since the last tick, what targets took.", ("sweep",)
+        )
+        self._rows = Counter(
+            "raykd_teacher_rows", "Rows by where their targets came from.", ("sweep", "source")
+        )
+        self._since = (time.monotonic(), Taught(None, 0.0, 0))
+
+    def tick(self, examples: int, taught: Taught) -> None:
+        """`examples`: student rows since the last tick."""
+        (then, before), now = self._since, time.monotonic()
+        self._since = (now, taught)
+        self._rate.set(examples / (now - then), self._tags)
+        self._share.set((taught.seconds - before.seconds) / (now - then), self._tags)
+        if taught.source is not None:
+            source = Live.name if taught.source == Live.name else "stored"
+            self._rows.inc(taught.rows - before.rows, {**self._tags, "source": source})

@@ -17,15 +17,16 @@ from transformers import PreTrainedModel
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import order as epoch
 from raykd.data.batches import shard
-from raykd.data.prepared import Encoded
-from raykd.maps.published import PADDED
+from raykd.data.encoded import Encoded
+from raykd.maps.loss_kinds import PADDED
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
 from raykd.planning.estimate.rates import Order, Rates, TeacherRates
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
+from raykd.tasks.family import Data
 from raykd.teachers.targets import Live, Part
 from raykd.training.angle_probe import Probe
-from raykd.training.distill import Data, Where
 from raykd.training.learner import Learner
 from raykd.training.recorder import Silent
 from raykd.training.trainer import Materials, trainable, use_bf16
@@ -85,9 +86,9 @@ def teacher(order: Order, began: float) -> TeacherRates:
     return TeacherRates(load, step, _evaluation(learner.model, data, where), True)
 
 
-def _materials(order: Order) -> tuple[Where, Materials]:
+def _materials(order: Order) -> tuple[Execution, Materials]:
     device = torch.device("cuda" if order.gpu else "cpu")
-    where = Where(
+    where = Execution(
         device, micro_batch=order.micro_batch, compile=order.compile,
         gradient_checkpointing=order.gradient_checkpointing, weights=order.sources.weights,
     )  # fmt: skip
@@ -95,7 +96,7 @@ def _materials(order: Order) -> tuple[Where, Materials]:
 
 
 def _learner(
-    trial: TrialSpec, model: PreTrainedModel, data: Data, teacher: PreTrainedModel, where: Where
+    trial: TrialSpec, model: PreTrainedModel, data: Data, teacher: PreTrainedModel, where: Execution
 ) -> Learner:
     return Learner(
         trial, model, data.family, width(teacher), Group(), where.device, where.autocast(),
@@ -114,7 +115,7 @@ def _batches(data: Data, trial: TrialSpec, workers: int) -> list[np.ndarray]:
 
 
 def _step(
-    learner: Learner, data: Data, rows: np.ndarray, where: Where, live: Live | None
+    learner: Learner, data: Data, rows: np.ndarray, where: Execution, live: Live | None
 ) -> tuple[float, float]:
     """Seconds of the teacher's pass, and of the student's step."""
     size = where.micro_batch or len(rows)
@@ -144,7 +145,7 @@ def _rounds(
             return
 
 
-def _evaluation(model: PreTrainedModel, data: Data, where: Where) -> float:
+def _evaluation(model: PreTrainedModel, data: Data, where: Execution) -> float:
     """Seconds a row, of as many as a split has: sorted by length, few are padded more."""
     took = 0.0
     for count in (FEW, FEW, MANY):  # the first is slower, in bf16 on a CPU many times
@@ -174,7 +175,7 @@ def _first(encoded: Encoded, count: int) -> tuple[Encoded, int]:
     ), count
 
 
-def _now(where: Where) -> float:
+def _now(where: Execution) -> float:
     if where.device.type == "cuda":
         torch.cuda.synchronize(where.device)
     return time.perf_counter()

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from statistics import fmean
-from threading import Barrier
 from typing import Any
-
-import psutil
 
 from raykd.config.trial import TrialSpec
 from raykd.planning.plan import Plan
-from raykd.planning.study import explore_trial
-from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS
+from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS, training_inputs
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import explore_trial
 from raykd.runtime.memo import kept, recall
-from raykd.training.inputs import Sources
+from raykd.training.inputs import TrainingInputs
 
 IMPORT_SECONDS = 8.0  # of torch and transformers, where two processes share two cores
 WRITING = 20.0  # how much longer it takes to write a text than to read one, roughly
@@ -73,7 +66,7 @@ class Order:
     `fine_tuned`: the sources name the teacher itself, and not the model that it is made of.
     """
 
-    sources: Sources
+    sources: TrainingInputs
     trial: TrialSpec
     fine_tuned: bool
     workers: int
@@ -104,7 +97,7 @@ def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) 
         assert made.space is not None
         trial = explore_trial(study, made.space.unseen((), 1, Random(0))[0])
     return Order(
-        Sources.of(study, teacher or study.base.folder), trial, teacher is not None, workers,
+        training_inputs(study, teacher or study.base.folder), trial, teacher is not None, workers,
         threads, made.power.gpus > 0, cluster.micro_batch, cluster.compile,
         cluster.gradient_checkpointing,
     )  # fmt: skip
@@ -113,7 +106,7 @@ def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) 
 def teacher_order(made: Plan, threads: int, gpu: bool) -> Order:
     study, cluster = made.study, made.study.config.cluster
     trial = teacher_trial(study)
-    sources = replace(Sources.of(study, study.base.folder), weights=trial.training.weights)
+    sources = replace(training_inputs(study, study.base.folder), weights=trial.training.weights)
     return Order(
         sources, trial, False, 1, threads, gpu, cluster.micro_batch,
         gradient_checkpointing=cluster.gradient_checkpointing,
@@ -164,62 +157,4 @@ def keep(home: Path, order: Order, device: str, neighbours: int, rates: Any) -> 
 # Measuring, in processes of their own: what trains is imported there
 
 
-def measure_students(order: Order, neighbours: int) -> Rates:
-    """So many processes side by side, as jobs will be."""
-    context = multiprocessing.get_context("spawn")
-    gate = context.Barrier(neighbours)
-    with ProcessPoolExecutor(neighbours, context, _stand_at, (gate,)) as pool:
-        found = list(pool.map(_student, [order] * neighbours))
-    means: dict[str, Any] = {k: fmean(getattr(r, k) for r in found) for k in MEANS}
-    return replace(
-        found[0], **means, low=min(r.low for r in found), high=max(r.high for r in found)
-    )
-
-
 MEANS = ("load", "build", "step", "teacher", "evaluate", "look")
-
-
-def measure_teacher(order: Order) -> TeacherRates:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_teacher, order).result()
-
-
-def alone(order: Order) -> Rates:
-    """In this process, a worker of a cluster's."""
-    began = time.time()
-    from raykd.planning.estimate import calibrate
-
-    return calibrate.student(order, began, lambda: None)
-
-
-def teacher_alone(order: Order) -> TeacherRates:
-    """As `alone`."""
-    began = time.time()
-    from raykd.planning.estimate import calibrate
-
-    return calibrate.teacher(order, began)
-
-
-_gate: Barrier
-
-
-def _stand_at(gate: Barrier) -> None:
-    global _gate
-    _gate = gate
-
-
-def _student(order: Order) -> Rates:
-    from raykd.planning.estimate import calibrate
-
-    try:
-        return calibrate.student(order, psutil.Process().create_time(), _gate.wait)
-    except BaseException:
-        _gate.abort()  # the neighbours would wait for ever
-        raise
-
-
-def _teacher(order: Order) -> TeacherRates:
-    from raykd.planning.estimate import calibrate
-
-    return calibrate.teacher(order, psutil.Process().create_time())

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
+from raykd.config.training import LIKELY_EPOCHS
 from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
-from raykd.planning.study import confirm_trials, explore_trial
 from raykd.planning.teacher_source import Choice, speeds
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.halving import Rungs
 from raykd.teachers import model_facts
 from raykd.teachers.teacher import fine_tune_steps
-from raykd.training.early_stopping import LIKELY_EPOCHS
 
 # Of Ray on two cores, whatever the sweep (docs/performance.md).
 START_SECONDS = 10.0  # until the first job is begun: Ray and Tune
@@ -37,7 +37,6 @@ STEPS, PASSES, SCORES, LOADS, WRITES, IDLE = (
     "checkpoints and results", "waiting for the last jobs",
 )  # fmt: skip
 FINE_TUNING, STORING, STARTING = "fine-tuning the teacher", "storing its outputs", "Ray's start"
-
 
 Spent = defaultdict[str, float]
 

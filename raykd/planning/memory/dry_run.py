@@ -22,18 +22,18 @@ from torch.utils._pytree import tree_leaves
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd.data.batches import Batch
-from raykd.data.prepared import Encoded
+from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
-from raykd.maps.published import PADDED
+from raykd.maps.loss_kinds import PADDED
 from raykd.models import quantization
 from raykd.models.loading import positions
 from raykd.models.student import student_config, width
 from raykd.planning.memory.footprint import Footprint, Load
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.tasks.family import Family
+from raykd.tasks.family import Data, Family
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import Live, Targets
-from raykd.training.distill import Data, Where
 from raykd.training.learner import Learner
 from raykd.training.trainer import HELD, trainable
 
@@ -83,7 +83,7 @@ def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
     training, loss = load.trial.training, load.trial.loss
     loss = replace(loss, kind=STAND_INS.get(loss.kind, loss.kind))
     load = replace(load, trial=replace(load.trial, loss=loss))
-    where = Where(
+    where = Execution(
         device, bf16=load.bf16, gradient_checkpointing=load.gradient_checkpointing,
         weights=training.weights,
     )  # fmt: skip
@@ -141,7 +141,7 @@ def _remembered(learner: Learner, best: bool) -> None:
 
 
 def _step(
-    learner: Learner, teacher: PreTrainedModel, load: Load, batch: Batch, where: Where
+    learner: Learner, teacher: PreTrainedModel, load: Load, batch: Batch, where: Execution
 ) -> Targets:
     padded = learner.trial.loss.kind in PADDED
     live = Live(teacher, load.states, learner.family, where.autocast(), padded=padded)
@@ -152,7 +152,7 @@ def _step(
 
 
 @torch.no_grad()
-def _scored(learner: Learner, family: Family, batch: Batch, where: Where) -> None:
+def _scored(learner: Learner, family: Family, batch: Batch, where: Execution) -> None:
     learner.model.eval()
     with where.autocast():
         said = family.forward(learner.model, batch)
@@ -163,7 +163,7 @@ def _scored(learner: Learner, family: Family, batch: Batch, where: Where) -> Non
 
 @torch.no_grad()
 def _written(
-    model: Any, load: Load, longest: int, where: Where, seen: Storages, resting: int
+    model: Any, load: Load, longest: int, where: Execution, seen: Storages, resting: int
 ) -> int:
     """The peak of a batch of which texts are written: as its prompts are read, or at the last
     token, with a cache of all before it. The cache is filled at once, which is not counted."""

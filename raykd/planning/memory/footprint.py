@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from raykd.config.trial import Shape, TrialSpec
-from raykd.maps.layer_map import everywhere
+from raykd.config.trial import TrialSpec
 from raykd.models.quantization import Bits
-from raykd.teachers import model_facts
-
-if TYPE_CHECKING:
-    from raykd.planning.study import Study
 
 LARGEST_COHORT = 16
 MEMORY_SHARE = 0.8  # of what a worker may use; the rest is for what no plan foresees
@@ -87,62 +80,3 @@ class Load:
             "lora": t.training.lora and asdict(t.training.lora),
             "frozen": [t.training.freeze_embeddings, t.training.frozen_projections],
         }
-
-
-def usable(memory: int, gpu: bool) -> int:
-    """Bytes for a cohort, of so many that a worker may use: a GPU's, or of the host's memory."""
-    return max(0, int(memory * MEMORY_SHARE) - (0 if gpu else RUNTIME_BYTES))
-
-
-def footprint(study: Study, gpu: bool) -> Footprint:
-    """Of the hidden loss that takes the most. Workers hold each other's gradients once more while
-    they sum them; a control may have an untrained teacher, in fp32, beside the teacher."""
-    config, labels = study.config, len(study.prepared.labels)
-    found = [
-        Footprint(**model_facts.footprint(study.base, load, labels, study.home))
-        for load in _loads(study, gpu)
-    ]
-    largest = max(found, key=lambda f: f.peak(LARGEST_COHORT))
-    if config.cluster.workers > 1:
-        summed = largest.step + largest.gradients
-        largest = replace(largest, step=summed, gradients=2 * largest.gradients)
-    strategies = config.confirm.strategies if config.confirm else ()
-    if any(s.targets == "untrained" for s in strategies):
-        whole = Shape.of(study.base.depths)
-        count = model_facts.parameters(study.base, whole, labels, study.home, config.task.kind)
-        largest = replace(largest, teacher=largest.teacher + 4 * count)
-    return largest if gpu else largest.in_heap()
-
-
-def _loads(study: Study, gpu: bool) -> Iterator[Load]:
-    """Of each hidden loss the trial that matches the most."""
-    from raykd.planning.study import confirm_trials, explore_trial
-    from raykd.planning.teacher_source import explored_states
-
-    config, trials = study.config, confirm_trials(study)
-    training, task, cluster = config.training, config.task, config.cluster
-    named = {state for t in trials if t.seed == trials[0].seed for state in t.teacher_states}
-    if config.explore is not None:
-        trials = (*trials, explore_trial(study, everywhere(study.depth, 1)))
-        named |= explored_states(study)
-    whole = training.batch
-    if training.batch_tokens is not None:
-        whole = max(1, training.batch_tokens // task.max_length)
-    rows = math.ceil(whole / cluster.workers)
-    bf16 = training.precision == "bf16" or (training.precision == "auto" and gpu)
-    for kind in dict.fromkeys(t.loss.kind for t in trials):
-        alike = [t for t in trials if t.loss.kind == kind]
-        largest = max(alike, key=lambda t: len(t.layer_map.pairs()))
-        yield Load(
-            largest,
-            tuple(sorted(named)),
-            min(rows, cluster.micro_batch or rows),
-            task.max_length,
-            task.max_target_length if task.kind == "seq2seq" else None,
-            task.writes,
-            task.generation.beams,
-            bf16=bf16 and training.weights == "fp32",
-            gradient_checkpointing=cluster.gradient_checkpointing,
-            gpu=gpu,
-            bits=config.teacher.bits,
-        )

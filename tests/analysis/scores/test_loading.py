@@ -57,13 +57,25 @@ def test_controls_and_losses_are_told(tmp_path: Path) -> None:
 BAD: dict[str, tuple[list[str], str, tuple[str, ...]]] = {
     "no rows": ([], HEADER, ("no rows",)),
     "missing column": (ROWS, HEADER.replace("strategy", "arm"), ("no column strategy", "arm")),
-    "NaN": ([*ROWS, "a,copied,3,last,0,accuracy,nan"], HEADER, ("row 5", "score", "nan")),
+    "no score": ([r[:-4] for r in ROWS], HEADER, ("no row has a score",)),
+    "status": ([f"{r},maybe" for r in ROWS], f"{HEADER},status", ("row 1", "'maybe'")),
+    "some controls": (
+        [f"{r},{'reverse,0' in r}" for r in ROWS], f"{HEADER},control",
+        ("row 2", "row 4", "reverse"),
+    ),
+    "forward as a control": (
+        [f"{r},true" for r in ROWS], f"{HEADER},control", ("forward is what",),
+    ),
+    "arms of two metrics": (
+        [r.replace("accuracy", "f1") if "reverse" in r else r for r in ROWS], HEADER,
+        ("task a", "accuracy in row 1", "f1 in row 2"),
+    ),
     "no number": ([*ROWS, "a,copied,3,last,0,accuracy,8O"], HEADER, ("row 5", "'8O'")),
     "empty": ([*ROWS, "a,,3,last,0,accuracy,80"], HEADER, ("row 5", "init is empty")),
     "seed": ([*ROWS, "a,copied,3,last,one,accuracy,80"], HEADER, ("row 5", "seed", "'one'")),
     "twice": ([*ROWS, ROWS[0]], HEADER, ("rows 1 and 5", "forward, seed 0", "leave one out")),
     "two metrics": (
-        [*ROWS, ROWS[0].replace("accuracy", "f1")], HEADER, ("rows 1 and 5", "a (f1)"),
+        [*ROWS, ROWS[0].replace("accuracy", "f1")], HEADER, ("row 1", "row 5", "a (f1)"),
     ),
     "both ways": (
         [*ROWS, "b,copied,3,forward,0,loss,0.3"], HEADER, ("loss", "accuracy", "two tables"),

@@ -15,7 +15,7 @@ from raykd.analysis.scores.metric_names import (
     is_share,
     smaller_is_better,
 )
-from raykd.config.names import METRICS
+from raykd.config.task import METRICS
 
 SMALLER = (
     "loss eval_loss test_loss val_loss validation-loss test/loss train.loss evalLoss evalloss Loss "
@@ -23,15 +23,21 @@ SMALLER = (
     "testNLL negative_log_likelihood ppl val/ppl perplexity Perplexity word_perplexity mse mae "
     "rmse RMSE eval_rmse valMAE mean_squared_error mean_absolute_error bpc bits_per_byte "
     "bits-per-char brier brier_score ece ECE calibration_error error error_rate ErrorRate err "
-    "top1_error wer WER cer ter word_error_rate sacrebleu_ter kl kl_div accuracy_loss f1_error"
+    "top1_error wer WER cer ter word_error_rate sacrebleu_ter kl kl_div accuracy_loss f1_error "
+    "FPR@95TPR fpr_at_95_tpr fpr@tpr95 wer@snr 1-accuracy 1-F1 loss_at_best_accuracy"
 ).split()
 LARGER = (
     "accuracy ACC acc acc_norm eval_accuracy test/accuracy f1 macro_f1 f1_macro F1 bleu bleu4 "
     "sacrebleu chrf chrF chrf++ rouge1 rougeL rouge-l exact_match em matthews MCC pearson r2 auc "
     "AUROC mAP mrr ndcg recall@10 pass@1 log_likelihood neg_log_loss neg_mean_squared_error "
-    "lossless_accuracy ce_accuracy reward accuracy_4bit"
+    "lossless_accuracy ce_accuracy reward accuracy_4bit "
+    "TPR@FPR=1% tpr_at_fpr_0.01 recall@fpr accuracy_at_eer accuracy_under_error 1-wer eval/1-error "
+    "precision@10 hits@1 rouge1 top1_accuracy"
 ).split()
-UNKNOWN = "score quality glue wer_reduction error_drop accuracy_ce accuracy_mse x 1 _".split()
+UNKNOWN = (
+    "score quality glue wer_reduction error_drop accuracy_ce accuracy_mse accuracy_gap wer_diff "
+    "delta_f1 x 1 _ @ at"
+).split()
 
 
 @pytest.mark.parametrize("name", SMALLER)

@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[list[str], str, str]] = {
     "underscores": (["a,copied,3,forward,0,accuracy,7_5"], HEADER, "'7_5' is not a number"),
     "a letter": (["a,copied,3,forward,0,loss,1e\u22125x"], HEADER, "is not a number"),
     "no margin": (["a,copied,3,forward,0,accuracy,75,nan"], f"{HEADER},margin", "a finite number"),
-    "infinite": (["a,copied,3,forward,0,accuracy,inf"], HEADER, "row 1: score: inf"),
+    "infinite": (["a,copied,3,forward,0,accuracy,inf"], HEADER, "no row has a score"),
     "two columns": (["a,copied,3,forward,0,accuracy,75,74"], f"{HEADER},Score", "named 'score'"),
     "scale": (["a,copied,3,forward,0,accuracy,75,10", "a,copied,3,last,0,accuracy,75,10"],
               f"{HEADER},scale", "write 1 (fractions) or 100"),
@@ -124,6 +124,18 @@ def test_negative_scores_of_an_unbounded_metric(tmp_path: Path) -> None:
     found = {name: [-(100 - s) / 20 for s in scores] for name, scores in arms().items()}
     minus = table(tmp_path, found, "log_likelihood", lambda s: f"{s:.3f}".replace("-", "\u2212"))
     assert judged(minus, "--margin", 1)["larger_is_better"] is True
+
+
+@pytest.mark.parametrize("metric", ["quality", "reward", "elbo"])
+def test_a_margin_above_every_score_is_refused_of_negative_ones_too(
+    metric: str, tmp_path: Path
+) -> None:
+    """A correlation under a name of its own, of which one run is below 0."""
+    found = {name: [(s - 79) / 20 for s in scores] for name, scores in arms().items()}
+    assert min(map(min, found.values())) < 0
+    file = table(tmp_path, found, metric, lambda s: f"{s:.3f}")
+    assert "--margin: 1 is too large" in refused("verdict", "--from", file, "--margin", 1)
+    assert judged(file, "--margin", 0.02)["margin"] == 0.02
 
 
 @pytest.mark.parametrize("size", [1e-7, 1e-5, 1e-3, 1.0, 1e4, 1e8])

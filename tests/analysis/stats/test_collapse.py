@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from raykd.analysis.scores.scores import Scores
-from raykd.analysis.stats.collapse import collapses, compare, far_below, upper_bound
+from raykd.analysis.stats.collapse import apart, collapses, compare, far_below, upper_bound
 from raykd.analysis.verdict.judge import judge
 
 from ..made import scores
@@ -51,6 +51,35 @@ def test_luck_of_a_whole_seed_is_no_collapse() -> None:
 
 def test_of_two_runs_neither_is_far_from_its_arm() -> None:
     assert not far_below(np.array([[80.0, 80.0, 80.0], [80.0, 60.0, 80.0]]), 1.0).any()
+
+
+@pytest.mark.parametrize(("seeds", "fell"), [(3, 2), (4, 2), (5, 3), (6, 3), (10, 7)])
+def test_half_of_an_arms_runs_or_more_have_collapsed(seeds: int, fell: int) -> None:
+    """Then its median is no middle to be far from."""
+    found = table(seeds, 5)
+    assert not apart(found, 1.0).any()
+    found[:fell, 3] -= 45 + RNG.normal(0, 1, fell)  # far, as the luck of three seeds is wide
+    both = far_below(found, 1.0) | apart(found, 1.0)
+    assert np.argwhere(both).tolist() == [[seed, 3] for seed in range(fell)]
+
+
+@pytest.mark.parametrize("arms", [2, 3])
+def test_most_arms_that_collapse_under_one_seed_are_flagged(arms: int) -> None:
+    """Another arm stands as ever, so that it is no luck of the seed."""
+    found = table(6, arms + 1, sd=0.3)
+    found[1, 1:] -= 30
+    both = far_below(found, 1.0) | apart(found, 1.0)
+    assert np.argwhere(both).tolist() == [[1, arm] for arm in range(1, arms + 1)]
+    found[1, 0] -= 30
+    assert not (far_below(found, 1.0) | apart(found, 1.0)).any()
+
+
+def test_one_run_far_above_its_arm_is_no_collapse_of_the_others() -> None:
+    found = table(5, 4)
+    found[2, 1] += 20
+    assert not apart(found, 1.0).any()
+    found[2, 1] = np.nan
+    assert not apart(found, 1.0).any() and not apart(found[:, :1], 1.0).any()
 
 
 def test_missing_runs_are_not_collapsed() -> None:

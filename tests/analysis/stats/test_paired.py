@@ -10,8 +10,17 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from raykd.analysis.stats.holm import claim, holm, last_step
-from raykd.analysis.stats.paired import interval, p_above, p_below, p_beyond, p_tost, summary
+from raykd.analysis.stats.paired import (
+    claim,
+    holm,
+    interval,
+    last_step,
+    p_above,
+    p_below,
+    p_beyond,
+    p_tost,
+    summary,
+)
 
 D = np.array([0.3, -0.8, 0.5, 0.1, -0.2, 0.9])
 P = st.lists(st.floats(0, 1), min_size=1, max_size=8)

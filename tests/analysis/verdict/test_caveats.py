@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.analysis.verdict.caveats import Facts, TeacherScore, caveats
+from raykd.analysis.verdict.caveats import Facts, caveats
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.judge import judge
 
 from ..made import scores, together

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.analysis.scores.scores import Score, Scores
+from raykd.analysis.verdict.context import PublishedComparison
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import Beside, beside
+from raykd.analysis.verdict.published import compare_published
 from raykd.cli.app import app
 
 from ...support.world import write_sweep
@@ -38,18 +39,18 @@ def test_each_published_cell_stands_beside_ours() -> None:
     """Copied is copied, whichever blocks; a strategy or init that was not published has no row."""
     theirs = [score("forward", "copied", 0, 81.5, "SST-2"), score("reverse", "copied", 0, 77.0,
               "SST-2"), score("random", "copied", 0, 50.0, "SST-2")]  # fmt: skip
-    found = beside(judge(ours(), 1.0, 0.05).cells, theirs)
-    init = "copied [2, 4, 6]"
+    found = compare_published(judge(ours(), 1.0, 0.05).cells, theirs)
+    init, row = "copied [2, 4, 6]", PublishedComparison
     assert found == (
-        Beside("SST-2", init, "3", "forward", "accuracy", 81.5, 81.0, 80, 82, 3, -0.5, True),
-        Beside("SST-2", init, "3", "reverse", "accuracy", 77.0, 79.0, 78, 80, 3, 2.0, False),
+        row("SST-2", init, "3", "forward", "accuracy", 81.5, 81.0, 80, 82, 3, -0.5, True),
+        row("SST-2", init, "3", "reverse", "accuracy", 77.0, 79.0, 78, 80, 3, 2.0, False),
     )
 
 
 def test_one_seed_has_no_range() -> None:
     mine = Scores(tuple(s for s in ours().items if s.seed == 0), metric="accuracy")
     theirs = [score("forward", "random", 0, 80.0)]
-    assert [b.inside for b in beside(judge(mine, 1.0, 0.05).cells, theirs)] == [None]
+    assert [b.inside for b in compare_published(judge(mine, 1.0, 0.05).cells, theirs)] == [None]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from torch import OutOfMemoryError
 
 from raykd.cluster.launch.driver import explain
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
-from raykd.config.trial import Cohort, TrialSpec, packed, unpacked
+from raykd.config.cohort import Cohort, packed, unpacked
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
 
 from ...support.specs import spec

@@ -11,11 +11,13 @@ import pytest
 from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.searcher import JobSearcher
 from raykd.config.budget import Budget
+from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, Job, unpacked
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import Study, explore_trial, resolve
+from raykd.planning.resolve import resolve
+from raykd.planning.study import Study
+from raykd.planning.trials import explore_trial
 from raykd.search.proposer import Tried
 from raykd.sweep.resources import Share
 

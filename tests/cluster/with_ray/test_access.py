@@ -10,7 +10,7 @@ import sys
 # In processes of their own: what a process knows of Ray's tokens, it knows for ever.
 OWN = """if True:
     import json, os, sys, ray
-    from raykd.cluster.ray_session import local_ray
+    from raykd.cluster.ray_init import local_ray
     with local_ray():
         assert ray.get(ray.remote(lambda: 1).remote()) == 1
         names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")

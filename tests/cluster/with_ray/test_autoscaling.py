@@ -21,12 +21,12 @@ from ray._private.services import get_node_ip_address
 from ray.autoscaler._private.constants import AUTOSCALER_UTILIZATION_SCORER_KEY
 from ray.util.placement_group import placement_group
 
+from raykd.cluster import nodes as ray_nodes
 from raykd.cluster import preemption
-from raykd.cluster.launch import budget_meter, placement_groups
-from raykd.cluster.launch.budget_meter import coming, machines
+from raykd.cluster.launch import placement_groups
+from raykd.cluster.nodes import coming, machines
 from raykd.tracking import store
-from raykd.tracking.heart import NOW
-from raykd.tracking.launch import newest
+from raykd.tracking.launch import NOW, newest
 
 from ...support.world import write_sweep
 from ...tracking.conftest import free_port
@@ -160,7 +160,7 @@ def test_nodes_come_for_a_sweep_and_go_after_it(folder: Path, head: str) -> None
     # The cloud takes a node away on which a job is trained.
     alive = [n for n in ray.nodes() if n["Alive"]]
     preemption.drain(next(n["NodeID"] for n in alive if "CPU" in n["Resources"]), seconds=5)
-    assert len(budget_meter.nodes()[1]) == machines().get("going", 0) == 1
+    assert len(ray_nodes.nodes()[1]) == machines().get("going", 0) == 1
     faults.open_gate(folder)
     while process.poll() is None:
         look()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from raykd.cluster.launch.checkpoints import AGAIN_SECONDS, clear, copy, wait_for
+from raykd.cluster.checkpoint_store import AGAIN_SECONDS, wait_for
+from raykd.cluster.launch.checkpoints import clear, copy
 from raykd.sweep.folders import Places
 
 

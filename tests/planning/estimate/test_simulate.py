@@ -14,7 +14,7 @@ import pytest
 from raykd.config.budget import AskAbove, Budget, above
 from raykd.config.sweep import load
 from raykd.errors import UserError
-from raykd.planning.estimate import calibrate, rates
+from raykd.planning.estimate import calibrate, measure, rates
 from raykd.planning.estimate.estimate import Estimate, estimate
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.estimate.simulate import (
@@ -30,8 +30,8 @@ from raykd.planning.estimate.simulate import (
     scenario,
 )
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import resolve
-from raykd.training.distill import Where
+from raykd.planning.resolve import resolve
+from raykd.runtime.execution import Execution
 
 from ...support import world_seq2seq
 from ...support.lm_world import WRITTEN, write_lm_sweep
@@ -181,14 +181,14 @@ def test_a_few_real_steps_are_timed(
     made = make(study, (), Explored({}), 2**40, Power(1, 0, 1))
     order = rates.student_order(made, None, 1, 1)
     assert rates.known(study.home, order, "cpu", 1) is None
-    found = rates.alone(order)
+    found = measure.alone(order)
     assert found.measured and found.low <= 0.9 and found.high >= 1.2
     assert min(found.load, found.build, found.step, found.teacher, found.evaluate) > 0
     assert (found.look > 0) == ("angles" in family)
     rates.keep(study.home, order, "cpu", 1, found)
     assert Rates(**rates.known(study.home, order, "cpu", 1)) == found
     assert rates.known(study.home, order, "another", 1) is None
-    own = rates.teacher_alone(rates.teacher_order(made, 1, False))
+    own = measure.teacher_alone(rates.teacher_order(made, 1, False))
     assert own.measured and min(own.step, own.evaluate) > 0
 
 
@@ -206,7 +206,7 @@ def test_a_first_evaluation_is_not_taken_for_all(
     monkeypatch.setattr(calibrate, "_now", lambda where: clock[0])
     monkeypatch.setattr(calibrate, "_first", lambda encoded, count: (count, count))
     data: Any = SimpleNamespace(select=None, family=SimpleNamespace(evaluate=evaluate))
-    found = calibrate._evaluation(cast("Any", None), data, Where())
+    found = calibrate._evaluation(cast("Any", None), data, Execution())
     assert found == pytest.approx(seconds) and asked[-1] == rows
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, PreTrainedModel
 
+from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
-from raykd.config.trial import Cohort, Init, Lora, Loss, Shape, Training, TrialSpec
-from raykd.data.prepared import Encoded
+from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
+from raykd.data.encoded import Encoded
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.maps.published import PUBLISHED
 from raykd.models.stacks import depth
@@ -22,10 +23,12 @@ from raykd.models.student import build_student, width
 from raykd.planning.memory.dry_run import Storages, measure
 from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, Load
 from raykd.planning.plan import Explored, Plan, Power, make
-from raykd.planning.study import resolve
+from raykd.planning.resolve import resolve
+from raykd.runtime.execution import Execution
+from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import Live
-from raykd.training.distill import Data, Where, distill
+from raykd.training.distill import distill
 from raykd.training.recorder import Memory
 from raykd.training.trainer import trainable
 
@@ -136,7 +139,7 @@ def test_a_real_training_holds_what_was_foreseen(students: int) -> None:
         FAMILIES["causal_lm"], rows(8, 32), rows(128, 32, labels=labels, **choices),
         rows(128, 32, **choices), lambda: labels, (), 0, nothing, nothing,
     )  # type: ignore[arg-type]  # fmt: skip
-    where = Where()
+    where = Execution()
 
     def build(of: TrialSpec) -> PreTrainedModel:
         return trainable(build_student(teacher, of.shape, of.init, 0), of, where)
@@ -173,7 +176,7 @@ def test_what_a_model_holds_while_it_writes(task: str, kind: str, build: Any, be
         FAMILIES[task], sources, sources, sources, lambda: none, (), 0, said, asked
     )  # type: ignore[arg-type]  # fmt: skip
     with Storages() as seen:
-        written = data.family.evaluate(model, sources, data, Where())
+        written = data.family.evaluate(model, sources, data, Execution())
     assert len(written) == Data.eval_batch
     shape = Shape.of(depth(model.config))
     made = load_of(task, trial(task, shape), tokens=24, writes=WRITES, beams=beams)

@@ -1,0 +1,93 @@
+"""Rows of a table whose run has no score: it failed, diverged or is not finished.
+
+They are kept as missing runs. Without them an arm of which no run finished would be in no row at
+all, and "every strategy" would be said of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from raykd.analysis.scores.scores import Problem, ProblemKind, Score
+from raykd.analysis.scores.table_rows import Row, number, text
+from raykd.errors import UserError
+
+NO_SCORE = frozenset(
+    {"", "nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"}
+)
+# The words of MLflow, Weights & Biases, Optuna, Ray Tune and Slurm, in lower case.
+DONE = frozenset({"", "finished", "complete", "completed", "done", "success", "succeeded", "ok",
+                  "terminated"})  # fmt: skip
+OPEN = frozenset({"running", "pending", "queued", "scheduled", "waiting", "paused", "preempted"})
+FAILED = frozenset({"failed", "fail", "failure", "error", "errored", "crashed", "crash", "killed",
+                    "diverged", "nan", "oom", "timeout", "cancelled", "canceled", "pruned",
+                    "stopped", "missing"})  # fmt: skip
+COLUMNS = ("status", "state")
+Arm = tuple[str, str, str, str, str, bool, ProblemKind]
+"""(task, init, shape, strategy, weight, control, kind)"""
+
+
+def kind(file: Path, count: int, row: Row) -> ProblemKind | None:
+    """`failed` or `missing` where the run of a row has no score that counts; None where it has.
+    Raises UserError."""
+    status = _status(file, count, row)
+    if status in OPEN:
+        return "missing"
+    if status in FAILED or text(row, "score").lower().replace("\u2212", "-") in NO_SCORE:
+        return "failed"
+    return None
+
+
+def _status(file: Path, count: int, row: Row) -> str:
+    for column in COLUMNS:
+        status = text(row, column).lower()
+        if status in DONE:
+            continue
+        if status not in OPEN | FAILED:
+            raise UserError(
+                f"{file}: row {count}: {column}: {status!r}; write finished, failed or running, or "
+                "give the column another name"
+            )
+        return status
+    return ""
+
+
+def reported(file: Path, count: int, row: Row) -> float | None:
+    """The score that a lost run stands with all the same: no result, but it was seen."""
+    if text(row, "score").lower().replace("\u2212", "-") in NO_SCORE:
+        return None
+    return number(f"{file}: row {count}", text(row, "score"))
+
+
+def without_scores(rows: Sequence[Row], lost: Collection[int]) -> list[dict[str, Any]]:
+    """All rows, those of lost runs without a score: theirs says nothing of units and decimals."""
+    return [
+        {**row, "score": None, "select": None} if count in lost else {**row}
+        for count, row in enumerate(rows, 1)
+    ]
+
+
+def problems(
+    lost: Sequence[tuple[ProblemKind, Score]], items: Sequence[Score]
+) -> tuple[Problem, ...]:
+    """Lost runs by arm; those that another row has a score of, as after a second try, are none."""
+    there = {(s.cell, s.strategy, s.seed) for s in items}
+    arms: dict[Arm, list[int]] = {}
+    for what, s in lost:
+        if (s.cell, s.strategy, s.seed) not in there:
+            key = (s.task, s.init, s.shape, s.strategy, s.weight, s.control, what)
+            arms.setdefault(key, []).append(s.seed)
+    return tuple(
+        Problem(what, _says(strategy, what, sorted({*seeds})), task, init, shape, strategy, control,
+                weight, tuple(sorted({*seeds})))
+        for (task, init, shape, strategy, weight, control, what), seeds in arms.items()
+    )  # fmt: skip
+
+
+def _says(strategy: str, what: ProblemKind, seeds: Sequence[int]) -> str:
+    listed = ", ".join(map(str, seeds))
+    if what == "missing":
+        return f"{strategy} is not finished under seeds {listed}"
+    return f"{strategy} has no score under seeds {listed}: failed, or without a number"

@@ -1,0 +1,142 @@
+"""The commands that judge what was trained: `raykd verdict`, `power`, `angles` and `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raykd.cli.errors import plainly
+from raykd.cli.options import Json, Margin, MaybeSweep, SmallerIsBetter, Table, Uri, print_json
+from raykd.errors import UserError
+
+
+def register(app: typer.Typer) -> None:
+    """Make them commands of `raykd`."""
+    for command in (verdict, power, angles, report):
+        app.command()(command)
+
+
+@plainly
+def verdict(
+    sweep: MaybeSweep = None,
+    table: Table = None,
+    margin: Margin = None,
+    smaller_is_better: SmallerIsBetter = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Also write the sweep's scores, CSV or Parquet."),
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Does the choice of layers matter here? Hypotheses with their evidence, from confirm trials
+    alone."""
+    from raykd.cli import verdict as tables
+    from raykd.sweep import verdict as judged
+
+    opened, found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    if save is not None:
+        typer.echo(judged.save(opened, save), err=True)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        tables.verdict(found)
+
+
+@plainly
+def power(
+    sd: Annotated[
+        float | None, typer.Option(help="SD of a paired difference: two strategies, one seed.")
+    ] = None,
+    pilot: Annotated[
+        Path | None, typer.Option(metavar="SWEEP", help="Learn the SD from a sweep that has run.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="In the metric's units, as the SD is; default: the pilot's."),
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="Default: the pilot's, or 0.05.")] = None,
+    comparisons: Annotated[
+        int | None,
+        typer.Option(min=1, help="Strategies compared to forward; default: the pilot's, or 4."),
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """How many seeds a margin takes, before the sweep."""
+    from raykd.cli import verdict as tables
+    from raykd.sweep import verdict as judged
+
+    found = judged.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        tables.power(found)
+
+
+@plainly
+def angles(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Measure at most so many students now.")
+    ] = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """The angles between the teacher's blocks, seen from the students that were stored or measured
+    in training."""
+    from raykd.cli import angles as tables
+    from raykd.cli import output
+    from raykd.sweep import angles as angled
+    from raykd.sweep.sweep import Sweep
+
+    opened = Sweep.open(sweep, tracking_uri)
+    taken = angled.measure(opened, trials, lambda n, of: output.err.print(f"looked at {n} of {of}"))
+    found = angled.Found.of(opened)
+    if as_json:
+        print_json(found.to_json(taken))
+    else:
+        tables.angles(found, taken)
+
+
+@plainly
+def report(
+    sweep: MaybeSweep = None,
+    table: Table = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: report-NAME.html here.")
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write each figure as SVG and PNG, for a paper."),
+    ] = None,
+    margin: Margin = None,
+    smaller_is_better: SmallerIsBetter = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """One HTML page with the verdict, its evidence and its figures; MLflow's UI shows a sweep's."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise UserError(f"--out: {out}: write the path of a file, in a folder that is there")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise UserError(f"--figures: {figures} is a file; write a folder")
+
+    from raykd.report import gather, render
+    from raykd.sweep import verdict as judged
+
+    opened, verdict = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    if opened is not None:
+        page = gather.of_sweep(opened, verdict)
+    else:
+        assert table is not None, "a verdict is of a sweep or of a table"
+        page = gather.of_table(table, verdict)
+    text = render.html(page)
+    file = out or Path(f"report-{page.slug}.html")
+    file.write_text(text, encoding="utf-8")
+    typer.echo(f"{file}: open it in a browser")
+    if opened is not None and (run := gather.publish(opened, text)):
+        typer.echo(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
+    if figures is not None:
+        written = render.write_figures(page, figures)
+        typer.echo(f"{figures}: {len(written)} files")

@@ -1,0 +1,66 @@
+"""Whether checkpoints can be written: a folder that all nodes see, or an object store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+from pyarrow import ArrowException, fs
+
+from raykd.errors import UserError
+from raykd.planning.study import Study
+
+AWAY_SECONDS = 600.0
+
+AGAIN_SECONDS = 1.0
+
+
+def check(study: Study) -> None:
+    """Raises UserError where a stated address cannot be written to and removed from here."""
+    address = study.config.cluster.checkpoints
+    if address is None:
+        return
+    where = f"{study.file}: cluster.checkpoints:"
+    if "@" in address:
+        raise UserError(
+            f"{where} keys stand in the address; leave them out, and set them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )
+    try:
+        try_to_write(address)
+    except (OSError, ArrowException) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"{where} {address} cannot be written ({reason}); write a folder that all nodes see, "
+            "or an address such as s3://bucket/folder, with its keys in the environment"
+        ) from error
+
+
+def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
+    """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
+    where it cannot for so long."""
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            return try_to_write(storage)
+        except OSError as error:
+            if time.monotonic() - began > seconds:
+                raise
+            if not told:
+                tell(f"a job waits until checkpoints can be written: {reason(error)}")
+                told = True
+        time.sleep(AGAIN_SECONDS)
+
+
+def reason(error: OSError) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def try_to_write(storage: str) -> None:
+    store, path = fs.FileSystem.from_uri(storage)
+    probe = f"{path}/raykd-{uuid4().hex}"
+    store.create_dir(path)
+    with store.open_output_stream(probe) as stream:
+        stream.write(b"raykd")
+    store.delete_file(probe)

@@ -1,0 +1,153 @@
+"""The keys of a sweep file that say how a teacher, students and their losses are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from raykd.config.design import Positive
+from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
+from raykd.maps.loss_kinds import LossKind
+
+MOST_EPOCHS = 20
+"""Of a teacher whose length is `auto`; it is evaluated once an epoch."""
+
+PATIENCE = 3
+"""Evaluations in a row without a new best score, after which such a teacher's training ends."""
+
+WARMED = 2
+"""Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
+
+LIKELY_EPOCHS = 9
+"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Lora(Model):
+    """Low-rank adapters in place of full fine-tuning; merged into the model when it is stored."""
+
+    rank: Positive = 16
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = Field(
+        None, description="names of linear layers, such as [q_proj]; default: all in the blocks"
+    )
+
+
+class Teacher(Model):
+    """The model that is imitated, and how it is fine-tuned once."""
+
+    model: str = Field(
+        examples=["minilm"],
+        description="`minilm`, `mpnet`, `smollm2`, a model folder, or a hub name",
+    )
+    revision: str | None = None
+    fine_tune: bool = Field(True, description="false: the model is fine-tuned already")
+    epochs: Annotated[
+        Annotated[float, Field(gt=0), Number] | Annotated[Literal["auto"], Word], by_word
+    ] = Field(
+        "auto",
+        description=f"auto: until its score on select stops rising, at most {MOST_EPOCHS}; it is "
+        f"evaluated once an epoch, ends after {PATIENCE} evaluations without a new best, and the "
+        "best is kept. A number: so many, with a rate that decays to zero",
+    )
+    batch: Positive = 32
+    lr: float = Field(5e-5, gt=0)
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description=f"share of the steps; under `epochs: auto` of {WARMED} epochs"
+    )
+    weight_decay: Weight = 0.01
+    seed: int = 0
+    allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how they are held while it is fine-tuned"
+    )
+    lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
+    bits: Literal[8, 4] | None = Field(
+        None, description="of a weight while it is imitated; needs a CUDA GPU and bitsandbytes"
+    )
+    dropout: bool = Field(
+        False, description="its dropout stays on while students imitate it, as in a paper's release"
+    )
+
+
+class Blocks(Model):
+    """Of an encoder-decoder, where its stacks are not equally deep."""
+
+    encoder: Positive = Field(examples=[3])
+    decoder: Positive = Field(examples=[2])
+
+
+class Student(Model):
+    """The student's size; what is not stated is as the teacher has it."""
+
+    blocks: Annotated[
+        Annotated[Positive, Plain] | Annotated[Blocks, Compound], by_halves(Blocks)
+    ] = Field(examples=[3], description="of each stack, where the teacher is an encoder-decoder")
+    width: Positive | None = None
+    heads: Positive | None = None
+    intermediate: Positive | None = None
+    projections: Literal["trained", "frozen"] = Field(
+        "trained", description="the maps to the teacher's width, where the student's is another"
+    )
+
+
+class Losses(Model):
+    """loss = ce * CE + kl * KL(teacher || student) + hidden * hidden loss."""
+
+    ce: Weight = 1.0
+    kl: Weight = 1.0
+    hidden: Weight = 1.0
+    temperature: float = Field(1.0, gt=0)
+    kind: LossKind = "normalized_mse"
+    embedding: bool | None = Field(
+        None,
+        description="match the embedding outputs too; by default only under the kinds paper, "
+        "paper_bart and paper_t5",
+    )
+
+
+class States(Model):
+    """Whether students get the teacher's outputs from it at each step, or from a store."""
+
+    source: Literal["auto", "live", "cached"] = Field("auto", description="auto: the cheaper")
+    half: Literal["auto", "float16", "bfloat16"] = Field("auto", description="how states are kept")
+    cache: str | None = Field(
+        None, description="a folder or fsspec address that all nodes see; default: in the storage"
+    )
+    limit_gb: float = Field(50.0, gt=0, description="of the store; what was unused longest goes")
+
+
+class Training(Model):
+    """One student's training. `steps` wins over `epochs` where both could count."""
+
+    epochs: float | None = Field(None, gt=0)
+    steps: Positive | None = None
+    batch: Positive = Field(32, description="rows of the global batch, split over the workers")
+    batch_tokens: Positive | None = Field(
+        None, description="instead: as many rows as fit so many tokens, padding included"
+    )
+    lr: float = Field(1e-4, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    weight_decay: Weight = 0.01
+    clip: float = Field(1.0, gt=0)
+    evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    weights: Literal["fp32", "bf16"] = Field(
+        "fp32", description="how weights of students and teacher are held in memory"
+    )
+    lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
+    diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
+    freeze_embeddings: bool = Field(
+        False, description="the embeddings stay as they began, and a tied output layer with them"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("`epochs` and `steps` both stand here; leave one out")
+        if self.batch_tokens is not None and "batch" in self.model_fields_set:
+            raise ValueError("`batch` and `batch_tokens` both stand here; leave one out")
+        return self

@@ -1,0 +1,41 @@
+"""Losses on a model's outputs: cross entropy, and KL to the teacher. Pure functions.
+
+Shapes: P loss positions (one per example in classification), C classes. Every function returns this
+shard's share of the global batch's mean, as those of hidden.py do.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from raykd.losses.chunked import outputs_losses
+from raykd.models.outputs import Outputs
+
+
+def cross_entropy(logits_PC: Tensor, labels_P: Tensor, positions: int) -> Tensor:
+    """Mean cross entropy over the global batch's `positions`; a scalar in nats."""
+    return F.cross_entropy(logits_PC.float(), labels_P, reduction="sum") / positions
+
+
+def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: int) -> Tensor:
+    """T^2 * KL(teacher || student) at temperature T, mean over positions (Hinton et al., 2015)."""
+    student = F.log_softmax(student_PC.float() / temperature, -1)
+    teacher = F.log_softmax(teacher_PC.float() / temperature, -1)
+    total = F.kl_div(student, teacher, log_target=True, reduction="sum")
+    return total * (temperature**2 / positions)
+
+
+def outputs(
+    student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
+) -> tuple[Tensor, Tensor]:
+    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher. Under a
+    head, the logits are made a chunk of positions at a time (chunked.py)."""
+    if student.head is not None:
+        return outputs_losses(student, teacher, labels_P, temperature, positions)
+    logits_PC = student.logits()
+    ce = cross_entropy(logits_PC, labels_P, positions)
+    if teacher is None:
+        return ce, torch.zeros_like(ce)
+    return ce, kl(logits_PC, teacher.logits(), temperature, positions)

@@ -1,0 +1,150 @@
+"""The named strategies: pure functions that yield a layer map. Plain Python, no torch.
+
+What works on one stack works on both stacks of an encoder-decoder; `apply_to_stacks` says how the
+halves of a map go together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random as stdlib_random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from raykd.maps.layer_map import Depth, LayerMap
+
+Rule = Callable[[int, int, int], LayerMap]
+"""A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""
+Tie = Literal["same", "mirrored"]
+"""The decoder's half is the encoder's rule and draw again, as it is or read backwards."""
+
+# The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
+# encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
+PAPER_DECODER_DEPTHS = (28, 36, 40)
+
+Strategy = Callable[[int, int, int], LayerMap]
+"""(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
+
+
+def none(teacher: int, student: int, seed: int) -> LayerMap:
+    """No block is matched: cross entropy and KL alone."""
+    return LayerMap((None,) * student)
+
+
+def forward(teacher: int, student: int, seed: int) -> LayerMap:
+    """Student block k imitates teacher block ceil(k * teacher / student) (paper, section 3)."""
+    return LayerMap(tuple(-(-k * teacher // student) for k in range(1, student + 1)))
+
+
+def reverse(teacher: int, student: int, seed: int) -> LayerMap:
+    """The forward list read backwards; embeddings, where matched, stay with embeddings."""
+    return LayerMap(forward(teacher, student, seed).blocks[::-1])
+
+
+def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
+    """Every student block imitates one teacher block; the middle one unless `block` says which."""
+    return LayerMap((block or max(1, teacher // 2),) * student)
+
+
+def random(teacher: int, student: int, seed: int, *, exclude_identity: bool = True) -> LayerMap:
+    """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
+
+    The identity is the forward map itself (one draw in six at three blocks), so it is left out
+    unless `exclude_identity` is false. A single block, or a list whose every order is the same,
+    has no other order and yields forward.
+    """
+    blocks = forward(teacher, student, seed).blocks
+    rng = stdlib_random.Random(f"raykd random {teacher} {student} {seed}")
+    drawn = list(blocks)
+    rng.shuffle(drawn)
+    while exclude_identity and len(set(blocks)) > 1 and tuple(drawn) == blocks:
+        rng.shuffle(drawn)
+    return LayerMap(tuple(drawn))
+
+
+def in_order_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """A sorted random draw of distinct teacher blocks (RAIL-KD, arXiv 2109.10164, drawn once)."""
+    rng = stdlib_random.Random(f"raykd in_order_random {teacher} {student} {seed}")
+    if student <= teacher:
+        return LayerMap(tuple(sorted(rng.sample(range(1, teacher + 1), student))))
+    return LayerMap(tuple(sorted(rng.choices(range(1, teacher + 1), k=student))))
+
+
+def uniform_random(teacher: int, student: int, seed: int) -> LayerMap:
+    """Any map: each student block draws a teacher block independently of the others."""
+    rng = stdlib_random.Random(f"raykd uniform_random {teacher} {student} {seed}")
+    return LayerMap(tuple(rng.randint(1, teacher) for _ in range(student)))
+
+
+def last(teacher: int, student: int, seed: int) -> LayerMap:
+    """Only the last student block is matched, to the last teacher block (CR-ILD, 2302.01530)."""
+    return LayerMap((None,) * (student - 1) + (teacher,))
+
+
+def single(
+    teacher: int,
+    student: int,
+    seed: int,
+    *,
+    student_block: int | None = None,
+    block: int | None = None,
+) -> LayerMap:
+    """One student block imitates one teacher block; by default the middle of both."""
+    position = student_block or -(-student // 2)
+    blocks: list[int | None] = [None] * student
+    blocks[position - 1] = block or max(1, teacher // 2)
+    return LayerMap(tuple(blocks))
+
+
+STRATEGIES: dict[str, Strategy] = {
+    f.__name__: f
+    for f in (
+        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
+    )
+}  # fmt: skip
+"""The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
+
+SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
+"""Strategies whose map depends on the seed."""
+
+
+def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
+    """The same map with the embedding output matched as the paper's release does it.
+
+    State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
+    imitates the one teacher block like every other state; a stack that matches nothing keeps its
+    embeddings unmatched too. `decoder` names the strategy of the decoder's half, where it is
+    another.
+    """
+    half = layer_map.decoder and match_embedding(layer_map.decoder, decoder or strategy)
+    if not any(layer_map.blocks):
+        return replace(layer_map, decoder=half)
+    target = layer_map.blocks[0] if strategy == "all_to_one" else 0
+    return replace(layer_map, embedding=target, decoder=half)
+
+
+def apply(
+    rule: Rule, teacher: Depth, student: Depth, seed: int, decoder: Rule | Tie | None = None
+) -> LayerMap:
+    """The map of a strategy for one stack or for both.
+
+    `decoder` is the decoder's own rule; by default the encoder's. A rule that draws at random
+    draws for each stack by itself (paper, section 3.1), unless the halves are tied.
+    """
+    if isinstance(teacher, int) or isinstance(student, int):
+        assert isinstance(teacher, int) and isinstance(student, int)
+        return rule(teacher, student, seed)
+    encoder = rule(teacher[0], student[0], seed)
+    if decoder == "same" or decoder == "mirrored":
+        half = rule(teacher[1], student[1], seed)
+        if decoder == "mirrored":
+            half = replace(half, blocks=half.blocks[::-1], upto=half.upto and half.upto[::-1])
+        return replace(encoder, decoder=half)
+    own = decoder or rule
+    return replace(encoder, decoder=own(teacher[1], student[1], decoder_seed(seed)))
+
+
+def decoder_seed(seed: int) -> int:
+    """The seed of a decoder's own draw, apart from the encoder's."""
+    return int.from_bytes(hashlib.sha256(f"raykd decoder {seed}".encode()).digest()[:7], "big")

@@ -1,0 +1,36 @@
+"""Linear maps from a student's width to its teacher's, one for each matched state."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from raykd.maps.activations import state_name
+from raykd.maps.layer_map import LayerMap
+from raykd.runtime.seeds import seeded
+
+
+def build_projections(
+    layer_map: LayerMap, student_width: int, teacher_width: int, seed: int
+) -> nn.ModuleDict:
+    """Bias-free maps from student to teacher width, one a matched student state; none where the
+    widths are equal. Trained with the student, never exported."""
+    if student_width == teacher_width:
+        return nn.ModuleDict()
+    with seeded(seed):
+        return nn.ModuleDict(
+            {
+                state_name(state): nn.Linear(student_width, teacher_width, bias=False)
+                for state in dict(layer_map.pairs())
+            }
+        )
+
+
+def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
+    """A student state in the teacher's width, always in fp32.
+
+    Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
+    """
+    if not len(projections):
+        return x_ND
+    projected: Tensor = projections[state_name(state)](x_ND.float())
+    return projected

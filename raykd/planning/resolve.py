@@ -1,0 +1,134 @@
+"""From a sweep file to a study: data and base are read, and all that the file names is checked
+against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raykd.config import sweep
+from raykd.config.sweep import SweepConfig
+from raykd.config.trial import Init, Shape
+from raykd.data.prepared import prepare
+from raykd.errors import UserError
+from raykd.maps import loss_kinds
+from raykd.maps.layer_map import check
+from raykd.maps.published import PUBLISHED, own_loss
+from raykd.planning import inits
+from raykd.planning.blocks import deeper, other_stacks, unfit_for_stacks
+from raykd.planning.study import Study
+from raykd.planning.trials import strategy_map
+from raykd.runtime.memo import digest
+from raykd.search.space import space_of
+from raykd.tasks import labels
+from raykd.teachers import model_facts
+from raykd.teachers import teacher as teachers
+from raykd.teachers.model_facts import Base
+
+TOO_SHALLOW = (
+    "leaves the last blocks to the logits, so it needs a student and a teacher of two blocks or "
+    "more; take another"
+)
+
+
+def resolve(config: SweepConfig, home: Path, file: str) -> Study:
+    """Read the data, find the teacher's base, and check all that the file names against them."""
+    base = teachers.find_base(config.teacher, home, file)
+    if problem := model_facts.foreign_tokenizer(base, home):
+        raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
+    prepared = prepare(config.task, home, file)
+    task = config.task
+    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
+    if not config.teacher.fine_tune and config.task.kind == "classification":
+        labels.in_order(base.labels, prepared.labels, file)
+    study = Study(config, file, home, prepared, base, name, data)
+    _check(study)
+    return study
+
+
+def _check(study: Study) -> None:
+    """Everything the file says of blocks, against the depths; one line a mistake."""
+    config, file, depth = study.config, study.file, study.base.depths
+    blocks, problems = study.depth, []
+    for key, init in inits.stated(config).items():
+        problem = model_facts.misfit(study.base, study.shape, Init("random"), study.home)
+        if problem:
+            problems.append(f"{file}: student: {problem}")
+        elif init != "random" and (too_deep := deeper(blocks, depth)):
+            own, theirs = too_deep
+            problems.append(
+                f"{file}: student.blocks: {own} is deeper than the teacher's {theirs}, which "
+                f"{key} copies from; write at most {theirs}, or the init `random`"
+            )
+        elif problem := other_stacks(inits.resolved(study, init).layer_map, depth, blocks):
+            problems.append(f"{file}: {key}: {problem}")
+        elif problem := model_facts.misfit(
+            study.base, study.shape, inits.resolved(study, init), study.home
+        ):
+            problems.append(
+                f"{file}: {key}: {problem}; leave that size of the student out, or write `random`"
+            )
+        elif problem := model_facts.unequal(
+            study.base, study.shape, inits.resolved(study, init), study.home
+        ):
+            problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
+    for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
+        key = f"{file}: confirm.strategies.{index}"
+        if strategy.decoder is not None and isinstance(depth, int):
+            problems.append(f"{key}.decoder: the teacher has one stack; leave it out")
+            continue
+        for option, whose, has in (
+            ("block", "teacher", depth),
+            ("student_block", "student", blocks),
+        ):
+            value, limit = getattr(strategy, option), has if isinstance(has, int) else min(has)
+            if value is not None and value > limit:
+                problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
+                break
+        else:
+            layer_map = strategy_map(study, strategy, 0)
+            problem = check(layer_map, depth, blocks)
+            problems += [f"{key}.map: {problem}"] if problem else []
+            if strategy.strategy in PUBLISHED and not layer_map.pairs():
+                problems.append(f"{key}.strategy: {strategy.strategy} {TOO_SHALLOW}")
+    problems += unreadable_losses(config, study.base, study.shape, study.home, file)
+    problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
+    lora = config.training.lora
+    if lora is not None and lora.targets is not None and not problems:
+        kind = config.task.kind
+        problem = model_facts.lora_misfit(study.base, study.shape, lora.targets, study.home, kind)
+        problems += [f"{file}: training.lora.targets: {problem}"] if problem else []
+    maps = space_of(depth, blocks).size()
+    if config.confirm and config.confirm.sampled > maps:
+        problems.append(
+            f"{file}: confirm.sampled: {config.confirm.sampled}, there are {maps} maps of "
+            f"{study.shape} blocks onto {Shape.of(depth)}; write at most so many"
+        )
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
+
+
+def unreadable_losses(
+    config: SweepConfig, base: Base, shape: Shape, home: Path, file: str
+) -> list[str]:
+    """A line for each loss that looks at what these models have not, or have otherwise."""
+    kind = config.losses.kind
+    asked: dict[str, str] = {"losses.kind": kind}
+    strategies = config.confirm.strategies if config.confirm else ()
+    for index, strategy in enumerate(strategies):
+        if own := own_loss(strategy.strategy):
+            asked[f"confirm.strategies.{index}.strategy"] = own
+    found = [
+        f"{file}: {key}: {problem}"
+        for key, own in asked.items()
+        if own in loss_kinds.OF_ENCODERS
+        if (problem := model_facts.unreadable(base, shape, own, home))
+    ]
+    controls = [s.label for s in strategies if s.control]
+    if kind in loss_kinds.INSIDE and controls:
+        found.append(
+            f"{file}: losses.kind: {kind} compares more than states, and a control "
+            f"({controls[0]}) has no other targets; write another kind, or leave the controls out"
+        )
+    # Once more: what the command line sets comes after the file was read.
+    return found + [f"{file}: {told}" for told in sweep.conflicts(config)]

@@ -1,0 +1,132 @@
+"""Every trial that a study asks for, fully stated: its map, init, losses and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache, partial
+from random import Random
+
+from raykd.config import design
+from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
+from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps.loss_kinds import WITH_EMBEDDINGS
+from raykd.maps.published import PUBLISHED, own_loss
+from raykd.maps.strategies import apply, match_embedding
+from raykd.planning import inits
+from raykd.planning.study import Study
+from raykd.search.space import space_of
+
+
+def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
+    """The map a strategy of the file yields under a seed, embeddings as the file says."""
+    if strategy.strategy == "custom":
+        if isinstance(strategy.map, design.MapHalves):
+            layer_map = LayerMap(strategy.map.encoder, decoder=LayerMap(strategy.map.decoder))
+        else:
+            assert strategy.map is not None
+            layer_map = LayerMap(strategy.map)
+    else:
+        rule, decoder = design.rules(strategy)
+        layer_map = apply(rule, study.base.depths, study.depth, seed, decoder)
+    own = None if strategy.decoder in design.TIES else strategy.decoder
+    return _with_embedding(study, layer_map, strategy.strategy, own)
+
+
+def _with_embedding(
+    study: Study, layer_map: LayerMap, strategy: str, decoder: str | None = None
+) -> LayerMap:
+    losses = study.config.losses
+    if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
+        return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
+    wanted = losses.kind in WITH_EMBEDDINGS if losses.embedding is None else losses.embedding
+    return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
+
+
+def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:
+    """Every strategy x init x seed of the file, and the best explored maps; seeds outermost, so
+    that the trials that share their batches stand together."""
+    confirm = study.config.confirm
+    if confirm is None:
+        return ()
+    maps = tuple(best)[: confirm.best]
+    return study.designs.get(maps) or study.designs.setdefault(maps, _design(study, confirm, maps))
+
+
+def _design(
+    study: Study, confirm: design.Confirm, best_maps: tuple[LayerMap, ...]
+) -> tuple[TrialSpec, ...]:
+    trials: list[TrialSpec] = []
+    drawn = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)] + sampled_maps(study, confirm)
+    # All but map and seed is stated once: there may be thousands of seeds.
+    blank, stated = everywhere(study.depth, None), cache(partial(trial, study, "confirm"))
+    for count, seed in enumerate(confirm.seed_list, 1):
+        arms = [
+            (s.label, strategy_map(study, s, seed), s.targets, own_loss(s.strategy), s.lr)
+            for s in confirm.strategies
+            if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
+        ]
+        arms += [(name, m, "teacher", None, None) for name, m in drawn]
+        for init in confirm.inits:
+            made = [
+                replace(stated(name, blank, init, 0, loss, lr), layer_map=m, seed=seed, targets=t)
+                for name, m, t, loss, lr in arms
+            ]
+            trials += [t for one in made for t in _weighted(study, one)]
+    return tuple(trials)
+
+
+def _weighted(study: Study, one: TrialSpec) -> list[TrialSpec]:
+    """A trial at every hidden weight; once where it matches nothing."""
+    if study.hidden_weights == (one.loss.hidden,) or not one.layer_map.pairs():
+        return [one]
+    return [replace(one, loss=replace(one.loss, hidden=w)) for w in study.hidden_weights]
+
+
+def sampled_maps(study: Study, confirm: design.Confirm) -> list[tuple[str, LayerMap]]:
+    """Distinct maps, uniformly among all there are, by the file's own seed: the same under every
+    confirm seed, so that what a map does and what a seed does can be told apart."""
+    if not confirm.sampled:
+        return []
+    space = space_of(study.base.depths, study.depth)
+    rng = Random(f"raykd sampled {confirm.sampled_seed}")
+    maps = space.unseen((), confirm.sampled, rng)
+    return [
+        (f"uniform_random_{i:02}", _with_embedding(study, m, "uniform_random"))
+        for i, m in enumerate(maps, 1)
+    ]
+
+
+def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
+    """The explore trial of a map."""
+    explore = study.config.explore
+    assert explore is not None
+    matched = _with_embedding(study, layer_map, "explored")
+    return trial(study, "explore", "explored", matched, explore.init, explore.seed)
+
+
+def trial(
+    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: design.Init, seed: int,
+    loss: str | None = None, lr: float | None = None,
+) -> TrialSpec:  # fmt: skip
+    """`loss`: a kind of hidden loss in place of the file's; `lr` likewise."""
+    config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
+    share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
+    training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
+    training["lora"] = (lora := config.training.lora) and Lora(**lora.model_dump())
+    training["frozen_projections"] = config.student.projections == "frozen"
+    training |= {"lr": lr or config.training.lr, "teacher_dropout": config.teacher.dropout}
+    return TrialSpec(
+        task=config.task.kind,
+        metric=config.task.metric,
+        data=study.data,
+        teacher=study.teacher,
+        shape=study.shape,
+        init=inits.resolved(study, init),
+        phase=phase,
+        strategy=strategy,
+        layer_map=layer_map,
+        loss=Loss(**{**stated, "kind": loss or config.losses.kind}),
+        training=Training(steps=max(1, round(study.steps * share)), **training),
+        seed=seed,
+    )
