@@ -72,7 +72,7 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     wait_until(logged(folder, 24), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert faults.begun(folder)[0] == 3  # of each of two cohorts
+    assert faults.begun(folder).total() >= 6  # the first cohort's three, twice
     faults.open_gate(folder)
     process = start("sweep", file)
     output, _ = process.communicate()
