@@ -17,7 +17,7 @@ from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 
 def finish(sweep_file: Path) -> Sweep:
@@ -28,7 +28,7 @@ def finish(sweep_file: Path) -> Sweep:
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
-    materials = Materials.load(training_inputs(opened.study, found.folder), Execution())
+    materials = CohortTrainer.load(training_inputs(opened.study, found.folder), Execution())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):
