@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 PEERS := benchmarks/.venv
 PEERS_INSTALLED := $(PEERS)/.installed
 
-.PHONY: install browser postgres quickstart test audit advisories bench bench-quick gpu-check clean
+.PHONY: install browser postgres quickstart test test-long audit advisories bench bench-quick gpu-check clean
 
 install: $(INSTALLED)
 
@@ -39,15 +39,21 @@ postgres:
 quickstart: install
 	@$(BIN)/raykd sweep sweeps/quickstart.yaml
 
-# Ray's tests come last, by themselves; its workers would step back behind everything else on the
-# machine. In the order of their names, the longest is not left for the end.
+# Two workers, a file at a time, the longest files first (tests/conftest.py), so that both end
+# together. Ray's workers would step back behind everything else on the machine.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive RAY_worker_niceness=0 \
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: install browser postgres
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python deploy/audit.py
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --ignore=tests/cluster/with_ray
-	RAY_worker_niceness=0 OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster/with_ray
+	$(PYTEST) -m "not long"
+
+# What a push need not wait for, as long as what is tested has not changed: tests/long.json says.
+test-long: install
+	$(BIN)/python tests/long.py
 
 # The pins against a copy of the advisory database, without a network; and that copy, which needs one.
 audit: install

@@ -23,7 +23,7 @@ from benchmarks.gpu.every_loss import cases
 from benchmarks.gpu.kernels import covered
 from benchmarks.gpu.page import page
 from benchmarks.gpu.section import Answer, OutOfTime, Run, bounded
-from benchmarks.gpu_check import SECTIONS, Part, check
+from benchmarks.gpu_check import SECTIONS, Part, check, main
 from raykd.losses.hidden import HIDDEN
 from raykd.maps.loss_kinds import PADDED
 from raykd.maps.published import PUBLISHED
@@ -207,12 +207,13 @@ def test_all_sections_fit_eight_minutes() -> None:
     assert sum(part.budget for part in SECTIONS.values()) <= 8 * 60 - 15
 
 
-def test_a_cpu_writes_no_figures_into_the_repository() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu_check", "--tiny", "--device", "cpu"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2 and "name `--out FILE`" in done.stderr
+def test_a_cpu_writes_no_figures_into_the_repository(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--tiny", "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "name `--out FILE`" in capsys.readouterr().err
 
 
 def test_committed_figures_are_a_gpus_or_the_docs_say_that_there_are_none() -> None:

@@ -4,6 +4,7 @@ skipped, or is refused. For every class that raykd names, and for those whose bl
 from __future__ import annotations
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,12 @@ def skipping(teacher: PreTrainedModel, named: dict[str, tuple[int, ...]]) -> Ten
     return logits(whole)
 
 
+@cache
+def untouched(kind: str) -> PreTrainedModel:
+    """A teacher for tests that only read it."""
+    return ALL[kind]()
+
+
 def apart(own: Tensor, theirs: Tensor) -> float:
     return float((own - theirs).abs().max() / theirs.std())
 
@@ -93,7 +100,7 @@ def apart(own: Tensor, theirs: Tensor) -> float:
 def test_a_student_is_the_teacher_without_its_other_blocks_or_is_refused(
     kind: str, init: str
 ) -> None:
-    teacher, blocks = ALL[kind](), INITS[init]
+    teacher, blocks = untouched(kind), INITS[init]
     try:
         own = cut(teacher, blocks)
     except ValueError as error:
@@ -132,7 +139,7 @@ def test_where_a_blocks_place_is_part_of_it_other_places_are_refused(
 
 @pytest.mark.parametrize("kind", ALL)
 def test_a_saved_student_says_the_same_in_plain_transformers(kind: str, tmp_path: Path) -> None:
-    teacher = ALL[kind]()
+    teacher = untouched(kind)
     own = None
     for blocks in ((3, 6), (1, 4), (1, 2)):
         try:

@@ -20,15 +20,16 @@ from raykd.tracking.writer import Writer
 from raykd.training.trainer import CohortTrainer
 
 
-def finish(sweep_file: Path) -> Sweep:
+def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     """Train every trial of the file, explored maps drawn at random; the students of the first
-    confirm seed are kept."""
-    torch.set_num_threads(1)
+    confirm seed are kept. `chosen`: the teacher's outputs come from where a launch has them."""
+    torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
     found = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
-    materials = CohortTrainer.load(training_inputs(opened.study, found.folder), Execution())
+    choice = opened.planned(()).choice() if chosen else None
+    materials = CohortTrainer.load(training_inputs(opened.study, found.folder, choice), Execution())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):

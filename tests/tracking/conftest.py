@@ -20,6 +20,8 @@ from mlflow import MlflowClient
 
 from raykd.tracking import store
 
+from . import forked
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -33,9 +35,10 @@ class Server:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | forked.Forked | None = None
     backend: str | None = None
-    """The address of its database; default: an SQLite file in its folder."""
+    """The address of its database; default: an SQLite file in its folder, and a process that is
+    forked."""
     artifacts: str | None = None
     """Where it keeps artifacts; default: in its folder."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -46,24 +49,24 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
-            "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", self.backend or f"sqlite:///{self.folder / 'mlflow.db'}",
-            "--artifacts-destination", self.artifacts or str(self.folder / "artifacts"),
-        ]  # fmt: skip
-        env = {
-            **os.environ,
-            **self.keys,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=env, stdout=log, stderr=log, start_new_session=True
-            )
+        log, artifacts = self.folder / "server.log", str(self.folder / "artifacts")
+        if self.backend is None:
+            database = f"sqlite:///{self.folder / 'mlflow.db'}"
+            self.process = forked.serve(self.port, database, self.artifacts or artifacts, log)
+        else:
+            command = [
+                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+                "--port", str(self.port), "--workers", "1",
+                "--backend-store-uri", self.backend,
+                "--artifacts-destination", self.artifacts or artifacts,
+            ]  # fmt: skip
+            with log.open("ab") as out:
+                self.process = subprocess.Popen(
+                    command, env={**os.environ, **self.keys, **forked.QUIET}, stdout=out,
+                    stderr=out, start_new_session=True,
+                )  # fmt: skip
         while not self._healthy():
-            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            assert self.process.poll() is None, log.read_text()
             time.sleep(0.1)
 
     def _healthy(self) -> bool:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -88,8 +87,10 @@ def plain(dry: CohortTrainer, cohort: Cohort) -> Memory:
     return memory
 
 
-def under_two(place: Place, cases: Collection[str]) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def by_two(place: Place) -> dict[str, Any]:
     """What the first of two workers told of each class, over real processes."""
+    cases = [*CASES, *MIXED_DTYPES]
     for case in cases:
         place.sources(case, dropout=0.0)
     running = [
@@ -105,11 +106,6 @@ def under_two(place: Place, cases: Collection[str]) -> dict[str, Any]:
     return dict(zip(cases, map(json.loads, told_by[0].splitlines()), strict=True))
 
 
-@pytest.fixture(scope="module")
-def by_two(place: Place) -> dict[str, Any]:
-    return under_two(place, CASES)
-
-
 def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
     """The losses: a score of few rows jumps where a rounding error turns one of them."""
     return {k: v for k, v in series(memory, trial).items() if not k[1].startswith("select_")}
@@ -119,8 +115,11 @@ def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
     sources: TrainingInputs, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
+    materials = Materials.load(sources, Execution())
     for trial in cohort.trials:
-        assert told(train(Cohort((trial,)), sources), trial) == told(whole, trial)
+        alone = Memory()
+        materials.run(Cohort((trial,)), alone)
+        assert told(alone, trial) == told(whole, trial)
 
 
 def test_two_workers_give_the_loss_curve_of_one(
@@ -133,18 +132,18 @@ def test_two_workers_give_the_loss_curve_of_one(
         assert of(both, trial) == pytest.approx(of(plain, trial), rel=1e-3, abs=1e-4)
 
 
-def test_two_workers_sum_gradients_of_two_dtypes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixed", MIXED_DTYPES)
+def test_two_workers_sum_gradients_of_two_dtypes(
+    place: Place, mixed: str, by_two: dict[str, Any]
+) -> None:
     """Students in bf16 with projections and methods' weights in fp32: the curve of one worker, to
     the rounding of bf16."""
-    place = Place(tmp_path)
-    both = under_two(place, MIXED_DTYPES)
-    for case in MIXED_DTYPES:
-        cohort, alone = place.cohort(case), Memory()
-        CohortTrainer.load(place.sources(case, dropout=0.0), Execution()).run(cohort, alone)
-        for trial in cohort.trials:
-            assert trial.training.weights == "bf16"
-            found = curve(Memory(metrics=both[case]), trial)
-            assert found == pytest.approx(curve(alone, trial), rel=3e-2, abs=1e-2)
+    cohort, alone = place.cohort(mixed), Memory()
+    CohortTrainer.load(place.sources(mixed, dropout=0.0), Execution()).run(cohort, alone)
+    for trial in cohort.trials:
+        assert trial.training.weights == "bf16"
+        found = curve(Memory(metrics=by_two[mixed]), trial)
+        assert found == pytest.approx(curve(alone, trial), rel=3e-2, abs=1e-2)
 
 
 def test_a_stored_teacher_gives_the_losses_of_a_live_one(

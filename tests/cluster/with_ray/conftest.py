@@ -6,15 +6,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
+from raykd.sweep.sweep import Sweep
 from raykd.tracking.ledger import Record
 
+from ...support.finished import finish
 from ...support.world import write_model, write_sweep
-from .helpers import RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
+from . import faults
+from .helpers import CPUS, RAYKD, SLOW, WHOLE, curves, once_each, ours, records, scores
+from .nodes import Nodes
 
 
 def once(
@@ -37,9 +43,25 @@ def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The world of `write_sweep` with its teacher trained: what every test would begin with."""
 
     def make(folder: Path) -> None:
-        run("teacher", write_sweep(folder), folder)
+        train_teacher(folder)
 
     return once(tmp_path_factory, worker_id, "made", make)
+
+
+def train_teacher(folder: Path) -> None:
+    """In this process, on one thread, as a node does that has one core for it."""
+    torch.set_num_threads(1)
+    with in_home(folder):
+        Sweep.open(write_sweep(folder)).teacher()
+
+
+@contextmanager
+def in_home(folder: Path) -> Iterator[None]:
+    """This process works in a folder of a sweep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("RAYKD_HOME", str(folder / "home"))
+        yield
 
 
 def run(command: str, sweep: Path, folder: Path) -> None:
@@ -67,18 +89,25 @@ def copy(made: Path, folder: Path) -> Path:
     return Path(shutil.copytree(made, folder, ignore=kept, dirs_exist_ok=True))
 
 
-def alone(folder: Path) -> Path:
-    """A folder in which the slow sweep has run, and nothing has happened to it."""
-    run("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE), folder)
+def alone(folder: Path) -> None:
+    """Train the slow sweep in this process, without Ray, as one of its workers does."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with in_home(folder):
+            finish(write_sweep(folder, training=SLOW, cluster=WHOLE), CPUS, chosen=True)
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.set_num_threads(1)
     assert len(records(folder)) == 6 and once_each(records(folder))
-    return folder
 
 
 @pytest.fixture(scope="session")
 def in_peace(
     made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> tuple[Record, ...]:
-    """Every trial when nothing happens to the sweep, in a file of SQLite."""
+    """Every trial when nothing happens to the sweep, in a file of SQLite: what a launch gives, with
+    workers that are lost or not, is this bitwise."""
 
     def make(folder: Path) -> None:
         alone(copy(made, folder))
@@ -93,14 +122,29 @@ def undisturbed(in_peace: tuple[Record, ...]) -> dict[str, dict[str, float]]:
 
 
 @pytest.fixture(scope="session")
-def without_dropout(
-    made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> dict[str, dict[int, float]]:
-    """Every trial's loss by step in one worker, without the dropout that depends on how a batch is
-    cut."""
+def dry(made: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of the same sweep without the dropout that depends on how a batch is cut, in which
+    it has run."""
 
     def make(folder: Path) -> None:
         write_model(copy(made, folder) / "model", dropout=0.0)
+        train_teacher(folder)
         alone(folder)
 
-    return curves(once(tmp_path_factory, worker_id, "without_dropout", make))
+    return once(tmp_path_factory, worker_id, "without_dropout", make)
+
+
+@pytest.fixture(scope="session")
+def without_dropout(dry: Path) -> dict[str, dict[int, float]]:
+    """Every trial's loss by step in one worker."""
+    return curves(dry)
+
+
+@pytest.fixture
+def nodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    """A head without a CPU, and a worker node; what trains there waits at the test's gate."""
+    faults.install(monkeypatch, folder, faults.GATE)
+    cluster = Nodes(folder)
+    cluster.start(workers=1)
+    yield cluster
+    cluster.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,11 @@ Learner.backward = backward
 """
 
 ONE_BAD_STUDENT = """
-_backward = Learner.backward
+_good_backward = Learner.backward
 def backward(self, batch, *rest, **more):
     if self.trial.strategy == "reverse" and self.trial.seed == 0:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    return _backward(self, batch, *rest, **more)
+    return _good_backward(self, batch, *rest, **more)
 Learner.backward = backward
 """
 
@@ -102,13 +103,13 @@ Meter.spent = spent
 # Every training leaves the step that it begins with, in the folder `begun` beside the home.
 BEGUN = f"""{BESIDE}
 import uuid
-_update = Learner.update
+_first_update = Learner.update
 def update(self, step):
     if not getattr(self, "begun", False):
         self.begun = True
         with open(beside("begun", uuid.uuid4().hex), "w") as file:
             file.write(str(step))
-    return _update(self, step)
+    return _first_update(self, step)
 Learner.update = update
 """
 
@@ -142,3 +143,12 @@ def gate(folder: Path, most: dict[int | str, int]) -> None:
 
 def open_gate(folder: Path) -> None:
     (folder / "gate").unlink(missing_ok=True)
+
+
+def begun(folder: Path) -> Counter[int]:
+    """With which steps trainings began since this was asked last."""
+    files = list((folder / "begun").iterdir())
+    found = Counter(int(file.read_text()) for file in files)
+    for file in files:
+        file.unlink()
+    return found

@@ -16,14 +16,18 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from raykd.cli.app import app
 from raykd.data.assets import packages
 from raykd.tracking import ledger, store
 from raykd.tracking.ledger import Record
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
 # Bitwise comparisons need the same number of threads everywhere.
-WHOLE: dict[str, Any] = {"cpus_per_worker": 2}
+CPUS = 2
+WHOLE: dict[str, Any] = {"cpus_per_worker": CPUS}
 SLOW = {"steps": 36, "batch": 16, "lr": 1e-3, "evaluations": 6, "precision": "fp32"}
 RAYKD = [sys.executable, "-m", "raykd"]
 
@@ -53,6 +57,11 @@ def environment(process: psutil.Process) -> dict[str, str]:
 
 def raykd(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RAYKD, *map(str, args)], capture_output=True, text=True, check=False)
+
+
+def said(*args: object) -> Result:
+    """What a command says that starts no Ray, in this process."""
+    return CliRunner().invoke(app, [*map(str, args)])
 
 
 def at_a_terminal(*args: object) -> tuple[int, str]:

@@ -18,7 +18,7 @@ import psutil
 from ray._private.services import get_node_ip_address
 
 from ...tracking.conftest import free_port
-from .helpers import environment, ours
+from .helpers import RAYKD, environment, ours
 
 PART = "RAYKD_TEST_NODE"
 """Set for every process of a node, to its name."""
@@ -86,6 +86,13 @@ class Nodes:
             time.sleep(0.1)
         self._started[name] = process
         return name
+
+    def raykd(self, command: str, sweep: Path, *options: object) -> subprocess.Popen[str]:
+        """A command that joins it."""
+        return subprocess.Popen(
+            [*RAYKD, command, str(sweep), "--address", self.address, *map(str, options)],
+            env=self.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def of(self, *names: str) -> list[psutil.Process]:
         """Every living process of these nodes, trials and workers that run there among them."""

@@ -33,6 +33,8 @@ from ...tracking.conftest import free_port
 from . import faults
 from .helpers import eventually, once_each, ours, records, start, wait_until
 
+pytestmark = pytest.mark.long
+
 NODES = 3
 IDLE_MINUTES = 0.1
 METRICS = ("examples_per_second", "teacher_share", "teacher_rows_total")

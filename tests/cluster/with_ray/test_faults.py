@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from benchmarks import faults
 
 from .aftermath import check
 from .disturbed import KINDS, Disturbed
+
+pytestmark = pytest.mark.long
 
 SEED = 369  # the head goes first, as a checkpoint is written, so that no later cluster is young
 

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from raykd.training.distill import TICKS, marks
 from ...support.world import write_sweep
 from . import faults
 from .helpers import RAYKD, SLOW, WHOLE, once_each, ours, scores
+
+pytestmark = pytest.mark.long
 
 STEPS, EVALUATIONS = int(str(SLOW["steps"])), int(str(SLOW["evaluations"]))
 HELD_AT = 18
@@ -102,15 +103,6 @@ def kill_in_the_midst(folder: Path, monkeypatch: pytest.MonkeyPatch, *sweeps: On
     faults.install(monkeypatch, folder, faults.BEGUN)
 
 
-def begun(folder: Path) -> Counter[int]:
-    """With which steps trainings began since the kill, or since this was asked before."""
-    files = list((folder / "begun").iterdir())
-    found = Counter(int(file.read_text()) for file in files)
-    for file in files:
-        file.unlink()
-    return found
-
-
 def copied(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
@@ -126,7 +118,7 @@ def test_each_ends_as_it_would_alone_and_none_goes_on_from_anothers_student(
 
     new = One(folder, "tiny", "new.db")
     finish(new)
-    assert begun(folder) == {0: 6}  # it has no checkpoint of its own,
+    assert faults.begun(folder) == {0: 6}  # it has no checkpoint of its own,
     assert len(held(folder)) == 2  # and has left the others'
 
     copy = One(folder, "tiny", "copy.db")
@@ -134,7 +126,7 @@ def test_each_ends_as_it_would_alone_and_none_goes_on_from_anothers_student(
     finish(first, second, copy)
     # The second cohort of each begins, and one store's checkpoint is not its copy's too: of those
     # two, one begins the first cohort anew.
-    assert begun(folder) == {HELD_AT: 6, 0: 12}
+    assert faults.begun(folder) == {HELD_AT: 6, 0: 12}
     for sweep in (new, first, second, copy):
         found = sweep.records()
         assert once_each(found) and len(found) == 6 and scores(found) == undisturbed
@@ -162,7 +154,7 @@ def test_a_checkpoint_that_is_ahead_of_its_store_is_removed_in_a_line(
     with closing(sqlite3.connect(sweep.path)) as database:
         database.executescript(AS_BEFORE)
     finish(sweep)
-    assert begun(folder) == {0: 6}
+    assert faults.begun(folder) == {0: 6}
     assert f"its checkpoint at step {HELD_AT} was removed" in sweep.log.read_text()
     found = sweep.records()
     assert once_each(found) and scores(found) == undisturbed

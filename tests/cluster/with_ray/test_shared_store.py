@@ -1,8 +1,9 @@
 """A team's stores: MLflow's server on PostgreSQL, artifacts and checkpoints in S3. A sweep into
-them, which loses a worker on the way, gives the table that a laptop's file gives."""
+them, which loses its workers and is killed on the way, gives the table of a laptop's file."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ...support.world import write_sweep
 from ...tracking import services
 from ...tracking.conftest import Server, free_port
 from . import faults
-from .helpers import SLOW, WHOLE, once_each, scores, start, wait_until, workers
+from .helpers import SLOW, WHOLE, logged, once_each, scores, start, wait_until, workers
 
 
 @pytest.fixture
@@ -60,15 +61,24 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
             if key.key.endswith(".pt")
         }
 
-    faults.install(monkeypatch, folder, faults.GATE)
+    (folder / "begun").mkdir()
+    faults.install(monkeypatch, folder, faults.GATE + faults.BEGUN)
     faults.gate(folder, {"all": 20})
     process = start("sweep", file)
     wait_until(stored, process)
     for worker in wait_until(lambda: workers(folder), process):
         worker.kill()
+    faults.gate(folder, {"all": 29})
+    wait_until(logged(folder, 24), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert faults.begun(folder)[0] == 3  # of each of two cohorts
     faults.open_gate(folder)
+    process = start("sweep", file)
     output, _ = process.communicate()
     assert process.returncode == 0, output
+    # The first cohort goes on from its newest checkpoint, which is stored after its losses.
+    assert faults.begun(folder) in ({18: 3, 0: 3}, {24: 3, 0: 3})
     assert not stored() and not list((folder / "home").rglob("*.pt"))
     shared = Sweep.open(file)
     assert shared.uri == server.uri

@@ -29,6 +29,8 @@ from .helpers import (
     wait_until,
 )
 
+pytestmark = pytest.mark.long
+
 
 def test_a_sweep_killed_at_three_moments_finishes_each_trial_once(
     folder: Path, undisturbed: dict[str, dict[str, float]], monkeypatch: pytest.MonkeyPatch
