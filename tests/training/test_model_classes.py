@@ -115,7 +115,7 @@ def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
     sources: TrainingInputs, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
-    materials = Materials.load(sources, Execution())
+    materials = CohortTrainer.load(sources, Execution())
     for trial in cohort.trials:
         alone = Memory()
         materials.run(Cohort((trial,)), alone)
