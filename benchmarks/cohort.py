@@ -20,7 +20,7 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 Source = Literal["live", "cached"]
 
@@ -71,12 +71,12 @@ def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
     return {**content, "states": {"source": source}}
 
 
-def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> Materials:
+def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> CohortTrainer:
     """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
     named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
     known = teacher_source.speeds(study, parameters=1, gpu=False)
     choice = teacher_source.choose(study, tuple(named), len(trials), known, None)
-    return Materials.load(training_inputs(study, teacher, choice), Execution())
+    return CohortTrainer.load(training_inputs(study, teacher, choice), Execution())
 
 
 def train(setting: Setting, clock: Clock, source: Source) -> Outcome:

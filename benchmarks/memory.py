@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from raykd.config.trial import TrialSpec
-    from raykd.planning.memory.footprint import Footprint, Load
+    from raykd.planning.memory.footprint import Footprint, MemoryQuestion
     from raykd.tasks.family import Data
 
 HERE = Path(__file__).parent
@@ -122,11 +122,11 @@ def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
     )  # fmt: skip
 
 
-def load(case: Case, trials: tuple[TrialSpec, ...], gpu: bool = False) -> Load:
-    from raykd.planning.memory.footprint import Load
+def load(case: Case, trials: tuple[TrialSpec, ...], gpu: bool = False) -> MemoryQuestion:
+    from raykd.planning.memory.footprint import MemoryQuestion
 
     states = tuple(sorted({s for t in trials for s in t.teacher_states}))
-    return Load(
+    return MemoryQuestion(
         trials[0], states, case.rows, case.tokens, gpu=gpu, bits=case.bits,
         gradient_checkpointing=case.gradient_checkpointing,
     )  # fmt: skip
@@ -186,7 +186,7 @@ def train(case: Case) -> int:
     from raykd.runtime.execution import Execution
     from raykd.runtime.seeds import stream
     from raykd.tasks.registry import FAMILIES
-    from raykd.teachers.targets import Live
+    from raykd.teachers.targets import LiveTeacher
     from raykd.training.distill import distill
     from raykd.training.recorder import Memory
     from raykd.training.trainer import HELD, trainable
@@ -210,7 +210,7 @@ def train(case: Case) -> int:
         student = build_student(teacher, trial.shape, trial.init, stream(trial.seed, "init"))
         return trainable(student, trial, where)
 
-    source = Live(teacher, load(case, trials).states, family, where.autocast())
+    source = LiveTeacher(teacher, load(case, trials).states, family, where.autocast())
     distill(Cohort(trials), data, build, source, width(teacher), Memory(), where=where)
     return status("VmHWM") - before
 

@@ -30,13 +30,13 @@ from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.runtime.memo import digest, kept
+from raykd.runtime.memo import digest, memoised
 from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import of_base
-from raykd.teachers.targets import Live, Targets
+from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
 from raykd.training.trainer import HELD, trainable
 from tests.support.paper_models import TEACHERS
@@ -136,7 +136,7 @@ def parts(made: Study) -> Parts:
     question = ["work", made.base.fingerprint, tokens, rows.written, rows.labels,
                 asdict(student.shape), asdict(student.training), config.teacher.model_dump(),
                 config.cluster.gradient_checkpointing, student.layer_map.to_json()]  # fmt: skip
-    found = kept(made.home, question, lambda: _count(made, student, tokens))
+    found = memoised(made.home, question, lambda: _count(made, student, tokens))
     return Parts(**{part: Work(**work) for part, work in found.items()})
 
 
@@ -176,7 +176,7 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
         own, autocast = learner(student, models[0]), where(student).autocast()
         whole = _placed(models[1])
         named = {s for t in confirm_trials(made)[:1] for s in t.teacher_states}
-        live = Live(whole, named | student.teacher_states, family, autocast)
+        live = LiveTeacher(whole, named | student.teacher_states, family, autocast)
         mine, looked = batch(student.training.batch), batch(Data.eval_batch)
         told = live(mine)
         _step(own, mine, told)  # the first makes the optimiser's moments

@@ -31,7 +31,7 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.search.space import Space
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 BATCH = 32
 BLOCKS = 3
@@ -113,7 +113,7 @@ def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Set
     logging.set_verbosity_error()  # a fresh head, which is told of at length, is what is wanted
     logging.disable_progress_bar()
     study, teacher = prepare(content, home)
-    materials = Materials.load(training_inputs(study, teacher), Execution())
+    materials = CohortTrainer.load(training_inputs(study, teacher), Execution())
     data, trial = materials.data, confirm_trials(study)[0]
     _store(folder / "train.npz", data.train, data.train.labels)
     _store(folder / "test.npz", data.test, data.test_labels())

@@ -28,7 +28,7 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.family import Data
 from raykd.training.learner import learning_rate
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 
 def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
@@ -51,7 +51,7 @@ def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
 def train(setting: Setting, clock: Clock) -> Outcome:
     with fresh_home(setting) as home:
         study, teacher = prepare(setting.sweep, home)
-        materials = Materials.load(training_inputs(study, Path(teacher)), Execution())
+        materials = CohortTrainer.load(training_inputs(study, Path(teacher)), Execution())
         trials = [t for t in confirm_trials(study) if t.seed == setting.seed][: setting.students]
 
         def build(trial: TrialSpec) -> Any:

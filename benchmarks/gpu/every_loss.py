@@ -28,7 +28,7 @@ from raykd.runtime.group import Group
 from raykd.runtime.seeds import seeded
 from raykd.tasks.family import Family
 from raykd.tasks.registry import FAMILIES
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
 TERMS, GRADIENT = 1e-4, 1e-3  # relative, of the loss's terms and of the whole gradient's norm
@@ -125,7 +125,7 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
     used = torch.arange(VOCAB // 2)
     how = (family, width(teacher), Group(), device, where.autocast(), False, used)
     learner = Learner(spec, student, *how)
-    live = Live(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
+    live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
     encoded = rows(case.task)
     whole = np.arange(len(encoded.ids))
     halves = [whole] if padded else np.array_split(whole, 2)

@@ -17,9 +17,9 @@ from transformers import PreTrainedModel
 from benchmarks import frame
 from benchmarks.arms import paper
 from raykd.config.trial import TrialSpec
-from raykd.data.batches import Batch, ahead, schedule
+from raykd.data.batches import Batch, prefetch, schedule
 from raykd.training.learner import learning_rate
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 Loss = Callable[[Any, Any, Batch], torch.Tensor]
 
@@ -53,7 +53,9 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
 
 
-def paper_recipe(made: Materials, first: PreTrainedModel, spec: TrialSpec, longest: int) -> Loop:
+def paper_recipe(
+    made: CohortTrainer, first: PreTrainedModel, spec: TrialSpec, longest: int
+) -> Loop:
     """fp32, batches in a random order padded to a fixed length, no batch made ahead."""
     layer_map = tuple(b for b in spec.layer_map.blocks if b)
     rows, rng = made.data.train, np.random.default_rng(0)
@@ -73,7 +75,7 @@ def paper_recipe(made: Materials, first: PreTrainedModel, spec: TrialSpec, longe
     return _loop(made, first, spec, batches(), loss, bf16=False)
 
 
-def plain(made: Materials, first: PreTrainedModel, spec: TrialSpec) -> Loop:
+def plain(made: CohortTrainer, first: PreTrainedModel, spec: TrialSpec) -> Loop:
     """bf16 autocast, the batches that raykd trains on, made ahead and pinned as raykd's are."""
     layer_map = tuple(b for b in spec.layer_map.blocks if b)
     data, device = made.data, made.where.device
@@ -87,13 +89,13 @@ def plain(made: Materials, first: PreTrainedModel, spec: TrialSpec) -> Loop:
         return frame.losses(outputs, targets, mask, batch.labels, layer_map)
 
     order = schedule(data.train.lengths, spec.training.batch, 0)
-    feed = ahead(islice(order, 100_000), collate)
+    feed = prefetch(islice(order, 100_000), collate)
     return _loop(made, first, spec, feed, loss, bf16=True)
 
 
 def _loop(
-    made: Materials, first: PreTrainedModel, spec: TrialSpec, batches: Iterator[Batch], loss: Loss,
-    bf16: bool,
+    made: CohortTrainer, first: PreTrainedModel, spec: TrialSpec, batches: Iterator[Batch],
+    loss: Loss, bf16: bool,
 ) -> Loop:  # fmt: skip
     student = copy.deepcopy(first).train()
     groups = frame.decayed(student, spec.training.weight_decay)

@@ -14,7 +14,7 @@ from benchmarks.gpu.room import Peak
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import BERT, MINILM, TINY, Size
 from raykd.planning.memory.dry_run import measure
-from raykd.planning.memory.footprint import MEMORY_SHARE, Footprint, Load
+from raykd.planning.memory.footprint import MEMORY_SHARE, Footprint, MemoryQuestion
 
 BATCH = 32
 ENOUGH = 10.0  # seconds in which a case is planned and measured
@@ -45,7 +45,7 @@ def memory(run: Run) -> Answer:
     @cache
     def planned(size: Size, precision: str) -> Footprint:
         spec = world.trial(size, batch=BATCH, precision=precision)
-        load = Load(
+        load = MemoryQuestion(
             spec, tuple(sorted(spec.teacher_states)), BATCH, length, bf16=precision == "bf16",
             gpu=True,
         )  # fmt: skip

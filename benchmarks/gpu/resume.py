@@ -15,7 +15,7 @@ from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY
 from raykd.maps import strategies
-from raykd.training.hooks import Taught
+from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Memory
 
 ALLOWED = 1e-4  # where the device's kernels do not repeat themselves bit for bit
@@ -32,7 +32,7 @@ class Interrupt:
     def __init__(self, file: Path, stop_at: int | None = None) -> None:
         self.file, self.stop_at = file, stop_at
 
-    def progress(self, step: int, examples: int, scores: Any, taught: Taught) -> None:
+    def progress(self, step: int, examples: int, scores: Any, taught: TeacherTiming) -> None:
         if self.stop_at is not None and step >= self.stop_at:
             raise Stopped
 

@@ -20,7 +20,7 @@ from raykd.config.trial import TrialSpec
 from raykd.training.distill import TICKS
 from raykd.training.hooks import NoHooks
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 FROM = 2  # the tick at which the clock starts; before it, kernels are chosen and memory is had
 WARM = 3  # steps of a loop that are not timed
@@ -91,8 +91,8 @@ class Bench:
 
     run: Run
     size: Size
-    live: Materials
-    cached: Materials
+    live: CohortTrainer
+    cached: CohortTrainer
     first: PreTrainedModel
     made: dict[str, loops.Loop]
     batch: int

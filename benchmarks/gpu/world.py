@@ -27,7 +27,7 @@ from raykd.tasks.family import Data
 from raykd.training.hooks import Hooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 PAD, FIRST = 0, 5  # ids below are not words
 HELD_OUT = 16  # rows of select, and of test
@@ -101,7 +101,7 @@ def model(config: BertConfig, seed: int = 0) -> PreTrainedModel:
 
 
 @dataclass(frozen=True)
-class Prebuilt(Materials):
+class Prebuilt(CohortTrainer):
     """Its students are copies of one: to draw the weights of sixteen takes longer than what is to
     be measured."""
 
@@ -111,15 +111,15 @@ class Prebuilt(Materials):
         return copy.deepcopy(self.first or super().build(trial))
 
 
-def prebuilt(made: Materials, first: PreTrainedModel) -> Prebuilt:
-    own = {f.name: getattr(made, f.name) for f in fields(Materials)}
+def prebuilt(made: CohortTrainer, first: PreTrainedModel) -> Prebuilt:
+    own = {f.name: getattr(made, f.name) for f in fields(CohortTrainer)}
     return Prebuilt(**own, first=first)
 
 
 def materials(
     size: Size, train: Encoded, device: torch.device, folder: Path, *, cached: bool = False,
     states: tuple[int, ...] = (), micro_batch: int | None = None, held_out: int = HELD_OUT,
-) -> Materials:  # fmt: skip
+) -> CohortTrainer:  # fmt: skip
     """A teacher on the device with its rows; `states`: what a store of its outputs holds."""
     teacher = model(size.config()).to(device)
     sources = TrainingInputs(
@@ -127,7 +127,7 @@ def materials(
         cache=str(folder / "states"), source="cached" if cached else "live", states=states,
     )  # fmt: skip
     where = Execution(device, micro_batch=micro_batch)
-    return Materials(sources, where, data(train, size.vocab, held_out), teacher, teacher)
+    return CohortTrainer(sources, where, data(train, size.vocab, held_out), teacher, teacher)
 
 
 def trial(
@@ -153,7 +153,7 @@ def trial(
 
 
 def train(
-    made: Materials, trials: list[TrialSpec], *, hooks: Hooks | None = None, resume: Any = None,
+    made: CohortTrainer, trials: list[TrialSpec], *, hooks: Hooks | None = None, resume: Any = None,
     recorder: Memory | None = None,
 ) -> Memory:  # fmt: skip
     """All that a cohort's training tells. Raises RuntimeError where a student has failed."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from raykd.cli import cache, judging, stored
-from raykd.cli.errors import plainly
+from raykd.cli.errors import report_errors
 from raykd.cli.options import Json, Uri, again, print_json
 from raykd.errors import UserError
 from raykd.runtime.signals import stop_on_sigterm
@@ -30,7 +30,7 @@ SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (
 
 
 @app.command()
-@plainly
+@report_errors
 def maps(
     teacher: Annotated[str, typer.Option(help="Blocks of the teacher; 12+12 for two stacks.")],
     student: Annotated[str, typer.Option(help="Blocks of the student; 3+3 for two stacks.")],
@@ -59,7 +59,7 @@ def maps(
 
 
 @app.command()
-@plainly
+@report_errors
 def schema() -> None:
     """Print the JSON schema of a sweep file."""
     from raykd.config.sweep import SweepConfig
@@ -68,7 +68,7 @@ def schema() -> None:
 
 
 @app.command()
-@plainly
+@report_errors
 def plan(
     sweep: SweepFile,
     tracking_uri: Uri = None,
@@ -104,7 +104,7 @@ def plan(
 
 
 @app.command()
-@plainly
+@report_errors
 def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
     """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
     from raykd.cli import output as show
@@ -121,7 +121,7 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
 
 
 @app.command(name="sweep")
-@plainly
+@report_errors
 def run_sweep(
     context: typer.Context,
     sweep: SweepFile,
@@ -189,7 +189,7 @@ def run_sweep(
 
 
 @app.command()
-@plainly
+@report_errors
 def status(
     sweep: SweepFile,
     tracking_uri: Uri = None,
@@ -221,7 +221,7 @@ def status(
 
 
 @app.command()
-@plainly
+@report_errors
 def doctor(as_json: Json = False) -> None:
     """What this machine has, one line each, and what to do about what is missing."""
     from raykd.cli.doctor import examine

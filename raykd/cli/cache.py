@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raykd.cli.errors import plainly
+from raykd.cli.errors import report_errors
 from raykd.cli.options import Json, print_json
 from raykd.errors import UserError
 
@@ -34,7 +34,7 @@ def _keys(root: str, key: str | None) -> list[str]:
 
 
 @app.command("list")
-@plainly
+@report_errors
 def list_entries(cache: Where = None, as_json: Json = False) -> None:
     """What is stored, the entry unused longest first (it goes first)."""
     from raykd.teachers.cache_entries import entries
@@ -54,7 +54,7 @@ def list_entries(cache: Where = None, as_json: Json = False) -> None:
 
 
 @app.command()
-@plainly
+@report_errors
 def verify(entry: Key = None, cache: Where = None) -> None:
     """Read every shard and compare its checksum; exit code 1 where one is damaged."""
     from raykd.teachers.cache_entries import damaged
@@ -70,7 +70,7 @@ def verify(entry: Key = None, cache: Where = None) -> None:
 
 
 @app.command()
-@plainly
+@report_errors
 def clear(entry: Key = None, cache: Where = None) -> None:
     """Remove an entry, or all of them."""
     from raykd.teachers.cache_entries import remove

@@ -15,7 +15,7 @@ from raykd.cli.output import err, out
 from raykd.config.budget import Budget, above
 from raykd.errors import UserError
 from raykd.planning.estimate.estimate import Estimate
-from raykd.tracking.costs import Foretold
+from raykd.tracking.costs import Forecast
 
 if TYPE_CHECKING:
     from raykd.sweep.resources import Share
@@ -55,7 +55,7 @@ def line(found: Estimate) -> str:
     return "estimate: " + "; ".join(parts)
 
 
-def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> Foretold:
+def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> Forecast:
     """Show what a launch will take, and ask where the file wants to be asked."""
     from raykd.cluster.estimate import foresee
 
@@ -63,7 +63,7 @@ def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> For
     if found.total.seconds.likely:
         err.print(line(found))
     consent(found, opened.study.config.budget, opened.study.file, yes)
-    return Foretold(found.to_json(), time.time())
+    return Forecast(found.to_json(), time.time())
 
 
 def consent(found: Estimate, budget: Budget, file: str, yes: bool) -> None:

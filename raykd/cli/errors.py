@@ -19,7 +19,7 @@ FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
 """What errors of a full disk say; the last is SQLite's."""
 
 
-def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """A person's mistake, a full disk, a store that went away end in their lines on stderr and exit
     code 2, never in a traceback."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raykd.planning.estimate.estimate import Range
-from raykd.tracking.costs import Compared
+from raykd.tracking.costs import ForecastOutcome
 
 
 def memory(found: Mapping[str, int]) -> str:
@@ -24,7 +24,7 @@ def duration(value: float) -> str:
     return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
-def forecast_line(found: Compared) -> str:
+def forecast_line(found: ForecastOutcome) -> str:
     """A launch's estimate beside what it took, in a line."""
     told = f"estimated {duration_range(_range(found.estimate['total']['seconds']))}"
     if found.actual is None:

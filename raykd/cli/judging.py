@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raykd.cli.errors import plainly
+from raykd.cli.errors import report_errors
 from raykd.cli.options import Json, Margin, MaybeSweep, SmallerIsBetter, Table, Uri, print_json
 from raykd.errors import UserError
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-@plainly
+@report_errors
 def verdict(
     sweep: MaybeSweep = None,
     table: Table = None,
@@ -45,7 +45,7 @@ def verdict(
         tables.verdict(found)
 
 
-@plainly
+@report_errors
 def power(
     sd: Annotated[
         float | None, typer.Option(help="SD of a paired difference: two strategies, one seed.")
@@ -76,7 +76,7 @@ def power(
         tables.power(found)
 
 
-@plainly
+@report_errors
 def angles(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")],
     trials: Annotated[
@@ -101,7 +101,7 @@ def angles(
         tables.angles(found, taken)
 
 
-@plainly
+@report_errors
 def report(
     sweep: MaybeSweep = None,
     table: Table = None,

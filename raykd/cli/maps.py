@@ -9,7 +9,7 @@ from itertools import accumulate
 from raykd.errors import UserError
 from raykd.maps.layer_map import Depth, LayerMap
 from raykd.maps.published import PUBLISHED, RULES
-from raykd.maps.strategies import PAPER_DECODER_DEPTHS, STRATEGIES, apply, match_embedding
+from raykd.maps.strategies import PAPER_DECODER_DEPTHS, STRATEGIES, apply_to_stacks, match_embedding
 
 WIDTH = 100
 
@@ -43,7 +43,7 @@ def maps(
             near = difflib.get_close_matches(name, RULES, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RULES)}"
             raise UserError(f"--strategy: {name!r} is not known; {hint}")
-        layer_map = apply(RULES[name], teacher, student, seed)
+        layer_map = apply_to_stacks(RULES[name], teacher, student, seed)
         if paper and name not in PUBLISHED and teacher not in PAPER_DECODER_DEPTHS:
             layer_map = match_embedding(layer_map, name)
         found.append((name, layer_map))

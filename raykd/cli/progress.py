@@ -24,7 +24,7 @@ from raykd.planning.teacher_trial import teacher_trial
 
 if TYPE_CHECKING:
     from raykd.planning.study import Study
-    from raykd.training.hooks import Taught
+    from raykd.training.hooks import TeacherTiming
 
 EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
 SHOWN = 8  # evaluations whose scores stand in a line
@@ -61,7 +61,7 @@ class StepBar:
             self._live.stop()
 
     def progress(
-        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+        self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
         note = self._course(step, scores)
         now = time.monotonic()

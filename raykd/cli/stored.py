@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from raykd.cli.errors import plainly, refuse_taken
+from raykd.cli.errors import refuse_taken, report_errors
 from raykd.cli.options import Json, Uri, print_json
 
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-@plainly
+@report_errors
 def logs(
     trial: Annotated[str, typer.Argument(help="A trial id or an MLflow run id.")],
     tracking_uri: Uri = None,
@@ -36,7 +36,7 @@ def logs(
             typer.echo(line)
 
 
-@plainly
+@report_errors
 def export(
     run: Annotated[str, typer.Argument(help="An MLflow run id or a trial id.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
@@ -48,7 +48,7 @@ def export(
     typer.echo(f"{folder}: {write(run, folder, tracking_uri)}")
 
 
-@plainly
+@report_errors
 def ui(
     sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
     tracking_uri: Uri = None,

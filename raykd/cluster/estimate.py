@@ -20,7 +20,7 @@ from raykd.planning.estimate.measure import (
     measure_teacher,
     teacher_alone,
 )
-from raykd.planning.estimate.rates import Order, Rates, TeacherRates
+from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
 from raykd.planning.estimate.simulate import Around, parameters
 from raykd.planning.memory.footprint import RUNTIME_BYTES
 from raykd.planning.plan import Plan
@@ -85,13 +85,13 @@ class Scene:
 
     def students(self, folder: Path | None, measure: bool) -> tuple[Rates, str]:
         made, fitted = self.made, self.share
-        order = rates.student_order(made, folder, fitted.workers, fitted.cpus)
+        order = rates.student_request(made, folder, fitted.workers, fitted.cpus)
         beside = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
         if kept := rates.known(made.study.home, order, self.device, beside):
             return Rates(**kept), ""
         note = self._cannot(order, 1, beside) if measure else "measured by `raykd plan --cluster`"
         if note:
-            return rates.rough(made), note
+            return rates.rough_rates(made), note
         try:
             found: Rates = (
                 measure_students(order, beside)
@@ -99,7 +99,9 @@ class Scene:
                 else self._there(alone, order)
             )
         except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
-            return rates.rough(made), f"not measured: {str(error).strip().splitlines()[0][:200]}"
+            return rates.rough_rates(
+                made
+            ), f"not measured: {str(error).strip().splitlines()[0][:200]}"
         rates.keep(made.study.home, order, self.device, beside, found)
         return found, ""
 
@@ -110,10 +112,10 @@ class Scene:
             node = this_machine()
             fitted = Share(1, int(node.cpus), node.gpus, 1)
             device = _kind("here", fitted)
-        order = rates.teacher_order(made, fitted.cpus, bool(fitted.gpus))
+        order = rates.teacher_request(made, fitted.cpus, bool(fitted.gpus))
         if found := rates.known(made.study.home, order, device, 1):
             return TeacherRates(**found), ""
-        rough = rates.rough_teacher(made, fitted.cpus, bool(fitted.gpus))
+        rough = rates.rough_teacher_rates(made, fitted.cpus, bool(fitted.gpus))
         note = self._cannot(order, 5, 1) if measure else "measured by `raykd plan --cluster`"
         if note:
             return rough, note
@@ -128,7 +130,7 @@ class Scene:
         rates.keep(made.study.home, order, device, 1, own)
         return own, ""
 
-    def _there(self, measure: Callable[[Order], Any], order: Order) -> Any:
+    def _there(self, measure: Callable[[TimingRequest], Any], order: TimingRequest) -> Any:
         """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
         import ray
 
@@ -138,7 +140,7 @@ class Scene:
         except ray.exceptions.RayError as error:
             raise RuntimeError(one_line(error)) from error
 
-    def _cannot(self, order: Order, copies: int, beside: int) -> str:
+    def _cannot(self, order: TimingRequest, copies: int, beside: int) -> str:
         """Why nothing can be measured now, if so."""
         if self.place == "to come":
             return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"

@@ -16,7 +16,7 @@ from raykd.planning.study import Study
 from raykd.sweep.fine_tune import fine_tune
 from raykd.sweep.resources import Share
 from raykd.teachers import teacher
-from raykd.training.hooks import Hooks, NoHooks, Taught
+from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 
 LOOK_SECONDS = 1.0
 Tick = tuple[int, dict[str, float]]
@@ -41,7 +41,7 @@ class Telling:
     def __init__(self, board: Any) -> None:
         self._board = board
 
-    def progress(self, step: int, examples: int, scores: Any, taught: Taught) -> None:
+    def progress(self, step: int, examples: int, scores: Any, taught: TeacherTiming) -> None:
         self._board.tell.remote((step, dict(scores)))
 
     def checkpoint(self, step: int, state: Any) -> None: ...
@@ -73,7 +73,7 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
     try:
         while not ray.wait([made], timeout=LOOK_SECONDS)[0]:
             step, scores = ray.get(board.tick.remote())
-            hooks.progress(step, 0, scores, Taught(None, 0.0, 0))
+            hooks.progress(step, 0, scores, TeacherTiming(None, 0.0, 0))
         found: teacher.Stored = ray.get(made)
     except RayTaskError as error:
         raise error.cause from None

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.maps.published import PUBLISHED, RULES
-from raykd.maps.strategies import Rule, Tie
+from raykd.maps.strategies import Rule, StackTie
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -71,7 +71,7 @@ class Explore(Model):
     maps: Positive = Field(examples=[20], description="how many distinct maps to try")
     space: Literal["any", "in_order"] = "any"
     skip: bool = Field(False, description="a student block may also stay unmatched")
-    decoder: Tie | None = Field(
+    decoder: StackTie | None = Field(
         None, description="the decoder's half follows the encoder's; default: both are searched"
     )
     sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
@@ -115,7 +115,7 @@ class Strategy(Model):
         ]
         | None
     ) = Field(None, description="for `custom`; of an encoder-decoder, its two halves")
-    decoder: StrategyName | Tie | None = Field(
+    decoder: StrategyName | StackTie | None = Field(
         None,
         description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
         "the encoder's; default: the same strategy, drawn anew where it draws",
@@ -253,11 +253,11 @@ class Confirm(Model):
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
-def rules(strategy: Strategy) -> tuple[Rule, Rule | Tie | None]:
+def rules(strategy: Strategy) -> tuple[Rule, Rule | StackTie | None]:
     """A strategy's rule with its options, and what the file says of the decoder's half."""
     decoder = strategy.decoder
     if decoder is None or decoder in TIES:
-        return _rule(strategy, strategy.strategy), cast("Tie | None", decoder)
+        return _rule(strategy, strategy.strategy), cast("StackTie | None", decoder)
     return _rule(strategy, strategy.strategy), _rule(strategy, decoder)
 
 

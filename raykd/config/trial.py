@@ -157,7 +157,7 @@ class TrialSpec:
 
     @property
     def teacher_states(self) -> frozenset[int]:
-        """What this trial reads of the teacher, by the numbers of sites.py: states of taps.py, and
+        """What this trial reads of the teacher, by the numbers of maps/activations.py: states,, and
         under some hidden losses queries, keys and values."""
         if self.targets not in ("teacher", "shuffled"):
             return frozenset()

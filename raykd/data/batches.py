@@ -178,7 +178,7 @@ def pad_rows(
     return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64)), mask_BT
 
 
-def ahead(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:
+def prefetch(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:
     """`make` of each item, in order, on a thread that is up to `depth` items ahead: a step never
     waits for its batch. What `make` raises is raised here, at its item."""
     waiting: deque[Future[Out]] = deque()

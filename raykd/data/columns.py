@@ -21,7 +21,7 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 SOURCE = "unfolded from"
-"""A column that unfolding adds (unfold.py)."""
+"""A column that unfolding adds (explode.py)."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from raykd.config.trial import Shape, TrialSpec
 from raykd.data.batches import Batch
 from raykd.losses.attention import Rows
 from raykd.losses.hidden import valid
-from raykd.losses.methods import MATCHING, Seen
+from raykd.losses.methods import METHODS, MethodInputs
 from raykd.maps import activations, loss_kinds
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.loss_kinds import HEAD_BY_HEAD
@@ -58,7 +58,7 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     return None
 
 
-class Matcher(nn.Module):
+class MethodLoss(nn.Module):
     """Its parameters are trained with the student and never exported. What is random in them
     depends on `seed` alone."""
 
@@ -67,7 +67,7 @@ class Matcher(nn.Module):
     ) -> None:
         super().__init__()
         self._trial, self._heads = trial, int(model.config.num_attention_heads)
-        self._matching = MATCHING[trial.loss.kind]
+        self._matching = METHODS[trial.loss.kind]
         self.names = [f"hidden_{term}" for term in self._matching.terms]
         nothing = LayerMap((None,) * len(trial.layer_map.blocks))
         self.projected = trial.layer_map if self._matching.projects else nothing
@@ -93,7 +93,7 @@ class Matcher(nn.Module):
         for site, x_BTD in own.items():
             x_ND = valid(x_BTD, batch.valid)
             student[site] = x_ND if activations.inside(site) else project(projections, site, x_ND)
-        seen = Seen(
+        seen = MethodInputs(
             layer_map.pairs(), student, told, Rows.of(batch), self._heads, dict(self._weights)
         )
         return list(self._matching.loss(seen))

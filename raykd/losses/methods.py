@@ -2,7 +2,7 @@
 
 Each is a pure function of what was read of both models over a shard. Sums over blocks, examples or
 tokens in the papers are means here, so that one `losses.hidden` serves every depth and batch, and
-every function returns this shard's share of the global batch's mean, as those of losses.py do.
+every function returns this shard's share of the global batch's mean, as those of hidden.py do.
 
 Shapes: N valid tokens, B examples, D width (the teacher's), S student and T teacher blocks.
 """
@@ -31,9 +31,9 @@ MIX_SCALE = 100.0
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was read of both models over a shard: vectors x_ND by the numbers of sites.py, student
-    states in the teacher's width where the loss asks for that."""
+class MethodInputs:
+    """What was read of both models over a shard: vectors x_ND by the numbers of
+    maps/activations.py, student states in the teacher's width where the loss asks for that."""
 
     pairs: tuple[tuple[int, int], ...]
     student: Mapping[int, Tensor]
@@ -65,7 +65,7 @@ class Seen:
 Terms = tuple[Tensor, ...]
 
 
-def pkd(seen: Seen) -> Terms:
+def pkd(seen: MethodInputs) -> Terms:
     """|| s / |s| - t / |t| ||^2 of the first token ([CLS]), mean over examples and blocks (Sun et
     al. 2019, arXiv 1908.09355, equation 7). The released code divides by the width too."""
     each = []
@@ -78,7 +78,7 @@ def pkd(seen: Seen) -> Terms:
     return (torch.stack(each).mean(),)
 
 
-def tinybert(seen: Seen) -> Terms:
+def tinybert(seen: MethodInputs) -> Terms:
     """Squared error of states, mean over valid tokens and width, and of attention scores before
     their softmax, mean over an example's pairs of tokens and heads; each mean over blocks (Jiao et
     al. 2020, arXiv 1909.10351, equations 7 to 9). Projections are a block's own; the released code
@@ -93,7 +93,7 @@ def tinybert(seen: Seen) -> Terms:
     return torch.stack(states).mean(), torch.stack(attention).mean()
 
 
-def minilm(seen: Seen) -> Terms:
+def minilm(seen: MethodInputs) -> Terms:
     """KL(teacher || student) of the attention distributions and of the value relations, softmax of
     v v^T / sqrt(d) head by head (Wang et al. 2020, arXiv 2002.10957, equations 5 to 9)."""
     attention, values = [], []
@@ -104,7 +104,7 @@ def minilm(seen: Seen) -> Terms:
     return torch.stack(attention).mean(), torch.stack(values).mean()
 
 
-def minilm_v2(seen: Seen) -> Terms:
+def minilm_v2(seen: MethodInputs) -> Terms:
     """KL(teacher || student) of the relations of queries, of keys and of values with themselves,
     all heads joined and split anew into relation heads, so that widths and heads may differ (Wang
     et al. 2021, arXiv 2012.15828, equations 5 to 8)."""
@@ -116,7 +116,7 @@ def minilm_v2(seen: Seen) -> Terms:
     return tuple(torch.stack(terms).mean() for terms in found)
 
 
-def rail_kd(seen: Seen) -> Terms:
+def rail_kd(seen: MethodInputs) -> Terms:
     """States averaged over an example's tokens, joined over the epoch's blocks, projected by one
     trained matrix a model, set to length one: squared distance, mean over examples (RAIL-KD^c,
     Haidar et al. 2022, arXiv 2109.10164, section 3)."""
@@ -132,7 +132,7 @@ def rail_kd(seen: Seen) -> Terms:
     return (seen.share((student - teacher).square().sum(-1)),)
 
 
-def alp_kd(seen: Seen) -> Terms:
+def alp_kd(seen: MethodInputs) -> Terms:
     """The first token ([CLS]) of a student block imitates the mix of the teacher blocks' by the
     softmax of their dot products with it: squared error, mean over width, examples and blocks
     (Passban et al. 2021, arXiv 2012.14022). The student learns through the shares as well."""
@@ -147,7 +147,7 @@ def alp_kd(seen: Seen) -> Terms:
     return (torch.stack(each).mean(),)
 
 
-def bert_emd(seen: Seen) -> Terms:
+def bert_emd(seen: MethodInputs) -> Terms:
     """Squared errors of embedding outputs, of states and of attention scores; for the latter two of
     every student block with every teacher block, weighted by the cheapest transport between them
     (Li et al. 2020, arXiv 2010.06133, section 3).
@@ -176,7 +176,7 @@ def bert_emd(seen: Seen) -> Terms:
     )
 
 
-def learned_mix(seen: Seen) -> Terms:
+def learned_mix(seen: MethodInputs) -> Terms:
     """A student block imitates a mix of the teacher blocks in shares that are trained, one softmax
     a student block, the same for every token: squared error, mean over valid tokens, width and
     blocks. The mix is that of Peters et al. (2018, arXiv 1802.05365, equation 1)."""
@@ -191,18 +191,18 @@ def learned_mix(seen: Seen) -> Terms:
     return (torch.stack(each).mean(),)
 
 
-def _attention(seen: Seen, of: Mapping[int, Tensor], block: int) -> Tensor:
+def _attention(seen: MethodInputs, of: Mapping[int, Tensor], block: int) -> Tensor:
     return scores(of[QUERY + block], of[KEY + block], seen.heads, seen.rows)
 
 
-def _relation(seen: Seen, of: int, s: int, t: int, heads: int) -> Tensor:
+def _relation(seen: MethodInputs, of: int, s: int, t: int, heads: int) -> Tensor:
     own, told = seen.student[of + s], seen.teacher[of + t]
     return relation_kl(
         scores(own, own, heads, seen.rows), scores(told, told, heads, seen.rows), seen.rows
     )
 
 
-def _transported(seen: Seen, cost: Callable[[int, int], Tensor]) -> Tensor:
+def _transported(seen: MethodInputs, cost: Callable[[int, int], Tensor]) -> Tensor:
     """Each example's cheapest transport between all blocks, and what it costs. `cost` is of a
     student and a teacher block, x_B; only pairs between which something moves are learned from."""
     table = seen.targets
@@ -236,10 +236,10 @@ def _mix_weights(layer_map: LayerMap, student: int, teacher: int) -> dict[str, t
 
 
 @dataclass(frozen=True)
-class Matching:
+class Method:
     """`terms` names what `loss` returns, the sum of which is the hidden loss."""
 
-    loss: Callable[[Seen], Terms]
+    loss: Callable[[MethodInputs], Terms]
     terms: tuple[str, ...]
     projects: bool = True
     """Whether student states come in the teacher's width, by trained projections."""
@@ -247,15 +247,15 @@ class Matching:
     """Shapes of its own trained weights, from the map and both widths."""
 
 
-MATCHING: Mapping[str, Matching] = {
-    "pkd": Matching(pkd, ("states",)),
-    "tinybert": Matching(tinybert, ("states", "attention")),
-    "minilm": Matching(minilm, ("attention", "values"), projects=False),
-    "minilm_v2": Matching(minilm_v2, ("queries", "keys", "values"), projects=False),
-    "rail_kd": Matching(rail_kd, ("states",), projects=False, weights=_rail_weights),
-    "alp_kd": Matching(alp_kd, ("states",)),
-    "bert_emd": Matching(bert_emd, ("embedding", "states", "attention")),
-    "learned_mix": Matching(learned_mix, ("states",), weights=_mix_weights),
+METHODS: Mapping[str, Method] = {
+    "pkd": Method(pkd, ("states",)),
+    "tinybert": Method(tinybert, ("states", "attention")),
+    "minilm": Method(minilm, ("attention", "values"), projects=False),
+    "minilm_v2": Method(minilm_v2, ("queries", "keys", "values"), projects=False),
+    "rail_kd": Method(rail_kd, ("states",), projects=False, weights=_rail_weights),
+    "alp_kd": Method(alp_kd, ("states",)),
+    "bert_emd": Method(bert_emd, ("embedding", "states", "attention")),
+    "learned_mix": Method(learned_mix, ("states",), weights=_mix_weights),
 }
 
 

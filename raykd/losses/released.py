@@ -1,5 +1,5 @@
 """The paper's released losses on padded tensors (arXiv 2502.04499; dart/ and t5mt/distillation.py,
-llm/sft_trainer.py of its release). Those of BERT and BART need no padding (losses.py).
+llm/sft_trainer.py of its release). Those of BERT and BART need no padding (hidden.py).
 
 What is odd about them is kept, and named: hidden terms are summed over states and not averaged, so
 that their weight grows with the student's depth; T5's states are standardised over the whole batch,

@@ -1,7 +1,7 @@
 """Published matching methods as strategies: the map of each, and the hidden loss it goes with.
 
-A map says which teacher blocks a method can name; where that is a range, its loss (matching.py)
-mixes them, or draws anew each epoch. Plain Python, no torch.
+A map says which teacher blocks a method can name; where that is a range, its loss
+(losses/methods.py) mixes them, or draws anew each epoch. Plain Python, no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ RELATION_SHARE = 7 / 8  # of a deep teacher: block 21 of 24, as the authors take
 
 @dataclass(frozen=True)
 class Published:
-    """`rule` yields the map; `loss` is a kind of losses.py or matching.py, which goes with it."""
+    """`rule` yields the map; `loss` is a kind of losses/hidden.py or losses/methods.py, which goes
+    with it."""
 
     rule: Strategy
     loss: str

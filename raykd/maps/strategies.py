@@ -16,7 +16,7 @@ from raykd.maps.layer_map import Depth, LayerMap
 
 Rule = Callable[[int, int, int], LayerMap]
 """A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""
-Tie = Literal["same", "mirrored"]
+StackTie = Literal["same", "mirrored"]
 """The decoder's half is the encoder's rule and draw again, as it is or read backwards."""
 
 # The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
@@ -124,8 +124,8 @@ def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = No
     return replace(layer_map, embedding=target, decoder=half)
 
 
-def apply(
-    rule: Rule, teacher: Depth, student: Depth, seed: int, decoder: Rule | Tie | None = None
+def apply_to_stacks(
+    rule: Rule, teacher: Depth, student: Depth, seed: int, decoder: Rule | StackTie | None = None
 ) -> LayerMap:
     """The map of a strategy for one stack or for both.
 

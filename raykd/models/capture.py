@@ -4,8 +4,8 @@ States are numbered as in the paper: 0 is the embedding output, k the output of 
 State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
 models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
 states that `output_hidden_states` would give. State k of an encoder-decoder's decoder is `~k`.
-Queries, keys and values are numbered as in sites.py and taken where their projections leave them,
-before any position is worked into them.
+Queries, keys and values are numbered as in maps/activations.py and taken where their projections
+leave them, before any position is worked into them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def projection(block: nn.Module, of: int) -> nn.Module:
     return inner
 
 
-class Taps:
+class ActivationCapture:
     """`states[k]` holds state k as x_BTD after a forward pass, with its graph where there is one.
 
     Hooks are set once and serve many passes; `clear` lets go of the tensors between them. As a

@@ -21,7 +21,7 @@ PAYS = 0.75  # share of the table in use up to which rows apart are worth having
 CACHED = 256  # rows that stay in a core's cache while they decay for all the steps since
 
 
-class Vocabulary(nn.Embedding):
+class EmbeddingRows(nn.Embedding):
     """Looks tokens up in `rows` while it trains; in eval mode, and in its state, in the whole
     `weight`, which is then up to date. In training mode a token outside `used` is an IndexError.
 
@@ -79,7 +79,7 @@ class Vocabulary(nn.Embedding):
             self.settle()
         return super().train(mode)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Keep no memory; it cannot be used any more."""
         self.rows.data = self.rows.new_empty(0)
         self.rows.grad = None
@@ -90,7 +90,7 @@ def tokens_in(input_ids: np.ndarray, pad: int) -> Tensor:
     return torch.from_numpy(np.flatnonzero(np.bincount(np.append(input_ids, pad))))
 
 
-def train_rows(model: PreTrainedModel, used: Tensor) -> Vocabulary | None:
+def train_rows(model: PreTrainedModel, used: Tensor) -> EmbeddingRows | None:
     """Put a `Vocabulary` over the tokens `used` in the place of a model's word embedding. None, and
     nothing done, where that would save little, or the embedding serves elsewhere too (as an output
     layer, in a second stack)."""
@@ -105,6 +105,6 @@ def train_rows(model: PreTrainedModel, used: Tensor) -> Vocabulary | None:
     names = [n for n, p in model.named_parameters(remove_duplicate=False) if p is words.weight]
     if len(names) > 1 or len(used) > PAYS * words.num_embeddings:
         return None
-    vocabulary = Vocabulary(words, used)
+    vocabulary = EmbeddingRows(words, used)
     model.set_input_embeddings(vocabulary)
     return vocabulary

@@ -30,7 +30,7 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
     with `init.head` the classifier or output layer. The weights are on the CPU and in fp32,
     wherever the teacher is, so that a seed means the same weights on every machine.
     Raises ValueError with the line of `misfit`, or where the student would not say what the
-    teacher says with its other blocks skipped (guard.py).
+    teacher says with its other blocks skipped (verify_student.py).
     """
     problem = misfit(teacher.config, shape, init)
     if problem:

@@ -10,7 +10,7 @@ from raykd.config.training import Blocks
 from raykd.errors import UserError
 from raykd.maps.layer_map import Depth, LayerMap, check
 from raykd.maps.published import PUBLISHED, every_other, own_loss
-from raykd.maps.strategies import Rule, apply, forward, reverse
+from raykd.maps.strategies import Rule, apply_to_stacks, forward, reverse
 
 RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse, "every_other": every_other}
 OWN_LOSSES = {p.loss for p in PUBLISHED.values()} - {"cosine"}
@@ -33,7 +33,7 @@ def init_map(init: CopiedInit, teacher: Depth, student: Depth) -> LayerMap:
     the stacks is for `layermap.check` to say."""
     named = init.copied
     if isinstance(named, str):
-        return apply(RULES[named], teacher, student, 0)
+        return apply_to_stacks(RULES[named], teacher, student, 0)
     if not isinstance(named, CopiedHalves):
         return LayerMap(named)
     teachers, students = ((d, d) if isinstance(d, int) else d for d in (teacher, student))

@@ -14,7 +14,7 @@ from raykd.planning.memory.footprint import (
     MEMORY_SHARE,
     RUNTIME_BYTES,
     Footprint,
-    Load,
+    MemoryQuestion,
 )
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import explored_states
@@ -48,7 +48,7 @@ def footprint(study: Study, gpu: bool) -> Footprint:
     return largest if gpu else largest.in_heap()
 
 
-def _loads(study: Study, gpu: bool) -> Iterator[Load]:
+def _loads(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
     """Of each hidden loss the trial that matches the most."""
     config, trials = study.config, confirm_trials(study)
     training, task, cluster = config.training, config.task, config.cluster
@@ -64,7 +64,7 @@ def _loads(study: Study, gpu: bool) -> Iterator[Load]:
     for kind in dict.fromkeys(t.loss.kind for t in trials):
         alike = [t for t in trials if t.loss.kind == kind]
         largest = max(alike, key=lambda t: len(t.layer_map.pairs()))
-        yield Load(
+        yield MemoryQuestion(
             largest,
             tuple(sorted(named)),
             min(rows, cluster.micro_batch or rows),
@@ -79,8 +79,8 @@ def _loads(study: Study, gpu: bool) -> Iterator[Load]:
         )
 
 
-def measured_footprint(base: Base, load: Load, labels: int, home: Path) -> dict[str, int]:
-    """`rehearsal.measure` for students of this base with so many labels."""
+def measured_footprint(base: Base, load: MemoryQuestion, labels: int, home: Path) -> dict[str, int]:
+    """`dry_run.measure` for students of this base with so many labels."""
 
     def ask() -> dict[str, int]:
         from raykd.planning.memory.dry_run import measure

@@ -17,7 +17,7 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_source import (
     CPU_FLOPS,
     GPU_FLOPS,
-    Choice,
+    TeacherSourceChoice,
     cache_root,
     choose,
     explored_states,
@@ -198,7 +198,7 @@ class Plan:
             steps += cohorts * example.training.steps
         return steps * study.batch_rows / study.prepared.counts["train"]
 
-    def choice(self) -> Choice:
+    def choice(self) -> TeacherSourceChoice:
         """Where the missing trials get the teacher's outputs from."""
         study = self.study
         known = speeds(study, _teacher_parameters(study), self.power.gpus > 0)

@@ -16,7 +16,7 @@ from raykd.maps import activations, layer_map, loss_kinds
 from raykd.maps.layer_map import everywhere
 from raykd.planning.study import Study
 from raykd.planning.trials import explore_trial
-from raykd.runtime.memo import put
+from raykd.runtime.memo import write_json
 from raykd.training.inputs import TrainingInputs
 
 GB = 10**9
@@ -57,7 +57,7 @@ def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
 
 
 def remember(home: Path, teacher: str, speeds: Speeds) -> None:
-    put(home / "speeds" / f"{teacher}.json", asdict(speeds))
+    write_json(home / "speeds" / f"{teacher}.json", asdict(speeds))
 
 
 def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
@@ -75,7 +75,7 @@ def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: 
 
 
 @dataclass(frozen=True)
-class Choice:
+class TeacherSourceChoice:
     """What a sweep's missing cohorts would spend on the teacher either way, in seconds."""
 
     source: Literal["live", "cached"]
@@ -96,7 +96,7 @@ def cache_root(study: Study) -> str:
 
 def choose(
     study: Study, states: tuple[int, ...], passes: float, known: Speeds, free: int | None
-) -> Choice:
+) -> TeacherSourceChoice:
     """`passes`: how often the teacher would see the training rows; `free`: bytes on the store's
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
     config, rows = study.config.states, study.prepared.counts["train"]
@@ -129,7 +129,7 @@ def choose(
     why = bound or why
     if config.source != "auto":
         source, why = config.source, "the file says so"
-    return Choice(source, why, states, live, cached, needed, known.measured)
+    return TeacherSourceChoice(source, why, states, live, cached, needed, known.measured)
 
 
 def explored_states(study: Study) -> frozenset[int]:
@@ -149,13 +149,15 @@ def free_bytes(root: str) -> int | None:
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
-def training_inputs(study: Study, teacher: Path, choice: Choice | None = None) -> TrainingInputs:
+def training_inputs(
+    study: Study, teacher: Path, choice: TeacherSourceChoice | None = None
+) -> TrainingInputs:
     """For a process that trains students of the teacher in a folder; `choice` says where that
     process gets the teacher's outputs from, by default from the teacher itself."""
     wanted = study.config.states
     sources = TrainingInputs(
         study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
-        cache_root(study), half=wanted.half, limit=wanted.limit_gb * GB,
+        cache_root(study), cache_dtype=wanted.half, limit=wanted.limit_gb * GB,
         angles=study.config.angle_rows, weights=study.config.training.weights,
         bits=study.config.teacher.bits,
     )  # fmt: skip

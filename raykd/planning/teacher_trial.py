@@ -5,7 +5,7 @@ from __future__ import annotations
 from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
 from raykd.maps.layer_map import everywhere
-from raykd.maps.strategies import apply, forward
+from raykd.maps.strategies import apply_to_stacks, forward
 from raykd.planning.study import Study
 from raykd.teachers import teacher
 
@@ -20,7 +20,7 @@ def teacher_trial(study: Study) -> TrialSpec:
     return TrialSpec(
         task=study.config.task.kind, metric=study.config.task.metric, data=study.data,
         teacher=study.base.fingerprint,
-        shape=Shape.of(depth), init=Init.of(apply(forward, depth, depth, 0)),
+        shape=Shape.of(depth), init=Init.of(apply_to_stacks(forward, depth, depth, 0)),
         phase="confirm", strategy="teacher",
         layer_map=everywhere(depth, None),
         loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),

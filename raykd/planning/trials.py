@@ -12,7 +12,7 @@ from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.maps.loss_kinds import WITH_EMBEDDINGS
 from raykd.maps.published import PUBLISHED, own_loss
-from raykd.maps.strategies import apply, match_embedding
+from raykd.maps.strategies import apply_to_stacks, match_embedding
 from raykd.planning import inits
 from raykd.planning.study import Study
 from raykd.search.space import space_of
@@ -28,7 +28,7 @@ def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap
             layer_map = LayerMap(strategy.map)
     else:
         rule, decoder = design.rules(strategy)
-        layer_map = apply(rule, study.base.depths, study.depth, seed, decoder)
+        layer_map = apply_to_stacks(rule, study.base.depths, study.depth, seed, decoder)
     own = None if strategy.decoder in design.TIES else strategy.decoder
     return _with_embedding(study, layer_map, strategy.strategy, own)
 

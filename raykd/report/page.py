@@ -17,7 +17,7 @@ from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
 from raykd.report.search_figures import Tried
-from raykd.tracking.costs import Compared
+from raykd.tracking.costs import ForecastOutcome
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Page:
     pruned: int = 0
     """Explored maps whose training was cut short for being among the worst so far."""
     costs: tuple[Cost, ...] = ()
-    launches: tuple[Compared, ...] = ()
+    launches: tuple[ForecastOutcome, ...] = ()
     """What each launch was to take, and what it took."""
     missing: tuple[str, ...] = ()
     angles: Section | None = None

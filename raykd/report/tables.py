@@ -10,7 +10,7 @@ from raykd.analysis.scores.scores import FORWARD, NONE
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.figures import gap, named, percent, settings, short
 from raykd.report.page import Cost, Page, Table
-from raykd.tracking.costs import Compared
+from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record
 
 
@@ -191,7 +191,7 @@ def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
     )
 
 
-def against(launches: Iterable[Compared]) -> tuple[Table, ...]:
+def against(launches: Iterable[ForecastOutcome]) -> tuple[Table, ...]:
     """What each launch was estimated to take, and what it took; no table where none was."""
     rows = tuple(_row(c) for c in launches)
     heads = ("launch", "minutes, estimated", "minutes", "hours held, estimated", "hours held",
@@ -199,7 +199,7 @@ def against(launches: Iterable[Compared]) -> tuple[Table, ...]:
     return (Table("What launches were to take, and took", heads, rows),) if rows else ()
 
 
-def _row(found: Compared) -> tuple[str, ...]:
+def _row(found: ForecastOutcome) -> tuple[str, ...]:
     told, took = found.estimate["total"], found.actual
     cells = [found.launch]
     for key, unit in (("seconds", 60), ("hours", 1), ("money", 1)):

@@ -13,23 +13,23 @@ from typing import Any
 FOLDER = "kept"
 
 
-def kept(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+def memoised(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     """The JSON-able answer to a question, which names all that the answer depends on; asked where
     no process before has asked it. A file for each answer, so that two processes lose neither. Of
     two that ask at once, both take the answer of the one that ends first: where it was measured,
     another launch would go on with another."""
     file = _file(home, question)
     if not file.exists():
-        put(file, {"question": question, "answer": ask()}, first=True)
+        write_json(file, {"question": question, "answer": ask()}, first=True)
     return _answer(file)
 
 
-def put(file: Path, content: object, first: bool = False) -> None:
+def write_json(file: Path, content: object, first: bool = False) -> None:
     """As JSON, its owner's alone, whole or not at all. `first`: unless it is there by then."""
-    write(file, json.dumps(content), first)
+    write_text(file, json.dumps(content), first)
 
 
-def write(file: Path, text: str, first: bool = False) -> None:
+def write_text(file: Path, text: str, first: bool = False) -> None:
     """As `put`, of a text."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
@@ -47,7 +47,7 @@ def write(file: Path, text: str, first: bool = False) -> None:
         new.replace(file)
 
 
-def recall(home: Path, question: list[object]) -> Any:
+def lookup(home: Path, question: list[object]) -> Any:
     """The answer, where it was asked before; else None."""
     file = _file(home, question)
     return _answer(file) if file.exists() else None

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from raykd.runtime.memo import kept
+from raykd.runtime.memo import memoised
 
 REPEATS = 10
 PAYS = 1.2  # bf16 costs some accuracy of rounding, so it has to be clearly faster
@@ -25,7 +25,7 @@ def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"
-    return bool(kept(home, ["bf16 pays", key], lambda: _probe(device, width)))
+    return bool(memoised(home, ["bf16 pays", key], lambda: _probe(device, width)))
 
 
 def _probe(device: torch.device, width: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Rungs:
+class SuccessiveHalving:
     """At these fractions of the training, this share of the cohort's worst students is dropped."""
 
     at: tuple[float, ...]

@@ -10,7 +10,7 @@ from random import Random
 from typing import Literal
 
 from raykd.maps.layer_map import Depth, LayerMap
-from raykd.maps.strategies import Tie
+from raykd.maps.strategies import StackTie
 
 COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
 
@@ -96,7 +96,7 @@ class TwoStacks:
 
     encoder: Space
     decoder: Space
-    tie: Tie | None = None
+    tie: StackTie | None = None
 
     def size(self) -> int:
         """How many maps there are; each half matches something."""
@@ -136,7 +136,7 @@ AnySpace = Space | TwoStacks
 
 def space_of(
     teacher: Depth, student: Depth, kind: Literal["any", "in_order"] = "any", skip: bool = False,
-    tie: Tie | None = None,
+    tie: StackTie | None = None,
 ) -> AnySpace:  # fmt: skip
     """The space of maps between models so deep."""
     if isinstance(teacher, int) or isinstance(student, int):

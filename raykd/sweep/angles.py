@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from raykd.config.trial import TrialSpec
     from raykd.sweep.sweep import Sweep
     from raykd.training.angle_probe import Probe
-    from raykd.training.trainer import Materials
+    from raykd.training.trainer import CohortTrainer
 
 AT_ONCE = 8  # requests to the store
 TOGETHER = 4  # students that share the teacher's passes
@@ -155,14 +155,14 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     from raykd.runtime.execution import Execution
     from raykd.teachers import teacher as teachers
     from raykd.training.angle_probe import ROWS, Probe
-    from raykd.training.trainer import Materials
+    from raykd.training.trainer import CohortTrainer
 
     study = sweep.study
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
     where = Execution(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    materials = Materials.load(training_inputs(study, teacher.folder), where)
+    materials = CohortTrainer.load(training_inputs(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
     probe = Probe(materials.teacher, materials.data, rows, where, materials.build)
     specs = {t.id: t for t in sweep.planned(sweep.known).confirm}
@@ -178,7 +178,7 @@ def _look(
     sweep: Sweep,
     records: Sequence[Record],
     specs: Iterable[TrialSpec],
-    materials: Materials,
+    materials: CohortTrainer,
     probe: Probe,
 ) -> int:
     """Measure a few students in one go, and store what was found with their runs."""

@@ -27,7 +27,7 @@ from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers import teacher
 from raykd.teachers.fill_cache import sample
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
 from raykd.training.recorder import Memory
@@ -139,7 +139,7 @@ def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Execution) -> None:
     """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
     passes over training rows, as students ask for them, and not by the writing of texts."""
-    live, rows = Live(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
+    live, rows = LiveTeacher(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
     began = time.perf_counter()
     for part in eval_batches(data.train.lengths[rows], data.eval_batch):
         live(data.family.collate(data.train, rows[part], data.pad).to(where.device))

@@ -9,7 +9,7 @@ from typing import Any
 
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.sweep import strategy_table
-from raykd.tracking.costs import Compared
+from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record
 
 APART = ("rows", "failures", "costs", "teacher")
@@ -34,7 +34,7 @@ class Status:
     tracking_uri: str
     stopped: str | None = None
     """Which look ended confirm, and why."""
-    costs: tuple[Compared, ...] = ()
+    costs: tuple[ForecastOutcome, ...] = ()
     """Of each launch: what it was to take, and what it took."""
     teacher: TeacherScore | None = None
 

@@ -32,7 +32,7 @@ from raykd.sweep.storage import prepare
 from raykd.sweep.teacher_score import teacher_score
 from raykd.teachers import teacher as teachers
 from raykd.tracking import costs, ledger, store
-from raykd.tracking.costs import Compared
+from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.delivery import Destination, send_left
 from raykd.tracking.ledger import Record
 from raykd.tracking.sweep_id import identity
@@ -165,7 +165,7 @@ class Sweep:
         )  # fmt: skip
         return replace(found, costs=self.launches(), teacher=teacher_score(self.study, self.client))
 
-    def launches(self) -> tuple[Compared, ...]:
+    def launches(self) -> tuple[ForecastOutcome, ...]:
         """What each launch was to take, and what it took."""
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else costs.read(self.client, experiment)

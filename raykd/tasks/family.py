@@ -61,7 +61,7 @@ class Predictions(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """Pure functions, one set for each kind of task; `families.FAMILIES` names them all."""
+    """Pure functions, one set for each kind of task; `registry.FAMILIES` names them all."""
 
     auto: Any
     """The auto class of transformers: loads a folder, builds from a configuration."""

@@ -27,7 +27,7 @@ from raykd.models import stacks
 from raykd.models.student import build_student
 from raykd.runtime.seeds import stream
 from raykd.teachers.fill_cache import FILL_BATCH, Filler, sample
-from raykd.teachers.targets import Live, Part
+from raykd.teachers.targets import LiveTeacher, Part
 
 MEAN_ROWS = 512  # over so many training rows, spread evenly, the mean states are taken
 
@@ -38,7 +38,7 @@ class Controls:
 
     seed: int
     rank: int = 0
-    untrained: Live | None = None
+    untrained: LiveTeacher | None = None
     means_D: Mapping[int, Tensor] = field(default_factory=dict)
 
     def of(self, kind: TargetKind, parts: Sequence[Part], step: int) -> list[Part]:

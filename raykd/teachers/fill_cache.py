@@ -24,7 +24,7 @@ from raykd.runtime.group import Group
 from raykd.tasks.family import Family
 from raykd.teachers.cache import HALVES, OUTPUTS, Cache, Entry, Span, column, columns, state_of
 from raykd.teachers.cache_entries import make_room
-from raykd.teachers.targets import Cached, Live, Targets
+from raykd.teachers.targets import CachedTeacher, LiveTeacher, Targets
 
 FILL_BATCH = 64
 SAMPLE = 16  # examples by which the storage format is chosen and the entry is checked
@@ -43,14 +43,14 @@ class Filler:
     family: Family
 
     @contextmanager
-    def live(self, states: Sequence[int]) -> Iterator[Live]:
-        source = Live(self.teacher, states, self.family, self.autocast())  # type: ignore[arg-type]
+    def live(self, states: Sequence[int]) -> Iterator[LiveTeacher]:
+        source = LiveTeacher(self.teacher, states, self.family, self.autocast())  # type: ignore[arg-type]
         try:
             yield source
         finally:
             source.close()
 
-    def targets(self, live: Live, rows: np.ndarray) -> Targets:
+    def targets(self, live: LiveTeacher, rows: np.ndarray) -> Targets:
         batch = self.family.collate(self.encoded, rows, self.pad)
         return live(batch.to(self.device)).each(lambda x: x.float().cpu())
 
@@ -58,7 +58,7 @@ class Filler:
 def open_cache(
     root: str, entry: Entry, filler: Filler, states: Sequence[int], scratch: Path, group: Group,
     limit: float = float("inf"),
-) -> Cached:  # fmt: skip
+) -> CachedTeacher:  # fmt: skip
     """The teacher's outputs for these states as a source: found complete, gone on with, or made.
     `limit`: bytes that the whole store may take.
 
@@ -79,7 +79,7 @@ def open_cache(
             _fill(cache, filler, states, group)
             repair = partial(_repair, cache, filler)
             head = filler.family.head(filler.teacher)
-            source = Cached(cache, states, filler.device, repair, head)
+            source = CachedTeacher(cache, states, filler.device, repair, head)
             agrees = _agrees(cache, source, filler, states)
             if all(group.gather(agrees)):
                 return source
@@ -182,13 +182,13 @@ def choose_half(filler: Filler, depth: Depth) -> str:
     return "float16" if largest < limit else "bfloat16"
 
 
-def _agrees(cache: Cache, source: Cached, filler: Filler, states: Sequence[int]) -> bool:
+def _agrees(cache: Cache, source: CachedTeacher, filler: Filler, states: Sequence[int]) -> bool:
     """Whether stored and live outputs of a sample are equal to the storage's precision."""
     rows = sample(filler.encoded)
     with filler.live(states) as live:
         wanted = filler.targets(live, rows)
     batch = filler.family.collate(filler.encoded, rows, filler.pad)
-    found = source.ahead(batch).each(lambda x: x.float())
+    found = source.prefetch(batch).each(lambda x: x.float())
     coarse = "bfloat16" if cache.entry.precision.startswith("bf16") else cache.entry.half
     # Other padding rounds otherwise; that is far below what another teacher would change.
     allowed = 8 * torch.finfo(HALVES[coarse]).eps

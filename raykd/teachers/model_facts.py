@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import raykd
 from raykd.config.trial import Init, Shape
 from raykd.maps.layer_map import Depth
-from raykd.runtime.memo import kept
+from raykd.runtime.memo import memoised
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -112,7 +112,7 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
 
 
 def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
-    """`matcher.misfit` for students of this base."""
+    """`method_loss.misfit` for students of this base."""
 
     def ask() -> str | None:
         from raykd.losses.method_loss import misfit
@@ -141,7 +141,7 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
 def lora_misfit(
     base: Base, shape: Shape, targets: tuple[str, ...], home: Path, kind: str
 ) -> str | None:
-    """`adapters.misfit` for students of this base."""
+    """`lora.misfit` for students of this base."""
 
     def ask() -> str | None:
         import torch
@@ -168,7 +168,7 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 def remembered(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     """Once for each version of raykd and of transformers."""
-    return kept(home, [*question, raykd.__version__, _transformers()], ask)
+    return memoised(home, [*question, raykd.__version__, _transformers()], ask)
 
 
 @cache  # reading it takes a millisecond, and an estimate asks for sizes by the cohort

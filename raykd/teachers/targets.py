@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from raykd.data.batches import Batch
 from raykd.losses.hidden import valid
-from raykd.models.capture import Taps
+from raykd.models.capture import ActivationCapture
 from raykd.models.outputs import Head, Outputs
 from raykd.tasks.family import Family
 from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span, column
@@ -24,7 +24,8 @@ from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span, column
 class Targets:
     """What students imitate: outputs at the loss positions, states at the valid tokens.
 
-    States are numbered as in taps.py and are x_ND over the N valid tokens in row-major order.
+    States are numbered as in models/capture.py and are x_ND over the N valid tokens in row-major
+    order.
     """
 
     outputs: Outputs
@@ -49,14 +50,14 @@ class TeacherSource(Protocol):
     name: str
     """What a trial's record says of it: `live`, `cached float16`."""
 
-    def ahead(self, batch: Batch) -> Targets | None:
+    def prefetch(self, batch: Batch) -> Targets | None:
         """What can be had before the step, in host memory; called on a thread of its own."""
 
     def __call__(self, batch: Batch, ahead: Targets | None) -> Targets:
         """The batch's targets, on the device."""
 
 
-class Live:
+class LiveTeacher:
     """The teacher itself: frozen, in eval mode, only the states that a map names are kept.
 
     `dropout`: its own is on during a pass, drawn from torch's stream as that then is; `padded`:
@@ -71,10 +72,10 @@ class Live:
         self._family = family
         self._dropout, self._padded = dropout, padded
         self._model = model.eval().requires_grad_(False)
-        self._taps = Taps(model, sorted(set(states)))
+        self._taps = ActivationCapture(model, sorted(set(states)))
         self._autocast = autocast
 
-    def ahead(self, batch: Batch) -> None:
+    def prefetch(self, batch: Batch) -> None:
         """Nothing: the pass itself is the work, and the device is busy with the step."""
 
     @torch.no_grad()
@@ -95,7 +96,7 @@ class Live:
         self._taps.remove()
 
 
-class Cached:
+class CachedTeacher:
     """Reads stored outputs by example id. A damaged shard is written anew by `repair` and read
     again, so that no student ever imitates a wrong target."""
 
@@ -110,11 +111,11 @@ class Cached:
         self._repair = repair
         self._head = head
 
-    def naming(self, states: Iterable[int]) -> Cached:
+    def naming(self, states: Iterable[int]) -> CachedTeacher:
         """The same cache for a cohort that names these states; others are not read."""
-        return Cached(self._cache, states, self._device, self._repair, self._head)
+        return CachedTeacher(self._cache, states, self._device, self._repair, self._head)
 
-    def ahead(self, batch: Batch) -> Targets:
+    def prefetch(self, batch: Batch) -> Targets:
         outputs = Outputs(self._read(OUTPUTS, batch), self._head)
         found = Targets(outputs, {k: self._read(column(k), batch) for k in self._states})
         return found if self._device.type == "cpu" else found.each(lambda x: x.pin_memory())

@@ -119,7 +119,7 @@ def _content(folder: Path, home: Path) -> str:
         sha.update(path.name.encode())
         with path.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
-    memo.write(known, sha.hexdigest()[:12])
+    memo.write_text(known, sha.hexdigest()[:12])
     return sha.hexdigest()[:12]
 
 

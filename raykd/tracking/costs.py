@@ -19,7 +19,7 @@ ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"
 
 
 @dataclass(frozen=True)
-class Foretold:
+class Forecast:
     """`estimate`: in plain values, as it was shown at `told`, in seconds since the epoch;
     `teacher_seconds`: what making the teacher has taken since."""
 
@@ -27,7 +27,7 @@ class Foretold:
     told: float
     teacher_seconds: float = 0.0
 
-    def after(self, make: Callable[[], T]) -> tuple[T, Foretold]:
+    def after(self, make: Callable[[], T]) -> tuple[T, Forecast]:
         """What is made in the meantime, and how long that took."""
         began = time.monotonic()
         return make(), replace(self, teacher_seconds=time.monotonic() - began)
@@ -47,7 +47,7 @@ class Foretold:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ForecastOutcome:
     """One launch: what was told of it, and what it took, once it has ended in order."""
 
     launch: str
@@ -58,12 +58,12 @@ class Compared:
         return {"launch": self.launch, "estimate": self.estimate, "actual": self.actual}
 
 
-def read(client: MlflowClient, experiment: str) -> tuple[Compared, ...]:
+def read(client: MlflowClient, experiment: str) -> tuple[ForecastOutcome, ...]:
     """Every launch that was estimated, the oldest first."""
     query = "tags.`raykd.launch` = 'true'"
     runs = sorted(pages(client, [experiment], query), key=lambda r: r.info.start_time)
     return tuple(
-        Compared(
+        ForecastOutcome(
             str(run.info.run_name),
             json.loads(run.data.tags[ESTIMATE]),
             json.loads(run.data.tags.get(ACTUAL, "null")),

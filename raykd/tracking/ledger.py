@@ -45,7 +45,7 @@ class Record:
     device: str | None = None
     """`cpu`, `cuda:0`, ...: where its first worker trained it."""
     rules: int = 1
-    """Those that gave it its id (rules.py)."""
+    """Those that gave it its id (config/older_rules.py)."""
 
     @property
     def over(self) -> bool:

@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 
-from raykd.runtime.memo import digest, put
+from raykd.runtime.memo import digest, write_json
 from raykd.tracking import bulk
 from raykd.tracking.bulk import PAGE, PARAMS, TAGS, TRIAL, Row, on_a_server
 from raykd.tracking.store import safe
@@ -114,7 +114,7 @@ def _file(client: MlflowClient, there: Experiment, home: Path) -> Path:
 
 
 def _keep(file: Path, rows: list[Row]) -> None:
-    put(file, rows)
+    write_json(file, rows)
     for older in set(file.parent.glob("*.json")) - {file}:
         older.unlink(missing_ok=True)
 

@@ -19,13 +19,13 @@ from transformers import PreTrainedModel
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch, eval_batches
 from raykd.losses.hidden import HIDDEN, valid
-from raykd.models.capture import Taps, stacks
+from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.family import Data, Family
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.angle_statistics import Angles, merged
 from raykd.training.angle_values import Measured
 from raykd.training.recorder import Recorder
@@ -143,7 +143,7 @@ class Probe:
         encoded, where = self._data.select, self._where
         blocks = range(1, self._depth + 1)
         family = self._data.family
-        live = Live(self._teacher, blocks, family, where.autocast()) if teacher else None
+        live = LiveTeacher(self._teacher, blocks, family, where.autocast()) if teacher else None
         try:
             for rows in self._batches:
                 lengths = encoded.lengths[rows].tolist()
@@ -207,8 +207,8 @@ class _Look:
         self._first.to(where.device)
         self._was_training = student.model.training
         student.model.eval()
-        self._taps = Taps(student.model, self.blocks)
-        self._untrained_taps = Taps(self._untrained, self.blocks)
+        self._taps = ActivationCapture(student.model, self.blocks)
+        self._untrained_taps = ActivationCapture(self._untrained, self.blocks)
 
     def states(self, batch: Batch) -> dict[int, Tensor]:
         return self._run(self.student.model, self._taps, self.student.projections, batch)
@@ -221,7 +221,11 @@ class _Look:
             self.totals[block] += x_ND.sum(0, dtype=torch.float64).cpu()
 
     def _run(
-        self, model: PreTrainedModel, taps: Taps, projections: nn.ModuleDict, batch: Batch
+        self,
+        model: PreTrainedModel,
+        taps: ActivationCapture,
+        projections: nn.ModuleDict,
+        batch: Batch,
     ) -> dict[int, Tensor]:
         """The blocks' states at the valid tokens, in the teacher's width and in fp32."""
         if not self.blocks:

@@ -20,18 +20,18 @@ from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TargetKind, TrialSpec
-from raykd.data.batches import Step, ahead, by_epoch, shard
+from raykd.data.batches import Step, by_epoch, prefetch, shard
 from raykd.models.embedding_rows import tokens_in
 from raykd.runtime import memory
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
-from raykd.search.halving import Rungs
+from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.evaluation import predictions_on_test, scores_on_test
 from raykd.tasks.family import Data
 from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled
-from raykd.training.hooks import Hooks, NoHooks, Taught
+from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
 
@@ -49,19 +49,19 @@ def distill(
     where: Execution | None = None,
     hooks: Hooks | None = None,
     resume: Mapping[str, Any] | None = None,
-    keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
+    save_student: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None = None,
     facts: Mapping[str, str] | None = None,
-    rungs: Rungs | None = None,
-    look: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
+    rungs: SuccessiveHalving | None = None,
+    probe: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
     controls: Controls | None = None,
 ) -> None:
     """Train the cohort's students, evaluate, and tell `recorder`.
 
     `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
-    stored; `keep` may write a finished student into a folder and says whether it did; `rungs`
-    say when the worst students are dropped; `look` may study the students at evaluations, with
-    the step and the recorder, and leaves them as they are; `controls` make the targets of trials
-    that are some.
+    stored; `save_student` may write a finished student into a folder and says whether it did;
+    `rungs` say when the worst students are dropped; `probe` may study the students at evaluations,
+    with the step and the recorder, and leaves them as they are; `controls` make the targets of
+    trials that are some.
     """
     where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -79,7 +79,8 @@ def distill(
     source = teacher.name if teacher else None
     teacher_seconds, rows, examples, scores = 0.0, 0, 0, dict[str, float]()
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
-    feed = ahead(islice(order, plan.steps - start), lambda step: _feed(data, step, where, teacher))
+    steps = islice(order, plan.steps - start)
+    feed = prefetch(steps, lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
         alive = [x for x in learners if x.training and not stalled(x, done - 1, data)]
         if not alive:
@@ -101,15 +102,15 @@ def distill(
             if rungs is not None and done in drops:
                 _drop(alive, rungs.losers(found, len(cohort.trials), drops[done]), found, recorder)
             scores |= found
-        if done in evaluations and look is not None:
-            look([x for x in alive if x.training], done, recorder)
+        if done in evaluations and probe is not None:
+            probe([x for x in alive if x.training], done, recorder)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
-        hooks.progress(done, examples, scores, Taught(source, teacher_seconds, rows))
+        hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, rows))
         examples = 0
 
     share = teacher_seconds / max(1, len(learners))
-    _finish([x for x in learners if not x.pruned], data, where, recorder, keep, share)
+    _finish([x for x in learners if not x.pruned], data, where, recorder, save_student, share)
 
 
 def _learners(
@@ -172,7 +173,7 @@ def _log_scores(
         score = found[learner.trial.id]
         recorder.log(learner.trial, done, {f"select_{learner.trial.metric}": score})
         if consider:  # a rung's score decides who leaves, and nothing of who stays
-            learner.consider(score, done)
+            learner.keep_best(score, done)
 
 
 def _drop(
@@ -192,7 +193,7 @@ def _feed(data: Data, step: Step, where: Execution, teacher: TeacherSource | Non
     size = where.micro_batch or max(1, len(mine))
     for i in range(0, max(1, len(mine)), size):
         batch = data.family.collate(data.train, mine[i : i + size], data.pad, rows)
-        stored = teacher.ahead(batch) if teacher is not None and len(mine) else None
+        stored = teacher.prefetch(batch) if teacher is not None and len(mine) else None
         parts.append((replace(batch, epoch=epoch).pinned(where.device), stored))
     return parts
 
@@ -217,7 +218,7 @@ def _finish(
     data: Data,
     where: Execution,
     recorder: Recorder,
-    keep: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
+    save_student: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
     teacher_seconds: float,
 ) -> None:
     """Training has ended: the best confirmed student by select meets the test split, once. An
@@ -248,5 +249,5 @@ def _finish(
             "peak_memory_mb": memory.peak_mb(where.device),
         }
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
-            kept = keep is not None and keep(trial, learner.model, Path(folder))
+            kept = save_student is not None and save_student(trial, learner.model, Path(folder))
             recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))

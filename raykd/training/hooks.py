@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
-class Taught:
+class TeacherTiming:
     """Where a cohort's targets came from, None if nobody is imitated, the seconds that the steps so
     far have waited for them, and the global rows of those steps."""
 
@@ -21,7 +21,7 @@ class Hooks(Protocol):
     """What the surroundings do between steps. Every worker calls them at the same steps."""
 
     def progress(
-        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+        self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
         """At ticks: `examples` are rows since the last, each as often as a student learned it, of
         all workers; `scores` select scores by trial id."""
@@ -32,7 +32,7 @@ class Hooks(Protocol):
 
 class NoHooks:
     def progress(
-        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+        self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None: ...
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None: ...

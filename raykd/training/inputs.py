@@ -25,7 +25,7 @@ class TrainingInputs:
     """Where the teacher's outputs are stored, or would be."""
     source: Literal["live", "cached"] = "live"
     """Whether students that begin get them from there, or from the teacher at each step."""
-    half: str = "auto"
+    cache_dtype: str = "auto"
     states: tuple[int, ...] = ()
     """The teacher states that any of the sweep's maps may name."""
     limit: float = float("inf")

@@ -14,10 +14,10 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
 from raykd.losses import hidden as losses
 from raykd.losses import outputs, released
-from raykd.losses.method_loss import Matcher
-from raykd.losses.methods import MATCHING
+from raykd.losses.method_loss import MethodLoss
+from raykd.losses.methods import METHODS
 from raykd.maps import activations, loss_kinds
-from raykd.models.capture import Taps, stacks
+from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
 from raykd.models.projections import build_projections, project
 from raykd.models.student import freeze_embeddings, width
@@ -42,7 +42,7 @@ def learning_rate(trial: TrialSpec, step: int) -> float:
 
 
 def moved(module: Moved, device: torch.device) -> Moved:
-    """The module on the device. One that is there already is not touched: rehearsal.py trains on
+    """The module on the device. One that is there already is not touched: dry_run.py trains on
     shapes, which torch cannot move."""
     held = next(module.parameters(), None)
     return module if held is None or held.device == device else module.to(device)
@@ -77,22 +77,22 @@ class Learner:
                     block.compile(dynamic=True)
         if trial.training.freeze_embeddings:
             freeze_embeddings(model)
-        self.words = None if used is None else train_rows(self.model, used)
+        self.embedding_rows = None if used is None else train_rows(self.model, used)
         self.match = None
-        if self.pairs and trial.loss.kind in MATCHING:
-            self.match = Matcher(trial, model, teacher_width, stream(trial.seed, "matching"))
+        if self.pairs and trial.loss.kind in METHODS:
+            self.match = MethodLoss(trial, model, teacher_width, stream(trial.seed, "matching"))
             moved(self.match, device)
         projected = self.match.projected if self.match else trial.layer_map
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(projected, width(model), teacher_width, seed)
         moved(self.projections, device).requires_grad_(not trial.training.frozen_projections)
-        self.taps = Taps(model, reads)
+        self.taps = ActivationCapture(model, reads)
         trained = [self.model, self.projections, *([self.match] if self.match else [])]
         self.parameters: list[nn.Parameter] = [
             p for m in trained for p in m.parameters() if p.requires_grad
         ]
-        if self.words is not None:
-            self.parameters.insert(0, self.words.rows)
+        if self.embedding_rows is not None:
+            self.parameters.insert(0, self.embedding_rows.rows)
         groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -126,7 +126,7 @@ class Learner:
     def prune(self) -> None:
         """Leave the cohort before the end."""
         self.pruned = True
-        self._let_go()
+        self._release()
 
     def backward(
         self, batch: Batch, targets: Targets | None, step: int, part: int = 0, parts: int = 1
@@ -202,9 +202,9 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
         self.optimizer.step()
-        if self.words is not None:
+        if self.embedding_rows is not None:
             group = self.optimizer.param_groups[0]
-            self.words.decayed(1 - group["lr"] * group["weight_decay"])
+            self.embedding_rows.decayed(1 - group["lr"] * group["weight_decay"])
         self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
         self.seconds += time.perf_counter() - start
 
@@ -218,24 +218,24 @@ class Learner:
         self.counted = 0
         if not means[0] <= self.trial.training.diverged:  # NaN compares false
             self.failure = f"diverged: training loss {means[0]:.4g} at step {step}"
-            self._let_go()
+            self._release()
         return dict(zip(self.names, means, strict=True))
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """A student that left its cohort keeps no memory."""
         self.taps.remove()
         self.model.to("meta")
         self.projections.to("meta")
         if self.match is not None:
             self.match.to("meta")
-        if self.words is not None:
-            self.words.let_go()
+        if self.embedding_rows is not None:
+            self.embedding_rows.release()
         self.parameters.clear()
         self.optimizer.param_groups.clear()
         self.optimizer.state.clear()
         self.best.clear()
 
-    def consider(self, score: float, step: int) -> None:
+    def keep_best(self, score: float, step: int) -> None:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
         if score > self.best_score:
             self.best_score, self.best_step = score, step
@@ -281,7 +281,7 @@ class Learner:
     def load(self, state: dict[str, Any]) -> None:
         self.failure, self.pruned = state["failure"], state["pruned"]
         if not self.training:
-            self._let_go()
+            self._release()
             return
         self._load_weights(state["model"])
         self.projections.load_state_dict(state["projections"])

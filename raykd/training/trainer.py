@@ -22,13 +22,13 @@ from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.precision import bf16_pays
 from raykd.runtime.seeds import seeded, stream
-from raykd.search.halving import Rungs
+from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.family import Data, Family, Names
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.cache import Entry
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
-from raykd.teachers.targets import Cached, Live
+from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
@@ -82,7 +82,7 @@ def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> Pre
 
 
 @dataclass(frozen=True)
-class Materials:
+class CohortTrainer:
     """Data and teacher in memory, ready for one cohort after another."""
 
     sources: TrainingInputs
@@ -92,13 +92,13 @@ class Materials:
     plain: PreTrainedModel
     """What students are cut from: the teacher itself, or where that is quantised, its weights as
     they were, in the host's memory."""
-    opened: dict[str, Cached] = field(default_factory=dict)
+    opened: dict[str, CachedTeacher] = field(default_factory=dict)
     """Caches that are open already, by the precision the teacher computes in."""
     means: dict[str, dict[int, Tensor]] = field(default_factory=dict)
     """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
-    def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> Materials:
+    def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> CohortTrainer:
         """`trained`: the sources name a teacher, and not what one is yet to be made of."""
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
@@ -126,7 +126,7 @@ class Materials:
         hooks: Hooks | None = None,
         resume: Mapping[str, Any] | None = None,
         keep: frozenset[str] = frozenset(),
-        rungs: Rungs | None = None,
+        rungs: SuccessiveHalving | None = None,
     ) -> None:
         """Train a cohort: `distill` with students built from this teacher.
 
@@ -140,7 +140,9 @@ class Materials:
         # An interrupted training ends as it began, and so with the numbers of one that was not.
         began = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
-        source = self._source(cohort, states, where, began == Live.name) if imitates else None
+        source = (
+            self._source(cohort, states, where, began == LiveTeacher.name) if imitates else None
+        )
 
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
             if trial.id not in keep:
@@ -150,9 +152,9 @@ class Materials:
             save_model(model, self.data.family, self.sources.teacher, folder)
             return True
 
-        look = None
+        probe = None
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
-            look = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
+            probe = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
         facts = {
             "precision": _precision(where),
             "device": str(where.device),
@@ -161,12 +163,12 @@ class Materials:
         try:
             distill(
                 cohort, self.data, self.build, source, teacher_width, recorder,
-                where=where, hooks=hooks, resume=resume, keep=save, facts=facts, rungs=rungs,
-                look=look, controls=controls,
+                where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
+                rungs=rungs, probe=probe, controls=controls,
             )  # fmt: skip
         finally:
             for each in (source, controls.untrained):
-                if isinstance(each, Live):
+                if isinstance(each, LiveTeacher):
                     each.close()
 
     def _controls(self, cohort: Cohort, where: Execution) -> Controls:
@@ -179,17 +181,17 @@ class Materials:
             }
             model = untrained(self.plain, seed).to(where.device)
             states = {state for _, state in pairs}
-            other = Live(model, states, self.data.family, where.autocast())
+            other = LiveTeacher(model, states, self.data.family, where.autocast())
         if "mean" in kinds and precision not in self.means:
             self.means[precision] = mean_states(self._filler(where))
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
     def _source(
         self, cohort: Cohort, states: set[int], where: Execution, live: bool
-    ) -> Live | Cached:
+    ) -> LiveTeacher | CachedTeacher:
         """The teacher for a cohort whose maps name these states."""
         if live:
-            return Live(
+            return LiveTeacher(
                 self.teacher, states, self.data.family, where.autocast(),
                 dropout=cohort.trials[0].training.teacher_dropout,
                 padded=any(t.loss.kind in PADDED for t in cohort.trials),
@@ -205,10 +207,10 @@ class Materials:
             self.teacher, data.train, data.pad, where.device, where.autocast, data.family
         )  # fmt: skip
 
-    def _open(self, precision: str, where: Execution) -> Cached:
+    def _open(self, precision: str, where: Execution) -> CachedTeacher:
         sources, encoded = self.sources, self.data.train
         filler = self._filler(where)
-        half = sources.half
+        half = sources.cache_dtype
         if half == "auto":
             half = choose_half(filler, stacks.depth(self.teacher.config))
         entry = Entry(
@@ -233,8 +235,8 @@ def run_cohort(
     where: Execution | None = None,
     **options: Any,
 ) -> None:
-    """One cohort in this process, from its sources. Options are those of `Materials.run`."""
-    Materials.load(sources, where or Execution()).run(cohort, recorder, **options)
+    """One cohort in this process, from its sources. Options are those of `CohortTrainer.run`."""
+    CohortTrainer.load(sources, where or Execution()).run(cohort, recorder, **options)
 
 
 def save_model(

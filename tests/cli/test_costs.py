@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from raykd.cli.app import app
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
-from raykd.tracking.costs import Foretold
+from raykd.tracking.costs import Forecast
 from raykd.tracking.launch import Launch, newest
 
 from ..support.world import write_sweep
@@ -67,7 +67,7 @@ def test_what_a_launch_took_stands_beside_what_was_told(here: Path) -> None:
     total = {"seconds": spread, "hours": hours, "money": None}
     experiment = store.experiment(opened.client, "tiny")
     launch = Launch.start(opened.client, experiment, {}, "test")
-    foretold = Foretold({"unit": "worker", "total": total}, told=0.0)
+    foretold = Forecast({"unit": "worker", "total": total}, told=0.0)
     made, foretold = foretold.after(lambda: "teacher")
     assert made == "teacher" and foretold.teacher_seconds > 0
     foretold.start(launch)

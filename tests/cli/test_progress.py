@@ -11,7 +11,7 @@ from rich.console import Console
 from raykd.cli import progress as show_progress
 from raykd.cli.progress import StepBar
 from raykd.config.cohort import Cohort
-from raykd.training.hooks import Taught
+from raykd.training.hooks import TeacherTiming
 
 from ..support.specs import spec
 
@@ -19,7 +19,7 @@ from ..support.specs import spec
 def told(steps: list[int], capsys: pytest.CaptureFixture[str]) -> list[str]:
     with StepBar("teacher", 100) as bar:
         for step in steps:
-            bar.progress(step, 32, {"t": 80.0}, Taught(None, 0.0, 0))
+            bar.progress(step, 32, {"t": 80.0}, TeacherTiming(None, 0.0, 0))
     return capsys.readouterr().err.splitlines()
 
 

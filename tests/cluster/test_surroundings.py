@@ -12,7 +12,7 @@ import typer
 from ray._private.utils import check_version_info
 from typer.testing import CliRunner
 
-from raykd.cli.errors import plainly, refuse_taken
+from raykd.cli.errors import refuse_taken, report_errors
 from raykd.cluster.ray_init import one_line
 from raykd.cluster.shared_storage import fault
 from raykd.errors import UserError
@@ -34,7 +34,7 @@ def test_a_full_disk_is_a_line(told_by: str) -> None:
     app = typer.Typer()
 
     @app.command()
-    @plainly
+    @report_errors
     def fill() -> None:
         try:
             Path("/dev/full").write_text("a student")
@@ -53,7 +53,7 @@ def test_what_nobody_but_raykd_can_mend_keeps_its_traceback() -> None:
     app = typer.Typer()
 
     @app.command()
-    @plainly
+    @report_errors
     def fail() -> None:
         raise OSError("something else")
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.data.batches import BUCKET, ahead, collate, eval_batches, order, schedule, shard
+from raykd.data.batches import BUCKET, collate, eval_batches, order, prefetch, schedule, shard
 from raykd.data.encoded import Encoded
 
 PAD = 9
@@ -217,7 +217,7 @@ def test_a_batch_stays_where_it_is_on_the_cpu() -> None:
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
 def test_what_is_made_ahead_comes_in_order(items: list[int], depth: int) -> None:
-    assert list(ahead(items, lambda x: x * 2, depth)) == [x * 2 for x in items]
+    assert list(prefetch(items, lambda x: x * 2, depth)) == [x * 2 for x in items]
 
 
 def test_a_fault_ahead_is_raised_at_its_item_and_the_thread_ends() -> None:
@@ -228,7 +228,7 @@ def test_a_fault_ahead_is_raised_at_its_item_and_the_thread_ends() -> None:
 
     found = []
     with pytest.raises(ValueError, match="three"):
-        for x in ahead(range(9), make):
+        for x in prefetch(range(9), make):
             found.append(x)
     assert found == [0, 1, 2]
     assert not [t for t in threading.enumerate() if t.name.startswith("raykd-batches")]
@@ -236,7 +236,7 @@ def test_a_fault_ahead_is_raised_at_its_item_and_the_thread_ends() -> None:
 
 def test_no_more_is_made_ahead_than_asked_for() -> None:
     made: list[int] = []
-    feed = ahead(range(100), made.append, depth=2)
+    feed = prefetch(range(100), made.append, depth=2)
     next(feed)
     feed.close()  # type: ignore[attr-defined]
     assert len(made) <= 3

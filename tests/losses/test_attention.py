@@ -14,11 +14,11 @@ from raykd.data.batches import Batch
 from raykd.losses.attention import Rows, scores
 from raykd.maps.activations import KEY, QUERY, VALUE, inside
 from raykd.maps.published import PUBLISHED, RULES
-from raykd.models.capture import Taps, projection, stacks
+from raykd.models.capture import ActivationCapture, projection, stacks
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
 from raykd.tasks.classification import FAMILY
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
 from ..models.test_capture import hook_count, inputs
@@ -39,7 +39,7 @@ def test_scores_are_the_models_own_attention_before_its_softmax(kind: str) -> No
     model, batch = tiny_model(kind, blocks=3), inputs()
     model.set_attn_implementation("eager")
     of = rows(batch)
-    with torch.no_grad(), Taps(model, [QUERY + 2, KEY + 2]) as taps:
+    with torch.no_grad(), ActivationCapture(model, [QUERY + 2, KEY + 2]) as taps:
         theirs = model(**batch, output_attentions=True).attentions[1]
     q, k = (taps.states[at + 2].flatten(0, 1)[of.places_N] for at in (QUERY, KEY))
     masked = scores(q, k, 4, of).masked_fill(~of.mask_BT[:, None, None, :], float("-inf"))
@@ -55,7 +55,7 @@ def test_scores_are_the_models_own_attention_before_its_softmax(kind: str) -> No
 def test_vectors_are_the_projections_of_the_state_that_enters_the_block(kind: str, of: int) -> None:
     """DeBERTa sends its relative positions through the same projections, after the tokens."""
     model = tiny_model(kind, blocks=3)
-    with torch.no_grad(), Taps(model, [1, of + 2]) as taps:
+    with torch.no_grad(), ActivationCapture(model, [1, of + 2]) as taps:
         for seed in (0, 1):  # of the pass that was last
             model(**inputs(seed))
             own = projection(stacks(model)["encoder"][1], of)
@@ -66,7 +66,7 @@ def test_vectors_are_the_projections_of_the_state_that_enters_the_block(kind: st
 def test_a_block_that_there_is_not_has_no_queries() -> None:
     for site in (QUERY, QUERY + 4):
         with pytest.raises(ValueError, match="no query-[04] in a model of 3 blocks"):
-            Taps(tiny_model("bert", blocks=3), [site])
+            ActivationCapture(tiny_model("bert", blocks=3), [site])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_every_method_teaches_a_narrow_student_of_every_kind(kind: str, name: st
     given = inputs()
     valid = rows(given).places_N
     batch = Batch(np.arange(2), given, valid, torch.tensor([0, 1]), 2, len(valid), 2)
-    live = Live(teacher, trial.teacher_states, FAMILY, nullcontext())
+    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
     learner.backward(batch, live(batch), 0)
     found = learner.running_losses(1)
     assert found["hidden"] > 0 and learner.failure is None

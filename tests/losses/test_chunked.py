@@ -24,7 +24,7 @@ from raykd.models.outputs import Head, Outputs
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import FAMILY
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
 from ..support.specs import spec
@@ -168,7 +168,7 @@ def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
     learner = Learner(
         trial, student, FAMILY, 16, Group(), torch.device("cpu"), nullcontext()
     )  # fmt: skip
-    live = Live(teacher, trial.teacher_states, FAMILY, nullcontext())
+    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
     batch = FAMILY.collate(rows, np.arange(4), 0)
     assert batch.positions == 160
     with largest() as seen:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from raykd.losses import attention, methods
 from raykd.losses.attention import Rows, relation_heads
-from raykd.losses.methods import MATCHING, Seen, flows
+from raykd.losses.methods import METHODS, MethodInputs, flows
 from raykd.maps.activations import KEY, QUERY, VALUE
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.loss_kinds import read
@@ -27,7 +27,7 @@ from raykd.maps.published import RULES, redrawn
 torch.set_num_threads(1)
 LENGTHS, WIDTH, NARROW, HEADS = (3, 5, 2, 4), 32, 16, 4
 TEACHER, STUDENT = 4, 2
-each_loss = pytest.mark.parametrize("kind", MATCHING)
+each_loss = pytest.mark.parametrize("kind", METHODS)
 
 
 def rows_of(lengths: tuple[int, ...], T: int = 0, whole: tuple[int, ...] = ()) -> Rows:
@@ -42,14 +42,14 @@ def layer_map(kind: str) -> LayerMap:
     return RULES[name](TEACHER, STUDENT, 0)
 
 
-def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> Seen:
+def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> MethodInputs:
     """Random vectors of both models. `narrow`: the student's own are half as wide, but for states
     that its loss wants in the teacher's width."""
     g = torch.Generator().manual_seed(seed)
     whole = layer_map(kind)
     pairs = (redrawn(whole, 0, 0) if kind == "rail_kd" else whole).pairs()
     own = NARROW if narrow else WIDTH
-    width = {0: WIDTH if MATCHING[kind].projects else own}
+    width = {0: WIDTH if METHODS[kind].projects else own}
     N = sum(LENGTHS)
     student = {
         k: torch.randn(N, width.get(k // 10_000, own), generator=g)
@@ -58,15 +58,15 @@ def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> Seen:
     teacher = {
         k: torch.randn(N, WIDTH, generator=g) for k in sorted(read(kind, [t for _, t in pairs]))
     }
-    shapes = MATCHING[kind].weights
+    shapes = METHODS[kind].weights
     weights = {
         name: torch.randn(shape, generator=g) * 0.02
         for name, shape in (shapes(whole, width[0], WIDTH) if shapes else {}).items()
     }
-    return Seen(pairs, student, teacher, rows_of(LENGTHS, T), HEADS, weights)
+    return MethodInputs(pairs, student, teacher, rows_of(LENGTHS, T), HEADS, weights)
 
 
-def cut(seen: Seen, examples: range) -> Seen:
+def cut(seen: MethodInputs, examples: range) -> MethodInputs:
     """A part of the examples, of the same global batch."""
     ends = np.cumsum((0, *LENGTHS))
     tokens = slice(int(ends[examples.start]), int(ends[examples.stop]))
@@ -74,7 +74,7 @@ def cut(seen: Seen, examples: range) -> Seen:
     student, teacher = (
         {k: x[tokens] for k, x in of.items()} for of in (seen.student, seen.teacher)
     )
-    return Seen(seen.pairs, student, teacher, rows, seen.heads, seen.weights)
+    return MethodInputs(seen.pairs, student, teacher, rows, seen.heads, seen.weights)
 
 
 def examples(x_ND: Tensor) -> Iterator[Tensor]:
@@ -93,7 +93,7 @@ def mse(a: Tensor, b: Tensor) -> float:
     return float(((a - b) ** 2).mean())
 
 
-def naive_pkd(seen: Seen) -> list[float]:
+def naive_pkd(seen: MethodInputs) -> list[float]:
     def distance(s: Tensor, t: Tensor) -> float:
         s, t = s[0] / s[0].norm(), t[0] / t[0].norm()
         return float(((s - t) ** 2).sum())
@@ -101,7 +101,9 @@ def naive_pkd(seen: Seen) -> list[float]:
     return [mean(over_examples(seen, s, t, distance) for s, t in seen.pairs)]
 
 
-def over_examples(seen: Seen, s: int, t: int, of: Callable[[Tensor, Tensor], float]) -> float:
+def over_examples(
+    seen: MethodInputs, s: int, t: int, of: Callable[[Tensor, Tensor], float]
+) -> float:
     pairs = zip(examples(seen.student[s]), examples(seen.teacher[t]), strict=True)
     return mean(of(a, b) for a, b in pairs)
 
@@ -124,7 +126,7 @@ def naive_scores(of: dict[int, Tensor], block: int, example: int) -> list[Tensor
     return [dots(a, b) for a, b in zip(heads_of(q, HEADS), heads_of(k, HEADS), strict=True)]
 
 
-def naive_score_mse(seen: Seen, s: int, t: int, example: int) -> float:
+def naive_score_mse(seen: MethodInputs, s: int, t: int, example: int) -> float:
     own, told = (naive_scores(dict(of), k, example)
                  for of, k in ((seen.student, s), (seen.teacher, t)))  # fmt: skip
     return mean(mse(a, b) for a, b in zip(own, told, strict=True))
@@ -136,7 +138,7 @@ def kl_rows(own: Tensor, told: Tensor) -> float:
     return mean(float((t * (t / s).log()).sum()) for s, t in zip(p_s, p_t, strict=True))
 
 
-def naive_relation(seen: Seen, of: int, s: int, t: int, heads: int) -> float:
+def naive_relation(seen: MethodInputs, of: int, s: int, t: int, heads: int) -> float:
     def relation(a: Tensor, b: Tensor) -> float:
         pairs = zip(heads_of(a, heads), heads_of(b, heads), strict=True)
         return mean(kl_rows(dots(x, x), dots(y, y)) for x, y in pairs)
@@ -144,7 +146,7 @@ def naive_relation(seen: Seen, of: int, s: int, t: int, heads: int) -> float:
     return over_examples(seen, of + s, of + t, relation)
 
 
-def naive_tinybert(seen: Seen) -> list[float]:
+def naive_tinybert(seen: MethodInputs) -> list[float]:
     states = mean(mse(seen.student[s], seen.teacher[t]) for s, t in seen.pairs)
     attention = mean(
         naive_score_mse(seen, s, t, e) for s, t in seen.pairs if s for e in range(len(LENGTHS))
@@ -152,7 +154,7 @@ def naive_tinybert(seen: Seen) -> list[float]:
     return [states, attention]
 
 
-def naive_minilm(seen: Seen) -> list[float]:
+def naive_minilm(seen: MethodInputs) -> list[float]:
     ((s, t),) = seen.pairs
     attention = mean(
         mean(
@@ -168,13 +170,13 @@ def naive_minilm(seen: Seen) -> list[float]:
     return [attention, naive_relation(seen, VALUE, s, t, HEADS)]
 
 
-def naive_minilm_v2(seen: Seen) -> list[float]:
+def naive_minilm_v2(seen: MethodInputs) -> list[float]:
     ((s, t),) = seen.pairs
     heads = WIDTH // 16  # as the authors' 768 / 48
     return [naive_relation(seen, of, s, t, heads) for of in (QUERY, KEY, VALUE)]
 
 
-def naive_rail_kd(seen: Seen) -> list[float]:
+def naive_rail_kd(seen: MethodInputs) -> list[float]:
     found = []
     for e in range(len(LENGTHS)):
         own, told = (
@@ -189,7 +191,7 @@ def naive_rail_kd(seen: Seen) -> list[float]:
     return [mean(found)]
 
 
-def naive_alp_kd(seen: Seen) -> list[float]:
+def naive_alp_kd(seen: MethodInputs) -> list[float]:
     found = []
     for s, e in product(range(1, STUDENT + 1), range(len(LENGTHS))):
         own = list(examples(seen.student[s]))[e][0]
@@ -209,7 +211,7 @@ def cheapest(costs_ST: np.ndarray) -> float:
     return float(linprog(costs_ST.ravel(), A_eq=np.vstack([gives, takes]), b_eq=limits).fun)
 
 
-def naive_bert_emd(seen: Seen) -> list[float]:
+def naive_bert_emd(seen: MethodInputs) -> list[float]:
     blocks, targets = range(1, STUDENT + 1), range(1, TEACHER + 1)
     states, attention = [], []
     for e in range(len(LENGTHS)):
@@ -222,7 +224,7 @@ def naive_bert_emd(seen: Seen) -> list[float]:
     return [mse(seen.student[0], seen.teacher[0]), mean(states), mean(attention)]
 
 
-def naive_learned_mix(seen: Seen) -> list[float]:
+def naive_learned_mix(seen: MethodInputs) -> list[float]:
     found = []
     for s in range(1, STUDENT + 1):
         grown = [float(np.exp(100 * float(w))) for w in seen.weights["mix"][s - 1]]
@@ -235,8 +237,8 @@ def naive_learned_mix(seen: Seen) -> list[float]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_loss_is_its_formula(kind: str, seed: int) -> None:
     seen = made(kind, seed)
-    found = MATCHING[kind].loss(seen)
-    assert len(found) == len(MATCHING[kind].terms)
+    found = METHODS[kind].loss(seen)
+    assert len(found) == len(METHODS[kind].terms)
     assert [x.item() for x in found] == pytest.approx(
         globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
     )
@@ -245,7 +247,7 @@ def test_a_loss_is_its_formula(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", ["minilm", "minilm_v2", "rail_kd"])
 def test_a_narrow_student_needs_no_projection_where_none_is_made(kind: str) -> None:
     seen = made(kind, narrow=True)
-    assert [x.item() for x in MATCHING[kind].loss(seen)] == pytest.approx(
+    assert [x.item() for x in METHODS[kind].loss(seen)] == pytest.approx(
         globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
     )
 
@@ -275,7 +277,7 @@ def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
         read("tinybert", [t for _, t in whole.pairs()]),
     )
     own, told = ({k: torch.randn(12, WIDTH, generator=g) for k in sorted(n)} for n in names)
-    seen = Seen(whole.pairs(), own, told, rows_of(lengths), HEADS, {})
+    seen = MethodInputs(whole.pairs(), own, told, rows_of(lengths), HEADS, {})
 
     def heads(x: Tensor) -> Tensor:
         return x.view(3, 4, HEADS, -1).permute(0, 2, 1, 3)
@@ -299,15 +301,15 @@ def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
 @settings(max_examples=10)
 def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, at: int) -> None:
     seen = made(kind, seed)
-    whole = MATCHING[kind].loss(seen)
-    parts = [MATCHING[kind].loss(cut(seen, part)) for part in (range(at), range(at, len(LENGTHS)))]
+    whole = METHODS[kind].loss(seen)
+    parts = [METHODS[kind].loss(cut(seen, part)) for part in (range(at), range(at, len(LENGTHS)))]
     for total, *shares in zip(whole, *parts, strict=True):
         torch.testing.assert_close(sum(shares), total)
 
 
 @each_loss
 def test_padding_changes_nothing(kind: str) -> None:
-    short, long = (MATCHING[kind].loss(made(kind, T=T)) for T in (0, 40))
+    short, long = (METHODS[kind].loss(made(kind, T=T)) for T in (0, 40))
     for a, b in zip(short, long, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -317,13 +319,13 @@ def test_every_vector_that_is_read_is_learned_from_and_no_gradient_is_lost(kind:
     seen = made(kind)
     for x in (*seen.student.values(), *seen.weights.values()):
         x.requires_grad_()
-    torch.stack(MATCHING[kind].loss(seen)).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(METHODS[kind].loss(seen)).sum().backward()  # type: ignore[no-untyped-call]
     for k, x in (*seen.student.items(), *seen.weights.items()):
         assert x.grad is not None and torch.isfinite(x.grad).all(), k
         assert x.grad.abs().max() > 0, k
 
 
-def twin(kind: str) -> Seen:
+def twin(kind: str) -> MethodInputs:
     """A student that is its teacher, and as deep."""
     whole = RULES["pkd_skip" if kind == "pkd" else kind](STUDENT, STUDENT, 0)
     pairs = whole.pairs()
@@ -336,13 +338,13 @@ def twin(kind: str) -> Seen:
         weights = {"student": same, "teacher": same}
     if kind == "learned_mix":
         weights = {"mix": torch.eye(STUDENT)}
-    return Seen(pairs, dict(vectors), vectors, rows_of(LENGTHS), HEADS, weights)
+    return MethodInputs(pairs, dict(vectors), vectors, rows_of(LENGTHS), HEADS, weights)
 
 
 @each_loss
 def test_a_perfect_student_has_no_loss(kind: str) -> None:
     """ALP-KD's too where a vector lies nearer to itself than to the others, as long ones do."""
-    assert sum(MATCHING[kind].loss(twin(kind))).item() == pytest.approx(0, abs=1e-4)
+    assert sum(METHODS[kind].loss(twin(kind))).item() == pytest.approx(0, abs=1e-4)
 
 
 # Their parts

@@ -30,7 +30,7 @@ from raykd.maps.layer_map import LayerMap, decoder_state
 from raykd.models.student import build_student, width
 from raykd.runtime.group import Group
 from raykd.tasks.registry import FAMILIES
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
 from ..support.specs import spec
@@ -99,7 +99,7 @@ class Trained:
             trial, self.student, family, width(self.teacher), Group(), torch.device("cpu"),
             nullcontext(),
         )  # fmt: skip
-        live = Live(self.teacher, trial.teacher_states, family, nullcontext(), padded=True)
+        live = LiveTeacher(self.teacher, trial.teacher_states, family, nullcontext(), padded=True)
         self.learner.backward(self.batch, live(self.batch), 0)
         self.loss, self.ce, self.kl, self.hidden = self.learner.sums[:4].tolist()
         live.close()

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.losses.hidden import HIDDEN
-from raykd.losses.methods import MATCHING
+from raykd.losses.methods import METHODS
 from raykd.maps import activations, loss_kinds, published
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn
@@ -32,13 +32,13 @@ def test_no_two_strategies_share_a_name() -> None:
 
 @each_method
 def test_a_method_goes_with_a_loss_that_there_is(name: str) -> None:
-    assert PUBLISHED[name].loss in {**HIDDEN, **MATCHING}
+    assert PUBLISHED[name].loss in {**HIDDEN, **METHODS}
     assert "arxiv" in (PUBLISHED[name].rule.__doc__ or "").lower()
 
 
 def test_every_loss_of_more_than_a_state_is_some_methods() -> None:
-    assert set(MATCHING) == {p.loss for p in PUBLISHED.values()} - {"cosine"}
-    assert not MATCHING.keys() & HIDDEN.keys()
+    assert set(METHODS) == {p.loss for p in PUBLISHED.values()} - {"cosine"}
+    assert not METHODS.keys() & HIDDEN.keys()
 
 
 @given(st.sampled_from(list(PUBLISHED)), depths, depths, st.integers(0, 2**31))

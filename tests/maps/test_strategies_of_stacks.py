@@ -17,7 +17,7 @@ from raykd.maps.layer_map import Depth, LayerMap, check
 from raykd.maps.strategies import (
     STRATEGIES,
     all_to_one,
-    apply,
+    apply_to_stacks,
     forward,
     match_embedding,
     random,
@@ -55,27 +55,34 @@ def test_strategies_apply_to_both_halves_as_in_the_paper(student: int) -> None:
     """Section 3.1: BART and T5 have the encoder's lists in either stack, embeddings matched."""
     for name in ("forward", "reverse", "all_to_one"):
         one = match_embedding(STRATEGIES[name](12, student, 0), name)
-        two = match_embedding(apply(STRATEGIES[name], (12, 12), (student, student), 0), name)
+        two = match_embedding(
+            apply_to_stacks(STRATEGIES[name], (12, 12), (student, student), 0), name
+        )
         assert two.halves == (one, one)
 
 
 def test_random_draws_for_each_stack_by_itself() -> None:
-    drawn = [apply(random, (12, 12), (6, 6), seed) for seed in range(20)]
+    drawn = [apply_to_stacks(random, (12, 12), (6, 6), seed) for seed in range(20)]
     for layer_map in drawn:
         for half in layer_map.halves:
             assert sorted(half.pairs()) != [] and half.blocks != forward(12, 6, 0).blocks
     assert sum(m.halves[0] == m.halves[1] for m in drawn) <= 1
-    assert drawn == [apply(random, (12, 12), (6, 6), seed) for seed in range(20)]
+    assert drawn == [apply_to_stacks(random, (12, 12), (6, 6), seed) for seed in range(20)]
     assert len(set(drawn)) == 20
 
 
 def test_halves_may_be_tied_or_have_rules_of_their_own() -> None:
     deep: tuple[Depth, Depth] = ((12, 6), (3, 2))
-    assert str(apply(forward, *deep, 0, reverse)) == "{encoder: [4, 8, 12], decoder: [6, 3]}"
-    assert str(apply(forward, *deep, 0, "mirrored")) == "{encoder: [4, 8, 12], decoder: [6, 3]}"
-    tied = apply(random, (12, 12), (6, 6), 3, "same")
+    assert (
+        str(apply_to_stacks(forward, *deep, 0, reverse)) == "{encoder: [4, 8, 12], decoder: [6, 3]}"
+    )
+    assert (
+        str(apply_to_stacks(forward, *deep, 0, "mirrored"))
+        == "{encoder: [4, 8, 12], decoder: [6, 3]}"
+    )
+    tied = apply_to_stacks(random, (12, 12), (6, 6), 3, "same")
     assert tied.halves[0] == tied.halves[1]
-    mirrored = apply(random, (12, 12), (6, 6), 3, "mirrored")
+    mirrored = apply_to_stacks(random, (12, 12), (6, 6), 3, "mirrored")
     assert mirrored.halves[1].blocks == mirrored.halves[0].blocks[::-1]
 
 
@@ -104,14 +111,14 @@ def test_mixed_directions_are_sayable(stated: dict[str, Any], label: str, expect
     strategy = Strategy(**stated)
     rule, decoder = rules(strategy)
     assert strategy.label == label
-    assert str(apply(rule, (12, 12), (3, 3), 0, decoder)) == expected
+    assert str(apply_to_stacks(rule, (12, 12), (3, 3), 0, decoder)) == expected
 
 
 def test_embeddings_of_a_mixed_map_follow_each_halfs_own_strategy() -> None:
-    layer_map = apply(forward, (12, 12), (3, 3), 0, all_to_one)
+    layer_map = apply_to_stacks(forward, (12, 12), (3, 3), 0, all_to_one)
     matched = match_embedding(layer_map, "forward", "all_to_one")
     assert [half.embedding for half in matched.halves] == [0, 6]
-    unmatched = match_embedding(apply(STRATEGIES["none"], (4, 4), (2, 2), 0), "none")
+    unmatched = match_embedding(apply_to_stacks(STRATEGIES["none"], (4, 4), (2, 2), 0), "none")
     assert not unmatched.pairs()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd.models.embedding_rows import Vocabulary, tokens_in, train_rows
+from raykd.models.embedding_rows import EmbeddingRows, tokens_in, train_rows
 
 from ..support.tiny_models import KINDS, tiny_model
 
@@ -18,7 +18,7 @@ BATCHES = [torch.tensor([[3, 5, 8, 89], [1, 21, 0, 0]]), torch.tensor([[55, 3, 1
 def train(model: PreTrainedModel, steps: int, look: int | None = None) -> None:
     """AdamW with decay and a falling rate, as a learner does it; looked at after step `look`."""
     words = model.get_input_embeddings()
-    own = [words.rows] if isinstance(words, Vocabulary) else []
+    own = [words.rows] if isinstance(words, EmbeddingRows) else []
     parameters = [*own, *(p for p in model.parameters() if p.requires_grad)]
     optimizer = torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.3, fused=True)
     for step in range(steps):
@@ -29,7 +29,7 @@ def train(model: PreTrainedModel, steps: int, look: int | None = None) -> None:
         output = model(input_ids=ids, attention_mask=(ids != 0).long())
         output.logits.square().sum().backward()
         optimizer.step()
-        if isinstance(words, Vocabulary):
+        if isinstance(words, EmbeddingRows):
             words.decayed(1 - optimizer.param_groups[0]["lr"] * 0.3)
         optimizer.zero_grad()
         if step == look:

@@ -11,7 +11,7 @@ from raykd.config.trial import Init, Shape
 from raykd.maps.activations import states
 from raykd.maps.layer_map import LayerMap, decoder_state
 from raykd.models import stacks as encoder_decoder
-from raykd.models.capture import Taps, stacks
+from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
 from raykd.models.student import build_student, freeze_embeddings, misfit
 
@@ -46,7 +46,7 @@ def logits(model: PreTrainedModel) -> Tensor:
 def test_the_states_of_both_stacks_are_the_hidden_states_of_each(kind: str) -> None:
     student = build_student(tiny_seq2seq(kind), Shape(3, decoder_blocks=2), Init("random"), 0)
     student.eval()
-    with torch.no_grad(), Taps(student, states((3, 2))) as taps:
+    with torch.no_grad(), ActivationCapture(student, states((3, 2))) as taps:
         expected = student(**inputs(), output_hidden_states=True)
     assert len(taps.states) == 4 + 3
     for k, x_BTD in enumerate(expected.encoder_hidden_states):
@@ -136,7 +136,7 @@ def test_students_of_another_width_run_and_are_projected_by_stack(kind: str, wid
     layer_map = LayerMap((2, 4), decoder=LayerMap((6, 4, 2)))
     projections = build_projections(layer_map, width, 32, 0)
     assert set(projections) == {"1", "2", "decoder_1", "decoder_2", "decoder_3"}
-    with torch.no_grad(), Taps(student, [s for s, _ in layer_map.pairs()]) as taps:
+    with torch.no_grad(), ActivationCapture(student, [s for s, _ in layer_map.pairs()]) as taps:
         student(**inputs())
     for state, x_BTD in taps.states.items():
         assert project(projections, state, x_BTD.flatten(0, 1)).shape[-1] == 32
@@ -163,4 +163,4 @@ def test_two_numbers_of_blocks_for_a_teacher_of_one_stack_are_told() -> None:
 @pytest.mark.parametrize("state", [7, -8])
 def test_a_state_that_no_stack_has_is_refused(state: int) -> None:
     with pytest.raises(ValueError, match=rf"no state {state} in a model of 6\+6 blocks"):
-        Taps(tiny_seq2seq("t5"), [state])
+        ActivationCapture(tiny_seq2seq("t5"), [state])

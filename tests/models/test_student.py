@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from raykd.config.trial import Init, Shape
 from raykd.maps.layer_map import LayerMap
-from raykd.models.capture import Taps, stacks
+from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
 from raykd.models.student import build_student, student_parameters, width
 
@@ -67,7 +67,11 @@ def test_a_student_cut_at_the_top_computes_the_teachers_lower_states(kind: str) 
     """Shared parts survive the cut: the first three blocks alone give the teacher's state 3."""
     teacher = tiny_model(kind)
     student = build_student(teacher, Shape(3), Init("copied", (1, 2, 3)), seed=1).eval()
-    with torch.no_grad(), Taps(student, [3]) as own, Taps(teacher, [3]) as theirs:
+    with (
+        torch.no_grad(),
+        ActivationCapture(student, [3]) as own,
+        ActivationCapture(teacher, [3]) as theirs,
+    ):
         student(**inputs())
         teacher(**inputs())
     assert torch.equal(own.states[3], theirs.states[3])
@@ -136,7 +140,7 @@ def test_a_student_has_the_teachers_settings_but_for_its_size(kind: str) -> None
 def test_narrow_states_are_projected_under_bf16_autocast(kind: str) -> None:
     student = build_student(tiny_model(kind), Shape(2, width=24), Init("random"), seed=0)
     projections = build_projections(LayerMap((2, 6), embedding=0), 24, 32, seed=0)
-    with Taps(student, [0, 1, 2]) as taps, torch.autocast("cpu", torch.bfloat16):
+    with ActivationCapture(student, [0, 1, 2]) as taps, torch.autocast("cpu", torch.bfloat16):
         student(**inputs())
     for number, x_BTD in taps.states.items():
         projected_BTD = project(projections, number, x_BTD)
@@ -173,7 +177,7 @@ def test_a_narrower_student_trains_with_projections(kind: str) -> None:
     layer_map = LayerMap((2, None, 6), embedding=0)
     projections = build_projections(layer_map, 24, 32, seed=0)
     assert sorted(projections) == ["0", "1", "3"]
-    with Taps(student, [0, 1, 3]) as taps:
+    with ActivationCapture(student, [0, 1, 3]) as taps:
         logits = student(**inputs()).logits
     matched = sum(project(projections, s, taps.states[s]).square().mean() for s in (0, 1, 3))
     (logits.square().mean() + matched).backward()
@@ -184,7 +188,7 @@ def test_a_narrower_student_trains_with_projections(kind: str) -> None:
 
 def test_taps_are_the_models_own_hidden_states(kind: str) -> None:
     model = tiny_model(kind)
-    with torch.no_grad(), Taps(model, range(7)) as taps:
+    with torch.no_grad(), ActivationCapture(model, range(7)) as taps:
         expected = model(**inputs(), output_hidden_states=True).hidden_states
         taps.clear()
         model(**inputs())
@@ -195,7 +199,7 @@ def test_taps_are_the_models_own_hidden_states(kind: str) -> None:
 
 def test_taps_keep_only_what_is_named_and_go_when_done(kind: str) -> None:
     model = tiny_model(kind)
-    with Taps(model, [2, 5, 5]) as taps:
+    with ActivationCapture(model, [2, 5, 5]) as taps:
         model(**inputs())
         assert sorted(taps.states) == [2, 5]
         assert taps.states[2].requires_grad
@@ -208,7 +212,7 @@ def test_padding_changes_neither_logits_nor_states(kind: str) -> None:
     model, lengths = tiny_model(kind), [9, 5, 2]
     found = []
     for pad_to in (0, 23):
-        with torch.no_grad(), Taps(model, [0, 3, 6]) as taps:
+        with torch.no_grad(), ActivationCapture(model, [0, 3, 6]) as taps:
             logits = model(**inputs(pad_to)).logits
         valid = [torch.cat([x[i, :n] for i, n in enumerate(lengths)]) for x in taps.states.values()]
         found.append([logits, *valid])

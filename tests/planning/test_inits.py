@@ -33,7 +33,7 @@ from raykd.sweep import fine_tune as fine_tuning
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers import model_facts, teacher
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials, run_cohort
+from raykd.training.trainer import CohortTrainer, run_cohort
 
 from ..support import world
 from ..support.odd_models import EVEN, ODD
@@ -106,7 +106,7 @@ def test_students_of_modernbert_train_and_load_in_plain_transformers(tmp_path: P
     [student] = kept.loaded
     assert len(stacks(student)["encoder"]) == 2
     assert student.config.layer_types == ["full_attention", "full_attention"]
-    materials = Materials.load(sources, Execution())
+    materials = CohortTrainer.load(sources, Execution())
     family, data = materials.data.family, materials.data
     answers = family.evaluate(student.eval(), data.test, data, Execution())
     score = family.score(trial.metric, answers, data.test_labels())

@@ -18,9 +18,9 @@ from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import explore_trial
-from raykd.search.halving import Rungs
+from raykd.search.halving import SuccessiveHalving
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.hooks import NoHooks, Taught
+from raykd.training.hooks import NoHooks, TeacherTiming
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
@@ -28,7 +28,7 @@ from raykd.training.trainer import run_cohort
 from ..support.world import write_sweep
 
 rungs = st.builds(
-    Rungs,
+    SuccessiveHalving,
     at=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True).map(
         lambda x: tuple(sorted(x))
     ),
@@ -38,7 +38,9 @@ scores = st.dictionaries(st.text("abcdef", min_size=1, max_size=4), st.floats(0,
 
 
 @given(rungs, scores)
-def test_the_worst_leave_and_someone_always_stays(rungs: Rungs, scores: dict[str, float]) -> None:
+def test_the_worst_leave_and_someone_always_stays(
+    rungs: SuccessiveHalving, scores: dict[str, float]
+) -> None:
     alive = dict(scores)
     for rung in range(len(rungs.at)):
         out = rungs.losers(alive, len(scores), rung)
@@ -51,12 +53,12 @@ def test_the_worst_leave_and_someone_always_stays(rungs: Rungs, scores: dict[str
 
 
 @given(rungs, st.integers(2, 500))
-def test_rungs_lie_inside_the_training(rungs: Rungs, length: int) -> None:
+def test_rungs_lie_inside_the_training(rungs: SuccessiveHalving, length: int) -> None:
     assert all(1 <= step < length for step in rungs.steps(length))
 
 
 def test_a_halving() -> None:
-    half = Rungs((0.25, 0.5), 0.5)
+    half = SuccessiveHalving((0.25, 0.5), 0.5)
     assert half.steps(100) == {25: 0, 50: 1}
     assert [half.keep(8, rung) for rung in (0, 1, 2, 3)] == [4, 2, 1, 1]
     assert half.losers({"a": 1, "b": 3, "c": 2, "d": 3}, 4, 0) == ["c", "a"]
@@ -90,7 +92,7 @@ def test_the_pruned_end_early_and_the_rest_as_without(
     cohort = Cohort(tuple(explore_trial(study, m) for m in MAPS))
     whole, pruned = Memory(), Memory()
     run_cohort(cohort, sources, whole)
-    run_cohort(cohort, sources, pruned, rungs=Rungs((0.4, 0.7), 0.5))
+    run_cohort(cohort, sources, pruned, rungs=SuccessiveHalving((0.4, 0.7), 0.5))
     assert len(pruned.pruned) == 3 and len(pruned.results) == 2
     assert sorted(step for step, _ in pruned.pruned.values()) == [5, 5, 8]
     for trial in cohort.trials:
@@ -110,11 +112,11 @@ def test_rows_are_counted_for_the_students_that_learn(
     told: list[tuple[int, int, int]] = [(0, 0, 0)]
 
     class Counts(NoHooks):
-        def progress(self, step: int, examples: int, scores: Any, taught: Taught) -> None:
+        def progress(self, step: int, examples: int, scores: Any, taught: TeacherTiming) -> None:
             told.append((step, examples, taught.rows))
 
     cohort, memory = Cohort(tuple(explore_trial(study, m) for m in MAPS)), Memory()
-    run_cohort(cohort, sources, memory, hooks=Counts(), rungs=Rungs((0.4, 0.7), 0.5))
+    run_cohort(cohort, sources, memory, hooks=Counts(), rungs=SuccessiveHalving((0.4, 0.7), 0.5))
     steps = cohort.trials[0].training.steps
     left = [memory.pruned[t.id][0] if t.id in memory.pruned else steps for t in cohort.trials]
     for (_, _, before), (step, examples, rows) in pairwise(told):  # nobody leaves in between
@@ -126,7 +128,7 @@ def test_rows_are_counted_for_the_students_that_learn(
 def test_a_lone_student_is_never_pruned(study: Study, sources: TrainingInputs) -> None:
     memory = Memory()
     lone = Cohort((explore_trial(study, MAPS[0]),))
-    run_cohort(lone, sources, memory, rungs=Rungs((0.5,), 0.9))
+    run_cohort(lone, sources, memory, rungs=SuccessiveHalving((0.5,), 0.9))
     assert len(memory.results) == 1 and not memory.pruned
 
 
@@ -135,7 +137,7 @@ def test_interrupted_after_a_rung_it_drops_no_one_twice(
 ) -> None:
     """The checkpoint is older than the rung: what the ledger holds as pruned stays out of it."""
     cohort = Cohort(tuple(explore_trial(study, m) for m in MAPS))
-    rungs = Rungs((0.5,), 0.5)
+    rungs = SuccessiveHalving((0.5,), 0.5)
 
     class Stop(Exception):
         pass

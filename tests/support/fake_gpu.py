@@ -53,7 +53,7 @@ def step(case: Any, device: torch.device) -> None:
     from raykd.models.student import student_config, width
     from raykd.runtime.execution import Execution
     from raykd.runtime.group import Group
-    from raykd.teachers.targets import Live
+    from raykd.teachers.targets import LiveTeacher
     from raykd.training.learner import Learner
 
     family, spec, padded = every_loss.prepared(case)
@@ -67,7 +67,7 @@ def step(case: Any, device: torch.device) -> None:
         teacher, student = (placed(m, device) for m in models)
         how = (family, width(teacher), Group(), device, where.autocast())
         learner = Learner(spec, student, *how)
-        live = Live(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
+        live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
         batch = family.collate(encoded, whole, world.PAD).to(device)
         learner.backward(batch, live(batch), 0)
         learner.update(0)

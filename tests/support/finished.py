@@ -17,7 +17,7 @@ from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 
 def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
@@ -29,7 +29,7 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
     choice = opened.planned(()).choice() if chosen else None
-    materials = Materials.load(training_inputs(opened.study, found.folder, choice), Execution())
+    materials = CohortTrainer.load(training_inputs(opened.study, found.folder, choice), Execution())
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):

@@ -27,10 +27,18 @@ def imported(module: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def files(package: Path) -> list[Path]:
+    """The package's modules, without those of an environment that is installed in its folder."""
+    return [
+        m for m in sorted(package.rglob("*.py"))
+        if not any(part.startswith(".") for part in m.relative_to(package).parts)
+    ]  # fmt: skip
+
+
 def graph(package: Path) -> networkx.DiGraph:
     """An edge from each module to each module of the package that it imports. The `__init__.py` of
     a folder stands for itself only: to import a module of the folder is no edge to it."""
-    modules = {name(m, package): m for m in sorted(package.rglob("*.py"))}
+    modules = {name(m, package): m for m in files(package)}
     edges = networkx.DiGraph()
     edges.add_nodes_from(modules)
     for module, path in modules.items():

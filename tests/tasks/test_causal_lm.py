@@ -19,12 +19,12 @@ from raykd.data.token_lists import flat
 from raykd.losses import outputs
 from raykd.maps.layer_map import LayerMap
 from raykd.models import lora
-from raykd.models.capture import Taps, stacks
+from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import FAMILY
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
 from ..support.lm_world import lm_tokenizer
@@ -127,7 +127,7 @@ def test_kinds_of_attention_go_with_the_blocks_they_are_copied_from() -> None:
 def test_tapped_states_are_those_of_output_hidden_states(kind: str) -> None:
     model = tiny_lm(kind)
     batch = FAMILY.collate(rows(), ROWS, 0)
-    with Taps(model, range(5)) as taps:
+    with ActivationCapture(model, range(5)) as taps:
         FAMILY.forward(model, batch)
         wanted = model(**batch.inputs, output_hidden_states=True).hidden_states
         for state, x_BTD in enumerate(wanted):
@@ -152,7 +152,7 @@ def step(
         trial, student, FAMILY, width(teacher), Group(), torch.device("cpu"), nullcontext()
     )
     batch = FAMILY.collate(rows(), ROWS, 0)
-    live = Live(teacher, trial.teacher_states, FAMILY, nullcontext())
+    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
     learner.backward(batch, live(batch), 0)
     live.close()
     return learner, learner.running_losses(1)

@@ -18,7 +18,7 @@ from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks import classification
 from raykd.tasks.evaluation import first_part, scores_on_test
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 from ..data.test_readers import write
 from ..support.loop import train
@@ -61,7 +61,7 @@ def test_a_student_is_scored_on_each_part(study: Study) -> None:
 def test_the_teacher_is_measured_on_the_first_part(study: Study) -> None:
     stored = fine_tune(study)
     sources = training_inputs(study, stored.folder)
-    data = Materials.load(sources, Execution()).data
+    data = CohortTrainer.load(sources, Execution()).data
     assert first_part(data) == slice(0, 30)
     labels = data.test_labels()[:30]
     assert stored.test_majority == classification.baseline("accuracy", labels)

@@ -21,7 +21,7 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import TrainingInputs
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 from ..support import world, world_seq2seq
 from ..support.lm_world import WRITTEN, write_lm_sweep
@@ -64,7 +64,7 @@ def test_test_labels_are_read_after_training_only(
     """Invariant 7: nothing that a training process holds knows what is right in test, and the file
     that does is opened after the last step."""
     assert "label" not in study.prepared.rows("test").column_names
-    data = Materials.load(sources, Execution()).data
+    data = CohortTrainer.load(sources, Execution()).data
     assert data.test.labels is None
     events: list[str] = []
     read = Prepared.test_labels

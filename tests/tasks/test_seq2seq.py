@@ -16,7 +16,7 @@ from raykd.errors import UserError
 from raykd.maps.activations import states
 from raykd.tasks import metrics, seq2seq
 from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 
 from ..support.tiny_seq2seq import KINDS, tiny_seq2seq
 
@@ -85,7 +85,7 @@ def test_the_decoder_reads_the_target_shifted_right_and_its_mask_is_the_labels(k
 def test_padding_changes_nothing(kind: str, rows: list[int]) -> None:
     """Invariant 6: for logits and for the states of both stacks."""
     model, places = tiny_seq2seq(kind, (2, 2)), np.array(rows)
-    live = Live(model, states((2, 2)), FAMILY, torch.no_grad())
+    live = LiveTeacher(model, states((2, 2)), FAMILY, torch.no_grad())
     near, far = (live(collate(encoded(), places, 0, pad_to=n)) for n in (None, 13))
     assert torch.allclose(near.outputs.x_PC, far.outputs.x_PC, atol=1e-5)
     for state, x_ND in near.states_ND.items():

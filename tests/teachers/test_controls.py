@@ -29,7 +29,7 @@ from raykd.tasks.registry import FAMILIES
 from raykd.teachers import controls
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler
-from raykd.teachers.targets import Live, Part
+from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import run_cohort
@@ -53,7 +53,7 @@ def filler() -> Filler:
 
 @pytest.fixture(scope="module")
 def made(filler: Filler) -> Controls:
-    other = Live(untrained(filler.teacher, 3), STATES, FAMILY, nullcontext())
+    other = LiveTeacher(untrained(filler.teacher, 3), STATES, FAMILY, nullcontext())
     return Controls(3, 0, other, mean_states(filler))
 
 

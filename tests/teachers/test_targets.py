@@ -25,7 +25,7 @@ from raykd.tasks.classification import FAMILY
 from raykd.teachers import cache_entries, fill_cache
 from raykd.teachers.cache import Cache, Entry, Span, spans
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
-from raykd.teachers.targets import Cached, Live, Targets, TeacherSource
+from raykd.teachers.targets import CachedTeacher, LiveTeacher, Targets, TeacherSource
 
 from ..data.test_batches import encoded
 from ..support.tiny_models import tiny_model
@@ -63,7 +63,7 @@ def entry(filler: Filler, half: str = "float16", teacher: str = "t1") -> Entry:
 
 def opened(
     root: Path | str, filler: Filler, states: tuple[int, ...] = STATES, **changes: Any
-) -> Cached:
+) -> CachedTeacher:
     scratch = Path(fsspec.url_to_fs("file:///tmp")[1]) if "://" in str(root) else Path(root)
     return open_cache(
         str(root), entry(filler, **changes), filler, states, scratch / "near", Group()
@@ -76,7 +76,7 @@ def batch_of(rows: Encoded, which: list[int], pad_to: int | None = None) -> Batc
 
 
 def ask(source: TeacherSource, batch: Batch) -> Targets:
-    return source(batch, source.ahead(batch))
+    return source(batch, source.prefetch(batch))
 
 
 @pytest.fixture(params=["live", "cached", "cached elsewhere"])
@@ -194,7 +194,7 @@ def test_an_interrupted_writer_is_gone_on_from(
     right(source, filler, rows)
 
 
-def right(source: Cached, filler: Filler, rows: Encoded) -> None:
+def right(source: CachedTeacher, filler: Filler, rows: Encoded) -> None:
     """The source gives every row's targets as the teacher does."""
     every = list(range(len(rows.ids)))
     with filler.live(STATES) as live:
@@ -289,7 +289,7 @@ def test_an_unknown_example_is_an_error(filler: Filler, tmp_path: Path, rows: En
     source = opened(tmp_path, filler)
     stranger = replace(batch_of(rows, [1]), ids=np.array(["row-x"]))
     with pytest.raises(KeyError, match="row-x"):
-        source.ahead(stranger)
+        source.prefetch(stranger)
 
 
 def test_large_values_are_kept_in_bfloat16(filler: Filler, tmp_path: Path, rows: Encoded) -> None:
@@ -325,5 +325,5 @@ def test_what_was_unused_longest_goes_first(filler: Filler, tmp_path: Path) -> N
 def test_a_live_source_takes_its_hooks_off(filler: Filler) -> None:
     own = replace(filler, teacher=tiny_model("bert", blocks=4, labels=3))
     with own.live(STATES) as live:
-        assert isinstance(live, Live)
+        assert isinstance(live, LiveTeacher)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in own.teacher.modules())

@@ -23,7 +23,7 @@ from raykd.training import angle_probe
 from raykd.training.angle_probe import Probe, Stored
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 from ..support.loop import told, train
 from ..support.world import write_sweep
@@ -48,16 +48,16 @@ def sources(study: Study) -> TrainingInputs:
 
 
 @pytest.fixture(scope="module")
-def materials(sources: TrainingInputs) -> Materials:
+def materials(sources: TrainingInputs) -> CohortTrainer:
     torch.set_num_threads(1)
-    return Materials.load(sources, Execution())
+    return CohortTrainer.load(sources, Execution())
 
 
-def probe_of(materials: Materials, rows: int = ROWS) -> Probe:
+def probe_of(materials: CohortTrainer, rows: int = ROWS) -> Probe:
     return Probe(materials.teacher, materials.data, rows, Execution(), materials.build)
 
 
-def untrained(materials: Materials, trial: TrialSpec) -> Stored:
+def untrained(materials: CohortTrainer, trial: TrialSpec) -> Stored:
     return Stored(trial, materials.build(trial), torch.nn.ModuleDict())
 
 
@@ -92,7 +92,7 @@ def test_the_trials_id_does_not_know_of_it(study: Study) -> None:
 
 
 def test_a_copied_student_sees_the_block_it_is_in_no_direction(
-    study: Study, materials: Materials
+    study: Study, materials: CohortTrainer
 ) -> None:
     """Copied from teacher blocks 1 and 2, both of its states are the teacher's own."""
     trial = first(study, "forward")
@@ -106,7 +106,7 @@ def test_a_copied_student_sees_the_block_it_is_in_no_direction(
             assert pair.raw.tokens == (0 if hidden else tokens)
 
 
-def test_untrained_students_are_their_own_null(study: Study, materials: Materials) -> None:
+def test_untrained_students_are_their_own_null(study: Study, materials: CohortTrainer) -> None:
     student = untrained(materials, first(study, "none", "random"))
     (found,) = probe_of(materials).measure([student], [0])
     assert found is not None
@@ -115,7 +115,7 @@ def test_untrained_students_are_their_own_null(study: Study, materials: Material
 
 
 def test_only_valid_tokens_count_however_far_they_are_padded(
-    study: Study, materials: Materials
+    study: Study, materials: CohortTrainer
 ) -> None:
     """Invariant 6."""
     student = untrained(materials, first(study, "forward", "random"))
@@ -137,7 +137,7 @@ def test_only_valid_tokens_count_however_far_they_are_padded(
 
 
 def test_batches_in_any_order_and_size(
-    study: Study, materials: Materials, monkeypatch: pytest.MonkeyPatch
+    study: Study, materials: CohortTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = untrained(materials, first(study, "forward", "random"))
     (whole,) = probe_of(materials).measure([student], [0])
@@ -168,7 +168,7 @@ def test_a_narrow_student_is_seen_through_its_projections(
 
 
 def test_the_students_and_the_random_streams_are_left_as_they_were(
-    study: Study, materials: Materials
+    study: Study, materials: CohortTrainer
 ) -> None:
     student = untrained(materials, first(study, "forward"))
     student.model.train()
@@ -182,7 +182,7 @@ def test_the_students_and_the_random_streams_are_left_as_they_were(
     assert all(torch.equal(v, before[k]) for k, v in student.model.state_dict().items())
 
 
-def test_as_many_rows_as_there_are(study: Study, materials: Materials) -> None:
+def test_as_many_rows_as_there_are(study: Study, materials: CohortTrainer) -> None:
     student = untrained(materials, first(study, "none"))
     (found,) = probe_of(materials, 10_000).measure([student], [0])
     assert found is not None and found.rows == len(materials.data.select.ids)

@@ -125,7 +125,7 @@ def test_a_stored_teacher_in_bf16_gives_the_losses_of_a_live_one(
     study: Study, sources: TrainingInputs, tmp_path: Path
 ) -> None:
     trials = adapted(study, weights="bf16")
-    held = replace(sources, weights="bf16", half="bfloat16")
+    held = replace(sources, weights="bf16", cache_dtype="bfloat16")
     stored = replace(held, source="cached", cache=str(tmp_path), states=(1, 2, 3, 4))
     live, cached = train(Cohort(trials), held), train(Cohort(trials), stored)
     for trial in trials:

@@ -17,7 +17,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.losses.methods import MATCHING
+from raykd.losses.methods import METHODS
 from raykd.maps.published import PUBLISHED, redrawn
 from raykd.maps.strategies import STRATEGIES
 from raykd.planning.blocks import unfit_for_stacks
@@ -71,8 +71,8 @@ def test_a_method_is_a_trial_like_any_other(study: Study, together: Memory, name
     assert trial.loss == replace(named(study, "forward").loss, kind=PUBLISHED[name].loss)
     assert TrialSpec.from_json(json.loads(json.dumps(trial.to_json()))) == trial
     losses = [m for _, m in together.metrics[trial.id] if "hidden" in m]
-    if trial.loss.kind in MATCHING:
-        terms = [f"hidden_{term}" for term in MATCHING[trial.loss.kind].terms]
+    if trial.loss.kind in METHODS:
+        terms = [f"hidden_{term}" for term in METHODS[trial.loss.kind].terms]
         for m in losses:
             assert m["hidden"] == pytest.approx(sum(m[t] for t in terms), rel=1e-4)
     assert losses[-1]["hidden"] < losses[0]["hidden"]

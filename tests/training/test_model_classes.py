@@ -21,7 +21,7 @@ from raykd.config.trial import TrialSpec
 from raykd.runtime.execution import Execution
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 from ..support.loop import Interrupt, series, told, train
 from ..support.model_classes import CASES, MIXED_DTYPES, Place
@@ -51,7 +51,7 @@ def cohort(place: Place, case: str) -> Cohort:
 class Keeping(Memory):
     """Has the folder of a finished student loaded again before it is gone."""
 
-    def __init__(self, materials: Materials) -> None:
+    def __init__(self, materials: CohortTrainer) -> None:
         super().__init__()
         self._materials = materials
         self.said: dict[str, np.ndarray] = {}
@@ -67,20 +67,20 @@ class Keeping(Memory):
 @pytest.fixture(scope="module")
 def whole(sources: TrainingInputs, cohort: Cohort) -> Keeping:
     """The cohort trained in one go, with dropout, under a live teacher."""
-    materials = Materials.load(sources, Execution())
+    materials = CohortTrainer.load(sources, Execution())
     memory = Keeping(materials)
     materials.run(cohort, memory, keep=frozenset(t.id for t in cohort.trials[-1:]))
     return memory
 
 
 @pytest.fixture(scope="module")
-def dry(place: Place, case: str) -> Materials:
+def dry(place: Place, case: str) -> CohortTrainer:
     """The class without dropout."""
-    return Materials.load(place.sources(case, dropout=0.0), Execution())
+    return CohortTrainer.load(place.sources(case, dropout=0.0), Execution())
 
 
 @pytest.fixture(scope="module")
-def plain(dry: Materials, cohort: Cohort) -> Memory:
+def plain(dry: CohortTrainer, cohort: Cohort) -> Memory:
     """The cohort trained without dropout, by one worker, a batch at a time."""
     memory = Memory()
     dry.run(cohort, memory)
@@ -115,7 +115,7 @@ def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
     sources: TrainingInputs, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
-    materials = Materials.load(sources, Execution())
+    materials = CohortTrainer.load(sources, Execution())
     for trial in cohort.trials:
         alone = Memory()
         materials.run(Cohort((trial,)), alone)
@@ -139,7 +139,7 @@ def test_two_workers_sum_gradients_of_two_dtypes(
     """Students in bf16 with projections and methods' weights in fp32: the curve of one worker, to
     the rounding of bf16."""
     cohort, alone = place.cohort(mixed), Memory()
-    Materials.load(place.sources(mixed, dropout=0.0), Execution()).run(cohort, alone)
+    CohortTrainer.load(place.sources(mixed, dropout=0.0), Execution()).run(cohort, alone)
     for trial in cohort.trials:
         assert trial.training.weights == "bf16"
         found = curve(Memory(metrics=by_two[mixed]), trial)
@@ -179,14 +179,16 @@ def test_an_interrupted_cohort_ends_as_if_it_had_not_been(
         assert series(again, trial) == late
 
 
-def padded(materials: Materials) -> Materials:
+def padded(materials: CohortTrainer) -> CohortTrainer:
     """Every batch as long as the model can read."""
     family = materials.data.family
     longer = replace(family, collate=partial(family.collate, pad_to=60))
     return replace(materials, data=replace(materials.data, family=longer))
 
 
-def test_padding_and_parts_change_no_loss(dry: Materials, cohort: Cohort, plain: Memory) -> None:
+def test_padding_and_parts_change_no_loss(
+    dry: CohortTrainer, cohort: Cohort, plain: Memory
+) -> None:
     """Invariant 6, in parts of a batch, the last one smaller: they add up to it."""
     long = Memory()
     replace(padded(dry), where=Execution(micro_batch=6)).run(cohort, long)
@@ -199,6 +201,6 @@ def test_a_finished_student_loads_in_plain_transformers(
 ) -> None:
     """Its folder answers as the student did when it was scored."""
     trial = cohort.trials[-1]
-    data = Materials.load(sources, Execution()).data
+    data = CohortTrainer.load(sources, Execution()).data
     score = data.family.score(trial.metric, whole.said[trial.id], data.test_labels())
     assert score == whole.results[trial.id].metrics[f"test_{trial.metric}"]

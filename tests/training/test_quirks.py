@@ -28,9 +28,9 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.sweep.fine_tune import fine_tune
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials, run_cohort
+from raykd.training.trainer import CohortTrainer, run_cohort
 
 from ..config.test_mistakes import complaints
 from ..support import lm_world, world_seq2seq
@@ -166,10 +166,10 @@ def test_a_teachers_dropout_changes_what_is_imitated(world: World, whole: Memory
 
 
 def test_dropout_is_drawn_anew_at_each_pass_and_off_between_them(world: World) -> None:
-    materials = Materials.load(world.sources, Execution())
+    materials = CohortTrainer.load(world.sources, Execution())
     data, family = materials.data, materials.data.family
     batch = family.collate(data.train, np.arange(4), data.pad)
-    with_dropout = Live(
+    with_dropout = LiveTeacher(
         materials.teacher, {1, 4}, family, torch.no_grad(), dropout=True, padded=True
     )
 

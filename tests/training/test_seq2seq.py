@@ -21,7 +21,7 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.recorder import Memory
-from raykd.training.trainer import Materials, run_cohort
+from raykd.training.trainer import CohortTrainer, run_cohort
 
 from ..support.loop import series
 from ..support.world_seq2seq import write_sweep
@@ -112,7 +112,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(tmp_path: Path) -> None:
             kept["after"] = AutoModelForSeq2SeqLM.from_pretrained(result.student).state_dict()
             super().finish(trial, result)
 
-    materials = Materials.load(made.sources, Execution())
+    materials = CohortTrainer.load(made.sources, Execution())
     before = materials.build(first).state_dict()
     materials.run(Cohort((first,)), Keeping(), keep=frozenset({first.id}))
     assert torch.equal(kept["after"]["shared.weight"], before["shared.weight"])

@@ -45,7 +45,7 @@ class Score:
     control: bool = False
     select: float | None = None
     weight: str = ""
-    """Of the hidden loss, where that is a factor (weights.py): a number, or `tuned`."""
+    """Of the hidden loss, where that is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
     """The weight that a tuned strategy has."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)

@@ -22,7 +22,7 @@ RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
-class Ratio:
+class SpreadRatio:
     """`ratio` = spread / gain; None where matching gains nothing. `interval` decides; `bootstrap`
     is the percentile interval over seeds, shown beside it, None under five seeds."""
 
@@ -88,12 +88,12 @@ def _gain_bounds(
 
 def against_gain(
     scores: Array, none: Array, alpha: float, seed: int = 0, resolution: float = 0.0
-) -> Ratio:
+) -> SpreadRatio:
     """scores: [seeds, strategies], none: [seeds], at least two seeds and two strategies."""
     scores, none = np.asarray(scores, dtype=float), np.asarray(none, dtype=float)
     means = scores.mean(axis=0)
     spread, gain = float(means.max() - means.min()), float(means.mean() - none.mean())
-    return Ratio(
+    return SpreadRatio(
         spread=spread,
         gain=gain,
         ratio=spread / gain if gain > 0 else None,

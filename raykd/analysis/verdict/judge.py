@@ -13,7 +13,7 @@ from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Problem, Score, Scores
 from raykd.analysis.stats import collapse, gap, mixed, variance
 from raykd.analysis.stats.sequential import Look, after
-from raykd.analysis.stats.spread import SMALL, Ratio
+from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict import equivalence, spread
 from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
@@ -147,7 +147,7 @@ def _h3(
     cell: CellName,
     absent: list[str],
     wanted: Expected,
-) -> tuple[Hypothesis, Ratio | None]:
+) -> tuple[Hypothesis, SpreadRatio | None]:
     if none is None or len(tested) < 2:
         lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
         return Hypothesis(

@@ -14,7 +14,7 @@ from raykd.analysis.stats import spread as ratio
 from raykd.analysis.stats.gap import contrasts
 from raykd.analysis.stats.paired import Array, summary
 from raykd.analysis.stats.power import above_power, all_of, seeds_for
-from raykd.analysis.stats.spread import SMALL, Ratio
+from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.verdict.compare import Rule
 from raykd.analysis.verdict.equivalence import missing_piece, seeds
 from raykd.analysis.verdict.verdict import Hypothesis, Status
@@ -22,7 +22,7 @@ from raykd.analysis.verdict.verdict import Hypothesis, Status
 
 def judge(
     table: Array, rule: Rule, cell: CellName, absent: list[str], worst: float = np.inf
-) -> tuple[Hypothesis, Ratio | None]:
+) -> tuple[Hypothesis, SpreadRatio | None]:
     """table: [seeds, strategies and none], larger is better, NaN where a run is missing; at least
     two strategies. `worst`: the worst score seen, where that is of a run that failed.
 
@@ -84,7 +84,9 @@ def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[st
     return "undecided"
 
 
-def _spanning(found: Ratio, cases: list[Array], alpha: float, resolution: float) -> Ratio:
+def _spanning(
+    found: SpreadRatio, cases: list[Array], alpha: float, resolution: float
+) -> SpreadRatio:
     """With the interval over all cases; a case in which matching shows a loss leaves no bound."""
     others = [
         ratio.against_gain(x[:, :-1], x[:, -1], alpha, resolution=resolution).interval
@@ -140,7 +142,7 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
 
 
 def _says(
-    status: Status, found: Ratio, piece: str, lost: int, withheld: bool, margin: float
+    status: Status, found: SpreadRatio, piece: str, lost: int, withheld: bool, margin: float
 ) -> str:
     digits = Digits.of(margin, 0.0, found.spread, found.gain)
     seen = (
@@ -159,7 +161,7 @@ def _says(
     return f"neither below nor above {SMALL:g} of what matching brings is shown: {seen}; {piece}"
 
 
-def _bounds(found: Ratio) -> str:
+def _bounds(found: SpreadRatio) -> str:
     if found.ratio is None:
         return ""
     shown = Digits.of(SMALL, 0.0, found.ratio, *(found.interval or ())).plain

@@ -15,7 +15,7 @@ from raykd.analysis.stats.gap import Gap
 from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.sequential import Look
-from raykd.analysis.stats.spread import Ratio
+from raykd.analysis.stats.spread import SpreadRatio
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
@@ -177,7 +177,7 @@ class Cell:
     to_forward: tuple[Comparison, ...]
     to_none: tuple[Comparison, ...]
     gap: Gap | None
-    ratio: Ratio | None
+    ratio: SpreadRatio | None
     shares: Shares | None
     sampled: Sampled | None
     curse: tuple[Curse, ...]

@@ -23,13 +23,13 @@ from raykd.config.trial import TrialSpec
 from raykd.planning import truncation
 from raykd.planning.plan import Plan, by_strategy
 from raykd.planning.teacher_source import training_inputs
-from raykd.search.halving import Rungs
+from raykd.search.halving import SuccessiveHalving
 from raykd.sweep.folders import Places
 from raykd.sweep.records import explored
 from raykd.sweep.resources import Share
 from raykd.teachers.teacher import Stored
 from raykd.tracking import store
-from raykd.tracking.costs import Foretold
+from raykd.tracking.costs import Forecast
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
 from raykd.tracking.launch import Launch, beating, ended, settle_dead, versions
 
@@ -58,7 +58,7 @@ class Outcome:
         return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Foretold) -> Outcome:
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Forecast) -> Outcome:
     """Run every missing trial on the `machine` that gave the share, within the budget. What it was
     `foretold` to take stands with the launch, and so does what it took."""
     config = sweep.study.config
@@ -143,9 +143,9 @@ def _settings(
     }
 
 
-def _rungs(config: SweepConfig) -> Rungs | None:
+def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
     prune = config.explore.prune if config.explore else None
-    return None if prune is None else Rungs(prune.at, prune.drop)
+    return None if prune is None else SuccessiveHalving(prune.at, prune.drop)
 
 
 def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:

@@ -20,10 +20,10 @@ from raykd.cluster.ray_init import NOTICES
 from raykd.config.cohort import Cohort, unpacked
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.teachers.targets import Live
-from raykd.training.hooks import Taught
+from raykd.teachers.targets import LiveTeacher
+from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Recorder, Silent
-from raykd.training.trainer import Materials
+from raykd.training.trainer import CohortTrainer
 
 STATE = "state-2.pt"  # counts up when what a learner stores changes
 
@@ -49,7 +49,7 @@ class TrainHooks:
         self._saves = True
 
     def progress(
-        self, step: int, examples: int, scores: Mapping[str, float], taught: Taught
+        self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
         from ray import train
 
@@ -138,7 +138,7 @@ def _train_job(config: dict[str, Any]) -> None:
         get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
         gradient_checkpointing=config["gradient_checkpointing"],
     )  # fmt: skip
-    materials = Materials.load(config["sources"], where)
+    materials = CohortTrainer.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
     if group.rank == 0:  # an earlier attempt at this job may have left results unsent
         deliver_sweep(config["tracking_uri"], config["spool"].parent)
@@ -200,14 +200,14 @@ class Metrics:
         self._rows = Counter(
             "raykd_teacher_rows", "Rows by where their targets came from.", ("sweep", "source")
         )
-        self._since = (time.monotonic(), Taught(None, 0.0, 0))
+        self._since = (time.monotonic(), TeacherTiming(None, 0.0, 0))
 
-    def tick(self, examples: int, taught: Taught) -> None:
+    def tick(self, examples: int, taught: TeacherTiming) -> None:
         """`examples`: student rows since the last tick."""
         (then, before), now = self._since, time.monotonic()
         self._since = (now, taught)
         self._rate.set(examples / (now - then), self._tags)
         self._share.set((taught.seconds - before.seconds) / (now - then), self._tags)
         if taught.source is not None:
-            source = Live.name if taught.source == Live.name else "stored"
+            source = LiveTeacher.name if taught.source == LiveTeacher.name else "stored"
             self._rows.inc(taught.rows - before.rows, {**self._tags, "source": source})

@@ -21,15 +21,15 @@ from raykd.data.encoded import Encoded
 from raykd.maps.loss_kinds import PADDED
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
-from raykd.planning.estimate.rates import Order, Rates, TeacherRates
+from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.family import Data
-from raykd.teachers.targets import Live, Part
+from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.angle_probe import Probe
 from raykd.training.learner import Learner
 from raykd.training.recorder import Silent
-from raykd.training.trainer import Materials, trainable, use_bf16
+from raykd.training.trainer import CohortTrainer, trainable, use_bf16
 
 SIZES = 5  # batches of an epoch, from short to long
 SECONDS = 3.0  # of steps at least, in whole rounds over those batches
@@ -38,7 +38,7 @@ PATIENCE = 10.0
 NOISE = (0.9, 1.2)  # one minute of a device differs from the next by so much, whatever was seen
 
 
-def student(order: Order, began: float, together: Callable[[], object]) -> Rates:
+def student(order: TimingRequest, began: float, together: Callable[[], object]) -> Rates:
     """`began`: when this process did, by time.time; `together` waits until the neighbours, which
     do the same, have come as far."""
     torch.set_num_threads(order.threads)
@@ -49,7 +49,7 @@ def student(order: Order, began: float, together: Callable[[], object]) -> Rates
     start = time.perf_counter()
     learner = _learner(trial, materials.build(trial), data, teacher, where)
     build = time.perf_counter() - start
-    live = Live(
+    live = LiveTeacher(
         teacher, trial.teacher_states, data.family, where.autocast(),
         trial.training.teacher_dropout, trial.loss.kind in PADDED,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def student(order: Order, began: float, together: Callable[[], object]) -> Rates
     return Rates(load, build, step, passes, evaluate, look, low, high, measured=True)
 
 
-def teacher(order: Order, began: float) -> TeacherRates:
+def teacher(order: TimingRequest, began: float) -> TeacherRates:
     """Fine-tuning by the order's trial, of the model that its sources name."""
     torch.set_num_threads(order.threads)
     where, materials = _materials(order)
@@ -86,13 +86,13 @@ def teacher(order: Order, began: float) -> TeacherRates:
     return TeacherRates(load, step, _evaluation(learner.model, data, where), True)
 
 
-def _materials(order: Order) -> tuple[Execution, Materials]:
+def _materials(order: TimingRequest) -> tuple[Execution, CohortTrainer]:
     device = torch.device("cuda" if order.gpu else "cpu")
     where = Execution(
         device, micro_batch=order.micro_batch, compile=order.compile,
         gradient_checkpointing=order.gradient_checkpointing, weights=order.sources.weights,
     )  # fmt: skip
-    return where, Materials.load(order.sources, where, order.fine_tuned)
+    return where, CohortTrainer.load(order.sources, where, order.fine_tuned)
 
 
 def _learner(
@@ -115,7 +115,7 @@ def _batches(data: Data, trial: TrialSpec, workers: int) -> list[np.ndarray]:
 
 
 def _step(
-    learner: Learner, data: Data, rows: np.ndarray, where: Execution, live: Live | None
+    learner: Learner, data: Data, rows: np.ndarray, where: Execution, live: LiveTeacher | None
 ) -> tuple[float, float]:
     """Seconds of the teacher's pass, and of the student's step."""
     size = where.micro_batch or len(rows)

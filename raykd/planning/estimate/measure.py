@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from raykd.planning.estimate.rates import MEANS, Order, Rates, TeacherRates
+from raykd.planning.estimate.rates import MEANS, Rates, TeacherRates, TimingRequest
 
 
-def measure_students(order: Order, neighbours: int) -> Rates:
+def measure_students(order: TimingRequest, neighbours: int) -> Rates:
     """So many processes side by side, as jobs will be."""
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(neighbours)
@@ -27,13 +27,13 @@ def measure_students(order: Order, neighbours: int) -> Rates:
     )
 
 
-def measure_teacher(order: Order) -> TeacherRates:
+def measure_teacher(order: TimingRequest) -> TeacherRates:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(_teacher, order).result()
 
 
-def alone(order: Order) -> Rates:
+def alone(order: TimingRequest) -> Rates:
     """In this process, a worker of a cluster's."""
     began = time.time()
     from raykd.planning.estimate import calibrate
@@ -41,7 +41,7 @@ def alone(order: Order) -> Rates:
     return calibrate.student(order, began, lambda: None)
 
 
-def teacher_alone(order: Order) -> TeacherRates:
+def teacher_alone(order: TimingRequest) -> TeacherRates:
     """As `alone`."""
     began = time.time()
     from raykd.planning.estimate import calibrate
@@ -57,7 +57,7 @@ def _stand_at(gate: Barrier) -> None:
     _gate = gate
 
 
-def _student(order: Order) -> Rates:
+def _student(order: TimingRequest) -> Rates:
     from raykd.planning.estimate import calibrate
 
     try:
@@ -67,7 +67,7 @@ def _student(order: Order) -> Rates:
         raise
 
 
-def _teacher(order: Order) -> TeacherRates:
+def _teacher(order: TimingRequest) -> TeacherRates:
     from raykd.planning.estimate import calibrate
 
     return calibrate.teacher(order, psutil.Process().create_time())

@@ -12,7 +12,7 @@ from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS, training_inputs
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import explore_trial
-from raykd.runtime.memo import kept, recall
+from raykd.runtime.memo import lookup, memoised
 from raykd.training.inputs import TrainingInputs
 
 IMPORT_SECONDS = 8.0  # of torch and transformers, where two processes share two cores
@@ -60,7 +60,7 @@ class TeacherRates:
 
 
 @dataclass(frozen=True)
-class Order:
+class TimingRequest:
     """What is to be measured, in plain values: they travel to other processes and machines.
 
     `fine_tuned`: the sources name the teacher itself, and not the model that it is made of.
@@ -89,31 +89,31 @@ class Order:
 NOT_SIZES = ("steps", "lr", "warmup", "weight_decay", "clip", "evaluations", "diverged", "patience")
 
 
-def student_order(made: Plan, teacher: Path | None, workers: int, threads: int) -> Order:
+def student_request(made: Plan, teacher: Path | None, workers: int, threads: int) -> TimingRequest:
     """A student that matches as much as any of the plan's; `teacher`: its folder, once made."""
     study, cluster = made.study, made.study.config.cluster
     trial = max(made.confirm, key=lambda t: len(t.layer_map.pairs()), default=None)
     if trial is None:
         assert made.space is not None
         trial = explore_trial(study, made.space.unseen((), 1, Random(0))[0])
-    return Order(
+    return TimingRequest(
         training_inputs(study, teacher or study.base.folder), trial, teacher is not None, workers,
         threads, made.power.gpus > 0, cluster.micro_batch, cluster.compile,
         cluster.gradient_checkpointing,
     )  # fmt: skip
 
 
-def teacher_order(made: Plan, threads: int, gpu: bool) -> Order:
+def teacher_request(made: Plan, threads: int, gpu: bool) -> TimingRequest:
     study, cluster = made.study, made.study.config.cluster
     trial = teacher_trial(study)
     sources = replace(training_inputs(study, study.base.folder), weights=trial.training.weights)
-    return Order(
+    return TimingRequest(
         sources, trial, False, 1, threads, gpu, cluster.micro_batch,
         gradient_checkpointing=cluster.gradient_checkpointing,
     )  # fmt: skip
 
 
-def rough(made: Plan) -> Rates:
+def rough_rates(made: Plan) -> Rates:
     """By arithmetic: six operations a parameter and token forward and backward, two forward."""
     study, power = made.study, made.power
     own = _blocks(made, study.depth, study.shape.width or study.base.width)
@@ -131,7 +131,7 @@ def rough(made: Plan) -> Rates:
     )
 
 
-def rough_teacher(made: Plan, threads: int, gpu: bool) -> TeacherRates:
+def rough_teacher_rates(made: Plan, threads: int, gpu: bool) -> TeacherRates:
     study, flops = made.study, GPU_FLOPS if gpu else CPU_FLOPS * threads
     theirs = _blocks(made, study.base.depths, study.base.width)
     tokens = study.config.teacher.batch * study.mean_tokens
@@ -145,13 +145,13 @@ def _blocks(made: Plan, depth: Any, width: int) -> float:
     return float(sum((depth,) if isinstance(depth, int) else depth) * 12 * width**2)
 
 
-def known(home: Path, order: Order, device: str, neighbours: int) -> Any:
+def known(home: Path, order: TimingRequest, device: str, neighbours: int) -> Any:
     """What was measured before, as plain values; None before the first time."""
-    return recall(home, order.question(device, neighbours))
+    return lookup(home, order.question(device, neighbours))
 
 
-def keep(home: Path, order: Order, device: str, neighbours: int, rates: Any) -> None:
-    kept(home, order.question(device, neighbours), lambda: asdict(rates))
+def keep(home: Path, order: TimingRequest, device: str, neighbours: int, rates: Any) -> None:
+    memoised(home, order.question(device, neighbours), lambda: asdict(rates))
 
 
 # Measuring, in processes of their own: what trains is imported there

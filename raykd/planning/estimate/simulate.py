@@ -14,10 +14,10 @@ from raykd.config.trial import Shape, TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
-from raykd.planning.teacher_source import Choice, speeds
+from raykd.planning.teacher_source import TeacherSourceChoice, speeds
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import confirm_trials, explore_trial
-from raykd.search.halving import Rungs
+from raykd.search.halving import SuccessiveHalving
 from raykd.teachers import model_facts
 from raykd.teachers.teacher import fine_tune_steps
 
@@ -128,7 +128,12 @@ def _make_teacher(made: Plan, around: Around, rates: TeacherRates, found: Scenar
 
 
 def _store(
-    made: Plan, around: Around, rates: Rates, choice: Choice, busy: int, found: Scenario
+    made: Plan,
+    around: Around,
+    rates: Rates,
+    choice: TeacherSourceChoice,
+    busy: int,
+    found: Scenario,
 ) -> None:
     """The first jobs wait for it together."""
     study, own = made.study, found.phases[STORED]
@@ -141,7 +146,7 @@ def _store(
 
 
 def _run(
-    made: Plan, around: Around, rates: Rates, choice: Choice, name: str,
+    made: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, name: str,
     jobs: Sequence[Sequence[Load]], found: Scenario,
 ) -> None:  # fmt: skip
     """A phase's jobs, each handed to the place that is free first."""
@@ -168,7 +173,7 @@ def _add(spent: Spent, more: Spent) -> None:
 
 
 def _cohort(
-    made: Plan, around: Around, rates: Rates, choice: Choice, load: Load, own: Amounts,
+    made: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, load: Load, own: Amounts,
 ) -> Spent:  # fmt: skip
     """Seconds by what they are spent on; bytes are added to the phase's own."""
     study, n, student = made.study, load.alive, 4 * parameters(made, made.study.shape)
@@ -204,12 +209,16 @@ def _explore(made: Plan) -> list[list[Load]]:
     if explore is None or not missing:
         return []
     steps = explore_trial(made.study, everywhere(made.study.depth, 1)).training.steps
-    rungs = Rungs(explore.prune.at, explore.prune.drop) if explore.prune else Rungs((), 0.5)
+    rungs = (
+        SuccessiveHalving(explore.prune.at, explore.prune.drop)
+        if explore.prune
+        else SuccessiveHalving((), 0.5)
+    )
     counts = [size] * (missing // size) + [missing % size] * bool(missing % size)
     return [[Load(n, _alive(n, rungs), steps, len(rungs.at))] for n in counts]
 
 
-def _alive(size: int, rungs: Rungs) -> float:
+def _alive(size: int, rungs: SuccessiveHalving) -> float:
     """Students of a cohort on average over its steps."""
     ends = pairwise((0.0, *rungs.at, 1.0))
     left = [size, *(rungs.keep(size, i) for i in range(len(rungs.at)))]

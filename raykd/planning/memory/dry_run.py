@@ -28,12 +28,12 @@ from raykd.maps.loss_kinds import PADDED
 from raykd.models import quantization
 from raykd.models.loading import positions
 from raykd.models.student import student_config, width
-from raykd.planning.memory.footprint import Footprint, Load
+from raykd.planning.memory.footprint import Footprint, MemoryQuestion
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.family import Data, Family
 from raykd.tasks.registry import FAMILIES
-from raykd.teachers.targets import Live, Targets
+from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
 from raykd.training.trainer import HELD, trainable
 
@@ -77,7 +77,7 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
-def measure(teacher: PretrainedConfig, load: Load) -> Footprint:
+def measure(teacher: PretrainedConfig, load: MemoryQuestion) -> Footprint:
     """What a worker holds that trains students of a teacher of this configuration."""
     family, device = FAMILIES[load.trial.task], torch.device("cpu")
     training, loss = load.trial.training, load.trial.loss
@@ -137,14 +137,14 @@ def _remembered(learner: Learner, best: bool) -> None:
         parameter.grad = torch.zeros_like(parameter)
     learner.update(0)
     if best:
-        learner.consider(0.0, 0)
+        learner.keep_best(0.0, 0)
 
 
 def _step(
-    learner: Learner, teacher: PreTrainedModel, load: Load, batch: Batch, where: Execution
+    learner: Learner, teacher: PreTrainedModel, load: MemoryQuestion, batch: Batch, where: Execution
 ) -> Targets:
     padded = learner.trial.loss.kind in PADDED
-    live = Live(teacher, load.states, learner.family, where.autocast(), padded=padded)
+    live = LiveTeacher(teacher, load.states, learner.family, where.autocast(), padded=padded)
     targets = live(batch)
     learner.backward(batch, targets, 1)
     live.close()
@@ -163,7 +163,7 @@ def _scored(learner: Learner, family: Family, batch: Batch, where: Execution) ->
 
 @torch.no_grad()
 def _written(
-    model: Any, load: Load, longest: int, where: Execution, seen: Storages, resting: int
+    model: Any, load: MemoryQuestion, longest: int, where: Execution, seen: Storages, resting: int
 ) -> int:
     """The peak of a batch of which texts are written: as its prompts are read, or at the last
     token, with a cache of all before it. The cache is filled at once, which is not counted."""
@@ -193,7 +193,7 @@ def _written(
     return max(reading, seen.above(resting))
 
 
-def _batch(family: Family, load: Load, rows: int, longest: int) -> Batch:
+def _batch(family: Family, load: MemoryQuestion, rows: int, longest: int) -> Batch:
     """Rows as long as can be, with a loss at every position that can have one."""
     tokens = _flat(rows, longest)
     ids = np.zeros(rows, dtype=np.int64)

@@ -45,7 +45,7 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Load:
+class MemoryQuestion:
     """What decides a footprint, beside the teacher's configuration."""
 
     trial: TrialSpec

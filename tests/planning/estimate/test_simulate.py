@@ -179,7 +179,7 @@ def test_a_few_real_steps_are_timed(
     sweep = WORLDS[family](tmp_path)
     study = resolve(load(sweep), tmp_path / "home", str(sweep))
     made = make(study, (), Explored({}), 2**40, Power(1, 0, 1))
-    order = rates.student_order(made, None, 1, 1)
+    order = rates.student_request(made, None, 1, 1)
     assert rates.known(study.home, order, "cpu", 1) is None
     found = measure.alone(order)
     assert found.measured and found.low <= 0.9 and found.high >= 1.2
@@ -188,7 +188,7 @@ def test_a_few_real_steps_are_timed(
     rates.keep(study.home, order, "cpu", 1, found)
     assert Rates(**rates.known(study.home, order, "cpu", 1)) == found
     assert rates.known(study.home, order, "another", 1) is None
-    own = measure.teacher_alone(rates.teacher_order(made, 1, False))
+    own = measure.teacher_alone(rates.teacher_request(made, 1, False))
     assert own.measured and min(own.step, own.evaluate) > 0
 
 

@@ -21,13 +21,13 @@ from raykd.maps.published import PUBLISHED
 from raykd.models.stacks import depth
 from raykd.models.student import build_student, width
 from raykd.planning.memory.dry_run import Storages, measure
-from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, Load
+from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, MemoryQuestion
 from raykd.planning.plan import Explored, Plan, Power, make
 from raykd.planning.resolve import resolve
 from raykd.runtime.execution import Execution
 from raykd.tasks.family import Data
 from raykd.tasks.registry import FAMILIES
-from raykd.teachers.targets import Live
+from raykd.teachers.targets import LiveTeacher
 from raykd.training.distill import distill
 from raykd.training.recorder import Memory
 from raykd.training.trainer import trainable
@@ -59,10 +59,12 @@ def trial(
     )  # fmt: skip
 
 
-def load_of(task: str, made: TrialSpec, rows: int = 4, tokens: int = 8, **more: Any) -> Load:
+def load_of(
+    task: str, made: TrialSpec, rows: int = 4, tokens: int = 8, **more: Any
+) -> MemoryQuestion:
     states = tuple(sorted(made.teacher_states))
     targets = 6 if task == "seq2seq" else None
-    return Load(made, states, rows, tokens, targets, **more)
+    return MemoryQuestion(made, states, rows, tokens, targets, **more)
 
 
 def held(model: PreTrainedModel) -> int:
@@ -146,9 +148,9 @@ def test_a_real_training_holds_what_was_foreseen(students: int) -> None:
 
     with Storages() as seen:
         teacher = tiny_lm("smollm2", width=64, blocks=4, vocab=500)
-        live = Live(teacher, states, data.family, where.autocast())
+        live = LiveTeacher(teacher, states, data.family, where.autocast())
         distill(Cohort(trials), data, build, live, width(teacher), Memory(), where=where)
-    planned = measure(teacher.config, Load(trials[0], states, 8, 32))
+    planned = measure(teacher.config, MemoryQuestion(trials[0], states, 8, 32))
     assert planned.peak(students) == pytest.approx(seen.peak, rel=0.05)
 
 
