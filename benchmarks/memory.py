@@ -182,6 +182,7 @@ def train(case: Case) -> int:
 
     from raykd.config.cohort import Cohort
     from raykd.data.assets import packages as assets
+    from raykd.models.dtypes import cast
     from raykd.models.student import build_student, width
     from raykd.runtime.execution import Execution
     from raykd.runtime.seeds import stream
@@ -189,7 +190,7 @@ def train(case: Case) -> int:
     from raykd.teachers.targets import LiveTeacher
     from raykd.training.distill import distill
     from raykd.training.recorder import Memory
-    from raykd.training.trainer import HELD, trainable
+    from raykd.training.trainer import trainable
 
     config, family = configuration(case), FAMILIES["causal_lm"]
     trials = cohort(case, config.num_hidden_layers)
@@ -202,9 +203,8 @@ def train(case: Case) -> int:
         teacher = family.load_model(folder, (), trained=True)
     else:
         teacher = AutoModelForCausalLM.from_config(config)
-    weights = trials[0].training.weights
-    teacher.to(HELD[weights])
-    where = Execution(gradient_checkpointing=case.gradient_checkpointing, weights=weights)
+    cast(teacher, trials[0].training.weights, trials[0].training.buffers)
+    where = Execution(gradient_checkpointing=case.gradient_checkpointing)
 
     def build(trial: TrialSpec) -> Any:
         student = build_student(teacher, trial.shape, trial.init, stream(trial.seed, "init"))

@@ -20,10 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from raykd.config.sweep import load
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import Training, TrialSpec
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
 from raykd.data.prepared import Prepared
+from raykd.models.dtypes import cast
 from raykd.models.student import student_config
 from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
@@ -38,7 +39,7 @@ from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import of_base
 from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
-from raykd.training.trainer import HELD, trainable
+from raykd.training.trainer import trainable
 from tests.support.paper_models import TEACHERS
 
 FOLDER = Path(__file__).parents[1] / "sweeps" / "paper"
@@ -155,23 +156,23 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
             text = replace(text, targets=written[0], target_offsets=written[1])
         return family.collate(text, np.arange(count), 0)
 
-    def bare(trial: TrialSpec, held: str, train: bool) -> Any:
+    def bare(trial: TrialSpec, held: Training, train: bool) -> Any:
         with torch.device("meta"):  # where a model can still be given its precision and adapters
-            model = family.auto.from_config(student_config(config, trial.shape)).to(HELD[held])
+            model = family.auto.from_config(student_config(config, trial.shape))
+            cast(model, held.weights, held.buffers)
             return trainable(model, trial, where(trial)) if train else model
 
     def where(trial: TrialSpec) -> Execution:
-        weights, again = trial.training.weights, made.config.cluster.gradient_checkpointing
-        cpu = torch.device("cpu")
-        return Execution(cpu, bf16=weights == "fp32", weights=weights, gradient_checkpointing=again)
+        plain, again = trial.training.weights == "fp32", made.config.cluster.gradient_checkpointing
+        return Execution(torch.device("cpu"), bf16=plain, gradient_checkpointing=again)
 
     def learner(trial: TrialSpec, model: Any) -> Learner:
         how = (family, made.base.width, Group(), torch.device("cpu"), where(trial).autocast())
         return Learner(trial, _placed(model), *how)
 
-    models = [bare(student, student.training.weights, True),
-              bare(tuning, student.training.weights, False),
-              bare(tuning, tuning.training.weights, True)]  # fmt: skip
+    models = [bare(student, student.training, True),
+              bare(tuning, student.training, False),
+              bare(tuning, tuning.training, True)]  # fmt: skip
     with FakeTensorMode(allow_non_fake_inputs=True):
         own, autocast = learner(student, models[0]), where(student).autocast()
         whole = _placed(models[1])

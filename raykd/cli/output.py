@@ -112,10 +112,11 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"  kept      {overview['outdated']} finished trials of this name that the file no "
             "longer asks for; they stay in MLflow and count for nothing here"
         )
-    if older := overview["older_rules"]:
+    for older in overview["older_rules"]:
+        keys = " and ".join(f"`{key}`" for key in older["keys"])
         say(
             f"  rules     {older['finished']} finished trials of this file were made by an older "
-            f"default and are not counted; write `{older['key']}` to have them back"
+            f"default and are not counted; write {keys} to have them back"
         )
     say(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
 

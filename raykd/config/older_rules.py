@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from raykd.config.sweep import SweepConfig
 
-RULES = 2
+RULES = 3
 """Tagged on every trial's run (`raykd.rules`); a run without the tag is of rules 1.
 
 1: raykd before this tag. 2: `teacher.epochs` is `auto` by default, and was `EPOCHS_BEFORE`.
+3: `training.buffers` and `teacher.buffers` are `fp32` by default; all buffers were as the weights.
 """
 EPOCHS_BEFORE = 2.0
 
 
-def before(config: SweepConfig) -> tuple[SweepConfig, str] | None:
-    """What the file meant under the rules before, and the key that says so now; None where it means
-    the same."""
-    teacher = config.teacher
-    if teacher.epochs != "auto" or not teacher.fine_tune:
+def before(config: SweepConfig, rules: int) -> tuple[SweepConfig, tuple[str, ...]] | None:
+    """What the file meant under such rules, and the keys that say so now; None where it means the
+    same."""
+    teacher, training = config.teacher, config.training
+    keys: list[str] = []
+    if rules < 2 and teacher.epochs == "auto" and teacher.fine_tune:
+        teacher = teacher.model_copy(update={"epochs": EPOCHS_BEFORE})
+        keys.append(f"teacher.epochs: {EPOCHS_BEFORE:g}")
+    if rules < 3 and teacher.own_buffers and teacher.fine_tune:
+        teacher = teacher.model_copy(update={"buffers": "bf16"})
+        keys.append("teacher.buffers: bf16")
+    if rules < 3 and training.own_buffers:
+        training = training.model_copy(update={"buffers": "bf16"})
+        keys.append("training.buffers: bf16")
+    if not keys:
         return None
-    old = teacher.model_copy(update={"epochs": EPOCHS_BEFORE})
-    return config.model_copy(update={"teacher": old}), f"teacher.epochs: {EPOCHS_BEFORE:g}"
+    return config.model_copy(update={"teacher": teacher, "training": training}), tuple(keys)

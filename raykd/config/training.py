@@ -25,6 +25,17 @@ LIKELY_EPOCHS = 9
 Weight = Annotated[float, Field(ge=0)]
 
 
+Precision = Literal["fp32", "bf16"]
+
+
+def _buffers(weights: Precision, buffers: Precision) -> Literal["fp32"] | None:
+    """In what buffers differ from weights; None where in nothing. Raises ValueError where the
+    weights give no choice."""
+    if weights == "fp32" and buffers == "bf16":
+        raise ValueError("`buffers: bf16` is for `weights: bf16`; leave `buffers` out")
+    return None if weights == buffers else "fp32"
+
+
 class Lora(Model):
     """Low-rank adapters in place of full fine-tuning; merged into the model when it is stored."""
 
@@ -61,9 +72,8 @@ class Teacher(Model):
     weight_decay: Weight = 0.01
     seed: int = 0
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
-    weights: Literal["fp32", "bf16"] = Field(
-        "fp32", description="how they are held while it is fine-tuned"
-    )
+    weights: Precision = Field("fp32", description="how they are held while it is fine-tuned")
+    buffers: Precision = Field("fp32", description="likewise, see `training.buffers`")
     lora: Lora | None = Field(None, description="it is fine-tuned by adapters")
     bits: Literal[8, 4] | None = Field(
         None, description="of a weight while it is imitated; needs a CUDA GPU and bitsandbytes"
@@ -71,6 +81,15 @@ class Teacher(Model):
     dropout: bool = Field(
         False, description="its dropout stays on while students imitate it, as in a paper's release"
     )
+
+    @property
+    def own_buffers(self) -> Literal["fp32"] | None:
+        return _buffers(self.weights, self.buffers)
+
+    @model_validator(mode="after")
+    def _some_buffers(self) -> Self:
+        _buffers(self.weights, self.buffers)
+        return self
 
 
 class Blocks(Model):
@@ -135,14 +154,28 @@ class Training(Model):
     clip: float = Field(1.0, gt=0)
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    weights: Literal["fp32", "bf16"] = Field(
+    weights: Precision = Field(
         "fp32", description="how weights of students and teacher are held in memory"
+    )
+    buffers: Precision = Field(
+        "fp32",
+        description="under `weights: bf16`, what a model computes by itself, such as RoPE's "
+        "frequencies. fp32: as transformers holds it; bf16: rounded, as all of them were in 0.1.0",
     )
     lora: Lora | None = Field(None, description="adapters in place of full fine-tuning")
     diverged: float = Field(1e4, gt=0, description="a training loss above this is a divergence")
     freeze_embeddings: bool = Field(
         False, description="the embeddings stay as they began, and a tied output layer with them"
     )
+
+    @property
+    def own_buffers(self) -> Literal["fp32"] | None:
+        return _buffers(self.weights, self.buffers)
+
+    @model_validator(mode="after")
+    def _some_buffers(self) -> Self:
+        _buffers(self.weights, self.buffers)
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

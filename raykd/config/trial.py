@@ -126,6 +126,9 @@ class Training:
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
     weights: Literal["fp32", "bf16"] = "fp32"
     """How the weights of students and teacher are held; adapters are fp32 always."""
+    buffers: Literal["fp32"] | None = None
+    """Of weights in bf16: in fp32 where transformers has them so (models/dtypes.py). None: as the
+    weights, which is all that raykd 0.1.0 had."""
     lora: Lora | None = None
     freeze_embeddings: bool = False
     """Whether the embedding tables stay as they began, and with them an output layer that shares
@@ -200,7 +203,7 @@ class TrialSpec:
 # before they came stay what they were.
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
-    "lora": None, "frozen_projections": False, "teacher_dropout": False,
+    "buffers": None, "lora": None, "frozen_projections": False, "teacher_dropout": False,
     "patience": None,
 }  # fmt: skip
 

@@ -159,7 +159,7 @@ def training_inputs(
         study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
         cache_root(study), cache_dtype=wanted.half, limit=wanted.limit_gb * GB,
         angles=study.config.angle_rows, weights=study.config.training.weights,
-        bits=study.config.teacher.bits,
+        buffers=study.config.training.own_buffers, bits=study.config.teacher.bits,
     )  # fmt: skip
     if choice is None:
         return sources

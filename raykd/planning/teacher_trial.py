@@ -30,7 +30,8 @@ def teacher_trial(study: Study) -> TrialSpec:
             weight_decay=t.weight_decay, clip=1.0,
             evaluations=min(steps, max(1, round(epochs))), precision="auto", diverged=1e4,
             patience=PATIENCE if auto else None,
-            weights=t.weights, lora=Lora(**t.lora.model_dump()) if t.lora else None,
+            weights=t.weights, buffers=t.own_buffers,
+            lora=Lora(**t.lora.model_dump()) if t.lora else None,
         ),
         seed=t.seed,
     )  # fmt: skip

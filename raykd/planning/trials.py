@@ -113,6 +113,7 @@ def trial(
     config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
+    training["buffers"] = config.training.own_buffers
     training["lora"] = (lora := config.training.lora) and Lora(**lora.model_dump())
     training["frozen_projections"] = config.student.projections == "frozen"
     training |= {"lr": lr or config.training.lr, "teacher_dropout": config.teacher.dropout}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -24,7 +24,6 @@ class Execution:
     """Whether the students' blocks go through torch.compile."""
     gradient_checkpointing: bool = False
     """Whether the students' blocks are computed once more in the backward pass."""
-    weights: Literal["fp32", "bf16"] = "fp32"
 
     def autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

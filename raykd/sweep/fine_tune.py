@@ -72,7 +72,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
     _refuse_unequal(study, model)
     model.to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
-    where = replace(where, bf16=bf16, weights=trial.training.weights)
+    where = replace(where, bf16=bf16)
     length: dict[str, int] = {}
     if config.teacher.fine_tune:
         lora, memory = trial.training.lora, Memory()

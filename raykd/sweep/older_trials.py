@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,21 +21,24 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Older:
     finished: int
-    key: str
+    keys: tuple[str, ...]
     """What the file states to have them counted."""
 
 
-def older(study: Study, records: Iterable[Record]) -> Older | None:
-    """How many of these trials; None without any. They are told by their family: which maps a
-    search found best is not known before it is through."""
-    done = [r for r in records if r.status == "finished" and r.rules < older_rules.RULES]
-    meant = older_rules.before(study.config) if done else None
-    if meant is None:
-        return None
-    config, key = meant
-    families = _families(_under(study, config))
-    count = sum(r.family in families for r in done)
-    return Older(count, key) if count else None
+def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
+    """How many of these trials, by the keys that they need. They are told by their family: which
+    maps a search found best is not known before it is through."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    done = Counter(
+        (r.rules, r.family)
+        for r in records
+        if r.status == "finished" and r.rules < older_rules.RULES
+    )
+    for rules in sorted({rules for rules, _ in done}):
+        if meant := older_rules.before(study.config, rules):
+            config, keys = meant
+            counts[keys] += sum(done[rules, f] for f in _families(_under(study, config)))
+    return tuple(Older(count, keys) for keys, count in counts.items() if count)
 
 
 def _under(study: Study, config: SweepConfig) -> Study:

@@ -33,7 +33,6 @@ def outline(sweep: Sweep) -> dict[str, Any]:
     confirm_runs = len(made.missing) + made.best_missing
     steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
     examples = round(study.batch_rows * steps_left)
-    old = older(study, records)
     explore_cohorts = -(-made.explore_missing // made.explore_cohort)
     return {
         "sweep": config.name,
@@ -74,7 +73,7 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
         },
         "outdated": len(records) - len(current(study, records, made)),
-        "older_rules": None if old is None else asdict(old),
+        "older_rules": [asdict(o) for o in older(study, records)],
         "cohort_size": made.cohort_size,
         "memory": {
             **asdict(made.footprint), "usable": made.usable,

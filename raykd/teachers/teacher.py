@@ -133,7 +133,8 @@ def fingerprint(
         # A model that is not trained has the name that it had when 2 was the default.
         recipe["epochs"] = [MOST_EPOCHS, PATIENCE, metric] if teacher.fine_tune else 2.0
     # Keys that came later stay out where they say nothing, so that teachers keep their names.
-    later = {"lora": None, "weights": "fp32", "bits": None}
+    recipe["buffers"] = teacher.own_buffers if teacher.fine_tune else None
+    later = {"buffers": None, "lora": None, "weights": "fp32", "bits": None}
     recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
     return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
 

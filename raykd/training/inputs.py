@@ -32,6 +32,8 @@ class TrainingInputs:
     """Bytes that the store may take."""
     weights: Literal["fp32", "bf16"] = "fp32"
     """How the teacher's are held."""
+    buffers: Literal["fp32"] | None = None
+    """Likewise (models/dtypes.py)."""
     bits: Bits | None = None
     """The teacher's, where it is quantised."""
     angles: int | None = None

@@ -17,6 +17,7 @@ from raykd.data.prepared import Prepared, load
 from raykd.data.splits import SPLITS
 from raykd.maps.loss_kinds import PADDED
 from raykd.models import lora, quantization, stacks
+from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
@@ -37,8 +38,6 @@ from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
     from raykd.config.task import Task
-
-HELD = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load_data(
@@ -72,7 +71,7 @@ def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: in
 
 def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
     """The same model as its trial trains it: its precision, and adapters where it has some."""
-    model.to(HELD[trial.training.weights])
+    cast(model, trial.training.weights, trial.training.buffers)
     if trial.training.lora is not None:
         with seeded(stream(trial.seed, "lora")):
             lora.add(model, trial.training.lora)
@@ -105,13 +104,13 @@ class CohortTrainer:
         names = family.names(sources.teacher, prepared) if trained else prepared.labels
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
         plain = family.load_model(sources.teacher, names, trained=trained)
-        dtype = HELD[sources.weights]
+        cast(plain, sources.weights, sources.buffers)
         if sources.bits is None:
-            plain.to(where.device, dtype)
+            plain.to(where.device)
             return cls(sources, where, data, plain, plain)
-        how = quantization.options(sources.bits, where.device, dtype)
+        how = quantization.options(sources.bits, where.device, DTYPES[sources.weights])
         teacher, _ = read_model(family.auto, sources.teacher, **how)
-        return cls(sources, where, data, teacher, plain.to(dtype))
+        return cls(sources, where, data, teacher, plain)
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
         """A trial's student before its training."""
@@ -134,7 +133,7 @@ class CohortTrainer:
         """
         teacher_width = width(self.teacher)
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
-        where = replace(self.where, bf16=bf16, weights=self.sources.weights)
+        where = replace(self.where, bf16=bf16)
         states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
         # An interrupted training ends as it began, and so with the numbers of one that was not.
@@ -156,7 +155,7 @@ class CohortTrainer:
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
             probe = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
         facts = {
-            "precision": _precision(where),
+            "precision": self._precision(where),
             "device": str(where.device),
             "teacher_source": source.name if source else "none",
         }
@@ -174,7 +173,7 @@ class CohortTrainer:
     def _controls(self, cohort: Cohort, where: Execution) -> Controls:
         """What the cohort's controls imitate; made of the teacher itself, whatever the source."""
         kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
-        other, precision = None, _precision(where)
+        other, precision = None, self._precision(where)
         if "untrained" in kinds:
             pairs = {
                 p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
@@ -196,10 +195,17 @@ class CohortTrainer:
                 dropout=cohort.trials[0].training.teacher_dropout,
                 padded=any(t.loss.kind in PADDED for t in cohort.trials),
             )  # fmt: skip
-        precision = _precision(where)
+        precision = self._precision(where)
         if precision not in self.opened:
             self.opened[precision] = self._open(precision, where)
         return self.opened[precision].naming(states)
+
+    def _precision(self, where: Execution) -> str:
+        """What teacher and students compute in; stored outputs are known by it."""
+        if self.sources.weights == "bf16":
+            buffers = self.sources.buffers
+            return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
+        return "bf16" if where.bf16 else "fp32"
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data
@@ -220,12 +226,6 @@ class CohortTrainer:
             sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
             sources.limit,
         )  # fmt: skip
-
-
-def _precision(where: Execution) -> str:
-    if where.weights == "bf16":
-        return "bf16 weights"
-    return "bf16" if where.bf16 else "fp32"
 
 
 def run_cohort(

@@ -6,6 +6,8 @@ import torch
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
     GPT2Config,
@@ -67,6 +69,12 @@ def tiny_lm(
                     query_pre_attn_scalar=16,
                 )  # fmt: skip
                 model = Gemma2ForCausalLM(config)
+            case "gemma3":  # a rotary base for each kind of attention
+                third = Gemma3TextConfig(
+                    **grouped, head_dim=16, sliding_window=8, query_pre_attn_scalar=16,
+                    layer_types=["sliding_attention", "full_attention"] * (blocks // 2),
+                )  # fmt: skip
+                model = Gemma3ForCausalLM(third)
             case "gpt2":
                 own = GPT2Config(
                     **ends, vocab_size=vocab, n_embd=width, n_layer=blocks, n_head=4,

@@ -109,13 +109,13 @@ def test_trials_of_an_older_default_are_told_and_can_be_had_back(
     finished = said("status", "sweep.yaml")["finished"]
 
     found = said("plan", str(file))
-    assert found["older_rules"] is None and found["confirm"]["finished"] == 0  # not the default
+    assert found["older_rules"] == [] and found["confirm"]["finished"] == 0  # not the default
     monkeypatch.setattr(older_rules, "EPOCHS_BEFORE", float(stated))
     key = f"teacher.epochs: {stated}"
-    assert said("plan", str(file))["older_rules"] == {"finished": finished, "key": key}
+    assert said("plan", str(file))["older_rules"] == [{"finished": finished, "keys": [key]}]
     told = CliRunner().invoke(app, ["plan", str(file)]).stdout
     assert f"{finished} finished trials" in told and f"`{key}`" in told
-    assert said("plan", "sweep.yaml")["older_rules"] is None
+    assert said("plan", "sweep.yaml")["older_rules"] == []
 
 
 def test_new_trials_say_under_which_rules_they_are_made() -> None:

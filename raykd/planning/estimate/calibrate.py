@@ -90,7 +90,7 @@ def _materials(order: TimingRequest) -> tuple[Execution, CohortTrainer]:
     device = torch.device("cuda" if order.gpu else "cpu")
     where = Execution(
         device, micro_batch=order.micro_batch, compile=order.compile,
-        gradient_checkpointing=order.gradient_checkpointing, weights=order.sources.weights,
+        gradient_checkpointing=order.gradient_checkpointing,
     )  # fmt: skip
     return where, CohortTrainer.load(order.sources, where, order.fine_tuned)
 

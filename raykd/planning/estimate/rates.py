@@ -106,7 +106,8 @@ def student_request(made: Plan, teacher: Path | None, workers: int, threads: int
 def teacher_request(made: Plan, threads: int, gpu: bool) -> TimingRequest:
     study, cluster = made.study, made.study.config.cluster
     trial = teacher_trial(study)
-    sources = replace(training_inputs(study, study.base.folder), weights=trial.training.weights)
+    sources, t = training_inputs(study, study.base.folder), trial.training
+    sources = replace(sources, weights=t.weights, buffers=t.buffers)
     return TimingRequest(
         sources, trial, False, 1, threads, gpu, cluster.micro_batch,
         gradient_checkpointing=cluster.gradient_checkpointing,

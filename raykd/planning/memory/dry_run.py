@@ -26,6 +26,7 @@ from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
 from raykd.maps.loss_kinds import PADDED
 from raykd.models import quantization
+from raykd.models.dtypes import cast
 from raykd.models.loading import positions
 from raykd.models.student import student_config, width
 from raykd.planning.memory.footprint import Footprint, MemoryQuestion
@@ -35,7 +36,7 @@ from raykd.tasks.family import Data, Family
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
-from raykd.training.trainer import HELD, trainable
+from raykd.training.trainer import trainable
 
 # What these compute depends on numbers: which blocks exchange how much, which places are tokens.
 # Those in their place make as many tensors.
@@ -84,13 +85,12 @@ def measure(teacher: PretrainedConfig, load: MemoryQuestion) -> Footprint:
     loss = replace(loss, kind=STAND_INS.get(loss.kind, loss.kind))
     load = replace(load, trial=replace(load.trial, loss=loss))
     where = Execution(
-        device, bf16=load.bf16, gradient_checkpointing=load.gradient_checkpointing,
-        weights=training.weights,
+        device, bf16=load.bf16, gradient_checkpointing=load.gradient_checkpointing
     )  # fmt: skip
     longest = min(load.tokens, positions(teacher) or load.tokens)
     seen = Storages()
     with torch.device("meta"):  # where a model can still be given its precision and adapters
-        bare = family.auto.from_config(teacher).to(HELD[training.weights])
+        bare = cast(family.auto.from_config(teacher), training.weights, training.buffers)
         student = family.auto.from_config(student_config(teacher, load.trial.shape))
         student = trainable(student, load.trial, where)
     with FakeTensorMode(allow_non_fake_inputs=True), seen:

@@ -76,7 +76,7 @@ class MemoryQuestion:
             "shape": asdict(t.shape),
             "map": t.layer_map.to_json(),
             "loss": [loss.kind, loss.kl > 0, loss.hidden > 0],
-            "weights": t.training.weights,
+            "weights": [t.training.weights, t.training.buffers],
             "lora": t.training.lora and asdict(t.training.lora),
             "frozen": [t.training.freeze_embeddings, t.training.frozen_projections],
         }
