@@ -21,7 +21,7 @@ from uuid import uuid4
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 from raykd.tracking import locks, sweep_id
 
 PROBE_SECONDS = 5.0
@@ -100,7 +100,7 @@ def safe(uri: str) -> str:
 
 def _told(uri: str, error: Exception) -> str:
     """An error's first line, without the address's credentials."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    text = first_line(error)
     secret = re.search(r"://(.*)@", uri)
     for part in (secret[1], secret[1].partition(":")[2]) if secret else ():
         text = text.replace(part, "***") if part else text
