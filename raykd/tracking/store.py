@@ -8,7 +8,6 @@ import re
 import socket
 import sqlite3
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import tenacity
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
@@ -37,18 +37,22 @@ T = TypeVar("T")
 def patiently(call: Callable[[], T]) -> T:
     """Call again after a passing fault of the store: at most five times, 1, 2, 4 and 8 seconds
     apart, where it answers and cannot; for ten minutes where it does not answer at all."""
-    began, attempt = time.monotonic(), 0
-    while True:
-        try:
-            return call()
-        except MlflowException as error:
-            if error.error_code not in PASSING:
-                raise
-            attempt += 1
-            waits = unreachable(error) and time.monotonic() - began < AWAY_SECONDS
-            if attempt >= ATTEMPTS and not waits:
-                raise
-            time.sleep(min(8.0, 2.0 ** (attempt - 1)))
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_busy),
+        wait=tenacity.wait_exponential(max=8.0),
+        stop=tenacity.stop_after_attempt(ATTEMPTS)
+        & tenacity.stop_any(_was_reached, tenacity.stop_after_delay(AWAY_SECONDS)),
+        reraise=True,
+    )(call)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, MlflowException) and error.error_code in PASSING
+
+
+def _was_reached(state: tenacity.RetryCallState) -> bool:
+    error = state.outcome and state.outcome.exception()
+    return error is None or not unreachable(error)
 
 
 def unreachable(error: BaseException) -> bool:
