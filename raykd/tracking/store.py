@@ -41,7 +41,7 @@ def patiently(call: Callable[[], T]) -> T:
         retry=tenacity.retry_if_exception(_is_busy),
         wait=tenacity.wait_exponential(max=8.0),
         stop=tenacity.stop_after_attempt(ATTEMPTS)
-        & tenacity.stop_any(_was_reached, tenacity.stop_after_delay(AWAY_SECONDS)),
+        & (tenacity.stop_after_delay(AWAY_SECONDS) | _was_reached),
         reraise=True,
     )(call)
 
@@ -51,11 +51,10 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def _was_reached(state: tenacity.RetryCallState) -> bool:
-    error = state.outcome and state.outcome.exception()
-    return error is None or not unreachable(error)
+    return not (state.outcome and unreachable(state.outcome.exception()))
 
 
-def unreachable(error: BaseException) -> bool:
+def unreachable(error: BaseException | None) -> bool:
     """Whether the server was not reached, or whoever stands before it did not reach it."""
     if isinstance(error, MlflowException) and not isinstance(error, RestException):
         return isinstance(error.__context__, OSError)  # of requests, of the network
