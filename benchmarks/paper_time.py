@@ -13,7 +13,6 @@ from pathlib import Path
 from scipy.stats import poisson
 
 from benchmarks.paper_work import Parts, Work, parts, published, study
-from raykd.config.trial import Shape
 from raykd.planning import teacher_source
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.estimate.simulate import (
@@ -24,7 +23,6 @@ from raykd.planning.estimate.simulate import (
     TEACHER,
     Around,
     Scenario,
-    parameters,
     scenario,
 )
 from raykd.planning.plan import Explored, Plan, Power, make
@@ -160,8 +158,8 @@ class Sweep:
 
     @cached_property
     def rates(self) -> Rates:
-        p, made = self.parts, self.plan(1)
-        theirs = parameters(made, Shape.of(self.study.base.depths))
+        p = self.parts
+        theirs = self.study.teacher_parameters
         few = Work(p.answer.flop / 4, p.answer.operators)  # 32 rows of 128
         look = ANGLE_BATCHES * (self.took(p.teach) + 2 * self.took(few))
         return Rates(
@@ -211,7 +209,7 @@ class Sweep:
         looks = len(made.confirm) * config.training.evaluations * apart / between
         kept, checkpoints = stored.kept + own.kept, looks * made.checkpoint
         choice = made.choice()
-        read = 4.0 * found.jobs * parameters(made, Shape.of(self.study.base.depths))
+        read = 4.0 * found.jobs * self.study.teacher_parameters
         if choice.source == "cached":
             read += made.teacher_passes() * choice.bytes
         return Taken(

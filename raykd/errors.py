@@ -1,4 +1,6 @@
-"""The one exception that a person caused and can mend."""
+"""The one exception that a person caused and can mend, and what other errors say in a line."""
+
+MOST = 300  # characters of a line
 
 
 class UserError(Exception):
@@ -11,3 +13,17 @@ class UserError(Exception):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its class where it has none."""
+    return _lines(error)[0][:MOST]
+
+
+def last_line(error: BaseException) -> str:
+    """The last line: of errors that quote a traceback, it says what went wrong."""
+    return _lines(error)[-1][:MOST]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

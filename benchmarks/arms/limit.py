@@ -20,7 +20,7 @@ from benchmarks.cohort import fresh_home
 from benchmarks.frame import Clock, Outcome, Setting
 from benchmarks.setting import prepare
 from raykd.config.trial import TrialSpec
-from raykd.data.batches import collate, schedule
+from raykd.data.batches import by_epoch, collate
 from raykd.models.student import build_student
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
@@ -35,8 +35,8 @@ def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
     t, rows = trial.training, data.train
     optimizer = torch.optim.AdamW(frame.decayed(student, t.weight_decay), lr=t.lr, fused=True)
     student.train()
-    order = schedule(rows.lengths, t.batch, stream(trial.seed, "order"))
-    for step, chosen in enumerate(islice(order, count)):
+    order = by_epoch(rows.lengths, t.batch, stream(trial.seed, "order"))
+    for step, (_, chosen) in enumerate(islice(order, count)):
         batch = collate(rows, chosen, data.pad, len(chosen), int(rows.lengths[chosen].sum()))
         assert batch.labels is not None
         loss = F.cross_entropy(student(**batch.inputs).logits, batch.labels)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from benchmarks import frame
 from benchmarks.arms import paper
 from raykd.config.trial import TrialSpec
-from raykd.data.batches import Batch, prefetch, schedule
+from raykd.data.batches import Batch, by_epoch, prefetch
 from raykd.training.learner import learning_rate
 from raykd.training.trainer import CohortTrainer
 
@@ -88,7 +88,7 @@ def plain(made: CohortTrainer, first: PreTrainedModel, spec: TrialSpec) -> Loop:
         mask = batch.inputs["attention_mask"]
         return frame.losses(outputs, targets, mask, batch.labels, layer_map)
 
-    order = schedule(data.train.lengths, spec.training.batch, 0)
+    order = (rows for _, rows in by_epoch(data.train.lengths, spec.training.batch, 0))
     feed = prefetch(islice(order, 100_000), collate)
     return _loop(made, first, spec, feed, loss, bf16=True)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 
 FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
 """What errors of a full disk say; the last is SQLite's."""
@@ -52,10 +52,9 @@ def _to_mend(error: Exception) -> str | None:
     """What to do about an error that is of the surroundings; None where it is raykd's own."""
     causes = [error, *_causes(error)]
     if any(words in str(each) for each in causes for words in FULL):
-        told = (str(error) or type(error).__name__).splitlines()[0][:200]
         return (
-            f"a disk is full ({told}); free some, or set RAYKD_HOME or cluster.storage to a larger "
-            "one"
+            f"a disk is full ({first_line(error)}); free some, or set RAYKD_HOME or "
+            "cluster.storage to a larger one"
         )
     if "mlflow" in sys.modules:  # it takes a second to import
         from raykd.tracking.store import unreachable

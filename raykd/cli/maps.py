@@ -7,7 +7,7 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
-from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.layer_map import Depth, LayerMap, state_label
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.maps.strategies import PAPER_DECODER_DEPTHS, STRATEGIES, apply_to_stacks, match_embedding
 
@@ -71,10 +71,10 @@ def _grid(layer_map: LayerMap, teacher: int, title: str) -> str:
     rows = []
     for state in range(first, len(layer_map.blocks) + 1):
         targets = states.get(state, [])
-        says = f"imitates {_name(targets[0])}" if targets else "not matched"
+        says = f"imitates {state_label(targets[0])}" if targets else "not matched"
         if len(targets) > 1:
             says += f" to {targets[-1]}"
-        rows.append((_name(state), targets, says))
+        rows.append((state_label(state), targets, says))
     columns = range(first, teacher + 1)
     around = 12 + 2 + max(len(says) for _, _, says in rows)
     cell = next((c for c in (3, 2, 1) if around + _width(columns, c) <= WIDTH), 0)
@@ -85,10 +85,6 @@ def _grid(layer_map: LayerMap, teacher: int, title: str) -> str:
         dots = "".join(("●" if c in targets else "·").rjust(_cell(c, cell)) for c in columns)
         lines.append(f"{name:>9} │ {dots}  {says}" if cell else f"{name:>9} │ {says}")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _name(state: int) -> str:
-    return str(state) if state else "emb"
 
 
 def _cell(column: int, cell: int) -> int:
@@ -105,5 +101,5 @@ def _numbers(columns: range, cell: int) -> str:
     line = ""
     for end, column in zip(accumulate(_cell(c, cell) for c in columns), columns, strict=True):
         if column % every == 0:
-            line = line.ljust(end - len(_name(column))) + _name(column)
+            line = line.ljust(end - len(state_label(column))) + state_label(column)
     return line

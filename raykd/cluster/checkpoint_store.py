@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from pyarrow import ArrowException, fs
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 from raykd.planning.study import Study
 
 AWAY_SECONDS = 600.0
@@ -30,10 +30,9 @@ def check(study: Study) -> None:
     try:
         try_to_write(address)
     except (OSError, ArrowException) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"{where} {address} cannot be written ({reason}); write a folder that all nodes see, "
-            "or an address such as s3://bucket/folder, with its keys in the environment"
+            f"{where} {address} cannot be written ({first_line(error)}); write a folder that all "
+            "nodes see, or an address such as s3://bucket/folder, with its keys in the environment"
         ) from error
 
 

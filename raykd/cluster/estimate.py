@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raykd.cluster.ray_init import one_line
 from raykd.cluster.ray_session import here, joined
-from raykd.config.trial import Shape
+from raykd.errors import first_line
 from raykd.planning.estimate import rates
 from raykd.planning.estimate.estimate import Estimate, estimate
 from raykd.planning.estimate.measure import (
@@ -21,7 +21,7 @@ from raykd.planning.estimate.measure import (
     teacher_alone,
 )
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
-from raykd.planning.estimate.simulate import Around, parameters
+from raykd.planning.estimate.simulate import Around
 from raykd.planning.memory.footprint import RUNTIME_BYTES
 from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import cache_root
@@ -48,7 +48,7 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
         with joined(sweep, address) as fitted:
             return foresee(sweep, fitted, "joined", measure=True)
     if growth is not None:
-        nodes = [Node(growth.cpus, growth.gpus, 0)] * growth.nodes
+        nodes = [Node(growth.cpus, growth.gpus)] * growth.nodes
         fitted = share(sweep.study.config.cluster, nodes, growth.slots, sweep.study.file)
         return foresee(sweep, fitted, "to come", measure=True)
     return foresee(sweep, here(sweep), "here", measure=True)
@@ -99,9 +99,7 @@ class Scene:
                 else self._there(alone, order)
             )
         except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
-            return rates.rough_rates(
-                made
-            ), f"not measured: {str(error).strip().splitlines()[0][:200]}"
+            return rates.rough_rates(made), f"not measured: {first_line(error)}"
         rates.keep(made.study.home, order, self.device, beside, found)
         return found, ""
 
@@ -126,7 +124,7 @@ class Scene:
                 else self._there(teacher_alone, order)
             )
         except (RuntimeError, MemoryError) as error:
-            return rough, f"not measured: {str(error).strip().splitlines()[0][:200]}"
+            return rough, f"not measured: {first_line(error)}"
         rates.keep(made.study.home, order, device, 1, own)
         return own, ""
 
@@ -156,8 +154,8 @@ class Scene:
     def _too_large(self, copies: int, beside: int) -> str:
         """`copies` of the teacher's weights and a student in training, in each process."""
         study = self.made.study
-        theirs = copies * parameters(self.made, Shape.of(study.base.depths))
-        wanted = 4 * (theirs + 5 * parameters(self.made, study.shape)) + RUNTIME_BYTES
+        theirs = copies * study.teacher_parameters
+        wanted = 4 * (theirs + 5 * study.student_parameters) + RUNTIME_BYTES
         fits = beside * wanted < memory.available() or self.share.gpus
         return "" if fits else "this machine has not the memory to measure"
 

@@ -126,5 +126,4 @@ def check_disk(home: Path, wanted: int, file: str) -> None:
 
 
 def _node(resources: Mapping[str, float]) -> Node:
-    memory = int(resources.get("memory", 0))
-    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory)
+    return Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0))

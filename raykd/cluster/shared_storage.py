@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raykd.errors import UserError
+from raykd.errors import UserError, last_line
 from raykd.sweep.storage import write_probe
 
 
@@ -38,7 +38,7 @@ def check_nodes(home: Path, file: str) -> None:
     except ray.exceptions.RayError as error:
         raise UserError(
             "--address: a node does not run raykd's code; install the same there as here "
-            f"({str(error).strip().splitlines()[-1][:200]})"
+            f"({last_line(error)})"
         ) from error
     finally:
         probe.unlink()

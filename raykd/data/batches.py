@@ -110,17 +110,11 @@ def _cut(
         first = last
 
 
-def schedule(
-    lengths: np.ndarray, batch: int, seed: int, start: int = 0, tokens: int | None = None
-) -> Iterator[np.ndarray]:
-    """The global batch of every step from `start` (0-based) on, epoch after epoch, without end."""
-    return (rows for _, rows in by_epoch(lengths, batch, seed, start, tokens))
-
-
 def by_epoch(
     lengths: np.ndarray, batch: int, seed: int, start: int = 0, tokens: int | None = None
 ) -> Iterator[Step]:
-    """`schedule`, each batch with its epoch (0-based)."""
+    """The epoch (0-based) and the global batch of every step from `start` (0-based) on, without
+    end."""
     skipped = 0
     if tokens is None:  # every epoch has as many batches, so the first ones need not be made
         skipped, start = divmod(start, -(-len(lengths) // batch))

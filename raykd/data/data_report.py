@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 CAVEAT_SHARE = 0.1
@@ -119,10 +119,6 @@ def together(reports: Iterable[DataReport]) -> DataReport:
         trimmed=dict(trimmed),
         lookalikes=tuple(dict.fromkeys(x for r in found for x in r.lookalikes)),
     )
-
-
-def with_cuts(report: DataReport, cuts: Iterable[Cut]) -> DataReport:
-    return replace(report, cuts=tuple(cuts))
 
 
 def lines(report: DataReport) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from raykd.errors import first_line
+
 TIMEOUT = 10.0  # seconds for a question that is asked once
 
 
@@ -16,5 +18,4 @@ def reason(error: Exception) -> str:
             return "there is none of this name, or it is private: log in with `hf auth login`"
         case errors.RevisionNotFoundError():
             return "it has no such revision"
-    told = str(error).strip()
-    return told.splitlines()[0][:200] if told else type(error).__name__
+    return first_line(error)

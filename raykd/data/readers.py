@@ -18,7 +18,7 @@ from raykd.data.assets import packages
 from raykd.data.assets.en_ro import PAIRS
 from raykd.data.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.data.data_report import DataReport
-from raykd.errors import UserError
+from raykd.errors import UserError, last_line
 from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ def _parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
                 "parquet", data_files=str(path), split="train", cache_dir=scratch
             )
         except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
-            cause = str(error.__cause__ or error).strip().splitlines()[-1]
-            raise UserError(f"{where}: cannot be read as parquet: {cause[:200]}") from error
+            cause = last_line(error.__cause__ or error)
+            raise UserError(f"{where}: cannot be read as parquet: {cause}") from error
         yield table
 
 

@@ -194,3 +194,8 @@ def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str |
 def decoder_state(state: int) -> int:
     """The number of a decoder's state k, and k again of that number."""
     return ~state
+
+
+def state_label(state: int) -> str:
+    """Of a state in a drawing of a map."""
+    return str(state) if state else "emb"

@@ -105,9 +105,6 @@ STRATEGIES: dict[str, Strategy] = {
 }  # fmt: skip
 """The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
 
-SEEDED = frozenset({"random", "in_order_random", "uniform_random"})
-"""Strategies whose map depends on the seed."""
-
 
 def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
     """The same map with the embedding output matched as the paper's release does it.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from raykd.config.trial import Shape
 from raykd.maps.layer_map import everywhere
 from raykd.planning.memory.footprint import (
     LARGEST_COHORT,
@@ -19,7 +18,6 @@ from raykd.planning.memory.footprint import (
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import explored_states
 from raykd.planning.trials import confirm_trials, explore_trial
-from raykd.teachers import model_facts
 from raykd.teachers.model_facts import Base, read_config, remembered
 
 
@@ -42,9 +40,7 @@ def footprint(study: Study, gpu: bool) -> Footprint:
         largest = replace(largest, step=summed, gradients=2 * largest.gradients)
     strategies = config.confirm.strategies if config.confirm else ()
     if any(s.targets == "untrained" for s in strategies):
-        whole = Shape.of(study.base.depths)
-        count = model_facts.parameters(study.base, whole, labels, study.home, config.task.kind)
-        largest = replace(largest, teacher=largest.teacher + 4 * count)
+        largest = replace(largest, teacher=largest.teacher + 4 * study.teacher_parameters)
     return largest if gpu else largest.in_heap()
 
 

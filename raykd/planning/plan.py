@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from raykd.config.cohort import Cohort, Job, into_cohorts
-from raykd.config.trial import Shape, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.planning.cohort_size import footprint, usable
 from raykd.planning.memory.footprint import Footprint
@@ -27,7 +27,6 @@ from raykd.planning.teacher_source import (
 from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.proposer import Tried, best_maps
 from raykd.search.space import AnySpace, space_of
-from raykd.teachers import model_facts
 
 JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
 
@@ -85,7 +84,7 @@ class Plan:
     def checkpoint(self) -> int:
         """Bytes of a student in a checkpoint, at most: the weights that are trained, the best of
         them so far, and two moments. Beside adapters all others are as they were built."""
-        trained = 4 * _parameters(self.study)
+        trained = 4 * self.study.student_parameters
         if self.study.config.training.lora is not None:
             several = self.study.config.cluster.workers > 1  # a footprint has those of two then
             trained = self.footprint.gradients // (1 + several)
@@ -201,7 +200,7 @@ class Plan:
     def choice(self) -> TeacherSourceChoice:
         """Where the missing trials get the teacher's outputs from."""
         study = self.study
-        known = speeds(study, _teacher_parameters(study), self.power.gpus > 0)
+        known = speeds(study, study.teacher_parameters, self.power.gpus > 0)
         free = free_bytes(cache_root(study))
         return choose(study, self.teacher_states(), self.teacher_passes(), known, free)
 
@@ -266,17 +265,4 @@ def stored_bytes(plan: Plan) -> int:
     largest = max(largest, min(plan.cohort_size, plan.explore_missing))
     # The newest is written, and copied into the storage, before the one before it is dropped.
     checkpoints = 0 if study.config.cluster.checkpoints else 3 * largest * plan.checkpoint
-    return 4 * (_teacher_parameters(study) + kept * _parameters(study)) + checkpoints
-
-
-def _parameters(study: Study) -> int:
-    return _parameters_of(study, study.shape)
-
-
-def _teacher_parameters(study: Study) -> int:
-    return _parameters_of(study, Shape.of(study.base.depths))
-
-
-def _parameters_of(study: Study, shape: Shape) -> int:
-    labels, kind = len(study.prepared.labels), study.config.task.kind
-    return model_facts.parameters(study.base, shape, labels, study.home, kind)
+    return 4 * (study.teacher_parameters + kept * study.student_parameters) + checkpoints

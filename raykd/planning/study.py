@@ -66,6 +66,18 @@ class Study:
         depth = student_depth(stated.blocks, self.base.depths, self.file)
         return replace(Shape.of(depth), **stated.model_dump(exclude={"blocks", "projections"}))
 
+    @cached_property
+    def student_parameters(self) -> int:
+        return self._parameters(self.shape)
+
+    @cached_property
+    def teacher_parameters(self) -> int:
+        return self._parameters(Shape.of(self.base.depths))
+
+    def _parameters(self, shape: Shape) -> int:
+        labels, kind = len(self.prepared.labels), self.config.task.kind
+        return model_facts.parameters(self.base, shape, labels, self.home, kind)
+
     @property
     def depth(self) -> Depth:
         """The student's, of both stacks where there are two."""

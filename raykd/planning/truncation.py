@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raykd.data.data_report import Cut, DataReport, with_cuts
+from raykd.data.data_report import Cut, DataReport
 from raykd.data.splits import SPLITS
 from raykd.errors import UserError
 
@@ -35,7 +35,7 @@ def reported(study: Study) -> DataReport:
         _keep(kept, _found(study))
     cuts = [Cut(**cut) for cut in json.loads(kept.read_text(encoding="utf-8"))]
     _refuse(cuts, study)
-    return with_cuts(study.prepared.report, cuts)
+    return replace(study.prepared.report, cuts=tuple(cuts))
 
 
 def _found(study: Study) -> list[Cut]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.layer_map import Depth, LayerMap, state_label
 from raykd.report.plotting import GREY, INK, Drawing, Mark, canvas, faded, text
 
 ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units
@@ -36,8 +36,8 @@ def layer_maps(drawn: Sequence[Drawn], teacher: Depth, looks: dict[str, Mark]) -
         top = -PITCH * number
         bottom = top - 1.45
         _lines(figure, one, teacher, (top, bottom), looks[one.strategy].colour)
-        upper = [(t, _place(t, teacher), _block(t)) for t in range(first, teacher + 1)]
-        lower = [(s, _place(s, depth), _block(s)) for s in range(first, depth + 1)]
+        upper = [(t, _place(t, teacher), state_label(t)) for t in range(first, teacher + 1)]
+        lower = [(s, _place(s, depth), state_label(s)) for s in range(first, depth + 1)]
         _blocks(figure, upper, top, "top center", teacher > 16)
         _blocks(figure, lower, bottom, "bottom center", depth > 16)
         figure.add_annotation(
@@ -117,10 +117,6 @@ def _blocks(
             hoverinfo="skip",
         )
     )
-
-
-def _block(state: int) -> str:
-    return str(state) if state else "emb"
 
 
 def _in_words(one: Drawn) -> str:

@@ -17,7 +17,6 @@ from raykd.runtime import memory
 class Node:
     cpus: float
     gpus: float
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class Share:
     cpus: int
     gpus: float
     at_once: int
-
-    @property
-    def per_worker(self) -> dict[str, float]:
-        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
 def share(cluster: Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1) -> Share:
@@ -73,7 +68,7 @@ def grown(nodes: Sequence[Node], growth: Growth | None) -> list[Node]:
     """The nodes that there are, and those that the autoscaler may bring beside them."""
     if growth is None:
         return list(nodes)
-    coming = Node(growth.cpus, growth.gpus, 0)
+    coming = Node(growth.cpus, growth.gpus)
     up = sum((n.cpus, n.gpus) == (coming.cpus, coming.gpus) for n in nodes)
     return [*nodes, *[coming] * (growth.nodes - up)]
 
@@ -93,4 +88,4 @@ def _places(node: Node, cpus: int, gpus: float) -> int:
 
 def this_machine() -> Node:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, len(memory.gpus()), memory.total())
+    return Node(cores or 1, len(memory.gpus()))

@@ -16,7 +16,7 @@ from raykd.config.training import MOST_EPOCHS, PATIENCE
 from raykd.data import hub
 from raykd.data.assets import packages
 from raykd.data.prepared import Prepared
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 from raykd.runtime import memo
 from raykd.runtime.memo import digest
 from raykd.teachers import model_facts
@@ -35,7 +35,7 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
     except (OSError, ValueError) as error:
         raise UserError(
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
-            f"({str(error).strip().splitlines()[0][:200]}); name a model of a kind that it has"
+            f"({first_line(error)}); name a model of a kind that it has"
         ) from error
     # A correction changes the names of all that is made with this model, and of nothing else.
     content = digest([content, found["corrected"]]) if found["corrected"] else content

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 from raykd.runtime.memo import digest
 from raykd.tracking import snapshot, store
 from raykd.tracking.launch import Launch, interrupt_children
@@ -76,8 +76,7 @@ def leave_read(to: Destination, launch: Launch, tell: Callable[[str], None]) -> 
     except Exception as error:
         if not store.passing(error):
             raise
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        tell(f"the first `raykd status` of another machine will take longer: {reason}")
+        tell("the first `raykd status` of another machine will take longer: " + first_line(error))
 
 
 def close(to: Destination, launch: Launch, status: str) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from raykd.errors import UserError
 from raykd.tracking import ledger, store
 
+HUB_NAME = r"[\w.-]+/[\w.-]+"
 CARD = """---
-library_name: transformers
-pipeline_tag: {pipeline}
-tags: [knowledge-distillation, raykd]
+{metadata}
 ---
-# {strategy}, {init}, seed {seed}
+# {name}
 
 A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`.
 
@@ -66,23 +72,68 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
-    params, metrics, tags = found.data.params, found.data.metrics, found.data.tags
+        _card(found, _sweep_file(client, found, Path(scratch))).save(folder / "README.md")
+    params = found.data.params
+    metric, auto = params["metric"], LOADED[params["task"]][1]
+    return (
+        f"{params['strategy']} {params['map']}, test {metric} "
+        f"{found.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
+    )
+
+
+def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]:
+    """As the run's launch logged it."""
+    file = ledger.download(client, run.data.tags["mlflow.parentRunId"], "sweep.json", scratch)
+    return json.loads(file.read_text(encoding="utf-8")) if file else {}
+
+
+def _card(run: Run, sweep: dict[str, Any]) -> ModelCard:
+    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
     metric, (pipeline, auto) = params["metric"], LOADED[params["task"]]
-    card = CARD.format(
+    name = f"{params['strategy']}, {params['init']}, seed {params['seed']}"
+    text = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
-        pipeline=pipeline,
+        metadata=_metadata(run, sweep, name, pipeline).to_yaml(),
+        name=name,
         auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],
         data=tags["raykd.data"],
         trial=tags["raykd.trial"],
-        run=found.info.run_id,
+        run=run.info.run_id,
         test=f"{metrics[f'test_{metric}']:.2f}",
         select=f"{metrics[f'best_select_{metric}']:.2f}",
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    return (
-        f"{params['strategy']} {params['map']}, test {metric} {metrics[f'test_{metric}']:.2f}; "
-        f"load it with {auto}.from_pretrained"
+    return ModelCard(text)
+
+
+def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str) -> ModelCardData:
+    """Without a license: those of the teacher and of the data decide it."""
+    metric = run.data.params["metric"]
+    base = sweep.get("teacher", {}).get("model", "")
+    on_hub = re.fullmatch(HUB_NAME, base) and not Path(base).exists()  # else a folder
+    data = sweep.get("task", {}).get("data", run.data.tags["raykd.data"])
+    files = [data] if isinstance(data, str) else [file for file in data.values() if file]
+    # A file goes by its name: where it lies on this machine is of no interest elsewhere.
+    local = (Path(file) for file in files)
+    named = (p.name if p.suffix or p.is_absolute() else str(p) for p in local)
+    dataset = ", ".join(named)
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag=pipeline,
+        tags=["knowledge-distillation", "raykd"],
+        base_model=base if on_hub else None,
+        metrics=[metric],
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type=pipeline,
+                dataset_type=dataset,
+                dataset_name=dataset,
+                dataset_split="test",
+                metric_type=metric,
+                metric_value=round(run.data.metrics[f"test_{metric}"], 4),
+            )
+        ],
     )

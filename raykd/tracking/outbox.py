@@ -12,11 +12,12 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import tenacity
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -130,25 +131,16 @@ class Spool:
             self._error = error
 
     def _send_one(self, place: Path) -> None:
-        for pause in _pauses():
-            try:
-                outbox_entries.send(
-                    self._client, outbox_entries.read(place), place / outbox_entries.FILES
-                )
-                break
-            except Exception as error:
-                if not passing(error):
-                    raise
-                self._away_since = self._away_since or time.monotonic()
-            time.sleep(pause)
+        def note(_: tenacity.RetryCallState) -> None:
+            self._away_since = self._away_since or time.monotonic()
+
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception(passing),
+            wait=tenacity.wait_chain(*map(tenacity.wait_fixed, PAUSES)),
+            before_sleep=note,
+        )(outbox_entries.send, self._client, place)
         self._away_since = None
         shutil.rmtree(place)
-
-
-def _pauses() -> Iterator[float]:
-    yield from PAUSES
-    while True:
-        yield PAUSES[-1]
 
 
 @dataclass(frozen=True)
@@ -204,9 +196,7 @@ def deliver_left(uri: str, root: Path) -> Left:
         try:
             for place in outbox_entries.waiting(folder):
                 try:
-                    outbox_entries.send(
-                        client, outbox_entries.read(place), place / outbox_entries.FILES
-                    )
+                    outbox_entries.send(client, place)
                 except Exception as error:
                     if passing(error):
                         return Left(sent, _count(folders), tuple(refused))

@@ -74,12 +74,13 @@ def waiting(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.name.isdigit())
 
 
-def send(client: MlflowClient, entry: Entry, files: Path | None) -> None:
+def send(client: MlflowClient, place: Path) -> None:
     """Artifacts first, then metrics, then the state: FINISHED means complete."""
+    entry, files = read(place), place / FILES
     end = entry.end
     if end is not None and not _owned(client, entry.run, end):
         return
-    if files is not None and files.is_dir():
+    if files.is_dir():
         client.log_artifacts(entry.run, str(files))
     metrics = [Metric(*point) for point in entry.points]
     for i in range(0, len(metrics), MOST_METRICS):

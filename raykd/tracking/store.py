@@ -8,7 +8,6 @@ import re
 import socket
 import sqlite3
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,10 +17,11 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import tenacity
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 from raykd.tracking import locks, sweep_id
 
 PROBE_SECONDS = 5.0
@@ -37,21 +37,24 @@ T = TypeVar("T")
 def patiently(call: Callable[[], T]) -> T:
     """Call again after a passing fault of the store: at most five times, 1, 2, 4 and 8 seconds
     apart, where it answers and cannot; for ten minutes where it does not answer at all."""
-    began, attempt = time.monotonic(), 0
-    while True:
-        try:
-            return call()
-        except MlflowException as error:
-            if error.error_code not in PASSING:
-                raise
-            attempt += 1
-            waits = unreachable(error) and time.monotonic() - began < AWAY_SECONDS
-            if attempt >= ATTEMPTS and not waits:
-                raise
-            time.sleep(min(8.0, 2.0 ** (attempt - 1)))
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_busy),
+        wait=tenacity.wait_exponential(max=8.0),
+        stop=tenacity.stop_after_attempt(ATTEMPTS)
+        & (tenacity.stop_after_delay(AWAY_SECONDS) | _was_reached),
+        reraise=True,
+    )(call)
 
 
-def unreachable(error: BaseException) -> bool:
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, MlflowException) and error.error_code in PASSING
+
+
+def _was_reached(state: tenacity.RetryCallState) -> bool:
+    return not (state.outcome and unreachable(state.outcome.exception()))
+
+
+def unreachable(error: BaseException | None) -> bool:
     """Whether the server was not reached, or whoever stands before it did not reach it."""
     if isinstance(error, MlflowException) and not isinstance(error, RestException):
         return isinstance(error.__context__, OSError)  # of requests, of the network
@@ -100,7 +103,7 @@ def safe(uri: str) -> str:
 
 def _told(uri: str, error: Exception) -> str:
     """An error's first line, without the address's credentials."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    text = first_line(error)
     secret = re.search(r"://(.*)@", uri)
     for part in (secret[1], secret[1].partition(":")[2]) if secret else ():
         text = text.replace(part, "***") if part else text

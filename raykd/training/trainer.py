@@ -228,17 +228,6 @@ class CohortTrainer:
         )  # fmt: skip
 
 
-def run_cohort(
-    cohort: Cohort,
-    sources: TrainingInputs,
-    recorder: Recorder,
-    where: Execution | None = None,
-    **options: Any,
-) -> None:
-    """One cohort in this process, from its sources. Options are those of `CohortTrainer.run`."""
-    CohortTrainer.load(sources, where or Execution()).run(cohort, recorder, **options)
-
-
 def save_model(
     model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
 ) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -156,6 +157,11 @@ def test_an_exported_student_stands_on_its_own(here: Path, sweep: Sweep, tmp_pat
     assert accuracy == pytest.approx(record.metrics["test_accuracy"])
     assert names == ["neg", "pos"]
     card = (folder / "README.md").read_text()
+    data = ModelCard.load(folder / "README.md").data
+    assert (data.library_name, data.pipeline_tag) == ("transformers", "text-classification")
+    (score,) = data.eval_results
+    assert (score.metric_type, score.dataset_split) == ("accuracy", "test")
+    assert score.metric_value == pytest.approx(accuracy, abs=1e-4)
     for part in ("[4, 2]", record.trial, sweep.study.teacher, f"{accuracy:.2f}"):
         assert part in card
     assert (folder / "model.safetensors").exists()

@@ -40,6 +40,6 @@ def test_a_single_core_has_no_choice(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("cores", "jobs"), [(2, 1), (2, 2), (8, 2), (1, 1)])
 def test_workers_times_threads_never_exceed_the_cores(cores: int, jobs: int) -> None:
-    found = share(Cluster(), [Node(cores, 0, 2**34)], cores, "f", jobs)
+    found = share(Cluster(), [Node(cores, 0)], cores, "f", jobs)
     assert found.at_once == jobs
     assert found.at_once * found.workers * found.cpus <= cores

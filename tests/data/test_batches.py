@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.data.batches import BUCKET, collate, eval_batches, order, prefetch, schedule, shard
+from raykd.data.batches import BUCKET, by_epoch, collate, eval_batches, order, prefetch, shard
 from raykd.data.encoded import Encoded
 
 PAD = 9
@@ -38,6 +38,11 @@ def encoded(lengths: Any, types: bool = False, labels: bool = True) -> Encoded:
 
 def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def steps(count: int, *schedule: Any) -> list[np.ndarray]:
+    """The first batches of a schedule."""
+    return [rows for _, rows in islice(by_epoch(*schedule), count)]
 
 
 # Order
@@ -90,17 +95,17 @@ def test_near_lengths_stand_together_and_batches_still_mix() -> None:
 def test_a_schedule_taken_up_at_a_step_goes_on_as_if_never_left(
     lengths: np.ndarray, batch: int, seed: int, start: int
 ) -> None:
-    whole = list(islice(schedule(lengths, batch, seed), start + 8))
-    assert same(list(islice(schedule(lengths, batch, seed, start), 8)), whole[start:])
+    whole = steps(start + 8, lengths, batch, seed)
+    assert same(steps(8, lengths, batch, seed, start), whole[start:])
     epoch = -(-len(lengths) // batch)
-    assert same(list(islice(schedule(lengths, batch, seed), epoch)), order(lengths, batch, seed, 0))
+    assert same(steps(epoch, lengths, batch, seed), order(lengths, batch, seed, 0))
 
 
 @pytest.mark.parametrize("start", [0, 2, 5, 7, 12])
 def test_later_epochs_are_whole_wherever_a_schedule_was_taken_up(start: int) -> None:
     lengths = np.arange(1, 18)  # 5 steps an epoch
     epochs = [b for epoch in range(6) for b in order(lengths, 4, 7, epoch)]
-    assert same(list(islice(schedule(lengths, 4, 7, start), 15)), epochs[start : start + 15])
+    assert same(steps(15, lengths, 4, 7, start), epochs[start : start + 15])
 
 
 @given(LENGTHS, st.integers(1, 400), SEED, st.integers(0, 30))
@@ -110,8 +115,8 @@ def test_a_token_budget_holds_padding_included(
     batches = order(lengths, 32, seed, 0, tokens)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
     assert all(len(b) * lengths[b].max() <= tokens or len(b) == 1 for b in batches)
-    whole = list(islice(schedule(lengths, 32, seed, 0, tokens), start + 8))
-    assert same(list(islice(schedule(lengths, 32, seed, start, tokens), 8)), whole[start:])
+    whole = steps(start + 8, lengths, 32, seed, 0, tokens)
+    assert same(steps(8, lengths, 32, seed, start, tokens), whole[start:])
     assert same(whole, batches[: len(whole)] + whole[len(batches) :])
 
 

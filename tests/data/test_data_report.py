@@ -20,7 +20,6 @@ from raykd.data.data_report import (
     caveats,
     lines,
     together,
-    with_cuts,
 )
 from raykd.data.encoded import encode
 from raykd.data.prepared import Prepared, load, prepare
@@ -286,8 +285,8 @@ def test_everything_that_happened_has_a_line_and_nothing_else() -> None:
 
 def test_a_caveat_begins_above_its_share() -> None:
     at = replace(CUTS[0], tokens=1000, lost=int(1000 * CAVEAT_SHARE))
-    assert caveats(with_cuts(DataReport(read=100), [at])) == ()
-    (said,) = caveats(with_cuts(DataReport(read=100), [replace(at, lost=at.lost + 1)]))
+    assert caveats(DataReport(read=100, cuts=(at,))) == ()
+    (said,) = caveats(DataReport(read=100, cuts=(replace(at, lost=at.lost + 1),)))
     assert "are cut" in said
     assert caveats(DataReport(read=100, duplicates=10)) == ()
     (said,) = caveats(DataReport(read=100, duplicates=10, dropped={"empty text": 1}))
@@ -296,7 +295,7 @@ def test_a_caveat_begins_above_its_share() -> None:
 
 def test_shares_are_of_the_kind_and_split_that_is_asked_for() -> None:
     more = replace(CUTS[0], what="targets", lost=0)
-    report = with_cuts(DataReport(), [*CUTS, more])
+    report = DataReport(cuts=(*CUTS, more))
     assert report.cut_share("texts") == pytest.approx(31 / 120)
     assert report.cut_share("texts", "train") == pytest.approx(0.31)
     assert report.cut_share() == pytest.approx(31 / 220)

@@ -17,8 +17,8 @@ from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
+from ..support.loop import run_cohort
 from ..support.world import write_sweep
 
 TEXT = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")

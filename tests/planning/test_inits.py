@@ -33,9 +33,10 @@ from raykd.sweep import fine_tune as fine_tuning
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers import model_facts, teacher
 from raykd.training.recorder import Memory
-from raykd.training.trainer import CohortTrainer, run_cohort
+from raykd.training.trainer import CohortTrainer
 
 from ..support import world
+from ..support.loop import run_cohort
 from ..support.odd_models import EVEN, ODD
 
 torch.set_num_threads(1)

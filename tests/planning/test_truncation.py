@@ -11,7 +11,7 @@ import pytest
 
 from raykd.config.sweep import load
 from raykd.config.task import Task
-from raykd.data.data_report import Cut, DataReport, lines, with_cuts
+from raykd.data.data_report import Cut, DataReport, lines
 from raykd.data.encoded import Encoded
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
@@ -168,4 +168,4 @@ def test_targets_and_sources_are_counted_before_the_cut(tmp_path: Path) -> None:
     lengths = np.array([len(text.split()) + 1 for text in found.rows("train")["label"]])
     assert (targets.cut, targets.tokens) == ((lengths > 3).sum(), lengths.sum())
     assert targets.lost == (lengths - 3).clip(0).sum() and targets.key == "task.max_target_length"
-    assert "targets are longer than 3" in lines(with_cuts(DataReport(), [targets]))[0]
+    assert "targets are longer than 3" in lines(DataReport(cuts=(targets,)))[0]

@@ -23,8 +23,8 @@ from raykd.sweep.fine_tune import fine_tune
 from raykd.training.hooks import NoHooks, TeacherTiming
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
+from ..support.loop import run_cohort
 from ..support.world import write_sweep
 
 rungs = st.builds(

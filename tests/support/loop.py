@@ -11,12 +11,24 @@ import torch
 
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
+from raykd.runtime.execution import Execution
 from raykd.training import trainer
 from raykd.training.inputs import TrainingInputs
-from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
+from raykd.training.recorder import Memory, Recorder
+from raykd.training.trainer import CohortTrainer
 
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
+
+
+def run_cohort(
+    cohort: Cohort,
+    sources: TrainingInputs,
+    recorder: Recorder,
+    where: Execution | None = None,
+    **options: Any,
+) -> None:
+    """One cohort in this process, from its sources. Options are those of `CohortTrainer.run`."""
+    CohortTrainer.load(sources, where or Execution()).run(cohort, recorder, **options)
 
 
 def train(cohort: Cohort, sources: TrainingInputs, **options: Any) -> Memory:

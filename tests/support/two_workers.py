@@ -13,8 +13,8 @@ import torch.distributed as dist
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
+from .loop import run_cohort
 from .model_classes import Place
 
 

@@ -32,10 +32,9 @@ from raykd.teachers.fill_cache import Filler
 from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
 from ..data.test_batches import encoded
-from ..support.loop import Interrupt, series, told, train, without_dropout
+from ..support.loop import Interrupt, run_cohort, series, told, train, without_dropout
 from ..support.tiny_models import tiny_model
 from ..support.world import write_sweep
 

@@ -76,9 +76,10 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
 ) -> None:
     opened, experiment, run = left
     monkeypatch.setattr(store, "AWAY_SECONDS", 0.3)
+    destination = opened.destination()
     own_server.signal(signal.SIGKILL)
     with pytest.raises(UserError) as refused:
-        delivery.wait_until_sent(opened.destination())
+        delivery.wait_until_sent(destination)
     own_server.start()
     (line,) = refused.value.lines
     assert "1 results wait" in line and str(opened.study.home / "spool") in line

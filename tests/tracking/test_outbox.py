@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -132,13 +133,13 @@ def test_sending_twice_changes_nothing(every_place: Place, tmp_path: Path) -> No
     """The answer to a request may be lost, and the process after it."""
     writing = spooling(every_place, tmp_path)
     writing.open(spec(), {})
-    sent: list[tuple[Entry, Path | None]] = []
+    sent = list[Path]()
     send = outbox_entries.send
 
-    def twice(client: MlflowClient, entry: Entry, files: Path | None) -> None:
+    def twice(client: MlflowClient, place: Path) -> None:
         for _ in range(2):
-            send(client, entry, files)
-        sent.append((entry, files))
+            send(client, place)
+        sent.append(shutil.copytree(place, tmp_path / "sent" / str(len(sent))))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox_entries, "send", twice)
@@ -149,7 +150,7 @@ def test_sending_twice_changes_nothing(every_place: Place, tmp_path: Path) -> No
     found = record(every_place, spec())
     assert [s for s, _ in told(every_place, found.run_id)] == [1, 2]
     before = (records(every_place), every_place.client.get_run(found.run_id).to_dictionary())
-    send(every_place.client, *sent[-1])
+    send(every_place.client, sent[-1])
     assert (
         records(every_place),
         every_place.client.get_run(found.run_id).to_dictionary(),

@@ -22,10 +22,9 @@ from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
 from ..support.lm_world import write_lm, write_lm_sweep
-from ..support.loop import Interrupt, series, told, train
+from ..support.loop import Interrupt, run_cohort, series, told, train
 
 ADAPTERS = Lora(rank=4, alpha=8.0, dropout=0.1, targets=("q_proj", "down_proj"))
 

@@ -16,8 +16,8 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
+from ..support.loop import run_cohort
 from ..support.world import write_model, write_sweep
 
 

@@ -19,9 +19,8 @@ from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
-from raykd.training.trainer import run_cohort
 
-from ..support.loop import told, train
+from ..support.loop import run_cohort, told, train
 from ..support.world import write_sweep
 
 

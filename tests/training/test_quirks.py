@@ -30,11 +30,11 @@ from raykd.runtime.seeds import stream
 from raykd.sweep.fine_tune import fine_tune
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.recorder import Memory
-from raykd.training.trainer import CohortTrainer, run_cohort
+from raykd.training.trainer import CohortTrainer
 
 from ..config.test_mistakes import complaints
 from ..support import lm_world, world_seq2seq
-from ..support.loop import Interrupt, series, told, train
+from ..support.loop import Interrupt, run_cohort, series, told, train
 from ..support.smallest import SMALLEST
 from ..support.specs import spec
 

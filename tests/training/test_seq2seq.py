@@ -21,9 +21,9 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.recorder import Memory
-from raykd.training.trainer import CohortTrainer, run_cohort
+from raykd.training.trainer import CohortTrainer
 
-from ..support.loop import series
+from ..support.loop import run_cohort, series
 from ..support.world_seq2seq import write_sweep
 
 STRATEGIES: list[Any] = [

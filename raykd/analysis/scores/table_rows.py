@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raykd.errors import UserError
+from raykd.errors import UserError, first_line
 
 Row = Mapping[str, Any]
 COLUMNS = "task, init, shape, strategy, seed, metric, score"
@@ -35,9 +35,9 @@ def read(file: Path) -> list[dict[str, Any]]:
         else:
             header, values = _csv(file)
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{file}: cannot be read as a CSV or Parquet table ({reason[:150]}); save it as one"
+            f"{file}: cannot be read as a CSV or Parquet table ({first_line(error)}); save it as "
+            "one"
         ) from error
     names = [str(name).strip().lower() for name in header]
     # Spreadsheets leave empty columns at the end; those without a name are not read.

@@ -10,7 +10,7 @@ from raykd.analysis.digits import Digits
 from raykd.analysis.scores import missing
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.missing import Expected
-from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Problem, Score, Scores
+from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
 from raykd.analysis.stats import collapse, gap, mixed, variance
 from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
@@ -270,7 +270,3 @@ def _notes(scores: Scores, rule: Rule) -> tuple[str, ...]:
             "these numbers cannot say"
         )
     return tuple(notes)
-
-
-def all_problems(verdict: Verdict) -> tuple[Problem, ...]:
-    return (*verdict.problems, *(p for cell in verdict.cells for p in cell.problems))

@@ -13,6 +13,7 @@ from raykd.cluster.launch import placement_groups
 from raykd.cluster.launch.checkpoints import TOLD
 from raykd.cluster.launch.driver import GIVEN_UP
 from raykd.config.cohort import Cohort, Job, unpacked
+from raykd.errors import last_line
 
 
 class Watch(Protocol):
@@ -97,6 +98,4 @@ def _cause(trial: Any) -> str:
         error = cloudpickle.load(file)
     cause = getattr(error, "cause", error)
     failures = getattr(cause, "worker_failures", {})
-    first = next(iter(failures.values()), cause)
-    lines = str(first).strip().splitlines() or [type(first).__name__]
-    return lines[-1][:300]
+    return last_line(next(iter(failures.values()), cause))

@@ -22,6 +22,7 @@ from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
 from raykd.config.cohort import packed, unpacked
+from raykd.errors import first_line
 from raykd.runtime import memory
 
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
@@ -133,20 +134,14 @@ def _one(error: BaseException) -> Failure:
         cause = getattr(error, "health_check_failure", error)
         short = isinstance(cause, ray.exceptions.OutOfMemoryError)
         return Failure("memory" if short else "lost", first_line(cause))
-    reason, where = f"{type(error).__name__}: {first_line(error)}", "\n".join(_notes(error))
+    reason, where = (
+        f"{type(error).__name__}: {first_line(error)}",
+        "\n".join(getattr(error, "__notes__", [])),
+    )
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return Failure("memory", f"out of memory: {first_line(error)}", where)
     lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
     return Failure("lost" if lost else "own", reason, where)
-
-
-def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
 
 
 def _over(part: Part, settings: dict[str, Any]) -> set[str]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from random import Random
 
 from raykd.config.training import LIKELY_EPOCHS
-from raykd.config.trial import Shape, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
@@ -18,7 +18,6 @@ from raykd.planning.teacher_source import TeacherSourceChoice, speeds
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.halving import SuccessiveHalving
-from raykd.teachers import model_facts
 from raykd.teachers.teacher import fine_tune_steps
 
 # Of Ray on two cores, whatever the sweep (docs/performance.md).
@@ -122,7 +121,7 @@ def _make_teacher(made: Plan, around: Around, rates: TeacherRates, found: Scenar
         evaluations = round(trial.training.evaluations * steps / trial.training.steps)
         looked += counts["select"] * (evaluations - 1)
     own.seconds += looked * rates.evaluate
-    own.kept = 4 * parameters(made, Shape.of(study.base.depths))
+    own.kept = 4 * study.teacher_parameters
     own.held = own.seconds
     found.spent[FINE_TUNING] += own.seconds * made.power.at_once  # nobody else works meanwhile
 
@@ -151,7 +150,7 @@ def _run(
 ) -> None:  # fmt: skip
     """A phase's jobs, each handed to the place that is free first."""
     own, places = found.phases[name], [0.0] * made.power.at_once
-    teacher = 4 * parameters(made, Shape.of(made.study.base.depths))
+    teacher = 4 * made.study.teacher_parameters
     for job in jobs:
         spent: Spent = defaultdict(float, {LOADS: JOB_SECONDS + rates.load})
         own.traffic += around.workers * teacher
@@ -176,7 +175,7 @@ def _cohort(
     made: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, load: Load, own: Amounts,
 ) -> Spent:  # fmt: skip
     """Seconds by what they are spent on; bytes are added to the phase's own."""
-    study, n, student = made.study, load.alive, 4 * parameters(made, made.study.shape)
+    study, n, student = made.study, load.alive, 4 * made.study.student_parameters
     training, counts = study.config.training, study.prepared.counts
     disk = speeds(study, 1, around.gpus > 0)
     spent: Spent = defaultdict(float)
@@ -247,10 +246,3 @@ def _left(made: Plan, trials: Sequence[TrialSpec]) -> Load:
     steps = trials[0].training.steps
     n = len(left)
     return Load(n, n, steps, imitates=imitates, tested=n, kept=keep)
-
-
-def parameters(made: Plan, shape: Shape) -> int:
-    """Of a model so large, with the study's labels."""
-    study = made.study
-    labels, kind = len(study.prepared.labels), study.config.task.kind
-    return model_facts.parameters(study.base, shape, labels, study.home, kind)

@@ -26,7 +26,6 @@ from raykd.planning.estimate.simulate import (
     STORED,
     TEACHER,
     Around,
-    parameters,
     scenario,
 )
 from raykd.planning.plan import Explored, Plan, Power, make
@@ -219,5 +218,5 @@ def test_a_checkpoint_of_adapters_holds_them_alone(tmp_path: Path) -> None:
         study = resolve(load(sweep), tmp_path / "home", str(sweep))
         found.append(make(study, (), Explored({}), 2**40, Power(1, 0, 2)))
     whole, adapters = found
-    assert whole.checkpoint == 16 * parameters(whole, whole.study.shape)
+    assert whole.checkpoint == 16 * whole.study.student_parameters
     assert adapters.checkpoint < whole.checkpoint / 4

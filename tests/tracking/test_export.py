@@ -1,0 +1,63 @@
+"""The model card of an exported student."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from raykd.tracking.export import export
+from raykd.tracking.launch import Launch
+
+from ..support.specs import spec
+from .conftest import Place
+from .helpers import RESULT, writer
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"),
+        ("here/model", None),
+        ("/home/someone/model", None),
+        ("mpnet", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("data", "dataset"),
+    [
+        ("stanfordnlp/sst2", "stanfordnlp/sst2"),
+        ("/home/someone/reviews.csv", "reviews.csv"),
+        ({"train": "a.csv", "select": None, "test": "b/c.csv"}, "a.csv, c.csv"),
+    ],
+)
+def test_the_hub_reads_the_card_and_no_path_of_this_machine_is_in_it(
+    model: str,
+    base: str | None,
+    data: object,
+    dataset: str,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / "model").mkdir(parents=True)
+    config = {"teacher": {"model": model}, "task": {"data": data}}
+    launch = Launch.start(place.client, place.experiment, config, "raykd sweep f.yaml")
+    student = tmp_path / "kept"
+    student.mkdir()
+    (student / "config.json").write_text(json.dumps({}))
+    writing = writer(place, launch.run_id)
+    assert writing.open(spec(), {})
+    writing.finish(spec(), replace(RESULT, student=student))
+    export(spec().id, tmp_path / "out", place.uri)
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    (score,) = card.data.eval_results
+    assert (card.data.base_model, score.dataset_name) == (base, dataset)
+    assert (score.metric_type, score.metric_value) == ("accuracy", 81.25)
+    assert card.data.license is None  # the teacher's and the data's decide it
+    assert "/home/someone" not in str(card)
+    assert "| test accuracy | 81.25 |" in card.text
