@@ -110,9 +110,7 @@ class Decision:
     withheld: Status | None = None
 
 
-def decide(
-    claim: Claim, comparisons: Sequence[Comparison], alpha: float, complete: bool
-) -> Decision:
+def decide(claim: Claim, pairs: Sequence[Comparison], alpha: float, complete: bool) -> Decision:
     """Judge a claim; `complete` is false where an arm that belongs here has no score at all.
 
     The interval is read at the level at which the status was reached, so that it lies inside the
@@ -120,46 +118,42 @@ def decide(
     where it is undecided: 1 - 2 alpha where every comparison passes its own test, and Bonferroni's
     level, which is that of Holm's first step, otherwise.
     """
-    p_for, p_against = _p_values(claim, comparisons, supporting, opposing)
+    p_for, p_against = _p_values(claim, pairs, supporting, opposing)
     supported, contradicted = paired.claim(p_for, p_against, alpha)
-    level = 1 - 2 * alpha / claim.sides / len(comparisons)
+    level = 1 - 2 * alpha / claim.sides / len(pairs)
     if contradicted:
-        c = comparisons[int(p_against.argmin())]
+        c = pairs[int(p_against.argmin())]
         return Decision("contradicted", c, bounds(c, level, opposing), level)
     # Where p-values are the same, as they are without variance, the effect says which is worst.
-    c = comparisons[
-        max(
-            range(len(comparisons)), key=lambda i: (p_for[i], claim.opposite(comparisons[i].effect))
-        )
-    ]
+    c = pairs[max(range(len(pairs)), key=lambda i: (p_for[i], claim.opposite(pairs[i].effect)))]
     if supported and complete:
         return Decision("supported", c, bounds(c, 1 - 2 * alpha, supporting), 1 - 2 * alpha)
-    finished_only = paired.claim(*_p_values(claim, comparisons, as_seen, as_seen), alpha)
+    finished_only = paired.claim(*_p_values(claim, pairs, as_seen, as_seen), alpha)
     withheld: Status | None = "contradicted" if finished_only[1] else None
     if finished_only[0] and complete:
         withheld = "supported"
     if withheld == "contradicted":
-        c = comparisons[int(_p_values(claim, comparisons, as_seen, as_seen)[1].argmin())]
+        c = pairs[int(_p_values(claim, pairs, as_seen, as_seen)[1].argmin())]
     return Decision("undecided", c, bounds(c, level, every_case), level, withheld)
 
 
 def _p_values(
-    claim: Claim, comparisons: Sequence[Comparison], for_: Cases, against: Cases
+    claim: Claim, pairs: Sequence[Comparison], for_: Cases, against: Cases
 ) -> tuple[paired.Array, paired.Array]:
     """Of the claim and of its opposite, each the largest over its cases."""
     return (
-        np.array([p_value(c, claim.test_for, for_) for c in comparisons]),
-        np.array([p_value(c, claim.test_against, against) for c in comparisons]),
+        np.array([p_value(c, claim.test_for, for_) for c in pairs]),
+        np.array([p_value(c, claim.test_against, against) for c in pairs]),
     )
 
 
-def more_seeds(claim: Claim, comparisons: Sequence[Comparison], alpha: float) -> int | None:
+def more_seeds(claim: Claim, pairs: Sequence[Comparison], alpha: float) -> int | None:
     """Further seeds that would decide the claim at the effects and SDs seen, with power 0.8: by
     the clearest comparison on the opposite's side where there is one, else by all together. None
     where a comparison has no SD yet, or where 10,000 seeds would not do."""
-    level = alpha / len(comparisons)  # of "some is beyond"; "every" needs no correction
-    estimates = [(c.effect, c.sd) for c in comparisons if c.sd is not None]
-    if len(estimates) < len(comparisons):
+    level = alpha / len(pairs)  # of "some is beyond"; "every" needs no correction
+    estimates = [(c.effect, c.sd) for c in pairs if c.sd is not None]
+    if len(estimates) < len(pairs):
         return None
     opposite = [(effect, sd) for effect, sd in estimates if claim.opposite(effect) > 0]
     if opposite:
@@ -173,25 +167,25 @@ def more_seeds(claim: Claim, comparisons: Sequence[Comparison], alpha: float) ->
             lambda n, e=effect, s=sd: claim.power_for(n, s, e, alpha) for effect, sd in estimates
         ]
         total = seeds_for(all_of(powers))
-    return None if total is None else max(1, total - min(c.n for c in comparisons))
+    return None if total is None else max(1, total - min(c.n for c in pairs))
 
 
 def judge(
     claim: Claim,
-    comparisons: Sequence[Comparison],
+    pairs: Sequence[Comparison],
     rule: Rule,
     cell: CellName,
     absent: Sequence[str],
 ) -> Hypothesis:
     """A hypothesis of one cell from its comparisons, at least one; `absent`: arms that belong here
     and have no score."""
-    decision = decide(claim, comparisons, rule.alpha, not absent)
+    decision = decide(claim, pairs, rule.alpha, not absent)
     further_seeds = None
     if decision.status == "undecided" and not absent and not decision.withheld:
-        further_seeds = more_seeds(claim, comparisons, rule.alpha)
+        further_seeds = more_seeds(claim, pairs, rule.alpha)
     last_chance = None
     if decision.status == "undecided" and claim.id in DECIDING:
-        last_chance = _last_look_chance(claim, comparisons, rule)
+        last_chance = _last_look_chance(claim, pairs, rule)
     return Hypothesis(
         claim.id, *cell, decision.status,
         effect=decision.comparison.effect,
@@ -201,19 +195,19 @@ def judge(
         margin=claim.margin,
         more_seeds=further_seeds,
         strategy=decision.comparison.strategy,
-        says=_says(claim, decision, comparisons, further_seeds, absent, rule),
+        says=_says(claim, decision, pairs, further_seeds, absent, rule),
         chance=last_chance,
-        missing=sum(len(c.missing.seeds) for c in comparisons if c.missing),
+        missing=sum(len(c.missing.seeds) for c in pairs if c.missing),
         withheld=decision.withheld is not None,
     )  # fmt: skip
 
 
-def _last_look_chance(claim: Claim, comparisons: Sequence[Comparison], rule: Rule) -> float | None:
+def _last_look_chance(claim: Claim, pairs: Sequence[Comparison], rule: Rule) -> float | None:
     """The chance of the last look, where one is to come; 1 where a comparison has no SD yet."""
     if rule.look is None or not rule.look.ahead:
         return None
-    estimates = [(c.effect, c.sd, c.n) for c in comparisons if c.sd is not None]
-    if len(estimates) < len(comparisons):
+    estimates = [(c.effect, c.sd, c.n) for c in pairs if c.sd is not None]
+    if len(estimates) < len(pairs):
         return 1.0
     effects, sds, counts = np.array(estimates).T
     return float(chance(effects, sds, counts, claim.margin, claim.sides, rule.look))
@@ -222,12 +216,12 @@ def _last_look_chance(claim: Claim, comparisons: Sequence[Comparison], rule: Rul
 def _says(
     claim: Claim,
     decision: Decision,
-    comparisons: Sequence[Comparison],
+    pairs: Sequence[Comparison],
     further_seeds: int | None,
     absent: Sequence[str],
     rule: Rule,
 ) -> str:
-    c, m = decision.comparison, len(comparisons)
+    c, m = decision.comparison, len(pairs)
     subject = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
     gap = estimate(
@@ -241,16 +235,15 @@ def _says(
             f"withheld: the finished runs alone would {verb} it, the missing ones could undo "
             f"that: {evidence}; run what is missing"
         )
-    lost = sum(len(other.missing.seeds) for other in comparisons if other.missing)
+    lost = sum(len(other.missing.seeds) for other in pairs if other.missing)
     if lost and c.missing is None:
         evidence += f", {lost} missing runs of other strategies at their worst"
     if decision.status == "supported":
-        lead = {
+        return {
             "H1": f"{subject} within {bound} of forward; the least clear is {evidence}",
             "H2": f"{subject} better than no matching; the least clear is {evidence}",
             "H5": f"forward is not beaten by more than {bound}; the closest is {evidence}",
         }[claim.id]
-        return lead
     if decision.status == "contradicted":
         return {
             "H1": f"differs from forward by more than {bound}: {evidence}",
@@ -289,9 +282,7 @@ def seeds(n: int) -> str:
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
-def missing_piece(
-    c: Comparison | None, further_seeds: int | None, absent: Sequence[str], rule: Rule
-) -> str:
+def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
     """What stands between an undecided hypothesis and its decision."""
     if absent:
         return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
@@ -299,9 +290,9 @@ def missing_piece(
         return "without seeds nothing tells a difference from noise"
     if c is not None and c.sd is None:
         return "one seed shows no variance; run at least two, better as `raykd power` says"
-    if further_seeds is None:
+    if more is None:
         return "at the effect and variance seen, even 10,000 seeds would not decide it"
     return (
-        f"about {seeds(further_seeds).replace(' seed', ' more seed')} would decide it, at the "
+        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the "
         f"effect and variance seen (power {POWER:g})"
     )
