@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raykd.analysis.verdict.angle_claim import of_cell
-from raykd.analysis.verdict.angles import Angles, Point, Seen
+from raykd.analysis.verdict.angles import Angles, Point, StudentAngles
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.report.figures import Course, mean_course, settings
 from raykd.report.page import Detail, Section, Table
@@ -31,7 +31,7 @@ WORDS = (
 
 
 def section(
-    verdict: Verdict, students: Sequence[Seen], courses: Sequence[Course]
+    verdict: Verdict, students: Sequence[StudentAngles], courses: Sequence[Course]
 ) -> Section | None:
     """`courses`: the mean share of acute angles by step, of students measured in training."""
     angles = verdict.angles
@@ -59,7 +59,7 @@ def section(
     )
 
 
-def _cosines(number: int, name: str, students: Sequence[Seen]) -> Drawing:
+def _cosines(number: int, name: str, students: Sequence[StudentAngles]) -> Drawing:
     """How the cosines are spread, over all matched students, blocks and pairs of a setting."""
     figure = canvas(320, "cosine of the angle", "share of tokens", showlegend=True)
     middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1

@@ -22,7 +22,7 @@ from raykd.report.angle_figures import section as angle_section
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Origin, Page, Section
-from raykd.report.search_figures import Tried
+from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs
 from raykd.sweep import angles as angled
 from raykd.sweep.records import current as current_records
@@ -65,7 +65,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         teacher_blocks=study.base.depths,
         pruned=sum(r.status == "pruned" for r in current),
         tried=tuple(
-            Tried(r.map, r.metrics[f"best_select_{config.task.metric}"])
+            ExploredMap(r.map, r.metrics[f"best_select_{config.task.metric}"])
             for r in finished
             if r.phase == "explore"
         ),

@@ -16,14 +16,14 @@ BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
 
 @dataclass(frozen=True)
-class Tried:
+class ExploredMap:
     """A map that the search finished, and its best select score in the metric's units."""
 
     map: str
     score: float
 
 
-def history(tried: Sequence[Tried], score: str, larger_is_better: bool = True) -> Drawing:
+def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = True) -> Drawing:
     """Every explored map in the order it was tried, and the best so far."""
     scores = [t.score for t in tried]
     order = list(range(1, len(scores) + 1))

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from raykd.analysis.scores.scores import CellName
-from raykd.analysis.verdict.angles import Angles, Seen, points, predict, summary
+from raykd.analysis.verdict.angles import Angles, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
 from raykd.training.angle_values import NULLS, View, wilson
 
@@ -46,7 +46,7 @@ class _ClaimResult:
     says: str
 
 
-def add_angles(verdict: Verdict, students: Sequence[Seen]) -> Verdict:
+def add_angles(verdict: Verdict, students: Sequence[StudentAngles]) -> Verdict:
     """The verdict with H6 in each of its cells, and with what the angles say beside it. Where
     nothing was measured H6 is left out, with a note."""
     measured = [s for cell in verdict.cells for s in of_cell(cell, students)]
@@ -66,7 +66,7 @@ def name(cell: Cell) -> CellName:
     return (cell.task, cell.init, cell.shape, cell.weight)
 
 
-def of_cell(cell: Cell, students: Sequence[Seen]) -> list[Seen]:
+def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles]:
     """The students that a cell is about: of its hidden weight where that is a factor, and of the
     weight that each strategy was tuned to where it is the tuned one's."""
     arms = {a.strategy: a for a in cell.arms}
@@ -82,11 +82,11 @@ def of_cell(cell: Cell, students: Sequence[Seen]) -> list[Seen]:
     return result
 
 
-def of(students: Sequence[Seen], alpha: float) -> Angles:
+def of(students: Sequence[StudentAngles], alpha: float) -> Angles:
     return Angles(summary(students), predict(points(students), alpha))
 
 
-def judge(students: Sequence[Seen], cell: CellName, alpha: float) -> Hypothesis:
+def judge(students: Sequence[StudentAngles], cell: CellName, alpha: float) -> Hypothesis:
     """H6 of one cell, over its matched students."""
     matched = [s for s in students if s.cell == cell and s.matched]
     if not matched:
@@ -104,7 +104,7 @@ def judge(students: Sequence[Seen], cell: CellName, alpha: float) -> Hypothesis:
     )  # fmt: skip
 
 
-def _acute(students: Sequence[Seen], alpha: float) -> _ClaimResult:
+def _acute(students: Sequence[StudentAngles], alpha: float) -> _ClaimResult:
     """Supported: every pair's lower bound above a half, each at alpha (all must pass, so nothing
     is corrected). Contradicted: some pair's upper bound below it, Bonferroni."""
     groups: dict[tuple[str, int, int, int], list[View]] = {}
@@ -164,7 +164,7 @@ def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[fl
     return share, wilson(share, effective, float(stats.t.ppf(1 - alpha, freedom)))
 
 
-def _beyond(students: Sequence[Seen], null: str, alpha: float) -> _ClaimResult:
+def _beyond(students: Sequence[StudentAngles], null: str, alpha: float) -> _ClaimResult:
     """Shares acute against a null's, mean over all blocks and pairs of each student. Over seeds,
     or where there is only one, over its strategies."""
     by_unit: dict[int | str, list[float]] = {}

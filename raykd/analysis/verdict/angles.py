@@ -18,7 +18,7 @@ FEWEST = 4  # strategies, below which leaving one out says nothing
 
 
 @dataclass(frozen=True)
-class Seen:
+class StudentAngles:
     """A confirmed student's angles at the end of its training, and its test score."""
 
     task: str
@@ -106,9 +106,9 @@ class Angles:
     prediction: Prediction
 
 
-def summary(students: Iterable[Seen]) -> tuple[BlockAngles, ...]:
+def summary(students: Iterable[StudentAngles]) -> tuple[BlockAngles, ...]:
     """A row for each cell, strategy and student block."""
-    groups: dict[tuple[CellName, str, int], list[tuple[Seen, Block]]] = {}
+    groups: dict[tuple[CellName, str, int], list[tuple[StudentAngles, Block]]] = {}
     for student in students:
         for block in student.measured.blocks:
             groups.setdefault((student.cell, student.strategy, block.student), []).append(
@@ -121,7 +121,7 @@ def summary(students: Iterable[Seen]) -> tuple[BlockAngles, ...]:
 
 
 def _row(
-    cell: CellName, strategy: str, student: int, measurements: Sequence[tuple[Seen, Block]]
+    cell: CellName, strategy: str, student: int, measurements: Sequence[tuple[StudentAngles, Block]]
 ) -> BlockAngles:
     blocks = [block for _, block in measurements]
     shares = np.mean([[pair.raw.share_acute for pair in block.pairs] for block in blocks], axis=0)
@@ -151,9 +151,9 @@ def _row(
     )
 
 
-def points(students: Iterable[Seen]) -> tuple[Point, ...]:
+def points(students: Iterable[StudentAngles]) -> tuple[Point, ...]:
     """Every two matched strategies of a cell, over the seeds that both have."""
-    arms: dict[CellName, dict[str, dict[int, Seen]]] = {}
+    arms: dict[CellName, dict[str, dict[int, StudentAngles]]] = {}
     for student in students:
         if student.matched:
             arms.setdefault(student.cell, {}).setdefault(student.strategy, {})[student.seed] = (
@@ -173,7 +173,7 @@ def points(students: Iterable[Seen]) -> tuple[Point, ...]:
     return tuple(result)
 
 
-def _between(one: Seen, other: Seen) -> float | None:
+def _between(one: StudentAngles, other: StudentAngles) -> float | None:
     """Degrees, over the student blocks that both maps match with one block each; the angle of a
     mean cosine. None where there is no such block."""
     maps = [[a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (one, other)]
