@@ -32,9 +32,9 @@ class Digits:
         1e-9 of the margin or of the largest number is taken as 0. None and numbers that are not
         finite are left out.
         """
-        known = [n for n in numbers if n is not None and math.isfinite(n)]
-        largest = max((abs(n) for n in known), default=0.0)
-        width = max(known) - min(known) if len(known) > 1 else largest
+        finite = [n for n in numbers if n is not None and math.isfinite(n)]
+        largest = max((abs(n) for n in finite), default=0.0)
+        width = max(finite) - min(finite) if len(finite) > 1 else largest
         width = min(width, sys.float_info.max)
         # Decimal places are powers of ten: the exponent of the last digit that is written.
         last = -USUAL if largest < 1000 else _exponent(largest) - 4

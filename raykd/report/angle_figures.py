@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raykd.analysis.verdict.angle_claim import of_cell
-from raykd.analysis.verdict.angles import Angles, Point, Seen
+from raykd.analysis.verdict.angles import Angles, Point, StudentAngles
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.report.figures import Course, mean_course, settings
 from raykd.report.page import Detail, Section, Table
@@ -30,16 +30,18 @@ WORDS = (
 )
 
 
-def section(verdict: Verdict, seen: Sequence[Seen], courses: Sequence[Course]) -> Section | None:
+def section(
+    verdict: Verdict, students: Sequence[StudentAngles], courses: Sequence[Course]
+) -> Section | None:
     """`courses`: the mean share of acute angles by step, of students measured in training."""
     angles = verdict.angles
     if angles is None:
         return None
     looks = marks(a.strategy for cell in verdict.cells for a in cell.arms)
     drawings = [
-        _cosines(number, name, mine)
+        _cosines(number, name, matched)
         for number, (name, cell) in enumerate(zip(settings(verdict), verdict.cells, strict=True), 1)
-        if (mine := [s for s in of_cell(cell, seen) if s.matched])
+        if (matched := [s for s in of_cell(cell, students) if s.matched])
     ]
     drawings += [
         _course(number, init, [c for c in courses if c.init == init], looks)
@@ -57,20 +59,23 @@ def section(verdict: Verdict, seen: Sequence[Seen], courses: Sequence[Course]) -
     )
 
 
-def _cosines(number: int, name: str, seen: Sequence[Seen]) -> Drawing:
+def _cosines(number: int, name: str, students: Sequence[StudentAngles]) -> Drawing:
     """How the cosines are spread, over all matched students, blocks and pairs of a setting."""
     figure = canvas(320, "cosine of the angle", "share of tokens", showlegend=True)
     middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
-    told = []
+    acute_shares = []
     for view, (label, colour, dash) in LINES.items():
-        counts = np.sum([b.histograms[view] for s in seen for b in s.measured.blocks], axis=0)
-        acute = np.mean([b.share_acute(view) for s in seen for b in s.measured.blocks])
+        counts = np.sum([b.histograms[view] for s in students for b in s.measured.blocks], axis=0)
+        acute = np.mean([b.share_acute(view) for s in students for b in s.measured.blocks])
         _line(figure, middles, counts, label, colour, dash)
-        told.append(f"{label} {100 * acute:.0f} percent")
-    chance = random_histogram(seen[0].measured.width, 1.0)
+        acute_shares.append(f"{label} {100 * acute:.0f} percent")
+    chance = random_histogram(students[0].measured.width, 1.0)
     _line(figure, middles, chance, "random directions", GREY, "longdash")
     figure.add_vline(x=0, line={"color": INK, "width": 1})
-    alt = f"Acute (right of 0), mean over blocks and pairs: {', '.join(told)}; random 50 percent."
+    alt = (
+        f"Acute (right of 0), mean over blocks and pairs: {', '.join(acute_shares)}; random 50 "
+        "percent."
+    )
     return Drawing(f"angles-{number}", f"Cosines, {name}", alt, figure, 320)
 
 
@@ -107,16 +112,16 @@ def _course(
     return Drawing(f"angles-course-{number}", f"Through training, {init}", alt, figure, 320)
 
 
-def _points(found: Sequence[Point], says: str) -> Drawing:
+def _points(points: Sequence[Point], says: str) -> Drawing:
     """Each two strategies: the angle between their teacher blocks, and the gap of their scores."""
     figure = canvas(320, "mean angle between the blocks they name (degrees)", "gap of their scores",
                     showlegend=True)  # fmt: skip
-    inits = dict.fromkeys(p.init for p in found)
+    inits = dict.fromkeys(p.init for p in points)
     for init, look in marks(inits).items():
-        mine = [p for p in found if p.init == init]
+        of_init = [p for p in points if p.init == init]
         figure.add_trace(
-            go.Scatter(x=[p.angle for p in mine], y=[p.gap for p in mine], name=text(init),
-                       mode="markers", text=[text(f"{p.first}, {p.second}") for p in mine],
+            go.Scatter(x=[p.angle for p in of_init], y=[p.gap for p in of_init], name=text(init),
+                       mode="markers", text=[text(f"{p.first}, {p.second}") for p in of_init],
                        marker={"color": look.colour, "symbol": look.sign, "size": 9},
                        hovertemplate="%{text}<br>%{y:.2f} at %{x:.0f} degrees<extra></extra>")
         )  # fmt: skip

@@ -74,11 +74,11 @@ def seeds(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
     )  # fmt: skip
-    told = "; ".join(
+    summary = "; ".join(
         f"{a.strategy} {digits.plain(a.mean)} ({digits.plain(min(a.scores))} to "
         f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in cell.arms
     )  # fmt: skip
-    alt = f"Mean, lowest and highest {score}: {told}."
+    alt = f"Mean, lowest and highest {score}: {summary}."
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
@@ -111,8 +111,8 @@ def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:
     the next, up to 3."""
     levels: list[int] = []
     for i, score in enumerate(scores):
-        taken = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
-        levels.append(next((level for level in range(3) if level not in taken), 3))
+        occupied = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
+        levels.append(next((level for level in range(3) if level not in occupied), 3))
     return tuple(levels)
 
 
@@ -140,18 +140,21 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
         dash = "solid" if bound == 0 else "dash"
         figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
     for finding, look in FINDINGS.items():
-        mine = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
-        figure.add_trace(_intervals(finding, look, mine, margin))
+        matching = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
+        figure.add_trace(_intervals(finding, look, matching, margin))
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
         range=[-0.6, len(rows) - 0.4],
     )  # fmt: skip
     reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
     figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
-    told = "; ".join(f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward)
+    summary = "; ".join(
+        f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward
+    )
     shown = ", ".join(levels(cell.to_forward))
     alt = (
-        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: {told}."
+        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: "
+        f"{summary}."
     )
     title = settings(verdict)[number - 1] + (f"; {shown}" if shown else "")
     return Drawing(f"equivalence-{number}", title, alt, figure, height)
@@ -241,14 +244,14 @@ def _curves(
     figure = canvas(380, "step", score, showlegend=True)
     ends = []
     for strategy, look in looks.items():
-        mine = [c for c in courses if c.strategy == strategy]
-        for course in mine:
+        of_strategy = [c for c in courses if c.strategy == strategy]
+        for course in of_strategy:
             figure.add_trace(
                 go.Scatter(x=[s for s, _ in course.scores], y=[v for _, v in course.scores],
                            mode="lines", showlegend=False, hoverinfo="skip",
                            line={"color": faded(look.colour, 0.3), "width": 1})
             )  # fmt: skip
-        means = mean_course(mine)
+        means = mean_course(of_strategy)
         if not means:
             continue
         figure.add_trace(

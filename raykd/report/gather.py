@@ -22,7 +22,7 @@ from raykd.report.angle_figures import section as angle_section
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Origin, Page, Section
-from raykd.report.search_figures import Tried
+from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs
 from raykd.sweep import angles as angled
 from raykd.sweep.records import current as current_records
@@ -41,8 +41,8 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
     """Reads the select scores by step of every confirmed student; the ledger was read for the
     verdict."""
     records = sweep.known
-    made = sweep.planned(records)
-    current = current_records(sweep.study, records, made)
+    plan = sweep.planned(records)
+    current = current_records(sweep.study, records, plan)
     finished = [r for r in current if r.status == "finished"]
     confirmed = [r for r in finished if r.phase == "confirm"]
     config, study = sweep.study.config, sweep.study
@@ -52,8 +52,8 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         missing.append(NO_CURVES)
     if config.explore is None:
         missing.append(NO_SEARCH)
-    elif made.explore_missing:
-        missing.append(f"Of {made.explore_wanted} maps to explore, {made.explore_missing}.")
+    elif plan.explore_missing:
+        missing.append(f"Of {plan.explore_wanted} maps to explore, {plan.explore_missing}.")
     return Page(
         name=config.name,
         setting=_setting(sweep, verdict),
@@ -65,7 +65,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         teacher_blocks=study.base.depths,
         pruned=sum(r.status == "pruned" for r in current),
         tried=tuple(
-            Tried(r.map, r.metrics[f"best_select_{config.task.metric}"])
+            ExploredMap(r.map, r.metrics[f"best_select_{config.task.metric}"])
             for r in finished
             if r.phase == "explore"
         ),
@@ -90,8 +90,10 @@ def of_table(table: Path, verdict: Verdict) -> Page:
 
 def _command(table: Path, verdict: Verdict) -> str:
     command = f"raykd report --from {shlex.quote(str(table))} --margin {verdict.margin:.12g}"
-    told = all(map(smaller_is_better, verdict.metric.split(", ")))
-    return command if verdict.larger_is_better or told else f"{command} --smaller-is-better"
+    direction_known = all(map(smaller_is_better, verdict.metric.split(", ")))
+    return (
+        command if verdict.larger_is_better or direction_known else f"{command} --smaller-is-better"
+    )
 
 
 def publish(sweep: Sweep, html: str) -> str | None:
@@ -117,12 +119,12 @@ def _setting(sweep: Sweep, verdict: Verdict) -> str:
     )
 
 
-def _teacher_scores(found: TeacherScore | None) -> str:
-    if found is None:
+def _teacher_scores(teacher: TeacherScore | None) -> str:
+    if teacher is None:
         return ""
     return (
-        f", test {found.metric} {found.test:.2f}, select {found.select:.2f} (always the commonest "
-        f"answer: {found.majority:.2f})"
+        f", test {teacher.metric} {teacher.test:.2f}, select {teacher.select:.2f} (always the "
+        f"commonest answer: {teacher.majority:.2f})"
     )
 
 
@@ -139,11 +141,11 @@ def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     metric = f"select_{sweep.study.config.task.metric}"
     curves = artifacts.curves(sweep.client, (r.run_id for r in confirmed), metric)
     weights = {r.run_id: weight(r) for r in confirmed}
-    several = len(set(weights.values()) - {""}) > 1
+    many = len(set(weights.values()) - {""}) > 1
 
     def setting(r: Record) -> str:
-        heavy = weights[r.run_id]
-        return f"{r.init}, hidden weight {heavy}" if several and heavy else r.init
+        hidden_weight = weights[r.run_id]
+        return f"{r.init}, hidden weight {hidden_weight}" if many and hidden_weight else r.init
 
     return tuple(Course(setting(r), r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
 
@@ -152,18 +154,18 @@ def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Sect
     """What was measured, and its course through training where it was measured there."""
     if verdict.angles is None:
         return None
-    seen = angled.of_sweep(sweep)
-    blocks = sorted({b.student for s in seen for b in s.measured.blocks})
+    students = angled.of_sweep(sweep)
+    blocks = sorted({b.student for s in students for b in s.measured.blocks})
     runs = [r.run_id for r in confirmed if angled.is_measured(r)]
-    found = [artifacts.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
+    by_block = [artifacts.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
     courses = []
     for record in (r for r in confirmed if angled.is_measured(r)):
-        curves = [dict(by_run[record.run_id]) for by_run in found if by_run[record.run_id]]
+        curves = [dict(by_run[record.run_id]) for by_run in by_block if by_run[record.run_id]]
         steps = sorted(curves[0])
         means = tuple((s, statistics.fmean(c[s] for c in curves)) for s in steps)
         if len(means) > 1:
             courses.append(Course(record.init, record.strategy, record.seed, means))
-    return angle_section(verdict, seen, courses)
+    return angle_section(verdict, students, courses)
 
 
 def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
@@ -171,4 +173,4 @@ def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
     maps: dict[str, dict[int, LayerMap]] = {}
     for record in confirmed:
         maps.setdefault(record.strategy, {})[record.seed] = LayerMap.parse(record.map)
-    return tuple(Drawn(name, tuple(found.values())) for name, found in maps.items())
+    return tuple(Drawn(name, tuple(by_seed.values())) for name, by_seed in maps.items())

@@ -16,7 +16,7 @@ from raykd.maps.layer_map import Depth
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
-from raykd.report.search_figures import Tried
+from raykd.report.search_figures import ExploredMap
 from raykd.tracking.costs import ForecastOutcome
 
 
@@ -38,7 +38,7 @@ class Page:
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
     teacher_blocks: Depth = 0
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[ExploredMap, ...] = ()
     pruned: int = 0
     """Explored maps whose training was cut short for being among the worst so far."""
     costs: tuple[Cost, ...] = ()

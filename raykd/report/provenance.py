@@ -5,7 +5,7 @@ from __future__ import annotations
 from raykd.report import figures
 from raykd.report.page import Detail, Page, Section, Table
 from raykd.report.sentences import sentence
-from raykd.report.tables import against
+from raykd.report.tables import launch_tables
 
 
 def cost(page: Page) -> Section | None:
@@ -27,7 +27,7 @@ def cost(page: Page) -> Section | None:
             "Seconds are a student's training, its evaluations and its share of the teacher's "
             "pass; starting the workers is not counted.",
         ),
-        tables=(Table("Finished students", heads, rows), *against(page.launches)),
+        tables=(Table("Finished students", heads, rows), *launch_tables(page.launches)),
     )
 
 
@@ -42,14 +42,14 @@ def missing(page: Page) -> Section:
         for problem in cell.problems:
             places.setdefault(problem.says, []).append(place)
 
-    def whose(found: list[str]) -> str:
+    def whose(settings: list[str]) -> str:
         if len(verdict.cells) == 1:
             return ""
-        return ("Everywhere" if len(found) == len(verdict.cells) else "; ".join(found)) + ": "
+        return ("Everywhere" if len(settings) == len(verdict.cells) else "; ".join(settings)) + ": "
 
     lines = (
         *(sentence(p.says, capital=False) for p in verdict.problems),
-        *(f"{whose(found)}{sentence(says, capital=False)}" for says, found in places.items()),
+        *(f"{whose(settings)}{sentence(says, capital=False)}" for says, settings in places.items()),
         *page.missing,
     )
     return Section("missing", "What is missing", points=lines or ("Nothing is.",))

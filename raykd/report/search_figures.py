@@ -16,14 +16,14 @@ BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
 
 @dataclass(frozen=True)
-class Tried:
+class ExploredMap:
     """A map that the search finished, and its best select score in the metric's units."""
 
     map: str
     score: float
 
 
-def history(tried: Sequence[Tried], score: str, larger_is_better: bool = True) -> Drawing:
+def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = True) -> Drawing:
     """Every explored map in the order it was tried, and the best so far."""
     scores = [t.score for t in tried]
     order = list(range(1, len(scores) + 1))
@@ -53,15 +53,15 @@ def history(tried: Sequence[Tried], score: str, larger_is_better: bool = True) -
     return Drawing("history", "The search, map by map", alt, figure, 300)
 
 
-def landscape(found: Landscape, teacher: Depth, score: str) -> Drawing:
+def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
     """Mean score by student block and the teacher block that it imitates."""
-    depth = max(p.student for p in found.places)
+    depth = max(p.student for p in explored.places)
     deepest = teacher if isinstance(teacher, int) else max(teacher)
-    skips = any(p.teacher is None for p in found.places)
+    skips = any(p.teacher is None for p in explored.places)
     blocks = [*([None] if skips else []), *range(1, deepest + 1)]
     grid: list[list[float | None]] = [[None] * len(blocks) for _ in range(depth)]
     words = [[""] * len(blocks) for _ in range(depth)]
-    for place in found.places:
+    for place in explored.places:
         row, column = place.student - 1, blocks.index(place.teacher)
         grid[row][column] = place.mean
         words[row][column] = f"{place.mean:.1f}" if len(blocks) <= 8 else ""
@@ -69,7 +69,7 @@ def landscape(found: Landscape, teacher: Depth, score: str) -> Drawing:
     figure = canvas(height, "imitates teacher block (grey: not tried)", "student block")
     figure.add_trace(
         go.Heatmap(
-            z=grid, x=[_block(b) for b in blocks], y=[found.label(i + 1) for i in range(depth)],
+            z=grid, x=[_block(b) for b in blocks], y=[explored.label(i + 1) for i in range(depth)],
             text=words, texttemplate="%{text}", textfont={"color": INK},
             colorscale=[[0, "#ffffff"], [1, LIGHT]], xgap=2, ygap=2,
             colorbar={"thickness": 12, "outlinewidth": 0},
@@ -79,11 +79,11 @@ def landscape(found: Landscape, teacher: Depth, score: str) -> Drawing:
     figure.update_layout(plot_bgcolor=PALE)  # what was not tried
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    low, high = (pick(found.places, key=lambda p: p.mean) for pick in (min, max))
+    low, high = (pick(explored.places, key=lambda p: p.mean) for pick in (min, max))
     alt = (
         f"Mean {score} of the maps in which a student block imitates a teacher block: lowest "
-        f"{low.mean:.2f} (student {found.label(low.student)}, teacher {_block(low.teacher)}), "
-        f"highest {high.mean:.2f} (student {found.label(high.student)}, teacher "
+        f"{low.mean:.2f} (student {explored.label(low.student)}, teacher {_block(low.teacher)}), "
+        f"highest {high.mean:.2f} (student {explored.label(high.student)}, teacher "
         f"{_block(high.teacher)})."
     )
     return Drawing("landscape", "Score by position and block", alt, figure, height)
@@ -100,63 +100,63 @@ DISTANCES = (
 )
 
 
-def distances(found: Landscape, score: str) -> tuple[Drawing, ...]:
+def distances(explored: Landscape, score: str) -> tuple[Drawing, ...]:
     """Score against three distances from forward, with the rank correlations of the verdict."""
-    trends = {t.what: t for t in found.trends}
+    trends = {t.what: t for t in explored.trends}
     return tuple(
-        _against(found, name, title, label, trends.get(name), score)
+        _against(explored, name, title, label, trends.get(name), score)
         for name, title, label in DISTANCES
     )
 
 
 def _against(
-    found: Landscape, name: str, title: str, label: str, trend: Trend | None, score: str
+    explored: Landscape, name: str, title: str, label: str, trend: Trend | None, score: str
 ) -> Drawing:
     figure = canvas(260, label, score)
     figure.add_trace(
         go.Scatter(
-            x=[getattr(p, name) for p in found.points], y=[p.score for p in found.points],
-            text=[p.map for p in found.points], mode="markers",
+            x=[getattr(p, name) for p in explored.points], y=[p.score for p in explored.points],
+            text=[p.map for p in explored.points], mode="markers",
             marker={"color": BLUE, "size": 7, "opacity": 0.6},
             hovertemplate="%{text}<br>%{y:.2f}<extra></extra>",
         )
     )  # fmt: skip
-    if name != "displacement" and max(getattr(p, name) for p in found.points) <= 12:
+    if name != "displacement" and max(getattr(p, name) for p in explored.points) <= 12:
         figure.update_xaxes(dtick=1)
-    told = "all maps alike"
+    correlation = "all maps alike"
     if trend is not None:
-        told = f"rank correlation {trend.rho:+z.2f}, p {trend.p:.3f}"
-    alt = f"{score} against {label}: {told}, over {found.maps} maps."
-    return Drawing(name, f"{title} ({told})", alt, figure, 260)
+        correlation = f"rank correlation {trend.rho:+z.2f}, p {trend.p:.3f}"
+    alt = f"{score} against {label}: {correlation}, over {explored.maps} maps."
+    return Drawing(name, f"{title} ({correlation})", alt, figure, 260)
 
 
-def importance(found: Landscape) -> Drawing:
+def importance(explored: Landscape) -> Drawing:
     """The share of variance that each position explains, and what seed noise alone would make."""
-    names = [f"student block {found.label(p.block)}" for p in found.positions]
-    shares = [100 * p.share for p in found.positions]
+    names = [f"student block {explored.label(p.block)}" for p in explored.positions]
+    shares = [100 * p.share for p in explored.positions]
     height = rows_height(len(names)) + 40
     figure = canvas(height, "percent of the scores' variance", None, showlegend=True)
     figure.add_trace(
         go.Bar(
             x=shares, y=names, orientation="h", name="this position's choice",
-            marker={"color": LIGHT}, text=[f"p {p.p:.3f}" for p in found.positions],
+            marker={"color": LIGHT}, text=[f"p {p.p:.3f}" for p in explored.positions],
             textposition="auto", hovertemplate="%{x:.0f} percent<extra></extra>",
         )
     )  # fmt: skip
-    if found.noise is not None:
+    if explored.noise is not None:
         look = {"color": ORANGE, "width": 2, "dash": "dash"}
-        figure.add_vline(x=100 * found.noise, line=look)
+        figure.add_vline(x=100 * explored.noise, line=look)
         # A shape has no place in the legend.
         figure.add_trace(
             go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=look)
         )
     figure.update_xaxes(range=[0, 100])
     figure.update_yaxes(autorange="reversed")
-    told = "; ".join(
+    summary = "; ".join(
         f"{n} {s:.0f} percent (p {p.p:.3f})"
-        for n, s, p in zip(names, shares, found.positions, strict=True)
+        for n, s, p in zip(names, shares, explored.positions, strict=True)
     )
-    alt = f"Share of the explored scores' variance: {told}."
-    if found.noise is not None:
-        alt += f" Seed noise alone would make {100 * found.noise:.0f} percent."
+    alt = f"Share of the explored scores' variance: {summary}."
+    if explored.noise is not None:
+        alt += f" Seed noise alone would make {100 * explored.noise:.0f} percent."
     return Drawing("importance", "Which position's choice matters", alt, figure, height)

@@ -13,11 +13,11 @@ from raykd.report.page import Detail, Page, Section
 from raykd.report.plotting import Mark, marks
 from raykd.report.sentences import SURE, claims, evidence, findings, headline, overview, sentence
 from raykd.report.tables import (
-    beside,
     comparisons,
     curses,
     over_tasks,
     paper_table,
+    published_table,
     run_table,
     seed_table,
     share_table,
@@ -30,7 +30,7 @@ def sections(page: Page) -> tuple[Section, ...]:
     """Those that have something to say, in the order of the page. Pure: the same page gives the
     same sections."""
     looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
-    found = (
+    candidates = (
         _verdict(page),
         _strategies(page),
         _seeds(page, looks),
@@ -47,7 +47,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         provenance.missing(page),
         provenance.reproduce(page),
     )
-    return tuple(s for s in found if s is not None)
+    return tuple(s for s in candidates if s is not None)
 
 
 def _verdict(page: Page) -> Section:
@@ -128,7 +128,7 @@ def _published(page: Page) -> Section | None:
     if not page.verdict.published:
         return None
     inside = [b.inside for b in page.verdict.published if b.inside is not None]
-    told = (
+    note = (
         f" {sum(inside)} of {len(inside)} lie inside the range of the seeds here." if inside else ""
     )
     return Section(
@@ -136,20 +136,20 @@ def _published(page: Page) -> Section | None:
         "Beside published scores",
         words=(
             "Published scores are single runs unless their table has seeds, of other rows, steps "
-            f"and hardware.{told}",
+            f"and hardware.{note}",
         ),
-        tables=(beside(page.verdict),),
+        tables=(published_table(page.verdict),),
     )
 
 
-def _each(page: Page, say: Callable[[Cell], str]) -> tuple[str, ...]:
+def _each(page: Page, words_of: Callable[[Cell], str]) -> tuple[str, ...]:
     """A sentence for each setting that has one, with the setting's name where there are several."""
     cells = page.verdict.cells
-    told = zip(figures.settings(page.verdict), map(say, cells), strict=True)
+    by_setting = zip(figures.settings(page.verdict), map(words_of, cells), strict=True)
     return tuple(
-        f"{name}: {sentence(said, capital=False)}" if len(cells) > 1 else sentence(said)
-        for name, said in told
-        if said
+        f"{name}: {sentence(says, capital=False)}" if len(cells) > 1 else sentence(says)
+        for name, says in by_setting
+        if says
     )
 
 
@@ -202,13 +202,13 @@ def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
     if not page.maps:
         return None
     drawn = {d.strategy: d for d in page.maps}
-    known = {**marks([*looks, *drawn]), **looks}
+    all_looks = {**marks([*looks, *drawn]), **looks}
     return Section(
         "maps",
         "Layer maps",
         words=("Teacher blocks above, student blocks below; a line joins a student block to the "
                "teacher block that it imitates. Thin lines: only some seeds have it.",),
-        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, known),),
+        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, all_looks),),
     )  # fmt: skip
 
 
@@ -223,15 +223,15 @@ def _search(page: Page) -> Section | None:
     if page.pruned:
         words.append(f"{page.pruned} further maps were stopped early; they are not drawn.")
     drawings = [search_figures.history(page.tried, score, verdict.larger_is_better)]
-    found = next((c.landscape for c in verdict.cells if c.landscape), None)
-    if found is not None:
-        drawings.append(search_figures.landscape(found, page.teacher_blocks, score))
-        drawings += search_figures.distances(found, score)
-        drawings += [search_figures.importance(found)] if found.positions else []
-        if found.noise is not None:
+    landscape = next((c.landscape for c in verdict.cells if c.landscape), None)
+    if landscape is not None:
+        drawings.append(search_figures.landscape(landscape, page.teacher_blocks, score))
+        drawings += search_figures.distances(landscape, score)
+        drawings += [search_figures.importance(landscape)] if landscape.positions else []
+        if landscape.noise is not None:
             words.append(
-                f"Seed noise alone would make {100 * found.noise:.0f} percent of the variance of "
-                "the scores that the search saw."
+                f"Seed noise alone would make {100 * landscape.noise:.0f} percent of the variance "
+                "of the scores that the search saw."
             )
     table = curses(verdict)
     return Section(

@@ -26,30 +26,30 @@ SURE = (
 
 def headline(verdict: Verdict) -> str:
     """H1 over all settings in a sentence: does the choice of layers matter?"""
-    first = [h for h in verdict.hypotheses if h.id == "H1"]
+    h1 = [h for h in verdict.hypotheses if h.id == "H1"]
     margin = f"{verdict.margin:g}{_unit(verdict)}"
-    against = [h for h in first if h.status == "contradicted"]
-    open_ = [h for h in first if h.status == "undecided"]
-    of = f" in {{}} of {len(first)} settings" if len(first) > 1 else ""
-    if not first:
+    contradicted = [h for h in h1 if h.status == "contradicted"]
+    undecided = [h for h in h1 if h.status == "undecided"]
+    where = f" in {{}} of {len(h1)} settings" if len(h1) > 1 else ""
+    if not h1:
         return "No verdict can be reached from these scores; the end of this page says why."
-    if against:
+    if contradicted:
         return (
-            f"The choice of layers matters here{of.format(len(against))}: a strategy differs from "
-            f"forward by more than {margin}."
+            f"The choice of layers matters here{where.format(len(contradicted))}: a strategy "
+            f"differs from forward by more than {margin}."
         )
-    if open_ and all(h.withheld for h in open_):
+    if undecided and all(h.withheld for h in undecided):
         return (
-            f"Not decided{of.format(len(open_))}: the finished runs alone would decide it, but "
-            "missing ones could undo that."
+            f"Not decided{where.format(len(undecided))}: the finished runs alone would decide it, "
+            "but missing ones could undo that."
         )
-    if open_:
+    if undecided:
         return (
-            f"Not decided{of.format(len(open_))}: these seeds do not tell whether all strategies "
-            f"lie within {margin} of forward."
+            f"Not decided{where.format(len(undecided))}: these seeds do not tell whether all "
+            f"strategies lie within {margin} of forward."
         )
     return (
-        f"The choice of layers does not matter here{of.format(len(first))}: every strategy lies "
+        f"The choice of layers does not matter here{where.format(len(h1))}: every strategy lies "
         f"within {margin} of forward."
     )
 
@@ -64,8 +64,8 @@ def _unit(verdict: Verdict) -> str:
 
 def sentence(fragment: str, capital: bool = True) -> str:
     """The analysis says things in fragments, which fit a terminal's lines."""
-    whole = fragment[:1].upper() + fragment[1:] if capital else fragment
-    return whole if whole.endswith((".", "?", "!")) else f"{whole}."
+    capitalised = fragment[:1].upper() + fragment[1:] if capital else fragment
+    return capitalised if capitalised.endswith((".", "?", "!")) else f"{capitalised}."
 
 
 def findings(verdict: Verdict) -> tuple[Finding, ...]:

@@ -25,8 +25,8 @@ def paper_table(page: Page) -> Table:
         (label, *(_score(arms.get((name, i)), shown[i]) for i in range(len(cells))))
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
-    if (taught := page.verdict.teacher) is not None:
-        rows = (("teacher", *[f"{taught.test:.2f}"] * len(cells)), *rows)
+    if (teacher := page.verdict.teacher) is not None:
+        rows = (("teacher", *[f"{teacher.test:.2f}"] * len(cells)), *rows)
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
     return Table(caption, ("strategy", *settings(page.verdict)), rows)
 
@@ -49,7 +49,7 @@ def _score(arm: Arm | None, digits: Digits) -> str:
     return f"{digits.plain(arm.mean)} ({low} to {high}, {len(arm.scores)})"
 
 
-def beside(verdict: Verdict) -> Table:
+def published_table(verdict: Verdict) -> Table:
     """This sweep's cells beside published ones."""
     rows = tuple(
         (b.strategy, b.init, f"{b.published:.2f}",
@@ -175,7 +175,7 @@ def costs(records: Iterable[Record], workers: int) -> tuple[Cost, ...]:
         if record.status == "finished":
             device = (record.device or "unknown").partition(":")[0]
             groups.setdefault((record.phase, device), []).append(record)
-    return tuple(_cost(*key, found, workers) for key, found in sorted(groups.items()))
+    return tuple(_cost(*key, group, workers) for key, group in sorted(groups.items()))
 
 
 def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
@@ -191,22 +191,22 @@ def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
     )
 
 
-def against(launches: Iterable[ForecastOutcome]) -> tuple[Table, ...]:
+def launch_tables(outcomes: Iterable[ForecastOutcome]) -> tuple[Table, ...]:
     """What each launch was estimated to take, and what it took; no table where none was."""
-    rows = tuple(_row(c) for c in launches)
+    rows = tuple(_row(c) for c in outcomes)
     heads = ("launch", "minutes, estimated", "minutes", "hours held, estimated", "hours held",
              "money, estimated", "money")  # fmt: skip
     return (Table("What launches were to take, and took", heads, rows),) if rows else ()
 
 
-def _row(found: ForecastOutcome) -> tuple[str, ...]:
-    told, took = found.estimate["total"], found.actual
-    cells = [found.launch]
+def _row(outcome: ForecastOutcome) -> tuple[str, ...]:
+    estimated, actual = outcome.estimate["total"], outcome.actual
+    cells = [outcome.launch]
     for key, unit in (("seconds", 60), ("hours", 1), ("money", 1)):
         low, likely, high = (
-            "" if told[key] is None else f"{told[key][name] / unit:.2g}"
+            "" if estimated[key] is None else f"{estimated[key][name] / unit:.2g}"
             for name in ("low", "likely", "high")
         )
         cells.append(f"{likely} ({low} to {high})" if likely else "no price")
-        cells.append("" if took is None or key not in took else f"{took[key] / unit:.2g}")
+        cells.append("" if actual is None or key not in actual else f"{actual[key] / unit:.2g}")
     return tuple(cells)

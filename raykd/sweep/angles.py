@@ -14,7 +14,7 @@ from raykd.analysis.scores.from_runs import shape, weight
 from raykd.analysis.stats.sequential import levels
 from raykd.analysis.verdict.angle_claim import judge
 from raykd.analysis.verdict.angle_claim import of as together
-from raykd.analysis.verdict.angles import Angles, Seen
+from raykd.analysis.verdict.angles import Angles, StudentAngles
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.sweep.interim import task_name
@@ -51,7 +51,7 @@ class Found:
     """What the angles of a sweep say: H6 of each cell, a row for each block, and the question
     whether they predict."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[StudentAngles, ...]
     hypotheses: tuple[Hypothesis, ...]
     angles: Angles
 
@@ -86,17 +86,17 @@ def _alpha(sweep: Sweep) -> float:
     return look.alpha if look else levels(config.confirm.looks, config.alpha)[0]
 
 
-def of_sweep(sweep: Sweep) -> tuple[Seen, ...]:
+def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
     """The last measurement of every confirmed student that has one; up to the last look, where
     the file states looks and there was one."""
     config = sweep.study.config
     task, metric = task_name(config.task.named), f"test_{config.task.metric}"
 
-    def read(record: Record) -> Seen | None:
+    def read(record: Record) -> StudentAngles | None:
         taken = steps(sweep.client, record.run_id)
         if not taken:
             return None
-        return Seen(
+        return StudentAngles(
             task, record.init, shape(record), record.strategy, record.seed, record.map,
             record.metrics[metric], read_angles(sweep.client, record.run_id, taken[-1]),
             control=record.control, weight=weight(record),

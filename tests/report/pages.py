@@ -14,7 +14,7 @@ from raykd.maps.strategies import STRATEGIES
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Cost, Origin, Page
-from raykd.report.search_figures import Tried
+from raykd.report.search_figures import ExploredMap
 from raykd.search.space import Space
 
 TASK, TEACHER, STUDENT = "movie-reviews", 6, 3
@@ -26,12 +26,12 @@ MAPS = {"forward": "[2, 4, 6]", "reverse": "[6, 4, 2]", "all_to_one": "[3, 3, 3]
         "best_1": str(BEST)}  # fmt: skip
 
 
-def tried() -> tuple[Tried, ...]:
+def tried() -> tuple[ExploredMap, ...]:
     """40 maps and forward's; those in which student block 2 imitates block 3 are better."""
     rng = Random(0)
     maps = rng.sample(list(Space(TEACHER, STUDENT)), 40)
     maps = [*dict.fromkeys([BEST, *maps, LayerMap((2, 4, 6))])]
-    return tuple(Tried(str(m), rng.gauss(80, 1) + 2 * (m.blocks[1] == 3)) for m in maps)
+    return tuple(ExploredMap(str(m), rng.gauss(80, 1) + 2 * (m.blocks[1] == 3)) for m in maps)
 
 
 def scores(seeds: int = 6, noise: float = 0.4) -> Scores:

@@ -70,30 +70,30 @@ def from_trials(
     `correct`: by trial, (ids, correct) of its test examples. `majority`: what the majority class
     scores on test. Raises UserError.
     """
-    found, correct = list(trials), correct or {}
-    counts = Counter(t.trial for t in found if t.status == "finished")
-    if twice := sorted(t for t, n in counts.items() if n > 1):
+    records, correct = list(trials), correct or {}
+    counts = Counter(t.trial for t in records if t.status == "finished")
+    if duplicates := sorted(t for t, n in counts.items() if n > 1):
         raise UserError(
-            f"{source}: trial {twice[0]} is finished in {counts[twice[0]]} runs, as if two stores "
-            "had been merged; delete all but one of them in MLflow's UI"
+            f"{source}: trial {duplicates[0]} is finished in {counts[duplicates[0]]} runs, as if "
+            "two stores had been merged; delete all but one of them in MLflow's UI"
         )
-    done = [t for t in found if t.phase == "confirm" and t.status == "finished"]
-    if not done:
+    confirmed = [t for t in records if t.phase == "confirm" and t.status == "finished"]
+    if not confirmed:
         raise UserError(f"{source}: no confirmed trial is finished; run `raykd sweep` first")
     items = []
-    for t in done:
-        ids, right = correct.get(t.trial, (None, None))
+    for t in confirmed:
+        ids, answers = correct.get(t.trial, (None, None))
         items.append(
             Score(
                 task, t.init, shape(t), t.strategy, t.seed, metric,
                 score=_metric(t, f"test_{metric}", source), map=t.map,
                 control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
-                weight=weight(t), ids=ids, correct=right,
+                weight=weight(t), ids=ids, correct=answers,
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
     larger = not smaller_is_better(metric)
-    unfinished = _not_finished(found, planned, task, controls)
+    unfinished = _not_finished(records, planned, task, controls)
     scores, problems = over_weights(items, unfinished, larger)
     factor = any(s.weight for s in scores)
     explored = tuple(
@@ -105,7 +105,7 @@ def from_trials(
             _metric(t, f"best_select_{metric}", source),
             weight(t) if factor else "",
         )
-        for t in found
+        for t in records
         if t.phase == "explore" and t.status == "finished"
     )
     examples = next((len(s.ids) for s in items if s.ids is not None), 0)
@@ -136,15 +136,15 @@ def weight(trial: Trial) -> str:
 
 def _metric(trial: Trial, name: str, source: str) -> float:
     value = trial.metrics.get(name)
-    what = f"{source}: {trial.phase} trial {trial.trial} ({trial.strategy}, seed {trial.seed})"
+    where = f"{source}: {trial.phase} trial {trial.trial} ({trial.strategy}, seed {trial.seed})"
     if value is None:
         raise UserError(
-            f"{what} is finished without {name}; delete its run in MLflow's UI and run "
+            f"{where} is finished without {name}; delete its run in MLflow's UI and run "
             "`raykd sweep` again"
         )
     if not math.isfinite(value):
         raise UserError(
-            f"{what} has {name} = {value}; delete its run in MLflow's UI and run `raykd sweep` "
+            f"{where} has {name} = {value}; delete its run in MLflow's UI and run `raykd sweep` "
             "again, or leave the arm out"
         )
     return value
@@ -157,7 +157,7 @@ def _not_finished(
     confirm = {
         (t.init, shape(t), t.strategy, t.seed, weight(t)): t for t in trials if t.phase == "confirm"
     }
-    open_: dict[tuple[str, str, str, str], dict[ProblemKind, list[int]]] = {}
+    unfinished: dict[tuple[str, str, str, str], dict[ProblemKind, list[int]]] = {}
     reasons: dict[tuple[str, str, str, str], str] = {}
     for key in dict.fromkeys([*planned, *confirm]):
         t = confirm.get(key)
@@ -165,13 +165,15 @@ def _not_finished(
             continue
         arm = (*key[:3], key[4])
         kind = "failed" if t is not None and t.status == "failed" else "missing"
-        open_.setdefault(arm, {}).setdefault(kind, []).append(key[3])  # type: ignore[arg-type]
+        unfinished.setdefault(arm, {}).setdefault(kind, []).append(key[3])  # type: ignore[arg-type]
         if kind == "failed" and t is not None and t.error:
             reasons.setdefault(arm, t.error.splitlines()[0])
     return tuple(
-        Problem(kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, heavy))),
-                task, init, size, strategy, strategy in controls, heavy, tuple(sorted(seeds)))
-        for (init, size, strategy, heavy), kinds in open_.items()
+        Problem(
+            kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, hidden_weight))),
+            task, init, size, strategy, strategy in controls, hidden_weight, tuple(sorted(seeds)),
+        )
+        for (init, size, strategy, hidden_weight), kinds in unfinished.items()
         for kind, seeds in kinds.items()
     )  # fmt: skip
 

@@ -48,21 +48,21 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     lost = {count: kind for count, kind in kinds.items() if kind is not None}
     reported = {count: lost_rows.reported(file, count, rows[count - 1]) for count in lost}
     rows = lost_rows.without_scores(rows, lost)
-    read = {n: _score(file, n, row, seeded, n in lost) for n, row in confirm}
-    _refuse_two_kinds(file, read)
-    numbered = [(count, score) for count, score in read.items() if count not in lost]
+    by_row = {n: _score(file, n, row, seeded, n in lost) for n, row in confirm}
+    _refuse_two_kinds(file, by_row)
+    numbered = [(count, score) for count, score in by_row.items() if count not in lost]
     if not numbered:
         raise UserError(f"{file}: no row has a score of a finished run, so nothing can be judged")
     _refuse_twice(file, numbered, seeded)
     items = tuple(score for _, score in numbered)
-    tried = tuple(_explored(file, count, row) for count, row in explore)
+    explored = tuple(_explored(file, count, row) for count, row in explore)
     refuse_one_strategy(str(file), items)
     metrics = tuple(dict.fromkeys(s.metric for s in items))
     small = _smaller(file, metrics, smaller_is_better)
-    scale = _scale(file, rows, metrics, items, tried)
+    scale = _scale(file, rows, metrics, items, explored)
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
-    unfinished = lost_rows.problems([(kind, read[count]) for count, kind in lost.items()], items)
+    unfinished = lost_rows.problems([(kind, by_row[count]) for count, kind in lost.items()], items)
     items, problems = over_weights(items, unfinished, not small)
     return Scores(
         items,
@@ -70,7 +70,7 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
         larger_is_better=not small,
         seeded=seeded,
         resolution=min(steps.values()),
-        explored=tried,
+        explored=explored,
         problems=problems,
         source=str(file),
         scale=scale,
@@ -81,8 +81,8 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
             for m in metrics if not small and direction(m) is None
         ) + units.doubts(items),
         failed=tuple(
-            replace(read[count], score=x)
-            for count, x in reported.items() if x is not None and lost[count] == "failed"
+            replace(by_row[count], score=score)
+            for count, score in reported.items() if score is not None and lost[count] == "failed"
         ),
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ def _scale(
     rows: Sequence[Row],
     metrics: Sequence[str],
     items: Sequence[Score],
-    tried: Sequence[Explored],
+    explored: Sequence[Explored],
 ) -> float | None:
     """What a perfect score is: as stated by a column or by percent signs, else by the scores."""
     stated = table_rows.one_value(file, rows, "scale")
@@ -122,7 +122,7 @@ def _scale(
         selected = [s.select for s in items if s.select is not None]
         units.refuse_other_unit(str(file), items, selected, "scores of the column select")
         units.refuse_other_unit(
-            str(file), items, [e.score for e in tried], "scores of explored maps"
+            str(file), items, [e.score for e in explored], "scores of explored maps"
         )
         scale = units.scale(metrics, [s.score for s in items])
     return scale
@@ -203,12 +203,12 @@ def _weight(where: str, written: str) -> str:
     return label(number(where, written, "weight")) if written else ""
 
 
-def _refuse_two_kinds(file: Path, read: Mapping[int, Score]) -> None:
+def _refuse_two_kinds(file: Path, by_row: Mapping[int, Score]) -> None:
     """Raises UserError where rows that are compared hold different things: two metrics in one task,
     or a strategy that is a control in some rows only."""
     metrics: dict[str, tuple[int, str]] = {}
     controls: dict[str, tuple[int, bool]] = {}
-    for count, s in read.items():
+    for count, s in by_row.items():
         other, metric = metrics.setdefault(s.task, (count, s.metric))
         if metric != s.metric:
             raise UserError(
@@ -230,18 +230,18 @@ def _refuse_two_kinds(file: Path, read: Mapping[int, Score]) -> None:
 
 
 def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: bool) -> None:
-    seen: dict[tuple[object, ...], tuple[int, str]] = {}
+    first_rows: dict[tuple[object, ...], tuple[int, str]] = {}
     for count, s in numbered:
         key = (*s.cell, s.strategy, s.seed)
-        if key in seen:
-            other, metric = seen[key]
+        if key in first_rows:
+            other, metric = first_rows[key]
             what = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
             what += f", weight {s.weight}" if s.weight else ""
             advice = "leave one out" if seeded else "add a seed column if these are several runs"
             if metric != s.metric:
                 advice = f"name the tasks apart, such as {s.task} ({s.metric})"
             raise UserError(f"{file}: rows {other} and {count} are both {what}; {advice}")
-        seen[key] = (count, s.metric)
+        first_rows[key] = (count, s.metric)
 
 
 def _steps(file: Path, rows: Sequence[Row], scale: float | None) -> dict[str, float]:
@@ -256,13 +256,13 @@ def _steps(file: Path, rows: Sequence[Row], scale: float | None) -> dict[str, fl
             counted = table_rows.whole(f"{file}: row {count}", stated, "examples")
             examples.setdefault(text(row, "task"), []).append(counted)
     steps = {}
-    for task, mine in by_task.items():
-        scores = [number(str(file), text(row, "score")) for row in mine if text(row, "score")]
+    for task, task_rows in by_task.items():
+        scores = [number(str(file), text(row, "score")) for row in task_rows if text(row, "score")]
         if not scores:
             continue
-        written = 10.0 ** -table_rows.decimals(mine)
-        known = max(examples.get(task, [0])) or coarse.examples(scores, written, scale)
-        of_examples = scale / known if scale and known else 0.0
+        written = 10.0 ** -table_rows.decimals(task_rows)
+        example_count = max(examples.get(task, [0])) or coarse.examples(scores, written, scale)
+        of_examples = scale / example_count if scale and example_count else 0.0
         largest = max(map(abs, scores))
         steps[task] = max(of_examples, written if written >= FINEST * largest else 0.0)
     return steps

@@ -28,19 +28,19 @@ def over_weights(
 ) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
     """Scores and problems, tuned first, then by weight. An arm without a weight of its own, which
     matches nothing, stands in every cell. With fewer than two weights there is no such factor."""
-    known = {s.weight for s in items} | {p.weight for p in problems}
-    weights = sorted(known - {""}, key=lambda w: (_number(w), w))
+    labels = {s.weight for s in items} | {p.weight for p in problems}
+    weights = sorted(labels - {""}, key=lambda w: (_number(w), w))
     if len(weights) < 2:
         return (
             tuple(replace(s, weight="") for s in items),
             tuple(replace(p, weight="") for p in problems),
         )
-    found = [replace(s, weight=w) for w in weights for s in items if s.weight in ("", w)]
-    lacking = [
+    fixed = [replace(s, weight=w) for w in weights for s in items if s.weight in ("", w)]
+    unfinished = [
         replace(p, weight=w) for w in (*weights, TUNED) for p in problems if p.weight in ("", w)
     ]
     if all(s.select is None for s in items):
-        return tuple(found), tuple(lacking)
+        return tuple(fixed), tuple(unfinished)
     tuned: list[Score] = []
     arms: dict[Arm, list[Score]] = {}
     for s in items:
@@ -55,8 +55,8 @@ def over_weights(
         if best is None:
             first = arm[0] if arm else without[key]
             says = f"{key[3]} is not tuned: under no seed has it a select score at every weight"
-            lacking.append(Problem("missing", says, *key, control=first.control, weight=TUNED))
-    return (*tuned, *found), tuple(lacking)
+            unfinished.append(Problem("missing", says, *key, control=first.control, weight=TUNED))
+    return (*tuned, *fixed), tuple(unfinished)
 
 
 def _best(arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool) -> str | None:
@@ -66,7 +66,7 @@ def _best(arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool) 
     for s in arm:
         if s.select is not None:
             by_weight[s.weight][s.seed] = s.select
-    seeds = set.intersection(*(set(x) for x in by_weight.values()))
+    seeds = set.intersection(*(set(by_seed) for by_seed in by_weight.values()))
     if not seeds:
         return None
     means = {w: statistics.fmean(by_weight[w][seed] for seed in seeds) for w in weights}

@@ -73,21 +73,21 @@ def problems(
     lost: Sequence[tuple[ProblemKind, Score]], items: Sequence[Score]
 ) -> tuple[Problem, ...]:
     """Lost runs by arm; those that another row has a score of, as after a second try, are none."""
-    there = {(s.cell, s.strategy, s.seed) for s in items}
+    scored = {(s.cell, s.strategy, s.seed) for s in items}
     arms: dict[Arm, list[int]] = {}
-    for what, s in lost:
-        if (s.cell, s.strategy, s.seed) not in there:
-            key = (s.task, s.init, s.shape, s.strategy, s.weight, s.control, what)
+    for status, s in lost:
+        if (s.cell, s.strategy, s.seed) not in scored:
+            key = (s.task, s.init, s.shape, s.strategy, s.weight, s.control, status)
             arms.setdefault(key, []).append(s.seed)
     return tuple(
-        Problem(what, _says(strategy, what, sorted({*seeds})), task, init, shape, strategy, control,
-                weight, tuple(sorted({*seeds})))
-        for (task, init, shape, strategy, weight, control, what), seeds in arms.items()
+        Problem(status, _says(strategy, status, sorted({*seeds})), task, init, shape, strategy,
+                control, weight, tuple(sorted({*seeds})))
+        for (task, init, shape, strategy, weight, control, status), seeds in arms.items()
     )  # fmt: skip
 
 
-def _says(strategy: str, what: ProblemKind, seeds: Sequence[int]) -> str:
+def _says(strategy: str, status: ProblemKind, seeds: Sequence[int]) -> str:
     listed = ", ".join(map(str, seeds))
-    if what == "missing":
+    if status == "missing":
         return f"{strategy} is not finished under seeds {listed}"
     return f"{strategy} has no score under seeds {listed}: failed, or without a number"

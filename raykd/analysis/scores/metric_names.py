@@ -91,8 +91,8 @@ def is_share(metric: str) -> bool:
 
 
 def _deciding(words: list[str]) -> str | None:
-    known = LOSSES | RATES | SHARES | OTHERS
-    return next((w for w in reversed(words) if w in known or _is_loss(w)), None)
+    vocabulary = LOSSES | RATES | SHARES | OTHERS
+    return next((w for w in reversed(words) if w in vocabulary or _is_loss(w)), None)
 
 
 def _is_loss(word: str) -> bool:
@@ -102,12 +102,12 @@ def _is_loss(word: str) -> bool:
 def _words(metric: str) -> list[str]:
     """In lower case; a word that is not known as it stands is taken apart at its capitals and
     digits (`valLoss`, `testNLL`, `bleu4`)."""
-    known = LOSSES | RATES | SHARES | OTHERS | OPPOSITE | CHANGES
+    vocabulary = LOSSES | RATES | SHARES | OTHERS | OPPOSITE | CHANGES
     result: list[str] = []
     for word in re.findall(r"[^\W_]+|@", metric):
         if word.lower() in CONDITIONS and result:
             break
-        if word.lower() in known:
+        if word.lower() in vocabulary:
             result.append(word.lower())
         else:
             parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", word)

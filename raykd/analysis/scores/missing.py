@@ -44,20 +44,22 @@ def expected(
     """An arm should have every seed that some arm of its cell has or was to have. A control may be
     asked for under fewer: it should have its own, and those that its loader names as lost.
     `among`: the arms whose scores are the worst and the best seen."""
-    named: dict[str, set[int]] = {}
+    lost_seeds_by_arm: dict[str, set[int]] = {}
     for p in scores.problems:
         if (p.task, p.init, p.shape, p.weight) == cell and p.strategy is not None:
-            named.setdefault(p.strategy, set()).update(p.seeds)
+            lost_seeds_by_arm.setdefault(p.strategy, set()).update(p.seeds)
     controls = {a for a, arm in arms.items() if next(iter(arm.values())).control}
-    asked = {s for a, lost in named.items() if a in arms and a not in controls for s in lost}
-    every = frozenset(asked.union(*arms.values()))
+    reported = {
+        s for a, lost in lost_seeds_by_arm.items() if a in arms and a not in controls for s in lost
+    }
+    all_seeds = frozenset(reported.union(*arms.values()))
     seeds = {
-        a: frozenset({*arm, *named.get(a, ())}) if a in controls else every
+        a: frozenset({*arm, *lost_seeds_by_arm.get(a, ())}) if a in controls else all_seeds
         for a, arm in arms.items()
     }
-    seen = [sign * s.score for a in among for s in arms[a].values()]
-    seen += [sign * s.score for s in scores.failed if s.cell[:3] == cell[:3] and not s.control]
-    return Expected(seeds, min(seen, default=0.0), max(seen, default=0.0))
+    values = [sign * s.score for a in among for s in arms[a].values()]
+    values += [sign * s.score for s in scores.failed if s.cell[:3] == cell[:3] and not s.control]
+    return Expected(seeds, min(values, default=0.0), max(values, default=0.0))
 
 
 def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:

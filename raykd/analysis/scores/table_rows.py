@@ -41,17 +41,19 @@ def read(file: Path) -> list[dict[str, Any]]:
         ) from error
     names = [str(name).strip().lower() for name in header]
     # Spreadsheets leave empty columns at the end; those without a name are not read.
-    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
-        raise UserError(f"{file}: {names.count(twice[0])} columns are named {twice[0]!r}; keep one")
+    if duplicates := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise UserError(
+            f"{file}: {names.count(duplicates[0])} columns are named {duplicates[0]!r}; keep one"
+        )
     if not values:
         raise UserError(f"{file}: there are no rows; a table of scores has {COLUMNS}")
     for number, row in enumerate(values, 1):
         if len(row) != len(names):
-            more = (
+            hint = (
                 "; a number is written with a point, not a comma" if len(row) > len(names) else ""
             )
             raise UserError(
-                f"{file}: row {number}: {len(names)} columns in the header, {len(row)} here{more}"
+                f"{file}: row {number}: {len(names)} columns in the header, {len(row)} here{hint}"
             )
     return [dict(zip(names, row, strict=True)) for row in values]
 
@@ -73,18 +75,18 @@ def text(row: Row, column: str) -> str:
 
 def number(where: str, written: str, column: str = "score") -> float:
     """With a percent sign or without. Raises UserError."""
-    plain = _plain(written)
-    if "," in plain:
-        point = plain.replace(",", "" if "." in plain or plain.count(",") > 1 else ".")
+    digits = _plain(written)
+    if "," in digits:
+        point = digits.replace(",", "" if "." in digits or digits.count(",") > 1 else ".")
         raise UserError(
             f"{where}: {column}: {written!r} has a comma; write numbers with a decimal point and "
             f"nothing between thousands, such as {point}"
         )
     try:
-        value = float(plain)
+        value = float(digits)
     except ValueError:
         value = None
-    if value is None or "_" in plain:
+    if value is None or "_" in digits:
         raise UserError(f"{where}: {column}: {written!r} is not a number")
     if not math.isfinite(value):
         advice = (
@@ -116,20 +118,20 @@ def in_percent(file: Path, rows: Sequence[Row]) -> bool:
         for column in ("score", "select", "margin"):
             if value := text(row, column):
                 signs.setdefault((column, value.endswith("%")), (count, value))
-    sign, plain = signs.get(("score", True)), signs.get(("score", False))
-    if sign and plain:
+    signed, unsigned = signs.get(("score", True)), signs.get(("score", False))
+    if signed and unsigned:
         raise UserError(
-            f"{file}: the score of row {sign[0]}, {sign[1]}, has a percent sign and that of row "
-            f"{plain[0]}, {plain[1]}, has none; write all of them in one unit"
+            f"{file}: the score of row {signed[0]}, {signed[1]}, has a percent sign and that of "
+            f"row {unsigned[0]}, {unsigned[1]}, has none; write all of them in one unit"
         )
     for column in ("select", "margin"):
-        other = signs.get((column, not sign))
+        other = signs.get((column, not signed))
         if other and (column, True) in signs:
             raise UserError(
                 f"{file}: row {other[0]}: {column}: {other[1]}; write it as the scores "
-                f"are written, {'with' if sign else 'without'} a percent sign"
+                f"are written, {'with' if signed else 'without'} a percent sign"
             )
-    return sign is not None
+    return signed is not None
 
 
 def one_value(file: Path, rows: Sequence[Row], column: str) -> str:
@@ -151,9 +153,9 @@ def one_value(file: Path, rows: Sequence[Row], column: str) -> str:
 
 def decimals(rows: Sequence[Row]) -> int:
     """The most decimals that a score is written with."""
-    found = []
+    decimal_places = []
     for row in rows:
         mantissa, _, exponent = _plain(text(row, "score")).lower().partition("e")
-        point = len(re.sub(r"\D", "", mantissa.partition(".")[2]))
-        found.append(point - int(exponent or 0))
-    return max(0, *found)
+        digits = len(re.sub(r"\D", "", mantissa.partition(".")[2]))
+        decimal_places.append(digits - int(exponent or 0))
+    return max(0, *decimal_places)

@@ -41,9 +41,11 @@ def refuse_mixed(where: str, items: Sequence[Score]) -> None:
     for s in items:
         if is_share(s.metric) and s.score:
             tasks.setdefault(s.task, []).append(s)
-    small = [t for t, found in tasks.items() if all(abs(s.score) <= FRACTION for s in found)]
+    small = [
+        t for t, task_scores in tasks.items() if all(abs(s.score) <= FRACTION for s in task_scores)
+    ]
     task, most = max(
-        ((t, max(s.score for s in found)) for t, found in tasks.items()),
+        ((t, max(s.score for s in task_scores)) for t, task_scores in tasks.items()),
         key=lambda pair: pair[1],
         default=("", 0.0),
     )
@@ -52,10 +54,10 @@ def refuse_mixed(where: str, items: Sequence[Score]) -> None:
             f"{where}: the scores of {small[0]} lie within 0 to 1, those of {task} go up to "
             f"{most:g}; write all of them as fractions or all in percent; {HOW}"
         )
-    for task, found in tasks.items():
-        above = [s.score for s in found if s.score > SURE]
+    for task, task_scores in tasks.items():
+        above = [s.score for s in task_scores if s.score > SURE]
         low, high = min(above, default=0.0) / NEAR, max(above, default=0.0) * NEAR
-        for s in found:
+        for s in task_scores:
             if 0 < s.score < FRACTION and low <= 100 * s.score <= high:
                 raise UserError(
                     f"{where}: {task}: {s.score:g} of {s.strategy} stands beside scores from "
@@ -87,7 +89,7 @@ def doubts(items: Sequence[Score]) -> tuple[str, ...]:
     for s in items:
         if direction(s.metric) is None:
             tasks.setdefault(s.task, []).append(abs(s.score))
-    small = [t for t, found in tasks.items() if max(found) <= FRACTION]
+    small = [t for t, values in tasks.items() if max(values) <= FRACTION]
     if not small or len(small) == len(tasks):
         return ()
     other = next(t for t in tasks if t not in small)
@@ -100,35 +102,35 @@ def doubts(items: Sequence[Score]) -> tuple[str, ...]:
 def stated(scores: Scores, margin: float | None) -> float:
     """The margin to judge a table by: the one that was written, else the table's own. Raises
     UserError where there is none, or one that no two scores can be apart."""
-    found = scores.margin if margin is None else margin
+    chosen = scores.margin if margin is None else margin
     values = [s.score for s in scores.items]
     digits = Digits.of(0.0, *values)
-    seen = f"whose scores here go from {digits.plain(min(values))} to {digits.plain(max(values))}"
+    span = f"whose scores here go from {digits.plain(min(values))} to {digits.plain(max(values))}"
     example = EXAMPLES.get(scores.scale or 0.0, "")
-    if found is None:
+    if chosen is None:
         raise UserError(
             f"{scores.source}: no margin is stated; write --margin X, the smallest difference that "
-            f"would matter{example}, in units of {scores.metric}, {seen}; or add a column margin"
+            f"would matter{example}, in units of {scores.metric}, {span}; or add a column margin"
         )
-    bound = scores.scale or max(map(abs, values))
-    if 0 < bound <= found:
+    largest = scores.scale or max(map(abs, values))
+    if 0 < largest <= chosen:
         key = "margin" if margin is None else "--margin"
         percent = "; if they are in percent, a column scale with 100 says so"
         raise UserError(
-            f"{scores.source}: {key}: {found:g} is too large for {scores.metric}, {seen}; write "
-            f"the smallest difference that would matter{example}{percent * (bound == FRACTION)}"
+            f"{scores.source}: {key}: {chosen:g} is too large for {scores.metric}, {span}; write "
+            f"the smallest difference that would matter{example}{percent * (largest == FRACTION)}"
         )
-    return found
+    return chosen
 
 
 def notes(scores: Scores, margin: float, chosen: bool) -> tuple[str, ...]:
     """What a reader has to know of how a table was read; `chosen`: the margin was written now."""
-    found = list(scores.notes)
+    lines = list(scores.notes)
     if scores.scale == FRACTION:
-        found.append(
+        lines.append(
             f"The scores lie within 0 to 1 and are read as fractions, so the margin {margin:g} is "
             f"{100 * margin:g} point{'s' * (margin != 0.01)}"
         )
     if chosen and scores.margin is not None and margin != scores.margin:
-        found.append(f"The margin {margin:g} was chosen now; the table states {scores.margin:g}")
-    return tuple(found)
+        lines.append(f"The margin {margin:g} was chosen now; the table states {scores.margin:g}")
+    return tuple(lines)

@@ -54,20 +54,22 @@ def far_below(scores: Array, margin: float) -> Array:
     """Which runs lie far below their arm. scores: [..., seeds, arms], larger is better, NaN where
     there is no run."""
     scores = np.asarray(scores, dtype=float)
-    there = ~np.isnan(scores)
-    runs = there.sum(axis=-2, keepdims=True)
+    present = ~np.isnan(scores)
+    runs = present.sum(axis=-2, keepdims=True)
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # a seed or an arm without a run
-        rest = scores - np.nanmedian(scores, axis=-2, keepdims=True)
-        luck = np.nanmedian(rest, axis=-1, keepdims=True)
-        rest = rest - np.where(there.sum(axis=-1, keepdims=True) >= FEWEST, luck, 0.0)
-        rest = rest - np.nanmedian(rest, axis=-2, keepdims=True)
-        own = np.nanmedian(np.abs(rest), axis=-2, keepdims=True)
-        cell = np.nanmedian(np.abs(rest), axis=(-2, -1), keepdims=True)
+        residuals = scores - np.nanmedian(scores, axis=-2, keepdims=True)
+        seed_effect = np.nanmedian(residuals, axis=-1, keepdims=True)
+        residuals = residuals - np.where(
+            present.sum(axis=-1, keepdims=True) >= FEWEST, seed_effect, 0.0
+        )
+        residuals = residuals - np.nanmedian(residuals, axis=-2, keepdims=True)
+        arm_scatter = np.nanmedian(np.abs(residuals), axis=-2, keepdims=True)
+        cell_scatter = np.nanmedian(np.abs(residuals), axis=(-2, -1), keepdims=True)
         few = runs / np.maximum(runs - 1, 1)  # a median of few runs takes one of them as its centre
-        far = FAR * TO_SD * few * np.fmax(own, cell)
-        found: Array = -rest > np.fmax(far, FLOOR * margin)
-    return found & there & (runs >= FEWEST)
+        far = FAR * TO_SD * few * np.fmax(arm_scatter, cell_scatter)
+        below: Array = -residuals > np.fmax(far, FLOOR * margin)
+    return below & present & (runs >= FEWEST)
 
 
 def apart(scores: Array, margin: float) -> Array:
@@ -81,33 +83,33 @@ def apart(scores: Array, margin: float) -> Array:
     arms.
     """
     scores = np.asarray(scores, dtype=float)
-    found = np.zeros(scores.shape, dtype=bool)
+    collapsed = np.zeros(scores.shape, dtype=bool)
     if scores.shape[1] < 2:
-        return found
+        return collapsed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a seed or an arm without a run
         moved = scores - np.nanmedian(scores, axis=0)
         scatter = float(np.nanmedian(np.abs(moved)))
         for arm in range(scores.shape[1]):
-            there = np.flatnonzero(~np.isnan(scores[:, arm]))
-            if len(there) < FEWEST:
+            present = np.flatnonzero(~np.isnan(scores[:, arm]))
+            if len(present) < FEWEST:
                 continue
-            order = there[np.argsort(scores[there, arm])]
+            order = present[np.argsort(scores[present, arm])]
             runs = scores[order, arm]
             cut = int(np.diff(runs).argmax()) + 1
             low, high = runs[:cut], runs[cut:]
             gap = high[0] - low[-1]
-            beside = np.median(np.abs([*(low - np.median(low)), *(high - np.median(high))]))
-            far = FAR * TO_SD * len(runs) / (len(runs) - 1) * max(scatter, beside)
+            local_scatter = np.median(np.abs([*(low - np.median(low)), *(high - np.median(high))]))
+            far = FAR * TO_SD * len(runs) / (len(runs) - 1) * max(scatter, local_scatter)
             others = np.delete(scores, arm, axis=1)
-            usual = float(np.nanmedian(np.nanmedian(others, axis=0)))
-            ours = len(low) < len(high) or abs(np.median(high) - usual) < abs(
-                np.median(low) - usual
+            typical = float(np.nanmedian(np.nanmedian(others, axis=0)))
+            low_is_apart = len(low) < len(high) or abs(np.median(high) - typical) < abs(
+                np.median(low) - typical
             )
-            if gap > max(far, FLOOR * margin) and ours:
+            if gap > max(far, FLOOR * margin) and low_is_apart:
                 steady = (np.nanmax(others, axis=0) - others < gap / 2).any(axis=1)
-                found[order[:cut], arm] = steady[order[:cut]]
-    return found
+                collapsed[order[:cut], arm] = steady[order[:cut]]
+    return collapsed
 
 
 def upper_bound(k: int, n: int) -> float:
@@ -120,47 +122,47 @@ def compare(counts: Sequence[tuple[str, int, int]]) -> tuple[str | None, float |
     k, n = sum(c[1] for c in counts), sum(c[2] for c in counts)
     if len(counts) < 2 or not 0 < k < n:
         return None, None
-    found = [
+    tests = [
         (float(stats.fisher_exact([[a, b - a], [k - a, n - b - (k - a)]]).pvalue), -a / b, name)
         for name, a, b in counts
         if b
     ]
-    p, _, strategy = min(found)
-    return strategy, min(1.0, p * len(found))
+    p, _, strategy = min(tests)
+    return strategy, min(1.0, p * len(tests))
 
 
-def counts(of: Mapping[str, tuple[int, int]]) -> tuple[Count, ...]:
-    return tuple(Count(a, k, n, upper_bound(k, n)) for a, (k, n) in of.items())
+def counts(by_arm: Mapping[str, tuple[int, int]]) -> tuple[Count, ...]:
+    return tuple(Count(a, k, n, upper_bound(k, n)) for a, (k, n) in by_arm.items())
 
 
-def collapses(of: Mapping[str, tuple[int, int]], apart: Collection[str] = ()) -> Counts:
+def collapses(by_arm: Mapping[str, tuple[int, int]], apart: Collection[str] = ()) -> Counts:
     """What the arms' collapses (k of n) say, and the rate that they do not exclude in the arms that
     the verdict is of; `apart`: the others, such as controls."""
-    found = counts(of)
-    strategy, p = compare([(c.strategy, c.k, c.n) for c in found])
-    seen = [c for c in found if c.k]
-    listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in seen)
-    most = max((c for c in found if c.strategy not in apart), key=lambda c: c.upper)
-    says = f"collapsed runs: {listed}" if seen else "no run collapsed"
+    arms = counts(by_arm)
+    strategy, p = compare([(c.strategy, c.k, c.n) for c in arms])
+    nonzero = [c for c in arms if c.k]
+    listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in nonzero)
+    worst = max((c for c in arms if c.strategy not in apart), key=lambda c: c.upper)
+    says = f"collapsed runs: {listed}" if nonzero else "no run collapsed"
     if p is not None:
         says += f" ({_test(strategy, p)})"
     says += (
-        f"; a collapse rate of up to {100 * most.upper:.2g} % is not excluded ({most.strategy}, "
-        f"exact 95 % bound of {most.k} of {most.n} runs), and the tests do not see rare collapses"
+        f"; a collapse rate of up to {100 * worst.upper:.2g} % is not excluded ({worst.strategy}, "
+        f"exact 95 % bound of {worst.k} of {worst.n} runs), and the tests do not see rare collapses"
     )
-    return Counts(found, strategy, p, says)
+    return Counts(arms, strategy, p, says)
 
 
-def lost(of: Mapping[str, tuple[int, int]]) -> Counts | None:
+def lost(by_arm: Mapping[str, tuple[int, int]]) -> Counts | None:
     """Runs that are missing (k of n) by arm; None where none is."""
-    if not any(k for k, _ in of.values()):
+    if not any(k for k, _ in by_arm.values()):
         return None
-    found = counts(of)
-    strategy, p = compare([(c.strategy, c.k, c.n) for c in found])
-    listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in found if c.k)
-    rest = "" if all(c.k for c in found) else ", the other arms none"
+    arms = counts(by_arm)
+    strategy, p = compare([(c.strategy, c.k, c.n) for c in arms])
+    listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in arms if c.k)
+    others = "" if all(c.k for c in arms) else ", the other arms none"
     test = "" if p is None else f" ({_test(strategy, p)})"
-    return Counts(found, strategy, p, f"missing runs: {listed}{rest}{test}")
+    return Counts(arms, strategy, p, f"missing runs: {listed}{others}{test}")
 
 
 def _test(strategy: str | None, p: float) -> str:

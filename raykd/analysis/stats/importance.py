@@ -128,8 +128,8 @@ def _flat(layer_map: LayerMap) -> Blocks:
 
 def inversions(blocks: Blocks) -> int:
     """Of `[4, 8, 12]` none, of its reverse three; unmatched blocks stand in no order."""
-    found = [b for b in blocks if b is not None]
-    return sum(a > b for i, a in enumerate(found) for b in found[i + 1 :])
+    targets = [b for b in blocks if b is not None]
+    return sum(a > b for i, a in enumerate(targets) for b in targets[i + 1 :])
 
 
 def displacement(blocks: Blocks, forward: Blocks) -> float:
@@ -140,8 +140,8 @@ def displacement(blocks: Blocks, forward: Blocks) -> float:
 
 
 def span(blocks: Blocks) -> int:
-    found = [b for b in blocks if b is not None]
-    return max(found) - min(found) if found else 0
+    targets = [b for b in blocks if b is not None]
+    return max(targets) - min(targets) if targets else 0
 
 
 def _positions(maps: Sequence[Blocks], scores: Array) -> tuple[Position, ...]:
@@ -153,17 +153,17 @@ def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
     """Permutation p-value of each position (from 0) that has more than one block."""
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)
-    found = {}
+    p_values = {}
     for i in range(len(maps[0])):
         blocks = list(dict.fromkeys(m[i] for m in maps))
         if len(blocks) < 2:
             continue
         groups = np.array([[m[i] == b for m in maps] for b in blocks])
-        seen = _between(groups, scores[None])[0]
+        observed = _between(groups, scores[None])[0]
         chance = _between(groups, shuffled)
         # The dealing that was seen is one of those that could have been (Phipson and Smyth 2010).
-        found[i] = (1 + int((chance >= seen * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
-    return found
+        p_values[i] = (1 + int((chance >= observed * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
+    return p_values
 
 
 def _between(groups: Array, scores: Array) -> Array:
@@ -209,12 +209,12 @@ def _noise(confirmed: Array | None, variance: float) -> float | None:
 
 
 def _places(maps: Sequence[Blocks], scores: Array) -> tuple[Place, ...]:
-    found: dict[tuple[int, int | None], list[float]] = {}
+    by_place: dict[tuple[int, int | None], list[float]] = {}
     for blocks, score in zip(maps, scores, strict=True):
         for student, teacher in enumerate(blocks, 1):
-            found.setdefault((student, teacher), []).append(float(score))
-    order = sorted(found, key=lambda k: (k[0], k[1] is None, k[1] or 0))
-    return tuple(Place(s, t, float(np.mean(found[s, t])), len(found[s, t])) for s, t in order)
+            by_place.setdefault((student, teacher), []).append(float(score))
+    order = sorted(by_place, key=lambda k: (k[0], k[1] is None, k[1] or 0))
+    return tuple(Place(s, t, float(np.mean(by_place[s, t])), len(by_place[s, t])) for s, t in order)
 
 
 def _trends(points: Sequence[Point], scores: Array) -> tuple[Trend, ...]:

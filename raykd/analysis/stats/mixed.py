@@ -69,7 +69,9 @@ def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -
         return None
     tasks = frame["task"].nunique()
     quantile = stats.t.ppf(1 - alpha, tasks - 1)
-    found = zip(names, np.asarray(fitted.fe_params)[1:], np.asarray(fitted.bse_fe)[1:], strict=True)
+    estimates = zip(
+        names, np.asarray(fitted.fe_params)[1:], np.asarray(fitted.bse_fe)[1:], strict=True
+    )
     extra = dict(zip(model.exog_vc.names, fitted.vcomp, strict=True)) if seeded else {}
     return Mixed(
         init=scores[0].init,
@@ -79,7 +81,7 @@ def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -
         n=len(frame),
         effects=tuple(
             Effect(name, float(b), float(se), (float(b - quantile * se), float(b + quantile * se)))
-            for name, b, se in found
+            for name, b, se in estimates
         ),
         sd_task=float(np.sqrt(np.asarray(fitted.cov_re)[0, 0])),
         sd_task_strategy=float(np.sqrt(extra.get("task_strategy", 0.0))),

@@ -177,10 +177,10 @@ def needed(sd: float, margin: float, alpha: float, comparisons: int, source: str
         "half": lambda n: all_equivalent_power(n, sd, margin, margin / 2, alpha, comparisons),
         "twice": lambda n: beyond_power(n, sd, margin, 2 * margin, alpha / comparisons),
     }
-    found = {name: seeds_for(power) for name, power in powers.items()}
-    known = [n for n in found.values() if n is not None]
-    last = min(max([10, *known]), 40)
+    seeds = {name: seeds_for(power) for name, power in powers.items()}
+    reached = [n for n in seeds.values() if n is not None]
+    last = min(max([10, *reached]), 40)
     curve = tuple(
         Point(n, **{name: power(n) for name, power in powers.items()}) for n in range(2, last + 1)
     )
-    return Needed(sd, margin, alpha, comparisons, **found, curve=curve, source=source)
+    return Needed(sd, margin, alpha, comparisons, **seeds, curve=curve, source=source)

@@ -43,9 +43,14 @@ class Look:
     @classmethod
     def of(cls, number: int, looks: Sequence[int], alpha: float) -> Look:
         """The first is number 1; `alpha` is what all of them may spend."""
-        found = levels(looks, alpha)
+        per_look = levels(looks, alpha)
         return cls(
-            number, looks[number - 1], tuple(looks), found, found[number - 1], sum(found[:number])
+            number,
+            looks[number - 1],
+            tuple(looks),
+            per_look,
+            per_look[number - 1],
+            sum(per_look[:number]),
         )
 
     @property
@@ -91,7 +96,7 @@ def chance(mean: Array, sd: Array, n: Array, margin: float, sides: int, look: Lo
     return np.minimum(1.0, shown.min(axis=-1) + refuted.sum(axis=-1))
 
 
-class Judged(Protocol):
+class HypothesisLike(Protocol):
     """What is needed of a hypothesis."""
 
     @property
@@ -104,23 +109,23 @@ class Judged(Protocol):
     def withheld(self) -> bool: ...
 
 
-def after(look: Look, hypotheses: Iterable[Judged]) -> Look:
+def after(look: Look, hypotheses: Iterable[HypothesisLike]) -> Look:
     """The look with its reason to stop: of every cell, H1 and H5 are decided or will hardly be.
 
     To give up is not binding: it makes no answer likelier, so that no alpha is spent on it. An
     answer that missing runs withhold waits for those, which the next launch runs again, and not for
     further seeds.
     """
-    told = [h for h in hypotheses if h.id in DECIDING]
-    open_ = [h for h in told if h.status == "undecided" and not h.withheld]
-    if not look.ahead or any(h.chance is None or h.chance >= HOPELESS for h in open_):
+    deciding = [h for h in hypotheses if h.id in DECIDING]
+    undecided = [h for h in deciding if h.status == "undecided" and not h.withheld]
+    if not look.ahead or any(h.chance is None or h.chance >= HOPELESS for h in undecided):
         return look
-    if not open_:
-        but = ", but for runs that failed" if any(h.withheld for h in told) else ""
-        return replace(look, stop=f"H1 and H5 are decided{but}")
-    who = " and ".join(sorted({h.id for h in open_}))
+    if not undecided:
+        exception = ", but for runs that failed" if any(h.withheld for h in deciding) else ""
+        return replace(look, stop=f"H1 and H5 are decided{exception}")
+    ids = " and ".join(sorted({h.id for h in undecided}))
     return replace(
         look,
-        stop=f"what is open of {who} would be decided at {look.looks[-1]} seeds with a probability "
+        stop=f"what is open of {ids} would be decided at {look.looks[-1]} seeds with a probability "
         f"below {HOPELESS:g}, at the effect and variance seen",
     )

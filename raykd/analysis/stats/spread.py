@@ -127,8 +127,8 @@ def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
     cov = np.cov(pair, gain) / n * critical**2
     square = g**2 - cov[1, 1], -2 * (a * g - cov[0, 1]), a**2 - cov[0, 0]
     root = np.sqrt(max(0.0, square[1] ** 2 - 4 * square[0] * square[2]))
-    found = sorted(((-square[1] - root) / 2 / square[0], (-square[1] + root) / 2 / square[0]))
-    return float(found[0]), float(found[1])
+    roots = sorted(((-square[1] - root) / 2 / square[0], (-square[1] + root) / 2 / square[0]))
+    return float(roots[0]), float(roots[1])
 
 
 def _first_below(pair: Array, gain: Array, critical: float, resolution: float) -> float:

@@ -104,15 +104,15 @@ def _anova(y: Array) -> tuple[dict[str, tuple[float, int]], Array]:
     i, a, b = y.shape
     grand = y.mean()
     of_map, of_seed, of_init = y.mean(axis=(0, 2)), y.mean(axis=(0, 1)), y.mean(axis=(1, 2))
-    found = {"map": (i * b * float(((of_map - grand) ** 2).sum()), a - 1)}
+    squares = {"map": (i * b * float(((of_map - grand) ** 2).sum()), a - 1)}
     if i > 1:
-        found["init"] = (a * b * float(((of_init - grand) ** 2).sum()), i - 1)
+        squares["init"] = (a * b * float(((of_init - grand) ** 2).sum()), i - 1)
         both = y.mean(axis=2) - of_map - of_init[:, None] + grand
-        found["map x init"] = (b * float((both**2).sum()), (a - 1) * (i - 1))
-    found["seed"] = (i * a * float(((of_seed - grand) ** 2).sum()), b - 1)
+        squares["map x init"] = (b * float((both**2).sum()), (a - 1) * (i - 1))
+    squares["seed"] = (i * a * float(((of_seed - grand) ** 2).sum()), b - 1)
     total = float(((y - grand) ** 2).sum())
-    rest = max(0.0, total - sum(ss for ss, _ in found.values()))
-    found["rest"] = (rest, i * a * b - 1 - sum(df for _, df in found.values()))
+    rest = max(0.0, total - sum(ss for ss, _ in squares.values()))
+    squares["rest"] = (rest, i * a * b - 1 - sum(df for _, df in squares.values()))
     if i > 1:  # expected mean squares: map and init hold map x init too
         rows = [
             [1 / (i * b), 0, -1 / (i * b), 0, 0],
@@ -123,7 +123,7 @@ def _anova(y: Array) -> tuple[dict[str, tuple[float, int]], Array]:
         ]
     else:
         rows = [[1 / b, 0, -1 / b], [0, 1 / a, -1 / a], [0, 0, 1]]
-    return found, np.array(rows, dtype=float)
+    return squares, np.array(rows, dtype=float)
 
 
 def _components(mean_squares: Array, mixing: Array) -> Array:

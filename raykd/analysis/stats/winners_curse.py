@@ -51,16 +51,16 @@ def winner(
     the direction of better; `sign` -1 where smaller scores are better."""
     score = explored[layer_map]
     against = "forward" if forward_map in explored else "the median of the search"
-    base = explored.get(forward_map, float(np.median(list(explored.values()))))
-    promised, kept, bounds = sign * (score - base), float(np.mean(differences)), None
+    baseline = explored.get(forward_map, float(np.median(list(explored.values()))))
+    promised, kept, bounds = sign * (score - baseline), float(np.mean(differences)), None
     if len(differences) > 1:
         mean, sd = summary(differences, resolution)
         low, high = interval(mean, sd, len(differences), 1 - alpha)
         bounds = (float(low), float(high))
-    ahead = None if bounds is None else bounds[0] > 0
-    told = {None: "one seed cannot tell whether it is ahead of forward",
+    still_ahead = None if bounds is None else bounds[0] > 0
+    standing = {None: "one seed cannot tell whether it is ahead of forward",
             True: "it is still ahead of forward",
-            False: "that it is ahead of forward is not shown"}[ahead]  # fmt: skip
+            False: "that it is ahead of forward is not shown"}[still_ahead]  # fmt: skip
     digits = Digits.of(margin, 0.0, promised, kept)
     return Curse(
         strategy=strategy,
@@ -72,9 +72,10 @@ def winner(
         interval=bounds,
         lost=promised - kept,
         n=len(differences),
-        still_ahead=ahead,
+        still_ahead=still_ahead,
         says=(
             f"{strategy} {layer_map} led {against} by {digits.signed(promised)} in the search and "
-            f"leads forward by {digits.signed(kept)} under {len(differences)} fresh seeds: {told}"
+            f"leads forward by {digits.signed(kept)} under {len(differences)} fresh seeds: "
+            f"{standing}"
         ),
     )

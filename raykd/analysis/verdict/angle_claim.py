@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from raykd.analysis.scores.scores import CellName
-from raykd.analysis.verdict.angles import Angles, Seen, points, predict, summary
+from raykd.analysis.verdict.angles import Angles, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
 from raykd.training.angle_values import NULLS, View, wilson
 
@@ -33,7 +33,7 @@ NULL_NAMES = {
 
 
 @dataclass(frozen=True)
-class _Found:
+class _ClaimResult:
     """One claim's answer, and what it rests on."""
 
     status: Status
@@ -46,19 +46,19 @@ class _Found:
     says: str
 
 
-def add_angles(verdict: Verdict, seen: Sequence[Seen]) -> Verdict:
+def add_angles(verdict: Verdict, students: Sequence[StudentAngles]) -> Verdict:
     """The verdict with H6 in each of its cells, and with what the angles say beside it. Where
     nothing was measured H6 is left out, with a note."""
-    known = [s for cell in verdict.cells for s in of_cell(cell, seen)]
-    if not known:
+    measured = [s for cell in verdict.cells for s in of_cell(cell, students)]
+    if not measured:
         return replace(verdict, notes=(*verdict.notes, UNMEASURED))
     return replace(
         verdict,
         cells=tuple(
-            replace(c, hypotheses=(*c.hypotheses, judge(known, name(c), verdict.at)))
+            replace(c, hypotheses=(*c.hypotheses, judge(measured, name(c), verdict.at)))
             for c in verdict.cells
         ),
-        angles=of(known, verdict.at),
+        angles=of(measured, verdict.at),
     )
 
 
@@ -66,69 +66,71 @@ def name(cell: Cell) -> CellName:
     return (cell.task, cell.init, cell.shape, cell.weight)
 
 
-def of_cell(cell: Cell, seen: Sequence[Seen]) -> list[Seen]:
+def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles]:
     """The students that a cell is about: of its hidden weight where that is a factor, and of the
     weight that each strategy was tuned to where it is the tuned one's."""
     arms = {a.strategy: a for a in cell.arms}
-    found = []
-    for s in seen:
-        arm = arms.get(s.strategy)
-        if arm is None or (s.task, s.init, s.shape) != name(cell)[:3]:
+    result = []
+    for student in students:
+        arm = arms.get(student.strategy)
+        if arm is None or (student.task, student.init, student.shape) != name(cell)[:3]:
             continue
-        if not cell.weight or s.weight in ("", cell.weight, arm.chosen):
-            found.append(replace(s, weight=cell.weight, control=s.control or arm.control))
-    return found
+        if not cell.weight or student.weight in ("", cell.weight, arm.chosen):
+            result.append(
+                replace(student, weight=cell.weight, control=student.control or arm.control)
+            )
+    return result
 
 
-def of(seen: Sequence[Seen], alpha: float) -> Angles:
-    return Angles(summary(seen), predict(points(seen), alpha))
+def of(students: Sequence[StudentAngles], alpha: float) -> Angles:
+    return Angles(summary(students), predict(points(students), alpha))
 
 
-def judge(seen: Sequence[Seen], cell: CellName, alpha: float) -> Hypothesis:
+def judge(students: Sequence[StudentAngles], cell: CellName, alpha: float) -> Hypothesis:
     """H6 of one cell, over its matched students."""
-    mine = [s for s in seen if s.cell == cell and s.matched]
-    if not mine:
+    matched = [s for s in students if s.cell == cell and s.matched]
+    if not matched:
         says = "no matched student's angles were measured here, so nothing is said"
         return Hypothesis("H6", *cell, "undecided", None, None, None, 0, HALF, None, None, says)
-    found = [_acute(mine, alpha), *(_beyond(mine, null, alpha) for null in NULLS)]
-    against = next((f for f in found if f.status == "contradicted"), None)
-    open_ = next((f for f in found if f.status == "undecided"), None)
-    decided = against or open_ or found[0]
-    status: Status = "contradicted" if against else "undecided" if open_ else "supported"
-    says = "; ".join(f.says for f in sorted(found, key=lambda f: f is not decided))
+    claims = [_acute(matched, alpha), *(_beyond(matched, null, alpha) for null in NULLS)]
+    contradicted = next((f for f in claims if f.status == "contradicted"), None)
+    undecided = next((f for f in claims if f.status == "undecided"), None)
+    decided = contradicted or undecided or claims[0]
+    status: Status = "contradicted" if contradicted else "undecided" if undecided else "supported"
+    says = "; ".join(f.says for f in sorted(claims, key=lambda f: f is not decided))
     return Hypothesis(
         "H6", *cell, status, decided.effect, decided.interval, decided.level, decided.n,
         decided.margin, None, decided.strategy, says,
     )  # fmt: skip
 
 
-def _acute(mine: Sequence[Seen], alpha: float) -> _Found:
+def _acute(students: Sequence[StudentAngles], alpha: float) -> _ClaimResult:
     """Supported: every pair's lower bound above a half, each at alpha (all must pass, so nothing
     is corrected). Contradicted: some pair's upper bound below it, Bonferroni."""
     groups: dict[tuple[str, int, int, int], list[View]] = {}
-    for s in mine:
+    for s in students:
         for b in s.measured.blocks:
             for p in b.pairs:
                 groups.setdefault((s.strategy, b.student, p.first, p.second), []).append(p.raw)
-    told = {key: [v for v in views if v.tokens] for key, views in groups.items()}
-    told = {key: views for key, views in told.items() if views}
-    if not told:
+    by_pair = {key: [v for v in views if v.tokens] for key, views in groups.items()}
+    by_pair = {key: views for key, views in by_pair.items() if views}
+    if not by_pair:
         says = "every student is where the teacher's states are, so no angle is seen"
-        return _Found("undecided", HALF, None, 1 - 2 * alpha, HALF, 0, None, says)
-    plain = {key: share_interval(views, alpha) for key, views in told.items()}
-    strict = {key: share_interval(views, alpha / len(told)) for key, views in told.items()}
-    low = min(plain, key=lambda k: plain[k][1][0])
-    worst = min(strict, key=lambda k: strict[k][1][1])
+        return _ClaimResult("undecided", HALF, None, 1 - 2 * alpha, HALF, 0, None, says)
+    uncorrected = {key: share_interval(views, alpha) for key, views in by_pair.items()}
+    corrected = {key: share_interval(views, alpha / len(by_pair)) for key, views in by_pair.items()}
+    low = min(uncorrected, key=lambda k: uncorrected[k][1][0])
+    worst = min(corrected, key=lambda k: corrected[k][1][1])
     status: Status = (
-        "contradicted" if strict[worst][1][1] < HALF
-        else "supported" if plain[low][1][0] > HALF else "undecided"
+        "contradicted" if corrected[worst][1][1] < HALF
+        else "supported" if uncorrected[low][1][0] > HALF else "undecided"
     )  # fmt: skip
-    key, bounds = (worst, strict) if status == "contradicted" else (low, plain)
+    key, bounds = (worst, corrected) if status == "contradicted" else (low, uncorrected)
     share, interval = bounds[key]
-    level = 1 - 2 * (alpha / len(told) if status == "contradicted" else alpha)
+    level = 1 - 2 * (alpha / len(by_pair) if status == "contradicted" else alpha)
     strategy, student, first, second = key
-    n = len(told[key])
-    mean = np.mean([v.share_acute for views in told.values() for v in views])
+    n = len(by_pair[key])
+    mean = np.mean([v.share_acute for views in by_pair.values() for v in views])
     answer = {
         "supported": "every pair of teacher blocks is seen at an acute angle by most tokens",
         "contradicted": "not every pair of teacher blocks is seen at an acute angle by most tokens",
@@ -139,7 +141,7 @@ def _acute(mine: Sequence[Seen], alpha: float) -> _Found:
         f"{interval[1]:.3f}: {strategy}, student block {student}, teacher blocks {first} and "
         f"{second}; {_seeds(n)})"
     )
-    return _Found(status, share, interval, level, HALF, n, strategy, says)
+    return _ClaimResult(status, share, interval, level, HALF, n, strategy, says)
 
 
 def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[float, float]]:
@@ -162,24 +164,26 @@ def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[fl
     return share, wilson(share, effective, float(stats.t.ppf(1 - alpha, freedom)))
 
 
-def _beyond(mine: Sequence[Seen], null: str, alpha: float) -> _Found:
+def _beyond(students: Sequence[StudentAngles], null: str, alpha: float) -> _ClaimResult:
     """Shares acute against a null's, mean over all blocks and pairs of each student. Over seeds,
     or where there is only one, over its strategies."""
-    each: dict[int | str, list[float]] = {}
-    seeds = {s.seed for s in mine}
-    for s in mine:
-        pairs = [p for b in s.measured.blocks for p in b.pairs if p.raw.tokens]
+    by_unit: dict[int | str, list[float]] = {}
+    seeds = {student.seed for student in students}
+    for student in students:
+        pairs = [p for b in student.measured.blocks for p in b.pairs if p.raw.tokens]
         if pairs:
             gain = [p.raw.share_acute - getattr(p, null).share_acute for p in pairs]
-            unit = s.seed if len(seeds) > 1 else s.strategy
-            each.setdefault(unit, []).append(float(np.mean(gain)))
-    gains = np.array([np.mean(g) for g in each.values()])
+            unit = student.seed if len(seeds) > 1 else student.strategy
+            by_unit.setdefault(unit, []).append(float(np.mean(gain)))
+    gains = np.array([np.mean(g) for g in by_unit.values()])
     n, level = len(gains), 1 - 2 * alpha
-    what = "seeds" if len(seeds) > 1 else "strategies of one seed"
-    name = NULL_NAMES[null]
+    counted = "seeds" if len(seeds) > 1 else "strategies of one seed"
+    null_name = NULL_NAMES[null]
     if n < 2:
         says = f"one student alone cannot be compared with a null ({null})"
-        return _Found("undecided", float(gains.sum()), None, level, 0.0, len(seeds), None, says)
+        return _ClaimResult(
+            "undecided", float(gains.sum()), None, level, 0.0, len(seeds), None, says
+        )
     mean = float(gains.mean())
     half = float(stats.t.ppf(1 - alpha, n - 1) * gains.std(ddof=1) / np.sqrt(n))
     interval = (mean - half, mean + half)
@@ -192,10 +196,10 @@ def _beyond(mine: Sequence[Seen], null: str, alpha: float) -> _Found:
         "undecided": "angles are not shown to be acute more or less often than",
     }[status]
     says = (
-        f"{answer} {name} ({mean:+z.3f} of the tokens, {interval[0]:+z.3f} to {interval[1]:+z.3f}; "
-        f"{n} {what})"
+        f"{answer} {null_name} ({mean:+z.3f} of the tokens, {interval[0]:+z.3f} to "
+        f"{interval[1]:+z.3f}; {n} {counted})"
     )
-    return _Found(status, mean, interval, level, 0.0, len(seeds), None, says)
+    return _ClaimResult(status, mean, interval, level, 0.0, len(seeds), None, says)
 
 
 def _seeds(n: int) -> str:

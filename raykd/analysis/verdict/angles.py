@@ -18,7 +18,7 @@ FEWEST = 4  # strategies, below which leaving one out says nothing
 
 
 @dataclass(frozen=True)
-class Seen:
+class StudentAngles:
     """A confirmed student's angles at the end of its training, and its test score."""
 
     task: str
@@ -106,75 +106,85 @@ class Angles:
     prediction: Prediction
 
 
-def summary(seen: Iterable[Seen]) -> tuple[BlockAngles, ...]:
+def summary(students: Iterable[StudentAngles]) -> tuple[BlockAngles, ...]:
     """A row for each cell, strategy and student block."""
-    groups: dict[tuple[CellName, str, int], list[tuple[Seen, Block]]] = {}
-    for s in seen:
-        for block in s.measured.blocks:
-            groups.setdefault((s.cell, s.strategy, block.student), []).append((s, block))
-    return tuple(_row(cell, name, block, found) for (cell, name, block), found in groups.items())
+    groups: dict[tuple[CellName, str, int], list[tuple[StudentAngles, Block]]] = {}
+    for student in students:
+        for block in student.measured.blocks:
+            groups.setdefault((student.cell, student.strategy, block.student), []).append(
+                (student, block)
+            )
+    return tuple(
+        _row(cell, name, block, measurements)
+        for (cell, name, block), measurements in groups.items()
+    )
 
 
 def _row(
-    cell: CellName, strategy: str, student: int, found: Sequence[tuple[Seen, Block]]
+    cell: CellName, strategy: str, student: int, measurements: Sequence[tuple[StudentAngles, Block]]
 ) -> BlockAngles:
-    blocks = [block for _, block in found]
-    shares = np.mean([[p.raw.share_acute for p in b.pairs] for b in blocks], axis=0)
+    blocks = [block for _, block in measurements]
+    shares = np.mean([[pair.raw.share_acute for pair in block.pairs] for block in blocks], axis=0)
     lowest = blocks[0].pairs[int(np.argmin(shares))]
 
     def share(view: str) -> float:
-        return float(np.mean([b.share_acute(view) for b in blocks]))
+        return float(np.mean([block.share_acute(view) for block in blocks]))
 
-    thales = [p.thales for b in blocks for p in b.pairs]
+    thales = [pair.thales for block in blocks for pair in block.pairs]
     return BlockAngles(
         *cell,
         strategy=strategy,
-        control=found[0][0].control,
+        control=measurements[0][0].control,
         student=student,
-        seeds=len(found),
+        seeds=len(measurements),
         raw=share("raw"),
-        cosine=float(np.mean([b.cosine() for b in blocks])),
+        cosine=float(np.mean([block.cosine() for block in blocks])),
         centred=share("centred"),
         gradient=share("gradient"),
         shuffled=share("shuffled"),
         untrained=share("untrained"),
-        ratio=float(np.mean([t.median for t in thales])),
-        far=float(np.mean([t.above[1] for t in thales])),
+        ratio=float(np.mean([ratio.median for ratio in thales])),
+        far=float(np.mean([ratio.above[1] for ratio in thales])),
         lowest=float(shares.min()),
         first=lowest.first,
         second=lowest.second,
     )
 
 
-def points(seen: Iterable[Seen]) -> tuple[Point, ...]:
+def points(students: Iterable[StudentAngles]) -> tuple[Point, ...]:
     """Every two matched strategies of a cell, over the seeds that both have."""
-    arms: dict[CellName, dict[str, dict[int, Seen]]] = {}
-    for s in seen:
-        if s.matched:
-            arms.setdefault(s.cell, {}).setdefault(s.strategy, {})[s.seed] = s
-    found = []
-    for cell, own in arms.items():
-        for first, second in combinations(sorted(own), 2):
-            both = [(own[first][k], own[second][k]) for k in own[first].keys() & own[second].keys()]
-            angles = [a for a in (_between(*pair) for pair in both) if a is not None]
+    arms: dict[CellName, dict[str, dict[int, StudentAngles]]] = {}
+    for student in students:
+        if student.matched:
+            arms.setdefault(student.cell, {}).setdefault(student.strategy, {})[student.seed] = (
+                student
+            )
+    result = []
+    for cell, by_strategy in arms.items():
+        for first, second in combinations(sorted(by_strategy), 2):
+            pairs = [
+                (by_strategy[first][k], by_strategy[second][k])
+                for k in by_strategy[first].keys() & by_strategy[second].keys()
+            ]
+            angles = [a for a in (_between(*pair) for pair in pairs) if a is not None]
             if angles:
-                gap = abs(float(np.mean([a.score - b.score for a, b in both])))
-                found.append(Point(*cell, first, second, float(np.mean(angles)), gap))
-    return tuple(found)
+                gap = abs(float(np.mean([a.score - b.score for a, b in pairs])))
+                result.append(Point(*cell, first, second, float(np.mean(angles)), gap))
+    return tuple(result)
 
 
-def _between(one: Seen, other: Seen) -> float | None:
+def _between(one: StudentAngles, other: StudentAngles) -> float | None:
     """Degrees, over the student blocks that both maps match with one block each; the angle of a
     mean cosine. None where there is no such block."""
     maps = [[a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (one, other)]
     degrees = []
-    for student, named in enumerate(zip(*maps, strict=True), 1):
-        if None in named:
+    for student, targets in enumerate(zip(*maps, strict=True), 1):
+        if None in targets:
             continue
-        if named[0] == named[1]:
+        if targets[0] == targets[1]:
             degrees.append(0.0)
             continue
-        low, high = sorted(n for n in named if n is not None)
+        low, high = sorted(n for n in targets if n is not None)
         views = [
             p.raw
             for s in (one, other)
@@ -188,21 +198,21 @@ def _between(one: Seen, other: Seen) -> float | None:
     return float(np.mean(degrees)) if degrees else None
 
 
-def predict(found: Sequence[Point], alpha: float) -> Prediction:
+def predict(pairs: Sequence[Point], alpha: float) -> Prediction:
     """Supported where the rank correlation is shown to be above 0, contradicted where below.
 
     Two points that share a strategy depend on each other, so the interval leaves out one strategy
     at a time: the jackknife for dyads (Snijders and Borgatti 1999), on Fisher's z scale, with a t
     quantile of one degree of freedom less than there are strategies.
     """
-    nodes = list(dict.fromkeys(n for p in found for n in _ends(p)))
+    nodes = list(dict.fromkeys(n for p in pairs for n in _ends(p)))
     level = 1 - 2 * alpha
-    nothing = Prediction("undecided", None, None, level, len(nodes), tuple(found), "")
-    rho = _rho(found)
-    left_out = [_rho([p for p in found if n not in _ends(p)]) for n in nodes]
+    undecided = Prediction("undecided", None, None, level, len(nodes), tuple(pairs), "")
+    rho = _rho(pairs)
+    left_out = [_rho([p for p in pairs if n not in _ends(p)]) for n in nodes]
     if rho is None or len(nodes) < FEWEST or None in left_out:
         says = "too few strategies to tell whether smaller angles go with smaller gaps between maps"
-        return replace(nothing, rho=rho, says=f"{says} ({len(found)} pairs)")
+        return replace(undecided, rho=rho, says=f"{says} ({len(pairs)} pairs)")
     z = np.arctanh(np.clip(np.array(left_out, dtype=float), -0.9999, 0.9999))
     n = len(nodes)
     se = float(np.sqrt((n - 2) / (2 * n) * ((z - z.mean()) ** 2).sum()))
@@ -218,18 +228,18 @@ def predict(found: Sequence[Point], alpha: float) -> Prediction:
         "undecided": "whether smaller angles go with smaller gaps between maps is open",
     }[status]
     says = (
-        f"{answer}: Spearman {rho:+z.2f} ({low:+z.2f} to {high:+z.2f}) over {len(found)} pairs of "
+        f"{answer}: Spearman {rho:+z.2f} ({low:+z.2f} to {high:+z.2f}) over {len(pairs)} pairs of "
         f"{n} strategies"
     )
-    return Prediction(status, rho, (low, high), level, n, tuple(found), says)
+    return Prediction(status, rho, (low, high), level, n, tuple(pairs), says)
 
 
 def _ends(p: Point) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (p.task, p.init, p.shape, p.first), (p.task, p.init, p.shape, p.second)
 
 
-def _rho(found: Sequence[Point]) -> float | None:
-    angles, gaps = [p.angle for p in found], [p.gap for p in found]
-    if len(found) < 3 or len(set(angles)) < 2 or len(set(gaps)) < 2:
+def _rho(pairs: Sequence[Point]) -> float | None:
+    angles, gaps = [p.angle for p in pairs], [p.gap for p in pairs]
+    if len(pairs) < 3 or len(set(angles)) < 2 or len(set(gaps)) < 2:
         return None
     return float(stats.spearmanr(angles, gaps).statistic)

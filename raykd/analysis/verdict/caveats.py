@@ -27,10 +27,10 @@ class Facts:
 def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tuple[Caveat, ...]:
     """Those of a verdict that was reached from these scores."""
     facts = facts or Facts()
-    found = [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    result = [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
     if facts.teacher is not None:
-        found += _majority(verdict.cells, facts.teacher, scores.resolution)
-    return (*found, *(Caveat("data", says) for says in facts.data))
+        result += _majority(verdict.cells, facts.teacher, scores.resolution)
+    return (*result, *(Caveat("data", says) for says in facts.data))
 
 
 def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
@@ -46,11 +46,11 @@ def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
                 "teacher_beaten",
                 f"every strategy beats the teacher ({score:.2f}){_where(cell, cells)}: {facts.fix}",
             )
-        elif alone := [a for a in above if a.strategy == NONE or a.control]:
+        elif unmatched := [a for a in above if a.strategy == NONE or a.control]:
             yield Caveat(
                 "teacher_beaten",
                 f"students without the teacher's layers beat the teacher ({score:.2f})"
-                f"{_where(cell, cells)}: {_listed(alone)}; {facts.fix}",
+                f"{_where(cell, cells)}: {_listed(unmatched)}; {facts.fix}",
             )
 
 
@@ -63,13 +63,13 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
         if step <= half:
             continue
         rows = next((len(s.ids) for s in scores.items if s.task == task and s.ids is not None), 0)
-        of = f"1 of {rows} test rows, " if rows else ""
-        more = "more test rows" if rows else "more test rows, or scores with more digits"
+        share = f"1 of {rows} test rows, " if rows else ""
+        advice = "more test rows" if rows else "more test rows, or scores with more digits"
         where = f" of {task}" if len(tasks) > 1 else ""
         yield Caveat(
             "coarse",
-            f"a step of the score{where} ({of}{step:.2g}) is larger than half the margin "
-            f"({half:g}): take {more}",
+            f"a step of the score{where} ({share}{step:.2g}) is larger than half the margin "
+            f"({half:g}): take {advice}",
         )
 
 
@@ -93,5 +93,5 @@ def _where(cell: Cell, cells: Sequence[Cell]) -> str:
     """The cell, where there are several."""
     if len(cells) == 1:
         return ""
-    heavy = f", hidden weight {cell.weight}" if cell.weight else ""
-    return f" ({cell.init}, {cell.shape} blocks{heavy})"
+    weight = f", hidden weight {cell.weight}" if cell.weight else ""
+    return f" ({cell.init}, {cell.shape} blocks{weight})"

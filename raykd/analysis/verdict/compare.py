@@ -48,10 +48,10 @@ def to_forward(
     """Each to forward: equivalent, different or undecided at the margin. `whole`: whether these
     are all the strategies that the claim about every one is of."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
-    found = [_pair(*pair, rule, wanted) for pair in pairs]
-    p_for = _p_values(found, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
-    p_against = _p_values(found, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
-    settled = _settle(found, p_for, p_against, ("equivalent", "different"), 2, rule, whole)
+    comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
+    p_for = _p_values(comparisons, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
+    p_against = _p_values(comparisons, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
+    settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, whole)
     return tuple(
         c if c.sd is None else replace(
             c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1]
@@ -65,10 +65,10 @@ def to_reference(
 ) -> tuple[Comparison, ...]:
     """Each (name, arm) to its own (reference, arm): better, worse or undecided. `whole`: as for
     `to_forward`."""
-    found = [_pair(*pair, rule, wanted) for pair in pairs]
-    p_for = _p_values(found, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
-    p_against = _p_values(found, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
-    settled = _settle(found, p_for, p_against, ("better", "worse"), 1, rule, whole)
+    comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
+    p_for = _p_values(comparisons, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
+    p_against = _p_values(comparisons, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
+    settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, whole)
     return tuple(
         c if c.sd is None else replace(
             c, p_better=a[0], p_better_holm=a[1], p_worse=b[0], p_worse_holm=b[1]
@@ -99,15 +99,15 @@ Cases = Callable[[Comparison], tuple[Case, ...]]
 
 def p_value(c: Comparison, test: Test, cases: Cases) -> float:
     """The largest over the cases; 1 where there is no variance to test by."""
-    return max((float(test(x.effect, x.sd, x.n)) for x in cases(c)), default=1.0)
+    return max((float(test(case.effect, case.sd, case.n)) for case in cases(c)), default=1.0)
 
 
 def bounds(c: Comparison, level: float, cases: Cases) -> tuple[float, float] | None:
     """The interval of a level over all the cases; None without variance."""
-    found = [interval(x.effect, x.sd, x.n, level) for x in cases(c)]
-    if not found:
+    intervals = [interval(case.effect, case.sd, case.n, level) for case in cases(c)]
+    if not intervals:
         return None
-    return float(min(low for low, _ in found)), float(max(high for _, high in found))
+    return float(min(low for low, _ in intervals)), float(max(high for _, high in intervals))
 
 
 def every_case(c: Comparison) -> tuple[Case, ...]:
@@ -139,17 +139,27 @@ def _settle(
     if not pairs:
         return []
     raw = [a for a, _ in p_for]
-    every = whole and max(raw) <= rule.alpha
-    yes = rule.alpha if every else last_step(raw, rule.alpha)
-    no = last_step([b for b, _ in p_against], rule.alpha) / sides
+    all_pass = whole and max(raw) <= rule.alpha
+    for_level = rule.alpha if all_pass else last_step(raw, rule.alpha)
+    against_level = last_step([b for b, _ in p_against], rule.alpha) / sides
     result = []
     for c, (a, a_holm), (_, b_holm) in zip(pairs, p_for, p_against, strict=True):
-        if every or a_holm <= rule.alpha:
-            finding, level, p, cases = names[0], 1 - 2 * yes, a if every else a_holm, supporting
+        if all_pass or a_holm <= rule.alpha:
+            finding, level, p, cases = (
+                names[0],
+                1 - 2 * for_level,
+                a if all_pass else a_holm,
+                supporting,
+            )
         elif b_holm <= rule.alpha:
-            finding, level, p, cases = names[1], 1 - 2 * no, b_holm, opposing
+            finding, level, p, cases = names[1], 1 - 2 * against_level, b_holm, opposing
         else:
-            finding, level, p, cases = "undecided", 1 - 2 * min(yes, no), a_holm, every_case
+            finding, level, p, cases = (
+                "undecided",
+                1 - 2 * min(for_level, against_level),
+                a_holm,
+                every_case,
+            )
         result.append(
             replace(
                 c, finding=finding, level=level, p_value=None if c.sd is None else p,
@@ -165,12 +175,12 @@ def _populations(
     """With the intervals over test examples too, where every example's answer is known."""
     result = []
     for c, (_, arm, _, base) in zip(settled, pairs, strict=True):
-        known = [s for s in c.seeds if _aligned(arm[s], base[s])]
-        shares = any(arm[s].correct.dtype != bool for s in known)  # type: ignore[union-attr]
-        means = bool(known) and (shares or arm[known[0]].metric == "accuracy")
-        if len(known) == c.n > 1 and means and _one_set(arm, c.seeds):
-            right = [[a[s].correct for s in c.seeds] for a in (arm, base)]
-            c = replace(c, population=two_level(right[0], right[1], c.level))
+        aligned = [s for s in c.seeds if _aligned(arm[s], base[s])]
+        shares = any(arm[s].correct.dtype != bool for s in aligned)  # type: ignore[union-attr]
+        means = bool(aligned) and (shares or arm[aligned[0]].metric == "accuracy")
+        if len(aligned) == c.n > 1 and means and _one_set(arm, c.seeds):
+            answers = [[a[s].correct for s in c.seeds] for a in (arm, base)]
+            c = replace(c, population=two_level(answers[0], answers[1], c.level))
         result.append(c)
     return result
 
@@ -203,8 +213,8 @@ def _pair(
 def _missing(
     name: str, arm: Arm, reference: str, base: Arm, rule: Rule, wanted: Expected
 ) -> Missing | None:
-    asked = wanted.seeds[name] & wanted.seeds[reference]
-    lacking = tuple(sorted(s for s in asked if s not in arm or s not in base))
+    wanted_seeds = wanted.seeds[name] & wanted.seeds[reference]
+    lacking = tuple(sorted(s for s in wanted_seeds if s not in arm or s not in base))
     seeds = sorted({*lacking, *(arm.keys() & base.keys())})
     if not lacking or len(seeds) < 2:
         return None

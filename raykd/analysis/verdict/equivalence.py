@@ -13,7 +13,7 @@ import numpy as np
 
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import CellName
-from raykd.analysis.stats.paired import Array, claim, p_above, p_below, p_beyond, p_tost
+from raykd.analysis.stats import paired
 from raykd.analysis.stats.power import (
     POWER,
     above_power,
@@ -64,8 +64,8 @@ def equivalent(margin: float) -> Claim:
         id="H1",
         margin=margin,
         sides=2,
-        test_for=lambda mean, sd, n: p_tost(mean, sd, n, margin),
-        test_against=lambda mean, sd, n: p_beyond(mean, sd, n, margin),
+        test_for=lambda mean, sd, n: paired.p_tost(mean, sd, n, margin),
+        test_against=lambda mean, sd, n: paired.p_beyond(mean, sd, n, margin),
         power_for=lambda n, sd, effect, alpha: tost_power(n, sd, margin, effect, alpha),
         power_against=lambda n, sd, effect, alpha: beyond_power(n, sd, margin, effect, alpha),
         opposite=lambda effect: abs(effect) - margin,
@@ -77,8 +77,8 @@ def better() -> Claim:
         id="H2",
         margin=0.0,
         sides=1,
-        test_for=lambda mean, sd, n: p_above(mean, sd, n, 0.0),
-        test_against=lambda mean, sd, n: p_below(mean, sd, n, 0.0),
+        test_for=lambda mean, sd, n: paired.p_above(mean, sd, n, 0.0),
+        test_against=lambda mean, sd, n: paired.p_below(mean, sd, n, 0.0),
         power_for=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, effect, alpha),
         power_against=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, -effect, alpha),
         opposite=lambda effect: -effect,
@@ -90,8 +90,8 @@ def not_beaten(margin: float) -> Claim:
         id="H5",
         margin=margin,
         sides=1,
-        test_for=lambda mean, sd, n: p_below(mean, sd, n, margin),
-        test_against=lambda mean, sd, n: p_above(mean, sd, n, margin),
+        test_for=lambda mean, sd, n: paired.p_below(mean, sd, n, margin),
+        test_against=lambda mean, sd, n: paired.p_above(mean, sd, n, margin),
         power_for=lambda n, sd, effect, alpha: above_power(n, sd, -margin, -effect, alpha),
         power_against=lambda n, sd, effect, alpha: above_power(n, sd, margin, effect, alpha),
         opposite=lambda effect: effect - margin,
@@ -99,7 +99,7 @@ def not_beaten(margin: float) -> Claim:
 
 
 @dataclass(frozen=True)
-class Found:
+class Decision:
     """A status with the comparison that decided it, or that stands in the way. `withheld`: what it
     would be by the runs that finished, where the missing ones could undo that."""
 
@@ -110,7 +110,7 @@ class Found:
     withheld: Status | None = None
 
 
-def decide(the: Claim, found: Sequence[Comparison], alpha: float, complete: bool) -> Found:
+def decide(claim: Claim, pairs: Sequence[Comparison], alpha: float, complete: bool) -> Decision:
     """Judge a claim; `complete` is false where an arm that belongs here has no score at all.
 
     The interval is read at the level at which the status was reached, so that it lies inside the
@@ -118,153 +118,154 @@ def decide(the: Claim, found: Sequence[Comparison], alpha: float, complete: bool
     where it is undecided: 1 - 2 alpha where every comparison passes its own test, and Bonferroni's
     level, which is that of Holm's first step, otherwise.
     """
-    p_for, p_against = _p_values(the, found, supporting, opposing)
-    supported, contradicted = claim(p_for, p_against, alpha)
-    level = 1 - 2 * alpha / the.sides / len(found)
+    p_for, p_against = _p_values(claim, pairs, supporting, opposing)
+    supported, contradicted = paired.claim(p_for, p_against, alpha)
+    level = 1 - 2 * alpha / claim.sides / len(pairs)
     if contradicted:
-        c = found[int(p_against.argmin())]
-        return Found("contradicted", c, bounds(c, level, opposing), level)
+        c = pairs[int(p_against.argmin())]
+        return Decision("contradicted", c, bounds(c, level, opposing), level)
     # Where p-values are the same, as they are without variance, the effect says which is worst.
-    c = found[max(range(len(found)), key=lambda i: (p_for[i], the.opposite(found[i].effect)))]
+    c = pairs[max(range(len(pairs)), key=lambda i: (p_for[i], claim.opposite(pairs[i].effect)))]
     if supported and complete:
-        return Found("supported", c, bounds(c, 1 - 2 * alpha, supporting), 1 - 2 * alpha)
-    by_seen = claim(*_p_values(the, found, as_seen, as_seen), alpha)
-    withheld: Status | None = "contradicted" if by_seen[1] else None
-    if by_seen[0] and complete:
+        return Decision("supported", c, bounds(c, 1 - 2 * alpha, supporting), 1 - 2 * alpha)
+    finished_only = paired.claim(*_p_values(claim, pairs, as_seen, as_seen), alpha)
+    withheld: Status | None = "contradicted" if finished_only[1] else None
+    if finished_only[0] and complete:
         withheld = "supported"
     if withheld == "contradicted":
-        c = found[int(_p_values(the, found, as_seen, as_seen)[1].argmin())]
-    return Found("undecided", c, bounds(c, level, every_case), level, withheld)
+        c = pairs[int(_p_values(claim, pairs, as_seen, as_seen)[1].argmin())]
+    return Decision("undecided", c, bounds(c, level, every_case), level, withheld)
 
 
 def _p_values(
-    the: Claim, found: Sequence[Comparison], for_: Cases, against: Cases
-) -> tuple[Array, Array]:
+    claim: Claim, pairs: Sequence[Comparison], for_: Cases, against: Cases
+) -> tuple[paired.Array, paired.Array]:
     """Of the claim and of its opposite, each the largest over its cases."""
     return (
-        np.array([p_value(c, the.test_for, for_) for c in found]),
-        np.array([p_value(c, the.test_against, against) for c in found]),
+        np.array([p_value(c, claim.test_for, for_) for c in pairs]),
+        np.array([p_value(c, claim.test_against, against) for c in pairs]),
     )
 
 
-def more_seeds(the: Claim, found: Sequence[Comparison], alpha: float) -> int | None:
+def more_seeds(claim: Claim, pairs: Sequence[Comparison], alpha: float) -> int | None:
     """Further seeds that would decide the claim at the effects and SDs seen, with power 0.8: by
     the clearest comparison on the opposite's side where there is one, else by all together. None
     where a comparison has no SD yet, or where 10,000 seeds would not do."""
-    level = alpha / len(found)  # of "some is beyond"; "every" needs no correction
-    known = [(c.effect, c.sd) for c in found if c.sd is not None]
-    if len(known) < len(found):
+    level = alpha / len(pairs)  # of "some is beyond"; "every" needs no correction
+    estimates = [(c.effect, c.sd) for c in pairs if c.sd is not None]
+    if len(estimates) < len(pairs):
         return None
-    against = [(effect, sd) for effect, sd in known if the.opposite(effect) > 0]
-    if against:
+    opposite = [(effect, sd) for effect, sd in estimates if claim.opposite(effect) > 0]
+    if opposite:
         counts = [
-            seeds_for(lambda n, e=effect, s=sd: the.power_against(n, s, e, level))  # type: ignore[misc]
-            for effect, sd in against
+            seeds_for(lambda n, e=effect, s=sd: claim.power_against(n, s, e, level))  # type: ignore[misc]
+            for effect, sd in opposite
         ]
         total = min((n for n in counts if n is not None), default=None)
     else:
-        powers = [lambda n, e=effect, s=sd: the.power_for(n, s, e, alpha) for effect, sd in known]
+        powers = [
+            lambda n, e=effect, s=sd: claim.power_for(n, s, e, alpha) for effect, sd in estimates
+        ]
         total = seeds_for(all_of(powers))
-    return None if total is None else max(1, total - min(c.n for c in found))
+    return None if total is None else max(1, total - min(c.n for c in pairs))
 
 
 def judge(
-    the: Claim,
-    found: Sequence[Comparison],
+    claim: Claim,
+    pairs: Sequence[Comparison],
     rule: Rule,
     cell: CellName,
     absent: Sequence[str],
 ) -> Hypothesis:
     """A hypothesis of one cell from its comparisons, at least one; `absent`: arms that belong here
     and have no score."""
-    decided = decide(the, found, rule.alpha, not absent)
-    more = None
-    if decided.status == "undecided" and not absent and not decided.withheld:
-        more = more_seeds(the, found, rule.alpha)
-    to_come = None
-    if decided.status == "undecided" and the.id in DECIDING:
-        to_come = _to_come(the, found, rule)
+    decision = decide(claim, pairs, rule.alpha, not absent)
+    further_seeds = None
+    if decision.status == "undecided" and not absent and not decision.withheld:
+        further_seeds = more_seeds(claim, pairs, rule.alpha)
+    last_chance = None
+    if decision.status == "undecided" and claim.id in DECIDING:
+        last_chance = _last_look_chance(claim, pairs, rule)
     return Hypothesis(
-        the.id, *cell, decided.status,
-        effect=decided.comparison.effect,
-        interval=decided.interval,
-        level=decided.level if decided.interval else None,
-        n=decided.comparison.n,
-        margin=the.margin,
-        more_seeds=more,
-        strategy=decided.comparison.strategy,
-        says=_says(the, decided, found, more, absent, rule),
-        chance=to_come,
-        missing=sum(len(c.missing.seeds) for c in found if c.missing),
-        withheld=decided.withheld is not None,
+        claim.id, *cell, decision.status,
+        effect=decision.comparison.effect,
+        interval=decision.interval,
+        level=decision.level if decision.interval else None,
+        n=decision.comparison.n,
+        margin=claim.margin,
+        more_seeds=further_seeds,
+        strategy=decision.comparison.strategy,
+        says=_says(claim, decision, pairs, further_seeds, absent, rule),
+        chance=last_chance,
+        missing=sum(len(c.missing.seeds) for c in pairs if c.missing),
+        withheld=decision.withheld is not None,
     )  # fmt: skip
 
 
-def _to_come(the: Claim, found: Sequence[Comparison], rule: Rule) -> float | None:
+def _last_look_chance(claim: Claim, pairs: Sequence[Comparison], rule: Rule) -> float | None:
     """The chance of the last look, where one is to come; 1 where a comparison has no SD yet."""
     if rule.look is None or not rule.look.ahead:
         return None
-    known = [(c.effect, c.sd, c.n) for c in found if c.sd is not None]
-    if len(known) < len(found):
+    estimates = [(c.effect, c.sd, c.n) for c in pairs if c.sd is not None]
+    if len(estimates) < len(pairs):
         return 1.0
-    effects, sds, counts = np.array(known).T
-    return float(chance(effects, sds, counts, the.margin, the.sides, rule.look))
+    effects, sds, counts = np.array(estimates).T
+    return float(chance(effects, sds, counts, claim.margin, claim.sides, rule.look))
 
 
 def _says(
-    the: Claim,
-    decided: Found,
-    found: Sequence[Comparison],
-    more: int | None,
+    claim: Claim,
+    decision: Decision,
+    pairs: Sequence[Comparison],
+    further_seeds: int | None,
     absent: Sequence[str],
     rule: Rule,
 ) -> str:
-    c, m = decided.comparison, len(found)
-    who = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
+    c, m = decision.comparison, len(pairs)
+    subject = f"all {m} strategies are" if m > 1 else f"{c.strategy} is"
     runs = f"over {seeds(c.n)}" if rule.seeded else "in one run"
     gap = estimate(
-        rule.margin, c.effect, decided.interval, f", {100 * decided.level:.3g} % interval"
+        rule.margin, c.effect, decision.interval, f", {100 * decision.level:.3g} % interval"
     )
-    seen = f"{c.strategy} {gap} {runs}{_lacking(c)}"
-    bound = f"{the.margin:g}"
-    if decided.withheld is not None:
-        would = {"supported": "support", "contradicted": "contradict"}[decided.withheld]
+    evidence = f"{c.strategy} {gap} {runs}{_lacking(c)}"
+    bound = f"{claim.margin:g}"
+    if decision.withheld is not None:
+        verb = {"supported": "support", "contradicted": "contradict"}[decision.withheld]
         return (
-            f"withheld: the finished runs alone would {would} it, the missing ones could undo "
-            f"that: {seen}; run what is missing"
+            f"withheld: the finished runs alone would {verb} it, the missing ones could undo "
+            f"that: {evidence}; run what is missing"
         )
-    lost = sum(len(x.missing.seeds) for x in found if x.missing)
+    lost = sum(len(other.missing.seeds) for other in pairs if other.missing)
     if lost and c.missing is None:
-        seen += f", {lost} missing runs of other strategies at their worst"
-    if decided.status == "supported":
-        lead = {
-            "H1": f"{who} within {bound} of forward; the least clear is {seen}",
-            "H2": f"{who} better than no matching; the least clear is {seen}",
-            "H5": f"forward is not beaten by more than {bound}; the closest is {seen}",
-        }[the.id]
-        return lead
-    if decided.status == "contradicted":
+        evidence += f", {lost} missing runs of other strategies at their worst"
+    if decision.status == "supported":
         return {
-            "H1": f"differs from forward by more than {bound}: {seen}",
-            "H2": f"worse than no matching: {seen}",
-            "H5": f"beats forward by more than {bound}: {seen}",
-        }[the.id]
-    piece = missing_piece(c, more, absent, rule)
-    if the.id == "H1" and not rule.seeded and not absent:
+            "H1": f"{subject} within {bound} of forward; the least clear is {evidence}",
+            "H2": f"{subject} better than no matching; the least clear is {evidence}",
+            "H5": f"forward is not beaten by more than {bound}; the closest is {evidence}",
+        }[claim.id]
+    if decision.status == "contradicted":
+        return {
+            "H1": f"differs from forward by more than {bound}: {evidence}",
+            "H2": f"worse than no matching: {evidence}",
+            "H5": f"beats forward by more than {bound}: {evidence}",
+        }[claim.id]
+    piece = missing_piece(c, further_seeds, absent, rule)
+    if claim.id == "H1" and not rule.seeded and not absent:
         sd = abs(c.effect) / 1.96
         piece += (
             f"; equal arms would show as much in one case of twenty if the SD of a paired "
             f"difference were {Digits.of(rule.margin, sd).plain(sd)}"
         )
-    return f"{_open(the, seen)}; {piece}"
+    return f"{_open(claim, evidence)}; {piece}"
 
 
-def _open(the: Claim, seen: str) -> str:
+def _open(claim: Claim, evidence: str) -> str:
     return {
-        "H1": f"neither within {the.margin:g} of forward nor beyond it is shown: {seen}",
-        "H2": f"neither better nor worse than no matching is shown: {seen}",
-        "H5": f"neither beaten by more than {the.margin:g} nor not is shown: {seen}",
-    }[the.id]
+        "H1": f"neither within {claim.margin:g} of forward nor beyond it is shown: {evidence}",
+        "H2": f"neither better nor worse than no matching is shown: {evidence}",
+        "H5": f"neither beaten by more than {claim.margin:g} nor not is shown: {evidence}",
+    }[claim.id]
 
 
 def _lacking(c: Comparison) -> str:
@@ -292,6 +293,6 @@ def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str],
     if more is None:
         return "at the effect and variance seen, even 10,000 seeds would not decide it"
     return (
-        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the effect and "
-        f"variance seen (power {POWER:g})"
+        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the "
+        f"effect and variance seen (power {POWER:g})"
     )

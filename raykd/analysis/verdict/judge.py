@@ -63,11 +63,11 @@ def by_arm(scores: Scores, cell: CellName) -> ByArm:
     for score in scores.items:
         if score.cell == cell:
             arms.setdefault(score.strategy, {})[score.seed] = score
-    order = sorted(arms, key=lambda a: (*_apart(arms[a]), a != NONE, a != FORWARD, a))
+    order = sorted(arms, key=lambda a: (*_untested(arms[a]), a != NONE, a != FORWARD, a))
     return {name: arms[name] for name in order}
 
 
-def _apart(arm: Mapping[int, Score]) -> tuple[bool, bool]:
+def _untested(arm: Mapping[int, Score]) -> tuple[bool, bool]:
     """(control, sampled): what stands beside the strategies under test."""
     first = next(iter(arm.values()))
     return first.control, first.sampled
@@ -76,30 +76,34 @@ def _apart(arm: Mapping[int, Score]) -> tuple[bool, bool]:
 def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     arms = by_arm(scores, cell)
     none, forward = arms.get(NONE), arms.get(FORWARD)
-    tested = {a: s for a, s in arms.items() if a != NONE and not any(_apart(s))}
+    tested = {a: s for a, s in arms.items() if a != NONE and not any(_untested(s))}
     others = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
     forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
-    apart = [*absent, *(a for a in others if a not in forward_arms)]
-    unpaired = [*absent, *(a for a in tested if a not in none_arms)]
-    judged = [*tested, *([NONE] if none else [])]
-    wanted = missing.expected(scores, cell, arms, judged, rule.sign)
-    forward_pairs = to_forward(forward_arms, forward, rule, wanted, not apart) if forward else ()
+    without_forward = [*absent, *(a for a in others if a not in forward_arms)]
+    without_none = [*absent, *(a for a in tested if a not in none_arms)]
+    compared = [*tested, *([NONE] if none else [])]
+    wanted = missing.expected(scores, cell, arms, compared, rule.sign)
+    forward_pairs = (
+        to_forward(forward_arms, forward, rule, wanted, not without_forward) if forward else ()
+    )
     none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
-                              rule, wanted, not unpaired)  # fmt: skip
+                              rule, wanted, not without_none)  # fmt: skip
     h3, ratio = _h3(tested, none, rule, cell, absent, wanted)
     best = [c for c in forward_pairs if c.strategy.startswith("best_")]
     seeds, table = matrix(list(tested.values()), rule.sign)
     enough = len(seeds) > 1 and len(tested) > 1
-    found = Cell(
+    result = Cell(
         *cell,
         arms=_arms(scores, cell, arms, wanted, rule),
         hypotheses=(
-            _of(equivalence.equivalent(rule.margin), forward_pairs, rule, cell, apart),
-            _of(equivalence.better(), none_pairs, rule, cell, unpaired),
+            _hypothesis(
+                equivalence.equivalent(rule.margin), forward_pairs, rule, cell, without_forward
+            ),
+            _hypothesis(equivalence.better(), none_pairs, rule, cell, without_none),
             h3,
-            _of(equivalence.not_beaten(rule.margin), best or forward_pairs, rule, cell,
-                [a for a in apart if a.startswith("best_")] if best else apart),
+            _hypothesis(equivalence.not_beaten(rule.margin), best or forward_pairs, rule, cell,
+                [a for a in without_forward if a.startswith("best_")] if best else without_forward),
         ),
         to_forward=forward_pairs,
         to_none=none_pairs,
@@ -115,7 +119,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         problems=of_cell(scores, cell, arms),
         landscape=explored_maps(scores, cell, tested, rule),
     )  # fmt: skip
-    return _with_counts(found) if rule.seeded else found
+    return _with_counts(result) if rule.seeded else result
 
 
 def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
@@ -123,19 +127,19 @@ def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Map
     return {a: s for a, s in arms.items() if reference and s.keys() & reference.keys()}
 
 
-def _of(
-    the: equivalence.Claim,
-    found: Sequence[Comparison],
+def _hypothesis(
+    claim: equivalence.Claim,
+    comparisons: Sequence[Comparison],
     rule: Rule,
     cell: CellName,
     absent: list[str],
 ) -> Hypothesis:
-    if found:
-        return equivalence.judge(the, found, rule, cell, absent)
-    lacking = "no arm without matching (none)" if the.id == "H2" else "no pair with forward"
-    says = f"{lacking} here, so nothing is said"
+    if comparisons:
+        return equivalence.judge(claim, comparisons, rule, cell, absent)
+    reason = "no arm without matching (none)" if claim.id == "H2" else "no pair with forward"
+    says = f"{reason} here, so nothing is said"
     return Hypothesis(
-        the.id, *cell, "undecided", None, None, None, 0, the.margin, None, None, says,
+        claim.id, *cell, "undecided", None, None, None, 0, claim.margin, None, None, says,
         chance=0.0 if rule.look else None,
     )  # fmt: skip
 
@@ -149,10 +153,10 @@ def _h3(
     wanted: Expected,
 ) -> tuple[Hypothesis, SpreadRatio | None]:
     if none is None or len(tested) < 2:
-        lacking = "no arm without matching (none)" if none is None else "fewer than two strategies"
+        reason = "no arm without matching (none)" if none is None else "fewer than two strategies"
         return Hypothesis(
             "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
-            f"{lacking} here, so nothing is said",
+            f"{reason} here, so nothing is said",
         ), None  # fmt: skip
     table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
     return spread.judge(table, rule, cell, absent, wanted.worst)
@@ -166,14 +170,14 @@ def _arms(
         return tuple(_arm(name, arm) for name, arm in arms.items())
     table = missing.matrix(arms, wanted, rule.sign)
     order = sorted(frozenset().union(*wanted.seeds.values()))
-    fell = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
+    is_collapsed = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
     if scores.majority is not None and scores.larger_is_better:
-        fell = fell | (table <= scores.majority + scores.resolution / 2)
+        is_collapsed = is_collapsed | (table <= scores.majority + scores.resolution / 2)
     result = []
     for column, (name, arm) in enumerate(arms.items()):
         lacking = tuple(sorted(wanted.seeds[name] - arm.keys()))
         failed = missing.lost_seeds(scores, cell, name)
-        collapsed = tuple(s for s, off in zip(order, fell[:, column], strict=True) if off)
+        collapsed = tuple(s for s, flag in zip(order, is_collapsed[:, column], strict=True) if flag)
         result.append(
             replace(
                 _arm(name, arm), missing=lacking, failed=tuple(s for s in lacking if s in failed),
@@ -200,16 +204,16 @@ def _with_counts(cell: Cell) -> Cell:
 
 def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
     seeds = tuple(sorted(arm))
-    found = tuple(arm[s].score for s in seeds)
+    values = tuple(arm[s].score for s in seeds)
     return Arm(
         strategy=name,
-        control=_apart(arm)[0],
+        control=_untested(arm)[0],
         chosen=arm[seeds[0]].chosen,
         maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
         seeds=seeds,
-        scores=found,
-        mean=statistics.fmean(found),
-        sd=statistics.stdev(found) if len(found) > 1 else None,
+        scores=values,
+        mean=statistics.fmean(values),
+        sd=statistics.stdev(values) if len(values) > 1 else None,
     )
 
 
@@ -219,18 +223,21 @@ def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ..
     result = []
     cells = [c for c in scores.cells if c[3] in ("", TUNED)]
     for task, shape in dict.fromkeys((c[0], c[2]) for c in cells):
-        found = [by_arm(scores, c) for c in cells if (c[0], c[2]) == (task, shape)]
+        by_init = [by_arm(scores, c) for c in cells if (c[0], c[2]) == (task, shape)]
         names = [
-            a for a in found[0]
-            if a != NONE and not any(_apart(found[0][a])) and all(a in arms for arms in found)
+            a for a in by_init[0]
+            if a != NONE
+            and not any(_untested(by_init[0][a]))
+            and all(a in arms for arms in by_init)
         ]  # fmt: skip
-        if len(found) < 2 or len(names) < 2:
+        if len(by_init) < 2 or len(names) < 2:
             continue
-        seeds = set.intersection(*(set(arms[a]) for arms in found for a in names))
+        seeds = set.intersection(*(set(arms[a]) for arms in by_init for a in names))
         if len(seeds) < 2:
             continue
         table = [
-            [[rule.sign * arms[a][s].score for s in sorted(seeds)] for a in names] for arms in found
+            [[rule.sign * arms[a][s].score for s in sorted(seeds)] for a in names]
+            for arms in by_init
         ]
         if (shares := variance.shares(table, rule.alpha)) is not None:
             result.append((task, shape, shares))
@@ -242,18 +249,18 @@ def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
     several tasks."""
     groups: dict[tuple[str, str, str], list[Score]] = {}
     for score in scores.items:
-        apart = score.strategy == NONE or score.control or score.sampled
-        if not apart and score.weight in ("", TUNED):
+        excluded = score.strategy == NONE or score.control or score.sampled
+        if not excluded and score.weight in ("", TUNED):
             groups.setdefault((score.init, score.shape, score.metric), []).append(score)
     result = []
     for group in groups.values():
         tasks = {s.task for s in group}
-        whole = [a for a in {s.strategy for s in group}
+        complete = [a for a in {s.strategy for s in group}
                  if {s.task for s in group if s.strategy == a} == tasks]  # fmt: skip
-        if len(tasks) > 1 and FORWARD in whole and len(whole) > 1:
-            kept = [s for s in group if s.strategy in whole]
-            found = mixed.over_tasks(kept, rule.sign, rule.alpha, rule.seeded)
-            result += [found] if found is not None else []
+        if len(tasks) > 1 and FORWARD in complete and len(complete) > 1:
+            shared = [s for s in group if s.strategy in complete]
+            model = mixed.over_tasks(shared, rule.sign, rule.alpha, rule.seeded)
+            result += [model] if model is not None else []
     return tuple(result)
 
 

@@ -22,7 +22,7 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     """Strategies that belong under test here and have no score at all: those that their loader
     reported, and those that other cells of this shape have. A control or a sampled map that is not
     there takes nothing from what is said of the strategies."""
-    named = [
+    reported = [
         p.strategy
         for p in scores.problems
         if _cell(p) == cell and p.kind in ("failed", "missing") and not p.control
@@ -31,50 +31,54 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     elsewhere = [s.strategy for s in here if not s.control]
     return [
         n
-        for n in dict.fromkeys([*named, *elsewhere])
+        for n in dict.fromkeys([*reported, *elsewhere])
         if n is not None and n != NONE and n not in arms and not is_sampled(n)
     ]
 
 
 def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     """Controls that their loader reported as failed or not finished, and that have no score."""
-    named = {
+    reported = {
         p.strategy: None
         for p in scores.problems
         if _cell(p) == cell and p.kind in ("failed", "missing") and p.control
     }
-    return [n for n in named if n is not None and n not in arms]
+    return [n for n in reported if n is not None and n not in arms]
 
 
 def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
     """The loader's problems of this cell, and those that its scores show."""
     task, init, shape, weight = cell
-    found = [p for p in scores.problems if _cell(p) == cell]
-    named = {p.strategy for p in found}
+    problems = [p for p in scores.problems if _cell(p) == cell]
+    reported = {p.strategy for p in problems}
 
     def add(kind: ProblemKind, says: str, strategy: str | None = None) -> None:
-        found.append(Problem(kind, says, task, init, shape, strategy, weight=weight))
+        problems.append(Problem(kind, says, task, init, shape, strategy, weight=weight))
 
     for other in dict.fromkeys(s.strategy for s in scores.items):
-        if other not in arms and other not in named:
+        if other not in arms and other not in reported:
             add("missing", f"{other} has no score here, though it has elsewhere", other)
     for reference, needed in ((FORWARD, "H1 and H5"), (NONE, "H2 and H3")):
         if reference not in arms:
             add("no_reference", f"there is no {reference}, so {needed} cannot be judged", reference)
     if not scores.seeded:
         add("no_seeds", "no seeds are stated: one score an arm, no variance")
-        return tuple(found)
-    base = arms.get(FORWARD) or arms.get(NONE) or {}
+        return tuple(problems)
+    reference_arm = arms.get(FORWARD) or arms.get(NONE) or {}
     for name, arm in arms.items():
         # A control may be asked for under fewer seeds; any that were planned are named above.
-        apart = arm.keys() - base.keys() if _control(arm) else arm.keys() ^ base.keys()
-        if unpaired := sorted(apart):
+        unshared = (
+            arm.keys() - reference_arm.keys()
+            if _control(arm)
+            else arm.keys() ^ reference_arm.keys()
+        )
+        if unpaired := sorted(unshared):
             whose = FORWARD if FORWARD in arms else NONE
             listed = ", ".join(map(str, unpaired[:8])) + (", ..." if len(unpaired) > 8 else "")
             add("unpaired", f"{name} and {whose} do not share the seeds {listed}", name)
-        if base and len(arm.keys() & base.keys()) < 2:
+        if reference_arm and len(arm.keys() & reference_arm.keys()) < 2:
             add("few_seeds", f"{name} shares fewer than two seeds with its reference", name)
-    return tuple(found)
+    return tuple(problems)
 
 
 def _cell(problem: Problem) -> tuple[str | None, ...]:

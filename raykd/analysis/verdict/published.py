@@ -48,26 +48,27 @@ def compare_published(
 def published_scores(config: SweepConfig, file: str) -> tuple[Score, ...]:
     """Those of the task that `published` names; none where the file has no such key. `file` is the
     sweep file's path. Raises UserError."""
-    named = config.published
-    if named is None:
+    reference = config.published
+    if reference is None:
         return ()
-    table = Path(file).parent / named.table
+    table = Path(file).parent / reference.table
     if not table.is_file():
         raise UserError(
-            f"{file}: published.table: {named.table}: there is no file {table}; write a path "
+            f"{file}: published.table: {reference.table}: there is no file {table}; write a path "
             "relative to the sweep file"
         )
     scores = from_table(table)
     if scores.scale == FRACTION:
         raise UserError(
-            f"{file}: published.table: {named.table}: its scores lie within 0 to 1, those of a "
+            f"{file}: published.table: {reference.table}: its scores lie within 0 to 1, those of a "
             "sweep are in percent; write them in percent"
         )
-    found = scores.items
-    chosen = tuple(s for s in found if s.task == named.task)
+    rows = scores.items
+    chosen = tuple(s for s in rows if s.task == reference.task)
     if not chosen:
-        tasks = ", ".join(dict.fromkeys(s.task for s in found))
+        tasks = ", ".join(dict.fromkeys(s.task for s in rows))
         raise UserError(
-            f"{file}: published.task: {named.table} has no task {named.task!r}; it has {tasks}"
+            f"{file}: published.task: {reference.table} has no task {reference.task!r}; it has "
+            f"{tasks}"
         )
     return chosen

@@ -26,19 +26,19 @@ def controls(
     """The mean of the strategies under test, seed by seed, against each control. Without one that
     any regulariser would pass as well, a gain over none says little of the teacher's layers.
     `absent`: controls and strategies that belong here and have no score."""
-    found = {a: s for a, s in arms.items() if next(iter(s.values())).control}
+    control_arms = {a: s for a, s in arms.items() if next(iter(s.values())).control}
     seeds, table = matrix(list(tested.values()), 1)
-    if not found or not seeds:
+    if not control_arms or not seeds:
         return None
     first = next(iter(tested.values()))
     mean = {
         s: replace(first[s], strategy=MATCHING, score=float(row.mean()), ids=None, correct=None)
         for s, row in zip(seeds, table, strict=True)
     }
-    shared = [(MATCHING, mean, a, s) for a, s in found.items() if s.keys() & mean.keys()]
+    shared = [(MATCHING, mean, a, s) for a, s in control_arms.items() if s.keys() & mean.keys()]
     if not shared:
         return None
-    absent = [*absent, *(a for a in found if not any(a == s[2] for s in shared))]
+    absent = [*absent, *(a for a in control_arms if not any(a == s[2] for s in shared))]
     wanted = _of_the_mean(tested, wanted, rule.sign)
     pairs = to_reference(shared, rule, wanted, whole=not absent)
     status, says = _of_controls(pairs, absent)
@@ -48,9 +48,9 @@ def controls(
 def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
     """With the seeds that the mean should have, and the range that each of its missing values has:
     that of the runs that are missing in it."""
-    every = frozenset().union(*(wanted.seeds[a] for a in tested))
-    known = {}
-    for seed in every:
+    seeds = frozenset().union(*(wanted.seeds[a] for a in tested))
+    ranges = {}
+    for seed in seeds:
         worst, best = np.mean(
             [
                 [sign * arm[seed].score] * 2 if seed in arm else wanted.range(a, seed)
@@ -58,8 +58,8 @@ def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
             ],
             axis=0,
         )
-        known[MATCHING, seed] = (float(worst), float(best))
-    return replace(wanted, seeds={**wanted.seeds, MATCHING: every}, known=known)
+        ranges[MATCHING, seed] = (float(worst), float(best))
+    return replace(wanted, seeds={**wanted.seeds, MATCHING: seeds}, known=ranges)
 
 
 def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
@@ -140,9 +140,9 @@ def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> 
     if not explored or not forward:
         return None
     fixed = [arm for arm in tested.values() if len({s.map for s in arm.values()}) == 1]
-    known = [
+    select_scores = [
         {seed: replace(s, score=s.select) for seed, s in arm.items() if s.select is not None}
         for arm in fixed
     ]
-    _, table = matrix(known, rule.sign)
+    _, table = matrix(select_scores, rule.sign)
     return importance.landscape(explored, forward, table, rule.sign)

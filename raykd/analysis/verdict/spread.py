@@ -30,44 +30,44 @@ def judge(
     runs at their worst for the claim: no matching at the best score seen, the strategies at the
     worst or the best. Contradicted likewise, with each missing run at the worst score seen.
     """
-    whole = table[~np.isnan(table).any(axis=1)]
+    complete = table[~np.isnan(table).any(axis=1)]
     lost = int(np.isnan(table).sum())
-    n = len(whole)
+    n = len(complete)
     if n < 2:
-        return _one(whole[:, :-1], whole[:, -1], rule, cell, absent), None
+        return _one(complete[:, :-1], complete[:, -1], rule, cell, absent), None
     sides = np.arange(table.shape[1]) == table.shape[1] - 1
     highs = (sides, np.ones_like(sides)) if lost else ()
     cases = [filled(table, high, worst) for high in highs]
     failed = [filled(table, np.zeros_like(sides), worst)] if lost else []
     step = rule.resolution
-    found = ratio.against_gain(whole[:, :-1], whole[:, -1], rule.alpha, resolution=step)
-    seen = _status([whole], [whole], rule, absent)
-    status = _status([whole, *cases], [whole, *failed], rule, absent)
-    withheld = status != seen
-    more = None
+    estimate = ratio.against_gain(complete[:, :-1], complete[:, -1], rule.alpha, resolution=step)
+    finished_status = _status([complete], [complete], rule, absent)
+    status = _status([complete, *cases], [complete, *failed], rule, absent)
+    withheld = status != finished_status
+    further_seeds = None
     if status == "undecided" and not absent and not withheld:
-        more = more_seeds(whole[:, :-1], whole[:, -1], rule.alpha, step)
+        further_seeds = more_seeds(complete[:, :-1], complete[:, -1], rule.alpha, step)
     if lost:
         by_status = {"supported": cases, "contradicted": failed}
-        found = _spanning(found, by_status.get(status, [*cases, *failed]), rule.alpha, step)
-    piece = missing_piece(None, more, absent, rule)
+        estimate = _spanning(estimate, by_status.get(status, [*cases, *failed]), rule.alpha, step)
+    piece = missing_piece(None, further_seeds, absent, rule)
     if withheld:
-        would = "support" if seen == "supported" else "contradict"
-        piece = f"the finished runs alone would {would} it; run what is missing"
+        verb = "support" if finished_status == "supported" else "contradict"
+        piece = f"the finished runs alone would {verb} it; run what is missing"
     hypothesis = Hypothesis(
         "H3", *cell, status,
-        effect=found.ratio,
-        interval=found.interval,
-        level=found.level if found.interval else None,
+        effect=estimate.ratio,
+        interval=estimate.interval,
+        level=estimate.level if estimate.interval else None,
         n=n,
         margin=SMALL,
-        more_seeds=more,
+        more_seeds=further_seeds,
         strategy=None,
-        says=_says(status, found, piece, lost, withheld, rule.margin),
+        says=_says(status, estimate, piece, lost, withheld, rule.margin),
         missing=lost,
         withheld=withheld,
     )  # fmt: skip
-    return hypothesis, found
+    return hypothesis, estimate
 
 
 def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[str]) -> Status:
@@ -77,26 +77,26 @@ def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[st
         none = case[:, -1]
         return ratio.claim(case[:, :-1], none, rule.alpha, resolution=rule.resolution)
 
-    if all(claim(x)[1] for x in against):
+    if all(claim(case)[1] for case in against):
         return "contradicted"
-    if not absent and all(claim(x)[0] for x in for_):
+    if not absent and all(claim(case)[0] for case in for_):
         return "supported"
     return "undecided"
 
 
 def _spanning(
-    found: SpreadRatio, cases: list[Array], alpha: float, resolution: float
+    estimate: SpreadRatio, cases: list[Array], alpha: float, resolution: float
 ) -> SpreadRatio:
     """With the interval over all cases; a case in which matching shows a loss leaves no bound."""
     others = [
-        ratio.against_gain(x[:, :-1], x[:, -1], alpha, resolution=resolution).interval
-        for x in cases
+        ratio.against_gain(case[:, :-1], case[:, -1], alpha, resolution=resolution).interval
+        for case in cases
     ]
-    known = [i for i in (found.interval, *others) if i is not None]
-    if not known:
-        return found
-    high = max(i[1] for i in known) if len(known) == len(others) + 1 else np.inf
-    return replace(found, interval=(min(i[0] for i in known), float(high)))
+    intervals = [i for i in (estimate.interval, *others) if i is not None]
+    if not intervals:
+        return estimate
+    high = max(i[1] for i in intervals) if len(intervals) == len(others) + 1 else np.inf
+    return replace(estimate, interval=(min(i[0] for i in intervals), float(high)))
 
 
 def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0) -> int | None:
@@ -126,48 +126,58 @@ def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0
 
 def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[str]) -> Hypothesis:
     """With one score an arm there is a number, and nothing to judge it by."""
-    effect, seen = None, "no seed that all arms have"
+    effect, facts = None, "no seed that all arms have"
     if len(none):
         means = scores.mean(axis=0)
         spread, gain = float(np.ptp(means)), float(means.mean() - none.mean())
         effect = spread / gain if gain > 0 else None
         digits = Digits.of(rule.margin, 0.0, spread, gain)
-        seen = f"spread {digits.plain(spread)}, gain over no matching {digits.signed(gain)}"
-    why = "without seeds nothing tells a ratio from noise"
+        facts = f"spread {digits.plain(spread)}, gain over no matching {digits.signed(gain)}"
+    reason = "without seeds nothing tells a ratio from noise"
     if rule.seeded:
-        why = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
+        reason = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
     return Hypothesis(
-        "H3", *cell, "undecided", effect, None, None, len(none), SMALL, None, None, f"{seen}; {why}"
+        "H3",
+        *cell,
+        "undecided",
+        effect,
+        None,
+        None,
+        len(none),
+        SMALL,
+        None,
+        None,
+        f"{facts}; {reason}",
     )
 
 
 def _says(
-    status: Status, found: SpreadRatio, piece: str, lost: int, withheld: bool, margin: float
+    status: Status, estimate: SpreadRatio, piece: str, lost: int, withheld: bool, margin: float
 ) -> str:
-    digits = Digits.of(margin, 0.0, found.spread, found.gain)
-    seen = (
-        f"spread {digits.plain(found.spread)} against a gain of {digits.signed(found.gain)} over "
-        f"{seeds(found.n)}{_bounds(found)}"
+    digits = Digits.of(margin, 0.0, estimate.spread, estimate.gain)
+    facts = (
+        f"spread {digits.plain(estimate.spread)} against a gain of {digits.signed(estimate.gain)} "
+        f"over {seeds(estimate.n)}{_bounds(estimate)}"
     )
-    seen += f", with {lost} missing runs at the worst and the best score seen" if lost else ""
+    facts += f", with {lost} missing runs at the worst and the best score seen" if lost else ""
     if withheld:
-        return f"withheld: {seen}; {piece}"
+        return f"withheld: {facts}; {piece}"
     if status == "supported":
-        return f"the choice moves the score by less than {SMALL:g} of what matching brings: {seen}"
+        return f"the choice moves the score by less than {SMALL:g} of what matching brings: {facts}"
     if status == "contradicted":
-        if found.interval is None:
-            return f"matching brings nothing that the spread could be small against: {seen}"
-        return f"the choice moves the score by more than {SMALL:g} of what matching brings: {seen}"
-    return f"neither below nor above {SMALL:g} of what matching brings is shown: {seen}; {piece}"
+        if estimate.interval is None:
+            return f"matching brings nothing that the spread could be small against: {facts}"
+        return f"the choice moves the score by more than {SMALL:g} of what matching brings: {facts}"
+    return f"neither below nor above {SMALL:g} of what matching brings is shown: {facts}; {piece}"
 
 
-def _bounds(found: SpreadRatio) -> str:
-    if found.ratio is None:
+def _bounds(estimate: SpreadRatio) -> str:
+    if estimate.ratio is None:
         return ""
-    shown = Digits.of(SMALL, 0.0, found.ratio, *(found.interval or ())).plain
-    if found.interval is None:
-        return f", ratio {shown(found.ratio)}"
-    low, high = found.interval
+    shown = Digits.of(SMALL, 0.0, estimate.ratio, *(estimate.interval or ())).plain
+    if estimate.interval is None:
+        return f", ratio {shown(estimate.ratio)}"
+    low, high = estimate.interval
     upper = shown(high) if np.isfinite(high) else "no bound"
-    level = f"{100 * found.level:.3g} % interval"
-    return f", ratio {shown(found.ratio)} ({shown(low)} to {upper}, {level})"
+    level = f"{100 * estimate.level:.3g} % interval"
+    return f", ratio {shown(estimate.ratio)} ({shown(low)} to {upper}, {level})"

@@ -11,7 +11,7 @@ import pytest
 
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.verdict.angle_claim import UNMEASURED, add_angles, judge, share_interval
-from raykd.analysis.verdict.angles import Point, Seen, points, predict, summary
+from raykd.analysis.verdict.angles import Point, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.judge import judge as judge_scores
 from raykd.training.angle_values import (
     BINS,
@@ -49,7 +49,7 @@ def seen(
     strategy: str, seed: int, shares: Mapping[str, float], lowest: float | None = None,
     score: float = 80.0, cosines: Mapping[tuple[int, int], float] | None = None,
     control: bool = False,
-) -> Seen:  # fmt: skip
+) -> StudentAngles:  # fmt: skip
     """Three teacher blocks and three student blocks; the last pair of block 2 is the lowest."""
     blocks = tuple(
         Block(
@@ -68,14 +68,14 @@ def seen(
         for b in (1, 2, 3)
     )  # fmt: skip
     measured = Measured(12, "training", 256, 3, 32, "mse", blocks)
-    return Seen(
+    return StudentAngles(
         *CELL[:3], strategy, seed, MAPS.get(strategy, "[1, 1, 1]"), score, measured, control
     )
 
 
 def students(
     raw: float, shuffled: float, untrained: float, lowest: float | None = None, seeds: int = 5
-) -> list[Seen]:
+) -> list[StudentAngles]:
     rng = np.random.default_rng(0)
     found = []
     for name in ("forward", "reverse"):
