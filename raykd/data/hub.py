@@ -1,12 +1,12 @@
-"""Why the hub did not give something, in a line that a person can act on."""
+"""Explains a failure of the Hugging Face hub in one line."""
 
 from __future__ import annotations
 
-TIMEOUT = 10.0  # seconds for a question that is asked once
+TIMEOUT = 10.0  # seconds; requests are not retried
 
 
 def reason(error: Exception) -> str:
-    """Of what its client, or `datasets` through it, has raised."""
+    """The reason for an error raised by the hub client, or by `datasets` through it."""
     from huggingface_hub import errors
 
     match error:
@@ -16,5 +16,5 @@ def reason(error: Exception) -> str:
             return "there is none of this name, or it is private: log in with `hf auth login`"
         case errors.RevisionNotFoundError():
             return "it has no such revision"
-    told = str(error).strip()
-    return told.splitlines()[0][:200] if told else type(error).__name__
+    message = str(error).strip()
+    return message.splitlines()[0][:200] if message else type(error).__name__
