@@ -1,6 +1,6 @@
-"""Batches: which rows at which step, and their padded tensors. torch and numpy only.
+"""Batches: the rows of each step, and their padded tensors. torch and numpy only.
 
-The order depends on lengths, batch size and seed alone: not on workers, cohort or interruptions.
+The order depends on lengths, batch size and seed alone, not on workers, cohort or interruptions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from raykd.data.encoded import Encoded
 
-BUCKET = 32  # batches sorted by length together: little padding, and still a shuffle
-AHEAD = 3  # batches that are made ready while a step computes
+BUCKET = 32  # batches whose rows are sorted by length together: little padding, and still shuffled
+AHEAD = 3  # batches that are prepared while a step computes
 
 Step = tuple[int, np.ndarray]
 """An epoch, and the rows of one of its global batches."""
@@ -31,13 +31,14 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True)
 class Batch:
-    """One worker's share of a global batch, padded to its own longest row.
+    """One worker's share of a global batch, padded to the longest row of the share.
 
-    `inputs` holds int64 tensors [B, T], `valid` the places of the valid tokens in the flattened
-    [B * T], found on the host so that a GPU need not be waited for. `examples`, `tokens` (valid
-    ones) and `positions` (where there is a loss) count the global batch, so that losses over the
-    shares sum to the loss of the whole. `labels` are those of the P loss positions, which stand at
-    `places` of the flattened [B * T]; None where there is one an example. `epoch` counts from 0.
+    `inputs` holds int64 tensors [B, T]. `valid` holds the indices of the valid tokens in the
+    flattened [B * T], computed on the host to avoid a GPU synchronisation. `examples`, `tokens`
+    (valid ones) and `positions` (loss positions) count the global batch, so that the losses of the
+    shares sum to the loss of the whole. `labels` are those of the P loss positions, which are at
+    the indices `places` of the flattened [B * T]; `places` is None if each example has one loss
+    position. `epoch` counts from 0.
     """
 
     ids: np.ndarray
@@ -51,19 +52,19 @@ class Batch:
     epoch: int = 0
 
     def valid_in(self, state: int) -> Tensor:
-        """Where the valid tokens of a state are, by its number: an encoder-decoder's decoder reads
-        a token at each loss position."""
+        """Indices of the valid tokens of a state, given its number. The decoder of an
+        encoder-decoder reads one token at each loss position."""
         if state >= 0:
             return self.valid
         assert self.places is not None
         return self.places
 
     def count_in(self, state: int) -> int:
-        """How many valid tokens the global batch has in the stack of a state."""
+        """Number of valid tokens of the global batch in the stack of a state."""
         return self.tokens if state >= 0 else self.positions
 
     def pinned(self, device: torch.device) -> Batch:
-        """Where the device is a GPU, in memory that it reads by itself while the host goes on."""
+        """The batch in pinned memory if the device is a GPU, so that transfers are asynchronous."""
         return self if device.type == "cpu" else self._each(lambda x: x.pin_memory())
 
     def to(self, device: torch.device) -> Batch:
@@ -81,11 +82,12 @@ class Batch:
 def order(
     lengths: np.ndarray, batch: int, seed: int, epoch: int, tokens: int | None = None
 ) -> list[np.ndarray]:
-    """One epoch's global batches as row indices: every row once, near lengths together.
+    """One epoch's global batches as row indices: every row once, rows of similar length together.
 
-    Rows are shuffled, cut into buckets of `BUCKET` batches, sorted by length within each, cut
-    into batches, and the batches shuffled. A batch has `batch` rows (the last may have fewer), or
-    where `tokens` is stated, as many as fit so many tokens, padding included, and at least one.
+    Rows are shuffled, divided into buckets of `BUCKET` batches, sorted by length within each bucket
+    and divided into batches, which are shuffled. A batch has `batch` rows (the last may have
+    fewer), or with `tokens`, as many rows as fit into that many tokens, padding included, and at
+    least one.
     """
     rng = np.random.default_rng([seed, epoch])
     rows = rng.permutation(len(lengths))
@@ -99,7 +101,7 @@ def order(
 def _cut(
     rows: np.ndarray, lengths: np.ndarray, batch: int, tokens: int | None
 ) -> Iterator[np.ndarray]:
-    """Rows sorted by length, in batches."""
+    """Divides rows that are sorted by length into batches."""
     first = 0
     while first < len(rows):
         last = first + batch
@@ -116,7 +118,7 @@ def by_epoch(
     """The epoch (0-based) and the global batch of every step from `start` (0-based) on, without
     end."""
     skipped = 0
-    if tokens is None:  # every epoch has as many batches, so the first ones need not be made
+    if tokens is None:  # all epochs have the same number of batches: skip whole epochs
         skipped, start = divmod(start, -(-len(lengths) // batch))
     steps = (
         (epoch, rows)
@@ -127,7 +129,7 @@ def by_epoch(
 
 
 def shard(rows: np.ndarray, rank: int, world: int) -> np.ndarray:
-    """A worker's share of a global batch; empty where there are fewer rows than workers."""
+    """A worker's share of a global batch; empty if there are fewer rows than workers."""
     return rows[rank::world]
 
 
@@ -145,8 +147,8 @@ def collate(
     tokens: int,
     pad_to: int | None = None,
 ) -> Batch:
-    """Gather rows into tensors padded to the longest of them (or to `pad_to`), with one loss
-    position a row."""
+    """Gathers rows into tensors padded to the longest row (or to `pad_to`), with one loss position
+    for each row."""
     ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, pad, pad_to)
     inputs = {"input_ids": ids_BT, "attention_mask": torch.from_numpy(mask_BT.astype(np.int64))}
     if encoded.type_ids is not None:
@@ -163,18 +165,18 @@ def pad_rows(
     flat: np.ndarray, ends: np.ndarray, rows: np.ndarray, fill: int, pad_to: int | None = None
 ) -> tuple[Tensor, np.ndarray]:
     """Rows `flat[ends[i]:ends[i + 1]]` padded to the longest (or to `pad_to`) as int64 [B, T], and
-    which places are no padding."""
+    a mask of the places that are not padding."""
     lengths = ends[rows + 1] - ends[rows]
     positions = np.arange(max(int(lengths.max(initial=1)), pad_to or 0))
     mask_BT = positions < lengths[:, None]
-    # Out-of-range places are clipped to a valid one and then overwritten by padding.
+    # Out-of-range indices are clipped to a valid one and then overwritten by padding.
     places = np.minimum(ends[rows][:, None] + positions, len(flat) - 1)
     return torch.from_numpy(np.where(mask_BT, flat[places], fill).astype(np.int64)), mask_BT
 
 
 def prefetch(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD) -> Iterator[Out]:
-    """`make` of each item, in order, on a thread that is up to `depth` items ahead: a step never
-    waits for its batch. What `make` raises is raised here, at its item."""
+    """Yields `make` of each item, in order, computed by a thread up to `depth` items ahead, so that
+    a step does not wait for its batch. Exceptions of `make` are raised at their item."""
     waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="raykd-batches") as thread:
         try:

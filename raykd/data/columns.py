@@ -1,4 +1,5 @@
-"""A table's columns as rows: texts, labels, splits. What is missing, empty or odd is told."""
+"""Rows from the columns of a table: texts, labels and splits. Missing, empty and malformed cells
+are reported."""
 
 from __future__ import annotations
 
@@ -21,21 +22,22 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 SOURCE = "unfolded from"
-"""A column that unfolding adds (explode.py)."""
+"""Column that `explode.unfolded` adds."""
 
 
 @dataclass(frozen=True)
 class Row:
     texts: tuple[str, ...]
     label: str | int
-    """A class; or what is to be written, or the number of the right choice."""
+    """The class, the text to write, or the number of the right choice."""
     split: str | None = None
-    """Where the data puts the row: train, select, test, or what `task.test_splits` names."""
+    """Split that the data states: train, select, test, or a name in `task.test_splits`."""
     choices: tuple[str, ...] = ()
     place: int = 0
-    """Of its class, where the data set has an order of classes."""
+    """Position of the class in the order of classes of the data set, if it has one."""
     source: str = ""
-    """What the row was unfolded from, where it was: such rows go into one split together."""
+    """Source that the row was unfolded from, if any. Rows with one source go into the same
+    split."""
 
     @cached_property
     def id(self) -> str:
@@ -44,22 +46,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Reading:
-    """A table's rows, and what was left out or folded on the way."""
+    """The rows of a table, with a report of the rows that were left out and the labels that were
+    folded."""
 
     rows: list[Row]
     report: DataReport
     written: Mapping[int, str] = field(default_factory=dict)
-    """Labels that are read as integers, as the texts that they were (`1.0`)."""
+    """Original text (`1.0`) of each label that is read as an integer."""
 
 
 def joined(readings: Iterable[Reading]) -> Reading:
-    """Several tables as one. Where the labels of one are numbers and those of another texts, all
-    are texts, as they were written."""
-    found = list(readings)
-    if len({type(row.label) for reading in found for row in reading.rows}) > 1:
-        found = [_as_written(reading) for reading in found]
-    rows = [row for reading in found for row in reading.rows]
-    return Reading(rows, together(reading.report for reading in found))
+    """Joins the readings of several tables. If the labels of one table are numbers and those of
+    another are texts, all labels become texts as they were written."""
+    parts = list(readings)
+    if len({type(row.label) for reading in parts for row in reading.rows}) > 1:
+        parts = [_as_written(reading) for reading in parts]
+    rows = [row for reading in parts for row in reading.rows]
+    return Reading(rows, together(reading.report for reading in parts))
 
 
 def _as_written(reading: Reading) -> Reading:
@@ -71,7 +74,7 @@ def _as_written(reading: Reading) -> Reading:
 
 
 def wanted(task: Task) -> list[tuple[str, str]]:
-    """The columns a task names, each with its key in the sweep file."""
+    """(key in the sweep file, column) pairs of the columns that a task names."""
     split = [("split", task.split)] if task.split else []
     if task.kind == "seq2seq":
         more = [("references", task.references)] if task.references else []
@@ -97,66 +100,77 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
     writes = task.kind == "seq2seq"
-    what, answer = ("source", "target") if writes else ("text", "label")
-    found = [texts(table, column, file, what, task.join) for column in task.columns]
+    text_name, answer_name = ("source", "target") if writes else ("text", "label")
+    text_columns = [texts(table, column, file, text_name, task.join) for column in task.columns]
     report = DataReport(read=len(table))
     if writes:
         answers = _targets(table, task, file)
     else:
         answers, report = read_labels(table, task, file, report)
-    blank = (i for column in found for i, v in enumerate(column, 1) if not v)
-    left_out = empty(what, blank, where, task)
-    unanswered = empty(answer, (i for i, own in enumerate(answers, 1) if not own), where, task)
-    splits, rows_of = split_names(table, task, file), sources(table)
-    each = zip(*found, answers, splits, rows_of, strict=True)
+    blank = (i for column in text_columns for i, v in enumerate(column, 1) if not v)
+    left_out = empty(text_name, blank, where, task)
+    unanswered = empty(
+        answer_name, (i for i, row_answers in enumerate(answers, 1) if not row_answers), where, task
+    )
+    splits, row_sources = split_names(table, task, file), sources(table)
+    records = zip(*text_columns, answers, splits, row_sources, strict=True)
     skipped = left_out | unanswered
     rows = [
         Row(tuple(pair), label, split, place=place, source=source)
-        for number, (*pair, own, split, source) in enumerate(each, 1)
+        for number, (*pair, row_answers, split, source) in enumerate(records, 1)
         if number not in skipped
-        for label, place in own
+        for label, place in row_answers
     ]
     written = {} if writes else _written(table[task.label][:], answers)
-    report = counted(report, table, task, {what: left_out, answer: unanswered})
+    report = counted(report, table, task, {text_name: left_out, answer_name: unanswered})
     return Reading(rows, report, written)
 
 
 def _written(values: Iterable[Any], answers: list[Answers]) -> dict[int, str]:
-    pairs = ((own[0][0], v) for own, v in zip(answers, values, strict=True) if own)
-    return {n: v.strip() for n, v in pairs if isinstance(n, int) and isinstance(v, str)}
+    pairs = (
+        (row_answers[0][0], value)
+        for row_answers, value in zip(answers, values, strict=True)
+        if row_answers
+    )
+    return {
+        label: value.strip()
+        for label, value in pairs
+        if isinstance(label, int) and isinstance(value, str)
+    }
 
 
 def counted(
     report: DataReport, table: Any, task: Task, left_out: Mapping[str, set[int]]
 ) -> DataReport:
-    """With the rows that are left out for an empty cell, each under the first of its reasons, and
-    those that have no split."""
-    seen, dropped = set[int](), dict[str, int]()
-    for what, numbers in left_out.items():
-        if fresh := numbers - seen:
-            dropped[f"empty {what}"] = len(fresh)
-        seen |= numbers
+    """Adds the rows left out for an empty cell, each counted under the first reason that applies,
+    and the rows without a split."""
+    previous, dropped = set[int](), dict[str, int]()
+    for reason, numbers in left_out.items():
+        if fresh := numbers - previous:
+            dropped[f"empty {reason}"] = len(fresh)
+        previous |= numbers
     unsplit = sum(_cell(v) == "" for v in table[task.split][:]) if task.split else 0
     return replace(report, dropped=dropped, unsplit=unsplit)
 
 
 def _targets(table: Any, task: Task, file: str) -> list[Answers]:
-    """Texts as they stand: the target, and what the column of references holds beside it."""
-    found = [[text] for text in texts(table, task.target, file, "target")]
+    """The target of each row, followed by the texts of its reference column; without duplicates and
+    empty texts."""
+    targets = [[text] for text in texts(table, task.target, file, "target")]
     if task.references is not None:
-        for own, more in zip(found, table[task.references][:], strict=True):
-            if not isinstance(more, list) or not all(isinstance(x, str) for x in more):
+        for row_targets, references in zip(targets, table[task.references][:], strict=True):
+            if not isinstance(references, list) or not all(isinstance(x, str) for x in references):
                 raise UserError(
                     f"{file}: task.references: the column {task.references!r} holds "
-                    f"{str(more)[:40]!r}; references are a list of texts"
+                    f"{str(references)[:40]!r}; references are a list of texts"
                 )
-            own += [text.strip() for text in more]
-    return [[(text, 0) for text in dict.fromkeys(own) if text] for own in found]
+            row_targets += [text.strip() for text in references]
+    return [[(text, 0) for text in dict.fromkeys(row_targets) if text] for row_targets in targets]
 
 
 def texts(table: Any, column: str, file: str, key: str, join: tuple[str, ...] = ()) -> list[str]:
-    """A column's texts without white space around them. A list is joined by `join`, a list within
-    it by the next of these separators."""
+    """The texts of a column, stripped of surrounding white space. Lists are joined with the
+    separators in `join`, one separator for each level of nesting."""
     values = table[column][:]
     if join:
         values = [_joined(v, join) for v in values]
@@ -169,7 +183,8 @@ def texts(table: Any, column: str, file: str, key: str, join: tuple[str, ...] = 
 
 
 def _joined(value: Any, separators: tuple[str, ...]) -> Any:
-    """Lists as one text; as they are where they are deeper than there are separators."""
+    """Joins nested lists into one text. Lists that are deeper than the number of separators are
+    returned unchanged."""
     if not isinstance(value, list) or not separators:
         return value
     parts = [_joined(part, separators[1:]) for part in value]
@@ -179,18 +194,19 @@ def _joined(value: Any, separators: tuple[str, ...]) -> Any:
 
 
 def empty(what: str, numbers: Iterable[int], where: str, task: Task) -> set[int]:
-    """The numbers of rows to leave out. Raises UserError where the file does not ask for that."""
-    found = sorted(set(numbers))
-    if found and not task.drop_empty:
-        first = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+    """The numbers of the rows to leave out. Raises UserError if there are any and the task does not
+    set `drop_empty`."""
+    empty_rows = sorted(set(numbers))
+    if empty_rows and not task.drop_empty:
+        first = ", ".join(map(str, empty_rows[:5])) + (", ..." if len(empty_rows) > 5 else "")
         raise UserError(
-            f"{where}: {len(found)} rows with an empty {what} (row {first}); fill or drop them"
+            f"{where}: {len(empty_rows)} rows with an empty {what} (row {first}); fill or drop them"
         )
-    return set(found)
+    return set(empty_rows)
 
 
 def sources(table: Any) -> list[str]:
-    """What each row was unfolded from."""
+    """The source that each row was unfolded from; empty texts if the table was not unfolded."""
     return list(table[SOURCE]) if SOURCE in table.column_names else [""] * len(table)
 
 
@@ -201,22 +217,22 @@ def split_names(table: Any, task: Task, file: str) -> list[str | None]:
 
 
 def _cell(value: Any) -> str:
-    """A cell of the split column; empty where there is nothing in it."""
+    """The text of a cell of the split column; empty if the value is missing."""
     return "" if value is None or value != value else str(value).strip()
 
 
 def _split_name(value: Any, task: Task, file: str) -> str:
-    """An empty cell is one of train."""
-    own = _cell(value) or "train"
+    """The split that a cell names. An empty cell counts as train."""
+    stated = _cell(value) or "train"
     if task.test_splits is not None:
-        if own in task.test_splits.values():
-            return own
-        if SPLIT_NAMES.get(own.lower()) == "test":
+        if stated in task.test_splits.values():
+            return stated
+        if SPLIT_NAMES.get(stated.lower()) == "test":
             raise UserError(
                 f"{file}: task.test_splits: the column {task.split!r} holds {value!r} too, which "
                 f"is none of {', '.join(task.test_splits.values())}; name it as well"
             )
-    name = SPLIT_NAMES.get(own.lower())
+    name = SPLIT_NAMES.get(stated.lower())
     if name is None:
         raise UserError(
             f"{file}: task.split: the column {task.split!r} holds {value!r}; write train, select "

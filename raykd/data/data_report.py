@@ -1,6 +1,6 @@
-"""What became of a data set's rows: how many were read, dropped, folded and cut, by reason.
+"""Counts of the rows of a data set that were read, dropped, folded and cut, by reason.
 
-Readers, splits and tokenisation each fill their part; `lines` says it in sentences.
+Readers, splits and tokenisation each fill in their part; `lines` formats the report as sentences.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 CAVEAT_SHARE = 0.1
-"""Share of tokens, or of rows, above which what was cut or dropped is a caveat of the verdict."""
-SHOWN = 8  # classes and labels that a line names
+"""Share of tokens, or of rows, above which cut or dropped data is a caveat of the verdict."""
+SHOWN = 8  # most classes or labels that one line lists
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a limit on tokens takes from one split."""
+    """Tokens that a length limit removes from one split."""
 
     split: str
     what: str
@@ -25,46 +25,46 @@ class Cut:
     limit: int
     """Tokens."""
     key: str
-    """The key of the sweep file that states it, or `the model's positions`."""
+    """Key of the sweep file that sets the limit, or `the model's positions`."""
     rows: int
     cut: int
     """Rows that are longer than the limit."""
     tokens: int
-    """Of all rows, before the cut."""
+    """Tokens of all rows before the cut."""
     lost: int
     """Tokens that are cut off."""
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """Counts of rows, from the file to the tokens. Two are added up by `together`."""
+    """Counts of rows, from the file to the tokens. `together` adds reports up."""
 
     read: int = 0
     """Rows of the source, before anything is dropped."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Rows by the reason for which they were left out, duplicates not among them."""
+    """Rows left out, by reason; without duplicates."""
     duplicates: int = 0
-    """Rows dropped because their text stands in another row."""
+    """Rows dropped because another row has the same text."""
     relabelled: int = 0
-    """Of the duplicates, those whose label is another than that of the row that is kept."""
+    """Duplicates whose label differs from that of the row that is kept."""
     across: int = 0
-    """Of the duplicates, those in another split than the row that is kept."""
+    """Duplicates in another split than the row that is kept."""
     references: int = 0
-    """Targets beside the first one of their source."""
+    """Targets in addition to the first one of each source."""
     unread: tuple[str, ...] = ()
-    """Splits of the data set that are not read: without labels, or of no use here."""
+    """Splits of the data set that are not read: unlabelled, or not used by the task."""
     unsplit: int = 0
     """Rows with an empty cell in the split column, which count as train."""
     test_from_select: bool = False
-    """Whether the data's own select rows are the test, since it has no test rows."""
+    """Whether the select rows of the data are the test rows, since it has no test rows."""
     hashed: tuple[str, ...] = ()
-    """Splits that the data lacks and that were cut from train by hash."""
+    """Splits that the data lacks and that are cut from train by hash."""
     folded: Mapping[str, int] = field(default_factory=dict)
     """Rows by label whose number was written as a float (`1.0` is read as `1`)."""
     trimmed: Mapping[str, int] = field(default_factory=dict)
     """Rows with white space around their label, by labels that other rows have without it."""
     lookalikes: tuple[tuple[str, ...], ...] = ()
-    """Labels that are equal as numbers and are kept apart, since they are texts: `7` and `007`."""
+    """Labels that are equal as numbers and kept apart because they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rows of each class, by split; empty where there are no classes."""
     cuts: tuple[Cut, ...] = ()
@@ -75,26 +75,27 @@ class DataReport:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> DataReport:
-        """The inverse of `to_json`, also after a pass through JSON text."""
+        """Inverse of `to_json`, also after a round trip through JSON text."""
         names = {f.name for f in fields(cls)}
-        found = {k: v for k, v in stored.items() if k in names}
+        values = {k: v for k, v in stored.items() if k in names}
         return cls(
             **{
-                **found,
-                "unread": tuple(found.get("unread", ())),
-                "hashed": tuple(found.get("hashed", ())),
-                "lookalikes": tuple(map(tuple, found.get("lookalikes", ()))),
-                "cuts": tuple(Cut(**cut) for cut in found.get("cuts", ())),
+                **values,
+                "unread": tuple(values.get("unread", ())),
+                "hashed": tuple(values.get("hashed", ())),
+                "lookalikes": tuple(map(tuple, values.get("lookalikes", ()))),
+                "cuts": tuple(Cut(**cut) for cut in values.get("cuts", ())),
             }
         )
 
     def cut_share(self, what: str | None = None, split: str | None = None) -> float:
-        """Share of tokens that are cut off, from 0 to 1: of one kind and split, or of all."""
+        """Share of tokens that are cut off, from 0 to 1; of one kind of text and one split if
+        stated."""
         cuts = self._cuts(what, split)
         return sum(c.lost for c in cuts) / max(1, sum(c.tokens for c in cuts))
 
     def cut_rows(self, what: str | None = None, split: str | None = None) -> tuple[int, int]:
-        """How many rows are cut, and of how many."""
+        """Number of rows that are cut, and number of rows."""
         cuts = self._cuts(what, split)
         return sum(c.cut for c in cuts), sum(c.rows for c in cuts)
 
@@ -103,77 +104,84 @@ class DataReport:
 
 
 def together(reports: Iterable[DataReport]) -> DataReport:
-    """The report of several tables that are read as one: their counts added up."""
-    found = list(reports)
+    """The report of several tables that are read as one: the sum of their counts."""
+    parts = list(reports)
     dropped, folded, trimmed = Counter[str](), Counter[str](), Counter[str]()
-    for report in found:
+    for report in parts:
         dropped.update(report.dropped)
         folded.update(report.folded)
         trimmed.update(report.trimmed)
     return DataReport(
-        read=sum(r.read for r in found),
-        unread=tuple(dict.fromkeys(name for r in found for name in r.unread)),
+        read=sum(r.read for r in parts),
+        unread=tuple(dict.fromkeys(name for r in parts for name in r.unread)),
         dropped=dict(dropped),
-        unsplit=sum(r.unsplit for r in found),
+        unsplit=sum(r.unsplit for r in parts),
         folded=dict(folded),
         trimmed=dict(trimmed),
-        lookalikes=tuple(dict.fromkeys(x for r in found for x in r.lookalikes)),
+        lookalikes=tuple(dict.fromkeys(group for r in parts for group in r.lookalikes)),
     )
 
 
 def lines(report: DataReport) -> tuple[str, ...]:
-    """Plain sentences, one a fact; none for what did not happen."""
-    told = [f"rows of {split}: {_by_class(own)}" for split, own in report.classes.items()]
-    told += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
+    """The report as sentences, one for each count that is not zero."""
+    sentences = [
+        f"rows of {split}: {_by_class(counts)}" for split, counts in report.classes.items()
+    ]
+    sentences += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
-        told.append(_duplicates(report))
+        sentences.append(_duplicates(report))
     if report.references:
-        told.append(
+        sentences.append(
             f"{report.references:,} targets stand beside another one of the same source: scores "
             "count them as references, and training learns the first alone"
         )
     if report.unread:
-        told.append(f"splits of the data set that are not read: {_named(report.unread)}")
+        sentences.append(f"splits of the data set that are not read: {_named(report.unread)}")
     if report.unsplit:
-        told.append(
+        sentences.append(
             f"{_rows(report.unsplit)} with an empty cell in the split column, read as train"
         )
     if report.test_from_select:
-        told.append("the data has no test rows: its select rows are the test")
+        sentences.append("the data has no test rows: its select rows are the test")
     if report.hashed:
-        told.append(f"{' and '.join(report.hashed)} cut from train by hash: the data has none")
+        sentences.append(f"{' and '.join(report.hashed)} cut from train by hash: the data has none")
     if report.folded:
-        count, named = sum(report.folded.values()), _named(f"{x}.0 as {x}" for x in report.folded)
-        told.append(f"labels of a float column are read as whole numbers: {named} ({_rows(count)})")
+        count, named = (
+            sum(report.folded.values()),
+            _named(f"{label}.0 as {label}" for label in report.folded),
+        )
+        sentences.append(
+            f"labels of a float column are read as whole numbers: {named} ({_rows(count)})"
+        )
     if report.trimmed:
         count, named = sum(report.trimmed.values()), _named(map(repr, report.trimmed))
-        told.append(
+        sentences.append(
             f"labels are read without the white space around them: {named} ({_rows(count)})"
         )
-    told += [
+    sentences += [
         f"labels that are equal as numbers are different texts, and different classes: "
         f"{_named(map(repr, group))}"
         for group in report.lookalikes
     ]
-    told += [_cut(report, what) for what in dict.fromkeys(c.what for c in report.cuts)]
-    return tuple(line for line in told if line)
+    sentences += [_cut(report, what) for what in dict.fromkeys(c.what for c in report.cuts)]
+    return tuple(line for line in sentences if line)
 
 
 def caveats(report: DataReport) -> tuple[str, ...]:
-    """The sentences that a verdict has to state: where more than `CAVEAT_SHARE` of the tokens of
-    texts are cut, or more than that share of the rows is dropped."""
-    whats = dict.fromkeys(c.what for c in report.cuts)
-    told = [_cut(report, what) for what in whats if report.cut_share(what) > CAVEAT_SHARE]
+    """Sentences that the verdict must state: more than `CAVEAT_SHARE` of the tokens are cut, or
+    more than that share of the rows is dropped."""
+    kinds = dict.fromkeys(c.what for c in report.cuts)
+    sentences = [_cut(report, what) for what in kinds if report.cut_share(what) > CAVEAT_SHARE]
     dropped = report.duplicates + sum(report.dropped.values())
     if dropped > CAVEAT_SHARE * report.read:
         reasons = [f"{n:,} {reason}" for reason, n in report.dropped.items()]
         reasons += [f"{report.duplicates:,} duplicates"] if report.duplicates else []
-        told.append(f"{dropped:,} of {_rows(report.read)} are dropped: {', '.join(reasons)}")
-    return tuple(told)
+        sentences.append(f"{dropped:,} of {_rows(report.read)} are dropped: {', '.join(reasons)}")
+    return tuple(sentences)
 
 
 def _by_class(counts: Mapping[str, int]) -> str:
-    """The largest classes first."""
+    """Counts of rows by class, the largest classes first."""
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     if len(ordered) <= SHOWN:
         return ", ".join(f"{name} {count:,}" for name, count in ordered)
@@ -183,14 +191,14 @@ def _by_class(counts: Mapping[str, int]) -> str:
 
 
 def _duplicates(report: DataReport) -> str:
-    of_them = []
+    details = []
     if report.relabelled:
-        of_them.append(f"{report.relabelled:,} with another label than the row that is kept")
+        details.append(f"{report.relabelled:,} with another label than the row that is kept")
     if report.across:
-        of_them.append(
+        details.append(
             f"{report.across:,} in two splits (test keeps its row, then select; train gives way)"
         )
-    named = f"; of them {', '.join(of_them)}" if of_them else ""
+    named = f"; of them {', '.join(details)}" if details else ""
     noun = "duplicate row" if report.duplicates == 1 else "duplicate rows"
     return f"{report.duplicates:,} {noun} dropped{named}"
 
@@ -204,10 +212,10 @@ def _cut(report: DataReport, what: str) -> str:
         f"{c.split} {c.cut:,} of {c.rows:,}, {_percent(c.lost, c.tokens)}" for c in cuts
     )
     share = _percent(sum(c.lost for c in cuts), sum(c.tokens for c in cuts))
-    # What follows a prompt is kept first, and takes of its room.
-    are = "do not fit" if what == "prompts" else "are longer than"
+    # Completions are kept first and reduce the room for the prompt, so prompts do not fit.
+    verb = "do not fit" if what == "prompts" else "are longer than"
     return (
-        f"{cut:,} of {rows:,} {what} {are} {cuts[0].limit} tokens ({cuts[0].key}) and "
+        f"{cut:,} of {rows:,} {what} {verb} {cuts[0].limit} tokens ({cuts[0].key}) and "
         f"are cut: {share} of tokens" + (f" ({by_split})" if len(cuts) > 1 else "")
     )
 

@@ -1,4 +1,4 @@
-"""Rows as tokens: encoded once for each tokenizer, stored, and read as arrays."""
+"""Tokenised rows: encoded once for each tokenizer, stored on disk and read as arrays."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from raykd.data.prepared import Prepared, _add, _settle
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tokenised split, padding left out: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
+    """A tokenised split without padding: row i is `input_ids[offsets[i]:offsets[i + 1]]`.
 
-    `fingerprint` names the texts, the tokenizer and the cut. `targets`, likewise flat, are the
-    tokens to be written, where a task is to write. Where one of some choices is to be found, rows
-    `groups[i]` to `groups[i + 1]` are the choices of example i, of so many `chars` each.
+    `fingerprint` identifies the texts, the tokenizer and the length limits. `targets`, stored in
+    the same flat form, are the tokens to write in tasks that write. In tasks with choices, rows
+    `groups[i]` to `groups[i + 1]` are the choices of example i, and `chars` holds the number of
+    characters of each.
     """
 
     fingerprint: str
@@ -41,7 +42,7 @@ class Encoded:
     groups: np.ndarray | None = None
     chars: np.ndarray | None = None
     whole: np.ndarray | None = None
-    """Tokens of each row before the cut, those of its targets included."""
+    """Tokens of each row before the cut, including its target."""
     whole_targets: np.ndarray | None = None
     """Tokens of each row's target before the cut."""
 
@@ -51,19 +52,20 @@ class Encoded:
 
     @property
     def examples(self) -> np.ndarray:
-        """Their ids."""
+        """Ids of the examples."""
         return self.ids if self.groups is None else self.ids[self.groups[:-1]]
 
     @cached_property
     def position_offsets(self) -> np.ndarray:
-        """Row i has the loss positions from `[i]` to `[i + 1]`: one a target token, else one."""
+        """Row i has the loss positions from `[i]` to `[i + 1]`: one for each target token, or one
+        if there are no targets."""
         if self.target_offsets is not None:
             return self.target_offsets
         return np.arange(len(self.ids) + 1)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Names what a tokenizer does, whatever its folder and its padding settings."""
+    """Identifies a tokenizer's behaviour, independent of its folder and its padding settings."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return digest([type(tokenizer).__name__, tokenizer.get_vocab()])
@@ -79,14 +81,16 @@ def encode(
     max_length: int,
     home: Path,
 ) -> Encoded:
-    """Tokenise a split, or find it tokenised. Texts are cut at `max_length` tokens."""
+    """Tokenises a split, or loads it if it is already tokenised. Texts are cut at `max_length`
+    tokens."""
     max_length = min(max_length, tokenizer.model_max_length)
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), max_length]
     return encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, max_length))
 
 
 def encoded(home: Path, fingerprint: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Encoded:
-    """Arrays by the names of `Encoded`, as they were made and stored under this fingerprint."""
+    """Loads the arrays stored under a fingerprint; if there are none, stores those that `make`
+    returns, by the field names of `Encoded`."""
     folder = home / "encoded" / fingerprint
     if not folder.is_dir():
         _write(folder, make())
@@ -107,11 +111,13 @@ def _encode(
     rows = prepared.rows(split)
     pair = "text_2" in rows.column_names
     texts = (rows["text"][:], rows["text_2"][:]) if pair else (rows["text"][:],)
-    found = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
-    arrays = {**flat("input_ids", "offsets", found["input_ids"]), "ids": np.array(rows["id"][:])}
+    encoding = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
+    arrays = {**flat("input_ids", "offsets", encoding["input_ids"]), "ids": np.array(rows["id"][:])}
     arrays["whole"] = whole_lengths(tokenizer, texts, np.diff(arrays["offsets"]), max_length)
-    if pair and "token_type_ids" in found:
-        arrays["type_ids"] = np.concatenate([np.array(x, np.int8) for x in found["token_type_ids"]])
+    if pair and "token_type_ids" in encoding:
+        arrays["type_ids"] = np.concatenate(
+            [np.array(type_ids, np.int8) for type_ids in encoding["token_type_ids"]]
+        )
     if "label" in rows.column_names:
         arrays["labels"] = np.array(rows["label"][:], np.int64)
     return arrays

@@ -1,4 +1,4 @@
-"""Rows that become several: a data set's own nesting as the columns that a prompt can name."""
+"""Unfolds nested rows of a data set into several rows, with columns that a prompt can name."""
 
 from __future__ import annotations
 
@@ -16,45 +16,50 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Unfolding:
     needs: tuple[str, ...]
-    """The columns that a row must have, first the one whose rows belong together."""
+    """Columns that a row must have. The first one holds the source, whose rows stay together."""
     rows: Callable[[Mapping[str, Any]], Iterator[dict[str, str]]]
 
 
 def coqa(story: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """CoQA (Reddy et al. 2019, arXiv 1808.07042): a row for each turn of the conversation about a
-    story. Columns `story`; `dialogue`, all questions and answers up to this question, as lm-eval's
+    """CoQA (Reddy et al. 2019, arXiv 1808.07042): one row for each turn of the conversation about a
+    story. Columns: `story`; `dialogue`, all questions and answers up to this question, as lm-eval's
     `coqa` writes them; `question`; `answer`."""
     answers = story["answers"]
-    # A list of mappings in JSON, a mapping of lists as `datasets` has it.
-    listed = isinstance(answers, list)
-    given = [a["input_text"] for a in answers] if listed else answers["input_text"]
-    said = ""
-    for question, answer in zip(story["questions"], given, strict=True):
-        asked = f"{said}Q: {question}\n\nA:"
-        yield {"story": story["story"], "dialogue": asked, "question": question, "answer": answer}
-        said = f"{asked} {answer}\n\n"
+    # A list of mappings in JSON, a mapping of lists in `datasets`.
+    is_list = isinstance(answers, list)
+    answer_texts = [a["input_text"] for a in answers] if is_list else answers["input_text"]
+    history = ""
+    for question, answer in zip(story["questions"], answer_texts, strict=True):
+        dialogue = f"{history}Q: {question}\n\nA:"
+        yield {
+            "story": story["story"],
+            "dialogue": dialogue,
+            "question": question,
+            "answer": answer,
+        }
+        history = f"{dialogue} {answer}\n\n"
 
 
 UNFOLDINGS = {"coqa": Unfolding(("story", "questions", "answers"), coqa)}
-"""By the names of `task.unfold`."""
+"""Unfoldings by their name in `task.unfold`."""
 
 
 def unfolded(table: Any, task: Task, file: str) -> Any:
-    """The same table with the rows that `task.unfold` makes of its own. Raises UserError where it
-    has not their columns; a row keeps the split of what it came from, and its name."""
+    """The table unfolded by `task.unfold`. Each new row keeps the split of its source and names the
+    source. Raises UserError if the table lacks a required column."""
     import datasets
 
     assert task.unfold is not None
-    known = UNFOLDINGS[task.unfold]
-    if lacking := [c for c in known.needs if c not in table.column_names]:
+    unfolding = UNFOLDINGS[task.unfold]
+    if lacking := [c for c in unfolding.needs if c not in table.column_names]:
         raise UserError(
-            f"{file}: task.unfold: {task.unfold} needs the columns {', '.join(known.needs)}, and "
-            f"{task.named} has no {lacking[0]!r}; it has {', '.join(table.column_names)}"
+            f"{file}: task.unfold: {task.unfold} needs the columns {', '.join(unfolding.needs)}, "
+            f"and {task.named} has no {lacking[0]!r}; it has {', '.join(table.column_names)}"
         )
-    made: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for row in table:
-        kept = {SOURCE: str(row[known.needs[0]])}
+        origin = {SOURCE: str(row[unfolding.needs[0]])}
         if task.split:
-            kept[task.split] = row[task.split]
-        made += [{**new, **kept} for new in known.rows(row)]
-    return datasets.Dataset.from_list(made)
+            origin[task.split] = row[task.split]
+        rows += [{**fields, **origin} for fields in unfolding.rows(row)]
+    return datasets.Dataset.from_list(rows)

@@ -1,8 +1,8 @@
-"""Text files as tables: CSV, TSV and JSON, cell by cell as they stand.
+"""Text files as tables: CSV, TSV and JSON, without type inference.
 
-No type is guessed: a cell of a delimited file is a text, and a JSON value is what JSON says it is.
-Readers that guess take `007` for 7, a date for a point in time, and the first of four cells under
-three names for an index.
+A cell of a delimited file is a text, and a JSON value keeps its JSON type. Readers that infer types
+read `007` as 7, a date as a point in time, and the first of four cells under three names as an
+index.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from raykd.errors import UserError
 if TYPE_CHECKING:
     from raykd.config.task import Task
 
-END = "\0end of the file\0"  # a last line, by which a quotation that was never closed is noticed
+END = "\0end of the file\0"  # added as the last line, to detect a quotation that is never closed
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 DELIMITED: dict[str, dict[str, Any]] = {
     ".csv": {"delimiter": ","},
-    # Tab-separated corpora do not quote: a quotation mark that opens a text is the text's own.
+    # Tab-separated corpora do not quote: an opening quotation mark belongs to the text.
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
-"""Options of `csv.reader` by the ending of a file's name."""
+"""Options of `csv.reader` by file suffix."""
 
 
 @dataclass(frozen=True)
 class FileTable:
-    """Columns of equal lengths by name: what the readers of rows use of a `datasets.Dataset`."""
+    """Columns of equal length by name, with the part of the `datasets.Dataset` interface that is
+    used."""
 
     columns: dict[str, list[Any]]
 
@@ -47,7 +48,7 @@ class FileTable:
 
     @property
     def features(self) -> dict[str, None]:
-        """No column has names for class numbers."""
+        """Column names. No column has class names."""
         return dict.fromkeys(self.columns)
 
     def __len__(self) -> int:
@@ -63,8 +64,8 @@ class FileTable:
 
 def delimited(path: Path, task: Task, file: str, where: str) -> FileTable:
     """The columns that a task names, as strings. Raises UserError with the line of a row that has
-    more or fewer fields than the header, and for a quotation that is never closed."""
-    csv.field_size_limit(sys.maxsize)  # of a long document, which the default refuses
+    more or fewer fields than the header, or of a quotation that is never closed."""
+    csv.field_size_limit(sys.maxsize)  # the default rejects long documents
     with path.open(encoding="utf-8-sig", newline="") as stream:
         records = _records(stream, path.suffix, where)
         _, header = next(records, (1, []))
@@ -83,13 +84,13 @@ def delimited(path: Path, task: Task, file: str, where: str) -> FileTable:
 
 
 def check_utf8(path: Path, where: str) -> None:
-    """Raises UserError with the first byte that is no UTF-8."""
+    """Raises UserError with the position of the first byte that is not UTF-8."""
     decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
     with path.open("rb") as stream:
         chunk = b"start"
         while chunk:
             chunk = stream.read(1 << 20)
-            pending = len(decoder.getstate()[0])  # the head of a character cut by the last chunk
+            pending = len(decoder.getstate()[0])  # start of a character that the last chunk cut
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -101,9 +102,9 @@ def check_utf8(path: Path, where: str) -> None:
 
 
 def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line on which each begins; a quoted cell may go over several. Blank lines are
-    none. Strict: else what follows a closing mark joins its cell, and a mark that is never closed
-    may take the rows up to the next one with it."""
+    """Rows with the line on which each begins (a quoted cell may span several lines), without blank
+    lines. The parser is strict: otherwise text after a closing quotation mark joins its cell, and
+    an unclosed mark can swallow all rows up to the next mark."""
     reader = csv.reader(chain(stream, [END]), strict=True, **DELIMITED[suffix])
     line, cells = 1, list[str]()
     try:
@@ -131,18 +132,17 @@ def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[i
 
 
 def _places(header: list[str], task: Task, file: str, where: str) -> dict[str, int]:
-    """The place of each column that the task names. Other columns may have no name, or share
-    one."""
+    """Index of each column that the task names. Other columns may be unnamed or share a name."""
     check_columns(header, task, file)
     places = {}
     for key, name in wanted(task):
-        found = [str(i) for i, cell in enumerate(header, 1) if cell == name]
-        if len(found) > 1:
+        positions = [str(i) for i, cell in enumerate(header, 1) if cell == name]
+        if len(positions) > 1:
             raise UserError(
                 f"{where}: task.{key}: the header names {name!r} more than once (columns "
-                f"{', '.join(found)}); rename all but one"
+                f"{', '.join(positions)}); rename all but one"
             )
-        places[name] = int(found[0]) - 1
+        places[name] = int(positions[0]) - 1
     return places
 
 
@@ -151,14 +151,14 @@ def _ragged(ragged: list[tuple[int, list[str]]], header: list[str], suffix: str,
     more = f" (and {len(ragged) - 1:,} more rows do not fit it)" if len(ragged) > 1 else ""
     kind = suffix[1:]
     if len(cells) < len(header):
-        mend = "fill in what is missing"
+        advice = "fill in what is missing"
     elif suffix == ".tsv":
-        mend = "take the tabs out of its texts, or give each column a name"
+        advice = "take the tabs out of its texts, or give each column a name"
     else:
-        mend = 'quote a cell that has a comma in it ("a, b"), or give each column a name'
+        advice = 'quote a cell that has a comma in it ("a, b"), or give each column a name'
     return (
         f"{where}: cannot be read as {kind}: line {line} has {_fields(len(cells))}, and the header "
-        f"{len(header)}{more}; {mend}"
+        f"{len(header)}{more}; {advice}"
     )
 
 
@@ -167,18 +167,18 @@ def _fields(count: int) -> str:
 
 
 def json_table(path: Path, where: str) -> FileTable:
-    """JSON lines, or one list of objects; the columns are the keys of all objects, and what an
-    object lacks is None. Raises UserError with the line of what is no object."""
+    """Reads JSON lines, or one list of objects. The columns are the keys of all objects; a missing
+    key is None. Raises UserError with the line of a row that is not an object."""
     text = path.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("["):
         records = _parsed(text, where, 1)
     else:
         lines = enumerate(text.split("\n"), 1)
         records = [_parsed(line, where, i) for i, line in lines if line.strip()]
-    if odd := next((x for x in records if not isinstance(x, dict)), None):
+    if odd := next((record for record in records if not isinstance(record, dict)), None):
         raise UserError(f"{where}: cannot be read as json: a row is an object, not {str(odd)[:40]}")
-    if SURROGATE.search(text) and any(map(_half, records)):
-        first = next(i for i, record in enumerate(records, 1) if _half(record))
+    if SURROGATE.search(text) and any(map(_has_lone_surrogate, records)):
+        first = next(i for i, record in enumerate(records, 1) if _has_lone_surrogate(record))
         raise UserError(
             f"{where}: row {first} has half of a surrogate pair (\\ud800 to \\udfff), which is no "
             "character; write the pair, or take it out"
@@ -187,8 +187,8 @@ def json_table(path: Path, where: str) -> FileTable:
     return FileTable({name: [record.get(name) for record in records] for name in names})
 
 
-def _half(record: Any) -> bool:
-    """Whether it has a text that no encoding can write."""
+def _has_lone_surrogate(record: Any) -> bool:
+    """Whether a record has a text that cannot be encoded."""
     try:
         json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -200,17 +200,17 @@ def _parsed(text: str, where: str, line: int) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except ValueError as error:
-        at = line + getattr(error, "lineno", 1) - 1
-        said = getattr(error, "msg", str(error))
+        number = line + getattr(error, "lineno", 1) - 1
+        message = getattr(error, "msg", str(error))
         raise UserError(
-            f"{where}: cannot be read as json: line {at}: {said}; write one object a line, or a "
-            "list of objects"
+            f"{where}: cannot be read as json: line {number}: {message}; write one object a "
+            "line, or a list of objects"
         ) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return found
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {repeated!r} stands twice in one object")
+    return record

@@ -1,14 +1,14 @@
-"""Why the hub did not give something, in a line that a person can act on."""
+"""Explains a failure of the Hugging Face hub in one line."""
 
 from __future__ import annotations
 
 from raykd.errors import first_line
 
-TIMEOUT = 10.0  # seconds for a question that is asked once
+TIMEOUT = 10.0  # seconds; requests are not retried
 
 
 def reason(error: Exception) -> str:
-    """Of what its client, or `datasets` through it, has raised."""
+    """The reason for an error raised by the hub client, or by `datasets` through it."""
     from huggingface_hub import errors
 
     match error:

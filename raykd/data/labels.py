@@ -1,6 +1,6 @@
-"""A column of labels as classes: a text is a text, and only whole numbers are numbers.
+"""Reads a column of labels as classes: texts, or whole numbers.
 
-No label goes by way of a float: two different texts, or two different integers, never become one
+Labels are never converted by way of floats, so two different texts or integers never become one
 class.
 """
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
-"""As every writer of integers writes one: of two different texts no two are the same number."""
+"""The canonical notation of integers: two different texts are never the same number."""
 OF_FLOATS = re.compile(r"(0|-?[1-9]\d*)\.0", re.ASCII)
-"""An integer in a column of floats, which is what integers with gaps between them become."""
+"""An integer in a column of floats, as integers with missing values are often stored."""
 EXACT = {"float16": 2**11, "float32": 2**24}
-"""Below these a float holds every integer; `FLOAT64` for all other types."""
+"""Bounds below which a float holds every integer; `FLOAT64` for all other types."""
 FLOAT64 = 2**53
 
 Answers = list[tuple[str | int, int]]
-"""What is right for one row, each with the place of its class; none where the cell is empty."""
+"""Right answers of one row, each with the position of its class; empty if the cell is empty."""
 
 
 def read_labels(
     table: Any, task: Task, file: str, report: DataReport
 ) -> tuple[list[Answers], DataReport]:
-    """Texts or integers, with the report of what was folded. A column of texts that are all
-    integers holds integers, and so does one of floats that are all whole, which is what integers
-    with gaps become (`1.0`): rows mean the same in every format. Any other text is a class of its
-    own."""
+    """Labels of all rows as texts or integers, and the report with the labels that were folded. A
+    column of texts that are all integers holds integers, and so does a column of floats that are
+    all whole (`1.0`), as integers with missing values are stored: rows mean the same in every
+    format. Any other text is a class."""
     names = label_names(table, task.label)
     values = table[task.label][:]
     if names:
@@ -58,8 +58,8 @@ def read_labels(
     elif written:
         _refuse_fractions(written, task, file)
         lookalikes = _lookalikes(written)
-    told = {str(v): count for v, count in sorted(folded.items())}
-    report = replace(report, folded=told, lookalikes=lookalikes, trimmed=_trimmed(values))
+    folded_rows = {str(v): count for v, count in sorted(folded.items())}
+    report = replace(report, folded=folded_rows, lookalikes=lookalikes, trimmed=_trimmed(values))
     return [[] if v is None else [(v, 0)] for v in labels], report
 
 
@@ -80,24 +80,24 @@ def _refuse_mixed(values: Sequence[Any], labels: list[str | int], task: Task, fi
 
 
 def _refuse_fractions(labels: set[str], task: Task, file: str) -> None:
-    """Numbers with fractions are measurements, of which a classifier knows nothing."""
+    """Raises UserError for fractions: they are measurements, which a classifier cannot learn."""
     if all(NUMBER.fullmatch(v) for v in labels):
         if fractions := sorted(v for v in labels if Fraction(v).denominator > 1):
             raise UserError(_no_label(fractions[0], task, file))
 
 
 def _trimmed(values: Sequence[Any]) -> dict[str, int]:
-    """Rows with white space around their label, by labels that other rows have without it."""
+    """Number of rows with white space around a label that other rows have without it, by label."""
     texts = Counter(v for v in values if isinstance(v, str))
     spaced = {v: count for v, count in texts.items() if v != v.strip() and v.strip() in texts}
-    found = Counter[str]()
+    counts = Counter[str]()
     for text, count in sorted(spaced.items()):
-        found[text.strip()] += count
-    return dict(found)
+        counts[text.strip()] += count
+    return dict(counts)
 
 
 def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
-    """Labels that are equal as numbers."""
+    """Groups of labels that are equal as numbers."""
     alike: dict[Fraction, list[str]] = {}
     for label in sorted(labels, key=lambda v: (len(v), v)):
         if NUMBER.fullmatch(label):
@@ -106,13 +106,14 @@ def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def label_names(table: Any, column: str) -> list[str] | None:
-    """Of a column of class numbers that has names for them, as hub sets do."""
+    """Names of the classes of a column of class numbers, as hub data sets have; None without
+    names."""
     return getattr(table.features[column], "names", None)
 
 
 def _label(value: Any, task: Task, file: str, exact: int) -> str | int | None:
-    """`exact`: below this, a float of the column stands for one integer and no other."""
-    if value is None or value != value:  # not a number: how tables of floats mark what is missing
+    """One label. Floats below `exact` represent exactly one integer."""
+    if value is None or value != value:  # NaN marks missing values in tables of floats
         return None
     if isinstance(value, str):
         return value.strip() or None

@@ -1,8 +1,8 @@
-"""Rows: read, checked, split by hash, stored once; then tokenised once.
+"""Prepares the rows of a task: reads, checks and splits them by hash, and stores them once.
 
-A row is known by the hash of its text. The hash decides its split, so a row never moves when the
-file grows, and a text never stands in two splits. Labels of the test split are stored in a file
-of their own that nothing reads before training has ended.
+A row is identified by the hash of its text. The hash decides the split, so a row keeps its split
+when the file grows, and no text is in two splits. Labels of the test split are stored in a separate
+file that is not read before training has ended.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from raykd.config.task import Task
 
 WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
-FORMAT = 7  # of what is stored; counts up when rows come to be read or stored differently
+FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task's rows on disk. `majority` is the commonest class's share of train, in percent."""
+    """The rows of a task on disk. `majority` is the share of the commonest class in train, in
+    percent."""
 
     folder: Path
     fingerprint: str
@@ -47,40 +48,41 @@ class Prepared:
     majority: float
     mean_words: float
     report: DataReport = DataReport()
-    """What became of the rows on the way here; `raykd.planning.truncation.reported` adds what a
-    tokenizer cuts."""
+    """What happened to the rows while they were prepared; `raykd.planning.truncation.reported` adds
+    the tokens that a tokenizer cuts."""
     parts: dict[str, int] = field(default_factory=dict)
-    """Rows of each part of test, which stand one after the other; empty where it has no parts."""
+    """Rows of each part of test, which are stored part after part; empty if test has no parts."""
 
     def rows(self, split: str) -> datasets.Dataset:
-        """Columns `id`, `text`, for pairs `text_2`, where there are some `choices`, and `label`,
-        which test does not have: the number of a class or choice, or the text to be written."""
+        """Columns `id`, `text`, `text_2` (pairs of texts), `choices` (if there are choices) and
+        `label` (not in test): the number of the class or choice, or the text to write."""
         import datasets
 
         return datasets.load_from_disk(str(self.folder / split))
 
     @property
     def test_parts(self) -> dict[str, slice]:
-        """The rows of each part of test; one without a name where it has no parts."""
+        """The rows of each part of test; one part without a name if test has no parts."""
         ends = list(accumulate(self.parts.values(), initial=0))
-        found = {part: slice(*rows) for part, rows in zip(self.parts, pairwise(ends), strict=True)}
-        return found or {"": slice(None)}
+        slices = {part: slice(*rows) for part, rows in zip(self.parts, pairwise(ends), strict=True)}
+        return slices or {"": slice(None)}
 
     def test_labels(self) -> np.ndarray:
-        """int64 or texts [test rows]. To be called when training has ended, and not before."""
+        """int64 or texts [test rows]. Call this only after training has ended."""
         labels: np.ndarray = np.load(self.folder / "test_labels.npy")
         return labels
 
 
 def load(folder: Path) -> Prepared:
-    """Read a prepared task back, in any process."""
+    """Loads a prepared task from disk."""
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     report = DataReport.from_json(manifest["report"])
     return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"]), "report": report})
 
 
 def prepare(task: Task, home: Path, file: str) -> Prepared:
-    """Read a task's rows, or find them prepared. `file` names the sweep file in errors."""
+    """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
+    of the sweep file in errors."""
     source = read(task, home, file)
     parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
     parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
@@ -110,10 +112,10 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
 
 
 def _classes(names: tuple[str, ...], labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
-    """Rows of each class, by split."""
+    """Number of rows of each class, by split."""
     return {
-        split: dict(zip(names, np.bincount(own, minlength=len(names)).tolist(), strict=True))
-        for split, own in labels.items()
+        split: dict(zip(names, np.bincount(numbers, minlength=len(names)).tolist(), strict=True))
+        for split, numbers in labels.items()
     }
 
 
@@ -121,14 +123,14 @@ def _store(
     folder: Path, splits: dict[str, list[Row]], names: tuple[str, ...],
     labels: dict[str, np.ndarray], report: DataReport, parts: dict[str, int],
 ) -> None:  # fmt: skip
-    """Write the prepared task, whole or not at all."""
+    """Writes the prepared task to a draft folder, which is renamed when it is complete."""
     import datasets
 
     sha = hashlib.sha256(json.dumps(names).encode())
     for split, rows in splits.items():
         for row, label in zip(rows, labels[split], strict=True):
-            own = json.dumps(row.choices) if row.choices and not names else ""
-            sha.update(f"{split} {row.id} {label}{own}\n".encode())
+            choices = json.dumps(row.choices) if row.choices and not names else ""
+            sha.update(f"{split} {row.id} {label}{choices}\n".encode())
     if parts:
         sha.update(json.dumps(parts).encode())
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -166,7 +168,8 @@ def _store(
 
 
 def _settle(draft: Path, final: Path) -> None:
-    """Give a finished folder its name; another process may have been first with the same."""
+    """Renames a finished draft folder to its final name, unless another process has written it
+    first."""
     try:
         draft.rename(final)
     except OSError:
@@ -175,7 +178,8 @@ def _settle(draft: Path, final: Path) -> None:
 
 
 def _add(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Store those of the arrays that a folder lacks; others may be reading it."""
+    """Stores the arrays that a folder lacks. Each file appears at once, since other processes may
+    read the folder."""
     for name, value in arrays.items():
         final = folder / f"{name}.npy"
         if not final.exists():

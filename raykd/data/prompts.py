@@ -1,4 +1,5 @@
-"""A table's columns as prompts with what is to follow: a text, or one of some choices."""
+"""Prompts and completions from the columns of a table; a completion is a text, or one of several
+choices."""
 
 from __future__ import annotations
 
@@ -26,33 +27,38 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
-    """A row's text is its prompt, its label the completion, or the number of the right choice."""
+    """The text of a row is its prompt; the label is the completion, or the number of the right
+    choice."""
     assert task.prompt is not None and task.completion is not None
     check_columns(table.column_names, task, file)
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
-    named = task.prompt_columns
-    columns = {c: texts(table, c, file, "prompt", task.join) for c in named}
+    prompt_columns = task.prompt_columns
+    columns = {c: texts(table, c, file, "prompt", task.join) for c in prompt_columns}
     blank = (i for c in columns.values() for i, v in enumerate(c, 1) if not v)
     left_out = empty("prompt", blank, where, task)
     count = len(table)
-    prompts = columns[named[0]] if named == [task.prompt] else [
+    prompts = columns[prompt_columns[0]] if prompt_columns == [task.prompt] else [
         FIELD.sub(lambda m, i=i: columns[m[1]][i], task.prompt) for i in range(count)  # type: ignore[misc]
     ]  # fmt: skip
-    given = _completions(table, task.completion, file)
-    unanswered = empty("completion", (i for i, v in enumerate(given, 1) if not v), where, task)
-    each = zip(prompts, given, split_names(table, task, file), sources(table), strict=True)
+    completions = _completions(table, task.completion, file)
+    unanswered = empty(
+        "completion", (i for i, v in enumerate(completions, 1) if not v), where, task
+    )
+    records = zip(prompts, completions, split_names(table, task, file), sources(table), strict=True)
     skipped = left_out | unanswered
-    kept = [(i, *row) for i, row in enumerate(each) if i + 1 not in skipped]
+    answered = [(i, *row) for i, row in enumerate(records) if i + 1 not in skipped]
     if task.choices is None:
-        rows = [Row((p,), c, s, source=source) for _, p, c, s, source in kept]
+        rows = [Row((p,), c, s, source=source) for _, p, c, s, source in answered]
     else:
-        every = _choices(table, task.choices, file)
-        choices = [every[i] for i, *_ in kept]
-        right = _right([c for _, _, c, _, _ in kept], choices, task, file)
+        all_choices = _choices(table, task.choices, file)
+        choices = [all_choices[i] for i, *_ in answered]
+        correct = _right([c for _, _, c, _, _ in answered], choices, task, file)
         rows = [
-            Row((p,), number, s, own, source=source)
-            for (_, p, _, s, source), number, own in zip(kept, right, choices, strict=True)
+            Row((p,), number, s, row_choices, source=source)
+            for (_, p, _, s, source), number, row_choices in zip(
+                answered, correct, choices, strict=True
+            )
         ]
     reasons = {"prompt": left_out, "completion": unanswered}
     return Reading(rows, counted(DataReport(read=count), table, task, reasons))
@@ -61,16 +67,17 @@ def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
 def _completions(table: Any, column: str, file: str) -> list[str]:
     names = label_names(table, column)
     values = texts(table, column, file, "completion")
-    # A class number below zero says that there is none.
+    # A negative class number means that there is no label.
     return [names[int(v)] if v.isdecimal() else "" for v in values] if names else values
 
 
 def _choices(table: Any, choices: str | tuple[str, ...], file: str) -> list[tuple[str, ...]]:
-    """Of every row: those of the file, or a list in a column (`choices.text`: a part of one)."""
+    """The choices of every row: those of the sweep file, or a list in a column (`choices.text` for
+    a field of it)."""
     if not isinstance(choices, str):
         return [choices] * len(table)
     column, *parts = choices.split(".")
-    found = []
+    lists = []
     for number, value in enumerate(table[column][:], 1):
         for part in parts:
             value = value.get(part) if isinstance(value, dict) else None
@@ -80,8 +87,8 @@ def _choices(table: Any, choices: str | tuple[str, ...], file: str) -> list[tupl
                 f"{str(value)[:40]!r}; choices are a list of two texts or more (JSONL and Parquet "
                 "files have lists), or stand in the sweep file"
             )
-        found.append(tuple(v.strip() for v in value))
-    return found
+        lists.append(tuple(v.strip() for v in value))
+    return lists
 
 
 def _is_text(value: object) -> bool:
@@ -89,24 +96,26 @@ def _is_text(value: object) -> bool:
 
 
 def _right(values: list[str], choices: list[tuple[str, ...]], task: Task, file: str) -> list[int]:
-    """The number (from 0) of each row's right choice, which a column gives as its text, its number
-    from 0, or its letter, in the same way in all rows: the number 2 is not the choice that reads
-    `2`, where other rows have no such choice."""
+    """Number (from 0) of the right choice of each row. The column gives it as the text of the
+    choice, as its number from 0 or as its letter. All rows are read in the same way: the number 2
+    is not the choice with the text `2` if other rows have no such choice."""
     rows = list(zip(values, choices, strict=True))
     for way in (_text, _number, _letter):
-        found = [way(value, own) for value, own in rows]
-        if None not in found:
-            return [number for number in found if number is not None]
-    for value, own in rows:
-        if all(way(value, own) is None for way in (_text, _number, _letter)):
-            shown = ", ".join(c[:30] for c in own[:5])
+        numbers = [way(value, options) for value, options in rows]
+        if None not in numbers:
+            return [number for number in numbers if number is not None]
+    for value, options in rows:
+        if all(way(value, options) is None for way in (_text, _number, _letter)):
+            shown = ", ".join(c[:30] for c in options[:5])
             raise UserError(
                 f"{file}: task.completion: the column {task.completion!r} holds {value[:40]!r}, "
                 f"which is none of the choices ({shown}), nor the number (from 0) or letter of one"
             )
-    kinds = {way.__name__[1:]: [v for v, own in rows if way(v, own) is not None]
+    kinds = {way.__name__[1:]: [v for v, options in rows if way(v, options) is not None]
              for way in (_text, _number, _letter)}  # fmt: skip
-    shown = ", ".join(f"{name} {own[0][:30]!r}" for name, own in kinds.items() if own)
+    shown = ", ".join(
+        f"{name} {examples[0][:30]!r}" for name, examples in kinds.items() if examples
+    )
     raise UserError(
         f"{file}: task.completion: the column {task.completion!r} names some choices in one way "
         f"and some in another ({shown}); write all texts, all numbers (from 0) or all letters"

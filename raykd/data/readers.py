@@ -1,4 +1,4 @@
-"""Where rows come from: the built-in reviews, a file, or a hub data set; all through `datasets`."""
+"""Reads rows from the built-in data sets, from files, or from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 @dataclass(frozen=True)
 class Source:
-    """`key` names the rows' content without parsing it; `parse` gives the rows with their
-    report."""
+    """`key` identifies the content without parsing it; `parse` reads the rows and their report."""
 
     key: str
     parse: Callable[[], Reading]
@@ -40,7 +39,7 @@ class Source:
 
 
 def read(task: Task, home: Path, file: str) -> Source:
-    """The source a task names. Raises UserError for one that is not there."""
+    """The source that a task names. Raises UserError if it does not exist."""
     if not isinstance(task.data, str):  # several files
         named = {k: Path(v).expanduser() for k, v in task.data if v is not None}
         return _files(named, task, home, file)
@@ -52,7 +51,7 @@ def read(task: Task, home: Path, file: str) -> Source:
         return Source(asset.fingerprint, lambda: _pairs(task, home, file))
     path = Path(task.data).expanduser()
     if path.is_dir():
-        return _files(_of_folder(path, file), task, home, file)
+        return _files(_folder_files(path, file), task, home, file)
     if path.suffix in READERS or path.exists():
         return _file(path, task, home, file)
     return _hub(task.data, task, home, file)
@@ -81,9 +80,9 @@ def _movie_reviews(task: Task, home: Path, file: str) -> Reading:
     import datasets
 
     columns = {"text": [r.texts[0] for r in rows], "label": [r.label for r in rows]}
-    found = to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
-    report = replace(found.report, read=len(lines), dropped={**mild, **found.report.dropped})
-    return Reading(found.rows, report)
+    reading = to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
+    report = replace(reading.report, read=len(lines), dropped={**mild, **reading.report.dropped})
+    return Reading(reading.rows, report)
 
 
 def _pairs(task: Task, home: Path, file: str) -> Reading:
@@ -97,7 +96,7 @@ def _pairs(task: Task, home: Path, file: str) -> Reading:
 
 def _file(path: Path, task: Task, home: Path, file: str) -> Source:
     where = f"{file}: task.data: {path}"
-    sha = _checked(path, where)
+    sha = _checksum(path, where)
 
     def parse() -> Reading:
         with _table(path, task, home, file) as table:
@@ -106,30 +105,30 @@ def _file(path: Path, task: Task, home: Path, file: str) -> Source:
     return Source(digest([sha, path.suffix]), parse)
 
 
-def _of_folder(folder: Path, file: str) -> dict[str, Path]:
-    """A folder's files by their names, which are those of splits, as a hub set has them."""
+def _folder_files(folder: Path, file: str) -> dict[str, Path]:
+    """Files of a folder by stem. The stems are names of splits, as in a hub data set."""
     where = f"{file}: task.data: {folder}"
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.stem.lower()
         if path.suffix in READERS and path.is_file():
-            if name in found:
+            if name in files:
                 raise UserError(
-                    f"{where}: {found[name].name} and {path.name} are one split; leave one of them"
+                    f"{where}: {files[name].name} and {path.name} are one split; leave one of them"
                 )
-            found[name] = path
-    if not any(SPLIT_NAMES.get(name.split("_")[0]) == "train" for name in found):
+            files[name] = path
+    if not any(SPLIT_NAMES.get(name.split("_")[0]) == "train" for name in files):
         raise UserError(
             f"{where}: the folder has no train.csv (or {', '.join(READERS[1:])}); name its files "
             "train, select and test, or write the path of one file"
         )
-    return found
+    return files
 
 
 def _files(named: dict[str, Path], task: Task, home: Path, file: str) -> Source:
-    """Files as the splits of one data set."""
+    """A source that reads several files as the splits of one data set."""
     where = {name: f"{file}: task.data: {path}" for name, path in named.items()}
-    shas = [[name, _checked(path, where[name]), path.suffix] for name, path in named.items()]
+    shas = [[name, _checksum(path, where[name]), path.suffix] for name, path in named.items()]
 
     def parse() -> Reading:
         with ExitStack() as opened:
@@ -144,8 +143,8 @@ def _files(named: dict[str, Path], task: Task, home: Path, file: str) -> Source:
     return Source(digest(shas), parse)
 
 
-def _checked(path: Path, where: str) -> str:
-    """A file's SHA-256. Raises UserError for one that no reader could read."""
+def _checksum(path: Path, where: str) -> str:
+    """SHA-256 of a file. Raises UserError if no reader can read it."""
     if path.suffix not in READERS:
         raise UserError(f"{where}: write a {', '.join(READERS)} file, a folder, or a hub name")
     if not path.is_file():
@@ -156,7 +155,7 @@ def _checked(path: Path, where: str) -> str:
         file_tables.check_utf8(path, where)
         with path.open(encoding="utf-8") as lines:
             rows_from = 2 if path.suffix in (".csv", ".tsv") else 1
-            if len(list(islice((x for x in lines if x.strip()), rows_from))) < rows_from:
+            if len(list(islice((line for line in lines if line.strip()), rows_from))) < rows_from:
                 raise UserError(f"{where}: the file has no rows")
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -177,7 +176,7 @@ def _table(path: Path, task: Task, home: Path, file: str) -> Iterator[Any]:
 @contextmanager
 def _parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
     home.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: `datasets` knows a file by its time of change, which may lie.
+    # A cache of its own: `datasets` identifies a file by its modification time, which can be wrong.
     with _quiet_datasets() as datasets, tempfile.TemporaryDirectory(dir=home) as scratch:
         try:
             table = datasets.load_dataset(
@@ -191,7 +190,8 @@ def _parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
 
 @contextmanager
 def _quiet_datasets() -> Iterator[Any]:
-    """`datasets` without bars and log lines: what fails is told by raykd, in one line."""
+    """`datasets` without progress bars and log lines: raykd reports failures itself, in one
+    line."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -214,8 +214,8 @@ def _hub(name: str, task: Task, home: Path, file: str) -> Source:
     def parse() -> Reading:
         with _quiet_datasets() as datasets:
             try:
-                _ask(name, task, home)
-                found = datasets.load_dataset(
+                _check_hub(name, task, home)
+                tables = datasets.load_dataset(
                     name, task.subset, revision=task.revision, cache_dir=str(home / "hf")
                 )
             except Exception as error:  # datasets and its hub client raise many kinds
@@ -224,14 +224,14 @@ def _hub(name: str, task: Task, home: Path, file: str) -> Source:
                     f"does not give it ({hub.reason(error)}); check the name, `revision` and the "
                     "network"
                 ) from error
-        return _by_splits(found, task, file, where)
+        return _by_splits(tables, task, file, where)
 
     return Source(digest([name, task.subset, task.revision]), parse)
 
 
-def _ask(data: str, task: Task, home: Path) -> None:
-    """Raises at once where the hub has no such set or does not answer, which `load_dataset` tries
-    for half a minute. What was loaded before needs no hub."""
+def _check_hub(data: str, task: Task, home: Path) -> None:
+    """Raises at once if the hub does not have the data set or does not answer; `load_dataset`
+    retries for half a minute. A data set that was loaded before needs no hub."""
     from datasets.naming import camelcase_to_snakecase
     from huggingface_hub import HfApi
 
@@ -240,11 +240,11 @@ def _ask(data: str, task: Task, home: Path) -> None:
         HfApi().dataset_info(data, revision=task.revision, timeout=hub.TIMEOUT)
 
 
-def _by_splits(found: Mapping[str, Any], task: Task, file: str, where: str) -> Reading:
-    """A data set's own splits, by their names. Test is what `task.test_splits` names, where it
-    does; else `into_splits` knows what becomes of a set without a labelled test split. The set's
-    labels stand by name where it has names."""
-    named = {k: v for k, v in found.items() if not _unlabelled(v, task)}
+def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> Reading:
+    """Reads a data set that comes in splits, matched by name. Test consists of the splits in
+    `task.test_splits` if stated; otherwise `into_splits` decides what replaces a missing labelled
+    test split. Class numbers are replaced by class names if the data set has them."""
+    named = {k: v for k, v in tables.items() if not _unlabelled(v, task)}
     by_role: dict[str, tuple[str, Any]] = {}
     for name, table in named.items():
         base = name.split("_")[0]
@@ -252,8 +252,10 @@ def _by_splits(found: Mapping[str, Any], task: Task, file: str, where: str) -> R
             by_role.setdefault(SPLIT_NAMES[base], (name, table))
     if task.test_splits is not None:
         parts = _test_parts(named, task, file)
-        kept = {r: x for r, x in by_role.items() if r != "test" and x[0] not in parts}
-        by_role = {**kept, **{name: (name, table) for name, table in parts.items()}}
+        others = {
+            key: pair for key, pair in by_role.items() if key != "test" and pair[0] not in parts
+        }
+        by_role = {**others, **{name: (name, table) for name, table in parts.items()}}
     readings = []
     for role, (name, table) in by_role.items():
         if task.kind == "seq2seq" and hasattr(
@@ -261,18 +263,18 @@ def _by_splits(found: Mapping[str, Any], task: Task, file: str, where: str) -> R
         ):  # WMT's columns are `translation.en` and the like
             table = table.flatten()
         reading = to_rows(table, task, file, f"{where} ({name})")
-        # Train rows stay open, so that what is missing is split off them by hash.
+        # Train rows get no split here, so that `into_splits` can cut missing splits from them.
         given = None if role == "train" else role
-        rows = [replace(r, split=r.split if task.split else given) for r in reading.rows]
+        rows = [replace(key, split=key.split if task.split else given) for key in reading.rows]
         readings.append(replace(reading, rows=rows))
-    read = {name for name, _ in by_role.values()}
-    unread = tuple(name for name in found if name not in read)
+    used = {name for name, _ in by_role.values()}
+    unread = tuple(name for name in tables if name not in used)
     whole = joined(readings)
     return replace(whole, report=replace(whole.report, unread=unread))
 
 
 def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
-    """The splits that make up test, by their own names."""
+    """Tables of the splits that make up test, by the name of the split."""
     assert task.test_splits is not None
     for part, name in task.test_splits.items():
         if name not in named:
@@ -284,11 +286,11 @@ def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
 
 
 def _unlabelled(table: Any, task: Task) -> bool:
-    """Whether a split has no answers at all, as published test splits have none."""
+    """Whether a split has no labels at all, as published test splits often have none."""
     column = task.label if task.completion is None else task.completion
     if column not in table.column_names:
         return False
-    # A split may begin with answers of one kind, or without some: its head only saves reading all.
+    # The first rows alone may lack labels; they are read first only to avoid reading whole splits.
     return all(
         v in (-1, "", None) for part in (slice(64), slice(None)) for v in table[column][part]
     )

@@ -1,5 +1,9 @@
-"""Rows in splits: a row's text decides, so that it never moves when the file grows; of rows that
-were unfolded from one, that one's, so that none of them is learned from while another tests."""
+"""Assigns rows to splits by a hash of their text, so that a row keeps its split when the file
+grows.
+
+Rows that were unfolded from one source are hashed by that source, so they are never divided between
+training and test.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,13 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")
-"""Of rows with the same text in several splits, that of the first of these is kept."""
+"""Order of preference when rows with the same text are in several splits."""
 REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A row in its split. `rank`: of rows with the same text the one with the lowest is kept."""
+    """A row and its split. Of rows with the same text, the one with the lowest `rank` is kept."""
 
     row: Row
     split: str
@@ -31,24 +35,25 @@ class Placed:
 
 
 def distinct(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
-    """One row a text, and what became of its duplicates: test keeps its row (of its parts the
-    first one), then select, and train gives way; within a split it is the first row."""
-    first = _first(placed)
-    again = [(p, first[p.row.id]) for p in placed if p is not first[p.row.id]]
-    return list(first.values()), DataReport(
-        duplicates=len(again),
-        relabelled=sum(_answer(p.row) != _answer(kept.row) for p, kept in again),
-        across=sum(p.rank != kept.rank for p, kept in again),
+    """Drops duplicates, and reports them. Of rows with the same text, the one in test is kept (in
+    its first part), else the one in select, else the one in train; within a split, the first
+    row."""
+    best_by_id = _preferred(placed)
+    duplicates = [(p, best_by_id[p.row.id]) for p in placed if p is not best_by_id[p.row.id]]
+    return list(best_by_id.values()), DataReport(
+        duplicates=len(duplicates),
+        relabelled=sum(_answer(p.row) != _answer(best.row) for p, best in duplicates),
+        across=sum(p.rank != best.rank for p, best in duplicates),
     )
 
 
-def _first(placed: list[Placed]) -> dict[str, Placed]:
-    first: dict[str, Placed] = {}
+def _preferred(placed: list[Placed]) -> dict[str, Placed]:
+    best_by_id: dict[str, Placed] = {}
     for p in placed:
-        kept = first.setdefault(p.row.id, p)
-        if p.rank < kept.rank:
-            first[p.row.id] = p
-    return first
+        best = best_by_id.setdefault(p.row.id, p)
+        if p.rank < best.rank:
+            best_by_id[p.row.id] = p
+    return best_by_id
 
 
 def _answer(row: Row) -> str | int:
@@ -56,51 +61,51 @@ def _answer(row: Row) -> str | int:
 
 
 def with_references(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
-    """A row a source, with all its targets of the same split as references, the first one first.
-    A row that says the same as another is a duplicate, and so is one whose source stands in a
-    split that `distinct` prefers."""
-    first, targets = _first(placed), dict[str, dict[str, None]]()
+    """Merges the rows of one source into one row whose references are all their targets of the same
+    split, the first one first. Rows with the same source and target are duplicates, and so are rows
+    whose source is also in a split that `distinct` prefers."""
+    best_by_id, targets = _preferred(placed), dict[str, dict[str, None]]()
     across = relabelled = 0
     for p in placed:
-        if p.rank == first[p.row.id].rank:
+        if p.rank == best_by_id[p.row.id].rank:
             targets.setdefault(p.row.id, {})[str(p.row.label)] = None
     for p in placed:
-        if p.rank != first[p.row.id].rank:
+        if p.rank != best_by_id[p.row.id].rank:
             across += 1
             relabelled += str(p.row.label) not in targets[p.row.id]
-    kept = [
-        replace(p, row=replace(p.row, label=REFERENCES.join(targets[name])))
-        for name, p in first.items()
+    merged = [
+        replace(p, row=replace(p.row, label=REFERENCES.join(targets[row_id])))
+        for row_id, p in best_by_id.items()
     ]
-    dropped = len(placed) - sum(len(found) for found in targets.values())
-    more = sum(len(own) - 1 for own in targets.values())
-    return kept, DataReport(
-        duplicates=dropped, relabelled=relabelled, across=across, references=more
+    dropped = len(placed) - sum(len(row_targets) for row_targets in targets.values())
+    references = sum(len(row_targets) - 1 for row_targets in targets.values())
+    return merged, DataReport(
+        duplicates=dropped, relabelled=relabelled, across=across, references=references
     )
 
 
 def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list[Row]], DataReport]:
-    """Rows by split, each text once, in order of their ids, so that a file's own order does not
-    matter; those of test by its parts first, where it has some. With the reading's report, filled
-    with what the splits know.
+    """Rows by split, without duplicates, sorted by id so that the order of the file does not
+    matter; test rows are sorted by part first. The report of the reading is returned with the
+    counts of this step.
 
-    What a data set lacks is cut from its train rows by hash. Where it has a select split and no
-    test split, that is the test, as hub sets are published.
+    Splits that the data set lacks are cut from its train rows by hash. If it has a select split and
+    no test split, the select split becomes the test split, as in sets published on the hub.
     """
     parts = list((task.test_splits or {}).values())
-    given = {"test" if r.split in parts else r.split for r in reading.rows if r.split}
-    test_from_select = "select" in given and "test" not in given
+    stated = {"test" if r.split in parts else r.split for r in reading.rows if r.split}
+    test_from_select = "select" in stated and "test" not in stated
     if test_from_select:
-        given = given - {"select"} | {"test"}
-    placed = [_place(row, task, given, parts, test_from_select) for row in reading.rows]
+        stated = stated - {"select"} | {"test"}
+    placed = [_place(row, task, stated, parts, test_from_select) for row in reading.rows]
     merge = with_references if task.kind == "seq2seq" else distinct
-    kept, found = merge(placed)
+    unique, counts = merge(placed)
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    for p in sorted(kept, key=lambda p: p.row.id):
+    for p in sorted(unique, key=lambda p: p.row.id):
         splits[p.split].append(p.row)
     if parts:
         _refuse_missing(splits["test"], task, file)
-        splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # one after the other
+        splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # part after part
     if task.rows is not None:
         splits["train"] = splits["train"][: task.rows]
     for name, members in splits.items():
@@ -112,31 +117,31 @@ def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list
             )
     return splits, replace(
         reading.report,
-        duplicates=found.duplicates,
-        relabelled=found.relabelled,
-        across=found.across,
-        references=found.references,
+        duplicates=counts.duplicates,
+        relabelled=counts.relabelled,
+        across=counts.across,
+        references=counts.references,
         test_from_select=test_from_select,
-        hashed=tuple(s for s in ("select", "test") if given and s not in given),
+        hashed=tuple(s for s in ("select", "test") if stated and s not in stated),
     )
 
 
 def _place(
-    row: Row, task: Task, given: set[str], parts: list[str], test_from_select: bool
+    row: Row, task: Task, stated_splits: set[str], parts: list[str], test_from_select: bool
 ) -> Placed:
     stated = "test" if row.split in parts else row.split
     if test_from_select and stated == "select":
         stated = "test"
-    if stated in (None, "train"):  # train rows are cut where the data lacks a split
-        stated = _by_hash(row.source or row.id, task, given)
+    if stated in (None, "train"):  # splits that the data lacks are cut from train
+        stated = _by_hash(row.source or row.id, task, stated_splits)
     part = parts.index(str(row.split)) if row.split in parts else 0
     return Placed(row, stated, (KEEPS.index(stated), part))
 
 
 def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
-    found = {row.split for row in test}
+    present = {row.split for row in test}
     for part, name in (task.test_splits or {}).items():
-        if name not in found:
+        if name not in present:
             where = f"the column {task.split!r}" if task.split else "a `split` column"
             raise UserError(
                 f"{file}: task.test_splits.{part}: no row of {task.named} is in {name!r}; "
@@ -145,37 +150,37 @@ def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
 
 
 def part_sizes(test: list[Row], task: Task) -> dict[str, int]:
-    """How many rows each part of test has, in their order; empty where it has no parts."""
+    """Number of rows in each part of test, in order; empty if test has no parts."""
     counts = Counter(row.split for row in test)
     return {part: counts[name] for part, name in (task.test_splits or {}).items()}
 
 
-def _by_hash(name: str, task: Task, given: set[str]) -> str:
-    """The split of a row that the file puts in none. Where the file has a test (or select) split
-    of its own, only the others are cut from the rest."""
-    place = int(hashlib.sha256(f"split {name}".encode()).hexdigest()[:8], 16) / 2**32
-    test = 0.0 if "test" in given else task.test_share
-    select = 0.0 if "select" in given else task.select_share
-    if place < test:
+def _by_hash(name: str, task: Task, stated_splits: set[str]) -> str:
+    """The split of a row for which the file states none, or train. A test or select split is cut
+    only if the file states none."""
+    fraction = int(hashlib.sha256(f"split {name}".encode()).hexdigest()[:8], 16) / 2**32
+    test = 0.0 if "test" in stated_splits else task.test_share
+    select = 0.0 if "select" in stated_splits else task.select_share
+    if fraction < test:
         return "test"
-    return "select" if place < test + select else "train"
+    return "select" if fraction < test + select else "train"
 
 
 def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
-    found = {r.label for r in splits["train"]}
-    if len(found) < 2:
+    train_labels = {r.label for r in splits["train"]}
+    if len(train_labels) < 2:
         raise UserError(
-            f"{file}: task.label: every training row has the label {next(iter(found))!r}; a "
+            f"{file}: task.label: every training row has the label {next(iter(train_labels))!r}; a "
             "classifier needs at least two classes"
         )
     held_out = {r.label for name in ("select", "test") for r in splits[name]}
-    if unseen := sorted(map(str, held_out - found)):
+    if unseen := sorted(map(str, held_out - train_labels)):
         raise UserError(
             f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
             "stands in select or test; give more rows of it, or drop them"
         )
-    if all(isinstance(label, int) for label in found):
-        return tuple(str(label) for label in sorted(found))
-    # In the data set's own order where it has one, else in that of the alphabet.
+    if all(isinstance(label, int) for label in train_labels):
+        return tuple(str(label) for label in sorted(train_labels))
+    # In the data set's order of classes if it has one, else in alphabetical order.
     placed = {(r.place, str(r.label)) for r in splits["train"]}
     return tuple(name for _, name in sorted(placed))

@@ -1,4 +1,4 @@
-"""Texts as lists of tokens: laid one after the other, and how long they were before a cut."""
+"""Lists of tokens: concatenation into flat arrays, and their lengths before truncation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ def whole_lengths(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[Sequence[str]], lengths: np.ndarray,
     limit: int, names: Sequence[str] = ("text", "text_pair"),
 ) -> np.ndarray:  # fmt: skip
-    """Tokens of each text, or pair of texts, before the cut to `limit` that left `lengths`. Only
-    those that reach the limit are tokenised once more. `names`: of the tokenizer's arguments."""
-    found: np.ndarray = lengths.astype(np.int32)
+    """Tokens of each text, or pair of texts, before truncation to `limit`. `lengths` are those
+    after truncation; only texts that reach the limit are tokenised again. `names` are the names of
+    the arguments of the tokenizer."""
+    totals: np.ndarray = lengths.astype(np.int32)
     reached = np.flatnonzero(lengths >= limit).tolist()
     if reached:
-        again = {
+        long_texts = {
             name: [column[i] for i in reached] for name, column in zip(names, texts, strict=False)
         }
-        whole = tokenizer(**again, truncation=False, padding=False, verbose=False)["input_ids"]
-        # A target may have been given an end that its tokenizer does not write.
-        found[reached] = np.maximum(found[reached], [len(ids) for ids in whole])
-    return found
+        whole = tokenizer(**long_texts, truncation=False, padding=False, verbose=False)["input_ids"]
+        # A target may have an end token that its tokenizer does not add.
+        totals[reached] = np.maximum(totals[reached], [len(ids) for ids in whole])
+    return totals
 
 
 def flat(values: str, offsets: str, lists: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-    """Token lists one after the other, and where each begins and ends, by these names."""
+    """Concatenates token lists, and gives the offsets of each, under the names `values` and
+    `offsets`."""
     ends = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int64)
     return {values: np.concatenate([np.array(x, np.int32) for x in lists]), offsets: ends}

@@ -1,33 +1,33 @@
-"""What is read inside a model, by number: states, and the queries, keys and values of its blocks.
+"""Activations of a model by number: states, and the queries, keys and values of its blocks.
 
-State k is k (models/capture.py): 0 is the embedding output, k the output of block k, ~k that of an
-encoder-decoder's decoder, of which states alone are read. The query vectors of block k are
-QUERY + k, and so on. All are one vector a token, so hooks, stores and batches treat them alike.
-Plain Python, no torch.
+State k has the number k (models/capture.py): 0 is the embedding output, k the output of block k,
+and ~k state k of the decoder of an encoder-decoder, of which only states are read. The query
+vectors of block k have the number QUERY + k, and so on. Every activation is one vector for each
+token, so hooks, stores and batches treat all kinds alike. Plain Python, no torch.
 """
 
 from __future__ import annotations
 
 from raykd.maps.layer_map import Depth, decoder_state
 
-SPAN = 10_000  # more than any model has blocks
+SPAN = 10_000  # above the number of blocks of any model
 QUERY, KEY, VALUE = SPAN, 2 * SPAN, 3 * SPAN
 NAMES = {0: "state", QUERY: "query", KEY: "key", VALUE: "value"}
 
 
 def state_name(state: int) -> str:
-    """`4`, or `decoder_4` for the state of a decoder: as names of columns and metrics."""
+    """`4`, or `decoder_4` for a state of the decoder; used in names of columns and metrics."""
     return str(state) if state >= 0 else f"decoder_{decoder_state(state)}"
 
 
 def state_number(name: str) -> int:
-    """The state that `state_name` gave this name."""
-    place = int(name.removeprefix("decoder_"))
-    return decoder_state(place) if name.startswith("decoder_") else place
+    """Inverse of `state_name`."""
+    state = int(name.removeprefix("decoder_"))
+    return decoder_state(state) if name.startswith("decoder_") else state
 
 
 def states(depth: Depth) -> list[int]:
-    """All states of a model so deep, embedding outputs among them."""
+    """All states of a model with this depth, including the embedding outputs."""
     if isinstance(depth, int):
         return list(range(depth + 1))
     encoder, decoder = depth
@@ -35,25 +35,25 @@ def states(depth: Depth) -> list[int]:
 
 
 def split(site: int) -> tuple[int, int]:
-    """(0, QUERY, KEY or VALUE; number of the state or block)."""
+    """(kind: 0, QUERY, KEY or VALUE; number of the state or block)."""
     block = site % SPAN
     return site - block, block
 
 
 def inside(site: int) -> bool:
-    """Whether it lies within a block: queries, keys or values."""
+    """Whether the activation is inside a block: queries, keys or values."""
     return site >= SPAN
 
 
 def name(site: int) -> str:
-    """`state-3`, `state-decoder_3`, `query-3`: the column it has in a store."""
+    """Column of the activation in a store: `state-3`, `state-decoder_3`, `query-3`."""
     if not inside(site):
         return f"state-{state_name(site)}"
-    of, block = split(site)
-    return f"{NAMES[of]}-{block}"
+    kind, block = split(site)
+    return f"{NAMES[kind]}-{block}"
 
 
 def number(column: str) -> int:
-    """The site that `name` names so."""
-    of, block = column.rsplit("-", 1)
-    return next(k for k, n in NAMES.items() if n == of) + state_number(block)
+    """Inverse of `name`."""
+    kind, block = column.rsplit("-", 1)
+    return next(offset for offset, n in NAMES.items() if n == kind) + state_number(block)

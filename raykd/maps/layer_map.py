@@ -1,9 +1,9 @@
 """Layer maps, as values and as text. Plain Python, no torch.
 
-A layer map says, for each student block (1-based), which teacher block it imitates. Teacher states
-are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. An
-encoder-decoder has two stacks, and a map for it two halves; the states of its decoder are numbered
--1 (its embedding output), -2 (the output of its block 1) and so on: `~k`, as Python writes it.
+A layer map states, for each student block (1-based), which teacher block it imitates. Teacher
+states are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. A
+map for an encoder-decoder has two halves, one for each stack; state k of the decoder has the number
+`~k` in Python's notation: -1 is its embedding output, -2 the output of its block 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Depth = int | tuple[int, int]
-"""How many blocks a model has; of an encoder-decoder, in its encoder and in its decoder."""
+"""Number of blocks of a model; for an encoder-decoder, of its encoder and of its decoder."""
 
 _RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
@@ -23,14 +23,14 @@ _TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embed
 
 @dataclass(frozen=True, slots=True)
 class LayerMap:
-    """For each student block, the teacher state it imitates.
+    """The teacher state that each student block imitates.
 
     `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
     `embedding` is the teacher state that the student's embedding output imitates (0 is the
-    teacher's embedding output), or None where embeddings are not matched. Where a method mixes or
-    redraws teacher blocks, student block `i + 1` is matched with all from `blocks[i]` to `upto[i]`.
-    For an encoder-decoder they are those of the encoder, and `decoder` is the decoder's half,
-    numbered in the same way.
+    teacher's embedding output), or None if embeddings are not matched. For methods that mix or
+    redraw teacher blocks, student block `i + 1` is matched with all blocks from `blocks[i]` to
+    `upto[i]`. For an encoder-decoder these fields describe the encoder, and `decoder` is the half
+    of the decoder, numbered in the same way.
     """
 
     blocks: tuple[int | None, ...]
@@ -50,7 +50,7 @@ class LayerMap:
         if self.embedding is not None and (type(self.embedding) is not int or self.embedding < 0):
             raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
         if self.upto == self.blocks:
-            object.__setattr__(self, "upto", None)  # one way to write a map
+            object.__setattr__(self, "upto", None)  # equal maps have equal fields
         if self.upto is not None and (
             len(self.upto) != len(self.blocks)
             or any((a is None) != (b is None) for a, b in self.ranges)
@@ -62,22 +62,22 @@ class LayerMap:
 
     @property
     def depth(self) -> Depth:
-        own = len(self.blocks)
-        return own if self.decoder is None else (own, len(self.decoder.blocks))
+        blocks = len(self.blocks)
+        return blocks if self.decoder is None else (blocks, len(self.decoder.blocks))
 
     @property
     def halves(self) -> tuple[LayerMap, ...]:
-        """The map itself; of an encoder-decoder, a map for each stack."""
+        """A map for each stack; a map for one stack yields itself."""
         return (self,) if self.decoder is None else (replace(self, decoder=None), self.decoder)
 
     @property
     def bare(self) -> LayerMap:
-        """The same map with no embeddings matched."""
+        """The same map without matched embeddings."""
         return replace(self, embedding=None, decoder=self.decoder and self.decoder.bare)
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Matched (student state, teacher state) pairs, by student state, the decoder's last;
-        state 0 is embeddings, and a decoder's state k is `~k`."""
+        """Matched (student state, teacher state) pairs, sorted by student state, those of the
+        decoder last. State 0 is the embedding output; state k of a decoder is `~k`."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
         named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
         blocks = ((s, t) for s, a, b in named for t in range(a, b + 1))
@@ -86,12 +86,12 @@ class LayerMap:
 
     @property
     def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
-        """First and last teacher block of each student block; the same one in a plain map."""
+        """First and last teacher block of each student block; equal in a map without ranges."""
         return tuple(zip(self.blocks, self.upto or self.blocks, strict=True))
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Each student block's target as it is written: `4`, `1-12` or `null`."""
+        """The target of each student block as text: `4`, `1-12` or `null`."""
         return tuple(
             "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
         )
@@ -108,8 +108,8 @@ class LayerMap:
 
     @classmethod
     def parse(cls, text: str) -> LayerMap:
-        """Read `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
-        writes; of two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
+        """Parses `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
+        writes; for two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
 
         Raises ValueError on anything else.
         """
@@ -121,7 +121,7 @@ class LayerMap:
                 f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
             )
         try:
-            # A range becomes an inner list, which the text itself cannot hold.
+            # A range becomes an inner list, which _TEXT does not allow in the input.
             entries = json.loads("[" + _RANGE.sub(r"[\1,\2]", match["blocks"]) + "]")
         except json.JSONDecodeError as error:
             raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
@@ -133,8 +133,8 @@ class LayerMap:
         return cls(firsts, embedding, upto=lasts)
 
     def to_json(self) -> dict[str, object]:
-        """`{"map": [...], "embedding": bool}`; an embedding's target other than state 0, the ends
-        of ranges and the decoder's half stand beside it where there are any."""
+        """`{"map": [...], "embedding": bool}`, with further keys for an embedding target other than
+        state 0, the ends of ranges and the half of the decoder."""
         out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
         if self.embedding:
             out["embedding_target"] = self.embedding
@@ -153,7 +153,7 @@ class LayerMap:
 
 
 def everywhere(depth: Depth, block: int | None) -> LayerMap:
-    """Every student block imitates that one teacher block, or none."""
+    """The map in which every student block imitates one teacher block, or none."""
     if isinstance(depth, int):
         return LayerMap((block,) * depth)
     encoder, decoder = depth
@@ -161,7 +161,7 @@ def everywhere(depth: Depth, block: int | None) -> LayerMap:
 
 
 def check(layer_map: LayerMap, teacher: Depth, student: Depth) -> str | None:
-    """What is wrong with this map for these depths, in one line; None if nothing is."""
+    """The problem with a map for these depths, in one line; None if there is none."""
     if isinstance(teacher, int) or isinstance(student, int):
         if layer_map.decoder is not None:
             return f"{layer_map} has a half for a decoder, the model has one stack; write a list"
@@ -192,7 +192,7 @@ def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str |
 
 
 def decoder_state(state: int) -> int:
-    """The number of a decoder's state k, and k again of that number."""
+    """Converts state k of a decoder to its number, and back."""
     return ~state
 
 

@@ -1,4 +1,4 @@
-"""The kinds of hidden loss: what each reads of a model, and what it needs. Plain Python."""
+"""Kinds of hidden loss: the activations that each reads, and its requirements. Plain Python."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal
 from raykd.maps.activations import KEY, QUERY, VALUE
 
 HEAD_BY_HEAD = ("tinybert", "minilm", "bert_emd")
-"""Kinds that compare attention head by head, so that student and teacher need as many."""
+"""Kinds that compare attention head by head; student and teacher need the same number of heads."""
 
 SUMMED = ("paper_bart", "paper_t5")
-"""Kinds that are summed over the matched pairs; all others are averaged. The kinds that look at
-padding are in losses/released.py."""
+"""Kinds that are summed over the matched pairs; all others are averaged. Kinds that include padding
+are in losses/released.py."""
 
-# What a hidden loss reads of each block it matches, where that is not its state alone.
+# Activations that a hidden loss reads in each matched block, for kinds that read not only states.
 INSIDE = {
     "tinybert": (0, QUERY, KEY),
     "bert_emd": (0, QUERY, KEY),
@@ -26,21 +26,26 @@ LossKind = Literal[
     "mse", "normalized_mse", "cosine", "paper", "paper_bart", "paper_t5", "paper_qwen",
     "pkd", "tinybert", "minilm", "minilm_v2",
 ]  # fmt: skip
-"""Hidden losses that go with any map; the others need their own method's."""
+"""Hidden losses that work with any map; the others require the map of their method."""
 
 WITH_EMBEDDINGS = ("paper", "paper_bart", "paper_t5")
-"""Kinds that match the embedding outputs too, unless the file says otherwise."""
+"""Kinds that match the embedding outputs too, unless the sweep file states otherwise."""
 
 PADDED = ("paper_t5", "paper_qwen")
-"""Kinds that look at padding too (released.py)."""
+"""Kinds that include padding (released.py)."""
 
-# Losses that only an encoder's states or attention can answer: a decoder's first token has seen
-# nothing but itself, and its attention looks back alone.
+# Losses that need the states or attention of an encoder: the first token of a decoder attends only
+# to itself, and its attention is causal.
 OF_ENCODERS = frozenset({"pkd", "alp_kd", *INSIDE})
 
 
 def read(kind: str, states: Iterable[int]) -> frozenset[int]:
-    """The sites that a hidden loss of this kind reads in a model of which it matches these states.
-    The embedding output has no queries, keys or values."""
-    own = tuple(states)
-    return frozenset(of + k for of in INSIDE.get(kind, (0,)) for k in own if k or not of)
+    """Activations that a hidden loss of this kind reads in a model whose matched states are
+    `states`. The embedding output has no queries, keys or values."""
+    matched = tuple(states)
+    return frozenset(
+        offset + state
+        for offset in INSIDE.get(kind, (0,))
+        for state in matched
+        if state or not offset
+    )

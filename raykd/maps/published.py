@@ -1,7 +1,8 @@
-"""Published matching methods as strategies: the map of each, and the hidden loss it goes with.
+"""Published matching methods as strategies: the map of each method, and its hidden loss.
 
-A map says which teacher blocks a method can name; where that is a range, its loss
-(losses/methods.py) mixes them, or draws anew each epoch. Plain Python, no torch.
+A map states the teacher blocks that a method can use. Where it has a range, the loss of the method
+(losses/methods.py) mixes the blocks of the range, or draws from it each epoch. Plain Python, no
+torch.
 """
 
 from __future__ import annotations
@@ -13,52 +14,53 @@ from dataclasses import dataclass, replace
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import STRATEGIES, Strategy, forward, last
 
-RELATION_SHARE = 7 / 8  # of a deep teacher: block 21 of 24, as the authors take for BERT-large
+RELATION_SHARE = 7 / 8  # in a deep teacher: block 21 of 24, as the authors use for BERT-large
 
 
 @dataclass(frozen=True)
 class Published:
-    """`rule` yields the map; `loss` is a kind of losses/hidden.py or losses/methods.py, which goes
-    with it."""
+    """`rule` yields the map; `loss` is the kind of hidden loss of the method (losses/hidden.py or
+    losses/methods.py)."""
 
     rule: Strategy
     loss: str
 
 
 def pkd_skip(teacher: int, student: int, seed: int) -> LayerMap:
-    """Every (teacher / student)-th teacher block; the last student block is left to the logits
+    """Every (teacher / student)-th teacher block; the last student block is unmatched
     (PKD-Skip; Sun et al. 2019, arXiv 1908.09355, section 3.2: [2, 4, 6, 8, 10] for 12 to 6)."""
     blocks = forward(teacher, student, seed).blocks
     return LayerMap((*blocks[:-1], None))
 
 
 def pkd_last(teacher: int, student: int, seed: int) -> LayerMap:
-    """The teacher blocks just below its last; the last student block is left to the logits
+    """The teacher blocks just below its last; the last student block is unmatched
     (PKD-Last; Sun et al. 2019, arXiv 1908.09355, section 3.2: [7, 8, 9, 10, 11] for 12 to 6)."""
     below = (max(1, teacher - student + k) for k in range(1, student))
     return LayerMap((*below, None))
 
 
 def tinybert(teacher: int, student: int, seed: int) -> LayerMap:
-    """Uniform, the embedding output among it: student state m imitates state m * teacher / student
+    """Uniform, including the embedding output: student state m imitates state m * teacher / student
     (Jiao et al. 2020, arXiv 1909.10351, section 3.1)."""
     return replace(forward(teacher, student, seed), embedding=0)
 
 
 def minilm(teacher: int, student: int, seed: int) -> LayerMap:
-    """The last block alone (Wang et al. 2020, arXiv 2002.10957, section 3)."""
+    """Only the last block (Wang et al. 2020, arXiv 2002.10957, section 3)."""
     return last(teacher, student, seed)
 
 
 def minilm_v2(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
-    """The last student block and one teacher block: the last of up to 12, one in the upper middle
-    of a deeper teacher, unless `block` says which (Wang et al. 2021, arXiv 2012.15828)."""
-    usual = teacher if teacher <= 12 else round(teacher * RELATION_SHARE)
-    return LayerMap((None,) * (student - 1) + (block or usual,))
+    """The last student block and one teacher block: the last block of teachers of up to 12 blocks,
+    one in the upper middle of a deeper teacher, or `block` if stated (Wang et al. 2021, arXiv
+    2012.15828)."""
+    default = teacher if teacher <= 12 else round(teacher * RELATION_SHARE)
+    return LayerMap((None,) * (student - 1) + (block or default,))
 
 
 def rail_kd(teacher: int, student: int, seed: int) -> LayerMap:
-    """The teacher blocks that each student block but the last may be given in some epoch, when
+    """The teacher blocks that each student block except the last can be assigned in some epoch, if
     distinct blocks below the last are drawn in order (Haidar et al. 2022, arXiv 2109.10164)."""
     count, below = student - 1, teacher - 1
     if not count or not below:
@@ -69,11 +71,16 @@ def rail_kd(teacher: int, student: int, seed: int) -> LayerMap:
 
 
 def redrawn(layer_map: LayerMap, seed: int, epoch: int) -> LayerMap:
-    """The map of one epoch out of the ranges of `rail_kd`: it depends on seed and epoch alone."""
+    """The map of one epoch, drawn from the ranges of `rail_kd`; it depends on seed and epoch
+    alone."""
     matched = [(s, a, b) for s, (a, b) in enumerate(layer_map.ranges) if a is not None and b]
     rng = stdlib_random.Random(f"raykd rail_kd {layer_map} {seed} {epoch}")
     highest = range(1, matched[-1][2] + 1)
-    pick = rng.sample if len(matched) <= len(highest) else lambda of, k: rng.choices(of, k=k)
+    pick = (
+        rng.sample
+        if len(matched) <= len(highest)
+        else lambda population, k: rng.choices(population, k=k)
+    )
     blocks: list[int | None] = [None] * len(layer_map.blocks)
     for (student, _, _), block in zip(matched, sorted(pick(highest, len(matched))), strict=True):
         blocks[student] = block
@@ -86,21 +93,21 @@ def alp_kd(teacher: int, student: int, seed: int) -> LayerMap:
 
 
 def bert_emd(teacher: int, student: int, seed: int) -> LayerMap:
-    """Every student block and all teacher blocks, the embedding outputs beside them (Li et al.
-    2020, arXiv 2010.06133)."""
+    """Every student block and all teacher blocks, with the embedding outputs (Li et al. 2020, arXiv
+    2010.06133)."""
     return replace(alp_kd(teacher, student, seed), embedding=0)
 
 
 def learned_mix(teacher: int, student: int, seed: int) -> LayerMap:
-    """Every student block and all teacher blocks, in shares that are trained with the student: the
-    scalar mix of Peters et al. (2018, arXiv 1802.05365, equation 1) on the teacher's side, the
-    plainest of the learned combinations that Wu et al. began (2020, aclanthology.org
+    """Every student block and all teacher blocks, mixed with weights that are trained with the
+    student: the scalar mix of Peters et al. (2018, arXiv 1802.05365, equation 1) on the teacher's
+    side, the simplest of the learned combinations introduced by Wu et al. (2020, aclanthology.org
     2020.emnlp-main.74)."""
     return alp_kd(teacher, student, seed)
 
 
 def distilbert(teacher: int, student: int, seed: int) -> LayerMap:
-    """The last block alone; its init is `every_other` (Sanh et al. 2019, arXiv 1910.01108)."""
+    """Only the last block; the init is `every_other` (Sanh et al. 2019, arXiv 1910.01108)."""
     return last(teacher, student, seed)
 
 
@@ -117,16 +124,16 @@ PUBLISHED: Mapping[str, Published] = {
     "distilbert": Published(distilbert, "cosine"),
 }
 RULES: Mapping[str, Strategy] = {**STRATEGIES, **{n: p.rule for n, p in PUBLISHED.items()}}
-"""Every named strategy there is."""
+"""All named strategies."""
 
 
 def own_loss(strategy: str) -> str | None:
-    """The hidden loss that goes with a published method; None for a strategy that has none."""
+    """The hidden loss of a published method; None for other strategies."""
     return PUBLISHED[strategy].loss if strategy in PUBLISHED else None
 
 
 def every_other(teacher: int, student: int, seed: int) -> LayerMap:
-    """An init map: evenly spread from the first teacher block to the last, which is the list of
+    """An init map: evenly spaced from the first teacher block to the last, which is the list of
     DistilBERT's authors, [1, 3, 5, 8, 10, 12] for 12 to 6 (their extract_distilbert.py)."""
     if student == 1:
         return LayerMap((1,))

@@ -1,7 +1,7 @@
 """The named strategies: pure functions that yield a layer map. Plain Python, no torch.
 
-What works on one stack works on both stacks of an encoder-decoder; `apply_to_stacks` says how the
-halves of a map go together.
+A strategy is defined for one stack; `apply_to_stacks` applies it to both stacks of an
+encoder-decoder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from raykd.maps.layer_map import Depth, LayerMap
 Rule = Callable[[int, int, int], LayerMap]
 """A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""
 StackTie = Literal["same", "mirrored"]
-"""The decoder's half is the encoder's rule and draw again, as it is or read backwards."""
+"""The decoder's half repeats the rule and the draw of the encoder, unchanged or reversed."""
 
 # The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
 # encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
@@ -28,7 +28,7 @@ Strategy = Callable[[int, int, int], LayerMap]
 
 
 def none(teacher: int, student: int, seed: int) -> LayerMap:
-    """No block is matched: cross entropy and KL alone."""
+    """No block is matched: cross entropy and KL only."""
     return LayerMap((None,) * student)
 
 
@@ -38,21 +38,21 @@ def forward(teacher: int, student: int, seed: int) -> LayerMap:
 
 
 def reverse(teacher: int, student: int, seed: int) -> LayerMap:
-    """The forward list read backwards; embeddings, where matched, stay with embeddings."""
+    """The forward list reversed; embeddings, if matched, still imitate embeddings."""
     return LayerMap(forward(teacher, student, seed).blocks[::-1])
 
 
 def all_to_one(teacher: int, student: int, seed: int, *, block: int | None = None) -> LayerMap:
-    """Every student block imitates one teacher block; the middle one unless `block` says which."""
+    """Every student block imitates one teacher block: `block` if stated, else the middle one."""
     return LayerMap((block or max(1, teacher // 2),) * student)
 
 
 def random(teacher: int, student: int, seed: int, *, exclude_identity: bool = True) -> LayerMap:
     """One permutation of the forward list, drawn once from the seed and fixed for the whole run.
 
-    The identity is the forward map itself (one draw in six at three blocks), so it is left out
-    unless `exclude_identity` is false. A single block, or a list whose every order is the same,
-    has no other order and yields forward.
+    The identity is the forward map itself (one draw in six at three blocks), so it is excluded
+    unless `exclude_identity` is false. A single block, or a list of equal blocks, has no other
+    permutation and yields forward.
     """
     blocks = forward(teacher, student, seed).blocks
     rng = stdlib_random.Random(f"raykd random {teacher} {student} {seed}")
@@ -103,16 +103,15 @@ STRATEGIES: dict[str, Strategy] = {
         none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
     )
 }  # fmt: skip
-"""The named strategies. A `custom` map is written out in the sweep file and needs no rule."""
+"""The named strategies. A `custom` map is stated in the sweep file and needs no rule."""
 
 
 def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:
-    """The same map with the embedding output matched as the paper's release does it.
+    """The same map with the embedding output matched as in the paper's released code.
 
-    State 0 meets state 0, never permuted or reversed; under `all_to_one` the embedding output
-    imitates the one teacher block like every other state; a stack that matches nothing keeps its
-    embeddings unmatched too. `decoder` names the strategy of the decoder's half, where it is
-    another.
+    State 0 imitates state 0 and is never permuted or reversed. Under `all_to_one` the embedding
+    output imitates the one teacher block like every other state. A stack without matched blocks
+    keeps its embeddings unmatched. `decoder` names the strategy of the decoder if it differs.
     """
     half = layer_map.decoder and match_embedding(layer_map.decoder, decoder or strategy)
     if not any(layer_map.blocks):
@@ -126,8 +125,8 @@ def apply_to_stacks(
 ) -> LayerMap:
     """The map of a strategy for one stack or for both.
 
-    `decoder` is the decoder's own rule; by default the encoder's. A rule that draws at random
-    draws for each stack by itself (paper, section 3.1), unless the halves are tied.
+    `decoder` is the rule of the decoder; by default that of the encoder. A random rule draws
+    separately for each stack (paper, section 3.1), unless the halves are tied.
     """
     if isinstance(teacher, int) or isinstance(student, int):
         assert isinstance(teacher, int) and isinstance(student, int)
@@ -138,10 +137,10 @@ def apply_to_stacks(
         if decoder == "mirrored":
             half = replace(half, blocks=half.blocks[::-1], upto=half.upto and half.upto[::-1])
         return replace(encoder, decoder=half)
-    own = decoder or rule
-    return replace(encoder, decoder=own(teacher[1], student[1], decoder_seed(seed)))
+    decoder_rule = decoder or rule
+    return replace(encoder, decoder=decoder_rule(teacher[1], student[1], decoder_seed(seed)))
 
 
 def decoder_seed(seed: int) -> int:
-    """The seed of a decoder's own draw, apart from the encoder's."""
+    """The seed of the decoder's draw, independent of the encoder's."""
     return int.from_bytes(hashlib.sha256(f"raykd decoder {seed}".encode()).digest()[:7], "big")

@@ -1,4 +1,5 @@
-"""Whether two transformer blocks are one function but for the values of their weights."""
+"""Compares the structure of transformer blocks: whether two blocks differ in anything but their
+weights."""
 
 from __future__ import annotations
 
@@ -10,60 +11,62 @@ from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from raykd.models.capture import stacks
 
-# T5's first block holds the position bias that all blocks of its stack use.
+# The first block of a T5 stack holds the position bias of all its blocks.
 SHARED = "relative_attention_bias"
-# No differences: a block's number by itself names a place in a cache, and how a block is trained
-# is its user's choice.
+# Attributes that may differ: the number of a block only selects its place in a cache, and training
+# settings are the user's choice.
 IGNORED = {
     "layer_idx", "layer_id", "layer_index", "layer_number", "block_idx",
     f"has_{SHARED}", "training", "gradient_checkpointing",
 }  # fmt: skip
 
 Blocks = dict[str, list[int]]
-"""The teacher blocks (1-based) that a student is made of, in their order, by stack."""
+"""The teacher blocks (1-based) that a student consists of, in order, by stack."""
 
 
 def misplaced(teacher: PreTrainedModel, student: PreTrainedModel, blocks: Blocks) -> str | None:
-    """The first block of a student that is built otherwise than the one it is to be copied from,
-    in one line; None where there is none. Looks at no value of a weight."""
+    """The first student block whose structure differs from that of its source block, in one line;
+    None if there is none. Values of weights are not compared."""
     sources, targets = stacks(teacher), stacks(student)
-    for stack, named in blocks.items():
-        of = f"{stack} block" if len(blocks) > 1 else "block"
-        for position, block in enumerate(named, 1):
-            if why := unlike(sources[stack][block - 1], targets[stack][position - 1]):
+    for stack, numbers in blocks.items():
+        label = f"{stack} block" if len(blocks) > 1 else "block"
+        for position, block in enumerate(numbers, 1):
+            if reason := unlike(sources[stack][block - 1], targets[stack][position - 1]):
                 return (
-                    f"{type(teacher).__name__}: teacher {of} {block} cannot be copied into student "
-                    f"{of} {position}: {why}"
+                    f"{type(teacher).__name__}: teacher {label} {block} cannot be copied into "
+                    f"student {label} {position}: {reason}"
                 )
     return None
 
 
 def on_meta(config: PretrainedConfig) -> PreTrainedModel:
-    """A model of this configuration without a head, and without memory."""
+    """A model of this configuration without a head, on the meta device."""
     with torch.device("meta"):
         model: PreTrainedModel = AutoModel.from_config(config)
     return model
 
 
-def unlike(block: nn.Module, own: nn.Module) -> str | None:
-    """In what two blocks differ, but for the values of their weights; None where in nothing."""
-    theirs, mine = dict(block.named_modules()), dict(own.named_modules())
-    lone = sorted(n for n in theirs.keys() ^ mine.keys() if not n.endswith(SHARED))
-    if lone:
-        return f"only one of them has {lone[0]}"
-    for name, module in theirs.items():
-        other = mine.get(name)
+def unlike(source: nn.Module, copy: nn.Module) -> str | None:
+    """The difference between two blocks, ignoring the values of weights; None if there is none."""
+    source_modules, copy_modules = dict(source.named_modules()), dict(copy.named_modules())
+    unmatched = sorted(
+        n for n in source_modules.keys() ^ copy_modules.keys() if not n.endswith(SHARED)
+    )
+    if unmatched:
+        return f"only one of them has {unmatched[0]}"
+    for name, module in source_modules.items():
+        other = copy_modules.get(name)
         if other is None:
             continue
         if type(module) is not type(other):
             return f"its {name} is {_kind(module)} there and {_kind(other)} here"
         if _shapes(module) != _shapes(other):
             return f"the weights of {name} have another shape"
-        settings, here = _settings(module), _settings(other)
-        for key in sorted(settings.keys() | here.keys()):
-            if settings.get(key) != here.get(key):
+        settings, other_settings = _settings(module), _settings(other)
+        for key in sorted(settings.keys() | other_settings.keys()):
+            if settings.get(key) != other_settings.get(key):
                 full = f"{name}.{key}".lstrip(".")
-                return f"its {full} is {settings.get(key)} there and {here.get(key)} here"
+                return f"its {full} is {settings.get(key)} there and {other_settings.get(key)} here"
     return None
 
 

@@ -1,11 +1,11 @@
-"""Captures block outputs by hooks: only the states a map names are ever kept.
+"""Captures activations by hooks; only the states that a map names are kept.
 
 States are numbered as in the paper: 0 is the embedding output, k the output of block k (1-based).
-State k is taken where it enters block k + 1, and the last one where it leaves the stack: some
-models still work on a state after its block (DeBERTa's convolution, a final norm). These are the
-states that `output_hidden_states` would give. State k of an encoder-decoder's decoder is `~k`.
-Queries, keys and values are numbered as in maps/activations.py and taken where their projections
-leave them, before any position is worked into them.
+State k is captured at the input of block k + 1, and the last one at the output of the stack,
+because some models still change a state after its block (DeBERTa's convolution, a final norm).
+These are the states that `output_hidden_states` returns. State k of the decoder of an
+encoder-decoder is `~k`. Queries, keys and values are numbered as in maps/activations.py and
+captured at the output of their projections, before positions are added or rotated in.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ PROJECTIONS = {
 
 
 def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
-    """A model's stacks of transformer blocks by name: `encoder`, and `decoder` where it has both.
+    """A model's stacks of transformer blocks by name: `encoder`, and `decoder` if the model has
+    both.
 
-    Found by structure and not by class: the one module list as long as the configuration says
-    that is not itself part of a block. Raises ValueError where there is none, or more than one
-    (attention and feed-forward parts listed apart).
+    The stack is found by structure, not by class: the one module list with the length in the
+    configuration that is not part of a block. Raises ValueError if there is none, or more than one
+    (attention and feed-forward parts in separate lists).
     """
     depth = encoder_decoder.depth(model.config)
     if isinstance(depth, int):
@@ -58,38 +59,42 @@ def _stack(part: nn.Module, depth: int, model: PreTrainedModel) -> nn.ModuleList
     return fitting[0]
 
 
-def projection(block: nn.Module, of: int) -> nn.Module:
-    """The query, key or value projection of a block's self-attention, by the name it has in most
-    models. Raises ValueError where the block has none of its own (one for all three, in some)."""
-    found = (m for name, m in block.named_modules() if name.rsplit(".", 1)[-1] in PROJECTIONS[of])
-    # The first: a decoder's cross-attention comes after its self-attention.
-    inner: nn.Module | None = next(found, None)
-    if inner is None:
+def projection(block: nn.Module, kind: int) -> nn.Module:
+    """The query, key or value projection of a block's self-attention, by its name in most models.
+    Raises ValueError if the block has no separate one (some models have one projection for all
+    three)."""
+    projections = (
+        m for name, m in block.named_modules() if name.rsplit(".", 1)[-1] in PROJECTIONS[kind]
+    )
+    # The first one: the cross-attention of a decoder comes after its self-attention.
+    first: nn.Module | None = next(projections, None)
+    if first is None:
         raise ValueError(
-            f"{type(block).__name__} has no {activations.NAMES[of]} projection of its own"
+            f"{type(block).__name__} has no {activations.NAMES[kind]} projection of its own"
         )
-    return inner
+    return first
 
 
 class ActivationCapture:
-    """`states[k]` holds state k as x_BTD after a forward pass, with its graph where there is one.
+    """After a forward pass, `states[k]` holds state k as x_BTD, with its graph if there is one.
 
-    Hooks are set once and serve many passes; `clear` lets go of the tensors between them. As a
-    context manager it also removes the hooks. Raises ValueError on a state the model has not.
+    Hooks are registered once and serve many passes; `clear` releases the tensors between passes.
+    The context manager also removes the hooks. Raises ValueError on a state that the model does not
+    have.
     """
 
     def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
         self.states: dict[int, Tensor] = {}
-        found, named = stacks(model), sorted(set(states))
-        for state in named:
-            blocks, place = found.get(_stack_of(state)), _place(state)
+        model_stacks, sites = stacks(model), sorted(set(states))
+        for state in sites:
+            blocks, place = model_stacks.get(_stack_of(state)), _place(state)
             if blocks is None or not activations.inside(state) <= place <= len(blocks):
-                depth = "+".join(str(len(b)) for b in found.values())
-                what = activations.name(state) if activations.inside(state) else f"state {state}"
-                raise ValueError(f"no {what} in a model of {depth} blocks")
+                depth = "+".join(str(len(b)) for b in model_stacks.values())
+                label = activations.name(state) if activations.inside(state) else f"state {state}"
+                raise ValueError(f"no {label} in a model of {depth} blocks")
         self._hooks = []
-        for state in named:
-            blocks, place = found[_stack_of(state)], _place(state)
+        for state in sites:
+            blocks, place = model_stacks[_stack_of(state)], _place(state)
             if activations.inside(state):
                 self._hooks += self._inside(state, blocks)
                 continue
@@ -107,9 +112,9 @@ class ActivationCapture:
         self.states[state] = args[0] if args else kwargs["hidden_states"]
 
     def _inside(self, site: int, blocks: nn.ModuleList) -> list[RemovableHandle]:
-        """Of a pass, the first vectors that leave the projection: DeBERTa's projects its relative
-        positions too, later."""
-        of, block = activations.split(site)
+        """Captures the first output of the projection in each pass: DeBERTa later projects its
+        relative positions with it too."""
+        kind, block = activations.split(site)
 
         def entering(module: nn.Module, args: tuple[Any, ...]) -> None:
             self.states.pop(site, None)
@@ -117,7 +122,7 @@ class ActivationCapture:
         def leaving(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
             self.states.setdefault(site, output)
 
-        inner = projection(blocks[block - 1], of)
+        inner = projection(blocks[block - 1], kind)
         return [
             blocks[block - 1].register_forward_pre_hook(entering),
             inner.register_forward_hook(leaving),
@@ -152,13 +157,13 @@ def _stack_of(state: int) -> str:
 
 
 def _place(state: int) -> int:
-    """The number of a state, or of the block that it lies in, in its own stack."""
+    """The number of a state in its stack, or of the block that an activation is inside."""
     if activations.inside(state):
         return activations.split(state)[1]
     return state if state >= 0 else decoder_state(state)
 
 
 def owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:
-    """The module that runs the blocks one after the other."""
-    found: nn.Module = next(m for m in model.modules() if any(c is blocks for c in m.children()))
-    return found
+    """The module that calls the blocks of a stack."""
+    parent: nn.Module = next(m for m in model.modules() if any(c is blocks for c in m.children()))
+    return parent

@@ -1,10 +1,10 @@
-"""A student's word embedding, trained in those rows that the training split touches and no others.
+"""Trains only the rows of a student's word embedding that the training split uses.
 
-Most of a small student is its word embedding, and most of that are tokens that no training row
-holds. Their gradient is zero at every step, and so is what AdamW remembers of it: all that happens
-to them is weight decay. Here they have neither gradient nor moments, and their decay is made up for
-when somebody looks. What comes out is what a pass over the whole table gives, bit for bit but for
-the order in which the norm of the gradients is summed.
+Most parameters of a small student are in its word embedding, and most of its rows belong to tokens
+that no training row contains. Their gradients and the moments of AdamW are zero at every step, so
+weight decay is their only change. Here these rows have neither gradients nor moments, and their
+decay is applied when the whole table is read. The result equals an update of the whole table bit
+for bit, except for the summation order of the gradient norm.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-PAYS = 0.75  # share of the table in use up to which rows apart are worth having
-CACHED = 256  # rows that stay in a core's cache while they decay for all the steps since
+PAYS = 0.75  # largest share of used rows at which separate rows still save time
+CACHED = 256  # rows that fit into the cache of a core while their pending decay steps are applied
 
 
 class EmbeddingRows(nn.Embedding):
-    """Looks tokens up in `rows` while it trains; in eval mode, and in its state, in the whole
-    `weight`, which is then up to date. In training mode a token outside `used` is an IndexError.
+    """An embedding that looks tokens up in `rows` during training. In eval mode, and in the state
+    dict, it uses the whole `weight`, which is brought up to date first. In training mode a token
+    outside `used` raises an IndexError.
 
-    `used`: int64 [U], sorted, distinct. `rows`: a parameter [U, D], no part of the state.
+    `used`: int64 [U], sorted, distinct. `rows`: a parameter [U, D], not part of the state dict.
     """
 
     rows: nn.Parameter
@@ -42,7 +43,7 @@ class EmbeddingRows(nn.Embedding):
         pad = count if words.padding_idx is None else int(place[words.padding_idx])
         self._pad = pad if pad < len(used) else None
         self.register_buffer("place", place.to(words.weight.device), persistent=False)
-        # Not registered: the state is that of the embedding that this one stands for.
+        # Not registered: the state dict is that of the embedding that this module replaces.
         self.__dict__["rows"] = nn.Parameter(self.weight[self.used])
         self._decays: list[float] = []
         hooks: Any = self
@@ -55,16 +56,16 @@ class EmbeddingRows(nn.Embedding):
         return F.embedding(self.place[ids], self.rows, self._pad)
 
     def decayed(self, factor: float) -> None:
-        """A step of the optimiser has multiplied every row by so much."""
+        """Records that an optimiser step multiplied every row by `factor`."""
         if factor != 1.0:
             self._decays.append(factor)
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Bring `weight` up to date."""
+        """Brings `weight` up to date."""
         parts = (self.weight,) if self.weight.is_cuda else torch.split(self.weight, CACHED)
         for part in parts if self._decays else ():
-            for factor in self._decays:  # one by one, as every step would have rounded it
+            for factor in self._decays:  # one by one, to round as every step would have
                 part.mul_(factor)
         self._decays.clear()
         self.weight.index_copy_(0, self.used, self.rows)
@@ -80,27 +81,27 @@ class EmbeddingRows(nn.Embedding):
         return super().train(mode)
 
     def release(self) -> None:
-        """Keep no memory; it cannot be used any more."""
+        """Frees the memory; the module cannot be used afterwards."""
         self.rows.data = self.rows.new_empty(0)
         self.rows.grad = None
 
 
 def tokens_in(input_ids: np.ndarray, pad: int) -> Tensor:
-    """The distinct tokens of a split, and the one that pads its batches; int64, sorted."""
+    """The distinct tokens of a split, and the padding token of its batches; int64, sorted."""
     return torch.from_numpy(np.flatnonzero(np.bincount(np.append(input_ids, pad))))
 
 
 def train_rows(model: PreTrainedModel, used: Tensor) -> EmbeddingRows | None:
-    """Put a `Vocabulary` over the tokens `used` in the place of a model's word embedding. None, and
-    nothing done, where that would save little, or the embedding serves elsewhere too (as an output
-    layer, in a second stack)."""
+    """Replaces the word embedding of a model by `EmbeddingRows` over the tokens `used`. Returns
+    None and changes nothing if that would save little, or if the embedding is used elsewhere too
+    (as an output layer, or in a second stack)."""
     try:
         words: Any = model.get_input_embeddings()
-    except NotImplementedError:  # a model that transformers knows no word embedding of
+    except NotImplementedError:  # transformers does not know the word embedding of the model
         return None
     if type(words) is not nn.Embedding or words.sparse or words.max_norm is not None:
         return None
-    if not words.weight.requires_grad:  # frozen by the file, or beside adapters
+    if not words.weight.requires_grad:  # frozen by the sweep file, or by LoRA
         return None
     names = [n for n, p in model.named_parameters(remove_duplicate=False) if p is words.weight]
     if len(names) > 1 or len(used) > PAYS * words.num_embeddings:

@@ -1,4 +1,4 @@
-"""Models and tokenizers from local folders: safetensors only, and no code that comes with them."""
+"""Loads models and tokenizers from local folders: safetensors only, without remote code."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from raykd.errors import UserError
 
 
 def read_model(auto: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[str]]:
-    """A model in fp32, and which weights of its own the folder does not have in their shape:
-    transformers fills those with noise. Raises UserError where weights cannot be read."""
+    """Loads a model in fp32, and returns the names of its weights that the folder lacks or has in
+    another shape; transformers initialises those at random. Raises UserError if weights cannot be
+    read."""
     logging.disable_progress_bar()
     try:
-        model, found = auto.from_pretrained(
+        model, loading_info = auto.from_pretrained(
             folder,
             use_safetensors=True,
             local_files_only=True,
@@ -38,11 +39,14 @@ def read_model(auto: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel
         raise UserError(
             f"teacher.model: {folder}: the weights cannot be read ({error}); copy them anew"
         ) from error
-    return model, {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    return model, {
+        *loading_info["missing_keys"],
+        *(name for name, *_ in loading_info["mismatched_keys"]),
+    }
 
 
 def refuse_foreign(folder: Path, lacking: set[str]) -> None:
-    """Raises UserError where a model's own weights are lacking."""
+    """Raises UserError if weights of the model are missing."""
     if lacking:
         raise UserError(
             f"teacher.model: {folder}: its configuration asks for {len(lacking)} weights that it "
@@ -51,10 +55,11 @@ def refuse_foreign(folder: Path, lacking: set[str]) -> None:
 
 
 def refuse_other_logits(
-    model: PreTrainedModel, wanted: torch.Tensor, found: torch.Tensor, known: str
+    model: PreTrainedModel, wanted: torch.Tensor, computed: torch.Tensor, known: str
 ) -> None:
-    """Raises UserError where the logits that raykd makes of last states are not the model's own."""
-    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-3):
+    """Raises UserError if the logits that raykd computes from last states differ from those of the
+    model. `known` names supported models in the error."""
+    if not torch.allclose(wanted, computed, rtol=1e-3, atol=1e-3):
         raise UserError(
             f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
             f"raykd does not know; name a model such as {known}"
@@ -62,8 +67,9 @@ def refuse_other_logits(
 
 
 def refuse_long(key: str, limit: int, lengths: np.ndarray) -> None:
-    """Raises UserError where training targets, of so many tokens, are longer than the `limit` that
-    a key of the file puts on what is written: no answer could be right."""
+    """Raises UserError if training targets are longer than `limit`, the most tokens that may be
+    written: the model could never write such a target. `lengths`: tokens of each target. `key`: the
+    key that sets the limit."""
     longer = lengths[lengths > limit]
     if len(longer):
         raise UserError(
@@ -73,11 +79,12 @@ def refuse_long(key: str, limit: int, lengths: np.ndarray) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer; its `model_max_length` is at most what the model has positions for."""
+    """Loads the tokenizer of a model; `model_max_length` is at most the number of positions of the
+    model."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    # Many published tokenizers state no limit, and the model fails in the middle of training.
+    # Many published tokenizers state no limit, and the model would then fail during training.
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     limit = positions(config)
     if limit:
@@ -86,10 +93,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def positions(config: PretrainedConfig) -> int | None:
-    """How many tokens a model has positions for; None where nothing limits them."""
+    """Number of tokens that a model has positions for; None if there is no limit."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if not limit or getattr(config, "relative_attention", False):
         return None
     if "roberta" in config.model_type or config.model_type in ("camembert", "mpnet"):
-        limit -= config.pad_token_id + 1  # they count from behind the padding's own
+        limit -= config.pad_token_id + 1  # their positions start after that of the padding
     return limit

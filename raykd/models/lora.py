@@ -1,5 +1,5 @@
-"""LoRA (arXiv 2106.09685): low-rank adapters are trained, the student's own weights stay as they
-began; at export the adapters are merged into them. By `peft`."""
+"""LoRA (arXiv 2106.09685), by `peft`: low-rank adapters are trained, the weights of the student
+stay frozen; at export the adapters are merged into them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from raykd.config.trial import Lora
 
 
 def linear_names(model: PreTrainedModel) -> list[str]:
-    """The last parts of the names of the linear layers inside the blocks, in the order in which
-    they are met: what LoRA may be put on."""
+    """Last parts of the names of the linear layers inside the blocks, in module order: the possible
+    targets of LoRA."""
     head = model.get_output_embeddings()
-    found = (
+    suffixes = (
         name.rsplit(".", 1)[-1]
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(suffixes))
 
 
 def misfit(model: PreTrainedModel, targets: tuple[str, ...] | None) -> str | None:
-    """What is wrong with targets of the file, in one line; None if nothing is."""
-    known = linear_names(model)
+    """The problem with the targets in the sweep file, in one line; None if there is none."""
+    available = linear_names(model)
     for target in targets or ():
-        if target not in known:
-            return f"{target!r} matches no linear layer of the model; it has {', '.join(known)}"
+        if target not in available:
+            return f"{target!r} matches no linear layer of the model; it has {', '.join(available)}"
     return None
 
 
 def add(model: PreTrainedModel, lora: Lora) -> PreTrainedModel:
-    """The same model with adapters in place, in fp32, and nothing else trainable. They start from
-    torch's current seed; at the start they change nothing."""
+    """Adds trainable fp32 adapters to the model and freezes all other weights. Their initial values
+    depend on the current seed of torch and do not change the outputs."""
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(
@@ -54,7 +54,7 @@ def add(model: PreTrainedModel, lora: Lora) -> PreTrainedModel:
 
 
 def merge(model: PreTrainedModel) -> PreTrainedModel:
-    """The adapters' share added to the weights they stand beside, and the model as it was built."""
+    """Merges the adapters into the weights, and restores the original modules of the model."""
     from peft.tuners.lora import LoraLayer
 
     layers: list[tuple[str, Any]] = [
@@ -64,7 +64,7 @@ def merge(model: PreTrainedModel) -> PreTrainedModel:
         layer.merge()
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, layer.get_base_layer())
-    # peft notes itself on a model, and transformers would then save adapters alone.
+    # With these attributes of peft, transformers would save the adapters only.
     model._hf_peft_config_loaded = False
     vars(model).pop("peft_config", None)
     return model

@@ -1,4 +1,5 @@
-"""What a model says at the loss positions: logits, or the hidden states its logits are made of."""
+"""Outputs of a model at the loss positions: logits, or the hidden states that the head maps to
+logits."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Head:
-    """Makes logits of hidden states: `cap * tanh(z / cap)` with `z = scale * (W x + b)`, and just
-    `z` where there is no cap (Gemma 2 has one; T5 scales where its embeddings are tied)."""
+    """Maps hidden states to logits: `z = scale * (W x + b)`, or `cap * tanh(z / cap)` if there is a
+    cap (Gemma 2 has one; T5 scales if its embeddings are tied)."""
 
     weight_VD: Tensor
     bias_V: Tensor | None = None
@@ -39,8 +40,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Outputs:
-    """`x_PC` are logits; under a `head`, x_PD, of which it makes them. A large vocabulary's logits
-    at every position are never needed at once, and its hidden states are small to store."""
+    """`x_PC` are logits, or with a `head` the hidden states x_PD that it maps to logits. The logits
+    of a large vocabulary are never needed at all positions at once, and hidden states are small to
+    store."""
 
     x_PC: Tensor
     head: Head | None = None
@@ -49,5 +51,5 @@ class Outputs:
         return self.x_PC if self.head is None else self.head(self.x_PC)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Outputs:
-        """Another `x_PC` under the same head, which stays where the model is."""
+        """Applies `change` to `x_PC`. The head is unchanged and stays on its device."""
         return replace(self, x_PC=change(self.x_PC))

@@ -1,4 +1,4 @@
-"""Linear maps from a student's width to its teacher's, one for each matched state."""
+"""Linear maps from the width of a student to that of its teacher, one for each matched state."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from raykd.runtime.seeds import seeded
 def build_projections(
     layer_map: LayerMap, student_width: int, teacher_width: int, seed: int
 ) -> nn.ModuleDict:
-    """Bias-free maps from student to teacher width, one a matched student state; none where the
-    widths are equal. Trained with the student, never exported."""
+    """Linear maps without bias from student to teacher width, one for each matched student state;
+    empty if the widths are equal. They are trained with the student and never exported."""
     if student_width == teacher_width:
         return nn.ModuleDict()
     with seeded(seed):
@@ -26,7 +26,7 @@ def build_projections(
 
 
 def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
-    """A student state in the teacher's width, always in fp32.
+    """Projects a student state to the width of the teacher, always in fp32.
 
     Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
     """

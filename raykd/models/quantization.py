@@ -1,5 +1,5 @@
-"""Teachers whose weights are held in 8 or 4 bits, by bitsandbytes through transformers: on a GPU of
-Nvidia's alone. Students are never quantised, and are cut from the teacher's plain weights."""
+"""Teachers with 8-bit or 4-bit weights, by bitsandbytes through transformers; Nvidia GPUs only.
+Students are never quantised, and are cut from the unquantised weights of the teacher."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 Bits = Literal[4, 8]
 
-# Of a weight, in bits: a scale in fp32 for each row of a matrix is next to nothing; of NF4 one
-# for each 64 weights, itself in 8 bits (QLoRA, arXiv 2305.14314, section 3).
+# Bits of scale for each weight. 8 bits: one fp32 scale for each row of a matrix, negligible. NF4:
+# one scale for 64 weights, itself quantised to 8 bits (QLoRA, arXiv 2305.14314, section 3).
 SCALES = {8: 0.0, 4: 0.127}
 
 
 def refuse(bits: Bits | None, gpus: float, file: str) -> None:
-    """Raises UserError where a teacher in so many bits is asked and cannot be had."""
+    """Raises UserError if a quantised teacher is requested that this machine cannot load."""
     if bits is None:
         return
     key = f"{file}: teacher.bits: {bits} needs"
@@ -37,33 +37,33 @@ def refuse(bits: Bits | None, gpus: float, file: str) -> None:
 
 
 def options(bits: Bits, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What `from_pretrained` is told: the matrices in so many bits, all else and the arithmetic in
-    `dtype`, and the weights straight onto the device. The output layer stays as it is."""
+    """Arguments of `from_pretrained`: matrices in `bits` bits, all else and the arithmetic in
+    `dtype`, and weights loaded directly to the device. The output layer is not quantised."""
     from transformers import BitsAndBytesConfig
 
-    how: dict[str, Any] = {"load_in_8bit": True}
+    settings: dict[str, Any] = {"load_in_8bit": True}
     if bits == 4:
-        how = {
+        settings = {
             "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
             "bnb_4bit_compute_dtype": dtype,
         }  # fmt: skip
     return {
-        "quantization_config": BitsAndBytesConfig(**how),
+        "quantization_config": BitsAndBytesConfig(**settings),
         "device_map": {"": device},
         "dtype": dtype,
     }
 
 
 def saved(model: PreTrainedModel, bits: Bits | None) -> int:
-    """Bytes that a plain model's quantised form is smaller by."""
+    """Bytes that quantisation saves, given the unquantised model."""
     if bits is None:
         return 0
-    each = (bits + SCALES[bits]) / 8
-    return sum(round(w.numel() * (w.element_size() - each)) for w in _matrices(model))
+    bytes_per_weight = (bits + SCALES[bits]) / 8
+    return sum(round(w.numel() * (w.element_size() - bytes_per_weight)) for w in _matrices(model))
 
 
 def scratch(model: PreTrainedModel, bits: Bits | None) -> int:
-    """Bytes of the one matrix that is made plain for its product."""
+    """Bytes of the largest matrix, which is dequantised for its product."""
     if bits is None:
         return 0
     return max(w.numel() * w.element_size() for w in _matrices(model))

@@ -1,5 +1,5 @@
-"""What a configuration says of an encoder-decoder's two stacks, under the names that T5's and
-BART's relatives have for it."""
+"""The two stacks of an encoder-decoder in its configuration, under the attribute names of the T5
+and BART families."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raykd.models import block_settings
 
 @dataclass(frozen=True)
 class Names:
-    """Attributes of a configuration, the encoder's first where each stack has its own."""
+    """Attributes of a configuration; if each stack has its own, that of the encoder first."""
 
     blocks: tuple[str, str]
     heads: tuple[str, ...]
@@ -33,9 +33,9 @@ BART = Names(
 
 def names(config: PretrainedConfig) -> Names:
     """Raises ValueError for a configuration of neither family."""
-    for known in (T5, BART):
-        if all(hasattr(config, n) for n in (*known.blocks, *known.heads, *known.intermediate)):
-            return known
+    for family in (T5, BART):
+        if all(hasattr(config, n) for n in (*family.blocks, *family.heads, *family.intermediate)):
+            return family
     raise ValueError(
         f"{config.model_type} is an encoder-decoder whose stacks are not described as T5's or "
         "BART's are; T5, mT5, BART, mBART, Marian and Pegasus can be cut"
@@ -43,7 +43,8 @@ def names(config: PretrainedConfig) -> Names:
 
 
 def depth(config: PretrainedConfig) -> Depth:
-    """How many blocks a model of this configuration has; of an encoder-decoder in both stacks."""
+    """Number of blocks of a model with this configuration; for an encoder-decoder, of both
+    stacks."""
     if not config.is_encoder_decoder:
         return int(config.num_hidden_layers)
     encoder, decoder = names(config).blocks
@@ -51,40 +52,42 @@ def depth(config: PretrainedConfig) -> Depth:
 
 
 def sizes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
-    """All that must be alike for a block's weights to fit and to mean the same."""
-    found = names(config)
+    """Sizes that must agree so that the weights of a block fit and keep their function."""
+    attributes = names(config)
     return {
         "width": (config.d_model,),
-        "heads": tuple(getattr(config, n) for n in found.heads),
-        "intermediate": tuple(getattr(config, n) for n in found.intermediate),
+        "heads": tuple(getattr(config, n) for n in attributes.heads),
+        "intermediate": tuple(getattr(config, n) for n in attributes.intermediate),
     }
 
 
 def sized(teacher: PretrainedConfig, shape: Shape, init: Init | None = None) -> PretrainedConfig:
-    """The teacher's configuration at the student's size, by the rules of `student_config`.
+    """The teacher's configuration at the size of the student, by the rules of `student_config`.
 
-    A stated width or number of heads sets T5's width of a head to width / heads, as the paper's
-    students have it. Raises ValueError where a stack has no depth, or heads do not divide.
+    With a stated width or number of heads, the head width of T5 is width / heads, as in the paper's
+    students. Raises ValueError if a stack has no depth, or heads do not divide the width.
     """
     if shape.decoder_blocks is None:
         raise ValueError("an encoder-decoder's blocks are two numbers, of encoder and of decoder")
-    config, found = copy.deepcopy(teacher), names(teacher)
-    wanted = (shape.blocks, shape.decoder_blocks)
+    config, attributes = copy.deepcopy(teacher), names(teacher)
+    depths = (shape.blocks, shape.decoder_blocks)
     copied = (None, None) if init is None else (init.blocks, init.decoder)
-    for name, stack, blocks, named in zip(found.blocks, STACKS, wanted, copied, strict=True):
-        block_settings.follow(config, getattr(teacher, name), blocks, named, stack)
+    for name, stack, blocks, copied_blocks in zip(
+        attributes.blocks, STACKS, depths, copied, strict=True
+    ):
+        block_settings.follow(config, getattr(teacher, name), blocks, copied_blocks, stack)
         setattr(config, name, blocks)
-    wide = shape.width or teacher.d_model
-    for name in found.intermediate:
-        own = getattr(teacher, name)
-        setattr(config, name, shape.intermediate or round(own / teacher.d_model * wide))
-    for name in found.heads:
-        own = getattr(teacher, name)
-        heads = shape.heads or next(h for h in range(own, 0, -1) if wide % h == 0)
-        if wide % heads and (shape.heads or shape.width):
-            raise ValueError(f"{heads} heads do not divide the width {wide}")
-        setattr(config, name, heads if shape.heads or shape.width else own)
-    config.d_model = wide
-    if found is T5 and (shape.width or shape.heads):
-        config.d_kv = wide // config.num_heads
+    width = shape.width or teacher.d_model
+    for name in attributes.intermediate:
+        teacher_value = getattr(teacher, name)
+        setattr(config, name, shape.intermediate or round(teacher_value / teacher.d_model * width))
+    for name in attributes.heads:
+        teacher_value = getattr(teacher, name)
+        heads = shape.heads or next(h for h in range(teacher_value, 0, -1) if width % h == 0)
+        if width % heads and (shape.heads or shape.width):
+            raise ValueError(f"{heads} heads do not divide the width {width}")
+        setattr(config, name, heads if shape.heads or shape.width else teacher_value)
+    config.d_model = width
+    if attributes is T5 and (shape.width or shape.heads):
+        config.d_kv = width // config.num_heads
     return config

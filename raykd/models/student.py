@@ -1,4 +1,4 @@
-"""Builds a student from its teacher: depth, width, and how its weights start."""
+"""Builds a student from its teacher: depth, width and initial weights."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import stacks
 from raykd.runtime.seeds import seeded
 
-# Names of the feed-forward width; DistilBERT and GPT-2 have their own. None: four times the width.
+# Names of the feed-forward width; DistilBERT and GPT-2 have their own. None means 4 x the width.
 INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
 
 
 def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
-    """An untrained student of the teacher's class, trainable as that class is.
+    """An untrained student of the teacher's class, in its default training state.
 
-    What is random depends on `seed` alone; the global random state is left as it was. `copied`
-    takes the embeddings and all shared parts, the blocks that `init.blocks` names (1-based), and
-    with `init.head` the classifier or output layer. The weights are on the CPU and in fp32,
-    wherever the teacher is, so that a seed means the same weights on every machine.
-    Raises ValueError with the line of `misfit`, or where the student would not say what the
-    teacher says with its other blocks skipped (verify_student.py).
+    Random values depend on `seed` alone; the global random state is not changed. `copied` copies
+    the embeddings and all shared parts, the blocks in `init.blocks` (1-based), and with `init.head`
+    the classifier or output layer. Weights are on the CPU and in fp32, whatever the device of the
+    teacher, so that a seed gives the same weights on every machine. Raises ValueError with the line
+    of `misfit`, or if the student would not compute what the teacher computes with its other blocks
+    skipped (verify_student.py).
     """
     problem = misfit(teacher.config, shape, init)
     if problem:
@@ -51,9 +51,9 @@ def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int)
 
 
 def misplaced(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
-    """What keeps blocks from being copied where `init` has them, in one line that names the blocks
-    that may come first; None if nothing does that shows without values of weights. For an init
-    without a `misfit`, and by configurations alone."""
+    """Why blocks cannot be copied as `init` states, in one line that lists the blocks that can come
+    first; None if no reason is visible without values of weights. For an init without a `misfit`;
+    reads configurations only."""
 
     def problem(init: Init) -> str | None:
         assert init.layer_map is not None
@@ -63,24 +63,24 @@ def misplaced(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None
     if init.blocks is None:
         return None
     whole = block_kinds.on_meta(teacher)
-    told = problem(init)
-    if told is None or init.decoder is not None:
-        return told
+    reason = problem(init)
+    if reason is None or init.decoder is not None:
+        return reason
     count = len(stacks(whole)["encoder"])
-    here = "into student block 1:"
+    target = "into student block 1:"
     first = [
         b for b in range(1, count + 1)
-        if here not in str(problem(replace(init, blocks=(b, *init.blocks[1:]))))
+        if target not in str(problem(replace(init, blocks=(b, *init.blocks[1:]))))
     ]  # fmt: skip
     if len(first) == count:
-        return told
+        return reason
     only = f"only block{'s' * (len(first) > 1)} {', '.join(map(str, first))}"
-    return f"{told}; {only if first else 'no block'} can come first"
+    return f"{reason}; {only if first else 'no block'} can come first"
 
 
 def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
-    """What keeps such a student from being built from such a teacher, in one line; None if
-    nothing does. Needs the teacher's configuration alone."""
+    """Why such a student cannot be built from such a teacher, in one line; None if it can. Needs
+    only the configuration of the teacher."""
     try:
         config = student_config(teacher, shape)
     except ValueError as error:
@@ -93,18 +93,18 @@ def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
     if problem:
         return f"init map {problem}"
     if teacher.is_encoder_decoder:
-        whole = encoder_decoder.sizes(teacher)
-        for name, own in encoder_decoder.sizes(config).items():
-            if own != whole[name]:
-                theirs = whole[name][0]
-                return f"weights of {name} {theirs} cannot be copied into {name} {own[0]}"
+        teacher_sizes = encoder_decoder.sizes(teacher)
+        for name, size in encoder_decoder.sizes(config).items():
+            if size != teacher_sizes[name]:
+                teacher_size = teacher_sizes[name][0]
+                return f"weights of {name} {teacher_size} cannot be copied into {name} {size[0]}"
         return None
-    # Other heads would fit the shapes of most models, and mean another function.
+    # In most models, weights fit another number of heads, but then compute another function.
     names = {"hidden_size": "width", "num_attention_heads": "heads", _inner(config): "intermediate"}
     for key, name in names.items():
-        own, theirs = getattr(config, key), getattr(teacher, key)
-        if own != theirs:
-            return f"weights of {name} {theirs} cannot be copied into {name} {own}"
+        size, teacher_size = getattr(config, key), getattr(teacher, key)
+        if size != teacher_size:
+            return f"weights of {name} {teacher_size} cannot be copied into {name} {size}"
     return None
 
 
@@ -119,27 +119,27 @@ def _copy(
     sources, targets = stacks(teacher), stacks(student)
     for stack, target in targets.items():
         _copy_blocks(sources[stack], target, blocks[stack])
-    # What is left is shared by all blocks (embeddings, position biases, pooler) or is the head.
+    # The rest is shared by all blocks (embeddings, position biases, pooler) or is the head.
     inside = tuple(f"{n}." for n, m in student.named_modules() if m in targets.values())
     shared = {
         name: value
         for name, value in teacher.state_dict().items()
         if not name.startswith(inside) and not _fresh(student, init, name)
     }
-    # Over the student's own weights, so that a name it does not know is an error.
+    # Added to the weights of the student, so that a name it does not have is an error.
     student.load_state_dict({**student.state_dict(), **shared})
 
 
 def _copy_blocks(source: nn.ModuleList, target: nn.ModuleList, blocks: list[int]) -> None:
     first = source[0].state_dict()
-    for own, block in zip(target, blocks, strict=True):
-        weights, wanted = source[block - 1].state_dict(), own.state_dict()
-        # A bias that one block holds for all stays with the first, whichever block comes there.
-        for name in (n for n in weights.keys() | wanted.keys() if block_kinds.SHARED in n):
+    for copied_block, block in zip(target, blocks, strict=True):
+        weights, copied_weights = source[block - 1].state_dict(), copied_block.state_dict()
+        # A bias that all blocks share stays in the first block of the student.
+        for name in (n for n in weights.keys() | copied_weights.keys() if block_kinds.SHARED in n):
             weights[name] = weights.get(name, first.get(name))
-            if name not in wanted:
+            if name not in copied_weights:
                 del weights[name]
-        own.load_state_dict(weights)
+        copied_block.load_state_dict(weights)
 
 
 def _fresh(student: PreTrainedModel, init: Init, name: str) -> bool:
@@ -147,7 +147,7 @@ def _fresh(student: PreTrainedModel, init: Init, name: str) -> bool:
 
 
 def _of_head(model: PreTrainedModel, name: str) -> bool:
-    """Whether a weight outside the blocks belongs to what a task puts on top of the model."""
+    """Whether a weight outside the blocks belongs to the head of a task."""
 
     def outside(name: str) -> bool:  # T5 has no prefix
         if model.config.is_encoder_decoder:
@@ -156,15 +156,15 @@ def _of_head(model: PreTrainedModel, name: str) -> bool:
 
     if not outside(name):
         return False
-    # An output layer that shares the embeddings' weights comes with them.
-    own = dict(model.named_parameters(remove_duplicate=False))
-    return not any(own.get(name) is p for n, p in own.items() if not outside(n))
+    # An output layer that is tied to the embeddings is copied with them.
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return not any(parameters.get(name) is p for n, p in parameters.items() if not outside(n))
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
-    """Keep every embedding table outside the blocks as it is: tokens, positions, types; with them
-    an output layer that shares the tokens' weights. T5's position bias is in a block, and learns.
-    """
+    """Freezes every embedding table outside the blocks (tokens, positions, types), and an output
+    layer that is tied to the token embedding. T5's position bias is in a block and stays
+    trainable."""
     inside = {m for blocks in stacks(model).values() for m in blocks.modules()}
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module not in inside:
@@ -174,12 +174,12 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
 def student_config(
     teacher: PretrainedConfig, shape: Shape, init: Init | None = None
 ) -> PretrainedConfig:
-    """The teacher's configuration at the student's size; what it says block by block goes with the
-    blocks that `init` copies, or begins as the teacher's does.
+    """The teacher's configuration at the size of the student. Settings by block are those of the
+    blocks that `init` copies, or the teacher's first ones.
 
-    A stated width keeps the teacher's number of heads where it divides the width (as the paper's
-    widths do), else the largest number below it that does, and the teacher's feed-forward ratio.
-    Raises ValueError where stated heads do not divide the width.
+    A stated width keeps the teacher's number of heads if it divides the width (as in the paper),
+    else uses the largest smaller number that does, and keeps the teacher's feed-forward ratio.
+    Raises ValueError if stated heads do not divide the width.
     """
     if teacher.is_encoder_decoder:
         return encoder_decoder.sized(teacher, shape, init)
@@ -189,21 +189,21 @@ def student_config(
     block_settings.follow(config, config.num_hidden_layers, shape.blocks, copied)
     config.num_hidden_layers = shape.blocks
     inner = _inner(config)
-    wide = shape.width or config.hidden_size
-    if wide != config.hidden_size:
+    new_width = shape.width or config.hidden_size
+    if new_width != config.hidden_size:
         if getattr(config, inner) is not None:
-            setattr(config, inner, round(getattr(config, inner) / config.hidden_size * wide))
-        # DeBERTa's pooler and ELECTRA's embeddings state their width apart; one that is of its own
-        # stays as it is.
+            setattr(config, inner, round(getattr(config, inner) / config.hidden_size * new_width))
+        # DeBERTa's pooler and ELECTRA's embeddings have their own width setting, which changes only
+        # where it equals the hidden size.
         for name in ("pooler_hidden_size", "embedding_size"):
             if getattr(config, name, None) == config.hidden_size:
-                setattr(config, name, wide)
-        config.hidden_size = wide
+                setattr(config, name, new_width)
+        config.hidden_size = new_width
     heads = shape.heads or config.num_attention_heads
     if shape.heads is None:
-        heads = next(h for h in range(heads, 0, -1) if wide % h == 0)
-    if wide % heads:
-        raise ValueError(f"{heads} heads do not divide the width {wide}")
+        heads = next(h for h in range(heads, 0, -1) if new_width % h == 0)
+    if new_width % heads:
+        raise ValueError(f"{heads} heads do not divide the width {new_width}")
     _set_heads(config, teacher, heads)
     if shape.intermediate is not None:
         setattr(config, inner, shape.intermediate)
@@ -211,14 +211,15 @@ def student_config(
 
 
 def _set_heads(config: PretrainedConfig, teacher: PretrainedConfig, heads: int) -> None:
-    """Where keys and values have fewer heads, and where heads have a width of their own."""
+    """Sets the heads, including separate numbers of key and value heads and separate head
+    widths."""
     config.num_attention_heads = heads
-    pairs = getattr(teacher, "num_key_value_heads", None)
-    if pairs is not None:
-        most = heads if pairs == teacher.num_attention_heads else min(pairs, heads)
-        config.num_key_value_heads = next(h for h in range(most, 0, -1) if heads % h == 0)
-    each = getattr(teacher, "head_dim", None)
-    if each is not None and each * teacher.num_attention_heads == teacher.hidden_size:
+    kv_heads = getattr(teacher, "num_key_value_heads", None)
+    if kv_heads is not None:
+        limit = heads if kv_heads == teacher.num_attention_heads else min(kv_heads, heads)
+        config.num_key_value_heads = next(h for h in range(limit, 0, -1) if heads % h == 0)
+    head_width = getattr(teacher, "head_dim", None)
+    if head_width is not None and head_width * teacher.num_attention_heads == teacher.hidden_size:
         config.head_dim = config.hidden_size // heads
 
 
@@ -227,7 +228,7 @@ def _inner(config: PretrainedConfig) -> str:
 
 
 def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> int:
-    """How many parameters such a student of a family's `auto` class has, without allocating
+    """Number of parameters of such a student of the family's `auto` class, without allocating
     them."""
     with torch.device("meta"):
         model = auto.from_config(student_config(teacher, shape))

