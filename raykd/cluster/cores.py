@@ -24,7 +24,7 @@ def jobs_at_once(home: Path, cores: int, width: int) -> int:
     if cores < 2:
         return 1
     question = ["jobs at once", platform.machine(), cores, width]
-    return int(memoised(home, question, lambda: 2 if two_pay(*measure(cores, width)) else 1))
+    return memoised(home, question, lambda: 2 if two_pay(*measure(cores, width)) else 1)
 
 
 def two_pay(whole: float, halves: float) -> bool:

@@ -86,7 +86,4 @@ def measured_footprint(base: Base, load: MemoryQuestion, labels: int, home: Path
             config.num_labels = labels
         return asdict(measure(config, load))
 
-    found: dict[str, int] = remembered(
-        home, ["footprint", base.fingerprint, labels, load.question()], ask
-    )
-    return found
+    return remembered(home, ["footprint", base.fingerprint, labels, load.question()], ask)

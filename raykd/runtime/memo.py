@@ -8,12 +8,14 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 FOLDER = "kept"
 
+T = TypeVar("T")
 
-def memoised(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+
+def memoised(home: Path, question: list[object], ask: Callable[[], T]) -> T:
     """The JSON-able answer to a question, which names all that the answer depends on; asked where
     no process before has asked it. A file for each answer, so that two processes lose neither. Of
     two that ask at once, both take the answer of the one that ends first: where it was measured,
@@ -21,7 +23,8 @@ def memoised(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
     file = _file(home, question)
     if not file.exists():
         write_json(file, {"question": question, "answer": ask()}, first=True)
-    return _answer(file)
+    answer: T = _answer(file)
+    return answer
 
 
 def write_json(file: Path, content: object, first: bool = False) -> None:

@@ -25,7 +25,7 @@ def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"
-    return bool(memoised(home, ["bf16 pays", key], lambda: _probe(device, width)))
+    return memoised(home, ["bf16 pays", key], lambda: _probe(device, width))
 
 
 def _probe(device: torch.device, width: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import raykd
 from raykd.config.trial import Init, Shape
@@ -18,9 +18,9 @@ from raykd.runtime.memo import memoised
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    pass
-
 AT_HAND = 5 * 10**8  # bytes of weights
+
+T = TypeVar("T")
 
 
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
@@ -44,8 +44,7 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
             "corrected": block_settings.corrected(config, encoder),
         }
 
-    found: dict[str, Any] = remembered(home, ["base, corrected", fingerprint], ask)
-    return found
+    return remembered(home, ["base, corrected", fingerprint], ask)
 
 
 def foreign_tokenizer(base: Base, home: Path) -> str | None:
@@ -64,8 +63,7 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
             "belong to different models; put the model's own tokenizer there"
         )
 
-    found: str | None = remembered(home, ["tokenizer", base.fingerprint], ask)
-    return found
+    return remembered(home, ["tokenizer", base.fingerprint], ask)
 
 
 def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
@@ -76,10 +74,7 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
 
         return misfit(read_config(base.folder), shape, init)
 
-    found: str | None = remembered(
-        home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask
-    )
-    return found
+    return remembered(home, ["misfit", base.fingerprint, asdict(shape), asdict(init)], ask)
 
 
 def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
@@ -107,8 +102,7 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
         return None
 
     question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
-    found: str | None = None if init.blocks is None else remembered(home, question, ask)
-    return found
+    return None if init.blocks is None else remembered(home, question, ask)
 
 
 def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
@@ -119,8 +113,7 @@ def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
 
         return misfit(read_config(base.folder), shape, kind)
 
-    found: str | None = remembered(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
-    return found
+    return remembered(home, ["unreadable", base.fingerprint, asdict(shape), kind], ask)
 
 
 def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
@@ -135,7 +128,7 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
             config.num_labels = labels
         return student_parameters(config, shape, FAMILIES[kind].auto)
 
-    return int(remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask))
+    return remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask)
 
 
 def lora_misfit(
@@ -154,10 +147,7 @@ def lora_misfit(
             model = FAMILIES[kind].auto.from_config(student_config(read_config(base.folder), shape))
         return lora.misfit(model, targets)
 
-    found: str | None = remembered(
-        home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask
-    )
-    return found
+    return remembered(home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask)
 
 
 def read_config(folder: Path) -> PretrainedConfig:
@@ -166,7 +156,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def remembered(home: Path, question: list[object], ask: Callable[[], Any]) -> Any:
+def remembered(home: Path, question: list[object], ask: Callable[[], T]) -> T:
     """Once for each version of raykd and of transformers."""
     return memoised(home, [*question, raykd.__version__, _transformers()], ask)
 

@@ -40,8 +40,7 @@ def patiently(call: Callable[[], T]) -> T:
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_busy),
         wait=tenacity.wait_exponential(max=8.0),
-        stop=tenacity.stop_after_attempt(ATTEMPTS)
-        & (tenacity.stop_after_delay(AWAY_SECONDS) | _was_reached),
+        stop=_gives_up,
         reraise=True,
     )(call)
 
@@ -50,8 +49,10 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, MlflowException) and error.error_code in PASSING
 
 
-def _was_reached(state: tenacity.RetryCallState) -> bool:
-    return not (state.outcome and unreachable(state.outcome.exception()))
+def _gives_up(state: tenacity.RetryCallState) -> bool:
+    away = state.outcome is not None and unreachable(state.outcome.exception())
+    waited = not away or tenacity.stop_after_delay(AWAY_SECONDS)(state)
+    return state.attempt_number >= ATTEMPTS and waited
 
 
 def unreachable(error: BaseException | None) -> bool:
