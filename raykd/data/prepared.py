@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raykd.config.task import KEYS
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
 from raykd.data.readers import read
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from raykd.config.task import Task
 
-WRITING = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
 FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
 
 
@@ -83,8 +81,11 @@ def load(folder: Path) -> Prepared:
 def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
     of the sweep file in errors."""
+    from raykd.config.task import KEYS  # pydantic, which a process that only trains may lack
+
     source = read(task, home, file)
-    parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *WRITING})
+    writing = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
+    parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *writing})
     parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
     if task.kind != "classification":
         written = {"prompt", "completion", "choices", "source", "target", "references"}

@@ -63,10 +63,11 @@ def test_what_raykd_0_1_0_left_is_sent_from_where_it_lies(left: Left) -> None:
 
 def test_a_launch_ends_when_what_waited_is_sent(own_server: Server, left: Left) -> None:
     opened, experiment, run = left
+    destination = opened.destination()
     own_server.signal(signal.SIGKILL)
     back = threading.Timer(1.0, own_server.start)
     back.start()
-    delivery.wait_until_sent(opened.destination())
+    delivery.wait_until_sent(destination)
     back.join()
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
@@ -75,6 +76,7 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     own_server: Server, left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, experiment, run = left
+    destination = opened.destination()
     monkeypatch.setattr(store, "AWAY_SECONDS", 0.3)
     destination = opened.destination()
     own_server.signal(signal.SIGKILL)
@@ -83,7 +85,7 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     own_server.start()
     (line,) = refused.value.lines
     assert "1 results wait" in line and str(opened.study.home / "spool") in line
-    delivery.wait_until_sent(opened.destination())
+    delivery.wait_until_sent(destination)
     assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 

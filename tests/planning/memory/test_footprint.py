@@ -40,7 +40,7 @@ from ...support.tiny_seq2seq import tiny_seq2seq
 from ...support.world import write_sweep
 from ...support.world_seq2seq import write_sweep as write_pairs_sweep
 
-WRITES = 12
+WRITES = 20
 ADAPTERS = Lora(128, 32.0, 0.0, None)
 
 
