@@ -1,11 +1,11 @@
 """Attention as published methods compare it, from the queries, keys and values of a block.
 
-Scores are the scaled dot products of queries and keys, which in BERT and its kin are all that
-attention is made of. A position bias or rotation that a model adds (MPNet, DeBERTa, ModernBERT) is
-not part of them. Shapes: N valid tokens, B examples, T tokens padded, H heads.
+Scores are the scaled dot products of queries and keys, which fully determine attention in BERT and
+similar models. Position biases or rotations of a model (MPNet, DeBERTa, ModernBERT) are not
+included. Shapes: N valid tokens, B examples, T padded tokens, H heads.
 
-Every loss is the mean over an example's tokens, then over the global batch's examples, of which it
-gives this shard's share.
+Every loss is the mean over the tokens of an example, then over the examples of the global batch; a
+function returns the share of its shard.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from torch import Tensor
 
 from raykd.data.batches import Batch
 
-RELATION_WIDTH = 16  # teacher dimensions of a relation head: 48 heads of 768, 64 of 1024
+RELATION_WIDTH = 16  # teacher dimensions of a relation head: 48 heads at width 768, 64 at 1024
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Which tokens of a shard's B x T places are valid, and the global batch's counts."""
+    """Indices of the valid tokens of a shard in its B x T places, and the counts of the global
+    batch."""
 
     mask_BT: Tensor
     places_N: Tensor
@@ -39,7 +40,7 @@ class Rows:
         return self.mask_BT.sum(1)
 
     def padded(self, x_ND: Tensor) -> Tensor:
-        """x_BTD, zero where a place is padding."""
+        """x_BTD, zero at padding."""
         B, T = self.mask_BT.shape
         flat = x_ND.new_zeros(B * T, x_ND.shape[1]).index_copy(0, self.places_N, x_ND)
         return flat.view(B, T, -1)
@@ -49,7 +50,7 @@ class Rows:
         return self.padded(x_ND).sum(1) / self.lengths_B[:, None]
 
     def first(self, x_ND: Tensor) -> Tensor:
-        """Each example's first valid token, x_BD: [CLS] in BERT and its kin."""
+        """Each example's first valid token, x_BD: [CLS] in BERT and similar models."""
         lengths_B = self.lengths_B
         return x_ND.index_select(0, lengths_B.cumsum(0) - lengths_B)
 
@@ -63,8 +64,8 @@ def scores(a_ND: Tensor, b_ND: Tensor, heads: int, rows: Rows) -> Tensor:
 
 
 def score_mse(student_BHTT: Tensor, teacher_BHTT: Tensor, rows: Rows) -> Tensor:
-    """Squared error of two examples' scores, mean over heads and pairs of valid tokens, x_B
-    (TinyBERT, arXiv 1909.10351, equation 7, on the scores before their softmax)."""
+    """Squared error between the scores of student and teacher, mean over heads and pairs of valid
+    tokens, x_B (TinyBERT, arXiv 1909.10351, equation 7, on the scores before their softmax)."""
     pairs_B1TT = (rows.mask_BT[:, :, None] & rows.mask_BT[:, None, :])[:, None]
     squared = (student_BHTT - teacher_BHTT).square().masked_fill(~pairs_B1TT, 0)
     return squared.sum((1, 2, 3)) / (squared.shape[1] * rows.lengths_B**2)
@@ -78,15 +79,15 @@ def relation_kl(student_BHTT: Tensor, teacher_BHTT: Tensor, rows: Rows) -> Tenso
         F.log_softmax(x.masked_fill(~keys_B11T, float("-inf")), -1).masked_fill(~keys_B11T, 0)
         for x in (student_BHTT, teacher_BHTT)
     )
-    share = teacher.exp() * (teacher - student)  # zero at padded keys
-    each_BHT = share.sum(-1).masked_fill(~queries_B1T, 0)
-    mean_B = each_BHT.sum((1, 2)) / (each_BHT.shape[1] * rows.lengths_B)
+    terms = teacher.exp() * (teacher - student)  # zero at padded keys
+    kl_BHT = terms.sum(-1).masked_fill(~queries_B1T, 0)
+    mean_B = kl_BHT.sum((1, 2)) / (kl_BHT.shape[1] * rows.lengths_B)
     return mean_B.sum() / rows.examples
 
 
 def relation_heads(student_width: int, teacher_width: int) -> int:
-    """How many heads MiniLMv2 splits both widths into: as fine as the authors' 48 of 768, or the
-    next coarser number that divides both."""
+    """Number of relation heads into which MiniLMv2 splits both widths: as fine as the authors' 48
+    of 768, or the next coarser number that divides both."""
     finest = max(1, teacher_width // RELATION_WIDTH)
-    both = (h for h in range(finest, 0, -1) if student_width % h == teacher_width % h == 0)
-    return next(both)
+    divisors = (h for h in range(finest, 0, -1) if student_width % h == teacher_width % h == 0)
+    return next(divisors)

@@ -1,10 +1,11 @@
-"""Cross entropy and KL over a large vocabulary, a few positions at a time.
+"""Cross entropy and KL over a large vocabulary, computed in chunks of positions.
 
-The logits of a batch are positions x vocabulary: of 4,096 tokens and 150,000 words, 2.4 GB in fp32,
-and the loss, its gradient and the teacher's would each be that large again. Here a chunk of
-positions goes from hidden states through the head to its share of the losses and is forgotten; the
-backward pass makes it anew and leaves only the gradients of hidden states and head. As in Liger's
-fused linear losses (arXiv 2410.10989), written in plain torch so that it runs on every device.
+The logits of a batch have positions x vocabulary elements: 2.4 GB in fp32 for 4,096 tokens and
+150,000 words. The loss, its gradient and the teacher's logits would each have the same size. Here
+the hidden states of a chunk of positions are mapped to logits and to their share of the losses, and
+the logits are freed; the backward pass recomputes them and keeps only the gradients of hidden
+states and head. As in Liger's fused linear losses (arXiv 2410.10989), in plain torch so that it
+runs on every device.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from raykd.models.outputs import Head, Outputs
 
-CHUNK = 2**24  # logits at a time: 64 MB in fp32
+CHUNK = 2**24  # logits in memory at a time: 64 MB in fp32
 
 
 def outputs_losses(
@@ -29,8 +30,8 @@ def outputs_losses(
     positions: int,
     chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
-    """`losses.cross_entropy` and `losses.kl` of outputs that stand under heads, the same values and
-    gradients; at most `chunk` logits exist at a time, of student and teacher each."""
+    """`losses.cross_entropy` and `losses.kl` of outputs under heads, with the same values and
+    gradients; at most `chunk` logits exist at a time for each of student and teacher."""
     assert student.head is not None
     head = student.head
     ce, kl = _Losses.apply(  # type: ignore[no-untyped-call]
@@ -40,8 +41,8 @@ def outputs_losses(
 
 
 class _Losses(torch.autograd.Function):
-    """Sums over the positions: (cross entropy, KL at a temperature). The head is given twice: as
-    tensors to be differentiated, and for its form."""
+    """Sums over the positions: (cross entropy, KL at a temperature). The head is passed as tensors,
+    for differentiation, and as an object, for its other settings."""
 
     @staticmethod
     def forward(
@@ -68,9 +69,9 @@ class _Losses(torch.autograd.Function):
             for part, z_pV, t_pV in _chunks(x_PD, ctx.head, teacher, chunk, dtype):
                 ce += F.cross_entropy(z_pV, labels_P[part], reduction="sum")
                 if t_pV is not None:
-                    own = F.log_softmax(z_pV.div_(temperature), -1)
-                    theirs = F.log_softmax(t_pV.div_(temperature), -1)
-                    kl += F.kl_div(own, theirs, log_target=True, reduction="sum")
+                    student_log = F.log_softmax(z_pV.div_(temperature), -1)
+                    teacher_log = F.log_softmax(t_pV.div_(temperature), -1)
+                    kl += F.kl_div(student_log, teacher_log, log_target=True, reduction="sum")
         return ce, kl
 
     @staticmethod
@@ -80,7 +81,7 @@ class _Losses(torch.autograd.Function):
         temperature, head, dtype = ctx.temperature, ctx.head, ctx.dtype
         dx_PD = torch.empty_like(x_PD)
         wanted = ctx.needs_input_grad
-        # In fp32, since many chunks are summed.
+        # In fp32, because many chunks are summed.
         dw_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted[1] else None
         db_V = torch.zeros_like(bias_V, dtype=torch.float32) if wanted[2] else None
         weight_c = weight_VD.to(dtype)
@@ -91,9 +92,9 @@ class _Losses(torch.autograd.Function):
                 d_pV[torch.arange(len(d_pV), device=d_pV.device), labels_P[part]] -= 1
                 d_pV *= d_ce
                 if t_pV is not None:
-                    own = F.softmax(z_pV.div_(temperature), -1)
-                    own -= F.softmax(t_pV.div_(temperature), -1)
-                    d_pV += own.mul_(d_kl / temperature)
+                    difference = F.softmax(z_pV.div_(temperature), -1)
+                    difference -= F.softmax(t_pV.div_(temperature), -1)
+                    d_pV += difference.mul_(d_kl / temperature)
                 if slope_pV is not None:
                     d_pV *= slope_pV
                 if head.scale != 1.0:
@@ -117,17 +118,24 @@ class _Losses(torch.autograd.Function):
 def _chunks(
     x_PD: Tensor, head: Head, teacher: Outputs | None, chunk: int, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
-    """Positions with the logits of both, in fp32, which the caller may overwrite."""
+    """Slices of positions with the logits of student and teacher in fp32, which the caller may
+    overwrite."""
     size = max(1, chunk // len(head.weight_VD))
-    own = head.cast(dtype)
-    theirs = teacher.head.cast(dtype) if teacher is not None and teacher.head is not None else None
+    student_head = head.cast(dtype)
+    teacher_head = (
+        teacher.head.cast(dtype) if teacher is not None and teacher.head is not None else None
+    )
     for first in range(0, len(x_PD), size):
         part = slice(first, first + size)
-        z_pV = own(x_PD[part].detach().to(dtype)).float()
+        z_pV = student_head(x_PD[part].detach().to(dtype)).float()
         t_pV = None
         if teacher is not None:
             t_PC = teacher.x_PC[part]
-            t_pV = t_PC.float().clone() if theirs is None else theirs(t_PC.to(dtype)).float()
+            t_pV = (
+                t_PC.float().clone()
+                if teacher_head is None
+                else teacher_head(t_PC.to(dtype)).float()
+            )
         yield part, z_pV, t_pV
 
 
@@ -137,10 +145,10 @@ def log_likelihoods(outputs: Outputs, labels_P: Tensor, chunk: int = CHUNK) -> T
     assert outputs.head is not None
     weight_VD = outputs.head.weight_VD
     device = outputs.x_PC.device.type
-    on = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if on else weight_VD.dtype
-    found_P = torch.empty(len(labels_P), device=outputs.x_PC.device)
+    autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else weight_VD.dtype
+    log_likelihoods_P = torch.empty(len(labels_P), device=outputs.x_PC.device)
     with torch.autocast(device, enabled=False):
         for part, z_pV, _ in _chunks(outputs.x_PC, outputs.head, None, chunk, dtype):
-            found_P[part] = -F.cross_entropy(z_pV, labels_P[part], reduction="none")
-    return found_P
+            log_likelihoods_P[part] = -F.cross_entropy(z_pV, labels_P[part], reduction="none")
+    return log_likelihoods_P

@@ -1,9 +1,9 @@
 """Losses on hidden states, one pair of states at a time. Pure functions.
 
-Shapes: N valid tokens, D width.
-Padding never reaches a loss: hidden losses see the N valid tokens alone. Every function returns
-this shard's share of the global batch's mean: the caller names the global counts, and the shares
-of all workers (or accumulation steps) sum to the loss of the whole batch, whatever the split.
+Shapes: N valid tokens, D width. Padding never reaches a loss: hidden losses get only the N valid
+tokens. Every function returns the share of this shard in the mean of the global batch: the caller
+passes the global counts, and the shares of all workers (or accumulation steps) sum to the loss of
+the whole batch, however it is split.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> T
 
 
 def normalized_mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
-    """`mse` after each token's vector is set to zero mean and unit variance over its width.
+    """`mse` after the vector of each token is normalised to zero mean and unit variance over its
+    width.
 
-    Scale-free, so that one weight serves shallow and deep blocks and different teachers.
+    The loss is scale-free, so one weight suits shallow and deep blocks and different teachers.
     """
     width = student_ND.shape[-1:]
     student, teacher = (F.layer_norm(x.float(), width) for x in (student_ND, teacher_ND))
@@ -40,20 +41,21 @@ def cosine(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -
 
 
 def paper(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
-    """The released BERT arithmetic: squared error summed over width, mean over valid tokens,
-    divided once more by the batch size (arXiv 2502.04499, classification/trainer.py:2014-2023).
+    """The arithmetic of the released BERT code: squared error summed over width, mean over valid
+    tokens, divided once more by the batch size (arXiv 2502.04499,
+    classification/trainer.py:2014-2023).
 
-    Its weight changes with the batch size: kept for parity, not for use.
+    Its weight depends on the batch size; for parity with the paper only.
     """
     squared = F.mse_loss(student_ND.float(), teacher_ND.float(), reduction="sum")
     return squared / (tokens * examples)
 
 
 def paper_bart(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
-    """The released arithmetic for BART (dart/distillation.py): `mse`, but summed over the matched
-    states of both stacks, so that its weight grows with the student's depth. Over the target's own
-    tokens: the release counts a position behind the end of each shorter text too (released.py).
-    Kept for parity."""
+    """The arithmetic of the released BART code (dart/distillation.py): `mse`, but summed over the
+    matched states of both stacks, so that its weight grows with the student's depth. Only the
+    tokens of the target count: the release also counts a position behind the end of each shorter
+    text (released.py). For parity with the paper only."""
     return mse(student_ND, teacher_ND, tokens, examples)
 
 
@@ -66,7 +68,7 @@ HIDDEN: dict[str, HiddenLoss] = {
 
 
 def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
-    """The valid tokens of x as x_ND, in row-major order; their places are a batch's `valid`."""
+    """The valid tokens of x as x_ND, in row-major order; `places_N` is a batch's `valid`."""
     return x_BTD.flatten(0, 1).index_select(0, places_N)
 
 
@@ -76,16 +78,17 @@ def hidden(
     tokens: list[int],
     examples: int,
 ) -> tuple[Tensor, list[Tensor]]:
-    """The mean over matched pairs of a hidden loss (of SUMMED ones the sum), and every pair's own.
+    """The hidden loss: the mean over matched pairs (the sum for kinds in SUMMED), and the loss of
+    each pair.
 
-    `pairs` holds (student_ND, teacher_ND), at least one, and `tokens` the valid tokens that the
-    global batch has in each pair's stack. The paper's M is `len(pairs)`.
+    `pairs` holds (student_ND, teacher_ND), at least one, and `tokens` the number of valid tokens of
+    the global batch in the stack of each pair. The paper's M is `len(pairs)`.
     """
-    each = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
-    return over_pairs(kind, each), each
+    losses = [HIDDEN[kind](s, t, n, examples) for (s, t), n in zip(pairs, tokens, strict=True)]
+    return over_pairs(kind, losses), losses
 
 
-def over_pairs(kind: str, each: list[Tensor]) -> Tensor:
-    """The hidden loss of every pair's own."""
-    whole = torch.stack(each)
-    return whole.sum() if kind in SUMMED else whole.mean()
+def over_pairs(kind: str, losses: list[Tensor]) -> Tensor:
+    """The hidden loss, given the loss of each pair."""
+    stacked = torch.stack(losses)
+    return stacked.sum() if kind in SUMMED else stacked.mean()

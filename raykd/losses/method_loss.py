@@ -1,4 +1,4 @@
-"""A trial's hidden loss where it is a published method's: what it reads, its weights, its terms."""
+"""The hidden loss of a trial with a published method: its activations, weights and terms."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from raykd.models.student import student_config, width
 
 
 def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
-    """What keeps a hidden loss of this kind from being read of such a teacher and student, in one
-    line; None if nothing does. Needs the teacher's configuration alone."""
+    """Why a hidden loss of this kind cannot be computed for such a teacher and student, in one
+    line; None if it can. Needs only the configuration of the teacher."""
     if kind not in loss_kinds.OF_ENCODERS:
         return None
     if type(teacher) not in MODEL_FOR_MASKED_LM_MAPPING:
@@ -38,11 +38,11 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
             f"encoder's do, and {teacher.model_type} is none; take another loss"
         )
     student = student_config(teacher, shape)
-    own, told = student.num_attention_heads, teacher.num_attention_heads
-    if kind in HEAD_BY_HEAD and own != told:
+    student_heads, teacher_heads = student.num_attention_heads, teacher.num_attention_heads
+    if kind in HEAD_BY_HEAD and student_heads != teacher_heads:
         return (
-            f"{kind} compares attention head by head, and the student has {own} heads, the teacher "
-            f"{told}; write `student.heads: {told}` or take minilm_v2"
+            f"{kind} compares attention head by head, and the student has {student_heads} heads, "
+            f"the teacher {teacher_heads}; write `student.heads: {teacher_heads}` or take minilm_v2"
         )
     if kind not in loss_kinds.INSIDE:
         return None
@@ -50,31 +50,31 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(student)
     try:
-        for of in loss_kinds.INSIDE[kind]:
-            if of:
-                projection(stacks(model)["encoder"][0], of)
+        for offset in loss_kinds.INSIDE[kind]:
+            if offset:
+                projection(stacks(model)["encoder"][0], offset)
     except ValueError as error:
         return f"{kind} reads queries and keys, and {error}; take a loss that compares states"
     return None
 
 
 class MethodLoss(nn.Module):
-    """Its parameters are trained with the student and never exported. What is random in them
-    depends on `seed` alone."""
+    """Its parameters are trained with the student and never exported. Random values depend on
+    `seed` alone."""
 
     def __init__(
         self, trial: TrialSpec, model: PreTrainedModel, teacher_width: int, seed: int
     ) -> None:
         super().__init__()
         self._trial, self._heads = trial, int(model.config.num_attention_heads)
-        self._matching = METHODS[trial.loss.kind]
-        self.names = [f"hidden_{term}" for term in self._matching.terms]
+        self._method = METHODS[trial.loss.kind]
+        self.names = [f"hidden_{term}" for term in self._method.terms]
         nothing = LayerMap((None,) * len(trial.layer_map.blocks))
-        self.projected = trial.layer_map if self._matching.projects else nothing
+        self.projected = trial.layer_map if self._method.projects else nothing
         self._weights = nn.ParameterDict()
-        if self._matching.weights is not None:
+        if self._method.weights is not None:
             generator = torch.Generator().manual_seed(seed)
-            shapes = self._matching.weights(trial.layer_map, width(model), teacher_width)
+            shapes = self._method.weights(trial.layer_map, width(model), teacher_width)
             for name, shape in shapes.items():
                 weight = torch.zeros(shape)
                 if name != "mix":  # a mix begins with equal shares
@@ -82,18 +82,24 @@ class MethodLoss(nn.Module):
                 self._weights[name] = nn.Parameter(weight)
 
     def forward(
-        self, own: Mapping[int, Tensor], told: Mapping[int, Tensor], batch: Batch,
-        projections: nn.ModuleDict,
+        self, states_BTD: Mapping[int, Tensor], targets_ND: Mapping[int, Tensor],
+        batch: Batch, projections: nn.ModuleDict,
     ) -> list[Tensor]:  # fmt: skip
-        """The terms. `own` holds x_BTD of the student, `told` x_ND of the teacher, by site."""
+        """The terms. `states_BTD` are the states of the student, `targets_ND` those of the teacher,
+        by site."""
         layer_map = self._trial.layer_map
         if self._trial.loss.kind == "rail_kd":
             layer_map = redrawn(layer_map, self._trial.seed, batch.epoch)
-        student = {}
-        for site, x_BTD in own.items():
+        states_ND = {}
+        for site, x_BTD in states_BTD.items():
             x_ND = valid(x_BTD, batch.valid)
-            student[site] = x_ND if activations.inside(site) else project(projections, site, x_ND)
-        seen = MethodInputs(
-            layer_map.pairs(), student, told, Rows.of(batch), self._heads, dict(self._weights)
+            states_ND[site] = x_ND if activations.inside(site) else project(projections, site, x_ND)
+        inputs = MethodInputs(
+            layer_map.pairs(),
+            states_ND,
+            targets_ND,
+            Rows.of(batch),
+            self._heads,
+            dict(self._weights),
         )
-        return list(self._matching.loss(seen))
+        return list(self._method.loss(inputs))

@@ -1,7 +1,7 @@
-"""Losses on a model's outputs: cross entropy, and KL to the teacher. Pure functions.
+"""Losses on the outputs of a model: cross entropy, and KL to the teacher. Pure functions.
 
-Shapes: P loss positions (one per example in classification), C classes. Every function returns this
-shard's share of the global batch's mean, as those of hidden.py do.
+Shapes: P loss positions (one per example in classification), C classes. Every function returns the
+share of this shard in the mean of the global batch, as those of hidden.py do.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: in
 def outputs(
     student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
 ) -> tuple[Tensor, Tensor]:
-    """`cross_entropy` and `kl` of what student and teacher say; no KL without a teacher. Under a
-    head, the logits are made a chunk of positions at a time (chunked.py)."""
+    """`cross_entropy` and `kl` of student and teacher; the KL is 0 without a teacher. With a head,
+    logits are computed in chunks of positions (chunked.py)."""
     if student.head is not None:
         return outputs_losses(student, teacher, labels_P, temperature, positions)
     logits_PC = student.logits()

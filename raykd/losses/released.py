@@ -1,12 +1,18 @@
 """The paper's released losses on padded tensors (arXiv 2502.04499; dart/ and t5mt/distillation.py,
 llm/sft_trainer.py of its release). Those of BERT and BART need no padding (hidden.py).
 
-What is odd about them is kept, and named: hidden terms are summed over states and not averaged, so
-that their weight grows with the student's depth; T5's states are standardised over the whole batch,
-padding included, so that a text's loss depends on its batch mates; and the decoder's mask is that
-of the ids it reads, by which a shorter text counts one position behind its end, and T5, whose start
-token is the padding's, does not count its first; Qwen's hidden loss counts padding like tokens and
-is then scaled by the share of tokens, which is no mask. Kept for parity, not for use.
+Their peculiarities are reproduced:
+
+- Hidden terms are summed over states and not averaged, so that their weight grows with the
+  student's depth.
+- T5's states are standardised over the whole batch, padding included, so that the loss of a text
+  depends on the other texts in its batch.
+- The mask of the decoder is that of the ids it reads: a shorter text counts one position behind its
+  end, and T5, whose start token is the padding token, does not count its first.
+- Qwen's hidden loss counts padding like tokens and is then scaled by the share of tokens, which is
+  not a mask.
+
+For parity with the paper only.
 
 Shapes: B texts, T tokens, D width.
 """
@@ -26,8 +32,8 @@ if TYPE_CHECKING:
 
 
 def mask(model: PreTrainedModel, batch: Batch, decoder: bool) -> Tensor:
-    """Where the release takes a stack to have tokens, [B, T] of booleans: by the source's mask, or
-    by what the decoder reads."""
+    """The token mask of a stack in the release, [B, T] of booleans: the mask of the source, or one
+    derived from the ids that the decoder reads."""
     if not decoder:
         return batch.inputs["attention_mask"].bool()
     read_BT: Tensor = model.prepare_decoder_input_ids_from_labels(batch.inputs["labels"])
@@ -35,17 +41,17 @@ def mask(model: PreTrainedModel, batch: Batch, decoder: bool) -> Tensor:
 
 
 def jointly_normalized(x_BTD: Tensor) -> Tensor:
-    """Zero mean and unit variance over all of the batch, padding included: the release's
-    `F.layer_norm(x, x.shape[1:])` of stacked states."""
+    """Normalises to zero mean and unit variance over the whole batch, padding included: the
+    release's `F.layer_norm(x, x.shape[1:])` of stacked states."""
     return F.layer_norm(x_BTD.float(), x_BTD.shape)
 
 
 def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """A state's squared error after both have been standardised over the whole batch, padding
-    included; mean over the masked tokens and width (t5mt/distillation.py). To be summed over the
-    states of both stacks.
+    """Squared error of a state after both are standardised over the whole batch, padding included;
+    mean over the masked tokens and width (t5mt/distillation.py). The caller sums over the states of
+    both stacks.
 
-    What a batch is padded to is not reproduced: here to its longest.
+    The padded length of the release is not reproduced: here a batch is padded to its longest text.
     """
     student, teacher = (jointly_normalized(x)[mask_BT] for x in (student_BTD, teacher_BTD))
     return F.mse_loss(student, teacher)
@@ -53,13 +59,14 @@ def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tenso
 
 def paper_qwen(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """2 - 2 cos of a state, as the squared distance of vectors of length one, mean over all B * T
-    places, times the share of them that are tokens (llm/sft_trainer.py). To be averaged over
+    places, times the share of tokens among them (llm/sft_trainer.py). The caller averages over
     states.
 
-    So with N tokens it is N / (B * T) ** 2 times the sum over all places: prompts count, and so
-    does padding, as much as a token. A loss of tokens alone is another, unless nothing is padded:
-    then both are the plain mean. What a batch is padded to is not reproduced (here to its longest),
-    nor that the release takes this anew of every part of an accumulated batch and sums the parts.
+    With N tokens the value is N / (B * T) ** 2 times the sum over all places: prompts and padding
+    count as much as completions. It differs from a loss over tokens only, unless nothing is padded:
+    then both are the plain mean. Two details of the release are not reproduced: its padded length
+    (here the longest text), and the separate computation for every part of an accumulated batch,
+    summed over the parts.
     """
     student, teacher = (F.normalize(x.float(), dim=-1) for x in (student_BTD, teacher_BTD))
     distance_BT = (student - teacher).square().sum(-1)
@@ -69,4 +76,4 @@ def paper_qwen(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Ten
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     f.__name__: f for f in (paper_t5, paper_qwen)
 }
-"""The kinds of hidden loss that look at padding: (student_BTD, teacher_BTD, mask_BT) -> scalar."""
+"""Kinds of hidden loss that include padding: (student_BTD, teacher_BTD, mask_BT) -> scalar."""

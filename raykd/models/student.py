@@ -23,7 +23,7 @@ INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
 
 
 def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
-    """An untrained student of the teacher's class, in its default training state.
+    """An untrained student of the teacher's class, with the trainable parameters of that class.
 
     Random values depend on `seed` alone; the global random state is not changed. `copied` copies
     the embeddings and all shared parts, the blocks in `init.blocks` (1-based), and with `init.head`

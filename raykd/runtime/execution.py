@@ -1,4 +1,4 @@
-"""How and on what a process computes: device, workers, precision, memory."""
+"""Hardware and settings of the computation: device, workers, precision, memory."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from raykd.runtime.group import Group
 
 @dataclass(frozen=True)
 class Execution:
-    """The hardware a cohort runs on, and how."""
+    """The hardware that a cohort runs on, and its settings."""
 
     device: torch.device = torch.device("cpu")
     group: Group = Group()
     bf16: bool = False
     micro_batch: int | None = None
-    """Rows a worker computes at a time; their gradients add up to those of its share."""
+    """Rows that a worker computes at a time; their gradients are accumulated over its share."""
     compile: bool = False
-    """Whether the students' blocks go through torch.compile."""
+    """Whether the blocks of the students are compiled by torch.compile."""
     gradient_checkpointing: bool = False
-    """Whether the students' blocks are computed once more in the backward pass."""
+    """Whether the blocks of the students are recomputed in the backward pass."""
 
     def autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

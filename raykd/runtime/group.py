@@ -1,4 +1,4 @@
-"""The data-parallel group a cohort trains in: one process alone, or torch.distributed's workers."""
+"""The data-parallel group of a cohort: a single process, or the workers of torch.distributed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Group:
 
     @classmethod
     def current(cls) -> Group:
-        """The process group that is set up in this process; alone if there is none."""
+        """The process group initialised in this process; a group of one if there is none."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over the workers, in place."""
+        """Sums a tensor over the workers, in place."""
         if self.world > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def gather(self, value: object) -> list[object]:
-        """Every worker's value, by rank, on every worker."""
+        """The values of all workers, by rank, on every worker."""
         if self.world == 1:
             return [value]
         values: list[object] = [None] * self.world
@@ -38,16 +38,16 @@ class Group:
 
 
 class GradientSum:
-    """Sums a model's gradients over the workers while the caller goes on with other work.
+    """Sums the gradients of a model over the workers asynchronously.
 
     Not DistributedDataParallel: a cohort holds K models in one process, and the gradients of one
-    student travel while the next one computes. Losses are shares of the global mean, so the
-    gradients are summed and never averaged.
+    student are reduced while the next one computes. Losses are shares of the global mean, so the
+    gradients are summed and not averaged.
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], group: Group) -> None:
         self._group = group
-        # In one tensor a dtype: weights in bf16 stand beside adapters and projections in fp32.
+        # One flat tensor for each dtype: adapters and projections stay in fp32 beside bf16 weights.
         self._buckets: dict[torch.dtype, list[torch.nn.Parameter]] = {}
         for parameter in parameters:
             self._buckets.setdefault(parameter.dtype, []).append(parameter)

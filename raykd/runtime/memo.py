@@ -1,4 +1,4 @@
-"""Answers that take a while to find and do not change: found once, kept in the home."""
+"""Stores the results of slow computations in the home, so that each is computed once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def memoised(home: Path, question: list[object], ask: Callable[[], T]) -> T:
-    """The JSON-able answer to a question, which names all that the answer depends on; asked where
-    no process before has asked it. A file for each answer, so that two processes lose neither. Of
-    two that ask at once, both take the answer of the one that ends first: where it was measured,
-    another launch would go on with another."""
+    """The JSON-able answer to a question. `question` states everything that the answer depends on;
+    `ask` computes the answer if no process has stored it before. Each answer has its own file, so
+    concurrent processes lose none. If two processes compute the same answer, both use the one that
+    is stored first: a measured answer may differ, and all launches must use the same one."""
     file = _file(home, question)
     if not file.exists():
         write_json(file, {"question": question, "answer": ask()}, first=True)
@@ -28,12 +28,13 @@ def memoised(home: Path, question: list[object], ask: Callable[[], T]) -> T:
 
 
 def write_json(file: Path, content: object, first: bool = False) -> None:
-    """As JSON, its owner's alone, whole or not at all. `first`: unless it is there by then."""
+    """Writes JSON atomically, with access for the owner only. With `first`, an existing file is
+    kept."""
     write_text(file, json.dumps(content), first)
 
 
 def write_text(file: Path, text: str, first: bool = False) -> None:
-    """As `put`, of a text."""
+    """Like `write_json`, for a text."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as draft:
         draft.write(text)
@@ -51,7 +52,7 @@ def write_text(file: Path, text: str, first: bool = False) -> None:
 
 
 def lookup(home: Path, question: list[object]) -> Any:
-    """The answer, where it was asked before; else None."""
+    """The stored answer to a question; None if there is none."""
     file = _file(home, question)
     return _answer(file) if file.exists() else None
 
@@ -65,6 +66,6 @@ def _answer(file: Path) -> Any:
 
 
 def digest(value: object) -> str:
-    """12 hex digits naming a JSON-able value; the order of keys does not matter."""
+    """12 hex digits that identify a JSON-able value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

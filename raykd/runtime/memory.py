@@ -1,5 +1,5 @@
-"""The memory that this process may use: the machine's, or its container's where that is less; and
-that of its GPUs."""
+"""The memory available to this process: that of the machine, or of its container if that is less;
+and the memory of its GPUs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import psutil
 if TYPE_CHECKING:
     import torch
 
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # Linux's of Nvidia, AMD and WSL
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # on Linux: Nvidia, AMD and WSL
 
 
 class Names(NamedTuple):
-    """What the two versions of Linux's control groups call the same things."""
+    """File and field names of one version of the control groups of Linux."""
 
     limit: str
     used: str
-    idle: str  # file pages that the kernel gives up at once, in memory.stat
-    killed: tuple[str, str]  # a file, and in it the count of processes killed for memory
+    idle: str  # file pages that the kernel can reclaim at once, in memory.stat
+    killed: tuple[str, str]  # file and field of the number of processes killed for memory
 
 
 TWO = Names("memory.max", "memory.current", "inactive_file", ("memory.events", "oom_kill"))
@@ -35,20 +35,20 @@ ONE = Names(
 
 
 def total(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes in all."""
+    """Total bytes."""
     return min([psutil.virtual_memory().total, *(limit for limit, _ in _limits(proc, groups))])
 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that can be had now without anything being killed."""
+    """Bytes that can be allocated now without a process being killed."""
     left = (max(0, limit - used) for limit, used in _limits(proc, groups))
     return min([psutil.virtual_memory().available, *left])
 
 
 def gpus() -> list[int]:
-    """Bytes of each of this machine's GPUs."""
+    """Bytes of memory of each GPU of this machine."""
     if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
-        return []  # to import torch for this answer takes a second
+        return []  # avoids the import of torch, which takes a second
     import torch
 
     count = torch.cuda.device_count()
@@ -56,12 +56,12 @@ def gpus() -> list[int]:
 
 
 def kills(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many processes the kernel has killed in this container, so far, for want of memory."""
+    """Number of processes that the kernel has killed in this container for lack of memory."""
     return sum(_field(group / n.killed[0], n.killed[1]) for group, n in _groups(proc, groups))
 
 
 def _limits(proc: Path, groups: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use in bytes of every group around this process that has a limit."""
+    """Limit and usage in bytes of every control group of this process that has a limit."""
     for group, names in _groups(proc, groups):
         limit = (group / names.limit).read_text().strip()
         if limit != "max":
@@ -70,7 +70,8 @@ def _limits(proc: Path, groups: Path) -> Iterator[tuple[int, int]]:
 
 
 def _groups(proc: Path, groups: Path) -> Iterator[tuple[Path, Names]]:
-    """The group of this process and those around it. A container may see its own as the root."""
+    """The control group of this process and its ancestors. In a container, its own group may appear
+    as the root."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:  # not Linux
@@ -84,23 +85,23 @@ def _groups(proc: Path, groups: Path) -> Iterator[tuple[Path, Names]]:
         else:
             continue
         for root in roots:
-            own = root / path.lstrip("/")
-            for group in (own, *own.parents):
+            innermost = root / path.lstrip("/")
+            for group in (innermost, *innermost.parents):
                 if group.is_relative_to(root) and (group / names.limit).exists():
                     yield group, names
 
 
 def _field(file: Path, name: str) -> int:
-    """A line's number in a file of `name number` lines; 0 where there is none: not every sandbox
-    that sets a limit has the files beside it."""
+    """The number on a line of a file of `name number` lines; 0 if the file does not exist: some
+    sandboxes set a limit without the other files."""
     if not file.exists():
         return 0
-    found = dict(line.split() for line in file.read_text().splitlines())
-    return int(found.get(name, 0))
+    fields = dict(line.split() for line in file.read_text().splitlines())
+    return int(fields.get(name, 0))
 
 
 def peak_mb(device: torch.device) -> float:
-    """MiB that this process has held at most: of the GPU, else of its own memory."""
+    """Peak memory of this process in MiB: on the GPU if it uses one, else in RAM."""
     if device.type == "cuda":
         import torch
 

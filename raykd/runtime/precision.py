@@ -1,4 +1,5 @@
-"""Whether bf16 autocast pays on this machine, found once by a short probe."""
+"""Decides by a short benchmark, stored in the home, whether bf16 autocast is faster on this
+machine."""
 
 from __future__ import annotations
 
@@ -12,16 +13,16 @@ from torch import nn
 from raykd.runtime.memo import memoised
 
 REPEATS = 10
-PAYS = 1.2  # bf16 costs some accuracy of rounding, so it has to be clearly faster
-WIDTH = 256  # at least: a smaller block is over before its time can be told from noise
+PAYS = 1.2  # bf16 rounds more, so it must be clearly faster
+WIDTH = 256  # smallest width: the time of a smaller block is dominated by noise
 
 
 def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
-    """Time a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved;
-    the quickest of each counts, which a busy machine disturbs least.
+    """Times a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved, and
+    compares the fastest run of each, which other processes disturb least.
 
-    The answer is kept in `home`, so that two cohorts of one sweep never train in different
-    precisions because a noisy neighbour disturbed one probe.
+    The answer is stored in `home`, so that two cohorts of a sweep never train in different
+    precisions because of a disturbed measurement.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"

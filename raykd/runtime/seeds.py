@@ -1,4 +1,4 @@
-"""Streams of random numbers, one for each use of randomness."""
+"""Independent random streams, one for each use of randomness."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 
 
 def stream(seed: int, *names: object) -> int:
-    """A seed of its own for each use of randomness: the same seed and names, the same stream."""
+    """A seed for one use of randomness: the same seed and names give the same stream."""
     digest = hashlib.sha256(repr((seed, names)).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside, the surrounding streams untouched.
+    """Seeds random numbers with `seed` inside the context; the surrounding streams do not change.
 
-    Drawn on the CPU. torch.manual_seed would reseed the GPUs too, and keeping their states would
-    open a context on every GPU of the machine.
+    Numbers are drawn on the CPU. torch.manual_seed would reseed the GPUs too, and saving their
+    states would open a context on every GPU of the machine.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""How a launch hears that it is to end."""
+"""Signal handling of a launch."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import signal
 
 
 def stop_on_sigterm() -> None:
-    """What ends a process in order, a cloud's notice or a scheduler's, ends it as Ctrl-C does."""
+    """Treats SIGTERM, as sent by clouds and schedulers, like Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

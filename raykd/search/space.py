@@ -1,4 +1,4 @@
-"""The space of layer maps that explore searches: its size, its members, uniform draws."""
+"""The space of layer maps that explore searches: size, members and uniform draws."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Literal
 from raykd.maps.layer_map import Depth, LayerMap
 from raykd.maps.strategies import StackTie
 
-COVERABLE = 100_000  # spaces up to this size are listed when few maps are left unseen
+COVERABLE = 100_000  # spaces up to this size are enumerated to draw unseen maps
 
 
 @dataclass(frozen=True)
 class Space:
     """Maps of `student` blocks onto `teacher` blocks.
 
-    `any`: each student block names any teacher block. `in_order`: the named blocks strictly
-    increase. `skip`: a student block may also stay unmatched.
+    `any`: each student block imitates any teacher block. `in_order`: the teacher blocks strictly
+    increase. `skip`: student blocks may also be unmatched.
     """
 
     teacher: int
@@ -29,7 +29,7 @@ class Space:
     skip: bool = False
 
     def size(self) -> int:
-        """How many maps there are; the map that matches nothing is not one of them."""
+        """Number of maps, without the map that matches nothing."""
         if self.kind == "any":
             whole: int = (self.teacher + self.skip) ** self.student
             return whole - self.skip
@@ -65,7 +65,7 @@ class Space:
         )
 
     def draw(self, rng: Random) -> LayerMap:
-        """One map, uniformly."""
+        """Draws one map uniformly."""
         if self.kind == "any":
             low = 0 if self.skip else 1
             while True:
@@ -83,23 +83,23 @@ class Space:
         return LayerMap(tuple(named.get(i) for i in range(self.student)))
 
     def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
-        """Up to `count` distinct maps, uniformly among those not in `seen`.
+        """Draws up to `count` distinct maps uniformly from those that are not in `seen`.
 
-        Fewer only where the space holds no more.
+        Returns fewer only if the space has no more.
         """
         return _unseen(self, seen, count, rng)
 
 
 @dataclass(frozen=True)
 class TwoStacks:
-    """Maps of an encoder-decoder: a map of each space, or tied halves of one (halves.Tie)."""
+    """Maps of an encoder-decoder: a map of each space, or tied halves (maps/strategies.py)."""
 
     encoder: Space
     decoder: Space
     tie: StackTie | None = None
 
     def size(self) -> int:
-        """How many maps there are; each half matches something."""
+        """Number of maps; each half matches at least one block."""
         return self.encoder.size() * (1 if self.tie else self.decoder.size())
 
     def __iter__(self) -> Iterator[LayerMap]:
@@ -117,17 +117,17 @@ class TwoStacks:
         return encoder in self.encoder and decoder in self.decoder
 
     def draw(self, rng: Random) -> LayerMap:
-        """One map, uniformly."""
+        """Draws one map uniformly."""
         half = self.encoder.draw(rng)
         return self.tied(half) if self.tie else replace(half, decoder=self.decoder.draw(rng))
 
     def tied(self, half: LayerMap) -> LayerMap:
-        """The map whose encoder's half this is, where the decoder's follows from it."""
+        """The map with this encoder half, if the decoder's half follows from it."""
         blocks = half.blocks[::-1] if self.tie == "mirrored" else half.blocks
         return replace(half, decoder=replace(half, blocks=blocks))
 
     def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
-        """As `Space.unseen`."""
+        """See `Space.unseen`."""
         return _unseen(self, seen, count, rng)
 
 
@@ -138,7 +138,7 @@ def space_of(
     teacher: Depth, student: Depth, kind: Literal["any", "in_order"] = "any", skip: bool = False,
     tie: StackTie | None = None,
 ) -> AnySpace:  # fmt: skip
-    """The space of maps between models so deep."""
+    """The space of maps between models of these depths."""
     if isinstance(teacher, int) or isinstance(student, int):
         assert isinstance(teacher, int) and isinstance(student, int)
         return Space(teacher, student, kind, skip)
@@ -147,15 +147,15 @@ def space_of(
 
 
 def _unseen(space: AnySpace, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
-    known = set(seen)
+    excluded = set(seen)
     if space.size() <= COVERABLE:
-        left = [m for m in space if m not in known]
-        return rng.sample(left, min(count, len(left)))
-    # In a larger space what was seen is a sliver of it: draw again on the rare repeat.
-    found: list[LayerMap] = []
-    while len(found) < count:
+        remaining = [m for m in space if m not in excluded]
+        return rng.sample(remaining, min(count, len(remaining)))
+    # In a larger space repeats are rare: draw again.
+    maps: list[LayerMap] = []
+    while len(maps) < count:
         drawn = space.draw(rng)
-        if drawn not in known:
-            known.add(drawn)
-            found.append(drawn)
-    return found
+        if drawn not in excluded:
+            excluded.add(drawn)
+            maps.append(drawn)
+    return maps

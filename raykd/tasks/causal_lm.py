@@ -1,4 +1,5 @@
-"""Causal language models: loss on completions only; choices scored by likelihood, or texts written.
+"""Causal language models: loss on completions only; choices are scored by likelihood, or texts are
+generated.
 
 Teacher and student share a tokenizer by construction: a student is cut from its teacher.
 """
@@ -37,21 +38,21 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
-    """In fp32. Raises UserError where weights are lacking, or where logits are more than a head
-    that `outputs.Head` knows makes of the last hidden state."""
+    """Loads a model in fp32. Raises UserError if weights are missing, or if `outputs.Head` cannot
+    compute the logits from the last hidden state."""
     model, lacking = loading.read_model(AutoModelForCausalLM, folder)
     loading.refuse_foreign(folder, lacking)
     x_BT = torch.tensor([[0, 1]])
     with torch.no_grad():
         wanted = model.eval()(input_ids=x_BT, use_cache=False).logits
-        found = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
-    loading.refuse_other_logits(model, wanted, found, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
+        computed = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
+    loading.refuse_other_logits(model, wanted, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
     return model
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Padding is at the right, with the end-of-text token where there is none of its own; no loss
-    looks at it."""
+    """A tokenizer that pads at the right, with the end-of-text token if it has no padding token;
+    losses ignore padding."""
     tokenizer = loading.load_tokenizer(folder)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
@@ -66,7 +67,8 @@ def collate(
     whole: np.ndarray | None = None,
     pad_to: int | None = None,
 ) -> Batch:
-    """The loss positions are the tokens before each of a row's targets, which end the row."""
+    """The loss positions are the tokens before each target token; targets are at the end of a
+    row."""
     whole = rows if whole is None else whole
     tokens = int(encoded.lengths[whole].sum())
     batch = batches.collate(replace(encoded, labels=None), rows, pad, len(whole), tokens, pad_to)
@@ -87,7 +89,7 @@ def collate(
 
 
 def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
-    """The last hidden state at the loss positions, x_PD, under the model's head."""
+    """The last hidden states at the loss positions, x_PD, with the head of the model."""
     x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
     x_ND = x_BTD.flatten(0, 1)
     return Outputs(x_ND if batch.places is None else x_ND[batch.places], head(model))
@@ -100,8 +102,9 @@ def head(model: PreTrainedModel) -> Head:
 
 
 def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
-    """Of choices [rows, most choices, 2]: the log-likelihood of each, and the same by character;
-    -inf where a row has fewer. Else the texts [rows] that greedy decoding writes."""
+    """With choices, [rows, most choices, 2]: the log-likelihood of each choice, and the same
+    divided by its number of characters; -inf for rows with fewer choices. Otherwise the texts
+    [rows] that greedy decoding generates."""
     if encoded.groups is None:
         return _written(model, encoded, data, where)
 
@@ -109,11 +112,11 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execut
         batch = collate(encoded, rows, data.pad).to(where.device)
         assert batch.places is not None and batch.labels is not None
         with where.autocast():
-            each_P = log_likelihoods(forward(model, batch), batch.labels)
+            log_likelihoods_P = log_likelihoods(forward(model, batch), batch.labels)
         row_P = batch.places // batch.inputs["input_ids"].shape[1]
         sums = torch.zeros(len(rows), dtype=torch.float64, device=where.device)
-        found: np.ndarray = sums.index_add_(0, row_P, each_P.double()).cpu().numpy()
-        return found
+        row_sums: np.ndarray = sums.index_add_(0, row_P, log_likelihoods_P.double()).cpu().numpy()
+        return row_sums
 
     sums = over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
     assert encoded.chars is not None
@@ -126,15 +129,15 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execut
 
 
 def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
-    most = data.task.generate
-    room = data.tokenizer.model_max_length - most
-    how = GenerationConfig(
-        do_sample=False, num_beams=1, max_new_tokens=most, pad_token_id=data.pad,
+    limit = data.task.generate
+    room = data.tokenizer.model_max_length - limit
+    generation = GenerationConfig(
+        do_sample=False, num_beams=1, max_new_tokens=limit, pad_token_id=data.pad,
         eos_token_id=data.tokenizer.eos_token_id,
     )  # fmt: skip
 
     def answer(rows: np.ndarray) -> np.ndarray:
-        # Padded at the left, so that every prompt ends where the writing begins.
+        # Padded at the left, so that every prompt ends where generation begins.
         prompts = [encoded.input_ids[encoded.offsets[i] : encoded.offsets[i + 1]][-room:]
                    for i in rows]  # fmt: skip
         width = max(len(p) for p in prompts)
@@ -144,8 +147,10 @@ def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execut
             x_BT[i, width - len(prompt) :], mask_BT[i, width - len(prompt) :] = prompt, 1
         tensors = [torch.from_numpy(a).to(where.device) for a in (x_BT, mask_BT)]
         with where.autocast():
-            made = model.generate(tensors[0], attention_mask=tensors[1], generation_config=how)
-        texts = data.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
+            generated = model.generate(
+                tensors[0], attention_mask=tensors[1], generation_config=generation
+            )
+        texts = data.tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
         return np.array([t.strip() for t in texts], dtype=object)
 
     return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
@@ -156,8 +161,8 @@ def _chosen(metric: str, answers: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _each(metric: str, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of every example, from 0 to 1."""
+def _example_scores(metric: str, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The score of every example, from 0 to 1."""
     if metric in OF_CHOICES:
         right: np.ndarray = _chosen(metric, answers) == labels
         return right.astype(float)
@@ -165,9 +170,9 @@ def _each(metric: str, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
-    """In percent. `acc`: the likeliest choice is the right one; `acc_norm`: by character, as
-    lm-eval has it; `exact_match` and `f1`: SQuAD's."""
-    return float(_each(metric, answers, labels).mean() * 100)
+    """A metric in percent. `acc`: the likeliest choice is the right one; `acc_norm`: the same by
+    likelihood per character, as in lm-eval; `exact_match` and `f1`: SQuAD's."""
+    return float(_example_scores(metric, answers, labels).mean() * 100)
 
 
 def beside(metric: str, names: Names) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ def beside(metric: str, names: Names) -> tuple[str, ...]:
 
 
 def baseline(metric: str, labels: np.ndarray) -> float:
-    """Of choices, by their place; of texts, the commonest one."""
+    """The best constant answer: a number of a choice, or the commonest text."""
     values, counts = np.unique(labels, return_counts=True)
     if metric in OF_CHOICES:
         return float(counts.max() / len(labels) * 100)
@@ -185,19 +190,19 @@ def baseline(metric: str, labels: np.ndarray) -> float:
 def predictions(
     ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
 ) -> dict[str, Any]:
-    """Also `score`, of each example by the metric; of choices the `log_likelihoods`."""
-    each = _each(metric, answers, labels)
-    found: dict[str, Any] = {"id": [str(i) for i in ids]}
+    """Also has `score`, the metric of each example, and for choices the `log_likelihoods`."""
+    scores = _example_scores(metric, answers, labels)
+    columns: dict[str, Any] = {"id": [str(i) for i in ids]}
     if metric in OF_CHOICES:
-        found["label"] = [names[i] if names else str(i) for i in labels]
-        found["predicted"] = [names[i] if names else str(i) for i in _chosen(metric, answers)]
-        found["correct"] = (each == 1).tolist()
-        found["log_likelihoods"] = [a[np.isfinite(a)].tolist() for a in answers[..., 0]]
+        columns["label"] = [names[i] if names else str(i) for i in labels]
+        columns["predicted"] = [names[i] if names else str(i) for i in _chosen(metric, answers)]
+        columns["correct"] = (scores == 1).tolist()
+        columns["log_likelihoods"] = [a[np.isfinite(a)].tolist() for a in answers[..., 0]]
     else:
-        found["label"], found["predicted"] = labels.tolist(), answers.tolist()
+        columns["label"], columns["predicted"] = labels.tolist(), answers.tolist()
         pairs = zip(answers, labels, strict=True)
-        found["correct"] = [normalized(a) == normalized(b) for a, b in pairs]
-    return {**found, "score": each.tolist()}
+        columns["correct"] = [normalized(a) == normalized(b) for a, b in pairs]
+    return {**columns, "score": scores.tolist()}
 
 
 FAMILY = Family(

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def load_model(folder: Path, labels: tuple[str, ...], *, trained: bool) -> PreTrainedModel:
     """A classifier over `labels` from a local folder, in fp32.
 
-    Where the model is not `trained` yet, a head (or pooler) that it lacks starts from torch's
-    current seed. Raises UserError where anything else is lacking.
+    If the model is not `trained` yet, a missing head (or pooler) is initialised from the current
+    seed of torch. Raises UserError if other weights are missing.
     """
     model, lacking = read_model(
         AutoModelForSequenceClassification,
@@ -62,20 +62,20 @@ def encode(
     prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
     home: Path,
 ) -> Encoded:  # fmt: skip
-    """Labels are numbered in the order of `names`: a model that was fine-tuned elsewhere may number
-    them differently from the data (contradiction first or entailment first)."""
+    """Labels are numbered in the order of `names`: the numbering of a model that was fine-tuned
+    elsewhere can differ from that of the data (contradiction first or entailment first)."""
     encoded = encode_rows(prepared, split, tokenizer, task.max_length, home)
     if encoded.labels is None:
         return encoded
-    return replace(encoded, labels=_places(prepared, names)[encoded.labels])
+    return replace(encoded, labels=_label_numbers(prepared, names)[encoded.labels])
 
 
 def test_labels(prepared: Prepared, names: Names) -> np.ndarray:
-    found: np.ndarray = _places(prepared, names)[prepared.test_labels()]
-    return found
+    labels: np.ndarray = _label_numbers(prepared, names)[prepared.test_labels()]
+    return labels
 
 
-def _places(prepared: Prepared, names: Names) -> np.ndarray:
+def _label_numbers(prepared: Prepared, names: Names) -> np.ndarray:
     return np.array([names.index(name) for name in prepared.labels], dtype=np.int64)
 
 
@@ -113,11 +113,14 @@ def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
 
 
 def baseline(metric: str, labels: np.ndarray) -> float:
-    return max(of_classes(metric, np.full_like(labels, x), labels) for x in np.unique(labels))
+    return max(
+        of_classes(metric, np.full_like(labels, label), labels) for label in np.unique(labels)
+    )
 
 
 def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
-    """A metric in percent. `f1` is of the second of two classes; `matthews` lies in -100..100."""
+    """A metric in percent. `f1` is that of the second of two classes; `matthews` is in
+    -100..100."""
     from sklearn import metrics
 
     if metric == "accuracy":
@@ -128,22 +131,23 @@ def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
         f1 = metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)
         return float(f1 * 100)
     if metric == "matthews":
-        if len(np.union1d(labels, predicted)) == 1:  # no correlation; sklearn warns of it
+        if len(np.union1d(labels, predicted)) == 1:  # undefined correlation, of which sklearn warns
             return 0.0
         return float(metrics.matthews_corrcoef(labels, predicted) * 100)
     raise ValueError(f"unknown metric {metric!r}")
 
 
 def beside(metric: str, names: Names) -> tuple[str, ...]:
-    """Accuracy and F1 are told together: the second class's of two, else the mean of all."""
-    of_f1 = "f1" if len(names) == 2 else "macro_f1"
-    return {"accuracy": (of_f1,), "f1": ("accuracy",), "macro_f1": ("accuracy",)}.get(metric, ())
+    """Accuracy and F1 are reported together: F1 of the second of two classes, else macro F1."""
+    f1_name = "f1" if len(names) == 2 else "macro_f1"
+    return {"accuracy": (f1_name,), "f1": ("accuracy",), "macro_f1": ("accuracy",)}.get(metric, ())
 
 
 def predictions(
     ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
 ) -> dict[str, Any]:
-    """One row a test example, in columns: id, label, predicted, correct, a logit for each class."""
+    """Columns with one row for each test example: id, label, predicted, correct, a logit for each
+    class."""
     predicted = answers.argmax(-1)
     return {
         "id": [str(i) for i in ids],

@@ -1,4 +1,4 @@
-"""A model over a split: every row once, shared out over the workers; and what test says of it."""
+"""Evaluates a model on a split, with the rows divided over the workers; scores on test."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ def over_rows(
     group: Group,
     answer: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """`answer` of row indices, near lengths together, as one array in row order, on every worker.
-    The model is in eval mode meanwhile, without gradients. Where a GPU has no room for a batch, it
-    and all after it are halved. Raises torch.OutOfMemoryError where one row is too much."""
-    mine, waiting = [], eval_batches(lengths, batch)[group.rank :: group.world]
+    """`answer` of all rows as one array in row order, on every worker. It is called with row
+    indices, rows of similar length together, in eval mode and without gradients. If a GPU runs out
+    of memory, the current batch and all later ones are halved. Raises torch.OutOfMemoryError if a
+    single row does not fit."""
+    answered, pending = [], eval_batches(lengths, batch)[group.rank :: group.world]
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        while waiting:
+        while pending:
             try:
-                mine.append((waiting[0], answer(waiting[0])))
-                del waiting[0]
+                answered.append((pending[0], answer(pending[0])))
+                del pending[0]
             except torch.OutOfMemoryError:
-                if len(waiting[0]) == 1:
+                if len(pending[0]) == 1:
                     raise
-                waiting = [half for rows in waiting for half in _halves(rows)]
+                pending = [half for rows in pending for half in _halves(rows)]
     model.train(was_training)
-    parts = [part for worker in group.gather(mine) for part in worker]  # type: ignore[attr-defined]
+    parts = [part for worker in group.gather(answered) for part in worker]  # type: ignore[attr-defined]
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-    return np.concatenate([found for _, found in parts])[order]
+    return np.concatenate([row_answers for _, row_answers in parts])[order]
 
 
 def _halves(rows: np.ndarray) -> list[np.ndarray]:
@@ -51,30 +52,30 @@ def _halves(rows: np.ndarray) -> list[np.ndarray]:
 def scores_on_test(
     data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """`test_accuracy`, and likewise the metrics that are told beside it. They are of the first part
-    of test, where it has parts; `test_accuracy_mm` is of the part `mm`."""
-    found = {}
+    """`test_accuracy`, and in the same form the metrics that are reported with it. If test has
+    parts, the scores are those of the first part; `test_accuracy_mm` is that of part `mm`."""
+    scores = {}
     for i, (part, rows) in enumerate(data.parts.items()):
         for name in (metric, *data.family.beside(metric, data.labels)):
             score = data.family.score(name, answers[rows], labels[rows])
-            found[f"test_{name}" + (f"_{part}" if i else "")] = score
-    return found
+            scores[f"test_{name}" + (f"_{part}" if i else "")] = score
+    return scores
 
 
 def predictions_on_test(
     data: Data, metric: str, answers: np.ndarray, labels: np.ndarray
 ) -> dict[str, Any]:
-    """The family's columns, and the `part` of test that each row is of, where it has parts."""
+    """The family's columns, and if test has parts, the `part` of each row."""
     ids = data.test.examples
-    found = data.family.predictions(ids, labels, answers, data.labels, metric)
+    columns = data.family.predictions(ids, labels, answers, data.labels, metric)
     if len(data.parts) == 1:
-        return found
+        return columns
     parts = np.empty(len(ids), dtype=object)
     for part, rows in data.parts.items():
         parts[rows] = part
-    return {**found, "part": parts.tolist()}
+    return {**columns, "part": parts.tolist()}
 
 
 def first_part(data: Data) -> slice:
-    """The rows of test that the metric is of."""
+    """The rows of the first part of test, on which the metric is computed."""
     return next(iter(data.parts.values()))

@@ -1,8 +1,10 @@
-"""What a task family is: all that the training loop does not know of a kind of task.
+"""The interface of a task family: everything that the training loop does not know about a kind of
+task.
 
-A loss position is a place where a model says something that has a right answer: one an example in
-classification, one a token of the target where text is written. An answer is what a model makes of
-one example, by which it is scored: logits of classes, the likelihood of each choice, a text.
+A loss position is a place at which the model predicts something that has a right answer: one for
+each example in classification, one for each target token in tasks that write text. An answer is the
+output of a model for one example, on which it is scored: logits of classes, the likelihood of each
+choice, or a text.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from raykd.runtime.execution import Execution
 
 Names = tuple[str, ...]
-"""Class labels in the order of a model; empty where there are no classes."""
+"""Class labels in the order of a model; empty if there are no classes."""
 
 
 class LoadModel(Protocol):
@@ -61,45 +63,47 @@ class Predictions(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """Pure functions, one set for each kind of task; `registry.FAMILIES` names them all."""
+    """Pure functions, one set for each kind of task; `registry.FAMILIES` lists all families."""
 
     auto: Any
-    """The auto class of transformers: loads a folder, builds from a configuration."""
+    """Auto class of transformers that loads a folder or builds a model from a configuration."""
     load_model: LoadModel
-    """The model in a local folder. Raises UserError where it is not whole."""
+    """The model in a local folder. Raises UserError if it is incomplete."""
     load_tokenizer: Callable[[Path], PreTrainedTokenizerBase]
     names: Callable[[Path, Prepared], Names]
-    """The data's labels in the order of the model in a folder."""
+    """Labels of the data in the order of the model in a folder."""
     encode: Encode
-    """A split's rows as arrays: train to learn from, select and test to be answered. The rows of
-    test carry no labels."""
+    """Rows of a split as arrays: train for training, select and test for evaluation. The rows of
+    test have no labels."""
     test_labels: Callable[[Prepared, Names], np.ndarray]
-    """To be called when training has ended."""
+    """Call this only after training has ended."""
     collate: Collate
-    """Rows as tensors. `whole` is the global batch that they are a share of, where there is more
-    of it; `pad_to` a length to pad to at least."""
+    """Rows as tensors. `whole` holds the rows of the global batch if they are only a share of it;
+    `pad_to` is the smallest padded length."""
     forward: Callable[[PreTrainedModel, Batch], Outputs]
-    """What the model says at the batch's P loss positions, in the order of `batch.labels`."""
+    """Outputs of the model at the batch's P loss positions, in the order of `batch.labels`."""
     head: Callable[[PreTrainedModel], Head | None]
-    """What makes logits of `forward`'s x_PC; None where they are logits already."""
+    """Maps `forward`'s x_PC to logits; None if they are logits."""
     output_width: Callable[[PretrainedConfig], int]
     """The C of `forward`'s x_PC."""
     evaluate: Callable[[PreTrainedModel, Encoded, Data, Execution], np.ndarray]
-    """The model's answer to every row, in row order, on every worker; the rows are shared out."""
+    """Answers of the model to all rows, in row order, on every worker; the rows are divided over
+    the workers."""
     score: Callable[[str, np.ndarray, np.ndarray], float]
-    """A metric (by name) of a split's answers against its labels; in percent, the larger the
-    better."""
+    """A metric, by name, of the answers to a split and its labels; in percent, larger is better."""
     beside: Callable[[str, Names], tuple[str, ...]]
-    """Metrics that are told along with this one of a finished trial, where these are the names."""
+    """Metrics that are reported together with this metric for a finished trial, given the label
+    names."""
     baseline: Callable[[str, np.ndarray], float]
-    """The best that one and the same answer to every example scores against these labels."""
+    """The best score of any constant answer on these labels."""
     predictions: Predictions
-    """One row a test example, in columns: id, label, predicted, correct, and the family's own."""
+    """Columns with one row for each test example: id, label, predicted, correct, and the family's
+    own."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The encoded splits. `test` carries no labels; `test_labels` is called after training."""
+    """The encoded splits. `test` has no labels; `test_labels` is called after training."""
 
     family: Family
     train: Encoded
@@ -112,4 +116,4 @@ class Data:
     task: Task
     eval_batch: int = 128
     parts: Mapping[str, slice] = field(default_factory=lambda: {"": slice(None)})
-    """The rows of each part of test. The metric is of the first."""
+    """Rows of each part of test. The metric is that of the first part."""

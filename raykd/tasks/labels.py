@@ -17,7 +17,8 @@ def label_order(folder: Path, labels: tuple[str, ...], file: str = "sweep file")
 
 
 def in_order(names: tuple[str, ...], labels: tuple[str, ...], file: str) -> tuple[str, ...]:
-    """A model's label names in its own order; the data's order where the model names none.
+    """Label names in the order of the model; in the order of the data if the model has no label
+    names.
 
     Raises UserError naming labels of the data that the model lacks.
     """

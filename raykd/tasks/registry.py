@@ -1,4 +1,4 @@
-"""The task families by `task.kind`."""
+"""Task families by `task.kind`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Sequence to sequence: sources read by an encoder, targets written by a decoder.
+"""Sequence to sequence: an encoder reads sources, a decoder writes targets.
 
-In training the decoder reads the target shifted right, as the model's own class shifts it; its
-mask comes from the labels and not from the ids it reads, among which the start token may be the
-padding's own (T5, Marian). For evaluation texts are written, greedily or by beam search.
+In training the decoder reads the target shifted right, as the class of the model shifts it. Its
+mask comes from the labels and not from the ids that it reads, because the start token may be the
+padding token (T5, Marian). For evaluation texts are generated, greedily or by beam search.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from raykd.runtime.execution import Execution
     from raykd.tasks.family import Data
 
-IGNORED = -100  # as a label: what pads a target
+IGNORED = -100  # label of padding in targets
 SCALED_BY_TIES = ("umt5", "switch_transformers")
 
 
 def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
-    """In fp32. Raises UserError where weights are lacking, or where logits are more than a head
-    that `outputs.Head` knows makes of the decoder's last state."""
+    """Loads a model in fp32. Raises UserError if weights are missing, or if `outputs.Head` cannot
+    compute the logits from the last state of the decoder."""
     model, lacking = loading.read_model(AutoModelForSeq2SeqLM, folder)
     loading.refuse_foreign(folder, lacking)
     x_BT = torch.tensor([[0, 1, 2]])
-    read = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
+    encoder_inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
     with torch.no_grad():
-        wanted = model.eval()(**read, decoder_input_ids=x_BT, use_cache=False).logits
-        encoded = model.get_encoder()(**read).last_hidden_state
+        wanted = model.eval()(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
+        encoded = model.get_encoder()(**encoder_inputs).last_hidden_state
         state_BTD = model.get_decoder()(
             input_ids=x_BT,
             encoder_hidden_states=encoded,
-            encoder_attention_mask=read["attention_mask"],
+            encoder_attention_mask=encoder_inputs["attention_mask"],
             use_cache=False,
         ).last_hidden_state
         loading.refuse_other_logits(model, wanted, head(model)(state_BTD), "T5, BART or Marian")
@@ -60,17 +60,17 @@ def encode(
     prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
     home: Path,
 ) -> Encoded:  # fmt: skip
-    """Sources of every split, targets of train, references of select as its labels. Raises
-    UserError for targets longer than what may be written."""
+    """Sources of every split, targets of train, and references of select as its labels. Raises
+    UserError if targets are longer than the limit on generated texts."""
     if task.languages is not None:
         tokenizer.src_lang, tokenizer.tgt_lang = task.languages
     cut = task.model_dump(mode="json", exclude={"generation", "data", "metric", "cut_completions"})
     parts = [prepared.fingerprint, split, tokenizer_fingerprint(tokenizer), cut]
-    found = encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
+    arrays = encoded(home, digest(parts), lambda: _encode(prepared, split, tokenizer, task))
     limit = task.generation.max_length
-    if found.target_offsets is not None and limit is not None:
-        loading.refuse_long("task.generation.max_length", limit, np.diff(found.target_offsets))
-    return found
+    if arrays.target_offsets is not None and limit is not None:
+        loading.refuse_long("task.generation.max_length", limit, np.diff(arrays.target_offsets))
+    return arrays
 
 
 def _encode(
@@ -83,14 +83,19 @@ def _encode(
     arrays = {**flat("input_ids", "offsets", ids), "ids": np.array(rows["id"][:])}
     arrays["whole"] = whole_lengths(tokenizer, [sources], np.diff(arrays["offsets"]), limit)
     if split == "train":
-        first = [str(text).split(REFERENCES)[0] for text in rows["label"][:]]
+        first_targets = [str(text).split(REFERENCES)[0] for text in rows["label"][:]]
         longest = min(task.max_target_length, tokenizer.model_max_length)
-        found = tokenizer(text_target=first, truncation=True, max_length=longest, padding=False)
+        encoding = tokenizer(
+            text_target=first_targets, truncation=True, max_length=longest, padding=False
+        )
         end = int(tokenizer.eos_token_id)
-        targets = [x if end in x else [*x[: longest - 1], end] for x in found["input_ids"]]
+        targets = [
+            target if end in target else [*target[: longest - 1], end]
+            for target in encoding["input_ids"]
+        ]
         arrays |= flat("targets", "target_offsets", targets)
         arrays["whole_targets"] = whole_lengths(
-            tokenizer, [first], np.diff(arrays["target_offsets"]), longest, ["text_target"]
+            tokenizer, [first_targets], np.diff(arrays["target_offsets"]), longest, ["text_target"]
         )
     elif split == "select":
         arrays["labels"] = np.array(rows["label"][:])
@@ -104,8 +109,8 @@ def collate(
     whole: np.ndarray | None = None,
     pad_to: int | None = None,
 ) -> Batch:
-    """Sources and targets, padded each to its longest; a loss position a target token, where the
-    decoder has read all before it."""
+    """Sources and targets, each padded to its longest. Every target token has a loss position, at
+    which the decoder has read all tokens before it."""
     whole = rows if whole is None else whole
     ids_BT, mask_BT = pad_rows(encoded.input_ids, encoded.offsets, rows, pad, pad_to)
     inputs = {"input_ids": ids_BT, "attention_mask": torch.from_numpy(mask_BT.astype(np.int64))}
@@ -113,27 +118,29 @@ def collate(
     tokens, positions, places, labels = int(encoded.lengths[whole].sum()), 0, None, None
     if encoded.targets is not None:
         ends = encoded.position_offsets
-        labels_BT, said_BT = pad_rows(encoded.targets, ends, rows, IGNORED, pad_to)
+        labels_BT, target_mask_BT = pad_rows(encoded.targets, ends, rows, IGNORED, pad_to)
         inputs["labels"] = labels_BT
-        places = torch.from_numpy(np.flatnonzero(said_BT))
+        places = torch.from_numpy(np.flatnonzero(target_mask_BT))
         labels = labels_BT.flatten()[places]
         positions = int((ends[whole + 1] - ends[whole]).sum())
     return Batch(encoded.ids[rows], inputs, valid, labels, len(whole), tokens, positions, places)
 
 
 def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
-    """The decoder's last state x_PD at the P target tokens, under the head that makes logits of
-    it."""
-    source, labels_BT = batch.inputs["attention_mask"], batch.inputs["labels"]
-    read_BT = _shifted(model, labels_BT)
+    """The last states x_PD of the decoder at the P target tokens, with the head that maps them to
+    logits."""
+    source_mask_BT, labels_BT = batch.inputs["attention_mask"], batch.inputs["labels"]
+    decoder_ids_BT = _shifted(model, labels_BT)
     encoder = model.get_encoder()
-    read = encoder(input_ids=batch.inputs["input_ids"], attention_mask=source).last_hidden_state
+    encoded = encoder(
+        input_ids=batch.inputs["input_ids"], attention_mask=source_mask_BT
+    ).last_hidden_state
     decoder = model.get_decoder()
     x_BTD = decoder(
-        input_ids=read_BT,
+        input_ids=decoder_ids_BT,
         attention_mask=(labels_BT != IGNORED).long(),
-        encoder_hidden_states=read,
-        encoder_attention_mask=source,
+        encoder_hidden_states=encoded,
+        encoder_attention_mask=source_mask_BT,
         use_cache=False,
     ).last_hidden_state
     assert batch.places is not None
@@ -141,21 +148,21 @@ def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
 
 
 def _shifted(model: PreTrainedModel, labels_BT: torch.Tensor) -> torch.Tensor:
-    """What the decoder reads: as the class says, or where it does not (Blenderbot, M2M100) the
-    target behind its start token."""
-    own = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-    if own is not None:
-        read_BT: torch.Tensor = own(labels_BT)
-        return read_BT
+    """The ids that the decoder reads: as the class defines them, or for classes without a
+    definition (Blenderbot, M2M100) the target after its start token."""
+    prepare = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if prepare is not None:
+        decoder_ids_BT: torch.Tensor = prepare(labels_BT)
+        return decoder_ids_BT
     start_B1 = torch.full_like(labels_BT[:, :1], model.config.decoder_start_token_id)
-    read_BT = torch.cat([start_B1, labels_BT[:, :-1]], 1)
-    return read_BT.masked_fill(read_BT == IGNORED, model.config.pad_token_id)
+    decoder_ids_BT = torch.cat([start_B1, labels_BT[:, :-1]], 1)
+    return decoder_ids_BT.masked_fill(decoder_ids_BT == IGNORED, model.config.pad_token_id)
 
 
 def head(model: PreTrainedModel) -> Head:
     output, bias = model.get_output_embeddings(), getattr(model, "final_logits_bias", None)
     config = model.config
-    # T5's of version 1.0; others of its family say it by their embeddings.
+    # T5 1.0 has the setting; other models of its family scale if their embeddings are tied.
     by_ties = config.model_type in SCALED_BY_TIES and config.tie_word_embeddings
     scaled = getattr(config, "scale_decoder_outputs", by_ties)
     scale = config.d_model**-0.5 if scaled else 1.0
@@ -163,8 +170,8 @@ def head(model: PreTrainedModel) -> Head:
 
 
 def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
-    """What the model writes for each source: texts, their lengths in tokens, and whether they hit
-    the limit, as objects [rows, 3]."""
+    """The generated text for each source, its length in tokens, and whether it reached the limit,
+    as objects [rows, 3]."""
     task, tokenizer = data.task, data.tokenizer
     limit = task.writes
     assert limit is not None
@@ -180,17 +187,17 @@ def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execut
                 input_ids=ids_BT.to(where.device), attention_mask=mask, generation_config=config
             ).cpu()
         texts = tokenizer.batch_decode(written_BT, skip_special_tokens=True)
-        counts = [_count(x, config.eos_token_id) for x in written_BT[:, 1:]]
-        found = np.empty((len(rows), 3), dtype=object)
+        counts = [_count(ids, config.eos_token_id) for ids in written_BT[:, 1:]]
+        row_answers = np.empty((len(rows), 3), dtype=object)
         for i, (text, count) in enumerate(zip(texts, counts, strict=True)):
-            found[i] = (text.strip(), count, count >= limit)
-        return found
+            row_answers[i] = (text.strip(), count, count >= limit)
+        return row_answers
 
     return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
 
 
 def _count(ids_T: torch.Tensor, ends: int | list[int]) -> int:
-    """Tokens up to the one that ends the text; all where none does."""
+    """Number of tokens up to and including the end token; all if there is none."""
     end_T = torch.isin(ids_T, torch.tensor(ends))
     return int(end_T.int().argmax()) + 1 if bool(end_T.any()) else len(ids_T)
 
@@ -211,27 +218,29 @@ def baseline(metric: str, labels: np.ndarray) -> float:
     return metrics.corpus(metric, [commonest] * len(labels), metrics.references(labels))
 
 
-CUT = "cut_off"  # how many texts hit the limit of their length
+CUT = "cut_off"  # number of texts that reached the length limit
 
 
 def beside(metric: str, names: Names) -> tuple[str, ...]:
-    """The metrics of the same package."""
-    like = metrics.ROUGE if metric in metrics.ROUGE else metrics.MATCHED
-    return (*(name for name in like if name != metric), CUT)
+    """The other metrics of the same package."""
+    related = metrics.ROUGE if metric in metrics.ROUGE else metrics.MATCHED
+    return (*(name for name in related if name != metric), CUT)
 
 
 def predictions(
     ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
 ) -> dict[str, Any]:
-    """In columns: id, label (the first reference), predicted, correct (equal to a reference),
-    `score` (the metric of this text alone, from 0 to 1), tokens, cut_off."""
-    texts, refs = list(answers[:, 0]), metrics.references(labels)
+    """Columns: id, label (the first reference), predicted, correct (equal to a reference), `score`
+    (the metric of this text, from 0 to 1), tokens, cut_off."""
+    texts, references = list(answers[:, 0]), metrics.references(labels)
     return {
         "id": [str(i) for i in ids],
-        "label": [own[0] for own in refs],
+        "label": [row_references[0] for row_references in references],
         "predicted": texts,
-        "correct": [text in own for text, own in zip(texts, refs, strict=True)],
-        "score": [x / 100 for x in metrics.each(metric, texts, refs)],
+        "correct": [
+            text in row_references for text, row_references in zip(texts, references, strict=True)
+        ],
+        "score": [x / 100 for x in metrics.sentence_scores(metric, texts, references)],
         "tokens": [int(n) for n in answers[:, 1]],
         CUT: [bool(x) for x in answers[:, 2]],
     }

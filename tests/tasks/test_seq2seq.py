@@ -195,14 +195,14 @@ def test_equal_texts_score_a_hundred_and_unlike_ones_nothing(metric: str) -> Non
     texts = ["one two three four five", "six seven eight nine"]
     refs = [["other words", texts[0]], [texts[1]]]
     assert metrics.corpus(metric, texts, refs) == pytest.approx(100)
-    assert metrics.each(metric, texts, refs) == pytest.approx([100, 100])
+    assert metrics.sentence_scores(metric, texts, refs) == pytest.approx([100, 100])
     assert metrics.corpus(metric, ["", ""], refs) == 0
-    assert metrics.each(metric, ["", "six seven ten nine"], refs)[0] == 0
+    assert metrics.sentence_scores(metric, ["", "six seven ten nine"], refs)[0] == 0
 
 
 def test_rouge_of_a_known_pair() -> None:
     """Four of five words, in order: precision 4/5, recall 4/4."""
-    [found] = metrics.each("rougeL", ["the cat really sat down"], [["the cat sat down"]])
+    [found] = metrics.sentence_scores("rougeL", ["the cat really sat down"], [["the cat sat down"]])
     assert found == pytest.approx(100 * 8 / 9)
 
 
