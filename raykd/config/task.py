@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.config.design import Positive
+from raykd.config.task_keys import FIELD, KEYS, METRICS, OF_CHOICES, default_metric
 from raykd.config.yaml_file import Compound, Model, Plain, by, unknown
 
 PART = re.compile(r"[A-Za-z0-9]+")
@@ -198,33 +199,3 @@ class Task(Model):
         if self.kind == "seq2seq":
             return (self.source,)
         return (self.text,) if isinstance(self.text, str) else self.text
-
-
-FIELD = re.compile(r"\{([^{}\s]+)\}")
-"""A column in a prompt."""
-
-METRICS: dict[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "f1", "macro_f1", "matthews"),
-    "seq2seq": ("chrf", "bleu", "rouge1", "rouge2", "rougeL"),
-    "causal_lm": ("acc", "acc_norm", "exact_match", "f1"),
-}
-"""Metrics by kind."""
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "classification": ("text", "label"),
-    "seq2seq": (
-        "source", "target", "references", "prefix", "languages", "max_target_length", "generation",
-    ),
-    "causal_lm": ("prompt", "completion", "choices", "separator", "chat", "generate",
-                  "cut_completions"),
-}  # fmt: skip
-"""Keys of `task` that only these kinds have."""
-
-OF_CHOICES = ("acc", "acc_norm")
-"""Metrics of a choice among some; the other metrics of causal_lm are of a text that is written."""
-
-
-def default_metric(kind: object, choices: bool) -> str:
-    if kind == "causal_lm":
-        return "acc" if choices else "exact_match"
-    return "chrf" if kind == "seq2seq" else "accuracy"

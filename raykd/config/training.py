@@ -24,7 +24,6 @@ LIKELY_EPOCHS = 9
 
 Weight = Annotated[float, Field(ge=0)]
 
-
 Precision = Literal["fp32", "bf16"]
 
 

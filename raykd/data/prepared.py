@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raykd.config.task_keys import KEYS
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
 from raykd.data.readers import read
@@ -81,8 +82,6 @@ def load(folder: Path) -> Prepared:
 def prepare(task: Task, home: Path, file: str) -> Prepared:
     """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
     of the sweep file in errors."""
-    from raykd.config.task import KEYS  # pydantic, which a process that only trains may lack
-
     source = read(task, home, file)
     writing = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
     parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *writing})

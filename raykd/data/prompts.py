@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.task import FIELD
+from raykd.config.task_keys import FIELD
 from raykd.data.columns import (
     Reading,
     Row,

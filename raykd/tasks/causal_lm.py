@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from raykd.config.task import OF_CHOICES
+from raykd.config.task_keys import OF_CHOICES
 from raykd.data import batches
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded

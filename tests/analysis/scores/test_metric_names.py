@@ -15,7 +15,7 @@ from raykd.analysis.scores.metric_names import (
     is_share,
     smaller_is_better,
 )
-from raykd.config.task import METRICS
+from raykd.config.task_keys import METRICS
 
 SMALLER = (
     "loss eval_loss test_loss val_loss validation-loss test/loss train.loss evalLoss evalloss Loss "
