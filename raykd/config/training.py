@@ -7,20 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from raykd.config.design import Positive
+from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.maps.loss_kinds import LossKind
-
-MOST_EPOCHS = 20
-"""Of a teacher whose length is `auto`; it is evaluated once an epoch."""
-
-PATIENCE = 3
-"""Evaluations in a row without a new best score, after which such a teacher's training ends."""
-
-WARMED = 2
-"""Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
-
-LIKELY_EPOCHS = 9
-"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
 
 Weight = Annotated[float, Field(ge=0)]
 

@@ -14,6 +14,15 @@ from raykd.maps import loss_kinds
 from raykd.maps.layer_map import Depth, LayerMap, everywhere
 from raykd.runtime.memo import digest
 
+MOST_EPOCHS = 20
+"""Of a teacher whose length is `auto`; it is evaluated once an epoch."""
+PATIENCE = 3
+"""Evaluations in a row without a new best score, after which such a teacher's training ends."""
+WARMED = 2
+"""Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
+LIKELY_EPOCHS = 9
+"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
+
 Phase = Literal["explore", "confirm"]
 TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
 """What matched hidden states imitate; all but `teacher` make a trial a control (controls.py)."""

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED
-from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
+from raykd.config.trial import (
+    MOST_EPOCHS,
+    PATIENCE,
+    WARMED,
+    Init,
+    Lora,
+    Loss,
+    Shape,
+    Training,
+    TrialSpec,
+)
 from raykd.maps.layer_map import everywhere
 from raykd.maps.strategies import apply_to_stacks, forward
 from raykd.planning.study import Study

@@ -11,8 +11,7 @@ from transformers import PreTrainedModel
 
 from raykd.config.cluster import Cluster
 from raykd.config.cohort import Cohort
-from raykd.config.training import MOST_EPOCHS
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import MOST_EPOCHS, TrialSpec
 from raykd.data.batches import eval_batches
 from raykd.errors import UserError
 from raykd.models import lora as adapters

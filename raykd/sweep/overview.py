@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from raykd.analysis.scores.scores import is_sampled
 from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.published import published_scores
-from raykd.config.training import LIKELY_EPOCHS, MOST_EPOCHS
-from raykd.config.trial import Shape
+from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
 from raykd.planning import inits, truncation
 from raykd.planning.plan import stored_bytes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.training import MOST_EPOCHS, PATIENCE
+from raykd.config.trial import MOST_EPOCHS, PATIENCE
 from raykd.data import hub
 from raykd.data.assets import packages
 from raykd.data.prepared import Prepared

@@ -15,7 +15,8 @@ import torch
 from raykd.cli import output
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
-from raykd.config.training import MOST_EPOCHS, PATIENCE, WARMED, Teacher
+from raykd.config.training import Teacher
+from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.errors import UserError
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
-from raykd.config.training import LIKELY_EPOCHS
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import LIKELY_EPOCHS, TrialSpec
 from raykd.maps.layer_map import everywhere
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
