@@ -1,4 +1,4 @@
-"""The angles between the teacher's blocks, seen from the students: drawn, and as a table."""
+"""Figures and a table of the angles between the teacher's blocks, seen from the students."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ WORDS = (
 def section(
     verdict: Verdict, students: Sequence[StudentAngles], courses: Sequence[Course]
 ) -> Section | None:
-    """`courses`: the mean share of acute angles by step, of students measured in training."""
+    """Return the section on angles, or None if no angles were measured. `courses`: mean share of
+    acute angles by step, of students measured in training."""
     angles = verdict.angles
     if angles is None:
         return None
@@ -60,7 +61,8 @@ def section(
 
 
 def _cosines(number: int, name: str, students: Sequence[StudentAngles]) -> Drawing:
-    """How the cosines are spread, over all matched students, blocks and pairs of a setting."""
+    """Draw the distribution of the cosines over the matched students, blocks and pairs of a
+    setting."""
     figure = canvas(320, "cosine of the angle", "share of tokens", showlegend=True)
     middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
     acute_shares = []
@@ -93,7 +95,7 @@ def _line(
 def _course(
     number: int, init: str, courses: Sequence[Course], looks: Mapping[str, Mark]
 ) -> Drawing:
-    """The share of acute angles through training, by strategy."""
+    """Draw the share of acute angles during training, by strategy."""
     figure = canvas(320, "step", "share acute", showlegend=True)
     ends = []
     for strategy in dict.fromkeys(c.strategy for c in courses):
@@ -113,7 +115,7 @@ def _course(
 
 
 def _points(points: Sequence[Point], says: str) -> Drawing:
-    """Each two strategies: the angle between their teacher blocks, and the gap of their scores."""
+    """Draw each pair of strategies: the angle between their teacher blocks and the score gap."""
     figure = canvas(320, "mean angle between the blocks they name (degrees)", "gap of their scores",
                     showlegend=True)  # fmt: skip
     inits = dict.fromkeys(p.init for p in points)

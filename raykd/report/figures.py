@@ -1,4 +1,4 @@
-"""The comparison, drawn: every seed as a dot, and each strategy's difference to forward."""
+"""Figures of the comparison: every seed as a dot, and each strategy's difference to forward."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FINDINGS = {
 
 
 def settings(verdict: Verdict) -> tuple[str, ...]:
-    """A name for each cell, of what tells it from the others; the page's head says the rest."""
+    """Return a name for each cell from the factors in which cells differ."""
     parts = [
         (short(c.task), c.init, f"{c.shape} blocks",
          "best weights" if c.weight == TUNED else f"hidden weight {c.weight}")
@@ -46,15 +46,15 @@ def settings(verdict: Verdict) -> tuple[str, ...]:
 
 
 def short(task: str) -> str:
-    """A task's data by the last part of its path or hub name."""
+    """Return the last part of a task's path or hub name."""
     return task.rstrip("/").rsplit("/", 1)[-1]
 
 
 def seeds(
     number: int, cell: Cell, verdict: Verdict, looks: Mapping[str, Mark], score: str
 ) -> Drawing:
-    """Every seed as a dot, each strategy's mean with its t interval, and the margin on both sides
-    of forward's mean."""
+    """Draw every seed as a dot, each strategy's mean with its t interval, and the margin on both
+    sides of forward's mean."""
     arms = [*cell.arms][::-1]
     height = rows_height(len(arms), 40)
     figure = canvas(height, score, None)
@@ -107,8 +107,8 @@ def _mean(row: int, arm: Arm, alpha: float, digits: Digits) -> go.Scatter:
 
 
 def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:
-    """How high to lift each dot so that none hides another: 0 for the first within `near`, 1 for
-    the next, up to 3."""
+    """Return the level of each dot so that dots do not overlap: 0 for the first within `near`, 1
+    for the next, up to 3."""
     levels: list[int] = []
     for i, score in enumerate(scores):
         occupied = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
@@ -121,7 +121,7 @@ def named(arm: Arm) -> str:
 
 
 def half_width(arm: Arm, alpha: float) -> float:
-    """Half of the 1 - alpha t interval of an arm's mean; 0 without variance."""
+    """Return half the width of the 1 - alpha t interval of an arm's mean; 0 without variance."""
     n = len(arm.scores)
     if arm.sd is None or n < 2:
         return 0.0
@@ -129,8 +129,8 @@ def half_width(arm: Arm, alpha: float) -> float:
 
 
 def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
-    """Each strategy's difference to forward with its interval, against the band of the margin: an
-    interval inside it is equivalent, one outside is different."""
+    """Draw each strategy's difference to forward with its interval, and the band of the margin. An
+    interval inside the band means equivalent, one outside it different."""
     rows = [*cell.to_forward][::-1]
     height = rows_height(len(rows)) + 50
     margin = verdict.margin
@@ -165,7 +165,7 @@ def _intervals(
 ) -> go.Scatter:
     sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
     return go.Scatter(
-        # A trace without a point has no place in the legend, and all three belong there.
+        # A trace without points is left out of the legend, which should show all three findings.
         x=[c.effect for _, c in rows] if rows else [None],
         y=[y for y, _ in rows] if rows else [None],
         name=name,
@@ -182,7 +182,7 @@ def _intervals(
 
 
 def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
-    """The interval where it is finite, else nothing to draw."""
+    """Return the interval if it is finite, else an empty tuple."""
     interval = comparison.interval
     return interval if interval and all(map(math.isfinite, interval)) else ()
 
@@ -199,13 +199,13 @@ def percent(share: float) -> str:
 def gap(
     effect: float | None, interval: tuple[float, float] | None, margin: float
 ) -> tuple[str, str]:
-    """A difference and its interval, with the same digits; what is missing is a dash."""
+    """Return a difference and its interval as text with the same digits; a dash if missing."""
     digits = Digits.of(margin, effect, *(interval or ()))
     return "-" if effect is None else digits.signed(effect), spread(interval, digits)
 
 
 def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -> str:
-    """An interval in words; an open side is told as such, a missing one as a dash."""
+    """Return an interval in words, also if a side is infinite; a dash if it is missing."""
     if interval is None:
         return "-"
     low, high = interval
@@ -221,7 +221,7 @@ def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -
 
 @dataclass(frozen=True)
 class Course:
-    """The select scores of one confirmed student, by step."""
+    """Select scores of one confirmed student, by step."""
 
     init: str
     strategy: str
@@ -230,7 +230,8 @@ class Course:
 
 
 def curves(courses: Sequence[Course], looks: Mapping[str, Mark], score: str) -> tuple[Drawing, ...]:
-    """A figure for each init: each strategy's mean over its seeds, each seed as a thin line."""
+    """Draw a figure for each init: the mean of each strategy over its seeds, and each seed as a
+    thin line."""
     inits = dict.fromkeys(c.init for c in courses)
     return tuple(
         _curves(number, init, [c for c in courses if c.init == init], looks, score)
@@ -266,7 +267,7 @@ def _curves(
 
 
 def mean_course(courses: Sequence[Course]) -> tuple[tuple[int, float], ...]:
-    """The mean over seeds at the steps that every one of them has."""
+    """Return the mean over seeds at the steps that all seeds have."""
     by_step: dict[int, list[float]] = {}
     for course in courses:
         for step, score in course.scores:

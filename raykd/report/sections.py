@@ -1,4 +1,4 @@
-"""The page from top to bottom: what each section says, draws and lists."""
+"""The sections of the page from top to bottom, each with its words, figures and tables."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from raykd.report.tables import (
     share_table,
 )
 
-FEW = 3  # settings whose findings stand on the page as sentences
+FEW = 3  # maximum number of settings whose findings are shown as sentences
 
 
 def sections(page: Page) -> tuple[Section, ...]:
-    """Those that have something to say, in the order of the page. Pure: the same page gives the
-    same sections."""
+    """Return the sections that have content, in the order of the page. A pure function of the
+    page."""
     looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
     candidates = (
         _verdict(page),
@@ -65,7 +65,7 @@ def _verdict(page: Page) -> Section:
             *_each(page, lambda c: c.controls.says if c.controls else ""),
             *_each(page, lambda c: c.lost.says if c.lost else ""),
             *_each(page, lambda c: c.collapses.says if c.collapses else ""),
-            # Not capitalised: a note may begin with the name of a metric.
+            # Not capitalised, since a note may begin with the name of a metric.
             *(sentence(note, capital=False) for note in verdict.notes),
         ),
         tables=(overview(verdict),) if many else (),
@@ -143,7 +143,7 @@ def _published(page: Page) -> Section | None:
 
 
 def _each(page: Page, words_of: Callable[[Cell], str]) -> tuple[str, ...]:
-    """A sentence for each setting that has one, with the setting's name where there are several."""
+    """Return a sentence for each setting that has one, with its name if there are several."""
     cells = page.verdict.cells
     by_setting = zip(figures.settings(page.verdict), map(words_of, cells), strict=True)
     return tuple(
