@@ -51,7 +51,7 @@ def short(task: str) -> str:
 
 
 def seeds(
-    number: int, cell: Cell, verdict: Verdict, looks: Mapping[str, Mark], score: str
+    number: int, cell: Cell, verdict: Verdict, styles: Mapping[str, Mark], score: str
 ) -> Drawing:
     """Draw every seed as a dot, each strategy's mean with its t interval, and the margin on both
     sides of forward's mean."""
@@ -67,7 +67,7 @@ def seeds(
     near = (max(measured) - min(measured)) / 100
     digits = Digits.of(verdict.margin, *measured)
     for row, arm in enumerate(arms):
-        figure.add_trace(_dots(row, arm, looks[arm.strategy], near, digits))
+        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits))
         if len(arm.scores) > 1:
             figure.add_trace(_mean(row, arm, verdict.at, digits))
     figure.update_yaxes(
@@ -82,12 +82,12 @@ def seeds(
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
-def _dots(row: int, arm: Arm, look: Mark, near: float, digits: Digits) -> go.Scatter:
+def _dots(row: int, arm: Arm, style: Mark, near: float, digits: Digits) -> go.Scatter:
     return go.Scatter(
         x=list(arm.scores),
         y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
         mode="markers",
-        marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
+        marker={"color": style.colour, "symbol": style.sign, "size": 9, "opacity": 0.75},
         text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
         hovertemplate=f"%{{text}}: %{{x:{digits.code}}}<extra></extra>",
     )
@@ -139,9 +139,9 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     for bound in (-margin, 0.0, margin):
         dash = "solid" if bound == 0 else "dash"
         figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
-    for finding, look in FINDINGS.items():
+    for finding, style in FINDINGS.items():
         matching = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
-        figure.add_trace(_intervals(finding, look, matching, margin))
+        figure.add_trace(_intervals(finding, style, matching, margin))
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
         range=[-0.6, len(rows) - 0.4],
@@ -161,7 +161,7 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
 
 
 def _intervals(
-    name: str, look: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
+    name: str, style: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
 ) -> go.Scatter:
     sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
     return go.Scatter(
@@ -170,9 +170,9 @@ def _intervals(
         y=[y for y, _ in rows] if rows else [None],
         name=name,
         mode="markers",
-        marker={"color": look.colour, "symbol": look.sign, "size": 11, "line": {"width": 2}},
+        marker={"color": style.colour, "symbol": style.sign, "size": 11, "line": {"width": 2}},
         error_x={
-            "type": "data", "symmetric": False, "color": look.colour, "thickness": 2.5, "width": 5,
+            "type": "data", "symmetric": False, "color": style.colour, "thickness": 2.5, "width": 5,
             "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],
             "arrayminus": [c.effect - low for (_, c), (low, _) in zip(rows, sides, strict=True)],
         },
@@ -229,36 +229,38 @@ class Course:
     scores: tuple[tuple[int, float], ...]
 
 
-def curves(courses: Sequence[Course], looks: Mapping[str, Mark], score: str) -> tuple[Drawing, ...]:
+def curves(
+    courses: Sequence[Course], styles: Mapping[str, Mark], score: str
+) -> tuple[Drawing, ...]:
     """Draw a figure for each init: the mean of each strategy over its seeds, and each seed as a
     thin line."""
     inits = dict.fromkeys(c.init for c in courses)
     return tuple(
-        _curves(number, init, [c for c in courses if c.init == init], looks, score)
+        _curves(number, init, [c for c in courses if c.init == init], styles, score)
         for number, init in enumerate(inits, 1)
     )
 
 
 def _curves(
-    number: int, init: str, courses: Sequence[Course], looks: Mapping[str, Mark], score: str
+    number: int, init: str, courses: Sequence[Course], styles: Mapping[str, Mark], score: str
 ) -> Drawing:
     figure = canvas(380, "step", score, showlegend=True)
     ends = []
-    for strategy, look in looks.items():
+    for strategy, style in styles.items():
         of_strategy = [c for c in courses if c.strategy == strategy]
         for course in of_strategy:
             figure.add_trace(
                 go.Scatter(x=[s for s, _ in course.scores], y=[v for _, v in course.scores],
                            mode="lines", showlegend=False, hoverinfo="skip",
-                           line={"color": faded(look.colour, 0.3), "width": 1})
+                           line={"color": faded(style.colour, 0.3), "width": 1})
             )  # fmt: skip
         means = mean_course(of_strategy)
         if not means:
             continue
         figure.add_trace(
             go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": look.colour, "width": 2},
-                       marker={"color": look.colour, "symbol": look.sign, "size": 8},
+                       mode="lines+markers", line={"color": style.colour, "width": 2},
+                       marker={"color": style.colour, "symbol": style.sign, "size": 8},
                        hovertemplate="%{y:.2f} at step %{x}")
         )  # fmt: skip
         ends.append(f"{strategy} {means[-1][1]:.2f}")

@@ -80,6 +80,6 @@ def canvas(height: int, x: str, y: str | None = None, **layout: object) -> go.Fi
     return figure
 
 
-def rows_height(rows: int, each: int = 34) -> int:
+def rows_height(rows: int, row_height: int = 34) -> int:
     """Return the height in pixels of a number of labelled rows and the axis."""
-    return 76 + each * max(rows, 1)
+    return 76 + row_height * max(rows, 1)

@@ -144,11 +144,11 @@ def importance(explored: Landscape) -> Drawing:
         )
     )  # fmt: skip
     if explored.noise is not None:
-        look = {"color": ORANGE, "width": 2, "dash": "dash"}
-        figure.add_vline(x=100 * explored.noise, line=look)
+        style = {"color": ORANGE, "width": 2, "dash": "dash"}
+        figure.add_vline(x=100 * explored.noise, line=style)
         # Shapes are not shown in the legend, so an empty trace stands in for the line.
         figure.add_trace(
-            go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=look)
+            go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=style)
         )
     figure.update_xaxes(range=[0, 100])
     figure.update_yaxes(autorange="reversed")

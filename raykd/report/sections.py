@@ -29,17 +29,17 @@ FEW = 3  # maximum number of settings whose findings are shown as sentences
 def sections(page: Page) -> tuple[Section, ...]:
     """Return the sections that have content, in the order of the page. A pure function of the
     page."""
-    looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
+    styles = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
     candidates = (
         _verdict(page),
         _strategies(page),
-        _seeds(page, looks),
+        _seeds(page, styles),
         _equivalence(page),
         _published(page),
         _tasks(page),
         _variance(page),
-        _curves(page, looks),
-        _maps(page, looks),
+        _curves(page, styles),
+        _maps(page, styles),
         _search(page),
         page.angles,
         provenance.data(page),
@@ -86,7 +86,7 @@ def _strategies(page: Page) -> Section | None:
     return Section("strategies", "Strategies", tables=(paper_table(page),), details=details)
 
 
-def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _seeds(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     verdict = page.verdict
     if not verdict.cells:
         return None
@@ -101,7 +101,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
         ),
         points=_each(page, lambda c: _gap(c, verdict.margin)),
         drawings=tuple(
-            figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
+            figures.seeds(i, c, verdict, styles, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
         details=(Detail("Every score as a table", table=seed_table(verdict)),),
     )
@@ -183,7 +183,7 @@ def _variance(page: Page) -> Section | None:
     )
 
 
-def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     if all(len(c.scores) < 2 for c in page.courses):  # one evaluation is no curve
         return None
     score = f"select {page.verdict.metric}"
@@ -194,21 +194,21 @@ def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
             "Scores on the select split during training, which chose each student's checkpoint: "
             "a thick line is a strategy's mean, a thin one is a seed.",
         ),
-        drawings=curves(page.courses, looks, score),
+        drawings=curves(page.courses, styles, score),
     )
 
 
-def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _maps(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     if not page.maps:
         return None
     drawn = {d.strategy: d for d in page.maps}
-    all_looks = {**marks([*looks, *drawn]), **looks}
+    all_styles = {**marks([*styles, *drawn]), **styles}
     return Section(
         "maps",
         "Layer maps",
         words=("Teacher blocks above, student blocks below; a line joins a student block to the "
                "teacher block that it imitates. Thin lines: only some seeds have it.",),
-        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, all_looks),),
+        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, all_styles),),
     )  # fmt: skip
 
 

@@ -236,13 +236,13 @@ def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: boo
     for count, s in numbered:
         key = (*s.cell, s.strategy, s.seed)
         if key in first_rows:
-            other, metric = first_rows[key]
-            what = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
-            what += f", weight {s.weight}" if s.weight else ""
+            first_row, metric = first_rows[key]
+            arm = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
+            arm += f", weight {s.weight}" if s.weight else ""
             advice = "leave one out" if seeded else "add a seed column if these are several runs"
             if metric != s.metric:
                 advice = f"name the tasks apart, such as {s.task} ({s.metric})"
-            raise UserError(f"{file}: rows {other} and {count} are both {what}; {advice}")
+            raise UserError(f"{file}: rows {first_row} and {count} are both {arm}; {advice}")
         first_rows[key] = (count, s.metric)
 
 

@@ -58,12 +58,12 @@ def _lost(scores: Scores) -> list[dict[str, Any]]:
     """Return the rows of failed or unfinished confirm trials. Otherwise an arm without a finished
     trial would be absent, and the table would be judged as if the arm had not been planned."""
     matched = {s.strategy for s in scores.items if re.search(r"\d", s.map)}
-    apart = {s.strategy for s in scores.items} - matched | {NONE}
+    unmatched = {s.strategy for s in scores.items} - matched | {NONE}
     return [
         {
             "task": p.task, "init": p.init, "shape": p.shape, "strategy": p.strategy, "seed": seed,
             "metric": scores.metric, "score": None, "control": p.control,
-            "weight": "" if p.strategy in apart else p.weight, "phase": "confirm",
+            "weight": "" if p.strategy in unmatched else p.weight, "phase": "confirm",
             "status": "failed" if p.kind == "failed" else "running",
         }
         for p in scores.problems

@@ -73,7 +73,7 @@ def refuse_other_unit(
     select, are in percent, or the other way round."""
     ours, theirs = (
         [abs(s.score) for s in items if is_share(s.metric)],
-        [abs(x) for x in others if x],
+        [abs(score) for score in others if score],
     )
     for small, large in ((ours, theirs), (theirs, ours)):
         if small and large and max(small) <= FRACTION and max(large) > SURE:

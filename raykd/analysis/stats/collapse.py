@@ -135,14 +135,14 @@ def counts(by_arm: Mapping[str, tuple[int, int]]) -> tuple[Count, ...]:
     return tuple(Count(a, k, n, upper_bound(k, n)) for a, (k, n) in by_arm.items())
 
 
-def collapses(by_arm: Mapping[str, tuple[int, int]], apart: Collection[str] = ()) -> Counts:
+def collapses(by_arm: Mapping[str, tuple[int, int]], untested: Collection[str] = ()) -> Counts:
     """Summarise the collapses (k of n) by arm, with the upper bound of the rate in the arms under
-    test. `apart`: arms not under test, such as controls."""
+    test. `untested`: arms not under test, such as controls."""
     arms = counts(by_arm)
     strategy, p = compare([(c.strategy, c.k, c.n) for c in arms])
     nonzero = [c for c in arms if c.k]
     listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in nonzero)
-    worst = max((c for c in arms if c.strategy not in apart), key=lambda c: c.upper)
+    worst = max((c for c in arms if c.strategy not in untested), key=lambda c: c.upper)
     says = f"collapsed runs: {listed}" if nonzero else "no run collapsed"
     if p is not None:
         says += f" ({_test(strategy, p)})"

@@ -223,9 +223,9 @@ def _places(maps: Sequence[Blocks], scores: Array) -> tuple[Place, ...]:
 
 def _trends(points: Sequence[Point], scores: Array) -> tuple[Trend, ...]:
     result = []
-    for what in ("inversions", "displacement", "span"):
-        values = [getattr(p, what) for p in points]
+    for distance in ("inversions", "displacement", "span"):
+        values = [getattr(p, distance) for p in points]
         if len(set(values)) > 1:
             rho, p = stats.spearmanr(values, scores)
-            result.append(Trend(what, float(rho), float(p)))
+            result.append(Trend(distance, float(rho), float(p)))
     return tuple(result)

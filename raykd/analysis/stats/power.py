@@ -74,17 +74,17 @@ def all_equivalent_power(
     half = (np.maximum(np.minimum(centre + REACH, widest), start) - start) / 2
     u = half[:, None] * (MORE_NODES + 1) + start[:, None]
     density = 2 * u * stats.ncx2.pdf(u**2, df, spread[:, None] ** 2) * half[:, None] * MORE_WEIGHTS
-    luck = REACH * FEW_NODES  # mean of forward, in its standard errors
-    off = (effect * root - luck)[:, None, None]
+    forward_mean = REACH * FEW_NODES  # mean of forward, in its standard errors
+    off = (effect * root - forward_mean)[:, None, None]
     inside = special.ndtr(margin * root - critical * u - off) - special.ndtr(
         critical * u - margin * root - off
     )
-    one = np.clip((np.maximum(inside, 0) * density).sum(axis=-1), 0, 1)
+    power_of_one = np.clip((np.maximum(inside, 0) * density).sum(axis=-1), 0, 1)
     weights = np.outer(
-        REACH * FEW_WEIGHTS * stats.norm.pdf(luck),
+        REACH * FEW_WEIGHTS * stats.norm.pdf(forward_mean),
         (high - low) / 2 * FEW_WEIGHTS * 2 * spread * stats.chi2.pdf(spread**2, df),
     )
-    return float(np.clip((weights * one**comparisons).sum(), 0, 1))
+    return float(np.clip((weights * power_of_one**comparisons).sum(), 0, 1))
 
 
 def above_power(n: int, sd: float, bound: float, effect: float, alpha: float) -> float:

@@ -176,10 +176,12 @@ def points(students: Iterable[StudentAngles]) -> tuple[Point, ...]:
     return tuple(result)
 
 
-def _between(one: StudentAngles, other: StudentAngles) -> float | None:
+def _between(first: StudentAngles, second: StudentAngles) -> float | None:
     """Return the mean angle in degrees over the student blocks that both maps match to one teacher
     block each, or None without such a block. Each angle is the arccosine of a mean cosine."""
-    maps = [[a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (one, other)]
+    maps = [
+        [a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (first, second)
+    ]
     degrees = []
     for student, targets in enumerate(zip(*maps, strict=True), 1):
         if None in targets:
@@ -190,7 +192,7 @@ def _between(one: StudentAngles, other: StudentAngles) -> float | None:
         low, high = sorted(n for n in targets if n is not None)
         views = [
             p.raw
-            for s in (one, other)
+            for s in (first, second)
             for b in s.measured.blocks
             for p in b.pairs
             if b.student == student and (p.first, p.second) == (low, high) and p.raw.tokens

@@ -43,15 +43,15 @@ class Rule:
 
 
 def to_forward(
-    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, whole: bool = True
+    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, complete: bool = True
 ) -> tuple[Comparison, ...]:
     """Compare each strategy with forward: equivalent, different or undecided at the margin.
-    `whole`: whether `arms` holds every strategy that the claim covers."""
+    `complete`: whether `arms` holds every strategy that the claim covers."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
     comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
-    settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, whole)
+    settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
     return tuple(
         c if c.sd is None else replace(
             c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1]
@@ -61,14 +61,14 @@ def to_forward(
 
 
 def to_reference(
-    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, whole: bool = True
+    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, complete: bool = True
 ) -> tuple[Comparison, ...]:
-    """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `whole`: as
-    for `to_forward`."""
+    """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `complete`:
+    as for `to_forward`."""
     comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
-    settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, whole)
+    settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, complete)
     return tuple(
         c if c.sd is None else replace(
             c, p_better=a[0], p_better_holm=a[1], p_worse=b[0], p_worse_holm=b[1]
@@ -130,7 +130,7 @@ def _settle(
     names: tuple[Finding, Finding],
     sides: int,
     rule: Rule,
-    whole: bool,
+    complete: bool,
 ) -> list[Comparison]:
     """Return the comparisons with findings, p-values and intervals at the level of the finding.
 
@@ -140,7 +140,7 @@ def _settle(
     if not pairs:
         return []
     raw = [a for a, _ in p_for]
-    all_pass = whole and max(raw) <= rule.alpha
+    all_pass = complete and max(raw) <= rule.alpha
     for_level = rule.alpha if all_pass else last_step(raw, rule.alpha)
     against_level = last_step([b for b, _ in p_against], rule.alpha) / sides
     result = []

@@ -41,7 +41,7 @@ def controls(
         return None
     absent = [*absent, *(a for a in control_arms if not any(a == s[2] for s in shared))]
     wanted = _of_the_mean(tested, wanted, rule.sign)
-    pairs = to_reference(shared, rule, wanted, whole=not absent)
+    pairs = to_reference(shared, rule, wanted, complete=not absent)
     status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
 
@@ -100,10 +100,10 @@ def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
         arm for a, arm in tested.items()
         if not a.startswith(SAMPLED) and len({s.map for s in arm.values()}) == 1
     ]  # fmt: skip
-    one = next((arm for a, arm in tested.items() if a == SAMPLED), None)
-    if one is None or len(fixed) < 2:
+    one_per_seed = next((arm for a, arm in tested.items() if a == SAMPLED), None)
+    if one_per_seed is None or len(fixed) < 2:
         return None
-    seeds, table = matrix([*fixed, one], rule.sign)
+    seeds, table = matrix([*fixed, one_per_seed], rule.sign)
     if len(seeds) < 2:
         return None
     return variance.sampled(table[:, -1], table[:, :-1].T, rule.alpha)

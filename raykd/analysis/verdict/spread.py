@@ -108,7 +108,7 @@ def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0
     gain = scores.mean(axis=1) - none
     pairs = (scores @ contrasts(scores.shape[1]).T).T - SMALL * gain
     mean, sd = summary(pairs, resolution)
-    gain_mean, gain_sd = (float(x) for x in summary(gain, resolution))
+    gain_mean, gain_sd = (float(value) for value in summary(gain, resolution))
     strict = alpha / 2 / len(pairs)
     counts: list[int | None]
     if (mean < 0).all():
