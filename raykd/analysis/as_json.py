@@ -1,4 +1,4 @@
-"""Values as JSON: the analysis hands out frozen dataclasses, scripts read plain lists and dicts."""
+"""Convert the frozen dataclasses of the analysis to plain lists and dicts for JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dicts, tuples as lists. A bound that is infinite, or a number that is not
-    defined, is null: JSON has neither. Arrays are left out."""
+    """Return dataclasses as dicts and tuples as lists. Infinite and NaN floats become None, since
+    JSON has neither. Array fields of a dataclass are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in fields(value))
         return {name: plain(v) for name, v in pairs if not isinstance(v, np.ndarray)}

@@ -1,4 +1,4 @@
-"""How many digits a number is written with, for the terminal, the report and every sentence."""
+"""Number formats: how many digits the terminal, the report and sentences show."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from dataclasses import dataclass
 
 USUAL = 2  # decimals of a score in percent
-PARTS = 20  # of the margin: numbers that differ by one part never look the same
-SIGNIFICANT = 10  # digits of the largest number, at most
-NOISE = 1e-9  # relative: what is smaller comes from floating-point arithmetic
+PARTS = 20  # parts of the margin: numbers one part apart are written differently
+SIGNIFICANT = 10  # maximum number of digits of the largest number
+NOISE = 1e-9  # relative; smaller differences are floating-point noise
 SMALLEST, LARGEST = 1e-4, 1e7  # outside, scientific notation is shorter
 
 
 @dataclass(frozen=True)
 class Digits:
-    """A format for numbers that stand together, such as an estimate and its interval.
+    """One format for numbers shown together, such as an estimate and its interval.
 
-    `decimals` come after the point; of the mantissa where `scientific`.
+    `decimals`: digits after the point, of the mantissa if `scientific`.
     """
 
     decimals: int = USUAL
@@ -25,18 +25,18 @@ class Digits:
 
     @classmethod
     def of(cls, margin: float, *numbers: float | None) -> Digits:
-        """Two decimals, unless they would hide a twentieth of the margin or the distance between
-        the lowest and the highest number (of one number: from 0); then two digits of that.
+        """Return the format for these numbers: two decimals, or more where two would hide a
+        twentieth of the margin or the range of the numbers (from 0 for a single number). The
+        range is then shown with two digits.
 
-        At most ten digits are written, and so at most 17 characters. A distance or a number below
-        1e-9 of the margin or of the largest number is taken as 0. None and numbers that are not
-        finite are left out.
+        A number has at most ten digits and 17 characters. Ranges and numbers below 1e-9 of the
+        margin or of the largest number count as 0. None and non-finite numbers are ignored.
         """
         finite = [n for n in numbers if n is not None and math.isfinite(n)]
         largest = max((abs(n) for n in finite), default=0.0)
         width = max(finite) - min(finite) if len(finite) > 1 else largest
         width = min(width, sys.float_info.max)
-        # Decimal places are powers of ten: the exponent of the last digit that is written.
+        # `last` is the power of ten of the last digit shown.
         last = -USUAL if largest < 1000 else _exponent(largest) - 4
         if width > NOISE * max(largest, margin) and width < 10.0**last:
             last = _exponent(width) - 1
@@ -50,7 +50,7 @@ class Digits:
 
     @property
     def code(self) -> str:
-        """As a format specification, of Python and of plotly's hover texts alike."""
+        """The format specification, valid in Python and in plotly hover templates."""
         return f".{self.decimals}{'e' if self.scientific else 'f'}"
 
     def plain(self, number: float) -> str:
@@ -63,7 +63,7 @@ class Digits:
 def estimate(
     margin: float, effect: float, interval: tuple[float, float] | None, more: str = ""
 ) -> str:
-    """`+0.53 (+0.21 to +0.85)`; `more` follows the interval, within its parentheses."""
+    """Return `+0.53 (+0.21 to +0.85)`, with `more` appended inside the parentheses."""
     if interval is None:
         return Digits.of(margin, effect).signed(effect)
     signed = Digits.of(margin, effect, *interval).signed
@@ -71,5 +71,5 @@ def estimate(
 
 
 def _exponent(number: float) -> int:
-    """Of the leading digit: 0 for 1 to 9.99, -2 for 0.01 to 0.0999."""
+    """Return the exponent of the leading digit: 0 for 1 to 9.99, -2 for 0.01 to 0.0999."""
     return int(f"{number:e}".partition("e")[2])

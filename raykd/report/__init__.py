@@ -1,2 +1,3 @@
-"""One HTML page that answers for a sweep: `page` gathers the numbers, `figures` and its neighbours
-draw them, `render` writes the page. plotly and Jinja2 are imported here and nowhere else."""
+"""The report of a sweep as one HTML page: `page` holds the numbers, `figures` and the
+`*_figures` modules draw them, `render` writes the page. Only this folder imports plotly and Jinja2.
+"""

@@ -1,4 +1,4 @@
-"""The angles between the teacher's blocks, seen from the students: drawn, and as a table."""
+"""Figures and a table of the angles between the teacher's blocks, seen from the students."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ WORDS = (
 def section(
     verdict: Verdict, students: Sequence[StudentAngles], courses: Sequence[Course]
 ) -> Section | None:
-    """`courses`: the mean share of acute angles by step, of students measured in training."""
+    """Return the section on angles, or None if no angles were measured. `courses`: mean share of
+    acute angles by step, of students measured in training."""
     angles = verdict.angles
     if angles is None:
         return None
-    looks = marks(a.strategy for cell in verdict.cells for a in cell.arms)
+    styles = marks(a.strategy for cell in verdict.cells for a in cell.arms)
     drawings = [
         _cosines(number, name, matched)
         for number, (name, cell) in enumerate(zip(settings(verdict), verdict.cells, strict=True), 1)
         if (matched := [s for s in of_cell(cell, students) if s.matched])
     ]
     drawings += [
-        _course(number, init, [c for c in courses if c.init == init], looks)
+        _course(number, init, [c for c in courses if c.init == init], styles)
         for number, init in enumerate(dict.fromkeys(c.init for c in courses), 1)
     ]
     if angles.prediction.points:
@@ -60,7 +61,8 @@ def section(
 
 
 def _cosines(number: int, name: str, students: Sequence[StudentAngles]) -> Drawing:
-    """How the cosines are spread, over all matched students, blocks and pairs of a setting."""
+    """Draw the distribution of the cosines over the matched students, blocks and pairs of a
+    setting."""
     figure = canvas(320, "cosine of the angle", "share of tokens", showlegend=True)
     middles = (np.arange(BINS) + 0.5) * 2 / BINS - 1
     acute_shares = []
@@ -91,20 +93,20 @@ def _line(
 
 
 def _course(
-    number: int, init: str, courses: Sequence[Course], looks: Mapping[str, Mark]
+    number: int, init: str, courses: Sequence[Course], styles: Mapping[str, Mark]
 ) -> Drawing:
-    """The share of acute angles through training, by strategy."""
+    """Draw the share of acute angles during training, by strategy."""
     figure = canvas(320, "step", "share acute", showlegend=True)
     ends = []
     for strategy in dict.fromkeys(c.strategy for c in courses):
         means = mean_course([c for c in courses if c.strategy == strategy])
         if not means:
             continue
-        look = looks[strategy]
+        style = styles[strategy]
         figure.add_trace(
             go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": look.colour, "width": 2},
-                       marker={"color": look.colour, "symbol": look.sign, "size": 8},
+                       mode="lines+markers", line={"color": style.colour, "width": 2},
+                       marker={"color": style.colour, "symbol": style.sign, "size": 8},
                        hovertemplate="%{y:.3f} at step %{x}")
         )  # fmt: skip
         ends.append(f"{strategy} {means[0][1]:.3f} to {means[-1][1]:.3f}")
@@ -113,16 +115,16 @@ def _course(
 
 
 def _points(points: Sequence[Point], says: str) -> Drawing:
-    """Each two strategies: the angle between their teacher blocks, and the gap of their scores."""
+    """Draw each pair of strategies: the angle between their teacher blocks and the score gap."""
     figure = canvas(320, "mean angle between the blocks they name (degrees)", "gap of their scores",
                     showlegend=True)  # fmt: skip
     inits = dict.fromkeys(p.init for p in points)
-    for init, look in marks(inits).items():
+    for init, style in marks(inits).items():
         of_init = [p for p in points if p.init == init]
         figure.add_trace(
             go.Scatter(x=[p.angle for p in of_init], y=[p.gap for p in of_init], name=text(init),
                        mode="markers", text=[text(f"{p.first}, {p.second}") for p in of_init],
-                       marker={"color": look.colour, "symbol": look.sign, "size": 9},
+                       marker={"color": style.colour, "symbol": style.sign, "size": 9},
                        hovertemplate="%{text}<br>%{y:.2f} at %{x:.0f} degrees<extra></extra>")
         )  # fmt: skip
     alt = f"{sentence(says)} A point is two strategies of one setting."

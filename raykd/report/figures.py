@@ -1,4 +1,4 @@
-"""The comparison, drawn: every seed as a dot, and each strategy's difference to forward."""
+"""Figures of the comparison: every seed as a dot, and each strategy's difference to forward."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FINDINGS = {
 
 
 def settings(verdict: Verdict) -> tuple[str, ...]:
-    """A name for each cell, of what tells it from the others; the page's head says the rest."""
+    """Return a name for each cell from the factors in which cells differ."""
     parts = [
         (short(c.task), c.init, f"{c.shape} blocks",
          "best weights" if c.weight == TUNED else f"hidden weight {c.weight}")
@@ -46,15 +46,15 @@ def settings(verdict: Verdict) -> tuple[str, ...]:
 
 
 def short(task: str) -> str:
-    """A task's data by the last part of its path or hub name."""
+    """Return the last part of a task's path or hub name."""
     return task.rstrip("/").rsplit("/", 1)[-1]
 
 
 def seeds(
-    number: int, cell: Cell, verdict: Verdict, looks: Mapping[str, Mark], score: str
+    number: int, cell: Cell, verdict: Verdict, styles: Mapping[str, Mark], score: str
 ) -> Drawing:
-    """Every seed as a dot, each strategy's mean with its t interval, and the margin on both sides
-    of forward's mean."""
+    """Draw every seed as a dot, each strategy's mean with its t interval, and the margin on both
+    sides of forward's mean."""
     arms = [*cell.arms][::-1]
     height = rows_height(len(arms), 40)
     figure = canvas(height, score, None)
@@ -67,7 +67,7 @@ def seeds(
     near = (max(measured) - min(measured)) / 100
     digits = Digits.of(verdict.margin, *measured)
     for row, arm in enumerate(arms):
-        figure.add_trace(_dots(row, arm, looks[arm.strategy], near, digits))
+        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits))
         if len(arm.scores) > 1:
             figure.add_trace(_mean(row, arm, verdict.at, digits))
     figure.update_yaxes(
@@ -82,12 +82,12 @@ def seeds(
     return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
 
 
-def _dots(row: int, arm: Arm, look: Mark, near: float, digits: Digits) -> go.Scatter:
+def _dots(row: int, arm: Arm, style: Mark, near: float, digits: Digits) -> go.Scatter:
     return go.Scatter(
         x=list(arm.scores),
         y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
         mode="markers",
-        marker={"color": look.colour, "symbol": look.sign, "size": 9, "opacity": 0.75},
+        marker={"color": style.colour, "symbol": style.sign, "size": 9, "opacity": 0.75},
         text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
         hovertemplate=f"%{{text}}: %{{x:{digits.code}}}<extra></extra>",
     )
@@ -107,8 +107,8 @@ def _mean(row: int, arm: Arm, alpha: float, digits: Digits) -> go.Scatter:
 
 
 def stacked(scores: Sequence[float], near: float) -> tuple[int, ...]:
-    """How high to lift each dot so that none hides another: 0 for the first within `near`, 1 for
-    the next, up to 3."""
+    """Return the level of each dot so that dots do not overlap: 0 for the first within `near`, 1
+    for the next, up to 3."""
     levels: list[int] = []
     for i, score in enumerate(scores):
         occupied = {levels[j] for j in range(i) if abs(scores[j] - score) <= near}
@@ -121,7 +121,7 @@ def named(arm: Arm) -> str:
 
 
 def half_width(arm: Arm, alpha: float) -> float:
-    """Half of the 1 - alpha t interval of an arm's mean; 0 without variance."""
+    """Return half the width of the 1 - alpha t interval of an arm's mean; 0 without variance."""
     n = len(arm.scores)
     if arm.sd is None or n < 2:
         return 0.0
@@ -129,8 +129,8 @@ def half_width(arm: Arm, alpha: float) -> float:
 
 
 def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
-    """Each strategy's difference to forward with its interval, against the band of the margin: an
-    interval inside it is equivalent, one outside is different."""
+    """Draw each strategy's difference to forward with its interval, and the band of the margin. An
+    interval inside the band means equivalent, one outside it different."""
     rows = [*cell.to_forward][::-1]
     height = rows_height(len(rows)) + 50
     margin = verdict.margin
@@ -139,9 +139,9 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     for bound in (-margin, 0.0, margin):
         dash = "solid" if bound == 0 else "dash"
         figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
-    for finding, look in FINDINGS.items():
+    for finding, style in FINDINGS.items():
         matching = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
-        figure.add_trace(_intervals(finding, look, matching, margin))
+        figure.add_trace(_intervals(finding, style, matching, margin))
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
         range=[-0.6, len(rows) - 0.4],
@@ -161,18 +161,18 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
 
 
 def _intervals(
-    name: str, look: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
+    name: str, style: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
 ) -> go.Scatter:
     sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
     return go.Scatter(
-        # A trace without a point has no place in the legend, and all three belong there.
+        # A trace without points is left out of the legend, which should show all three findings.
         x=[c.effect for _, c in rows] if rows else [None],
         y=[y for y, _ in rows] if rows else [None],
         name=name,
         mode="markers",
-        marker={"color": look.colour, "symbol": look.sign, "size": 11, "line": {"width": 2}},
+        marker={"color": style.colour, "symbol": style.sign, "size": 11, "line": {"width": 2}},
         error_x={
-            "type": "data", "symmetric": False, "color": look.colour, "thickness": 2.5, "width": 5,
+            "type": "data", "symmetric": False, "color": style.colour, "thickness": 2.5, "width": 5,
             "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],
             "arrayminus": [c.effect - low for (_, c), (low, _) in zip(rows, sides, strict=True)],
         },
@@ -182,7 +182,7 @@ def _intervals(
 
 
 def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
-    """The interval where it is finite, else nothing to draw."""
+    """Return the interval if it is finite, else an empty tuple."""
     interval = comparison.interval
     return interval if interval and all(map(math.isfinite, interval)) else ()
 
@@ -199,13 +199,13 @@ def percent(share: float) -> str:
 def gap(
     effect: float | None, interval: tuple[float, float] | None, margin: float
 ) -> tuple[str, str]:
-    """A difference and its interval, with the same digits; what is missing is a dash."""
+    """Return a difference and its interval as text with the same digits; a dash if missing."""
     digits = Digits.of(margin, effect, *(interval or ()))
     return "-" if effect is None else digits.signed(effect), spread(interval, digits)
 
 
 def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -> str:
-    """An interval in words; an open side is told as such, a missing one as a dash."""
+    """Return an interval in words, also if a side is infinite; a dash if it is missing."""
     if interval is None:
         return "-"
     low, high = interval
@@ -221,7 +221,7 @@ def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -
 
 @dataclass(frozen=True)
 class Course:
-    """The select scores of one confirmed student, by step."""
+    """Select scores of one confirmed student, by step."""
 
     init: str
     strategy: str
@@ -229,35 +229,38 @@ class Course:
     scores: tuple[tuple[int, float], ...]
 
 
-def curves(courses: Sequence[Course], looks: Mapping[str, Mark], score: str) -> tuple[Drawing, ...]:
-    """A figure for each init: each strategy's mean over its seeds, each seed as a thin line."""
+def curves(
+    courses: Sequence[Course], styles: Mapping[str, Mark], score: str
+) -> tuple[Drawing, ...]:
+    """Draw a figure for each init: the mean of each strategy over its seeds, and each seed as a
+    thin line."""
     inits = dict.fromkeys(c.init for c in courses)
     return tuple(
-        _curves(number, init, [c for c in courses if c.init == init], looks, score)
+        _curves(number, init, [c for c in courses if c.init == init], styles, score)
         for number, init in enumerate(inits, 1)
     )
 
 
 def _curves(
-    number: int, init: str, courses: Sequence[Course], looks: Mapping[str, Mark], score: str
+    number: int, init: str, courses: Sequence[Course], styles: Mapping[str, Mark], score: str
 ) -> Drawing:
     figure = canvas(380, "step", score, showlegend=True)
     ends = []
-    for strategy, look in looks.items():
+    for strategy, style in styles.items():
         of_strategy = [c for c in courses if c.strategy == strategy]
         for course in of_strategy:
             figure.add_trace(
                 go.Scatter(x=[s for s, _ in course.scores], y=[v for _, v in course.scores],
                            mode="lines", showlegend=False, hoverinfo="skip",
-                           line={"color": faded(look.colour, 0.3), "width": 1})
+                           line={"color": faded(style.colour, 0.3), "width": 1})
             )  # fmt: skip
         means = mean_course(of_strategy)
         if not means:
             continue
         figure.add_trace(
             go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": look.colour, "width": 2},
-                       marker={"color": look.colour, "symbol": look.sign, "size": 8},
+                       mode="lines+markers", line={"color": style.colour, "width": 2},
+                       marker={"color": style.colour, "symbol": style.sign, "size": 8},
                        hovertemplate="%{y:.2f} at step %{x}")
         )  # fmt: skip
         ends.append(f"{strategy} {means[-1][1]:.2f}")
@@ -266,7 +269,7 @@ def _curves(
 
 
 def mean_course(courses: Sequence[Course]) -> tuple[tuple[int, float], ...]:
-    """The mean over seeds at the steps that every one of them has."""
+    """Return the mean over seeds at the steps that all seeds have."""
     by_step: dict[int, list[float]] = {}
     for course in courses:
         for step, score in course.scores:

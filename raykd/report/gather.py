@@ -1,4 +1,4 @@
-"""A sweep's page, from its ledger and its verdict; a table's, from its verdict alone."""
+"""Build the page of a sweep from its ledger and verdict, and that of a table from its verdict."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`).
 
 
 def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
-    """Reads the select scores by step of every confirmed student; the ledger was read for the
-    verdict."""
+    """Return the page of a sweep. Reads the select scores by step of every confirmed student; uses
+    the records that were read for the verdict."""
     records = sweep.known
     plan = sweep.planned(records)
     current = current_records(sweep.study, records, plan)
@@ -77,7 +77,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
 
 
 def of_table(table: Path, verdict: Verdict) -> Page:
-    """What a table of scores can tell: no maps, no curves, no cost."""
+    """Return the page of a table of scores, without maps, curves and costs."""
     return Page(
         name=table.name,
         setting=f"Scores from a table, {sum(len(a.scores) for c in verdict.cells for a in c.arms)} "
@@ -97,8 +97,8 @@ def _command(table: Path, verdict: Verdict) -> str:
 
 
 def publish(sweep: Sweep, html: str) -> str | None:
-    """Store the page as an artifact of the newest launch, the parent of its trials; the run's name,
-    or None where the sweep was never launched."""
+    """Store the page as an artifact of the newest launch, the parent run of its trials. Return the
+    name of that run, or None if the sweep was never launched."""
     experiment = store.find_experiment(sweep.client, sweep.study.config.name)
     parent = launch.newest(sweep.client, experiment) if experiment else None
     if parent is None:
@@ -151,7 +151,7 @@ def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
 
 
 def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:
-    """What was measured, and its course through training where it was measured there."""
+    """Return the section on angles, with their course during training if it was measured."""
     if verdict.angles is None:
         return None
     students = angled.of_sweep(sweep)
@@ -169,7 +169,7 @@ def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Sect
 
 
 def _drawn(confirmed: Iterable[Record]) -> tuple[Drawn, ...]:
-    """A strategy's maps, one a seed: the inits share them."""
+    """Return the maps of each strategy, one per seed, as all inits have the same maps."""
     maps: dict[str, dict[int, LayerMap]] = {}
     for record in confirmed:
         maps.setdefault(record.strategy, {})[record.seed] = LayerMap.parse(record.map)

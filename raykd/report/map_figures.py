@@ -1,4 +1,4 @@
-"""Layer maps drawn as lines, from teacher block to student block."""
+"""Figure of the layer maps, with lines from teacher block to student block."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import plotly.graph_objects as go
 from raykd.maps.layer_map import Depth, LayerMap, state_label
 from raykd.report.plotting import GREY, INK, Drawing, Mark, canvas, faded, text
 
-ROW, PITCH = 132, 3.3  # of one strategy: pixels, and the same in the axis's units
+ROW, PITCH = 132, 3.3  # height of one strategy's row, in pixels and in axis units
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A strategy's maps, as they ran: one for each seed, most of them alike."""
+    """Maps of a strategy, one for each seed; usually they are all equal."""
 
     strategy: str
     maps: tuple[LayerMap, ...]
 
 
 def layer_maps(drawn: Sequence[Drawn], teacher: Depth, looks: dict[str, Mark]) -> Drawing:
-    """A row a strategy: teacher blocks above, student blocks below, a line for each pair. A line
-    that only some seeds have is thinner. Of an encoder-decoder, a row for each stack."""
+    """Draw a row per strategy: teacher blocks above, student blocks below, a line for each pair. A
+    line that only some seeds have is thinner. Encoder-decoders have a row per stack."""
     words = "; ".join(f"{d.strategy}: {_in_words(d)}" for d in drawn)
     rows = [row for one in drawn for row in _stacks(one, teacher)]
     figure = canvas(ROW * len(rows) + 20, "", None)
@@ -92,7 +92,8 @@ def _lines(
 
 
 def _place(block: int, blocks: int) -> float:
-    """Where a block stands in its model, 0 to 1: forward's lines are upright, or nearly so."""
+    """Return the relative position of a block in its model, 0 to 1, so that the lines of forward
+    are nearly vertical."""
     return block / blocks
 
 
@@ -103,7 +104,7 @@ def _blocks(
     side: str,
     crowded: bool,
 ) -> None:
-    """Dots with numbers; of a deep model every fifth is numbered, and the first."""
+    """Draw numbered dots. In a deep model only the first and every fifth are numbered."""
     placed = list(blocks)
     figure.add_trace(
         go.Scatter(

@@ -1,6 +1,6 @@
-"""Everything that the page tells, gathered into one value, and the parts of its sections.
+"""The content of the page as one value, and the parts of its sections.
 
-The verdict in it is the object whose JSON `raykd verdict --json` prints.
+Its verdict is the object that `raykd verdict --json` prints as JSON.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from raykd.tracking.costs import ForecastOutcome
 
 @dataclass(frozen=True)
 class Page:
-    """A sweep's page, or a table's, which has scores alone and the rest empty.
+    """Page of a sweep, or of a table, which has only scores.
 
-    `setting`: data, teacher and student in a sentence. `teacher_blocks` goes with `maps` and
-    `tried`, the explored maps in the order of the search.
-    `missing`: what is not there, a sentence each, beside the verdict's own problems.
+    `setting`: data, teacher and student in a sentence. `teacher_blocks`: number of teacher blocks,
+    for `maps` and `tried`, the explored maps in the order of the search. `missing`: a sentence for
+    each missing part, in addition to the verdict's problems.
     """
 
     name: str
@@ -34,28 +34,28 @@ class Page:
     verdict: Verdict
     origin: Origin
     data: tuple[str, ...] = ()
-    """What became of the data set's rows, a sentence each."""
+    """Sentences on dropped rows and truncated texts of the data set."""
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
     teacher_blocks: Depth = 0
     tried: tuple[ExploredMap, ...] = ()
     pruned: int = 0
-    """Explored maps whose training was cut short for being among the worst so far."""
+    """Number of explored maps whose training was stopped early for low scores."""
     costs: tuple[Cost, ...] = ()
     launches: tuple[ForecastOutcome, ...] = ()
-    """What each launch was to take, and what it took."""
+    """Estimated and actual time and cost of each launch."""
     missing: tuple[str, ...] = ()
     angles: Section | None = None
-    """What was measured of the angles between teacher layers, ready to show."""
+    """The section on angles between teacher layers, if they were measured."""
 
     @property
     def slug(self) -> str:
-        """The name as part of a file's name."""
+        """The name in a form that is valid in a file name."""
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
 
     @property
     def score(self) -> str:
-        """What was measured, for axes: `test accuracy`."""
+        """Name of the score for axes: `test accuracy`."""
         metric = self.verdict.metric
         return "test score" if ", " in metric else f"test {metric}"
 
@@ -69,7 +69,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Finding:
-    """One hypothesis: what it claims, how it stands, and what that rests on."""
+    """One hypothesis: its status, its claim, and the evidence in words."""
 
     status: str
     claim: str
@@ -78,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Detail:
-    """What is folded away: findings, a table or a text."""
+    """Collapsible content: findings, a table or a text."""
 
     title: str
     findings: tuple[Finding, ...] = ()
@@ -102,8 +102,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Origin:
-    """`command` runs it again; `file` is what `what` says: the sweep file's text, or the table's
-    name and hash. Versions and commit are those of the newest launch."""
+    """How to reproduce the page. `command` runs the sweep again. `file`: text of the sweep file, or
+    name and hash of the table; `what` is its heading. `versions` and `commit` are those of the
+    newest launch."""
 
     command: str
     store: str
@@ -119,7 +120,7 @@ def of_table(table: Path, command: str) -> Origin:
 
 
 def of_launch(tags: Mapping[str, str], command: str, store: str, file: str) -> Origin:
-    """From the tags of a launch's run (raykd.tracking.launch)."""
+    """Return the origin from the tags of a launch's run (raykd.tracking.launch)."""
     start = "raykd.version."
     versions = {k.removeprefix(start): v for k, v in sorted(tags.items()) if k.startswith(start)}
     return Origin(command, store, versions, tags.get("raykd.commit"), "The sweep file", file)
@@ -127,10 +128,10 @@ def of_launch(tags: Mapping[str, str], command: str, store: str, file: str) -> O
 
 @dataclass(frozen=True)
 class Cost:
-    """Finished trials of one phase on one kind of device.
+    """Cost of the finished trials of one phase on one kind of device.
 
-    `seconds` is a student's own training, evaluation and share of the teacher's pass, on average;
-    `hours` is their sum over the trials, and over the workers that each one had.
+    `seconds`: mean time per student for training, evaluation and its share of the teacher's pass.
+    `hours`: sum over the trials, times the data-parallel workers of a trial.
     """
 
     phase: str

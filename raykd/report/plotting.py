@@ -1,4 +1,4 @@
-"""What all figures share: a drawing with its words, colours and signs, plain axes."""
+"""Common parts of all figures: drawings with alt text, colours, signs and axes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-# Okabe and Ito's colours, told apart by every kind of sight; without the yellow, which white
-# paper swallows. Signs and labels say the same again, for print in grey.
+# Okabe and Ito's palette for colour-blind readers, without yellow, which is hard to see on white.
+# Signs and labels carry the same information, for greyscale print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SIGNS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
 INK, GREY, PALE, BAND = "#1a1a1a", "#595959", "#d9d9d9", "rgba(0, 114, 178, 0.12)"
@@ -18,7 +18,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and what a reader who cannot see it should know of it."""
+    """A figure with its title and alt text."""
 
     id: str
     title: str
@@ -35,7 +35,7 @@ class Mark:
 
 
 def marks(strategies: Iterable[str]) -> Mapping[str, Mark]:
-    """A colour and a sign for each strategy; no two share both, up to 56 strategies."""
+    """Return a colour and a sign for each strategy, distinct for up to 56 strategies."""
     n = len(COLOURS)
     return {
         name: Mark(COLOURS[i % n], SIGNS[(i % n + i // n) % len(SIGNS)])
@@ -44,7 +44,7 @@ def marks(strategies: Iterable[str]) -> Mapping[str, Mark]:
 
 
 def text(value: object) -> str:
-    """A name as plotly shows it literally: it reads labels as HTML."""
+    """Escape a name for plotly, which interprets labels as HTML."""
     return html.escape(str(value), quote=False)
 
 
@@ -54,8 +54,8 @@ def faded(colour: str, opacity: float) -> str:
 
 
 def canvas(height: int, x: str, y: str | None = None, **layout: object) -> go.Figure:
-    """An empty figure with named axes. Labels find their own margins; nothing moves on touch, so
-    that a thumb scrolls the page."""
+    """Return an empty figure with named axes. Margins adapt to the labels. Zoom and pan are off, so
+    that touch scrolls the page."""
     figure = go.Figure()
     axis = {
         "showline": True, "linecolor": GREY, "gridcolor": "#ebebeb", "zeroline": False,
@@ -80,6 +80,6 @@ def canvas(height: int, x: str, y: str | None = None, **layout: object) -> go.Fi
     return figure
 
 
-def rows_height(rows: int, each: int = 34) -> int:
-    """Pixels for so many labelled rows, with the axis below them."""
-    return 76 + each * max(rows, 1)
+def rows_height(rows: int, row_height: int = 34) -> int:
+    """Return the height in pixels of a number of labelled rows and the axis."""
+    return 76 + row_height * max(rows, 1)

@@ -1,4 +1,4 @@
-"""The last sections of the page: its data, what it cost, what is missing, how to make it again."""
+"""The last sections of the page: data, cost, missing parts and how to reproduce it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as one HTML file that needs nothing else, and its figures as files for a paper."""
+"""Write the page as one self-contained HTML file, and its figures as files for a paper."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAPER_WIDTH = 720  # pixels of a figure for a paper
 
 
 def html(page: Page) -> str:
-    """The whole page; under 5 MB with some thousand trials, most of it plotly's library."""
+    """Return the page as HTML: under 5 MB with a few thousand trials, mostly plotly's library."""
     parts = sections(page)
     drawings = [d for s in parts for d in s.drawings]
     environment = jinja2.Environment(
@@ -50,7 +50,7 @@ def _asset(name: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON inside a script element: no text in it can end the element."""
+    """Return JSON for a script element, escaped so that no text in it can end the element."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
@@ -60,8 +60,8 @@ def _plain(drawing: Drawing) -> dict[str, Any]:
 
 
 def write_figures(page: Page, folder: Path) -> tuple[Path, ...]:
-    """Each figure of the page as SVG and PNG, drawn by Kaleido in the Chrome or Chromium of this
-    machine. Raises UserError where there is none."""
+    """Write each figure of the page as SVG and PNG and return the paths. Kaleido renders them with
+    the local Chrome or Chromium. Raises UserError without one."""
     import kaleido
     from kaleido.errors import ChromeNotFoundError
 
@@ -72,7 +72,7 @@ def write_figures(page: Page, folder: Path) -> tuple[Path, ...]:
         for s in sections(page) for d in s.drawings for kind in ("svg", "png")
     ]  # fmt: skip
     try:
-        # MathJax would be fetched from the network, and no label of ours needs it.
+        # MathJax would be fetched from the network, and no label needs it.
         kaleido.write_fig_from_object_sync(wanted, kopts={"mathjax": False})
     except ChromeNotFoundError as error:
         raise UserError(

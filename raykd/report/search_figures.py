@@ -1,4 +1,4 @@
-"""The search over maps, drawn: its history, its landscape, what each position's choice explains."""
+"""Figures of the search over maps: history, landscape and importance of each position."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
 
 @dataclass(frozen=True)
 class ExploredMap:
-    """A map that the search finished, and its best select score in the metric's units."""
+    """A map explored by the search, and its best select score in the metric's units."""
 
     map: str
     score: float
 
 
 def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = True) -> Drawing:
-    """Every explored map in the order it was tried, and the best so far."""
+    """Draw every explored map in the order of the search, and the best score so far."""
     scores = [t.score for t in tried]
     order = list(range(1, len(scores) + 1))
     pick = max if larger_is_better else min
@@ -54,7 +54,7 @@ def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = T
 
 
 def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
-    """Mean score by student block and the teacher block that it imitates."""
+    """Draw the mean score by student block and the teacher block that it imitates."""
     depth = max(p.student for p in explored.places)
     deepest = teacher if isinstance(teacher, int) else max(teacher)
     skips = any(p.teacher is None for p in explored.places)
@@ -76,7 +76,7 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
             hovertemplate="student %{y} on teacher %{x}: %{z:.2f}<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_layout(plot_bgcolor=PALE)  # what was not tried
+    figure.update_layout(plot_bgcolor=PALE)  # combinations that were not tried
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     low, high = (pick(explored.places, key=lambda p: p.mean) for pick in (min, max))
@@ -101,7 +101,7 @@ DISTANCES = (
 
 
 def distances(explored: Landscape, score: str) -> tuple[Drawing, ...]:
-    """Score against three distances from forward, with the rank correlations of the verdict."""
+    """Draw the score against three distances from forward, with the verdict's rank correlations."""
     trends = {t.what: t for t in explored.trends}
     return tuple(
         _against(explored, name, title, label, trends.get(name), score)
@@ -131,7 +131,7 @@ def _against(
 
 
 def importance(explored: Landscape) -> Drawing:
-    """The share of variance that each position explains, and what seed noise alone would make."""
+    """Draw the share of variance that each position explains, and that of seed noise alone."""
     names = [f"student block {explored.label(p.block)}" for p in explored.positions]
     shares = [100 * p.share for p in explored.positions]
     height = rows_height(len(names)) + 40
@@ -144,11 +144,11 @@ def importance(explored: Landscape) -> Drawing:
         )
     )  # fmt: skip
     if explored.noise is not None:
-        look = {"color": ORANGE, "width": 2, "dash": "dash"}
-        figure.add_vline(x=100 * explored.noise, line=look)
-        # A shape has no place in the legend.
+        style = {"color": ORANGE, "width": 2, "dash": "dash"}
+        figure.add_vline(x=100 * explored.noise, line=style)
+        # Shapes are not shown in the legend, so an empty trace stands in for the line.
         figure.add_trace(
-            go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=look)
+            go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=style)
         )
     figure.update_xaxes(range=[0, 100])
     figure.update_yaxes(autorange="reversed")

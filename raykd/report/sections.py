@@ -1,4 +1,4 @@
-"""The page from top to bottom: what each section says, draws and lists."""
+"""The sections of the page from top to bottom, each with its words, figures and tables."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from raykd.report.tables import (
     share_table,
 )
 
-FEW = 3  # settings whose findings stand on the page as sentences
+FEW = 3  # maximum number of settings whose findings are shown as sentences
 
 
 def sections(page: Page) -> tuple[Section, ...]:
-    """Those that have something to say, in the order of the page. Pure: the same page gives the
-    same sections."""
-    looks = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
+    """Return the sections that have content, in the order of the page. A pure function of the
+    page."""
+    styles = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
     candidates = (
         _verdict(page),
         _strategies(page),
-        _seeds(page, looks),
+        _seeds(page, styles),
         _equivalence(page),
         _published(page),
         _tasks(page),
         _variance(page),
-        _curves(page, looks),
-        _maps(page, looks),
+        _curves(page, styles),
+        _maps(page, styles),
         _search(page),
         page.angles,
         provenance.data(page),
@@ -65,7 +65,7 @@ def _verdict(page: Page) -> Section:
             *_each(page, lambda c: c.controls.says if c.controls else ""),
             *_each(page, lambda c: c.lost.says if c.lost else ""),
             *_each(page, lambda c: c.collapses.says if c.collapses else ""),
-            # Not capitalised: a note may begin with the name of a metric.
+            # Not capitalised, since a note may begin with the name of a metric.
             *(sentence(note, capital=False) for note in verdict.notes),
         ),
         tables=(overview(verdict),) if many else (),
@@ -86,7 +86,7 @@ def _strategies(page: Page) -> Section | None:
     return Section("strategies", "Strategies", tables=(paper_table(page),), details=details)
 
 
-def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _seeds(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     verdict = page.verdict
     if not verdict.cells:
         return None
@@ -101,7 +101,7 @@ def _seeds(page: Page, looks: Mapping[str, Mark]) -> Section | None:
         ),
         points=_each(page, lambda c: _gap(c, verdict.margin)),
         drawings=tuple(
-            figures.seeds(i, c, verdict, looks, page.score) for i, c in enumerate(verdict.cells, 1)
+            figures.seeds(i, c, verdict, styles, page.score) for i, c in enumerate(verdict.cells, 1)
         ),
         details=(Detail("Every score as a table", table=seed_table(verdict)),),
     )
@@ -143,7 +143,7 @@ def _published(page: Page) -> Section | None:
 
 
 def _each(page: Page, words_of: Callable[[Cell], str]) -> tuple[str, ...]:
-    """A sentence for each setting that has one, with the setting's name where there are several."""
+    """Return a sentence for each setting that has one, with its name if there are several."""
     cells = page.verdict.cells
     by_setting = zip(figures.settings(page.verdict), map(words_of, cells), strict=True)
     return tuple(
@@ -183,7 +183,7 @@ def _variance(page: Page) -> Section | None:
     )
 
 
-def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     if all(len(c.scores) < 2 for c in page.courses):  # one evaluation is no curve
         return None
     score = f"select {page.verdict.metric}"
@@ -194,21 +194,21 @@ def _curves(page: Page, looks: Mapping[str, Mark]) -> Section | None:
             "Scores on the select split during training, which chose each student's checkpoint: "
             "a thick line is a strategy's mean, a thin one is a seed.",
         ),
-        drawings=curves(page.courses, looks, score),
+        drawings=curves(page.courses, styles, score),
     )
 
 
-def _maps(page: Page, looks: Mapping[str, Mark]) -> Section | None:
+def _maps(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     if not page.maps:
         return None
     drawn = {d.strategy: d for d in page.maps}
-    all_looks = {**marks([*looks, *drawn]), **looks}
+    all_styles = {**marks([*styles, *drawn]), **styles}
     return Section(
         "maps",
         "Layer maps",
         words=("Teacher blocks above, student blocks below; a line joins a student block to the "
                "teacher block that it imitates. Thin lines: only some seeds have it.",),
-        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, all_looks),),
+        drawings=(layer_maps(tuple(drawn.values()), page.teacher_blocks, all_styles),),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The verdict in plain words, each hypothesis with what it rests on."""
+"""The verdict in plain words: headline, findings and their evidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SURE = (
 
 
 def headline(verdict: Verdict) -> str:
-    """H1 over all settings in a sentence: does the choice of layers matter?"""
+    """Return H1 over all settings as a sentence: whether the choice of layers matters."""
     h1 = [h for h in verdict.hypotheses if h.id == "H1"]
     margin = f"{verdict.margin:g}{_unit(verdict)}"
     contradicted = [h for h in h1 if h.status == "contradicted"]
@@ -63,7 +63,7 @@ def _unit(verdict: Verdict) -> str:
 
 
 def sentence(fragment: str, capital: bool = True) -> str:
-    """The analysis says things in fragments, which fit a terminal's lines."""
+    """Turn a fragment of the analysis, written for terminal lines, into a sentence."""
     capitalised = fragment[:1].upper() + fragment[1:] if capital else fragment
     return capitalised if capitalised.endswith((".", "?", "!")) else f"{capitalised}."
 
@@ -85,7 +85,7 @@ def claims(verdict: Verdict) -> tuple[str, ...]:
 
 
 def overview(verdict: Verdict) -> Table:
-    """Every setting's statuses, a column a hypothesis."""
+    """Return the statuses of every setting, with a column per hypothesis."""
     names = tuple(dict.fromkeys(h.id for h in verdict.hypotheses))
     rows = tuple(
         (place, *(cell.hypothesis(name).status for name in names))
@@ -95,7 +95,7 @@ def overview(verdict: Verdict) -> Table:
 
 
 def evidence(verdict: Verdict) -> Table:
-    """What each status rests on, as in `raykd verdict --json`."""
+    """Return the evidence of each status, as in `raykd verdict --json`."""
     heads = ("hypothesis", "setting", "status", "decided by", "effect", "interval", "level", "n",
              "margin", "more seeds")  # fmt: skip
     rows = (

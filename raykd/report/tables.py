@@ -15,8 +15,8 @@ from raykd.tracking.ledger import Record
 
 
 def paper_table(page: Page) -> Table:
-    """The paper's layout: a row a strategy, a column a task and init; mean and range over seeds.
-    The teacher first, then no matching, controls last."""
+    """Return the table in the paper's layout: a row per strategy, a column per task and init, with
+    mean and range over seeds. The teacher comes first, then no matching, controls last."""
     cells = page.verdict.cells
     arms = {(a.strategy, i): a for i, cell in enumerate(cells) for a in cell.arms}
     ordered = sorted((a for cell in cells for a in cell.arms), key=_order)
@@ -36,7 +36,7 @@ def _order(arm: Arm) -> tuple[bool, bool, bool]:
 
 
 def digits(cell: Cell, margin: float) -> Digits:
-    """For all scores of a cell."""
+    """Return the number format for all scores of a cell."""
     return Digits.of(margin, *(s for arm in cell.arms for s in arm.scores))
 
 
@@ -50,7 +50,7 @@ def _score(arm: Arm | None, digits: Digits) -> str:
 
 
 def published_table(verdict: Verdict) -> Table:
-    """This sweep's cells beside published ones."""
+    """Return the scores of this sweep next to published ones."""
     rows = tuple(
         (b.strategy, b.init, f"{b.published:.2f}",
          f"{b.mean:.2f}" + (f" ({b.low:.2f} to {b.high:.2f}, {b.n})" if b.n > 1 else ""),
@@ -65,7 +65,7 @@ def published_table(verdict: Verdict) -> Table:
 
 
 def run_table(verdict: Verdict) -> Table:
-    """Of each arm: its collapsed runs with the rate that they do not exclude, and what it lacks."""
+    """Return for each arm its collapsed runs, the upper bound of their rate, and missing runs."""
     rows = tuple(
         (arm.strategy, place, f"{len(arm.collapsed)} of {len(arm.seeds)}",
          f"up to {percent(arm.collapse_bound)}", str(len(arm.missing)), str(len(arm.failed)))
@@ -89,7 +89,8 @@ def seed_table(verdict: Verdict) -> Table:
 
 
 def comparisons(verdict: Verdict) -> Table:
-    """To forward, to no matching and to controls; p-values are those that the findings rest on."""
+    """Return the comparisons with forward, no matching and controls. The p-values are those of the
+    findings."""
     heads = ("strategy", "against", "setting", "finding", "difference", "interval", "level",
              "over examples too", "p", "seeds", "same answers")  # fmt: skip
     rows = []
@@ -106,7 +107,7 @@ def comparisons(verdict: Verdict) -> Table:
 
 
 def _p(c: Comparison) -> str:
-    """Of the finding; of equivalence or gain where it is undecided."""
+    """Return the p-value of the finding; of equivalence or gain if it is undecided."""
     p = c.p_value
     return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "under 0.001"
 
@@ -118,7 +119,7 @@ def _agreement(c: Comparison) -> str:
 
 
 def share_table(verdict: Verdict) -> Table:
-    """Shares of variance within each setting, and over the inits where there are several."""
+    """Return shares of variance within each setting, and over the inits if there are several."""
     within = [
         (place, c.shares)
         for place, c in zip(settings(verdict), verdict.cells, strict=True)
@@ -157,7 +158,7 @@ def over_tasks(verdict: Verdict) -> Table:
 
 
 def curses(verdict: Verdict) -> Table:
-    """What the search promised of its best maps, and what fresh seeds kept."""
+    """Return the lead of the search's best maps in the search and under fresh seeds."""
     rows = tuple(
         (c.strategy, c.map, gap(c.promised, None, verdict.margin)[0], c.against,
          *gap(c.kept, c.interval, verdict.margin), gap(c.lost, None, verdict.margin)[0], str(c.n))
@@ -169,7 +170,7 @@ def curses(verdict: Verdict) -> Table:
 
 
 def costs(records: Iterable[Record], workers: int) -> tuple[Cost, ...]:
-    """By phase and device. `workers`: data-parallel workers of a trial."""
+    """Return the costs by phase and device. `workers`: data-parallel workers of a trial."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status == "finished":
@@ -192,7 +193,7 @@ def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
 
 
 def launch_tables(outcomes: Iterable[ForecastOutcome]) -> tuple[Table, ...]:
-    """What each launch was estimated to take, and what it took; no table where none was."""
+    """Return the estimated and actual time and cost of each launch; nothing without launches."""
     rows = tuple(_row(c) for c in outcomes)
     heads = ("launch", "minutes, estimated", "minutes", "hours held, estimated", "hours held",
              "money, estimated", "money")  # fmt: skip

@@ -1,5 +1,5 @@
-"""Scores from the trials that a ledger holds. What is not finished is named; a store that says two
-things, or nothing where there should be a number, is refused in one line."""
+"""Scores from the trials of a ledger. Unfinished trials are reported; duplicate trials and trials
+without a score are refused with a UserError."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from raykd.errors import UserError
 
 
 class Trial(Protocol):
-    """What is needed of a ledger's record."""
+    """The attributes of a ledger record that are read here."""
 
     @property
     def trial(self) -> str: ...
@@ -50,7 +50,7 @@ class Trial(Protocol):
 
 
 Arm = tuple[str, str, str, int, str]
-"""(init, shape, strategy, seed, hidden weight; none where nothing is matched)"""
+"""(init, shape, strategy, seed, hidden weight); the weight is empty if nothing is matched"""
 
 
 def from_trials(
@@ -64,11 +64,11 @@ def from_trials(
     correct: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     majority: float | None = None,
 ) -> Scores:
-    """The finished confirm trials of one sweep, each once; what the search saw goes apart.
+    """Return the scores of the finished confirm trials of one sweep, with explored scores apart.
 
-    `planned`: every confirm trial that the sweep asks for; those not finished are named.
-    `correct`: by trial, (ids, correct) of its test examples. `majority`: what the majority class
-    scores on test. Raises UserError.
+    `planned`: every confirm trial of the sweep; unfinished ones are reported as problems.
+    `correct`: by trial, (ids, correct) of its test examples. `majority`: test score of the majority
+    class. Raises UserError.
     """
     records, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in records if t.status == "finished")
@@ -118,18 +118,18 @@ def from_trials(
         problems=problems,
         source=source,
         majority=majority,
-        scale=100.0,  # every metric of raykd's own is in percent
+        scale=100.0,  # all built-in metrics are in percent
     )
 
 
 def shape(trial: Trial) -> str:
-    """`3`, or `3x256` where the width is not the teacher's."""
+    """Return the shape of a student: `3`, or `3x256` if its width is not the teacher's."""
     depth, width = trial.params["depth"], trial.params.get("width")
     return depth if width is None else f"{depth}x{width}"
 
 
 def weight(trial: Trial) -> str:
-    """Of the hidden loss; none where the map names no block."""
+    """Return the weight of the hidden loss; empty if the map names no block."""
     stated = trial.params.get("loss_hidden")
     return label(float(stated)) if stated and re.search(r"\d", trial.map) else ""
 
@@ -153,7 +153,7 @@ def _metric(trial: Trial, name: str, source: str) -> float:
 def _not_finished(
     trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str]
 ) -> tuple[Problem, ...]:
-    """Failed trials with their reason, and cells that have no finished trial, one line an arm."""
+    """Return a problem per arm: failed trials with a reason, and trials that are not finished."""
     confirm = {
         (t.init, shape(t), t.strategy, t.seed, weight(t)): t for t in trials if t.phase == "confirm"
     }

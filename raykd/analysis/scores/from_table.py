@@ -1,6 +1,6 @@
-"""Scores from a table that a person has: raykd's own or one that was typed.
+"""Scores from a user's table, saved by raykd or written by hand.
 
-Every mistake is one line: what, where, what to write instead."""
+Every error is one line that names the place and what to write instead."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from raykd.analysis.scores.table_rows import COLUMNS, Row, number, text
 from raykd.errors import UserError
 
 NEEDED = ("task", "init", "shape", "strategy", "metric", "score")
-FINEST = 1e-6  # of the largest score: what is written with smaller steps was not rounded
+FINEST = 1e-6  # of the largest score; scores with smaller steps are not rounded
 
 
 def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
-    """A CSV or Parquet file with the columns task, init, shape, strategy, seed, metric, score; map,
-    control (true or false), weight (of the hidden loss), select (its score), examples (that a
-    score is over), margin, scale (1 or 100: what a perfect score is) and phase (confirm, or
-    explore for a map that a search tried) and status (or state) if you like, others are not read. A
-    row without a score, or whose status is not finished, is a missing run. Without a seed column
-    one score stands for each arm. Scores stay in the table's units. Raises UserError."""
+    """Return the scores of a CSV or Parquet file.
+
+    Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
+    or false), weight (of the hidden loss), select (score on select), examples (number of test
+    examples), margin, scale (perfect score: 1 or 100), phase (confirm, or explore for explored
+    maps) and status (or state); others are ignored. A row without a score, or whose status is not
+    finished, is a missing run. Without a seed column each arm has one score. Scores stay in the
+    table's units. Raises UserError."""
     file = Path(path)
     rows = table_rows.read(file)
     columns = list(rows[0])
@@ -88,7 +90,7 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
 
 
 def _smaller(file: Path, metrics: Sequence[str], stated: bool) -> bool:
-    """Whether smaller is better. Raises UserError where the metrics differ in that."""
+    """Return whether smaller is better. Raises UserError if the metrics differ in that."""
     small = [m for m in metrics if stated or direction(m) == "smaller"]
     if other := [m for m in metrics if small and m not in small]:
         raise UserError(
@@ -104,7 +106,7 @@ def _scale(
     items: Sequence[Score],
     explored: Sequence[Explored],
 ) -> float | None:
-    """What a perfect score is: as stated by a column or by percent signs, else by the scores."""
+    """Return the perfect score: from a column or percent signs, else inferred from the scores."""
     stated = table_rows.one_value(file, rows, "scale")
     percent = table_rows.in_percent(file, rows)
     scale = number(str(file), stated, "scale") if stated else units.PERCENT if percent else None
@@ -136,7 +138,7 @@ def _margin(file: Path, written: str) -> float:
 
 
 def _score(file: Path, count: int, row: Row, seeded: bool, lost: bool) -> Score:
-    """`lost`: of a run without a score, which is then NaN."""
+    """Return the score of a row. `lost`: whether its run has no score, which is then NaN."""
     where = f"{file}: row {count}"
     if empty := [c for c in NEEDED if not text(row, c) and not (lost and c == "score")]:
         raise UserError(f"{where}: {empty[0]} is empty; leave the row out, or fill it in")
@@ -175,7 +177,7 @@ def _explored(file: Path, count: int, row: Row) -> Explored:
 
 
 def _phases(file: Path, rows: Sequence[Row]) -> tuple[list[tuple[int, Row]], ...]:
-    """Numbered rows of confirm trials, and of the search."""
+    """Return the numbered rows of confirm trials and of explored maps."""
     phases: dict[str, list[tuple[int, Row]]] = {"confirm": [], "explore": []}
     for count, row in enumerate(rows, 1):
         phases[_phase(file, count, row)].append((count, row))
@@ -191,7 +193,7 @@ def _phase(file: Path, count: int, row: Row) -> str:
 
 def _seed(where: str, written: str) -> int:
     try:
-        return int(written.removesuffix(".0"))  # a column with a gap is written as floats
+        return int(written.removesuffix(".0"))  # tools write an integer column with gaps as floats
     except ValueError:
         raise UserError(
             f"{where}: seed: {written!r} is not a whole number; number the runs, the same number "
@@ -204,8 +206,8 @@ def _weight(where: str, written: str) -> str:
 
 
 def _refuse_two_kinds(file: Path, by_row: Mapping[int, Score]) -> None:
-    """Raises UserError where rows that are compared hold different things: two metrics in one task,
-    or a strategy that is a control in some rows only."""
+    """Raise UserError if rows are not comparable: a task with two metrics, or a strategy that is a
+    control in some rows only."""
     metrics: dict[str, tuple[int, str]] = {}
     controls: dict[str, tuple[int, bool]] = {}
     for count, s in by_row.items():
@@ -234,20 +236,20 @@ def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: boo
     for count, s in numbered:
         key = (*s.cell, s.strategy, s.seed)
         if key in first_rows:
-            other, metric = first_rows[key]
-            what = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
-            what += f", weight {s.weight}" if s.weight else ""
+            first_row, metric = first_rows[key]
+            arm = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
+            arm += f", weight {s.weight}" if s.weight else ""
             advice = "leave one out" if seeded else "add a seed column if these are several runs"
             if metric != s.metric:
                 advice = f"name the tasks apart, such as {s.task} ({s.metric})"
-            raise UserError(f"{file}: rows {other} and {count} are both {what}; {advice}")
+            raise UserError(f"{file}: rows {first_row} and {count} are both {arm}; {advice}")
         first_rows[key] = (count, s.metric)
 
 
 def _steps(file: Path, rows: Sequence[Row], scale: float | None) -> dict[str, float]:
-    """The smallest step of a task's scores: of one test example where the metric has a scale and
-    their number is stated or seen in the scores, or of the last decimal that is written, whichever
-    is larger; 0 where there is neither."""
+    """Return the smallest step of the scores by task: that of one test example, if the metric has a
+    scale and the number of examples is stated or inferred, or that of the last decimal, whichever
+    is larger; 0 without either."""
     examples: dict[str, list[int]] = {}
     by_task: dict[str, list[Row]] = {}
     for count, row in enumerate(rows, 1):

@@ -1,9 +1,9 @@
-"""The hidden weight as a factor: a cell for each weight, and one in which every strategy has the
-weight that suits it best.
+"""The hidden weight as a factor: a cell for each weight, and a tuned cell with the best weight of
+each strategy.
 
-"No difference" at one weight says little: it may be too small for any map to matter, or too large
-for one of them. Each strategy is tried at the same weights, so that all are tuned as much, and its
-best is chosen on select: the test rows, which are judged, take no part in it.
+"No difference" at a single weight is weak evidence: the weight may be too small for any map to
+matter, or too large for one of them. Each strategy is tried at the same weights, so all are tuned
+equally, and its best weight is chosen on select, without the test rows that are judged.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def label(weight: float) -> str:
 def over_weights(
     items: Sequence[Score], problems: Sequence[Problem], larger_is_better: bool
 ) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
-    """Scores and problems, tuned first, then by weight. An arm without a weight of its own, which
-    matches nothing, stands in every cell. With fewer than two weights there is no such factor."""
+    """Return scores and problems, tuned first, then by weight. An arm without a weight matches
+    nothing and is in every cell. With fewer than two weights the weight is not a factor."""
     labels = {s.weight for s in items} | {p.weight for p in problems}
     weights = sorted(labels - {""}, key=lambda w: (_number(w), w))
     if len(weights) < 2:
@@ -60,8 +60,8 @@ def over_weights(
 
 
 def _best(arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool) -> str | None:
-    """The weight of the best mean on select, over the seeds that have them all; of equal ones the
-    smallest."""
+    """Return the weight with the best mean on select, over the seeds that have every weight; the
+    smallest of equal ones. None without such a seed."""
     by_weight: dict[str, dict[int, float]] = {w: {} for w in weights}
     for s in arm:
         if s.select is not None:

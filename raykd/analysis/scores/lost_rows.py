@@ -1,7 +1,7 @@
 """Rows of a table whose run has no score: it failed, diverged or is not finished.
 
-They are kept as missing runs. Without them an arm of which no run finished would be in no row at
-all, and "every strategy" would be said of the others.
+They are kept as missing runs. Otherwise an arm without a finished run would not appear at all, and
+claims about every strategy would silently exclude it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from raykd.errors import UserError
 NO_SCORE = frozenset(
     {"", "nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity"}
 )
-# The words of MLflow, Weights & Biases, Optuna, Ray Tune and Slurm, in lower case.
+# Status names of MLflow, Weights & Biases, Optuna, Ray Tune and Slurm, in lower case.
 DONE = frozenset({"", "finished", "complete", "completed", "done", "success", "succeeded", "ok",
                   "terminated"})  # fmt: skip
 OPEN = frozenset({"running", "pending", "queued", "scheduled", "waiting", "paused", "preempted"})
@@ -30,8 +30,8 @@ Arm = tuple[str, str, str, str, str, bool, ProblemKind]
 
 
 def kind(file: Path, count: int, row: Row) -> ProblemKind | None:
-    """`failed` or `missing` where the run of a row has no score that counts; None where it has.
-    Raises UserError."""
+    """Return `failed` or `missing` if the run of a row has no valid score, else None. Raises
+    UserError."""
     status = _status(file, count, row)
     if status in OPEN:
         return "missing"
@@ -55,14 +55,16 @@ def _status(file: Path, count: int, row: Row) -> str:
 
 
 def reported(file: Path, count: int, row: Row) -> float | None:
-    """The score that a lost run stands with all the same: no result, but it was seen."""
+    """Return the score that the row of a lost run has, if any. It is no result, but may be the
+    worst score seen."""
     if text(row, "score").lower().replace("\u2212", "-") in NO_SCORE:
         return None
     return number(f"{file}: row {count}", text(row, "score"))
 
 
 def without_scores(rows: Sequence[Row], lost: Collection[int]) -> list[dict[str, Any]]:
-    """All rows, those of lost runs without a score: theirs says nothing of units and decimals."""
+    """Return all rows, those of lost runs without their scores, which must not affect the inference
+    of units and decimals."""
     return [
         {**row, "score": None, "select": None} if count in lost else {**row}
         for count, row in enumerate(rows, 1)
@@ -72,7 +74,8 @@ def without_scores(rows: Sequence[Row], lost: Collection[int]) -> list[dict[str,
 def problems(
     lost: Sequence[tuple[ProblemKind, Score]], items: Sequence[Score]
 ) -> tuple[Problem, ...]:
-    """Lost runs by arm; those that another row has a score of, as after a second try, are none."""
+    """Return the lost runs by arm, without those that have a score in another row, as after a
+    retry."""
     scored = {(s.cell, s.strategy, s.seed) for s in items}
     arms: dict[Arm, list[int]] = {}
     for status, s in lost:

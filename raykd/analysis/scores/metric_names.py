@@ -1,7 +1,7 @@
-"""What a metric's name says: whether smaller is better, and whether it is a share, of 1 or of 100.
+"""Infer from a metric's name whether smaller is better, and whether it is a share of 1 or 100.
 
-Names are compared word by word, in any case, so that `eval_loss`, `test/Loss` and `valLoss` are
-all a loss. The last word that is known decides: `accuracy_loss` is a loss.
+Names are compared word by word, ignoring case, so `eval_loss`, `test/Loss` and `valLoss` are all
+losses. The last known word decides: `accuracy_loss` is a loss.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ OTHERS = frozenset({"likelihood", "loglikelihood", "reward", "return", "elo", "p
 HEADS = frozenset(
     {"error", "errors", "err", "distance", "divergence", "deviance", "perplexity", "ppl", "regret"}
 )
-"""Losses also where the name of a share stands before them (`top1_error`). Of the others that is
-not clear: in `accuracy_ce` the loss may be what the student was trained by."""
+"""Losses even after the name of a share (`top1_error`). Other losses are ambiguous there: in
+`accuracy_ce` the loss may be the training loss."""
 OPPOSITE = frozenset({"neg", "negative", "negated", "minus"})
 ERRORS = frozenset({"error", "errors", "err"})
 SIZES = frozenset(
     {"mean", "median", "max", "squared", "square", "root", "absolute", "abs", "percentage", "log",
      "standard", "std", "calibration", "reconstruction", "quantization", "approximation"}
 )  # fmt: skip
-"""With one of these an error is the size of something, not the share of wrong answers."""
+"""With one of these words, an error is a magnitude, not the share of wrong answers."""
 CHANGES = frozenset(
     {"reduction", "reductions", "improvement", "improvements", "gain", "gains", "drop", "decrease",
      "increase", "change", "saved", "ratio", "gap", "gaps", "disparity", "difference", "diff",
      "delta", "degradation", "stderr", "variance"}
 )  # fmt: skip
-"""Of what they are a change or a spread nobody can tell the better direction: `wer_reduction`."""
+"""Changes and spreads, whose better direction is unknown: `wer_reduction`."""
 CONDITIONS = frozenset({"@", "at", "under", "given"})
-"""What follows is not what is measured: `fpr@95tpr`, `tpr_at_fpr_1`."""
+"""The words after these are a condition, not the metric: `fpr@95tpr`, `tpr_at_fpr_1`."""
 
 
-@lru_cache  # asked for each row of a table
+@lru_cache  # called for each row of a table
 def direction(metric: str) -> Direction | None:
-    """Which way the metric is better; None where the name is not known."""
+    """Return the better direction of a metric; None if the name is unknown."""
     words = _words(metric)
     word = _deciding(words)
     if word is None or CHANGES & set(words):
@@ -82,7 +82,7 @@ def smaller_is_better(metric: str) -> bool:
 
 @lru_cache
 def is_share(metric: str) -> bool:
-    """Whether it lies in 0 to 1, or in percent in 0 to 100; a correlation may be negative."""
+    """Return whether a metric is a share (0 to 1, or 0 to 100 percent) or a correlation."""
     words = _words(metric)
     word = _deciding(words)
     if direction(metric) is None:
@@ -100,8 +100,8 @@ def _is_loss(word: str) -> bool:
 
 
 def _words(metric: str) -> list[str]:
-    """In lower case; a word that is not known as it stands is taken apart at its capitals and
-    digits (`valLoss`, `testNLL`, `bleu4`)."""
+    """Return the words of a name in lower case. Unknown words are split at capitals and digits
+    (`valLoss`, `testNLL`, `bleu4`)."""
     vocabulary = LOSSES | RATES | SHARES | OTHERS | OPPOSITE | CHANGES
     result: list[str] = []
     for word in re.findall(r"[^\W_]+|@", metric):

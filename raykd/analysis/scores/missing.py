@@ -1,9 +1,9 @@
-"""Runs that failed, diverged or were never finished, and what an answer would be at their worst.
+"""Missing runs (failed, diverged or not finished) and worst-case scores for them.
 
-Runs are seldom lost by chance: those that diverge are the bad ones, and the survivors look better
-than their strategy is. So a claim is held against the worst case too: a missing run is put at the
-worst or the best score that was seen, whichever hurts the claim. A contradiction is held against
-each missing run at the worst score seen, since a failed run is never a good one.
+Runs are rarely missing at random: bad runs diverge, so the remaining ones overestimate their
+strategy. A claim must therefore also hold in the worst case, with each missing run at the worst or
+the best score seen, whichever is worse for the claim. A contradiction must also hold with each
+missing run at the worst score seen, since a failed run is not a good one.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ ByArm = Mapping[str, Mapping[int, Score]]
 
 @dataclass(frozen=True)
 class Expected:
-    """The seeds that each arm of a cell should have, and the worst and the best score seen, turned
-    so that larger is better."""
+    """The expected seeds of each arm of a cell, and the worst and the best score seen, signed so
+    that larger is better."""
 
     seeds: Mapping[str, frozenset[int]]
     worst: float
     best: float
     known: Mapping[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
-    """Of a missing run that is known better than that, such as a mean of which only a part is
-    missing: the worst and the best that it can be."""
+    """Tighter (worst, best) bounds of a missing run, such as a mean of which only a part is
+    missing."""
 
     def range(self, arm: str, seed: int) -> tuple[float, float]:
-        """(worst, best) of a missing run."""
+        """Return (worst, best) of a missing run."""
         return self.known.get((arm, seed), (self.worst, self.best))
 
 
 def expected(
     scores: Scores, cell: CellName, arms: ByArm, among: Collection[str], sign: int
 ) -> Expected:
-    """An arm should have every seed that some arm of its cell has or was to have. A control may be
-    asked for under fewer: it should have its own, and those that its loader names as lost.
-    `among`: the arms whose scores are the worst and the best seen."""
+    """Return the expected seeds of a cell. An arm should have every seed that any arm of the cell
+    has or was planned to have. A control may have fewer by plan: it should have its own and those
+    that the loader reports as lost. `among`: arms whose scores are the worst and the best seen."""
     lost_seeds_by_arm: dict[str, set[int]] = {}
     for p in scores.problems:
         if (p.task, p.init, p.shape, p.weight) == cell and p.strategy is not None:
@@ -63,7 +63,7 @@ def expected(
 
 
 def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:
-    """The seeds under which an arm's run failed, as its loader says."""
+    """Return the seeds under which an arm's run failed, as reported by the loader."""
     return frozenset(
         seed
         for p in scores.problems
@@ -73,9 +73,11 @@ def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:
 
 
 def filled(scores: Array, high: Array, worst_seen: float = np.inf) -> Array:
-    """Scores [..., seeds, arms], larger is better, with each missing one (NaN) at the best score
-    seen where `high` ([arms] of bool) is true for its arm, and at the worst elsewhere.
-    `worst_seen`: a worse one that is not among them, such as that of a run that failed."""
+    """Return the scores with missing ones (NaN) filled in: at the best score seen if `high` is true
+    for the arm, else at the worst.
+
+    scores: [..., seeds, arms], larger is better. high: [arms] of bool. worst_seen: a lower score
+    that is not in `scores`, such as that of a failed run."""
     scores = np.asarray(scores, dtype=float)
     worst = np.minimum(np.nanmin(scores, axis=(-2, -1), keepdims=True), worst_seen)
     best = np.nanmax(scores, axis=(-2, -1), keepdims=True)
@@ -83,7 +85,7 @@ def filled(scores: Array, high: Array, worst_seen: float = np.inf) -> Array:
 
 
 def matrix(arms: ByArm, wanted: Expected, sign: int) -> Array:
-    """[seeds, arms], larger is better, NaN where an arm lacks a seed that it should have."""
+    """Return the scores [seeds, arms], larger is better, NaN for missing runs."""
     seeds = sorted(frozenset().union(*(wanted.seeds[a] for a in arms)))
     rows = [[sign * arm[s].score if s in arm else np.nan for arm in arms.values()] for s in seeds]
     return np.array(rows).reshape(len(seeds), len(arms))

@@ -1,4 +1,4 @@
-"""Scores: what a verdict is reached from. One score is one trained student on the test split."""
+"""Scores, the input of a verdict. One score is that of one trained student on the test split."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def is_sampled(strategy: str) -> bool:
 class Score:
     """A confirmed student. `score` and `select` are in the metric's units (percent for accuracy).
 
-    `ids` and `correct` hold one entry per test example, in one order for all scores of a task;
-    None where the predictions are not at hand.
+    `ids` and `correct` hold one entry per test example, in the same order for all scores of a task;
+    None without predictions.
     """
 
     task: str
@@ -47,7 +47,7 @@ class Score:
     weight: str = ""
     """Of the hidden loss, where that is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
-    """The weight that a tuned strategy has."""
+    """The weight that the strategy was tuned to."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
     correct: np.ndarray | None = field(default=None, compare=False, repr=False)
 
@@ -57,20 +57,20 @@ class Score:
 
     @property
     def sampled(self) -> bool:
-        """Whether its map was drawn at random to stand for all maps: no strategy under test."""
+        """Whether the map was sampled to represent all maps; such an arm is not under test."""
         return is_sampled(self.strategy)
 
 
 @dataclass(frozen=True)
 class Explored:
-    """A map that the search tried, under the search's own seed: selected, so never tested."""
+    """A map that the search tried, under the seed of the search. Selected, so never tested."""
 
     task: str
     init: str
     shape: str
     map: str
     score: float
-    """On select, in the metric's units."""
+    """Score on select, in the metric's units."""
     weight: str = ""
 
     @property
@@ -80,7 +80,7 @@ class Explored:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not there, named rather than filled in."""
+    """A missing run, reference, pair or seed. It is reported and not filled in."""
 
     kind: ProblemKind
     says: str
@@ -91,18 +91,19 @@ class Problem:
     control: bool = False
     weight: str = ""
     seeds: tuple[int, ...] = ()
-    """Of the runs that failed or are not finished."""
+    """Seeds of the runs that failed or are not finished."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All of a sweep or a table. `seeded` is false where nothing says which seed a score is of;
-    `resolution` is the smallest step by which a score can change, 0 where that is not known;
-    `steps` has it by task. `scale` is what a perfect score is: 1, or 100 where scores are in
-    percent; None where the metric has no such bound or is not known. `majority` is what always
-    giving the commonest answer scores on test, where that is known. `margin` is the one that a
-    table holds; `notes` are what its reader has to know of how it was read. `failed`: scores that a
-    table holds of runs that failed, which are no results, but may be the worst seen."""
+    """All scores of a sweep or a table.
+
+    `seeded` is false if the seeds of the scores are unknown. `resolution` is the smallest step of a
+    score, 0 if unknown; `steps` has it by task. `scale` is the perfect score: 1, or 100 in percent;
+    None if the metric has no such bound or is unknown. `majority` is the test score of the majority
+    class, if known. `margin` is that of the table, if it has one; `notes` state how the table was
+    read. `failed`: scores in a table of runs that failed, which are not results but may be the
+    worst scores seen."""
 
     items: tuple[Score, ...]
     metric: str
@@ -124,12 +125,12 @@ class Scores:
 
     @property
     def cells(self) -> tuple[CellName, ...]:
-        """In order of first appearance."""
+        """The cells in order of first appearance."""
         return tuple(dict.fromkeys(s.cell for s in self.items))
 
 
 def refuse_one_strategy(where: str, items: Iterable[Score]) -> None:
-    """Raises UserError where there is nothing to compare."""
+    """Raise UserError if there are fewer than two strategies to compare."""
     names = {s.strategy for s in items if not s.control} - {NONE}
     if len(names) < 2:
         raise UserError(

@@ -1,6 +1,6 @@
-"""The rows of a table that a person has, and the numbers in them.
+"""Read the rows of a user's table and the numbers in them.
 
-Every mistake is one line: what, where, what to write instead."""
+Every error is one line that names the place and what to write instead."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DELIMITERS = ",\t;"
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Of a CSV file (separated by commas, tabs or semicolons, as its header is) or a Parquet file,
-    at least one; names of columns in lower case. Raises UserError."""
+    """Return the rows, at least one, of a Parquet file or of a CSV file with commas, tabs or
+    semicolons, as in its header. Column names are in lower case. Raises UserError."""
     if not file.is_file():
         raise UserError(f"{file}: there is no such file; write the path of a CSV or Parquet table")
     parquet = file.suffix.lower() == ".parquet"
@@ -40,7 +40,7 @@ def read(file: Path) -> list[dict[str, Any]]:
             "one"
         ) from error
     names = [str(name).strip().lower() for name in header]
-    # Spreadsheets leave empty columns at the end; those without a name are not read.
+    # Spreadsheets leave empty columns at the end; columns without a name are ignored.
     if duplicates := [name for name, count in Counter(names).items() if name and count > 1]:
         raise UserError(
             f"{file}: {names.count(duplicates[0])} columns are named {duplicates[0]!r}; keep one"
@@ -68,13 +68,13 @@ def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def text(row: Row, column: str) -> str:
-    """What a row has there; nothing where it has no such column."""
+    """Return the text of a row in a column, empty without such a column."""
     value = row.get(column)
     return "" if value is None else str(value).strip()
 
 
 def number(where: str, written: str, column: str = "score") -> float:
-    """With a percent sign or without. Raises UserError."""
+    """Parse a number, with or without a percent sign. Raises UserError."""
     digits = _plain(written)
     if "," in digits:
         point = digits.replace(",", "" if "." in digits or digits.count(",") > 1 else ".")
@@ -103,7 +103,7 @@ def _plain(written: str) -> str:
 
 
 def whole(where: str, written: str, column: str) -> int:
-    """A count of at least 1. Raises UserError."""
+    """Parse a whole number of at least 1. Raises UserError."""
     value = number(where, written, column)
     if value < 1 or value != int(value):
         raise UserError(f"{where}: {column}: {written}; write a whole number of at least 1")
@@ -111,8 +111,8 @@ def whole(where: str, written: str, column: str) -> int:
 
 
 def in_percent(file: Path, rows: Sequence[Row]) -> bool:
-    """Whether the scores have percent signs. Raises UserError where only some of them do, or where
-    another column has them and scores do not."""
+    """Return whether the scores have percent signs. Raises UserError if only some of them do, or if
+    another column has them and the scores do not."""
     signs: dict[tuple[str, bool], tuple[int, str]] = {}
     for count, row in enumerate(rows, 1):
         for column in ("score", "select", "margin"):
@@ -135,8 +135,8 @@ def in_percent(file: Path, rows: Sequence[Row]) -> bool:
 
 
 def one_value(file: Path, rows: Sequence[Row], column: str) -> str:
-    """What a column holds that has the same value in every row; rows may leave it out. Raises
-    UserError where two differ."""
+    """Return the value of a column that has one value for the whole table; rows may leave it empty.
+    Raises UserError if two values differ."""
     values: dict[float, tuple[int, str]] = {}
     for count, row in enumerate(rows, 1):
         if value := text(row, column):
@@ -152,7 +152,7 @@ def one_value(file: Path, rows: Sequence[Row], column: str) -> str:
 
 
 def decimals(rows: Sequence[Row]) -> int:
-    """The most decimals that a score is written with."""
+    """Return the largest number of decimals of a score."""
     decimal_places = []
     for row in rows:
         mantissa, _, exponent = _plain(text(row, "score")).lower().partition("e")

@@ -1,5 +1,5 @@
-"""A sweep's scores as the table that `raykd verdict --from` reads: small enough for a repository,
-and enough to judge and draw without training."""
+"""Write a sweep's scores as a table for `raykd verdict --from`. The table fits in a repository, and
+suffices for verdict and report without training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from raykd.errors import UserError
 
 
 def save(scores: Scores, file: Path, margin: float) -> int:
-    """Write a row for each confirmed student, each that failed or is not finished (without a score)
-    and each explored map; how many there are. Each states the margin of the sweep and what a
-    perfect score is.
+    """Write a row for each confirmed student, each failed or unfinished one (without a score) and
+    each explored map, and return the number of rows. Each row states the margin of the sweep and
+    the perfect score.
 
-    What is derived (the cell in which each strategy has its best weight) is left out, and an arm
-    that matches nothing stands once, without a weight. Raises UserError.
+    The derived tuned cell is left out, and an arm that matches nothing is written once, without a
+    weight. Raises UserError.
     """
     confirmed = [
         {
@@ -55,15 +55,15 @@ def save(scores: Scores, file: Path, margin: float) -> int:
 
 
 def _lost(scores: Scores) -> list[dict[str, Any]]:
-    """Rows of confirm trials that failed or are not finished. Without them an arm of which none is
-    finished would be in no row, and the table would be judged as if nobody had asked for it."""
+    """Return the rows of failed or unfinished confirm trials. Otherwise an arm without a finished
+    trial would be absent, and the table would be judged as if the arm had not been planned."""
     matched = {s.strategy for s in scores.items if re.search(r"\d", s.map)}
-    apart = {s.strategy for s in scores.items} - matched | {NONE}
+    unmatched = {s.strategy for s in scores.items} - matched | {NONE}
     return [
         {
             "task": p.task, "init": p.init, "shape": p.shape, "strategy": p.strategy, "seed": seed,
             "metric": scores.metric, "score": None, "control": p.control,
-            "weight": "" if p.strategy in apart else p.weight, "phase": "confirm",
+            "weight": "" if p.strategy in unmatched else p.weight, "phase": "confirm",
             "status": "failed" if p.kind == "failed" else "running",
         }
         for p in scores.problems

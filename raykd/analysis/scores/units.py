@@ -1,7 +1,7 @@
-"""In which units a table's scores are: fractions, percent, or a metric's own.
+"""Infer the units of a table's scores: fractions, percent, or those of the metric.
 
-Scores stay in the units of their table, and a margin is in the same ones. What this module finds
-out serves to refuse what cannot be meant: two units in one table, a margin of 1 for fractions.
+Scores stay in the units of their table, and the margin has the same units. The inferred units serve
+to refuse likely mistakes: two units in one table, or a margin of 1 for fractions.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from raykd.errors import UserError
 
 FRACTION, PERCENT = 1.0, 100.0
 EXAMPLES = {FRACTION: ", such as 0.01 for one point", PERCENT: ", such as 1 for one point"}
-SURE = 5.0  # above it a share is in percent; a word error rate may well be 1.2
-NEAR = 1.5  # a fraction is mistaken where 100 of it are so near to the other scores
+SURE = 5.0  # shares above it are in percent; a word error rate may be 1.2
+NEAR = 1.5  # factor; a fraction is suspect if 100 times it is so close to others
 HOW = "if they are in one unit, say so in a column scale: 1 for fractions, 100 for percent"
 
 
 def scale(metrics: Iterable[str], values: Sequence[float]) -> float | None:
-    """What a perfect score is, by the names of the metrics and the size of the scores; None where
-    that cannot be told. A correlation may be negative, a score of an unknown name may not."""
+    """Return the perfect score by the names of the metrics and the size of the scores; None if it
+    is unclear. Correlations may be negative, scores of unknown metrics may not."""
     names = tuple(metrics)
     shares = all(map(is_share, names))
     unknown = all(direction(m) is None for m in names)
@@ -35,8 +35,8 @@ def scale(metrics: Iterable[str], values: Sequence[float]) -> float | None:
 
 
 def refuse_mixed(where: str, items: Sequence[Score]) -> None:
-    """Raises UserError where some scores of shares are fractions and others in percent: those of
-    whole tasks, or of runs of one task."""
+    """Raise UserError if some shares are fractions and others are in percent, between tasks or
+    within one task."""
     tasks: dict[str, list[Score]] = {}
     for s in items:
         if is_share(s.metric) and s.score:
@@ -69,11 +69,11 @@ def refuse_mixed(where: str, items: Sequence[Score]) -> None:
 def refuse_other_unit(
     where: str, items: Sequence[Score], others: Iterable[float], what: str
 ) -> None:
-    """Raises UserError where the scores of shares are fractions and `others`, scores of the same
-    metrics on select, are in percent, or the other way round."""
+    """Raise UserError if the shares are fractions and `others`, scores of the same metrics on
+    select, are in percent, or the other way round."""
     ours, theirs = (
         [abs(s.score) for s in items if is_share(s.metric)],
-        [abs(x) for x in others if x],
+        [abs(score) for score in others if score],
     )
     for small, large in ((ours, theirs), (theirs, ours)):
         if small and large and max(small) <= FRACTION and max(large) > SURE:
@@ -84,7 +84,7 @@ def refuse_other_unit(
 
 
 def doubts(items: Sequence[Score]) -> tuple[str, ...]:
-    """A line where metrics of unknown names are within 0 to 1 in one task and not in another."""
+    """Return a note if scores of unknown metrics lie within 0 to 1 in some tasks only."""
     tasks: dict[str, list[float]] = {}
     for s in items:
         if direction(s.metric) is None:
@@ -100,8 +100,8 @@ def doubts(items: Sequence[Score]) -> tuple[str, ...]:
 
 
 def stated(scores: Scores, margin: float | None) -> float:
-    """The margin to judge a table by: the one that was written, else the table's own. Raises
-    UserError where there is none, or one that no two scores can be apart."""
+    """Return the margin for a table: the given one, else that of the table. Raises UserError if
+    there is none, or if it is larger than any possible difference."""
     chosen = scores.margin if margin is None else margin
     values = [s.score for s in scores.items]
     digits = Digits.of(0.0, *values)
@@ -124,7 +124,7 @@ def stated(scores: Scores, margin: float | None) -> float:
 
 
 def notes(scores: Scores, margin: float, chosen: bool) -> tuple[str, ...]:
-    """What a reader has to know of how a table was read; `chosen`: the margin was written now."""
+    """Return notes on how a table was read. `chosen`: whether the margin was given by the user."""
     lines = list(scores.notes)
     if scores.scale == FRACTION:
         lines.append(

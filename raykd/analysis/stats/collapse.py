@@ -1,14 +1,14 @@
 """Collapses: runs that end far below the other runs of their arm, or at the majority class.
 
-A run has collapsed where its score lies below its arm's median by more than `FAR` robust SDs and
-more than `FLOOR` margins, after the median of its seed over all arms is taken out (two-way median
-polish, Tukey 1977). The robust SD is 1.4826 times the median absolute deviation, of the arm or of
-the whole cell, whichever is larger. Of fewer than three runs neither is far from its arm. Simulated
-in benchmarks/simulation.md. Where half of an arm's runs collapse or more, or most arms under one
-seed, medians are those of collapsed runs; `apart` finds these.
+A run has collapsed if its score lies below its arm's median by more than `FAR` robust SDs and more
+than `FLOOR` margins, after removal of the median of its seed over all arms (two-way median polish,
+Tukey 1977). The robust SD is 1.4826 times the median absolute deviation, of the arm or of the whole
+cell, whichever is larger. An arm with fewer than three runs has no such run. Simulated in
+benchmarks/simulation.md. If at least half of an arm's runs collapse, or most arms under one seed,
+medians are those of collapsed runs; `apart` detects these.
 
-A t test of a few seeds cannot see what happens in one run of twenty. So each arm states how many of
-its runs collapsed, and up to which rate collapses cannot be excluded (Clopper and Pearson 1934).
+A t test over a few seeds cannot detect an event in one run of twenty. Each arm therefore states the
+number of its collapsed runs, and an upper bound of the collapse rate (Clopper and Pearson 1934).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from raykd.analysis.stats.paired import Array
 
 FAR = 6  # robust SDs below the arm's median
 FLOOR = 2  # margins below the arm's median
-FEWEST = 3  # runs of an arm, and arms of a seed, that have a middle
-TO_SD = 1.4826  # of a median absolute deviation, normal scores
+FEWEST = 3  # minimum number of runs of an arm, and of arms of a seed, for a median
+TO_SD = 1.4826  # from median absolute deviation to SD, for normal scores
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Count:
-    """`k` of an arm's `n` runs; `upper`: the exact one-sided 95 % bound of the rate."""
+    """An arm's count: `k` of `n` runs. `upper`: exact one-sided 95 % bound of the rate."""
 
     strategy: str
     k: int
@@ -41,8 +41,8 @@ class Count:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of every arm of a cell. `p`: Fisher's exact test of the arm with the clearest excess against
-    all others, times the number of arms; None where no run is counted, or all are."""
+    """Counts of every arm of a cell. `p`: Fisher's exact test of the arm with the clearest excess
+    against all others, times the number of arms; None if no run is counted, or if all are."""
 
     arms: tuple[Count, ...]
     strategy: str | None
@@ -51,8 +51,8 @@ class Counts:
 
 
 def far_below(scores: Array, margin: float) -> Array:
-    """Which runs lie far below their arm. scores: [..., seeds, arms], larger is better, NaN where
-    there is no run."""
+    """Return which runs lie far below their arm. scores: [..., seeds, arms], larger is better, NaN
+    for absent runs."""
     scores = np.asarray(scores, dtype=float)
     present = ~np.isnan(scores)
     runs = present.sum(axis=-2, keepdims=True)
@@ -66,21 +66,21 @@ def far_below(scores: Array, margin: float) -> Array:
         residuals = residuals - np.nanmedian(residuals, axis=-2, keepdims=True)
         arm_scatter = np.nanmedian(np.abs(residuals), axis=-2, keepdims=True)
         cell_scatter = np.nanmedian(np.abs(residuals), axis=(-2, -1), keepdims=True)
-        few = runs / np.maximum(runs - 1, 1)  # a median of few runs takes one of them as its centre
+        few = runs / np.maximum(runs - 1, 1)  # the median of few runs is one of them
         far = FAR * TO_SD * few * np.fmax(arm_scatter, cell_scatter)
         below: Array = -residuals > np.fmax(far, FLOOR * margin)
     return below & present & (runs >= FEWEST)
 
 
 def apart(scores: Array, margin: float) -> Array:
-    """Which runs of a cell lie below a gap in their arm, [seeds, arms] as for `far_below`: half of
-    an arm's runs or more have no median to be far from, and where most arms collapse under one seed
-    its own median is theirs.
+    """Return which runs of a cell lie below a gap in their arm; shapes as for `far_below`. This
+    covers arms of which at least half of the runs collapsed, and seeds under which most arms did:
+    their medians are those of collapsed runs.
 
-    The largest gap within an arm counts where it is as wide as `far_below` asks, of the scatter
-    beside it and of the cell's. Runs below it collapsed where some other arm did not fall by half
-    as much under that seed, and where they are fewer than those above it, or farther from the other
-    arms.
+    The largest gap within an arm counts if it is as wide as `far_below` requires, relative to the
+    scatter on both of its sides and to that of the cell. The runs below it collapsed if another arm
+    did not fall by half as much under the same seed, and if they are fewer than the runs above it
+    or farther from the other arms.
     """
     scores = np.asarray(scores, dtype=float)
     collapsed = np.zeros(scores.shape, dtype=bool)
@@ -113,12 +113,12 @@ def apart(scores: Array, margin: float) -> Array:
 
 
 def upper_bound(k: int, n: int) -> float:
-    """The rate above which k or fewer events in n runs have probability 0.05 at most."""
+    """Return the rate above which k or fewer events in n runs have probability 0.05 at most."""
     return 1.0 if k >= n else float(stats.beta.ppf(LEVEL, k + 1, n - k))
 
 
 def compare(counts: Sequence[tuple[str, int, int]]) -> tuple[str | None, float | None]:
-    """(arm, p) of the arm whose share of (name, k, n) stands out most from all others'."""
+    """Return (arm, p) of the arm with the clearest excess over all others. counts: (arm, k, n)."""
     k, n = sum(c[1] for c in counts), sum(c[2] for c in counts)
     if len(counts) < 2 or not 0 < k < n:
         return None, None
@@ -135,14 +135,14 @@ def counts(by_arm: Mapping[str, tuple[int, int]]) -> tuple[Count, ...]:
     return tuple(Count(a, k, n, upper_bound(k, n)) for a, (k, n) in by_arm.items())
 
 
-def collapses(by_arm: Mapping[str, tuple[int, int]], apart: Collection[str] = ()) -> Counts:
-    """What the arms' collapses (k of n) say, and the rate that they do not exclude in the arms that
-    the verdict is of; `apart`: the others, such as controls."""
+def collapses(by_arm: Mapping[str, tuple[int, int]], untested: Collection[str] = ()) -> Counts:
+    """Summarise the collapses (k of n) by arm, with the upper bound of the rate in the arms under
+    test. `untested`: arms not under test, such as controls."""
     arms = counts(by_arm)
     strategy, p = compare([(c.strategy, c.k, c.n) for c in arms])
     nonzero = [c for c in arms if c.k]
     listed = ", ".join(f"{c.strategy} {c.k} of {c.n}" for c in nonzero)
-    worst = max((c for c in arms if c.strategy not in apart), key=lambda c: c.upper)
+    worst = max((c for c in arms if c.strategy not in untested), key=lambda c: c.upper)
     says = f"collapsed runs: {listed}" if nonzero else "no run collapsed"
     if p is not None:
         says += f" ({_test(strategy, p)})"
@@ -154,7 +154,7 @@ def collapses(by_arm: Mapping[str, tuple[int, int]], apart: Collection[str] = ()
 
 
 def lost(by_arm: Mapping[str, tuple[int, int]]) -> Counts | None:
-    """Runs that are missing (k of n) by arm; None where none is."""
+    """Summarise the missing runs (k of n) by arm; None without any."""
     if not any(k for k, _ in by_arm.values()):
         return None
     arms = counts(by_arm)

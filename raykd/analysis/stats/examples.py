@@ -13,13 +13,13 @@ from raykd.analysis.stats.paired import Array
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two students of one seed on the same test examples: how many only one of them gets right."""
+    """Two students of one seed on the same test examples, and how many only one of them solves."""
 
     seed: int
     only_strategy: int
     only_reference: int
     agreement: float
-    """Share of examples that both get right or both get wrong."""
+    """Share of examples that both answer correctly or both incorrectly."""
     p: float
 
 
@@ -35,12 +35,12 @@ def mcnemar(seed: int, strategy: Array, reference: Array) -> McNemar:
 def two_level(strategy: Array, reference: Array, level: float) -> tuple[float, float]:
     """Interval of the difference in accuracy, in percent, over seeds and test examples at once.
 
-    strategy, reference: [seeds, examples] of booleans, or of examples' own scores from 0 to 1; at
-    least two seeds. Resampling seeds and
-    examples together (Multi-Bootstrap, arXiv 2106.16163; pigeonhole bootstrap, Owen 2007) gives
-    the mean a variance that needs no resampling: `variances` has its closed form. It counts the
-    noise of single entries three times, and of few seeds it is too narrow: the first is put right
-    by subtracting it, the second by t quantiles, each part's own (Howe 1974).
+    strategy, reference: [seeds, examples] of booleans, or of scores of examples from 0 to 1; at
+    least two seeds. The variance of the mean when seeds and examples are resampled together
+    (Multi-Bootstrap, arXiv 2106.16163; pigeonhole bootstrap, Owen 2007) has a closed form, see
+    `variances`. It counts the noise of single entries three times, which is corrected by
+    subtraction, and is too narrow with few seeds, which is corrected by t quantiles of each part
+    (Howe 1974).
     """
     d = 100 * (np.asarray(strategy, dtype=float) - np.asarray(reference, dtype=float))
     n, examples = d.shape
@@ -55,8 +55,8 @@ def two_level(strategy: Array, reference: Array, level: float) -> tuple[float, f
 
 
 def variances(d: Array) -> tuple[float, float, float]:
-    """The three parts of the variance that the mean of d [seeds, examples] has when its rows and
-    its columns are resampled with replacement: rows, columns, and what is left of each entry."""
+    """Return the three parts of the variance of the mean of d [seeds, examples] when rows and
+    columns are resampled with replacement: rows, columns, and the residuals of the entries."""
     d = np.asarray(d, dtype=float)
     n, examples = d.shape
     rows, columns = d.mean(axis=1), d.mean(axis=0)

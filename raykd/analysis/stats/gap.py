@@ -13,8 +13,8 @@ from raykd.analysis.stats.paired import Array, interval, summary
 
 @dataclass(frozen=True)
 class Gap:
-    """`best` minus `worst` by their means over the seeds that all strategies have; `interval`
-    holds for the largest true gap, whichever pair it is between."""
+    """`best` minus `worst` by their means over the common seeds of all strategies. `interval` holds
+    for the largest true gap, whichever pair it is between."""
 
     best: str
     worst: str
@@ -26,7 +26,7 @@ class Gap:
 
 
 def contrasts(strategies: int) -> Array:
-    """One row for each ordered pair: 1 at the first, -1 at the second."""
+    """Return a row for each ordered pair: 1 at the first, -1 at the second."""
     pairs = list(permutations(range(strategies), 2))
     rows = np.zeros((len(pairs), strategies))
     for row, (first, second) in zip(rows, pairs, strict=True):
@@ -35,11 +35,11 @@ def contrasts(strategies: int) -> Array:
 
 
 def bounds(scores: Array, level: float, resolution: float = 0.0) -> tuple[Array, Array]:
-    """Interval for max - min of the true means. scores: [..., seeds, strategies].
+    """Return an interval for max - min of the true means. scores: [..., seeds, strategies].
 
-    Every pair has its own SD, so that nothing is assumed of equal variances. From above no
-    correction is due: the true largest gap belongs to one pair, and that pair's own bound fails
-    with probability (1 - level) / 2. From below any pair may be the one that errs: Bonferroni over
+    Every pair has its own SD, so equal variances are not assumed. The upper bound needs no
+    correction: the true largest gap belongs to one pair, whose bound fails with probability
+    (1 - level) / 2. The lower bound may fail for any pair, so it has Bonferroni's correction over
     the ordered pairs.
     """
     scores = np.asarray(scores, dtype=float)
@@ -53,7 +53,7 @@ def bounds(scores: Array, level: float, resolution: float = 0.0) -> tuple[Array,
 
 
 def largest(names: Sequence[str], scores: Array, alpha: float, resolution: float = 0.0) -> Gap:
-    """scores: [seeds, strategies], at least two of each; larger is better."""
+    """Return the largest gap. scores: [seeds, strategies], at least 2 x 2; larger is better."""
     means = np.asarray(scores).mean(axis=0)
     best, worst = int(means.argmax()), int(means.argmin())
     low, high = bounds(scores, 1 - alpha, resolution)

@@ -1,5 +1,5 @@
-"""What the search saw: which student position's choice moves the score, and how the score changes
-with the distance from forward. All of it is of explore scores: it shows where to look, and tests
+"""Landscape of the search: which student positions affect the score, and how the score changes with
+the distance from forward. It is computed from explore scores, so it is descriptive and tests
 nothing."""
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from scipy import stats
 from raykd.analysis.stats.paired import Array
 from raykd.maps.layer_map import LayerMap
 
-FEWEST = 8  # maps; of fewer nothing can be learned
+FEWEST = 8  # minimum number of maps for a landscape
 PERMUTATIONS = 999
 TREES = 32
 
 
 @dataclass(frozen=True)
 class Position:
-    """A student block (1-based). `share`: of the scores' variance that its choice explains by
-    itself (fANOVA, Hutter et al. 2014, Optuna's). `p`: how often maps dealt out at random to the
-    same scores would set its blocks as far apart."""
+    """A student block (1-based). `share`: share of the scores' variance that its choice explains by
+    itself (fANOVA, Hutter et al. 2014, as in Optuna). `p`: permutation p-value, the probability
+    that randomly assigned maps separate its blocks as much."""
 
     block: int
     share: float
@@ -34,7 +34,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Place:
-    """All maps in which a student block imitates a teacher block; None: is not matched."""
+    """All maps that match a student block to a teacher block; None: to no block."""
 
     student: int
     teacher: int | None
@@ -44,9 +44,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Point:
-    """A map that was tried. `inversions`: pairs of student blocks whose targets stand in the wrong
-    order; `displacement`: mean distance of the targets from forward's, in teacher blocks; `span`:
-    last minus first target, in teacher blocks."""
+    """An explored map. `inversions`: pairs of student blocks whose targets are in reversed order.
+    `displacement`: mean distance of the targets from those of forward, in teacher blocks. `span`:
+    highest minus lowest target, in teacher blocks."""
 
     map: str
     score: float
@@ -66,8 +66,8 @@ class Trend:
 
 @dataclass(frozen=True)
 class Landscape:
-    """`noise` is the share of the explore scores' variance that seed noise alone would make, as
-    the confirmed arms show it on select; None where they cannot tell."""
+    """`noise` is the share of the explore scores' variance due to seed noise, estimated from the
+    confirmed arms on select; None if they do not suffice."""
 
     maps: int
     positions: tuple[Position, ...]
@@ -76,10 +76,11 @@ class Landscape:
     points: tuple[Point, ...]
     trends: tuple[Trend, ...]
     encoder: int | None = None
-    """Of an encoder-decoder: student blocks are counted on from the encoder's last, this one."""
+    """Number of encoder blocks of an encoder-decoder student. Decoder blocks are numbered after
+    them."""
 
     def label(self, block: int) -> str:
-        """A student block for a reader's eyes: `2`, or `decoder 2`."""
+        """Return the display name of a student block: `2`, or `decoder 2`."""
         if self.encoder is None:
             return str(block)
         inside = block <= self.encoder
@@ -89,8 +90,10 @@ class Landscape:
 def landscape(
     explored: Mapping[str, float], forward: str, confirmed: Array | None, sign: int = 1
 ) -> Landscape | None:
-    """explored: select score by map; forward: its map; confirmed: select scores [seeds, arms] of
-    arms trained as the search trained. None under eight maps, or where all scores are the same."""
+    """Return the landscape of the search, or None with fewer than eight maps or equal scores.
+
+    explored: select score by map; forward: map of forward; confirmed: select scores [seeds, arms]
+    of arms trained like the explored students."""
     parsed = [LayerMap.parse(m) for m in explored]
     maps = [_flat(m) for m in parsed]
     scores = np.array([sign * s for s in explored.values()])
@@ -122,18 +125,19 @@ Blocks = Sequence[int | None]
 
 
 def _flat(layer_map: LayerMap) -> Blocks:
-    """The blocks of both halves, the encoder's first."""
+    """Return the blocks of both stacks, the encoder first."""
     return [block for half in layer_map.halves for block in half.blocks]
 
 
 def inversions(blocks: Blocks) -> int:
-    """Of `[4, 8, 12]` none, of its reverse three; unmatched blocks stand in no order."""
+    """Return the number of inversions: 0 for `[4, 8, 12]`, 3 for its reverse. Unmatched blocks do
+    not count."""
     targets = [b for b in blocks if b is not None]
     return sum(a > b for i, a in enumerate(targets) for b in targets[i + 1 :])
 
 
 def displacement(blocks: Blocks, forward: Blocks) -> float:
-    """Mean over matched blocks, 0 where none is."""
+    """Return the mean distance over matched blocks, 0 without any."""
     pairs = zip(blocks, forward, strict=True)
     off = [abs(a - b) for a, b in pairs if a is not None and b is not None]
     return float(np.mean(off)) if off else 0.0
@@ -150,7 +154,7 @@ def _positions(maps: Sequence[Blocks], scores: Array) -> tuple[Position, ...]:
 
 
 def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
-    """Permutation p-value of each position (from 0) that has more than one block."""
+    """Return the permutation p-value of each position (0-based) that has more than one block."""
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)
     p_values = {}
@@ -161,13 +165,13 @@ def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
         groups = np.array([[m[i] == b for m in maps] for b in blocks])
         observed = _between(groups, scores[None])[0]
         chance = _between(groups, shuffled)
-        # The dealing that was seen is one of those that could have been (Phipson and Smyth 2010).
+        # The observed assignment counts as one of the permutations (Phipson and Smyth 2010).
         p_values[i] = (1 + int((chance >= observed * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
     return p_values
 
 
 def _between(groups: Array, scores: Array) -> Array:
-    """Sum of squares between the blocks of a position. groups: [blocks, maps] of booleans."""
+    """Return the sum of squares between the blocks of a position. groups: bool [blocks, maps]."""
     sums, sizes = scores @ groups.T, groups.sum(axis=1)
     return (sums**2 / sizes).sum(axis=1) - scores.sum(axis=1) ** 2 / groups.shape[1]
 
@@ -198,8 +202,8 @@ def _fanova(maps: Sequence[Blocks], scores: Array) -> dict[str, float]:
 
 
 def _noise(confirmed: Array | None, variance: float) -> float | None:
-    """The search trained every map under one seed: what all arms share of a seed's luck is not in
-    its scores' variance, the rest of the luck is."""
+    """Return the share of seed noise in the variance. The search trains every map under one seed,
+    so only the part of the noise that differs between arms enters the variance of its scores."""
     if confirmed is None or min(np.shape(confirmed)) < 2:
         return None
     y = np.asarray(confirmed, dtype=float)
@@ -219,9 +223,9 @@ def _places(maps: Sequence[Blocks], scores: Array) -> tuple[Place, ...]:
 
 def _trends(points: Sequence[Point], scores: Array) -> tuple[Trend, ...]:
     result = []
-    for what in ("inversions", "displacement", "span"):
-        values = [getattr(p, what) for p in points]
+    for distance in ("inversions", "displacement", "span"):
+        values = [getattr(p, distance) for p in points]
         if len(set(values)) > 1:
             rho, p = stats.spearmanr(values, scores)
-            result.append(Trend(what, float(rho), float(p)))
+            result.append(Trend(distance, float(rho), float(p)))
     return tuple(result)

@@ -17,7 +17,7 @@ from raykd.analysis.scores.scores import FORWARD, Score
 
 @dataclass(frozen=True)
 class Effect:
-    """A strategy's difference to forward over all tasks; positive is better."""
+    """Difference of a strategy to forward over all tasks; positive is better."""
 
     strategy: str
     effect: float
@@ -27,8 +27,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Over the tasks of one init, shape and metric. SDs in the metric's units; `sd_seed` is 0
-    where there are no seeds. `tasks - 1` degrees of freedom carry the intervals."""
+    """Mixed model over the tasks of one init, shape and metric. SDs are in the metric's units;
+    `sd_seed` is 0 without seeds. Intervals have `tasks - 1` degrees of freedom."""
 
     init: str
     shape: str
@@ -44,11 +44,11 @@ class Mixed:
 
 
 def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -> Mixed | None:
-    """statsmodels' MixedLM by REML: score ~ strategy + (1 | task) + (1 | task:strategy)
-    + (1 | task:seed); without seeds the two last ones are the residual.
+    """Fit score ~ strategy + (1 | task) + (1 | task:strategy) + (1 | task:seed) with statsmodels'
+    MixedLM by REML. Without seeds the last two terms are part of the residual.
 
-    scores: of one init, shape and metric, forward among their strategies, at least two tasks.
-    None where the fit does not converge to a finite answer.
+    scores: of one init, shape and metric, with forward among the strategies and at least two tasks.
+    Returns None if the fit does not converge to finite standard errors.
     """
     frame = pd.DataFrame(
         {"score": s.score * sign, "task": s.task, "strategy": s.strategy, "seed": s.seed}
@@ -58,7 +58,7 @@ def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -
     frame["strategy"] = pd.Categorical(frame["strategy"], [FORWARD, *names])
     parts = {"task_strategy": "0 + C(strategy)", "seed": "0 + C(seed)"} if seeded else None
     with warnings.catch_warnings():
-        # A variance that is estimated as zero lies on the boundary, which statsmodels warns of.
+        # A variance estimated as zero lies on the boundary, which statsmodels warns about.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         model = MixedLM.from_formula(

@@ -1,7 +1,7 @@
 """Paired differences against a margin: tests and intervals that share one t distribution.
 
-Everything works on arrays, so that ten thousand simulated sweeps take the very path of one real
-sweep. `mean`, `sd` and `n` are those of paired differences; n - 1 degrees of freedom.
+All functions work on arrays, so simulations of many sweeps run the same code as one real sweep.
+`mean`, `sd` and `n` are those of paired differences, with n - 1 degrees of freedom.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 from scipy import stats
 
 Array = Any
-"""A float array, or a float where one comparison is meant."""
+"""A float array, or a float for a single comparison."""
 
 
 def summary(differences: Array, resolution: float = 0.0) -> tuple[Array, Array]:
-    """Mean and SD over the last axis (seeds, at least two).
+    """Return mean and SD over the last axis (seeds, at least two).
 
-    `resolution` is the smallest step of a score. Two seeds whose differences are the same number
-    by the coarseness of the test set show an SD of 0, which would prove anything: an SD is never
-    taken below one step, unless every difference is 0, as between two arms that are the same.
+    `resolution` is the smallest step of a score. On a coarse test set the differences of two seeds
+    may coincide, and an SD of 0 would make every effect significant. The SD is therefore at least
+    one step, unless every difference is 0, as between two identical arms.
     """
     differences = np.asarray(differences, dtype=float)
     sd = differences.std(axis=-1, ddof=1)
@@ -29,7 +29,7 @@ def summary(differences: Array, resolution: float = 0.0) -> tuple[Array, Array]:
 
 
 def p_above(mean: Array, sd: Array, n: Array, bound: Array) -> Array:
-    """One-sided p-value for: the true difference is above `bound`."""
+    """Return the one-sided p-value for: the true difference is above `bound`."""
     mean, bound = np.asarray(mean, dtype=float), np.asarray(bound, dtype=float)
     se = np.asarray(sd, dtype=float) / np.sqrt(n)
     off = mean - bound
@@ -39,34 +39,35 @@ def p_above(mean: Array, sd: Array, n: Array, bound: Array) -> Array:
 
 
 def p_below(mean: Array, sd: Array, n: Array, bound: Array) -> Array:
-    """One-sided p-value for: the true difference is below `bound`."""
+    """Return the one-sided p-value for: the true difference is below `bound`."""
     return p_above(-np.asarray(mean, dtype=float), sd, n, -np.asarray(bound, dtype=float))
 
 
 def p_tost(mean: Array, sd: Array, n: Array, margin: float) -> Array:
-    """For: the true difference is within the margin. Two one-sided tests (Schuirmann 1987)."""
+    """Return the p-value for: the true difference is within the margin. Two one-sided tests
+    (Schuirmann 1987)."""
     return np.maximum(p_below(mean, sd, n, margin), p_above(mean, sd, n, -margin))
 
 
 def p_beyond(mean: Array, sd: Array, n: Array, margin: float) -> Array:
-    """For: the true difference is beyond the margin, on either side.
+    """Return the p-value for: the true difference is beyond the margin, on either side.
 
-    Twice the smaller one-sided p-value: where the noise is far larger than the margin, both sides
-    are as likely, and one alone would be wrong twice as often as it says.
+    This is twice the smaller one-sided p-value. If the noise is much larger than the margin, both
+    sides are equally likely, so the smaller p-value alone would double the error rate.
     """
     sides = np.minimum(p_above(mean, sd, n, margin), p_below(mean, sd, n, -margin))
     return np.minimum(1.0, 2 * sides)
 
 
 def interval(mean: Array, sd: Array, n: Array, level: float) -> tuple[Array, Array]:
-    """Two-sided t interval of a confidence level, 0.9 for TOST at 0.05."""
+    """Return the two-sided t interval of a confidence level, 0.9 for TOST at 0.05."""
     half = stats.t.ppf((1 + level) / 2, np.asarray(n) - 1) * np.asarray(sd) / np.sqrt(n)
     return mean - half, mean + half
 
 
 def holm(p: Array) -> Array:
-    """Adjusted p-values over the last axis, as `statsmodels.stats.multitest.multipletests` gives
-    for one row; here for any number of rows at once."""
+    """Return Holm-adjusted p-values over the last axis. Equal to
+    `statsmodels.stats.multitest.multipletests`, but for any number of rows at once."""
     p = np.asarray(p, dtype=float)
     m = p.shape[-1]
     order = np.argsort(p, axis=-1, kind="stable")
@@ -78,12 +79,12 @@ def holm(p: Array) -> Array:
 
 
 def claim(p_for: Array, p_against: Array, alpha: float) -> tuple[Array, Array]:
-    """A claim about all of several comparisons: (supported, contradicted).
+    """Judge a claim about all of several comparisons: (supported, contradicted).
 
-    Supported where every p-value is at most alpha, without correction: where the claim is false,
-    some comparison is not as claimed, and its own test errs with probability alpha at most, however
-    the tests depend on each other (intersection-union, Berger 1982). Contradicted where some
-    comparison shows the opposite; any of them may err, so those p-values are adjusted by Holm.
+    Supported if every p-value is at most alpha, without correction. If the claim is false, it is
+    false for some comparison, whose own test errs with probability alpha at most, however the tests
+    depend on each other (intersection-union, Berger 1982). Contradicted if some comparison shows
+    the opposite; any of them may err, so these p-values are adjusted by Holm.
     """
     supported = (np.asarray(p_for) <= alpha).all(axis=-1)
     contradicted = (holm(p_against) <= alpha).any(axis=-1)
@@ -91,8 +92,8 @@ def claim(p_for: Array, p_against: Array, alpha: float) -> tuple[Array, Array]:
 
 
 def last_step(p: Array, alpha: float) -> float:
-    """The level at which Holm's procedure stops: the p-values that it rejects are exactly those
-    that are at most this one. p: [comparisons]."""
+    """Return the level at which Holm's procedure stops: it rejects exactly the hypotheses whose
+    p-values are at most this level. p: [comparisons]."""
     p = np.asarray(p, dtype=float)
     left = int((holm(p) > alpha).sum())
     return alpha / max(1, left)

@@ -1,6 +1,6 @@
-"""Seeds needed: the power of the verdict's tests, exact under normal differences.
+"""Power of the verdict's tests and the seeds needed, exact for normal differences.
 
-`sd` is of a paired difference: two strategies under one seed.
+`sd` is the SD of a paired difference: two strategies under one seed.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ MOST_SEEDS = 10_000
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)
 FEW_NODES, FEW_WEIGHTS = np.polynomial.legendre.leggauss(32)
 MORE_NODES, MORE_WEIGHTS = np.polynomial.legendre.leggauss(64)
-REACH = 7.0  # standard errors beyond which nothing lies
+REACH = 7.0  # standard errors; the probability beyond is negligible
 TINY = 1e-13
 
 
 def tost_power(n: int, sd: float, margin: float, effect: float, alpha: float) -> float:
-    """Probability that paired TOST shows |difference| < margin.
+    """Return the probability that paired TOST shows |difference| < margin.
 
-    The mean and the SD are independent: the chance that the mean falls where both tests reject,
-    integrated over the chi distribution of the SD (Phillips 1990; Owen's Q in another form).
+    The mean and the SD are independent, so the probability that the mean falls where both tests
+    reject is integrated over the chi distribution of the SD (Phillips 1990; a form of Owen's Q).
     """
     if sd == 0:
         return float(abs(effect) < margin)
     df, root = n - 1, math.sqrt(n) / sd
     critical = stats.t.ppf(1 - alpha, df)
-    widest = margin * root / critical  # of s / sd: beyond it no mean passes both tests
+    widest = margin * root / critical  # largest s / sd for which a mean can pass both tests
     low, high = np.sqrt(stats.chi2.ppf([TINY, 1 - TINY], df) / df)
     high = min(high, widest)
     if high <= low:
@@ -50,42 +50,45 @@ def tost_power(n: int, sd: float, margin: float, effect: float, alpha: float) ->
 def all_equivalent_power(
     n: int, sd: float, margin: float, effect: float, alpha: float, comparisons: int
 ) -> float:
-    """Probability that paired TOST at alpha shows every one of several strategies to be equivalent
-    to forward, where all differ from it by `effect`: the power of H1, an intersection-union test.
+    """Return the probability that paired TOST at alpha shows all of several strategies to be
+    equivalent to forward, if all differ from it by `effect`: the power of H1, an intersection-union
+    test.
 
-    Arms have independent normal noise of one size, SD / sqrt(2), and share forward. Given forward's
-    scores the comparisons are independent, and depend on those scores by their mean and their sum
-    of squares alone: a strategy's SD of differences is then noncentral chi. So the joint power is
-    the mean, over forward's scores, of one comparison's conditional power to the power of their
-    number, integrated numerically.
+    Arms have independent normal noise of equal size, SD / sqrt(2), and share forward. Given the
+    scores of forward, the comparisons are independent and depend on these scores only through their
+    mean and sum of squares; the SD of a strategy's differences is then noncentral chi. The joint
+    power is the mean over forward's scores of one comparison's conditional power, raised to the
+    number of comparisons, and is integrated numerically.
     """
     if comparisons == 1 or sd == 0:
         return tost_power(n, sd, margin, effect, alpha)
-    df, root = n - 1, math.sqrt(2 * n) / sd  # in units of an arm's own standard error
+    df, root = n - 1, math.sqrt(2 * n) / sd  # in standard errors of an arm's mean
     critical = stats.t.ppf(1 - alpha, df) / math.sqrt(df)
     widest = margin * root / critical
     low, high = np.sqrt(stats.chi2.ppf([TINY, 1 - TINY], df))
-    spread = (high - low) / 2 * FEW_NODES + (high + low) / 2  # forward's own, as chi
+    spread = (high - low) / 2 * FEW_NODES + (
+        high + low
+    ) / 2  # SD of forward's scores, chi-distributed
     centre = np.sqrt(df + spread**2)
     start = np.maximum(centre - REACH, 0.0)
     half = (np.maximum(np.minimum(centre + REACH, widest), start) - start) / 2
     u = half[:, None] * (MORE_NODES + 1) + start[:, None]
     density = 2 * u * stats.ncx2.pdf(u**2, df, spread[:, None] ** 2) * half[:, None] * MORE_WEIGHTS
-    luck = REACH * FEW_NODES  # forward's mean, in its standard errors
-    off = (effect * root - luck)[:, None, None]
+    forward_mean = REACH * FEW_NODES  # mean of forward, in its standard errors
+    off = (effect * root - forward_mean)[:, None, None]
     inside = special.ndtr(margin * root - critical * u - off) - special.ndtr(
         critical * u - margin * root - off
     )
-    one = np.clip((np.maximum(inside, 0) * density).sum(axis=-1), 0, 1)
+    power_of_one = np.clip((np.maximum(inside, 0) * density).sum(axis=-1), 0, 1)
     weights = np.outer(
-        REACH * FEW_WEIGHTS * stats.norm.pdf(luck),
+        REACH * FEW_WEIGHTS * stats.norm.pdf(forward_mean),
         (high - low) / 2 * FEW_WEIGHTS * 2 * spread * stats.chi2.pdf(spread**2, df),
     )
-    return float(np.clip((weights * one**comparisons).sum(), 0, 1))
+    return float(np.clip((weights * power_of_one**comparisons).sum(), 0, 1))
 
 
 def above_power(n: int, sd: float, bound: float, effect: float, alpha: float) -> float:
-    """Probability that a one-sided t test shows difference > bound (noncentral t)."""
+    """Return the probability that a one-sided t test shows difference > bound (noncentral t)."""
     if sd == 0:
         return float(effect > bound)
     critical = stats.t.ppf(1 - alpha, n - 1)
@@ -93,13 +96,13 @@ def above_power(n: int, sd: float, bound: float, effect: float, alpha: float) ->
 
 
 def beyond_power(n: int, sd: float, margin: float, effect: float, alpha: float) -> float:
-    """Probability that |difference| > margin is shown, on either side."""
+    """Return the probability that |difference| > margin is shown, on either side."""
     upper = above_power(n, sd, margin, effect, alpha / 2)
     return upper + above_power(n, sd, margin, -effect, alpha / 2)
 
 
 def seeds_for(power: Callable[[int], float], target: float = POWER) -> int | None:
-    """The fewest seeds (two at least) whose power reaches the target; None above 10,000."""
+    """Return the fewest seeds (at least two) whose power reaches the target; None above 10,000."""
     high = 2
     while power(high) < target:
         if high >= MOST_SEEDS:
@@ -116,14 +119,14 @@ def seeds_for(power: Callable[[int], float], target: float = POWER) -> int | Non
 
 
 def all_of(powers: Sequence[Callable[[int], float]]) -> Callable[[int], float]:
-    """A lower bound on the chance that all of several tests succeed, dependent as they may be
-    (Bonferroni's inequality)."""
+    """Return a lower bound on the power of several tests to succeed together, whatever their
+    dependence (Bonferroni's inequality)."""
     return lambda n: 1 - sum(1 - power(n) for power in powers)
 
 
 def largest_sd(n: int, margin: float, alpha: float, comparisons: int) -> float | None:
-    """The SD up to which n seeds show that several equal arms are all equivalent to forward, with
-    power 0.8 for all together; None under two seeds."""
+    """Return the largest SD at which n seeds show that several equal arms are all equivalent to
+    forward, with joint power 0.8; None with fewer than two seeds."""
     if n < 2:
         return None
 
@@ -136,9 +139,9 @@ def largest_sd(n: int, margin: float, alpha: float, comparisons: int) -> float |
 
 @dataclass(frozen=True)
 class Point:
-    """Power at so many seeds: to show that every arm is equivalent to forward, where all are equal
-    to it and where all differ by half the margin on one side; and to show that one arm, which is
-    off by twice the margin, is different."""
+    """Power at a number of seeds. `equal`, `half`: to show that every arm is equivalent to forward,
+    if all equal it, or differ by half the margin on one side. `twice`: to show that one arm, off by
+    twice the margin, is different."""
 
     seeds: int
     equal: float
@@ -148,8 +151,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Needed:
-    """Seeds for power 0.8, None where 10,000 do not suffice; then the curve. `equal` and `half` are
-    of all comparisons together, `twice` of a single one beside the others."""
+    """Seeds for power 0.8, None if 10,000 do not suffice, and the power curve. `equal` and `half`
+    are for all comparisons together, `twice` is for one of several comparisons."""
 
     sd: float
     margin: float
@@ -167,10 +170,10 @@ class Needed:
 
 
 def needed(sd: float, margin: float, alpha: float, comparisons: int, source: str = "") -> Needed:
-    """Seeds needed for a margin with several strategies beside forward.
+    """Return the seeds needed for a margin, with several strategies in addition to forward.
 
-    That every one is equivalent needs each test to pass at alpha, all of them in one sweep; that
-    one is different has to pass Holm's strictest level.
+    To show that all are equivalent, each test must pass at alpha, all in one sweep. To show that
+    one is different, its test must pass Holm's strictest level.
     """
     powers: dict[str, Callable[[int], float]] = {
         "equal": lambda n: all_equivalent_power(n, sd, margin, 0.0, alpha, comparisons),

@@ -1,11 +1,11 @@
-"""Looks at a sweep before its last seed, stated before it: what level each has, and when to stop.
+"""Interim analyses ("looks") at seed counts stated before the sweep: levels and stopping.
 
-Of alpha, the looks up to n of N seeds may spend alpha (n / N)^3 (Kim and DeMets 1987), and a look's
-tests have the level that it adds to what the looks before it spent. The levels add up to alpha, so
-that a wrong answer at any look has probability alpha at most, however the looks depend on each
-other, whatever the test, and whichever look the sweep stops at. The larger levels of Lan and DeMets
-(1983) need the joint distribution of the looks; with few seeds the t statistics of two looks hang
-together less than normal theory has it, and those levels err (benchmarks/sequential.md).
+The looks up to n of N seeds may spend alpha (n / N)^3 (Kim and DeMets 1987). The tests of a look
+have the level that it adds to the alpha spent by earlier looks. The levels add up to alpha, so the
+probability of a wrong answer at any look is at most alpha, whatever the test, the dependence of the
+looks and the stopping rule. The larger levels of Lan and DeMets (1983) need the joint distribution
+of the looks. With few seeds the t statistics of two looks are less correlated than normal theory
+predicts, and those levels exceed alpha (benchmarks/sequential.md).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from scipy.special import ndtr
 
 from raykd.analysis.stats.paired import Array
 
-STEEPNESS = 3  # little is spent early, where few seeds could decide little
-HOPELESS = 0.05  # a chance to be decided at the last look that is not worth its seeds
+STEEPNESS = 3  # spends little alpha early, when few seeds can decide little
+HOPELESS = 0.05  # chance of a decision at the last look below which more seeds are not worth it
 DECIDING = ("H1", "H5")
-TINY = 1e-300  # how far a mean moves where every difference is the same
+TINY = 1e-300  # avoids a division by zero if all differences are equal
 
 
 @dataclass(frozen=True)
 class Look:
-    """The look that a verdict is reached at. `looks` and `levels`: seeds an arm and alpha of each;
-    `alpha` is this one's, `spent` that of all so far. `stop`: why the seeds after it are not worth
-    running; None where they are, or where there are none."""
+    """The look at which a verdict is reached. `looks` and `levels`: seeds per arm and alpha of each
+    look. `alpha`: level of this look. `spent`: alpha of all looks so far. `stop`: why further seeds
+    are not worth running; None if they are, or if there are none."""
 
     number: int
     seeds: int
@@ -42,7 +42,7 @@ class Look:
 
     @classmethod
     def of(cls, number: int, looks: Sequence[int], alpha: float) -> Look:
-        """The first is number 1; `alpha` is what all of them may spend."""
+        """Return the look with a 1-based number; `alpha` is the total of all looks."""
         per_look = levels(looks, alpha)
         return cls(
             number,
@@ -55,7 +55,7 @@ class Look:
 
     @property
     def ahead(self) -> int:
-        """Seeds from here to the last look."""
+        """Number of seeds from this look to the last one."""
         return self.looks[-1] - self.seeds
 
     @property
@@ -69,18 +69,18 @@ class Look:
 
 
 def levels(looks: Sequence[int], alpha: float) -> tuple[float, ...]:
-    """What each look may spend; together, alpha."""
+    """Return the level of each look; the levels add up to alpha."""
     spent = [alpha * (n / looks[-1]) ** STEEPNESS for n in looks]
     return tuple(float(step) for step in np.diff(spent, prepend=0.0))
 
 
 def chance(mean: Array, sd: Array, n: Array, margin: float, sides: int, look: Look) -> Array:
-    """That the last look decides a claim about all comparisons of the last axis, at the effects and
-    SDs seen: at most, dependent as they may be. The claim: below `margin`, and with two `sides`
-    above -margin too.
+    """Return an upper bound on the probability that the last look decides a claim about all
+    comparisons of the last axis, at the observed effects and SDs, whatever their dependence. The
+    claim: below `margin`, and with two `sides` also above -margin.
 
-    The means of the seeds to come are normal. Every comparison must pass its test for the claim,
-    or one Bonferroni's against it.
+    The means of the remaining seeds are taken as normal. To decide, every comparison must pass its
+    test for the claim, or one comparison the Bonferroni-corrected test against it.
     """
     mean, sd, last = np.asarray(mean, dtype=float), np.asarray(sd, dtype=float), look.levels[-1]
     total = np.asarray(n) + look.ahead
@@ -97,7 +97,7 @@ def chance(mean: Array, sd: Array, n: Array, margin: float, sides: int, look: Lo
 
 
 class HypothesisLike(Protocol):
-    """What is needed of a hypothesis."""
+    """The attributes of a hypothesis that `after` reads."""
 
     @property
     def id(self) -> str: ...
@@ -110,10 +110,11 @@ class HypothesisLike(Protocol):
 
 
 def after(look: Look, hypotheses: Iterable[HypothesisLike]) -> Look:
-    """The look with its reason to stop: of every cell, H1 and H5 are decided or will hardly be.
+    """Return the look with a reason to stop, if H1 and H5 of every cell are decided or have hardly
+    a chance to be.
 
-    To give up is not binding: it makes no answer likelier, so that no alpha is spent on it. An
-    answer that missing runs withhold waits for those, which the next launch runs again, and not for
+    Stopping for futility is not binding and makes no answer more likely, so it spends no alpha. A
+    hypothesis withheld for missing runs needs these runs, which the next launch repeats, and not
     further seeds.
     """
     deciding = [h for h in hypotheses if h.id in DECIDING]

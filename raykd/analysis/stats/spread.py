@@ -1,9 +1,9 @@
 """H3: the spread between strategies against the gain of matching.
 
-spread = max - min over strategies, gain = their mean - none. The claim spread < c * gain is one
-about linear contrasts, (i - j) - c * gain for each ordered pair, which a t test judges exactly;
-turned round, the same tests bound the ratio (Fieller 1954). A bootstrap over few seeds does not
-keep its level (docs/verdict.md), so it is shown, and decides nothing.
+spread = max - min over strategies, gain = their mean - none. The claim spread < c * gain is a claim
+about linear contrasts, (i - j) - c * gain for each ordered pair, for which a t test is exact.
+Inverted, the same tests bound the ratio (Fieller 1954). A bootstrap over few seeds does not keep
+its level (docs/verdict.md), so it is reported but decides nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from raykd.analysis.stats.gap import contrasts
 from raykd.analysis.stats.paired import Array, summary
 
 SMALL = 0.5  # H3: the choice moves the score by less than half of what matching brings
-BOOTSTRAP_SEEDS = 5  # fewer have too few distinct resamples to show
+BOOTSTRAP_SEEDS = 5  # fewer seeds have too few distinct resamples
 RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
 class SpreadRatio:
-    """`ratio` = spread / gain; None where matching gains nothing. `interval` decides; `bootstrap`
-    is the percentile interval over seeds, shown beside it, None under five seeds."""
+    """`ratio` = spread / gain; None if matching gains nothing. `interval` decides. `bootstrap`: the
+    percentile interval over seeds, for comparison; None with fewer than five seeds."""
 
     spread: float
     gain: float
@@ -38,12 +38,12 @@ class SpreadRatio:
 def claim(
     scores: Array, none: Array, alpha: float, small: float = SMALL, resolution: float = 0.0
 ) -> tuple[Array, Array]:
-    """(supported, contradicted) of: spread < small * gain. No SD is below `resolution`, the
-    smallest step of a score.
+    """Return (supported, contradicted) for the claim spread < small * gain. SDs are at least
+    `resolution`, the smallest step of a score.
 
-    scores: [..., seeds, strategies]; none: [..., seeds]. Supported needs every pair's contrast
-    below 0 and a gain above 0, each at alpha. Contradicted: some pair's contrast above 0 at half
-    of alpha shared over the pairs, or a gain below 0 at the other half.
+    scores: [..., seeds, strategies]; none: [..., seeds]. Supported: the contrast of every pair is
+    below 0 and the gain above 0, each at alpha. Contradicted: the contrast of some pair is above 0
+    at half of alpha divided by the number of pairs, or the gain is below 0 at the other half.
     """
     upper, lower = _bounds(scores, none, alpha, small, resolution)
     lower_at_zero = _bounds(scores, none, alpha, 0.0, resolution)[1]
@@ -54,7 +54,7 @@ def claim(
 
 
 def _contrast(scores: Array, none: Array, small: float) -> Array:
-    """[..., pairs, seeds]"""
+    """Return the contrasts, [..., pairs, seeds]."""
     scores = np.asarray(scores, dtype=float)
     gain = scores.mean(axis=-1) - none
     pairs = np.swapaxes(scores @ contrasts(scores.shape[-1]).T, -1, -2)
@@ -62,7 +62,7 @@ def _contrast(scores: Array, none: Array, small: float) -> Array:
 
 
 def _criticals(n: int, pairs: int, alpha: float) -> tuple[float, float]:
-    """t quantiles for the upper bounds, and for the lower ones, which share half of alpha."""
+    """Return t quantiles for the upper bounds, and for the lower ones, which share alpha / 2."""
     return tuple(stats.t.ppf([1 - alpha, 1 - alpha / 2 / pairs], n - 1))
 
 
@@ -107,7 +107,7 @@ def against_gain(
 def _interval(
     scores: Array, none: Array, alpha: float, resolution: float
 ) -> tuple[float, float] | None:
-    """The ratios that the tests of `claim` do not rule out; None where matching shows a loss."""
+    """Return the ratios that the tests of `claim` do not reject; None if matching shows a loss."""
     gain_low, gain_high = _gain_bounds(scores, none, alpha, resolution)
     if gain_high < 0:
         return None
@@ -121,7 +121,7 @@ def _interval(
 
 
 def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
-    """The ratios c at which mean(pair - c gain) = -+ critical * its standard error."""
+    """Return the ratios c at which mean(pair - c gain) = -+ critical * its standard error."""
     n = len(gain)
     a, g = pair.mean(), gain.mean()
     cov = np.cov(pair, gain) / n * critical**2
@@ -132,14 +132,14 @@ def _roots(pair: Array, gain: Array, critical: float) -> tuple[float, float]:
 
 
 def _first_below(pair: Array, gain: Array, critical: float, resolution: float) -> float:
-    """Where the pair's upper bound falls below 0, the gain being above 0 at that level; with an SD
-    of at least one step too."""
+    """Return the c at which the pair's upper bound falls below 0, also with an SD of at least one
+    step. The gain is above 0 at this level."""
     step = critical * resolution / np.sqrt(len(gain))
     return max(_roots(pair, gain, critical)[1], float((pair.mean() + step) / gain.mean()))
 
 
 def _last_above(pair: Array, gain: Array, critical: float, resolution: float) -> float:
-    """The largest c at which the pair's lower bound is above 0; 0 where it is not even at 0."""
+    """Return the largest c at which the pair's lower bound is above 0, or 0 if there is none."""
     mean, sd = summary(pair, resolution)
     if mean - critical * sd / np.sqrt(len(gain)) <= 0:
         return 0.0
@@ -151,7 +151,8 @@ def _last_above(pair: Array, gain: Array, critical: float, resolution: float) ->
 
 
 def _bootstrap(scores: Array, none: Array, alpha: float, seed: int) -> tuple[float, float]:
-    """Percentiles of the ratio over resampled seeds; a resample without gain counts as infinite."""
+    """Return percentiles of the ratio over resampled seeds. Resamples without gain count as
+    infinite."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, len(none), (RESAMPLES, len(none)))
     means = scores[rows].mean(axis=1)

@@ -1,8 +1,9 @@
-"""Where the variance of the scores comes from: map, seed, init, and what is left.
+"""Variance components of the scores: map, seed, init and the rest.
 
-Balanced tables, so the mixed model's REML estimates are those of the analysis of variance, in
-closed form. Intervals of shares are generalized confidence intervals (Weerahandi 1995): each mean
-square over a draw of its own chi-squared. The sampled-maps share has an exact F interval.
+Tables are balanced, so the REML estimates of the mixed model are those of the analysis of variance,
+in closed form. Intervals of shares are generalized confidence intervals (Weerahandi 1995): each
+mean square is divided by a draw of its chi-squared distribution. The share of sampled maps has an
+exact F interval.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DRAWS = 20_000
 
 @dataclass(frozen=True)
 class Share:
-    """Of one source. `sd` is in the metric's units; `share` and `interval` lie in 0 to 1."""
+    """Share of one source. `sd` is in the metric's units; `share` and `interval` lie in 0 to 1."""
 
     source: str
     sd: float
@@ -29,7 +30,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Shares:
-    """Of all sources; the shares add up to 1. `p_map`: F test that no map differs from another."""
+    """Shares of all sources, which add up to 1. `p_map`: F test that all maps are equal."""
 
     sources: tuple[Share, ...]
     p_map: float
@@ -41,16 +42,16 @@ class Shares:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Maps drawn uniformly from all there are: does the map matter, beyond seed noise?
+    """Whether the map matters beyond seed noise, from maps drawn uniformly from all maps.
 
-    `share` = map / (map + noise), where noise is what differs between seeds once the part that
-    all maps share is taken out.
+    `share` = map / (map + noise), where noise is the variance between seeds without the part that
+    all maps share.
     """
 
     maps: int
     seeds: int
     design: str
-    """`crossed`: every map under every seed; `one map a seed`: noise comes from the fixed maps."""
+    """`crossed`: every map under every seed; `one map a seed`: noise is that of fixed maps."""
     sd_map: float
     sd_noise: float
     share: float
@@ -61,10 +62,10 @@ class Sampled:
 
 
 def shares(scores: Array, alpha: float, seed: int = 0) -> Shares | None:
-    """scores: [inits, strategies, seeds], nothing missing, at least two strategies and seeds.
+    """Return the shares of variance, or None if all scores are equal.
 
-    With one init: score = map + seed + rest. With several: map + init + map x init + seed + rest.
-    None where every score is the same.
+    scores: [inits, strategies, seeds], nothing missing, at least two strategies and seeds. With one
+    init: score = map + seed + rest. With several: map + init + map x init + seed + rest.
     """
     y = np.asarray(scores, dtype=float)
     inits, maps, seeds = y.shape
@@ -82,7 +83,7 @@ def shares(scores: Array, alpha: float, seed: int = 0) -> Shares | None:
     low, high = np.quantile(ratio, [alpha / 2, 1 - alpha / 2], axis=1)
     map_ms, rest_ms = mean_squares[0], mean_squares[-1]
     with np.errstate(divide="ignore"):
-        # Maps that score alike under every seed leave 0 / 0: none differs from another.
+        # Maps with equal scores under every seed give 0 / 0: there is no difference.
         f = map_ms / rest_ms if map_ms else 0.0
         p = stats.f.sf(f, squares["map"][1], squares["rest"][1])
     return Shares(
@@ -99,8 +100,8 @@ def shares(scores: Array, alpha: float, seed: int = 0) -> Shares | None:
 
 
 def _anova(y: Array) -> tuple[dict[str, tuple[float, int]], Array]:
-    """Sums of squares with their degrees of freedom, and the matrix that turns mean squares into
-    components; `rest` is last."""
+    """Return sums of squares with their degrees of freedom, and the matrix that turns mean squares
+    into components; `rest` is last."""
     i, a, b = y.shape
     grand = y.mean()
     of_map, of_seed, of_init = y.mean(axis=(0, 2)), y.mean(axis=(0, 1)), y.mean(axis=(1, 2))
@@ -113,7 +114,7 @@ def _anova(y: Array) -> tuple[dict[str, tuple[float, int]], Array]:
     total = float(((y - grand) ** 2).sum())
     rest = max(0.0, total - sum(ss for ss, _ in squares.values()))
     squares["rest"] = (rest, i * a * b - 1 - sum(df for _, df in squares.values()))
-    if i > 1:  # expected mean squares: map and init hold map x init too
+    if i > 1:  # expected mean squares of map and init include map x init
         rows = [
             [1 / (i * b), 0, -1 / (i * b), 0, 0],
             [0, 1 / (a * b), -1 / (a * b), 0, 0],
@@ -131,11 +132,11 @@ def _components(mean_squares: Array, mixing: Array) -> Array:
 
 
 def sampled(maps: Array, fixed: Array | None, alpha: float) -> Sampled | None:
-    """The sampled-maps test; exact under normal, equal noise.
+    """Return the sampled-maps test, exact for normal noise of equal variance; None without noise.
 
-    Crossed: maps [maps, seeds], every map under every seed, `fixed` None. One map a seed: maps
-    [seeds], and fixed [strategies, seeds] of arms whose map is the same under every seed, which
-    say what seed noise is. None where there is no noise to hold the maps against.
+    Crossed design: maps [maps, seeds], every map under every seed, `fixed` None. One map a seed:
+    maps [seeds], and fixed [strategies, seeds] of arms whose map is the same under every seed, from
+    which the seed noise is estimated.
     """
     maps = np.asarray(maps, dtype=float)
     table = maps if fixed is None else np.asarray(fixed, dtype=float)
@@ -147,7 +148,7 @@ def sampled(maps: Array, fixed: Array | None, alpha: float) -> Sampled | None:
         return None
     if fixed is None:
         square, df, per = n * float(table.mean(axis=1).var(ddof=1)), k - 1, 1 / n
-    else:  # a map's score against the fixed arms' mean under its seed
+    else:  # difference of each map's score to the mean of the fixed arms under its seed
         square, df, per = float((maps - table.mean(axis=0)).var(ddof=1)), n - 1, 1 + 1 / k
         square /= per
     f = square / noise

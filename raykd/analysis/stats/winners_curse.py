@@ -1,4 +1,4 @@
-"""The winner's curse: what the search promised, and what fresh seeds kept of it."""
+"""The winner's curse: the lead of an explored map in the search, and its lead under fresh seeds."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from raykd.analysis.stats.paired import interval, summary
 
 @dataclass(frozen=True)
 class Curse:
-    """Of one explored map. Positive gains are better; all in the metric's units."""
+    """Winner's curse of one explored map, in the metric's units. Positive gains are better."""
 
     strategy: str
     map: str
     explored: float
-    """Its score in the search, on select."""
+    """Select score in the search."""
     against: str
-    """`forward`, where the search tried that map too, else `the median of the search`."""
+    """`forward` if the search tried its map, else `the median of the search`."""
     promised: float
-    """Its lead in the search over `against`."""
+    """Lead over `against` in the search."""
     kept: float
-    """Its mean lead over forward on test, under fresh seeds."""
+    """Mean lead over forward on test, under fresh seeds."""
     interval: tuple[float, float] | None
-    """Of `kept`."""
+    """Confidence interval of `kept`."""
     lost: float
     """promised - kept."""
     n: int
     still_ahead: bool | None
-    """Whether the interval lies above zero; None where it cannot be told."""
+    """Whether the interval lies above zero; None without an interval."""
     says: str
 
 
@@ -47,8 +47,10 @@ def winner(
     margin: float,
     resolution: float = 0.0,
 ) -> Curse:
-    """explored: select score of every map tried; differences: best - forward on test by seed, in
-    the direction of better; `sign` -1 where smaller scores are better."""
+    """Return the winner's curse of a confirmed explored map.
+
+    explored: select score of every explored map. differences: best - forward on test by seed;
+    positive is better. sign: -1 if smaller scores are better."""
     score = explored[layer_map]
     against = "forward" if forward_map in explored else "the median of the search"
     baseline = explored.get(forward_map, float(np.median(list(explored.values()))))

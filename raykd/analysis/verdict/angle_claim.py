@@ -1,11 +1,11 @@
-"""H6: seen from the students, the teacher's blocks lie at acute angles, and more often than chance
-and distance alone would have it.
+"""H6: seen from the students, the teacher's blocks lie at acute angles, more often than chance and
+distance alone explain.
 
-Three claims, and H6 is supported where all are, contradicted where one is:
-- acute: for every strategy, student block and pair of teacher blocks, most tokens see the pair at
-  an acute angle. Random directions would do so for a half of the tokens.
-- more often than to the teacher's states of other tokens, were the student as near to them.
-- more often than from an untrained student that is as near to the teacher's states.
+H6 has three claims. It is supported if all of them are, and contradicted if one is:
+- For every strategy, student block and pair of teacher blocks, most tokens see the pair at an acute
+  angle. With random directions, half of the tokens do.
+- Angles are acute more often than to the teacher's states of other tokens at the same distance.
+- Angles are acute more often than from an untrained student at the same distance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from raykd.analysis.verdict.angles import Angles, StudentAngles, points, predict
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
 from raykd.training.angle_values import NULLS, View, wilson
 
-HALF = 0.5  # the share acute of random directions
+HALF = 0.5  # share of acute angles between random directions
 UNMEASURED = (
     "H6 is left out, as no angles were measured: `raykd angles SWEEP` looks at stored students, "
     "and `angles: true` in the sweep file at all of them, in training"
@@ -34,7 +34,7 @@ NULL_NAMES = {
 
 @dataclass(frozen=True)
 class _ClaimResult:
-    """One claim's answer, and what it rests on."""
+    """Result of one claim of H6, with its evidence."""
 
     status: Status
     effect: float
@@ -47,8 +47,8 @@ class _ClaimResult:
 
 
 def add_angles(verdict: Verdict, students: Sequence[StudentAngles]) -> Verdict:
-    """The verdict with H6 in each of its cells, and with what the angles say beside it. Where
-    nothing was measured H6 is left out, with a note."""
+    """Return the verdict with H6 in each cell and with a summary of the angles. If no angles were
+    measured, H6 is left out and a note says so."""
     measured = [s for cell in verdict.cells for s in of_cell(cell, students)]
     if not measured:
         return replace(verdict, notes=(*verdict.notes, UNMEASURED))
@@ -67,8 +67,8 @@ def name(cell: Cell) -> CellName:
 
 
 def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles]:
-    """The students that a cell is about: of its hidden weight where that is a factor, and of the
-    weight that each strategy was tuned to where it is the tuned one's."""
+    """Return the students of a cell. If the hidden weight is a factor, they have the cell's weight;
+    in the tuned cell, the weight that their strategy was tuned to."""
     arms = {a.strategy: a for a in cell.arms}
     result = []
     for student in students:
@@ -87,7 +87,7 @@ def of(students: Sequence[StudentAngles], alpha: float) -> Angles:
 
 
 def judge(students: Sequence[StudentAngles], cell: CellName, alpha: float) -> Hypothesis:
-    """H6 of one cell, over its matched students."""
+    """Return H6 of one cell, over its matched students."""
     matched = [s for s in students if s.cell == cell and s.matched]
     if not matched:
         says = "no matched student's angles were measured here, so nothing is said"
@@ -105,8 +105,9 @@ def judge(students: Sequence[StudentAngles], cell: CellName, alpha: float) -> Hy
 
 
 def _acute(students: Sequence[StudentAngles], alpha: float) -> _ClaimResult:
-    """Supported: every pair's lower bound above a half, each at alpha (all must pass, so nothing
-    is corrected). Contradicted: some pair's upper bound below it, Bonferroni."""
+    """Judge the first claim. Supported: the lower bound of every pair is above 0.5, each at alpha
+    (all must pass, so no correction is needed). Contradicted: the upper bound of some pair is
+    below 0.5, with Bonferroni correction."""
     groups: dict[tuple[str, int, int, int], list[View]] = {}
     for s in students:
         for b in s.measured.blocks:
@@ -145,11 +146,11 @@ def _acute(students: Sequence[StudentAngles], alpha: float) -> _ClaimResult:
 
 
 def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[float, float]]:
-    """A pair's mean share acute over seeds, and its two-sided interval of level 1 - 2 alpha.
+    """Return a pair's mean share of acute angles over seeds, and its 1 - 2 alpha interval.
 
-    The variance of the mean over seeds and that over examples add up: all seeds see the same
-    examples. Degrees of freedom by Satterthwaite (1946). With one seed the interval is over
-    examples alone, and says nothing of other seeds.
+    The variances of the mean over seeds and over examples add up, since all seeds see the same
+    examples. Degrees of freedom follow Satterthwaite (1946). With one seed the interval covers
+    examples only, not other seeds.
     """
     shares = np.array([v.share_acute for v in views])
     share, n = float(shares.mean()), len(views)
@@ -165,8 +166,8 @@ def share_interval(views: Sequence[View], alpha: float) -> tuple[float, tuple[fl
 
 
 def _beyond(students: Sequence[StudentAngles], null: str, alpha: float) -> _ClaimResult:
-    """Shares acute against a null's, mean over all blocks and pairs of each student. Over seeds,
-    or where there is only one, over its strategies."""
+    """Compare the shares of acute angles with those of a null, as a mean over all blocks and pairs
+    of each student. The test is over seeds, or over strategies if there is one seed."""
     by_unit: dict[int | str, list[float]] = {}
     seeds = {student.seed for student in students}
     for student in students:

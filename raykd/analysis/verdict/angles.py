@@ -1,4 +1,4 @@
-"""Angles over the students of a sweep, and whether they predict how much maps differ."""
+"""Angles summarised over the students of a sweep, and whether they predict gaps between maps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from raykd.analysis.scores.scores import NONE, CellName
 from raykd.maps.layer_map import LayerMap
 from raykd.training.angle_values import Block, Measured
 
-FEWEST = 4  # strategies, below which leaving one out says nothing
+FEWEST = 4  # minimum number of strategies for the leave-one-out interval
 
 
 @dataclass(frozen=True)
 class StudentAngles:
-    """A confirmed student's angles at the end of its training, and its test score."""
+    """Angles of a confirmed student at the end of its training, and its test score."""
 
     task: str
     init: str
@@ -31,7 +31,7 @@ class StudentAngles:
     measured: Measured
     control: bool = False
     weight: str = ""
-    """Of the hidden loss, where that is a factor of the sweep."""
+    """Weight of the hidden loss, if it is a factor of the sweep."""
 
     @property
     def cell(self) -> CellName:
@@ -39,16 +39,18 @@ class StudentAngles:
 
     @property
     def matched(self) -> bool:
-        """Whether it was pulled towards teacher blocks at all, and is no control."""
+        """Whether the student was matched to teacher blocks and is not a control."""
         return self.strategy != NONE and not self.control
 
 
 @dataclass(frozen=True)
 class BlockAngles:
-    """Seen from one student block of one strategy: means over its seeds and all pairs of teacher
-    blocks. Shares are of tokens with an acute angle: `raw`, `centred`, of the gradients (they
-    agree), under the nulls. `ratio` is the Thales ratio's median, `far` the share above 2.
-    `lowest` is the raw share of the pair `first`, `second`, the lowest of all."""
+    """Angles seen from one student block of one strategy: means over its seeds and over all pairs
+    of teacher blocks.
+
+    `raw`, `centred`, `gradient` (the gradients agree) and the nulls `shuffled` and `untrained` are
+    shares of tokens with an acute angle. `ratio` is the median Thales ratio, `far` the share above
+    2. `lowest` is the lowest raw share of any pair, that of `first` and `second`."""
 
     task: str
     init: str
@@ -73,8 +75,8 @@ class BlockAngles:
 
 @dataclass(frozen=True)
 class Point:
-    """Two strategies of a cell: the mean angle (degrees) between the teacher blocks that they name
-    for the same student block, seen from their students, and how far apart their scores are."""
+    """Two strategies of a cell: the mean angle (degrees) between the teacher blocks that they
+    assign to the same student block, seen from their students, and the gap between their scores."""
 
     task: str
     init: str
@@ -88,8 +90,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Do smaller angles go with smaller gaps? Spearman's `rho` over the points; `strategies` counts
-    those of every cell. None where there are too few to say."""
+    """Test of the claim that smaller angles go with smaller gaps. `rho`: Spearman's correlation
+    over the points; None, like `interval`, with too few points. `strategies`: number of strategies,
+    counted per cell."""
 
     status: Literal["supported", "contradicted", "undecided"]
     rho: float | None
@@ -107,7 +110,7 @@ class Angles:
 
 
 def summary(students: Iterable[StudentAngles]) -> tuple[BlockAngles, ...]:
-    """A row for each cell, strategy and student block."""
+    """Return a row for each cell, strategy and student block."""
     groups: dict[tuple[CellName, str, int], list[tuple[StudentAngles, Block]]] = {}
     for student in students:
         for block in student.measured.blocks:
@@ -152,7 +155,7 @@ def _row(
 
 
 def points(students: Iterable[StudentAngles]) -> tuple[Point, ...]:
-    """Every two matched strategies of a cell, over the seeds that both have."""
+    """Return a point for each pair of matched strategies of a cell, over their common seeds."""
     arms: dict[CellName, dict[str, dict[int, StudentAngles]]] = {}
     for student in students:
         if student.matched:
@@ -173,10 +176,12 @@ def points(students: Iterable[StudentAngles]) -> tuple[Point, ...]:
     return tuple(result)
 
 
-def _between(one: StudentAngles, other: StudentAngles) -> float | None:
-    """Degrees, over the student blocks that both maps match with one block each; the angle of a
-    mean cosine. None where there is no such block."""
-    maps = [[a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (one, other)]
+def _between(first: StudentAngles, second: StudentAngles) -> float | None:
+    """Return the mean angle in degrees over the student blocks that both maps match to one teacher
+    block each, or None without such a block. Each angle is the arccosine of a mean cosine."""
+    maps = [
+        [a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (first, second)
+    ]
     degrees = []
     for student, targets in enumerate(zip(*maps, strict=True), 1):
         if None in targets:
@@ -187,7 +192,7 @@ def _between(one: StudentAngles, other: StudentAngles) -> float | None:
         low, high = sorted(n for n in targets if n is not None)
         views = [
             p.raw
-            for s in (one, other)
+            for s in (first, second)
             for b in s.measured.blocks
             for p in b.pairs
             if b.student == student and (p.first, p.second) == (low, high) and p.raw.tokens
@@ -199,11 +204,11 @@ def _between(one: StudentAngles, other: StudentAngles) -> float | None:
 
 
 def predict(pairs: Sequence[Point], alpha: float) -> Prediction:
-    """Supported where the rank correlation is shown to be above 0, contradicted where below.
+    """Return "supported" if the rank correlation is shown to be above 0, "contradicted" if below.
 
-    Two points that share a strategy depend on each other, so the interval leaves out one strategy
-    at a time: the jackknife for dyads (Snijders and Borgatti 1999), on Fisher's z scale, with a t
-    quantile of one degree of freedom less than there are strategies.
+    Two points that share a strategy are dependent, so the interval comes from leaving out one
+    strategy at a time: the jackknife for dyads (Snijders and Borgatti 1999), on Fisher's z scale,
+    with a t quantile of `strategies - 1` degrees of freedom.
     """
     nodes = list(dict.fromkeys(n for p in pairs for n in _ends(p)))
     level = 1 - 2 * alpha

@@ -1,5 +1,5 @@
-"""What stands before a verdict's findings, each only where it is so: reasons for which its numbers
-say less than they seem to. Pure functions over the scores and what is known beside them."""
+"""Caveats of a verdict: reasons why its numbers say less than they seem to. They are shown before
+the findings. Pure functions over the scores and additional facts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known beside the scores. `data`: sentences on rows dropped and texts cut; `fix`: what
-    a person changes to have a better teacher."""
+    """Facts in addition to the scores. `data`: sentences on dropped rows and truncated texts.
+    `fix`: what to change for a better teacher."""
 
     teacher: TeacherScore | None = None
     data: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Facts:
 
 
 def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tuple[Caveat, ...]:
-    """Those of a verdict that was reached from these scores."""
+    """Return the caveats of a verdict that was reached from these scores."""
     facts = facts or Facts()
     result = [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
     if facts.teacher is not None:
@@ -34,8 +34,8 @@ def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tup
 
 
 def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
-    """Of students that match no layer, of controls, or of all: they do better without the states
-    that this sweep is about, or all do, so that a map has little to hand on."""
+    """Yield a caveat for each cell in which all students, or students that match no layer or are
+    controls, beat the teacher. A layer map then has little to transfer."""
     if facts.teacher is None:
         return
     score = facts.teacher.test
@@ -55,7 +55,7 @@ def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
 
 
 def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
-    """Of the tasks whose scores have too large a step, as each task has its own."""
+    """Yield a caveat for each task whose score step is larger than half the margin."""
     half = verdict.margin / 2
     tasks = dict.fromkeys(task for task, *_ in scores.cells)
     for task in tasks:
@@ -74,7 +74,7 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
 
 
 def _majority(cells: Sequence[Cell], teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
-    """Arms whose mean is no more than a step above what one answer to everything scores."""
+    """Yield a caveat for each cell with arms at most one step above the majority-class score."""
     for cell in cells:
         stuck = [a for a in cell.arms if a.mean <= teacher.majority + resolution]
         if stuck:
@@ -90,7 +90,7 @@ def _listed(arms: Sequence[Arm]) -> str:
 
 
 def _where(cell: Cell, cells: Sequence[Cell]) -> str:
-    """The cell, where there are several."""
+    """Return the name of the cell if there are several, else an empty string."""
     if len(cells) == 1:
         return ""
     weight = f", hidden weight {cell.weight}" if cell.weight else ""

@@ -31,8 +31,8 @@ Test = Callable[[float, float, int], float]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a cell is judged by. `sign` is -1 where smaller scores are better; `alpha` is the look's
-    where the sweep has looks."""
+    """Criteria for judging a cell. `sign` is -1 if smaller scores are better; `alpha` is that of
+    the look if the sweep has looks."""
 
     margin: float
     alpha: float
@@ -43,15 +43,15 @@ class Rule:
 
 
 def to_forward(
-    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, whole: bool = True
+    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, complete: bool = True
 ) -> tuple[Comparison, ...]:
-    """Each to forward: equivalent, different or undecided at the margin. `whole`: whether these
-    are all the strategies that the claim about every one is of."""
+    """Compare each strategy with forward: equivalent, different or undecided at the margin.
+    `complete`: whether `arms` holds every strategy that the claim covers."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
     comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
-    settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, whole)
+    settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
     return tuple(
         c if c.sd is None else replace(
             c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1]
@@ -61,14 +61,14 @@ def to_forward(
 
 
 def to_reference(
-    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, whole: bool = True
+    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, complete: bool = True
 ) -> tuple[Comparison, ...]:
-    """Each (name, arm) to its own (reference, arm): better, worse or undecided. `whole`: as for
-    `to_forward`."""
+    """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `complete`:
+    as for `to_forward`."""
     comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
-    settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, whole)
+    settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, complete)
     return tuple(
         c if c.sd is None else replace(
             c, p_better=a[0], p_better_holm=a[1], p_worse=b[0], p_worse_holm=b[1]
@@ -78,18 +78,18 @@ def to_reference(
 
 
 def as_seen(c: Comparison) -> tuple[Case, ...]:
-    """The comparison over the pairs that are there."""
+    """Return the comparison over its finished pairs, or nothing without an SD."""
     return () if c.sd is None else (Case(c.effect, c.sd, c.n),)
 
 
 def supporting(c: Comparison) -> tuple[Case, ...]:
-    """The cases in which a claim has to hold to be supported."""
+    """Return the cases in which a claim must hold to be supported."""
     lost = c.missing
     return (*as_seen(c), *((lost.low, lost.high) if lost and c.sd is not None else ()))
 
 
 def opposing(c: Comparison) -> tuple[Case, ...]:
-    """The cases in which a claim has to be refuted to be contradicted."""
+    """Return the cases in which a claim must be refuted to be contradicted."""
     lost = c.missing
     return (*as_seen(c), *((lost.failed,) if lost and c.sd is not None else ()))
 
@@ -98,12 +98,12 @@ Cases = Callable[[Comparison], tuple[Case, ...]]
 
 
 def p_value(c: Comparison, test: Test, cases: Cases) -> float:
-    """The largest over the cases; 1 where there is no variance to test by."""
+    """Return the largest p-value over the cases, or 1 without a variance to test with."""
     return max((float(test(case.effect, case.sd, case.n)) for case in cases(c)), default=1.0)
 
 
 def bounds(c: Comparison, level: float, cases: Cases) -> tuple[float, float] | None:
-    """The interval of a level over all the cases; None without variance."""
+    """Return the union of the cases' intervals at a level, or None without variance."""
     intervals = [interval(case.effect, case.sd, case.n, level) for case in cases(c)]
     if not intervals:
         return None
@@ -115,7 +115,8 @@ def every_case(c: Comparison) -> tuple[Case, ...]:
 
 
 def _p_values(pairs: Sequence[Comparison], test: Test, cases: Cases) -> list[tuple[float, float]]:
-    """(p, Holm-adjusted p) each; a comparison without variance shows nothing, and counts."""
+    """Return (p, Holm-adjusted p) of each comparison. A comparison without variance has p = 1 and
+    counts for the adjustment."""
     if not pairs:
         return []
     p = np.array([p_value(c, test, cases) for c in pairs])
@@ -129,17 +130,17 @@ def _settle(
     names: tuple[Finding, Finding],
     sides: int,
     rule: Rule,
-    whole: bool,
+    complete: bool,
 ) -> list[Comparison]:
-    """Findings, each with its p-value and its interval at the level that it was reached at.
+    """Return the comparisons with findings, p-values and intervals at the level of the finding.
 
-    Holm's procedure stops at one level for each family, which parts its findings from the rest. An
-    undecided comparison is shown at the stricter of the two levels: neither finding holds there.
+    Holm's procedure stops at one level per family, which separates its findings from the rest. An
+    undecided comparison is shown at the stricter of the two levels, where neither finding holds.
     """
     if not pairs:
         return []
     raw = [a for a, _ in p_for]
-    all_pass = whole and max(raw) <= rule.alpha
+    all_pass = complete and max(raw) <= rule.alpha
     for_level = rule.alpha if all_pass else last_step(raw, rule.alpha)
     against_level = last_step([b for b, _ in p_against], rule.alpha) / sides
     result = []
@@ -172,7 +173,7 @@ def _settle(
 def _populations(
     settled: Sequence[Comparison], pairs: Sequence[tuple[str, Arm, str, Arm]]
 ) -> list[Comparison]:
-    """With the intervals over test examples too, where every example's answer is known."""
+    """Add the intervals over test examples, where the answers to every example are known."""
     result = []
     for c, (_, arm, _, base) in zip(settled, pairs, strict=True):
         aligned = [s for s in c.seeds if _aligned(arm[s], base[s])]
@@ -220,7 +221,7 @@ def _missing(
         return None
 
     def case(ours: int, theirs: int) -> Case:
-        """Missing runs of either at their worst (0) or their best (1)."""
+        """Fill missing runs of each arm with their worst (0) or best (1) score."""
         d = [
             (rule.sign * arm[s].score if s in arm else wanted.range(name, s)[ours])
             - (rule.sign * base[s].score if s in base else wanted.range(reference, s)[theirs])
@@ -233,7 +234,7 @@ def _missing(
 
 
 def _aligned(a: Score, b: Score) -> bool:
-    """Whether both say of the same test examples, in the same order, which are right."""
+    """Whether both scores have per-example answers for the same test examples in the same order."""
     if a.ids is None or b.ids is None:
         return False
     return np.array_equal(a.ids, b.ids)
@@ -244,7 +245,7 @@ def _one_set(arm: Arm, seeds: Sequence[int]) -> bool:
 
 
 def matrix(arms: Sequence[Arm], sign: int) -> tuple[tuple[int, ...], np.ndarray]:
-    """The seeds that all arms have, and their scores [seeds, arms]; larger is better."""
+    """Return the common seeds of all arms, and their scores [seeds, arms]; larger is better."""
     if not arms:
         return (), np.zeros((0, 0))
     seeds = tuple(sorted(set.intersection(*(set(arm) for arm in arms))))

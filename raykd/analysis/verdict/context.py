@@ -1,4 +1,4 @@
-"""What stands beside a verdict's findings: caveats, the teacher's score, published scores."""
+"""Context of a verdict: caveats, the teacher's score and published scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PublishedComparison:
-    """One strategy in one setting. `published` is the mean where several scores were published;
-    `difference` is ours minus theirs, in the metric's units. `inside`: whether theirs lies in the
-    range of our seeds; None with fewer than two seeds."""
+    """Comparison of one strategy in one setting with published scores. `published` is the mean of
+    the published scores; `difference` is `mean - published`, in the metric's units. `inside`:
+    whether `published` lies in the range of this sweep's seeds; None with fewer than two seeds."""
 
     task: str
     init: str
@@ -31,7 +31,7 @@ CaveatKind = Literal["teacher_beaten", "coarse", "majority", "data"]
 
 @dataclass(frozen=True)
 class Caveat:
-    """One reason for doubt, as a sentence without its full stop."""
+    """A reason for doubt, as a sentence without a full stop."""
 
     kind: CaveatKind
     says: str
@@ -39,8 +39,8 @@ class Caveat:
 
 @dataclass(frozen=True)
 class TeacherScore:
-    """What the students' teacher scores, in the metric's units (percent for accuracy). `majority`
-    is the best that one and the same answer to every test example scores."""
+    """Scores of the students' teacher, in the metric's units (percent for accuracy). `majority` is
+    the best score of a constant answer on the test split."""
 
     fingerprint: str
     metric: str

@@ -1,7 +1,7 @@
 """H1, H2 and H5 of a cell: claims about every one of several comparisons.
 
-H1: every strategy is equivalent to forward. H2: every strategy beats no matching. H5: forward is
-not beaten by more than the margin. H3, a claim about a ratio, is in `spread.py`.
+H1: every strategy is equivalent to forward. H2: every strategy beats no matching. H5: no strategy
+beats forward by more than the margin. H3, a claim about a ratio, is in `spread.py`.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ Power = Callable[[int, float, float, float], float]
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed of each comparison, its opposite, and the bound between the two.
+    """A claim about each comparison, its opposite, and the bound between the two.
 
-    `sides` is 2 where the opposite lies on both sides, so that each gets half of alpha.
+    `sides` is 2 if the opposite lies on both sides, each of which then has half of alpha.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Claim:
     power_for: Power
     power_against: Power
     opposite: Callable[[float], float]
-    """How far an effect lies on the opposite's side of the bound; negative where it does not."""
+    """Distance of an effect from the bound, positive on the side of the opposite."""
 
 
 def equivalent(margin: float) -> Claim:
@@ -100,8 +100,8 @@ def not_beaten(margin: float) -> Claim:
 
 @dataclass(frozen=True)
 class Decision:
-    """A status with the comparison that decided it, or that stands in the way. `withheld`: what it
-    would be by the runs that finished, where the missing ones could undo that."""
+    """A status with the comparison that decides it, or that prevents a decision. `withheld`: the
+    status by the finished runs alone, if the missing runs could change it."""
 
     status: Status
     comparison: Comparison
@@ -111,12 +111,12 @@ class Decision:
 
 
 def decide(claim: Claim, pairs: Sequence[Comparison], alpha: float, complete: bool) -> Decision:
-    """Judge a claim; `complete` is false where an arm that belongs here has no score at all.
+    """Judge a claim; `complete` is false if an expected arm has no score at all.
 
-    The interval is read at the level at which the status was reached, so that it lies inside the
-    bound where the claim is supported, wholly beyond it where it is contradicted, and across it
-    where it is undecided: 1 - 2 alpha where every comparison passes its own test, and Bonferroni's
-    level, which is that of Holm's first step, otherwise.
+    The interval has the level at which the status was reached, so it lies inside the bound if the
+    claim is supported, wholly beyond it if contradicted, and across it if undecided. The level is
+    1 - 2 alpha if every comparison passes its own test, otherwise Bonferroni's, which is that of
+    Holm's first step.
     """
     p_for, p_against = _p_values(claim, pairs, supporting, opposing)
     supported, contradicted = paired.claim(p_for, p_against, alpha)
@@ -124,7 +124,7 @@ def decide(claim: Claim, pairs: Sequence[Comparison], alpha: float, complete: bo
     if contradicted:
         c = pairs[int(p_against.argmin())]
         return Decision("contradicted", c, bounds(c, level, opposing), level)
-    # Where p-values are the same, as they are without variance, the effect says which is worst.
+    # With equal p-values, as without variance, the effect decides which comparison is the worst.
     c = pairs[max(range(len(pairs)), key=lambda i: (p_for[i], claim.opposite(pairs[i].effect)))]
     if supported and complete:
         return Decision("supported", c, bounds(c, 1 - 2 * alpha, supporting), 1 - 2 * alpha)
@@ -140,7 +140,7 @@ def decide(claim: Claim, pairs: Sequence[Comparison], alpha: float, complete: bo
 def _p_values(
     claim: Claim, pairs: Sequence[Comparison], for_: Cases, against: Cases
 ) -> tuple[paired.Array, paired.Array]:
-    """Of the claim and of its opposite, each the largest over its cases."""
+    """Return the p-values of the claim and of its opposite, each the largest over its cases."""
     return (
         np.array([p_value(c, claim.test_for, for_) for c in pairs]),
         np.array([p_value(c, claim.test_against, against) for c in pairs]),
@@ -148,10 +148,12 @@ def _p_values(
 
 
 def more_seeds(claim: Claim, pairs: Sequence[Comparison], alpha: float) -> int | None:
-    """Further seeds that would decide the claim at the effects and SDs seen, with power 0.8: by
-    the clearest comparison on the opposite's side where there is one, else by all together. None
-    where a comparison has no SD yet, or where 10,000 seeds would not do."""
-    level = alpha / len(pairs)  # of "some is beyond"; "every" needs no correction
+    """Return the further seeds that would decide the claim at the observed effects and SDs, with
+    power 0.8: by the clearest comparison on the opposite's side if there is one, else by all
+    together. None if a comparison has no SD yet or if 10,000 seeds would not suffice."""
+    level = alpha / len(
+        pairs
+    )  # for "some comparison is beyond"; a claim about every one needs no correction
     estimates = [(c.effect, c.sd) for c in pairs if c.sd is not None]
     if len(estimates) < len(pairs):
         return None
@@ -177,8 +179,8 @@ def judge(
     cell: CellName,
     absent: Sequence[str],
 ) -> Hypothesis:
-    """A hypothesis of one cell from its comparisons, at least one; `absent`: arms that belong here
-    and have no score."""
+    """Return a hypothesis of one cell from its comparisons, at least one. `absent`: expected arms
+    without a score."""
     decision = decide(claim, pairs, rule.alpha, not absent)
     further_seeds = None
     if decision.status == "undecided" and not absent and not decision.withheld:
@@ -203,7 +205,7 @@ def judge(
 
 
 def _last_look_chance(claim: Claim, pairs: Sequence[Comparison], rule: Rule) -> float | None:
-    """The chance of the last look, where one is to come; 1 where a comparison has no SD yet."""
+    """Return the chance that the last look decides: None if no look remains, 1 without an SD."""
     if rule.look is None or not rule.look.ahead:
         return None
     estimates = [(c.effect, c.sd, c.n) for c in pairs if c.sd is not None]
@@ -269,7 +271,7 @@ def _open(claim: Claim, evidence: str) -> str:
 
 
 def _lacking(c: Comparison) -> str:
-    """How many pairs are missing, and what is done about them."""
+    """Return a clause on the missing pairs and how they are treated."""
     if c.missing is None:
         return ""
     lost = len(c.missing.seeds)
@@ -283,7 +285,7 @@ def seeds(n: int) -> str:
 
 
 def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
-    """What stands between an undecided hypothesis and its decision."""
+    """Return a clause on what an undecided hypothesis still needs."""
     if absent:
         return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
     if not rule.seeded:

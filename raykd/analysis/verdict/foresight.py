@@ -1,4 +1,4 @@
-"""Before a sweep: what its seeds can decide, and how noisy a pilot was."""
+"""What the seeds of a planned sweep can decide, and the noise of a pilot sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what a plan imports is light
 
 
 def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
-    """For `raykd plan`: the arms known by now, and the explored maps that will join them."""
+    """Return the line for `raykd plan`, over the known arms and the best explored maps to come."""
     if config.confirm is None:
         return None
     best = config.confirm.best if config.explore else 0
@@ -29,7 +29,7 @@ def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
 
 
 def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:
-    """In a line: which noise these seeds can see through."""
+    """Return a line that says up to which noise these seeds can decide."""
     others = len(set(arms) - {NONE, FORWARD})
     if seeds < 2:
         return f"nothing: {seeds} seed shows no variance; write at least two"
@@ -46,8 +46,8 @@ def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> s
 
 
 def pilot(verdict: Verdict) -> tuple[float, int, int]:
-    """(sd, degrees of freedom, comparisons): the SD of paired differences to forward, pooled over
-    a sweep's comparisons, and how many comparisons its fullest cell has. Raises UserError."""
+    """Return (sd, degrees of freedom, comparisons): the SD of paired differences to forward, pooled
+    over a sweep's comparisons, and the most comparisons of any cell. Raises UserError."""
     pairs = [(c.sd, c.n - 1) for cell in verdict.cells for c in cell.to_forward if c.sd is not None]
     df = sum(n for _, n in pairs)
     if not df:

@@ -1,4 +1,4 @@
-"""From scores to the verdict: what is there in each cell, what is not, and what follows."""
+"""Judge scores: the verdict with the arms, hypotheses and problems of each cell."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ByArm = Mapping[str, Mapping[int, Score]]
 def judge(
     scores: Scores, margin: float = 1.0, alpha: float = 0.05, look: Look | None = None
 ) -> Verdict:
-    """The verdict at a margin (in the metric's units) that was stated before the sweep.
+    """Return the verdict at a margin (in the metric's units) that was stated before the sweep.
 
-    Only confirmed scores count; what the search saw goes into the winner's curse alone. `look`:
-    the one that the scores are of, where alpha is shared out over several.
+    Only confirmed scores count; explored scores enter the winner's curse and the landscape only.
+    `look`: the interim analysis that the scores belong to, if alpha is split over several.
     """
     sign = 1 if scores.larger_is_better else -1
     level = look.alpha if look else alpha
@@ -57,8 +57,8 @@ def judge(
 
 
 def by_arm(scores: Scores, cell: CellName) -> ByArm:
-    """Scores of a cell by strategy and seed: none, forward, the others by name, then maps drawn at
-    random, controls last."""
+    """Return the scores of a cell by strategy and seed: none, forward, other strategies by name,
+    sampled maps, controls."""
     arms: dict[str, dict[int, Score]] = {}
     for score in scores.items:
         if score.cell == cell:
@@ -68,7 +68,7 @@ def by_arm(scores: Scores, cell: CellName) -> ByArm:
 
 
 def _untested(arm: Mapping[int, Score]) -> tuple[bool, bool]:
-    """(control, sampled): what stands beside the strategies under test."""
+    """Return (control, sampled): whether an arm is a control, and whether its map is sampled."""
     first = next(iter(arm.values()))
     return first.control, first.sampled
 
@@ -123,7 +123,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
 
 
 def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
-    """Arms that have a seed in common with the reference."""
+    """Return the arms that share a seed with the reference."""
     return {a: s for a, s in arms.items() if reference and s.keys() & reference.keys()}
 
 
@@ -165,7 +165,7 @@ def _h3(
 def _arms(
     scores: Scores, cell: CellName, arms: ByArm, wanted: Expected, rule: Rule
 ) -> tuple[Arm, ...]:
-    """Every arm with the runs that it lacks, and those that collapsed."""
+    """Return every arm with its missing and collapsed runs."""
     if not scores.seeded:
         return tuple(_arm(name, arm) for name, arm in arms.items())
     table = missing.matrix(arms, wanted, rule.sign)
@@ -189,7 +189,7 @@ def _arms(
 
 
 def _with_counts(cell: Cell) -> Cell:
-    """With what the arms' missing and collapsed runs come to."""
+    """Add the counts of missing and collapsed runs over the arms."""
     return replace(
         cell,
         lost=collapse.lost(
@@ -218,8 +218,8 @@ def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
 
 
 def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
-    """Shares of map, seed and init for each task and shape that has several inits, over the
-    strategies and seeds that all its inits have; tuned, where the hidden weight is a factor."""
+    """Return the variance shares of map, seed and init for each task and shape with several inits,
+    over the common strategies and seeds; of the tuned cells if the hidden weight is a factor."""
     result = []
     cells = [c for c in scores.cells if c[3] in ("", TUNED)]
     for task, shape in dict.fromkeys((c[0], c[2]) for c in cells):
@@ -245,7 +245,7 @@ def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ..
 
 
 def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
-    """A mixed model for each init, shape and metric that has forward and another strategy on
+    """Return a mixed model for each init, shape and metric with forward and another strategy on
     several tasks."""
     groups: dict[tuple[str, str, str], list[Score]] = {}
     for score in scores.items:

@@ -1,4 +1,4 @@
-"""What a cell lacks, named: nothing is filled in."""
+"""Problems of a cell: missing arms, references, seeds and pairs. Nothing is filled in."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ByArm = Mapping[str, Mapping[int, Score]]
 
 
 def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
-    """Strategies that belong under test here and have no score at all: those that their loader
-    reported, and those that other cells of this shape have. A control or a sampled map that is not
-    there takes nothing from what is said of the strategies."""
+    """Return the strategies under test that have no score in this cell: those that the loader
+    reported, and those that other cells of this shape have. Absent controls and sampled maps do not
+    count, since they do not affect claims about the strategies."""
     reported = [
         p.strategy
         for p in scores.problems
@@ -37,7 +37,7 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
 
 
 def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
-    """Controls that their loader reported as failed or not finished, and that have no score."""
+    """Return the controls without a score that the loader reported as failed or not finished."""
     reported = {
         p.strategy: None
         for p in scores.problems
@@ -47,7 +47,7 @@ def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
 
 
 def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
-    """The loader's problems of this cell, and those that its scores show."""
+    """Return the problems of this cell: those of the loader and those that its scores show."""
     task, init, shape, weight = cell
     problems = [p for p in scores.problems if _cell(p) == cell]
     reported = {p.strategy for p in problems}
@@ -66,7 +66,7 @@ def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
         return tuple(problems)
     reference_arm = arms.get(FORWARD) or arms.get(NONE) or {}
     for name, arm in arms.items():
-        # A control may be asked for under fewer seeds; any that were planned are named above.
+        # A control may have fewer seeds by plan; missing planned seeds are reported by the loader.
         unshared = (
             arm.keys() - reference_arm.keys()
             if _control(arm)

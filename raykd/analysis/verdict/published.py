@@ -1,4 +1,4 @@
-"""A sweep's scores beside those that someone published, cell by cell."""
+"""Compare the scores of a sweep with published scores, cell by cell."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def compare_published(
     cells: Sequence[Cell], published: Sequence[Score]
 ) -> tuple[PublishedComparison, ...]:
-    """Every arm for which `published` has a score of the same kind of init (copied or random,
-    whichever blocks are copied), shape and strategy. Which task of theirs is meant is the
-    caller's to choose; it is named in the result."""
+    """Compare every arm for which `published` has a score with the same kind of init (copied or
+    random, whichever blocks are copied), shape and strategy. The caller chooses the published task,
+    which the result names."""
     compared = []
     for cell in cells:
         kind = cell.init.split()[0]
@@ -46,8 +46,8 @@ def compare_published(
 
 
 def published_scores(config: SweepConfig, file: str) -> tuple[Score, ...]:
-    """Those of the task that `published` names; none where the file has no such key. `file` is the
-    sweep file's path. Raises UserError."""
+    """Return the published scores of the task named under `published` in the sweep file, or nothing
+    without that key. `file`: path of the sweep file. Raises UserError."""
     reference = config.published
     if reference is None:
         return ()

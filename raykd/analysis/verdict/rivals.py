@@ -1,4 +1,4 @@
-"""What stands beside the strategies under test: controls, maps drawn at random, explored maps."""
+"""Arms other than the strategies under test: controls, sampled maps and explored maps."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ MATCHING = "matching"
 def controls(
     arms: ByArm, tested: ByArm, rule: Rule, wanted: Expected, absent: Sequence[str] = ()
 ) -> Controls | None:
-    """The mean of the strategies under test, seed by seed, against each control. Without one that
-    any regulariser would pass as well, a gain over none says little of the teacher's layers.
-    `absent`: controls and strategies that belong here and have no score."""
+    """Compare the mean of the strategies under test, seed by seed, with each control.
+
+    A gain over `none` alone could come from any regulariser, so it says little about the teacher's
+    layers. `absent`: expected controls and strategies without a score."""
     control_arms = {a: s for a, s in arms.items() if next(iter(s.values())).control}
     seeds, table = matrix(list(tested.values()), 1)
     if not control_arms or not seeds:
@@ -40,14 +41,14 @@ def controls(
         return None
     absent = [*absent, *(a for a in control_arms if not any(a == s[2] for s in shared))]
     wanted = _of_the_mean(tested, wanted, rule.sign)
-    pairs = to_reference(shared, rule, wanted, whole=not absent)
+    pairs = to_reference(shared, rule, wanted, complete=not absent)
     status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
 
 
 def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
-    """With the seeds that the mean should have, and the range that each of its missing values has:
-    that of the runs that are missing in it."""
+    """Add the seeds that the mean of the strategies should have, and the range of each of its
+    missing values, which follows from the ranges of the missing runs."""
     seeds = frozenset().union(*(wanted.seeds[a] for a in tested))
     ranges = {}
     for seed in seeds:
@@ -63,7 +64,8 @@ def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
 
 
 def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
-    """Better than every one is an intersection-union claim, worse than some one goes by Holm."""
+    """Return the status and its sentence. "Better than every control" is an intersection-union
+    claim; "worse than some control" uses Holm-adjusted p-values."""
     beaten = [c.reference for c in pairs if c.finding == "better"]
     ahead = [c.reference for c in pairs if c.finding == "worse"]
     if ahead:
@@ -81,8 +83,8 @@ def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[St
 
 
 def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
-    """Over the arms that draw any map. Where each map was trained under several seeds, those say
-    what noise is; else the arms whose map stays the same under every seed do."""
+    """Test whether the map matters, over the arms with sampled maps. The noise comes from maps
+    trained under several seeds, or else from the arms with a fixed map."""
     tested = {a: arm for a, arm in arms.items() if not next(iter(arm.values())).control}
     names = [a for a in tested if is_sampled(a)] or [a for a in tested if a == SAMPLED]
     drawn = [s for a in names for s in tested[a].values()]
@@ -98,10 +100,10 @@ def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
         arm for a, arm in tested.items()
         if not a.startswith(SAMPLED) and len({s.map for s in arm.values()}) == 1
     ]  # fmt: skip
-    one = next((arm for a, arm in tested.items() if a == SAMPLED), None)
-    if one is None or len(fixed) < 2:
+    one_per_seed = next((arm for a, arm in tested.items() if a == SAMPLED), None)
+    if one_per_seed is None or len(fixed) < 2:
         return None
-    seeds, table = matrix([*fixed, one], rule.sign)
+    seeds, table = matrix([*fixed, one_per_seed], rule.sign)
     if len(seeds) < 2:
         return None
     return variance.sampled(table[:, -1], table[:, :-1].T, rule.alpha)
@@ -114,7 +116,7 @@ def curses(
     to_forward: Sequence[Comparison],
     rule: Rule,
 ) -> tuple[Curse, ...]:
-    """For every explored map that was confirmed, under the init that it was searched with."""
+    """Return the winner's curse of every confirmed explored map, under the init of the search."""
     explored = {e.map: e.score for e in scores.explored if e.cell == cell}
     forward_map = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     result = []
@@ -134,7 +136,7 @@ def curses(
 
 
 def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> Landscape | None:
-    """The landscape of the maps that the search tried under this cell's init."""
+    """Return the landscape of the maps that the search tried under the init of this cell."""
     explored = {e.map: e.score for e in scores.explored if e.cell == cell}
     forward = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     if not explored or not forward:

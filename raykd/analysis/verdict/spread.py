@@ -1,4 +1,4 @@
-"""H3 of a cell: the spread between strategies is small against the gain of matching."""
+"""H3 of a cell: the spread between strategies is small compared with the gain of matching."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from raykd.analysis.verdict.verdict import Hypothesis, Status
 def judge(
     table: Array, rule: Rule, cell: CellName, absent: list[str], worst: float = np.inf
 ) -> tuple[Hypothesis, SpreadRatio | None]:
-    """table: [seeds, strategies and none], larger is better, NaN where a run is missing; at least
-    two strategies. `worst`: the worst score seen, where that is of a run that failed.
+    """Judge H3 of one cell.
 
-    Supported where the seeds that all have support it, and the whole table does with its missing
-    runs at their worst for the claim: no matching at the best score seen, the strategies at the
-    worst or the best. Contradicted likewise, with each missing run at the worst score seen.
+    table: [seeds, strategies and none], larger is better, NaN for missing runs; at least two
+    strategies. `worst`: the worst score seen, if it is that of a failed run.
+
+    H3 is supported if the complete seeds support it and the whole table does with the missing runs
+    at their worst for the claim: `none` at the best score seen, the strategies at the worst or the
+    best. It is contradicted likewise, with every missing run at the worst score seen.
     """
     complete = table[~np.isnan(table).any(axis=1)]
     lost = int(np.isnan(table).sum())
@@ -71,7 +73,8 @@ def judge(
 
 
 def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[str]) -> Status:
-    """Supported in every case of the first, contradicted in every case of the second."""
+    """Return "supported" if every case in `for_` supports H3, "contradicted" if every case in
+    `against` contradicts it, else "undecided"."""
 
     def claim(case: Array) -> tuple[Array, Array]:
         none = case[:, -1]
@@ -87,7 +90,8 @@ def _status(for_: list[Array], against: list[Array], rule: Rule, absent: list[st
 def _spanning(
     estimate: SpreadRatio, cases: list[Array], alpha: float, resolution: float
 ) -> SpreadRatio:
-    """With the interval over all cases; a case in which matching shows a loss leaves no bound."""
+    """Extend the interval over all cases. A case in which matching shows a loss leaves no upper
+    bound."""
     others = [
         ratio.against_gain(case[:, :-1], case[:, -1], alpha, resolution=resolution).interval
         for case in cases
@@ -100,11 +104,11 @@ def _spanning(
 
 
 def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0) -> int | None:
-    """As for the other hypotheses, over the contrasts of every pair and the gain."""
+    """Return the further seeds that would decide H3, by the contrasts of all pairs and the gain."""
     gain = scores.mean(axis=1) - none
     pairs = (scores @ contrasts(scores.shape[1]).T).T - SMALL * gain
     mean, sd = summary(pairs, resolution)
-    gain_mean, gain_sd = (float(x) for x in summary(gain, resolution))
+    gain_mean, gain_sd = (float(value) for value in summary(gain, resolution))
     strict = alpha / 2 / len(pairs)
     counts: list[int | None]
     if (mean < 0).all():
@@ -125,7 +129,7 @@ def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0
 
 
 def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[str]) -> Hypothesis:
-    """With one score an arm there is a number, and nothing to judge it by."""
+    """Return the undecided H3 of a cell with fewer than two complete seeds."""
     effect, facts = None, "no seed that all arms have"
     if len(none):
         means = scores.mean(axis=0)

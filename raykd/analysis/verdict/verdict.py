@@ -1,5 +1,5 @@
 """The verdict as a value: hypotheses with their evidence, cell by cell. Positive effects are
-better, whichever way the metric runs."""
+better, in whichever direction the metric improves."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
 @dataclass(frozen=True)
 class Hypothesis:
     """H1, H2, H3, H5 or H6 of one cell. `effect`, `interval` and `strategy` are those of the
-    comparison that decided it, or of the one that stands in the way.
+    comparison that decides it, or of the one that prevents a decision.
 
-    `interval` lies inside the margin where H1 is supported, and wholly outside where it is
-    contradicted; None without variance. Where runs are missing it spans what it would be with them
-    at the worst and the best score seen. A bound may be infinite (null in JSON). `margin` is the
-    bound that the effect is held against: the file's for H1 and H5, 0 for H2, a ratio for H3, and
-    for H6 a share of tokens of 0.5, or a difference of 0 where a null decided it.
-    `more_seeds`: further seeds that would decide it at the effect and variance seen, with power
-    0.8; None where it is decided or where no number would.
+    `interval` lies inside the margin if H1 is supported and wholly outside if it is contradicted;
+    None without variance. If runs are missing, it spans the intervals with them at the worst and
+    the best score seen. A bound may be infinite (null in JSON). `margin` is the bound for the
+    effect: that of the sweep file for H1 and H5, 0 for H2, a ratio for H3, and for H6 a share of
+    tokens of 0.5, or a difference of 0 if a null decided it. `more_seeds`: further seeds that would
+    decide it at the observed effect and variance, with power 0.8; None if it is decided or if no
+    number of seeds would suffice.
     """
 
     id: str
@@ -54,16 +54,16 @@ class Hypothesis:
     strategy: str | None
     says: str
     chance: float | None = None
-    """Of H1 and H5, where a look is to come: that the last one decides it, at most."""
+    """Upper bound on the probability that the last look decides H1 or H5, if a look remains."""
     missing: int = 0
-    """Runs that it should rest on and that are missing: failed, diverged or not finished."""
+    """Number of missing runs: failed, diverged or not finished."""
     withheld: bool = False
-    """Whether the runs that finished would decide it, and the missing ones could undo that."""
+    """Whether the finished runs would decide it, but the missing runs could change that."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A comparison with its missing runs filled in: over all seeds that it should have."""
+    """A comparison with its missing runs filled in, over all expected seeds."""
 
     effect: float
     sd: float
@@ -72,9 +72,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Missing:
-    """The seeds that a comparison lacks, and what it would be with the missing runs filled in:
-    `low`, the strategy's at the worst score seen and the reference's at the best; `high`, the
-    other way round; `failed`, all of them at the worst."""
+    """The missing seeds of a comparison, and the comparison with the missing runs filled in.
+    `low`: the strategy at the worst score seen and the reference at the best. `high`: the other way
+    round. `failed`: both at the worst."""
 
     seeds: tuple[int, ...]
     low: Case
@@ -84,18 +84,18 @@ class Missing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A strategy against a reference, over the seeds that both have.
+    """Comparison of a strategy with a reference, over their common seeds.
 
-    To forward: `equivalent` (TOST), `different` (beyond the margin) or `undecided`. To `none` and
-    to controls: `better`, `worse` or `undecided`. Where the claim about every comparison holds,
-    each is `equivalent` (`better`) by its own p-value; else findings go by the Holm-adjusted ones.
-    Both stand here, of the worst case where runs are missing; those that do not apply are None.
-    `p_value` is the one that the finding rests on; of an undecided one, that of the claim.
+    With forward: `equivalent` (TOST), `different` (beyond the margin) or `undecided`. With `none`
+    and with controls: `better`, `worse` or `undecided`. If the claim about every comparison holds,
+    each is `equivalent` (`better`) by its own p-value; otherwise Holm-adjusted p-values decide.
+    Both are given, of the worst case if runs are missing; those that do not apply are None.
+    `p_value` is the one that decides the finding, or that of the claim if it is undecided.
 
-    `interval` is over seeds on this test set, at the level of the finding (`level`): it lies within
-    the margin exactly where the finding is `equivalent`, and beyond it where it is `different`
-    (above 0 where `better`, below where `worse`). Where runs are missing it spans their cases.
-    `population` takes the test examples as a sample too.
+    `interval` is over seeds on this test set, at the level of the finding (`level`). It lies within
+    the margin exactly if the finding is `equivalent`, and beyond it if `different` (above 0 if
+    `better`, below if `worse`). If runs are missing, it spans their cases. `population` treats the
+    test examples as a sample too.
     """
 
     strategy: str
@@ -123,8 +123,8 @@ class Comparison:
 
 
 def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
-    """The level of their intervals in words, or that of each finding where findings differ; nothing
-    where there is no interval."""
+    """Return the level of the intervals in words, or one per finding if levels differ; empty
+    without intervals."""
     by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
     if len(set(by_finding.values())) < 2:
         return tuple(f"{level} interval" for level in set(by_finding.values()))
@@ -134,7 +134,7 @@ def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Arm:
-    """One strategy's scores, by seed, as they were measured."""
+    """Measured scores of one strategy, by seed."""
 
     strategy: str
     control: bool
@@ -144,20 +144,20 @@ class Arm:
     mean: float
     sd: float | None
     chosen: str = ""
-    """The hidden weight that it was tuned to, where that is a factor."""
+    """Hidden weight that the strategy was tuned to, if the weight is a factor."""
     missing: tuple[int, ...] = ()
-    """Seeds that it lacks: other arms of its cell have them, or its loader names them as lost."""
+    """Missing seeds: other arms of the cell have them, or the loader reports them as lost."""
     failed: tuple[int, ...] = ()
-    """Of those, the ones whose run failed or diverged."""
+    """The missing seeds whose run failed or diverged."""
     collapsed: tuple[int, ...] = ()
-    """Seeds whose run lies far below the arm's others, or at the majority class (collapse.py)."""
+    """Seeds of runs far below the others of the arm or at the majority class (collapse.py)."""
     collapse_bound: float | None = None
-    """The collapse rate that its runs do not exclude: exact, one-sided, 95 %."""
+    """Upper bound of the collapse rate: exact, one-sided, 95 %."""
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Does matching (the mean of the strategies under test) beat its controls?"""
+    """Whether matching (the mean of the strategies under test) beats its controls."""
 
     status: Status
     comparisons: tuple[Comparison, ...]
@@ -166,7 +166,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Cell:
-    """One task x init x shape, and hidden weight where that is a factor: a number, or `tuned`."""
+    """One task x init x shape, and hidden weight (a number or `tuned`) if it is a factor."""
 
     task: str
     init: str
@@ -184,9 +184,9 @@ class Cell:
     controls: Controls | None
     problems: tuple[Problem, ...]
     landscape: Landscape | None = None
-    """Of what the search saw under this init; explored, so never tested."""
+    """Landscape of the search under this init; its scores are selected, so never tested."""
     lost: Counts | None = None
-    """Missing runs by arm, where there are any."""
+    """Missing runs by arm; None without any."""
     collapses: Counts | None = None
     """Collapsed runs by arm; None without seeds."""
 
@@ -196,8 +196,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`shares` and `mixed` go over the cells: one of each task and shape with several inits, one
-    of each init and shape with several tasks."""
+    """`shares` and `mixed` span cells: `shares` has an entry per task and shape with several inits,
+    `mixed` one per init, shape and metric with several tasks."""
 
     source: str
     metric: str
@@ -211,21 +211,21 @@ class Verdict:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     angles: Angles | None = None
-    """What the students see of the teacher's blocks, where it was measured."""
+    """Angles between the teacher's blocks seen from the students, if they were measured."""
     published: tuple[PublishedComparison, ...] = ()
-    """This sweep's scores beside published ones, where the file names a table of those."""
+    """Comparison with published scores, if the sweep file names a table of them."""
     look: Look | None = None
-    """Which look it was reached at, where the file states several."""
+    """The look at which the verdict was reached, if the sweep file states several."""
     scale: float | None = None
-    """What a perfect score is: 1 or 100; None where that is not known."""
+    """The perfect score: 1 or 100; None if unknown."""
     teacher: TeacherScore | None = None
-    """What the teacher of these students scores, where that is known."""
+    """Scores of the teacher, if they are known."""
     caveats: tuple[Caveat, ...] = ()
-    """What takes from the findings, to be read before them."""
+    """Reasons to doubt the findings, to be read before them."""
 
     @property
     def at(self) -> float:
-        """The alpha of its tests and intervals: the look's share where there are looks."""
+        """Alpha of the tests and intervals: the share of the look if the sweep has looks."""
         return self.look.alpha if self.look else self.alpha
 
     @property
@@ -233,5 +233,5 @@ class Verdict:
         return tuple(h for cell in self.cells for h in cell.hypotheses)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values, the hypotheses of every cell in one list at the top."""
+        """Return plain values, with the hypotheses of all cells in one list at the top."""
         return {"hypotheses": plain(self.hypotheses), **plain(self)}
