@@ -26,7 +26,6 @@ from raykd.models.capture import stacks
 from raykd.models.stacks import depth
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
-from raykd.runtime import seeds
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import FAMILIES
 
@@ -217,7 +216,7 @@ def test_students_are_built_at_full_size(
     name: str, variant: str, at_full_size: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a byte of weights: shapes and names are checked as they are copied."""
-    monkeypatch.setattr(seeds, "seeded", on_meta)
+    monkeypatch.setattr(student, "seeded", on_meta)
     made = study(read(name, variant), name, at_full_size)
     teacher = full_teacher(made.config.teacher.model, len(made.prepared.labels)
                            if made.config.task.kind == "classification" else 0)  # fmt: skip
