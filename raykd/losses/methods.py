@@ -246,8 +246,8 @@ def _rail_weights(layer_map: LayerMap, student: int, teacher: int) -> dict[str, 
 
 
 def _mix_weights(layer_map: LayerMap, student: int, teacher: int) -> dict[str, tuple[int, int]]:
-    named = {t for s, t in layer_map.pairs() if s}
-    return {"mix": (len(layer_map.blocks), len(named))}
+    teacher_blocks = {t for s, t in layer_map.pairs() if s}
+    return {"mix": (len(layer_map.blocks), len(teacher_blocks))}
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ class LayerMap:
         """Matched (student state, teacher state) pairs, sorted by student state, those of the
         decoder last. State 0 is the embedding output; state k of a decoder is `~k`."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
-        named = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
-        blocks = ((s, t) for s, a, b in named for t in range(a, b + 1))
+        matched = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
+        blocks = ((s, t) for s, a, b in matched for t in range(a, b + 1))
         decoder = () if self.decoder is None else self.decoder.pairs()
         return (*embedding, *blocks, *((decoder_state(s), decoder_state(t)) for s, t in decoder))
 
@@ -135,14 +135,17 @@ class LayerMap:
     def to_json(self) -> dict[str, object]:
         """`{"map": [...], "embedding": bool}`, with further keys for an embedding target other than
         state 0, the ends of ranges and the half of the decoder."""
-        out: dict[str, object] = {"map": list(self.blocks), "embedding": self.embedding is not None}
+        fields: dict[str, object] = {
+            "map": list(self.blocks),
+            "embedding": self.embedding is not None,
+        }
         if self.embedding:
-            out["embedding_target"] = self.embedding
+            fields["embedding_target"] = self.embedding
         if self.upto:
-            out["upto"] = list(self.upto)
+            fields["upto"] = list(self.upto)
         if self.decoder is not None:
-            out["decoder"] = self.decoder.to_json()
-        return out
+            fields["decoder"] = self.decoder.to_json()
+        return fields
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LayerMap:

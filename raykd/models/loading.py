@@ -55,14 +55,14 @@ def refuse_foreign(folder: Path, lacking: set[str]) -> None:
 
 
 def refuse_other_logits(
-    model: PreTrainedModel, wanted: torch.Tensor, computed: torch.Tensor, known: str
+    model: PreTrainedModel, expected: torch.Tensor, computed: torch.Tensor, examples: str
 ) -> None:
     """Raises UserError if the logits that raykd computes from last states differ from those of the
-    model. `known` names supported models in the error."""
-    if not torch.allclose(wanted, computed, rtol=1e-3, atol=1e-3):
+    model. `examples` names supported models in the error."""
+    if not torch.allclose(expected, computed, rtol=1e-3, atol=1e-3):
         raise UserError(
             f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
-            f"raykd does not know; name a model such as {known}"
+            f"raykd does not know; name a model such as {examples}"
         )
 
 

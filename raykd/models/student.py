@@ -58,15 +58,15 @@ def misplaced(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None
     def problem(init: Init) -> str | None:
         assert init.layer_map is not None
         cut = block_kinds.on_meta(student_config(teacher, shape, init))
-        return block_kinds.misplaced(whole, cut, _blocks(init.layer_map))
+        return block_kinds.misplaced(teacher_model, cut, _blocks(init.layer_map))
 
     if init.blocks is None:
         return None
-    whole = block_kinds.on_meta(teacher)
+    teacher_model = block_kinds.on_meta(teacher)
     reason = problem(init)
     if reason is None or init.decoder is not None:
         return reason
-    count = len(stacks(whole)["encoder"])
+    count = len(stacks(teacher_model)["encoder"])
     target = "into student block 1:"
     first = [
         b for b in range(1, count + 1)

@@ -135,9 +135,9 @@ def _gap(teacher: PreTrainedModel, student: PreTrainedModel, blocks: Blocks) -> 
     with torch.device("cpu"), torch.autocast("cpu", enabled=False):
         reference, inputs = _skeleton(teacher, student, blocks), _inputs(student)
         runs, owners = stacks(reference), _owners(reference)
-        for (stack, whole), running in zip(runs.items(), owners, strict=True):
-            depth = len(whole)
-            _cut(reference, whole, blocks[stack], inputs)
+        for (stack, running_blocks), running in zip(runs.items(), owners, strict=True):
+            depth = len(running_blocks)
+            _cut(reference, running_blocks, blocks[stack], inputs)
             if hasattr(running, "config"):  # the blocks themselves keep the teacher's configuration
                 running.config = _shortened(running.config, depth, blocks, stack)
         student_outputs = _outputs(student, _owners(student), inputs)
@@ -164,11 +164,11 @@ def _skeleton(
 ) -> PreTrainedModel:
     """The whole teacher with the tensors of the student; blocks that are not copied are zero."""
     with torch.device("meta"):
-        whole = type(teacher)(copy.deepcopy(teacher.config)).eval()
-    places, shapes = _places(whole, student, blocks), dict(_tensors(whole))
+        skeleton = type(teacher)(copy.deepcopy(teacher.config)).eval()
+    places, shapes = _places(skeleton, student, blocks), dict(_tensors(skeleton))
     filled = {_source(name, shapes, places): tensor for name, tensor in _tensors(student)}
     zeros: dict[object, Tensor] = {}  # tensors that the student lacks, shared by all blocks
-    for prefix, module in whole.named_modules():
+    for prefix, module in skeleton.named_modules():
         for table in (module._parameters, module._buffers):
             for key, value in table.items():
                 if value is not None:
@@ -178,7 +178,7 @@ def _skeleton(
                         layout = (value.shape, dtype)
                         tensor = zeros.setdefault(layout, torch.zeros(value.shape, dtype=dtype))
                     table[key] = tensor
-    return whole
+    return skeleton
 
 
 def _shortened(

@@ -41,8 +41,8 @@ def total(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that can be allocated now without a process being killed."""
-    left = (max(0, limit - used) for limit, used in _limits(proc, groups))
-    return min([psutil.virtual_memory().available, *left])
+    remaining = (max(0, limit - used) for limit, used in _limits(proc, groups))
+    return min([psutil.virtual_memory().available, *remaining])
 
 
 def gpus() -> list[int]:

@@ -90,17 +90,17 @@ class Proposer:
                 self._left -= 1
                 maps.append(layer_map)
         if len(maps) < count:
-            seen = {*self._open, *self._tried}
-            for layer_map in self._space.unseen(seen, count - len(maps), self._rng):
+            excluded = {*self._open, *self._tried}
+            for layer_map in self._space.unseen(excluded, count - len(maps), self._rng):
                 self.reserve(layer_map)
                 maps.append(layer_map)
         return maps
 
-    def _informative(self, most: int) -> list[tuple[LayerMap, Tried]]:
+    def _informative(self, limit: int) -> list[tuple[LayerMap, Tried]]:
         """All tried maps in order; if there are more than `most`, the best ones and a random sample
         of the others."""
         history = list(self._tried.items())
-        if not self._renews or len(history) <= most:
+        if not self._renews or len(history) <= limit:
             return history
         best = set(self.best(GOOD))
         others = [m for m in self._tried if m not in best]

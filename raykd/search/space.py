@@ -51,17 +51,17 @@ class Space:
         for matched in range(1 if self.skip else self.student, self.student + 1):
             for places in itertools.combinations(range(self.student), matched):
                 for chosen in itertools.combinations(blocks, matched):
-                    named = dict(zip(places, chosen, strict=True))
-                    yield LayerMap(tuple(named.get(i) for i in range(self.student)))
+                    targets = dict(zip(places, chosen, strict=True))
+                    yield LayerMap(tuple(targets.get(i) for i in range(self.student)))
 
     def __contains__(self, layer_map: LayerMap) -> bool:
-        named = [b for b in layer_map.blocks if b is not None]
+        targets = [b for b in layer_map.blocks if b is not None]
         return (
             layer_map.depth == self.student
-            and bool(named)
-            and (self.skip or len(named) == self.student)
-            and max(named) <= self.teacher
-            and (self.kind == "any" or all(a < b for a, b in itertools.pairwise(named)))
+            and bool(targets)
+            and (self.skip or len(targets) == self.student)
+            and max(targets) <= self.teacher
+            and (self.kind == "any" or all(a < b for a, b in itertools.pairwise(targets)))
         )
 
     def draw(self, rng: Random) -> LayerMap:
@@ -79,8 +79,8 @@ class Space:
             matched = rng.choices(counts, weights)[0]
         places = sorted(rng.sample(range(self.student), matched))
         chosen = sorted(rng.sample(range(1, self.teacher + 1), matched))
-        named = dict(zip(places, chosen, strict=True))
-        return LayerMap(tuple(named.get(i) for i in range(self.student)))
+        targets = dict(zip(places, chosen, strict=True))
+        return LayerMap(tuple(targets.get(i) for i in range(self.student)))
 
     def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
         """Draws up to `count` distinct maps uniformly from those that are not in `seen`.

@@ -44,9 +44,9 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
     loading.refuse_foreign(folder, lacking)
     x_BT = torch.tensor([[0, 1]])
     with torch.no_grad():
-        wanted = model.eval()(input_ids=x_BT, use_cache=False).logits
+        expected = model.eval()(input_ids=x_BT, use_cache=False).logits
         computed = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
-    loading.refuse_other_logits(model, wanted, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
+    loading.refuse_other_logits(model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
     return model
 
 
@@ -175,7 +175,7 @@ def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
     return float(_example_scores(metric, answers, labels).mean() * 100)
 
 
-def beside(metric: str, names: Names) -> tuple[str, ...]:
+def secondary_metrics(metric: str, names: Names) -> tuple[str, ...]:
     return tuple(m for m in (OF_CHOICES if metric in OF_CHOICES else SCORES) if m != metric)
 
 
@@ -218,7 +218,7 @@ FAMILY = Family(
     output_width=lambda config: int(config.hidden_size),
     evaluate=evaluate,
     score=score,
-    beside=beside,
+    secondary_metrics=secondary_metrics,
     baseline=baseline,
     predictions=predictions,
 )

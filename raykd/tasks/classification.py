@@ -137,7 +137,7 @@ def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
     raise ValueError(f"unknown metric {metric!r}")
 
 
-def beside(metric: str, names: Names) -> tuple[str, ...]:
+def secondary_metrics(metric: str, names: Names) -> tuple[str, ...]:
     """Accuracy and F1 are reported together: F1 of the second of two classes, else macro F1."""
     f1_name = "f1" if len(names) == 2 else "macro_f1"
     return {"accuracy": (f1_name,), "f1": ("accuracy",), "macro_f1": ("accuracy",)}.get(metric, ())
@@ -171,7 +171,7 @@ FAMILY = Family(
     output_width=lambda config: int(config.num_labels),
     evaluate=evaluate,
     score=score,
-    beside=beside,
+    secondary_metrics=secondary_metrics,
     baseline=baseline,
     predictions=predictions,
 )

@@ -56,7 +56,7 @@ def scores_on_test(
     parts, the scores are those of the first part; `test_accuracy_mm` is that of part `mm`."""
     scores = {}
     for i, (part, rows) in enumerate(data.parts.items()):
-        for name in (metric, *data.family.beside(metric, data.labels)):
+        for name in (metric, *data.family.secondary_metrics(metric, data.labels)):
             score = data.family.score(name, answers[rows], labels[rows])
             scores[f"test_{name}" + (f"_{part}" if i else "")] = score
     return scores

@@ -91,7 +91,7 @@ class Family:
     the workers."""
     score: Callable[[str, np.ndarray, np.ndarray], float]
     """A metric, by name, of the answers to a split and its labels; in percent, larger is better."""
-    beside: Callable[[str, Names], tuple[str, ...]]
+    secondary_metrics: Callable[[str, Names], tuple[str, ...]]
     """Metrics that are reported together with this metric for a finished trial, given the label
     names."""
     baseline: Callable[[str, np.ndarray], float]

@@ -149,10 +149,10 @@ def _pair(
     if not end:
         return prompt_text, completion
     dialogue = [*question, {"role": "assistant", "content": completion}]
-    whole: str = tokenizer.apply_chat_template(dialogue, tokenize=False)
-    if not whole.startswith(prompt_text):  # the template formats an answered turn differently
+    full_text: str = tokenizer.apply_chat_template(dialogue, tokenize=False)
+    if not full_text.startswith(prompt_text):  # the template formats an answered turn differently
         return prompt_text, completion + (tokenizer.eos_token or "")
-    return prompt_text, whole.removeprefix(prompt_text).rstrip("\n")
+    return prompt_text, full_text.removeprefix(prompt_text).rstrip("\n")
 
 
 def tokens(
@@ -160,17 +160,21 @@ def tokens(
 ) -> list[Tokens]:
     """Prompt and completion as tokens of one text, so that no word is split where they meet. A
     prompt has at least one token, from which the first token of the completion is predicted."""
-    wholes = tokenizer([p + c for p, c in pairs], add_special_tokens=False)["input_ids"]
+    all_ids = tokenizer([p + c for p, c in pairs], add_special_tokens=False)["input_ids"]
     # A space before a completion is part of its first token.
-    heads = tokenizer([p.rstrip(" ") if c else p for p, c in pairs], add_special_tokens=False)
+    all_prompt_ids = tokenizer(
+        [p.rstrip(" ") if c else p for p, c in pairs], add_special_tokens=False
+    )
     begin = [] if task.chat else _begin(tokenizer)
     token_rows = []
-    for whole, head, (_, completion) in zip(wholes, heads["input_ids"], pairs, strict=True):
-        cut = min(len(head), len(whole) - 1) if completion else len(whole)
-        prompt, completion_ids = begin + whole[:cut], whole[cut:][: limit - 1]
+    for ids, prompt_ids, (_, completion) in zip(
+        all_ids, all_prompt_ids["input_ids"], pairs, strict=True
+    ):
+        prompt_length = min(len(prompt_ids), len(ids) - 1) if completion else len(ids)
+        prompt, completion_ids = begin + ids[:prompt_length], ids[prompt_length:][: limit - 1]
         if not prompt:
             prompt = [tokenizer.eos_token_id or 0]
-        completion_length = len(whole) - cut
+        completion_length = len(ids) - prompt_length
         prompt_end = prompt[-(limit - len(completion_ids)) :]
         token_rows.append(
             Tokens(prompt_end, completion_ids, len(prompt) + completion_length, completion_length)

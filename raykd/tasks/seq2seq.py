@@ -44,7 +44,7 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
     x_BT = torch.tensor([[0, 1, 2]])
     encoder_inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
     with torch.no_grad():
-        wanted = model.eval()(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
+        expected = model.eval()(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
         encoded = model.get_encoder()(**encoder_inputs).last_hidden_state
         state_BTD = model.get_decoder()(
             input_ids=x_BT,
@@ -52,7 +52,7 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
             encoder_attention_mask=encoder_inputs["attention_mask"],
             use_cache=False,
         ).last_hidden_state
-        loading.refuse_other_logits(model, wanted, head(model)(state_BTD), "T5, BART or Marian")
+        loading.refuse_other_logits(model, expected, head(model)(state_BTD), "T5, BART or Marian")
     return model
 
 
@@ -221,7 +221,7 @@ def baseline(metric: str, labels: np.ndarray) -> float:
 CUT = "cut_off"  # number of texts that reached the length limit
 
 
-def beside(metric: str, names: Names) -> tuple[str, ...]:
+def secondary_metrics(metric: str, names: Names) -> tuple[str, ...]:
     """The other metrics of the same package."""
     related = metrics.ROUGE if metric in metrics.ROUGE else metrics.MATCHED
     return (*(name for name in related if name != metric), CUT)
@@ -259,7 +259,7 @@ FAMILY = Family(
     output_width=lambda config: int(config.d_model),
     evaluate=evaluate,
     score=score,
-    beside=beside,
+    secondary_metrics=secondary_metrics,
     baseline=baseline,
     predictions=predictions,
 )

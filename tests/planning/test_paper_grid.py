@@ -288,7 +288,7 @@ def test_it_runs_end_to_end(name: str, variant: str, tiny: Path) -> None:
     memory = train(cohort, training_inputs(made, stored.folder))
     assert not memory.failures
     metric, family = made.config.task.metric, FAMILIES[made.config.task.kind]
-    told = [metric, *family.beside(metric, made.prepared.labels)]
+    told = [metric, *family.secondary_metrics(metric, made.prepared.labels)]
     parts = list(made.prepared.parts)[1:]
     assert parts == (["mm"] if name.startswith("mnli") else [])
     wanted = {f"test_{m}" for m in told} | {f"test_{m}_{part}" for m in told for part in parts}
@@ -305,7 +305,7 @@ def test_both_scores_of_qqp_are_told(tiny: Path) -> None:
     with hub(tiny / "models"):
         made = study(shrunk(read("qqp", "clean")), "qqp", tiny / "home")
     assert made.prepared.labels == ("not_duplicate", "duplicate")
-    assert FAMILIES["classification"].beside("accuracy", made.prepared.labels) == ("f1",)
+    assert FAMILIES["classification"].secondary_metrics("accuracy", made.prepared.labels) == ("f1",)
 
 
 # What is written of it

@@ -279,7 +279,7 @@ def test_scores_and_tables_of_choices() -> None:
     labels = np.array([1, 1])
     assert FAMILY.score("acc", answers, labels) == 50
     assert FAMILY.score("acc_norm", answers, labels) == 0
-    assert FAMILY.beside("acc", ()) == ("acc_norm",)
+    assert FAMILY.secondary_metrics("acc", ()) == ("acc_norm",)
     assert FAMILY.baseline("acc", np.array([0, 0, 1, 2])) == 50
     found = FAMILY.predictions(np.array(["a", "b"]), labels, answers, ("no", "yes"), "acc")
     assert found == {
@@ -294,7 +294,7 @@ def test_scores_and_tables_of_texts() -> None:
     labels = np.array(["cat", "dog", "fish"])
     assert FAMILY.score("exact_match", answers, labels) == pytest.approx(100 / 3)
     assert FAMILY.score("f1", answers, labels) == pytest.approx(100 * (1 + 2 / 3) / 3)
-    assert FAMILY.beside("f1", ()) == ("exact_match",)
+    assert FAMILY.secondary_metrics("f1", ()) == ("exact_match",)
     assert FAMILY.baseline("exact_match", np.array(["no", "yes", "no"])) == pytest.approx(200 / 3)
     found = FAMILY.predictions(np.array(list("abc")), labels, answers, (), "f1")
     assert found["correct"] == [True, False, False]
