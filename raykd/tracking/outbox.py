@@ -138,7 +138,7 @@ class Spool:
             retry=tenacity.retry_if_exception(passing),
             wait=tenacity.wait_chain(*map(tenacity.wait_fixed, PAUSES)),
             before_sleep=note,
-        )(outbox_entries.send, self._client, place)
+        )(lambda: outbox_entries.send(self._client, place))
         self._away_since = None
         shutil.rmtree(place)
 

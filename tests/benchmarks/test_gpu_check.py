@@ -37,6 +37,7 @@ CPU = torch.device("cpu")
 ABSENT = {
     "ray", "mlflow", "optuna", "cmaes", "datasets", "pydantic", "pydantic_core", "sqlalchemy",
     "plotly", "kaleido", "rouge_score", "sacrebleu", "pandas", "pyarrow", "peft", "statsmodels",
+    "tenacity",
 }  # fmt: skip
 NAMED = {"scipy", "psutil", "scikit-learn"}
 HIDES = f"""
