@@ -52,6 +52,9 @@ from .support.paper_models import TEACHERS, write_full
 
 ROOT = Path(__file__).parents[1]
 TIMES = {"seconds", "teacher_seconds", "examples_per_second", "peak_memory_mb"}
+# A plan's cohorts are as large as the memory that is free now allows.
+FREE_MEMORY = {"usable", "peak", "cohort_size", "cohorts"}
+LEFT_OUT = TIMES | FREE_MEMORY | {"store", "file"}
 
 
 def ids(resolved: Study) -> dict[str, Any]:
@@ -192,9 +195,9 @@ class Quickstart:
 
 
 def _stripped(value: Any) -> Any:
-    """Without times, of day and of training, and without the folder."""
+    """Without times, the folder, and what depends on free memory."""
     if isinstance(value, dict):
-        return {k: _stripped(v) for k, v in value.items() if k not in TIMES | {"store", "file"}}
+        return {k: _stripped(v) for k, v in value.items() if k not in LEFT_OUT}
     if isinstance(value, list):
         return [_stripped(v) for v in value]
     return value
@@ -235,6 +238,7 @@ def main() -> None:
     pairs = {name: (before.get(name), records.get(name)) for name in before.keys() | records.keys()
              if not (name == "quickstart" and arguments.no_sweeps)}  # fmt: skip
     pairs |= {name: (before["quickstart"], now) for name, now in again.items()}
+    pairs = {name: (_stripped(then), _stripped(now)) for name, (then, now) in pairs.items()}
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     for name, (then, now) in sorted(changed.items()):
         print(f"{name}:\n  before {then}\n  now    {now}")
