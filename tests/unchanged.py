@@ -129,7 +129,8 @@ def raykd(folder: Path, *args: object) -> Any:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "RAYKD_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "RAYKD_HOME": str(folder / "home"), "PYTHONPATH": path}
 
 
 def plans(folder: Path) -> dict[str, Any]:
