@@ -1,5 +1,6 @@
 """MLflow's server as a process that is there at once: forked from one that has imported it, which
-takes seconds. It serves the app of `mlflow server`, by the same uvicorn."""
+takes seconds. As `mlflow server` does, it makes the tables first, and then serves the same app by
+uvicorn."""
 
 from __future__ import annotations
 
@@ -68,6 +69,7 @@ def _parent() -> subprocess.Popen[str]:
 def main() -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
+    from mlflow.server.handlers import initialize_backend_stores
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who ends is gone
     for line in sys.stdin:
@@ -82,6 +84,8 @@ def main() -> None:
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.environ.update(environment)
+        database = environment["_MLFLOW_SERVER_FILE_STORE"]
+        initialize_backend_stores(database, database, AS_A_SERVER["_MLFLOW_SERVER_ARTIFACT_ROOT"])
         uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
         os._exit(0)
 
