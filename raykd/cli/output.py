@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raykd.cli.format import duration, memory
+from raykd.cli.format import duration, forecast_line, memory
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 
@@ -190,8 +190,6 @@ def status(found: Status) -> None:
         say(f"  {found.stopped}")
     for trial, error in found.failures[:5]:
         say(f"  {trial} failed: {error}")
-    from raykd.cli.format import forecast_line
-
     for launch in found.costs[-1:]:
         say(f"  {forecast_line(launch)}")
     if not found.rows:

@@ -12,7 +12,6 @@ from raykd.errors import UserError, first_line
 from raykd.planning.study import Study
 
 AWAY_SECONDS = 600.0
-
 AGAIN_SECONDS = 1.0
 
 

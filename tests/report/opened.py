@@ -41,6 +41,7 @@ def opened(browser: Browser, html: str, folder: Path, width: int = WIDE) -> Iter
     found.page.on("pageerror", lambda e: found.said.append(f"uncaught: {e}"))
     found.page.on("request", lambda r: found.asked.append(r.url))
     found.page.goto(file.as_uri())
-    found.page.wait_for_function("document.documentElement.dataset.drawn")
+    # Not wait_for_function: it evaluates text, which the page's content security policy forbids.
+    found.page.locator("html[data-drawn]").wait_for(state="attached")
     yield found
     context.close()

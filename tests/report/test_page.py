@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -166,7 +167,7 @@ def test_reachable_by_keyboard(browser: Browser, text: str, tmp_path: Path) -> N
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Enter")
-        page.wait_for_function("location.hash == '#verdict'")
+        page.wait_for_url(re.compile("#verdict$"))
         # Whatever scrolls can be scrolled from the keyboard, and has a name.
         for region in page.locator(".scroll").all():
             assert region.get_attribute("tabindex") == "0" and region.get_attribute("aria-label")

@@ -68,9 +68,10 @@ def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(fol
 
 
 def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
-    """At a terminal, as a person runs it: progress is drawn there."""
+    """At a terminal, as a person runs it: progress is drawn there. By two workers of this machine's
+    own Ray; what two workers compute is held in test_joined.py."""
     sweep = write_sweep(folder, explore={"maps": 5})
-    code, told = at_a_terminal("sweep", sweep, "--smoke")
+    code, told = at_a_terminal("sweep", sweep, "--smoke", "--workers", 2)
     assert code == 0 and "cohorts" in told, told
     assert records(folder) == ()
     found = records(folder, "tiny-smoke")
@@ -84,17 +85,17 @@ def test_short_memory_and_one_bad_student_leave_the_others_as_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Short memory halves the micro batch, which is recorded. Then one student fails, and its
-    neighbour finishes."""
+    neighbours finish."""
     faults.install(monkeypatch, folder, faults.OUT_OF_MEMORY + faults.ONE_BAD_STUDENT)
     write_model(folder / "model", dropout=0.0)
-    two = {"strategies": ["forward", "reverse"], "seeds": 1}
+    two = {"strategies": ["forward", "reverse"], "seeds": 2}
     done = raykd("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=two))
     assert done.returncode == 1, done.stdout + done.stderr
     found = records(folder)
-    assert Counter(r.status for r in found) == {"finished": 1, "failed": 1}
+    assert Counter(r.status for r in found) == {"finished": 3, "failed": 1}
     client = store.connect(store.resolve(None, folder))
     assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"8"}
-    good, bad = sorted(found, key=lambda r: r.strategy)
+    (bad,) = (r for r in found if r.status == "failed")
     assert (bad.strategy, bad.seed) == ("reverse", 0)
     assert bad.error == "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
     assert "Traceback" not in done.stdout + done.stderr
@@ -102,5 +103,7 @@ def test_short_memory_and_one_bad_student_leave_the_others_as_they_were(
     first, *where = told[told.index("failed: ") :].splitlines()
     assert first == f"failed: {bad.error}" and where[0].startswith("Traceback")
     assert any("in backward" in line for line in where) and where[-1] in first
-    assert curves(folder)[good.trial] == pytest.approx(without_dropout[good.trial], rel=2e-3)
+    drawn = curves(folder)
+    for good in (r for r in found if r.status == "finished"):
+        assert drawn[good.trial] == pytest.approx(without_dropout[good.trial], rel=2e-3)
     eventually(lambda: not ours(folder))
