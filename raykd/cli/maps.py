@@ -7,7 +7,8 @@ import textwrap
 from itertools import accumulate
 
 from raykd.errors import UserError
-from raykd.maps.layer_map import Depth, LayerMap, state_label
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap, state_label
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.maps.strategies import PAPER_DECODER_DEPTHS, STRATEGIES, apply_to_stacks, match_embedding
 
@@ -21,8 +22,7 @@ def depth(option: str, text: str) -> Depth:
         raise UserError(
             f"{option}: {text}; write a number of blocks from 1 on, or encoder+decoder as in 12+12"
         )
-    numbers = [int(p) for p in parts]
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+    return Depth(*map(int, parts))
 
 
 def maps(
@@ -34,10 +34,10 @@ def maps(
     encoder-decoders, and not with its decoders of 28, 36 and 40 blocks. All are then those that go
     with any loss; a published method has a paper of its own.
     """
-    if isinstance(teacher, int) != isinstance(student, int):
+    if len(teacher.stacks) != len(student.stacks):
         raise UserError("--student: as many stacks as --teacher has; write 3, or 3+3 for 12+12")
     found = []
-    one_stack = isinstance(teacher, int)  # published methods are of one
+    one_stack = teacher.decoder is None  # published methods are for one
     for name in strategies or (RULES if one_stack and not paper else STRATEGIES):
         if name not in RULES:
             near = difflib.get_close_matches(name, RULES, 1)
@@ -57,15 +57,15 @@ def picture(layer_map: LayerMap, teacher: Depth, title: str) -> str:
     At most WIDTH columns wide: a deep teacher's columns stand closer, with every fifth or tenth
     numbered; a teacher too deep even for that is left to the words at the end of each row.
     """
-    if isinstance(teacher, int):
-        return _grid(layer_map, teacher, title)
-    stacks = zip(layer_map.halves, teacher, ("encoder", "decoder"), strict=True)
+    if teacher.decoder is None:
+        return _grid(layer_map, teacher.encoder, title)
+    stacks = zip(layer_map.halves, teacher.stacks, ("encoder", "decoder"), strict=True)
     return "\n".join(_grid(half, depth, f"{title}, {stack}") for half, depth, stack in stacks)
 
 
 def _grid(layer_map: LayerMap, teacher: int, title: str) -> str:
     states: dict[int, list[int]] = {}
-    for state, target in layer_map.pairs():
+    for state, target in layer_map.matched_blocks():
         states.setdefault(state, []).append(target)
     first = 0 if layer_map.embedding is not None else 1
     rows = []

@@ -25,7 +25,7 @@ from raykd.config.training import (
     Training,
 )
 from raykd.config.yaml_file import Compound, Model, Plain, by
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_loss
 
 
 class Angles(Model):
@@ -134,7 +134,7 @@ def needs_live(config: SweepConfig) -> str | None:
     """Why no store can feed the students; None where one can."""
     if config.teacher.dropout:
         return "the teacher's dropout is on (teacher.dropout), so it says something else each time"
-    if config.losses.kind in PADDED:
+    if hidden_loss(config.losses.kind).padded:
         return f"{config.losses.kind} (losses.kind) looks at padding, which is not stored"
     return None
 
@@ -144,13 +144,15 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     if config.states.source == "cached" and (why := needs_live(config)):
         yield f"states.source: cached, and {why}; write live"
     kind = config.losses.kind
-    if kind not in PADDED:
-        return
+    loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch
+    whole = "a whole padded batch" if loss.padded else "a whole batch"
+    if micro is not None and not loss.divisible:
+        yield f"cluster.micro_batch: {micro}, and {kind} is of {whole}; leave it out"
+    if not loss.padded:
+        return
     if workers > 1:
-        yield f"cluster.workers: {workers}, and {kind} is of a whole padded batch; write 1"
-    if micro is not None:
-        yield f"cluster.micro_batch: {micro}, and {kind} is of a whole padded batch; leave it out"
+        yield f"cluster.workers: {workers}, and {kind} is of {whole}; write 1"
     controls = [s.label for s in config.confirm.strategies if s.control] if config.confirm else []
     if controls:
         yield (

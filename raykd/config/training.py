@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from raykd.config.design import Positive
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
-from raykd.maps.loss_kinds import LossKind
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -101,6 +102,26 @@ class Student(Model):
     )
 
 
+def _kinds() -> list[str]:
+    return [name for name, loss in sorted(hidden_losses().items()) if loss.any_map]
+
+
+def _known_kind(name: object) -> object:
+    if name not in _kinds():
+        expected = ", ".join(f"'{kind}'" for kind in _kinds())
+        raise PydanticCustomError("literal_error", "unknown", {"expected": expected})
+    return name
+
+
+LossKind = Annotated[
+    str,
+    BeforeValidator(_known_kind),
+    # At the time of use: a plug-in may add kinds.
+    Field(json_schema_extra=lambda schema: schema.update(enum=_kinds())),
+]
+"""Hidden losses that work with any map; the others require the map of their method."""
+
+
 class Losses(Model):
     """loss = ce * CE + kl * KL(teacher || student) + hidden * hidden loss."""
 
@@ -109,11 +130,30 @@ class Losses(Model):
     hidden: Weight = 1.0
     temperature: float = Field(1.0, gt=0)
     kind: LossKind = "normalized_mse"
+    options: dict[str, float] = Field(
+        {}, description="parameters of the kind, where it has some", examples=[{"temperature": 0.1}]
+    )
     embedding: bool | None = Field(
         None,
         description="match the embedding outputs too; by default only under the kinds paper, "
         "paper_bart and paper_t5",
     )
+
+    @property
+    def stated_options(self) -> tuple[tuple[str, float], ...] | None:
+        """Options that differ from the defaults of the kind, by name; None without any."""
+        defaults = hidden_loss(self.kind).options
+        stated = sorted((k, v) for k, v in self.options.items() if v != defaults[k])
+        return tuple(stated) or None
+
+    @model_validator(mode="after")
+    def _known_options(self) -> Self:
+        known = hidden_loss(self.kind).options
+        for name in self.options:
+            if name not in known:
+                takes = f"takes {', '.join(known)}" if known else "has none; leave it out"
+                raise ValueError(f"options.{name}: {self.kind} {takes}")
+        return self
 
 
 class States(Model):

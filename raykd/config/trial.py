@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from raykd.maps import loss_kinds
-from raykd.maps.layer_map import Depth, LayerMap, everywhere
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.activations import Activation
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.runtime.memo import digest
 
 MOST_EPOCHS = 20
@@ -42,11 +44,11 @@ class Shape:
     @classmethod
     def of(cls, depth: Depth) -> Shape:
         """A model so deep, and else as the teacher."""
-        return cls(depth) if isinstance(depth, int) else cls(depth[0], decoder_blocks=depth[1])
+        return cls(depth.encoder, decoder_blocks=depth.decoder)
 
     @property
     def depth(self) -> Depth:
-        return self.blocks if self.decoder_blocks is None else (self.blocks, self.decoder_blocks)
+        return Depth(self.blocks, self.decoder_blocks)
 
     @property
     def told(self) -> int | str:
@@ -56,8 +58,7 @@ class Shape:
         )
 
     def __str__(self) -> str:
-        blocks = "+".join(str(b) for b in (self.blocks, self.decoder_blocks) if b is not None)
-        return blocks if self.width is None else f"{blocks}x{self.width}"
+        return str(self.depth) if self.width is None else f"{self.depth}x{self.width}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class Loss:
     hidden: float
     temperature: float
     kind: str
+    options: tuple[tuple[str, float], ...] | None = None
+    """Parameters of the kind that differ from its defaults, sorted by name; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +171,12 @@ class TrialSpec:
     targets: TargetKind = "teacher"
 
     @property
-    def teacher_states(self) -> frozenset[int]:
-        """What this trial reads of the teacher, by the numbers of maps/activations.py: states,, and
-        under some hidden losses queries, keys and values."""
+    def teacher_states(self) -> frozenset[Activation]:
+        """What this trial reads of the teacher: states, and under some hidden losses queries, keys
+        and values."""
         if self.targets not in ("teacher", "shuffled"):
             return frozenset()
-        return loss_kinds.read(self.loss.kind, (t for _, t in self.layer_map.pairs()))
+        return hidden_loss(self.loss.kind).activations(t for _, t in self.layer_map.pairs())
 
     @cached_property
     def id(self) -> str:
@@ -202,7 +205,7 @@ class TrialSpec:
                 "shape": Shape(**data["shape"]),
                 "init": Init(**{**init, **maps}),
                 "layer_map": LayerMap.from_json(data["layer_map"]),
-                "loss": Loss(**data["loss"]),
+                "loss": _loss(data["loss"]),
                 "training": _training(data["training"]),
             }
         )
@@ -213,7 +216,7 @@ class TrialSpec:
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
     "buffers": None, "lora": None, "frozen_projections": False, "teacher_dropout": False,
-    "patience": None,
+    "patience": None, "options": None,
 }  # fmt: skip
 
 
@@ -223,6 +226,11 @@ def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
     if isinstance(part, Training) and part.lora is not None:
         found["lora"] = asdict(part.lora)
     return found
+
+
+def _loss(data: dict[str, Any]) -> Loss:
+    options = data.get("options")
+    return Loss(**{**data, "options": options and tuple((k, v) for k, v in options)})
 
 
 def _training(data: dict[str, Any]) -> Training:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raykd.maps.activations import Stack
+
 if TYPE_CHECKING:
     from raykd.data.encoded import Encoded
 
@@ -51,17 +53,17 @@ class Batch:
     places: Tensor | None = None
     epoch: int = 0
 
-    def valid_in(self, state: int) -> Tensor:
-        """Indices of the valid tokens of a state, given its number. The decoder of an
-        encoder-decoder reads one token at each loss position."""
-        if state >= 0:
+    def valid_in(self, stack: Stack) -> Tensor:
+        """Indices of the valid tokens of a stack. The decoder of an encoder-decoder reads one token
+        at each loss position."""
+        if stack == "encoder":
             return self.valid
         assert self.places is not None
         return self.places
 
-    def count_in(self, state: int) -> int:
-        """Number of valid tokens of the global batch in the stack of a state."""
-        return self.tokens if state >= 0 else self.positions
+    def count_in(self, stack: Stack) -> int:
+        """Number of valid tokens of the global batch in a stack."""
+        return self.tokens if stack == "encoder" else self.positions
 
     def pinned(self, device: torch.device) -> Batch:
         """The batch in pinned memory if the device is a GPU, so that transfers are asynchronous."""
@@ -189,3 +191,8 @@ def prefetch(items: Iterable[In], make: Callable[[In], Out], depth: int = AHEAD)
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def valid(x_BTD: Tensor, places_N: Tensor) -> Tensor:
+    """The valid tokens of x as x_ND, in row-major order; `places_N` is a batch's `valid`."""
+    return x_BTD.flatten(0, 1).index_select(0, places_N)

@@ -2,8 +2,7 @@
 
 A layer map states, for each student block (1-based), which teacher block it imitates. Teacher
 states are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. A
-map for an encoder-decoder has two halves, one for each stack; state k of the decoder has the number
-`~k` in Python's notation: -1 is its embedding output, -2 the output of its block 1.
+map for an encoder-decoder has two halves, one for each stack.
 """
 
 from __future__ import annotations
@@ -13,8 +12,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-Depth = int | tuple[int, int]
-"""Number of blocks of a model; for an encoder-decoder, of its encoder and of its decoder."""
+from raykd.maps.activations import Activation, Stack, state
+from raykd.maps.depth import Depth
+
+Pair = tuple[Activation, Activation]
+"""A matched state of the student, and the state of the teacher that it imitates."""
 
 _RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
@@ -62,8 +64,7 @@ class LayerMap:
 
     @property
     def depth(self) -> Depth:
-        blocks = len(self.blocks)
-        return blocks if self.decoder is None else (blocks, len(self.decoder.blocks))
+        return Depth(*(len(half.blocks) for half in self.halves))
 
     @property
     def halves(self) -> tuple[LayerMap, ...]:
@@ -75,14 +76,19 @@ class LayerMap:
         """The same map without matched embeddings."""
         return replace(self, embedding=None, decoder=self.decoder and self.decoder.bare)
 
-    def pairs(self) -> tuple[tuple[int, int], ...]:
+    def pairs(self, stack: Stack = "encoder") -> tuple[Pair, ...]:
         """Matched (student state, teacher state) pairs, sorted by student state, those of the
-        decoder last. State 0 is the embedding output; state k of a decoder is `~k`."""
+        decoder last. `stack` names the stack that `blocks` describes."""
+        return tuple((state(s, stack), state(t, stack)) for s, t in self.matched_blocks()) + (
+            () if self.decoder is None else self.decoder.pairs("decoder")
+        )
+
+    def matched_blocks(self) -> tuple[tuple[int, int], ...]:
+        """Matched (student block, teacher block) pairs of the first half, sorted by student block;
+        block 0 is the embedding output."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
         matched = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
-        blocks = ((s, t) for s, a, b in matched for t in range(a, b + 1))
-        decoder = () if self.decoder is None else self.decoder.pairs()
-        return (*embedding, *blocks, *((decoder_state(s), decoder_state(t)) for s, t in decoder))
+        return (*embedding, *((s, t) for s, a, b in matched for t in range(a, b + 1)))
 
     @property
     def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
@@ -157,36 +163,29 @@ class LayerMap:
 
 def everywhere(depth: Depth, block: int | None) -> LayerMap:
     """The map in which every student block imitates one teacher block, or none."""
-    if isinstance(depth, int):
-        return LayerMap((block,) * depth)
-    encoder, decoder = depth
-    return LayerMap((block,) * encoder, decoder=LayerMap((block,) * decoder))
+    encoder, *decoder = (LayerMap((block,) * blocks) for blocks in depth.stacks)
+    return replace(encoder, decoder=decoder[0] if decoder else None)
 
 
 def check(layer_map: LayerMap, teacher: Depth, student: Depth) -> str | None:
     """The problem with a map for these depths, in one line; None if there is none."""
-    if isinstance(teacher, int) or isinstance(student, int):
-        if layer_map.decoder is not None:
-            return f"{layer_map} has a half for a decoder, the model has one stack; write a list"
-        assert isinstance(teacher, int) and isinstance(student, int)
-        return _check(layer_map, teacher, student, "")
-    if layer_map.decoder is None:
+    if len(layer_map.halves) > len(student.stacks):
+        return f"{layer_map} has a half for a decoder, the model has one stack; write a list"
+    if len(layer_map.halves) < len(student.stacks):
         return (
             f"{layer_map} has no half for the decoder; write {{encoder: {layer_map}, "
             "decoder: [...]}"
         )
-    for half, t, s, stack in zip(
-        layer_map.halves, teacher, student, ("encoder ", "decoder "), strict=True
-    ):
-        if problem := _check(half, t, s, stack):
-            return problem
-    return None
+    names = ("",) if student.decoder is None else ("encoder ", "decoder ")
+    halves = zip(layer_map.halves, teacher.stacks, student.stacks, names, strict=True)
+    return next(filter(None, (_check(*half) for half in halves)), None)
 
 
 def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str | None:
-    if layer_map.depth != student:
-        return f"{layer_map} has {layer_map.depth} entries, the student has {student} {stack}blocks"
-    beyond = [t for _, t in layer_map.pairs() if t > teacher]
+    entries = len(layer_map.blocks)
+    if entries != student:
+        return f"{layer_map} has {entries} entries, the student has {student} {stack}blocks"
+    beyond = [t for _, t in layer_map.matched_blocks() if t > teacher]
     if beyond:
         return (
             f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} {stack}blocks"
@@ -194,11 +193,6 @@ def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str |
     return None
 
 
-def decoder_state(state: int) -> int:
-    """Converts state k of a decoder to its number, and back."""
-    return ~state
-
-
-def state_label(state: int) -> str:
-    """Of a state in a drawing of a map."""
-    return str(state) if state else "emb"
+def state_label(block: int) -> str:
+    """Label of a state in a drawing of a map."""
+    return str(block) if block else "emb"

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap
 
 Rule = Callable[[int, int, int], LayerMap]
 """A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""
@@ -21,7 +22,7 @@ StackTie = Literal["same", "mirrored"]
 
 # The released decoder tables (28, 36 and 40 blocks) leave the embedding output unmatched; the
 # encoder and encoder-decoder tables match it (paper, released code; shared rule of section 3).
-PAPER_DECODER_DEPTHS = (28, 36, 40)
+PAPER_DECODER_DEPTHS = (Depth(28), Depth(36), Depth(40))
 
 Strategy = Callable[[int, int, int], LayerMap]
 """(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
@@ -128,17 +129,18 @@ def apply_to_stacks(
     `decoder` is the rule of the decoder; by default that of the encoder. A random rule draws
     separately for each stack (paper, section 3.1), unless the halves are tied.
     """
-    if isinstance(teacher, int) or isinstance(student, int):
-        assert isinstance(teacher, int) and isinstance(student, int)
-        return rule(teacher, student, seed)
-    encoder = rule(teacher[0], student[0], seed)
+    encoder = rule(teacher.encoder, student.encoder, seed)
+    if teacher.decoder is None or student.decoder is None:
+        return encoder
     if decoder == "same" or decoder == "mirrored":
-        half = rule(teacher[1], student[1], seed)
+        half = rule(teacher.decoder, student.decoder, seed)
         if decoder == "mirrored":
             half = replace(half, blocks=half.blocks[::-1], upto=half.upto and half.upto[::-1])
         return replace(encoder, decoder=half)
     decoder_rule = decoder or rule
-    return replace(encoder, decoder=decoder_rule(teacher[1], student[1], decoder_seed(seed)))
+    return replace(
+        encoder, decoder=decoder_rule(teacher.decoder, student.decoder, decoder_seed(seed))
+    )
 
 
 def decoder_seed(seed: int) -> int:

@@ -1,11 +1,9 @@
 """Captures activations by hooks; only the states that a map names are kept.
 
-States are numbered as in the paper: 0 is the embedding output, k the output of block k (1-based).
 State k is captured at the input of block k + 1, and the last one at the output of the stack,
 because some models still change a state after its block (DeBERTa's convolution, a final norm).
-These are the states that `output_hidden_states` returns. State k of the decoder of an
-encoder-decoder is `~k`. Queries, keys and values are numbered as in maps/activations.py and
-captured at the output of their projections, before positions are added or rotated in.
+These are the states that `output_hidden_states` returns. Queries, keys and values are captured at
+the output of their projections, before positions are added or rotated in.
 """
 
 from __future__ import annotations
@@ -19,14 +17,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from raykd.maps import activations
-from raykd.maps.layer_map import decoder_state
+from raykd.maps.activations import Activation, ActivationKind
 from raykd.models import stacks as encoder_decoder
 
-PROJECTIONS = {
-    activations.QUERY: ("query", "q", "q_lin", "q_proj", "query_proj"),
-    activations.KEY: ("key", "k", "k_lin", "k_proj", "key_proj"),
-    activations.VALUE: ("value", "v", "v_lin", "v_proj", "value_proj"),
+PROJECTIONS: dict[ActivationKind, tuple[str, ...]] = {
+    "query": ("query", "q", "q_lin", "q_proj", "query_proj"),
+    "key": ("key", "k", "k_lin", "k_proj", "key_proj"),
+    "value": ("value", "v", "v_lin", "v_proj", "value_proj"),
 }
 
 
@@ -39,11 +36,11 @@ def stacks(model: PreTrainedModel) -> dict[str, nn.ModuleList]:
     (attention and feed-forward parts in separate lists).
     """
     depth = encoder_decoder.depth(model.config)
-    if isinstance(depth, int):
-        return {"encoder": _stack(model.base_model, depth, model)}
+    if depth.decoder is None:
+        return {"encoder": _stack(model.base_model, depth.encoder, model)}
     return {
-        "encoder": _stack(model.get_encoder(), depth[0], model),
-        "decoder": _stack(model.get_decoder(), depth[1], model),
+        "encoder": _stack(model.get_encoder(), depth.encoder, model),
+        "decoder": _stack(model.get_decoder(), depth.decoder, model),
     }
 
 
@@ -59,7 +56,7 @@ def _stack(part: nn.Module, depth: int, model: PreTrainedModel) -> nn.ModuleList
     return fitting[0]
 
 
-def projection(block: nn.Module, kind: int) -> nn.Module:
+def projection(block: nn.Module, kind: ActivationKind) -> nn.Module:
     """The query, key or value projection of a block's self-attention, by its name in most models.
     Raises ValueError if the block has no separate one (some models have one projection for all
     three)."""
@@ -69,71 +66,70 @@ def projection(block: nn.Module, kind: int) -> nn.Module:
     # The first one: the cross-attention of a decoder comes after its self-attention.
     first: nn.Module | None = next(projections, None)
     if first is None:
-        raise ValueError(
-            f"{type(block).__name__} has no {activations.NAMES[kind]} projection of its own"
-        )
+        raise ValueError(f"{type(block).__name__} has no {kind} projection of its own")
     return first
 
 
 class ActivationCapture:
-    """After a forward pass, `states[k]` holds state k as x_BTD, with its graph if there is one.
+    """After a forward pass, `values` holds every activation as x_BTD, with its graph if there is
+    one.
 
     Hooks are registered once and serve many passes; `clear` releases the tensors between passes.
-    The context manager also removes the hooks. Raises ValueError on a state that the model does not
-    have.
+    The context manager also removes the hooks. Raises ValueError on an activation that the model
+    does not have.
     """
 
-    def __init__(self, model: PreTrainedModel, states: Iterable[int]) -> None:
-        self.states: dict[int, Tensor] = {}
-        model_stacks, sites = stacks(model), sorted(set(states))
-        for state in sites:
-            blocks, place = model_stacks.get(_stack_of(state)), _place(state)
-            if blocks is None or not activations.inside(state) <= place <= len(blocks):
+    def __init__(self, model: PreTrainedModel, activations: Iterable[Activation]) -> None:
+        self.values: dict[Activation, Tensor] = {}
+        model_stacks, captured = stacks(model), sorted(set(activations))
+        for activation in captured:
+            blocks = model_stacks.get(activation.stack)
+            if blocks is None or not activation.inside <= activation.block <= len(blocks):
                 depth = "+".join(str(len(b)) for b in model_stacks.values())
-                label = activations.name(state) if activations.inside(state) else f"state {state}"
-                raise ValueError(f"no {label} in a model of {depth} blocks")
+                raise ValueError(f"no {activation.column} in a model of {depth} blocks")
         self._hooks = []
-        for state in sites:
-            blocks, place = model_stacks[_stack_of(state)], _place(state)
-            if activations.inside(state):
-                self._hooks += self._inside(state, blocks)
+        for activation in captured:
+            blocks = model_stacks[activation.stack]
+            if activation.inside:
+                self._hooks += self._inside(activation, blocks[activation.block - 1])
                 continue
-            if place < len(blocks):
-                hook = blocks[place].register_forward_pre_hook(
-                    partial(self._entering, state), with_kwargs=True
+            if activation.block < len(blocks):
+                hook = blocks[activation.block].register_forward_pre_hook(
+                    partial(self._entering, activation), with_kwargs=True
                 )
             else:
-                hook = owner(model, blocks).register_forward_hook(partial(self._leaving, state))
+                hook = owner(model, blocks).register_forward_hook(
+                    partial(self._leaving, activation)
+                )
             self._hooks.append(hook)
 
     def _entering(
-        self, state: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, state: Activation, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self.states[state] = args[0] if args else kwargs["hidden_states"]
+        self.values[state] = args[0] if args else kwargs["hidden_states"]
 
-    def _inside(self, site: int, blocks: nn.ModuleList) -> list[RemovableHandle]:
+    def _inside(self, activation: Activation, block: nn.Module) -> list[RemovableHandle]:
         """Captures the first output of the projection in each pass: DeBERTa later projects its
         relative positions with it too."""
-        kind, block = activations.split(site)
 
         def entering(module: nn.Module, args: tuple[Any, ...]) -> None:
-            self.states.pop(site, None)
+            self.values.pop(activation, None)
 
         def leaving(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            self.states.setdefault(site, output)
+            self.values.setdefault(activation, output)
 
-        inner = projection(blocks[block - 1], kind)
+        inner = projection(block, activation.kind)
         return [
-            blocks[block - 1].register_forward_pre_hook(entering),
+            block.register_forward_pre_hook(entering),
             inner.register_forward_hook(leaving),
         ]
 
-    def _leaving(self, state: int, module: nn.Module, args: Any, output: Any) -> None:
+    def _leaving(self, state: Activation, module: nn.Module, args: Any, output: Any) -> None:
         # A tuple or a transformers ModelOutput, which begins with the last hidden state.
-        self.states[state] = output if isinstance(output, Tensor) else output[0]
+        self.values[state] = output if isinstance(output, Tensor) else output[0]
 
     def clear(self) -> None:
-        self.states.clear()
+        self.values.clear()
 
     def remove(self) -> None:
         for hook in self._hooks:
@@ -150,17 +146,6 @@ class ActivationCapture:
         trace: TracebackType | None,
     ) -> None:
         self.remove()
-
-
-def _stack_of(state: int) -> str:
-    return "encoder" if state >= 0 else "decoder"
-
-
-def _place(state: int) -> int:
-    """The number of a state in its stack, or of the block that an activation is inside."""
-    if activations.inside(state):
-        return activations.split(state)[1]
-    return state if state >= 0 else decoder_state(state)
 
 
 def owner(model: PreTrainedModel, blocks: nn.ModuleList) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from raykd.maps.activations import state_name
+from raykd.maps.activations import Activation
 from raykd.maps.layer_map import LayerMap
 from raykd.runtime.seeds import seeded
 
@@ -19,18 +19,18 @@ def build_projections(
     with seeded(seed):
         return nn.ModuleDict(
             {
-                state_name(state): nn.Linear(student_width, teacher_width, bias=False)
+                state.number: nn.Linear(student_width, teacher_width, bias=False)
                 for state in dict(layer_map.pairs())
             }
         )
 
 
-def project(projections: nn.ModuleDict, state: int, x_ND: Tensor) -> Tensor:
+def project(projections: nn.ModuleDict, state: Activation, x_ND: Tensor) -> Tensor:
     """Projects a student state to the width of the teacher, always in fp32.
 
     Under autocast some models (ELECTRA) leave their states in bf16, others in fp32.
     """
     if not len(projections):
         return x_ND
-    projected: Tensor = projections[state_name(state)](x_ND.float())
+    projected: Tensor = projections[state.number](x_ND.float())
     return projected

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.layer_map import Depth
+from raykd.maps.depth import Depth
 from raykd.models import block_settings
 
 
@@ -46,9 +46,9 @@ def depth(config: PretrainedConfig) -> Depth:
     """Number of blocks of a model with this configuration; for an encoder-decoder, of both
     stacks."""
     if not config.is_encoder_decoder:
-        return int(config.num_hidden_layers)
+        return Depth(int(config.num_hidden_layers))
     encoder, decoder = names(config).blocks
-    return int(getattr(config, encoder)), int(getattr(config, decoder))
+    return Depth(int(getattr(config, encoder)), int(getattr(config, decoder)))
 
 
 def sizes(config: PretrainedConfig) -> dict[str, tuple[int, ...]]:

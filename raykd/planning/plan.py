@@ -10,6 +10,7 @@ from functools import cached_property
 
 from raykd.config.cohort import Cohort, Job, into_cohorts
 from raykd.config.trial import TrialSpec
+from raykd.maps.activations import Activation
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.planning.cohort_size import footprint, usable
 from raykd.planning.memory.footprint import Footprint
@@ -135,9 +136,7 @@ class Plan:
         """Roughly: six operations a parameter and token forward and backward, two forward."""
         training, study = cohort.trials[0].training, self.study
         tokens = training.steps * study.batch_rows * study.mean_tokens
-        own, theirs = (
-            sum((d,) if isinstance(d, int) else d) for d in (study.depth, study.base.depths)
-        )
+        own, theirs = (sum(d.stacks) for d in (study.depth, study.base.depths))
         blocks = len(cohort.trials) * own * 6 + theirs * 2
         return tokens * blocks * 12 * study.base.width**2 / self.power.flops
 
@@ -180,7 +179,7 @@ class Plan:
     def explore_missing(self) -> int:
         return max(0, self.explore_wanted - self.explore_done)
 
-    def teacher_states(self) -> tuple[int, ...]:
+    def teacher_states(self) -> tuple[Activation, ...]:
         """The teacher states that the missing trials' maps name, or may come to name."""
         named = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:

@@ -10,7 +10,7 @@ from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Init, Shape
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
-from raykd.maps import loss_kinds
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.layer_map import check
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.planning import inits
@@ -74,14 +74,14 @@ def _check(study: Study) -> None:
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
     for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
         key = f"{file}: confirm.strategies.{index}"
-        if strategy.decoder is not None and isinstance(depth, int):
+        if strategy.decoder is not None and depth.decoder is None:
             problems.append(f"{key}.decoder: the teacher has one stack; leave it out")
             continue
         for option, whose, has in (
             ("block", "teacher", depth),
             ("student_block", "student", blocks),
         ):
-            value, limit = getattr(strategy, option), has if isinstance(has, int) else min(has)
+            value, limit = getattr(strategy, option), min(has.stacks)
             if value is not None and value > limit:
                 problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
                 break
@@ -121,11 +121,10 @@ def unreadable_losses(
     found = [
         f"{file}: {key}: {problem}"
         for key, own in asked.items()
-        if own in loss_kinds.OF_ENCODERS
         if (problem := model_facts.unreadable(base, shape, own, home))
     ]
     controls = [s.label for s in strategies if s.control]
-    if kind in loss_kinds.INSIDE and controls:
+    if hidden_loss(kind).reads != ("state",) and controls:
         found.append(
             f"{file}: losses.kind: {kind} compares more than states, and a control "
             f"({controls[0]}) has no other targets; write another kind, or leave the controls out"

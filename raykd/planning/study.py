@@ -10,7 +10,8 @@ from pathlib import Path
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Shape, TrialSpec
 from raykd.data.prepared import Prepared
-from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap
 from raykd.planning.blocks import student_depth
 from raykd.teachers import model_facts
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from raykd.config import sweep
 from raykd.errors import UserError
-from raykd.maps import activations, layer_map, loss_kinds
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.activations import Activation, states
 from raykd.maps.layer_map import everywhere
 from raykd.planning.study import Study
 from raykd.planning.trials import explore_trial
@@ -80,14 +81,14 @@ class TeacherSourceChoice:
 
     source: Literal["live", "cached"]
     why: str
-    states: tuple[int, ...]
+    states: tuple[Activation, ...]
     live_seconds: float
     cached_seconds: float
     bytes: int
     measured: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "states": list(self.states)}
+        return {**asdict(self), "states": [state.column for state in self.states]}
 
 
 def cache_root(study: Study) -> str:
@@ -95,7 +96,7 @@ def cache_root(study: Study) -> str:
 
 
 def choose(
-    study: Study, states: tuple[int, ...], passes: float, known: Speeds, free: int | None
+    study: Study, states: tuple[Activation, ...], passes: float, known: Speeds, free: int | None
 ) -> TeacherSourceChoice:
     """`passes`: how often the teacher would see the training rows; `free`: bytes on the store's
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
@@ -132,13 +133,12 @@ def choose(
     return TeacherSourceChoice(source, why, states, live, cached, needed, known.measured)
 
 
-def explored_states(study: Study) -> frozenset[int]:
+def explored_states(study: Study) -> frozenset[Activation]:
     """The teacher states that a search's maps may come to name."""
     example = explore_trial(study, everywhere(study.depth, 1))
-    outputs = {0, layer_map.decoder_state(0)}
-    may = {*activations.states(study.base.depths)} - outputs
-    may |= {t for s, t in example.layer_map.pairs() if s in outputs}
-    return loss_kinds.read(example.loss.kind, may)
+    may = {state for state in states(study.base.depths) if state.block}
+    may |= {t for s, t in example.layer_map.pairs() if not s.block}
+    return hidden_loss(example.loss.kind).activations(may)
 
 
 def free_bytes(root: str) -> int | None:

@@ -9,8 +9,8 @@ from random import Random
 
 from raykd.config import design
 from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.layer_map import LayerMap, everywhere
-from raykd.maps.loss_kinds import WITH_EMBEDDINGS
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.maps.strategies import apply_to_stacks, match_embedding
 from raykd.planning import inits
@@ -39,7 +39,9 @@ def _with_embedding(
     losses = study.config.losses
     if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
         return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
-    wanted = losses.kind in WITH_EMBEDDINGS if losses.embedding is None else losses.embedding
+    wanted = losses.embedding
+    if wanted is None:
+        wanted = hidden_loss(losses.kind).embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
 
 
@@ -110,7 +112,7 @@ def trial(
     loss: str | None = None, lr: float | None = None,
 ) -> TrialSpec:  # fmt: skip
     """`loss`: a kind of hidden loss in place of the file's; `lr` likewise."""
-    config, stated = study.config, study.config.losses.model_dump(exclude={"embedding"})
+    config, losses = study.config, study.config.losses
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
     training["buffers"] = config.training.own_buffers
@@ -127,7 +129,14 @@ def trial(
         phase=phase,
         strategy=strategy,
         layer_map=layer_map,
-        loss=Loss(**{**stated, "kind": loss or config.losses.kind}),
+        loss=Loss(
+            losses.ce,
+            losses.kl,
+            losses.hidden,
+            losses.temperature,
+            loss or losses.kind,
+            losses.stated_options if loss is None else None,
+        ),  # fmt: skip
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from raykd.maps.layer_map import Depth, LayerMap, state_label
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap, state_label
 from raykd.report.plotting import GREY, INK, Drawing, Mark, canvas, faded, text
 
 ROW, PITCH = 132, 3.3  # height of one strategy's row, in pixels and in axis units
@@ -28,17 +29,17 @@ def layer_maps(drawn: Sequence[Drawn], teacher: Depth, looks: dict[str, Mark]) -
     words = "; ".join(f"{d.strategy}: {_in_words(d)}" for d in drawn)
     rows = [row for one in drawn for row in _stacks(one, teacher)]
     figure = canvas(ROW * len(rows) + 20, "", None)
-    embedding = any(s == 0 or t == 0 for r in rows for m in r.one.maps for s, t in m.pairs())
+    embedding = any(0 in pair for r in rows for m in r.one.maps for pair in m.matched_blocks())
     first = 0 if embedding else 1
     widest = max(max(r.teacher, r.depth) for r in rows)
     for number, row in enumerate(rows):
-        one, teacher, depth = row.one, row.teacher, row.depth
+        one, blocks, depth = row.one, row.teacher, row.depth
         top = -PITCH * number
         bottom = top - 1.45
-        _lines(figure, one, teacher, (top, bottom), looks[one.strategy].colour)
-        upper = [(t, _place(t, teacher), state_label(t)) for t in range(first, teacher + 1)]
+        _lines(figure, one, blocks, (top, bottom), looks[one.strategy].colour)
+        upper = [(t, _place(t, blocks), state_label(t)) for t in range(first, blocks + 1)]
         lower = [(s, _place(s, depth), state_label(s)) for s in range(first, depth + 1)]
-        _blocks(figure, upper, top, "top center", teacher > 16)
+        _blocks(figure, upper, top, "top center", blocks > 16)
         _blocks(figure, lower, bottom, "bottom center", depth > 16)
         figure.add_annotation(
             x=0, xref="paper", xanchor="left", y=top + 1.0, showarrow=False,
@@ -64,10 +65,10 @@ class _Row:
 
 
 def _stacks(one: Drawn, teacher: Depth) -> list[_Row]:
-    if isinstance(teacher, int):
-        return [_Row(one, teacher)]
+    if teacher.decoder is None:
+        return [_Row(one, teacher.encoder)]
     halves = zip(*(m.halves for m in one.maps), strict=True)
-    stacks = zip(halves, teacher, (", encoder", ", decoder"), strict=True)
+    stacks = zip(halves, teacher.stacks, (", encoder", ", decoder"), strict=True)
     return [_Row(Drawn(one.strategy, maps), depth, stack) for maps, depth, stack in stacks]
 
 
@@ -75,7 +76,7 @@ def _lines(
     figure: go.Figure, one: Drawn, teacher: int, levels: tuple[float, float], colour: str
 ) -> None:
     depth = len(one.maps[0].blocks)
-    pairs = Counter(pair for m in one.maps for pair in m.pairs())
+    pairs = Counter(pair for m in one.maps for pair in m.matched_blocks())
     for (s, t), count in sorted(pairs.items()):
         share = count / len(one.maps)
         figure.add_trace(

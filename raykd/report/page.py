@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.maps.layer_map import Depth
+from raykd.maps.depth import Depth
 from raykd.report.figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
@@ -37,7 +37,7 @@ class Page:
     """Sentences on dropped rows and truncated texts of the data set."""
     courses: tuple[Course, ...] = ()
     maps: tuple[Drawn, ...] = ()
-    teacher_blocks: Depth = 0
+    teacher_blocks: Depth = Depth(0)
     tried: tuple[ExploredMap, ...] = ()
     pruned: int = 0
     """Number of explored maps whose training was stopped early for low scores."""

@@ -9,7 +9,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from raykd.analysis.stats.importance import Landscape, Trend
-from raykd.maps.layer_map import Depth
+from raykd.maps.depth import Depth
 from raykd.report.plotting import COLOURS, INK, PALE, Drawing, canvas, rows_height
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
@@ -56,7 +56,7 @@ def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = T
 def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
     """Draw the mean score by student block and the teacher block that it imitates."""
     depth = max(p.student for p in explored.places)
-    deepest = teacher if isinstance(teacher, int) else max(teacher)
+    deepest = max(teacher.stacks)
     skips = any(p.teacher is None for p in explored.places)
     blocks = [*([None] if skips else []), *range(1, deepest + 1)]
     grid: list[list[float | None]] = [[None] * len(blocks) for _ in range(depth)]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch.distributed.nn.functional import all_gather
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class Group:
         if self.world > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def gather_rows(self, x_ND: Tensor) -> Tensor:
+        """The rows of all workers, by rank, on every worker, in fp32. The gradients of all workers
+        reach the worker that a row came from. A worker without rows may pass any width."""
+        if self.world == 1:
+            return x_ND
+        shapes: list[tuple[int, int]] = self.gather(tuple(x_ND.shape))  # type: ignore[assignment]
+        rows, columns = zip(*shapes, strict=True)
+        padded = F.pad(x_ND.float(), (0, max(columns) - x_ND.shape[1], 0, max(rows) - len(x_ND)))
+        everyone = all_gather(padded)  # type: ignore[no-untyped-call]
+        return torch.cat([x[:count] for x, count in zip(everyone, rows, strict=True)])
 
     def gather(self, value: object) -> list[object]:
         """The values of all workers, by rank, on every worker."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from raykd.maps.layer_map import Depth, LayerMap
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import StackTie
 
 COVERABLE = 100_000  # spaces up to this size are enumerated to draw unseen maps
@@ -57,7 +58,8 @@ class Space:
     def __contains__(self, layer_map: LayerMap) -> bool:
         targets = [b for b in layer_map.blocks if b is not None]
         return (
-            layer_map.depth == self.student
+            layer_map.decoder is None
+            and len(layer_map.blocks) == self.student
             and bool(targets)
             and (self.skip or len(targets) == self.student)
             and max(targets) <= self.teacher
@@ -139,11 +141,9 @@ def space_of(
     tie: StackTie | None = None,
 ) -> AnySpace:  # fmt: skip
     """The space of maps between models of these depths."""
-    if isinstance(teacher, int) or isinstance(student, int):
-        assert isinstance(teacher, int) and isinstance(student, int)
-        return Space(teacher, student, kind, skip)
-    encoder, decoder = (Space(t, s, kind, skip) for t, s in zip(teacher, student, strict=True))
-    return TwoStacks(encoder, decoder, tie)
+    stacks = zip(teacher.stacks, student.stacks, strict=True)
+    encoder, *decoder = (Space(t, s, kind, skip) for t, s in stacks)
+    return TwoStacks(encoder, decoder[0], tie) if decoder else encoder
 
 
 def _unseen(space: AnySpace, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:

@@ -119,7 +119,7 @@ def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) 
 
     Raises UserError where nothing is measured and nothing can be.
     """
-    if not isinstance(sweep.study.base.depths, int):
+    if sweep.study.base.depths.decoder is not None:
         raise UserError(
             f"{sweep.study.file}: teacher.model: angles are measured in models of one stack, and "
             f"{sweep.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "

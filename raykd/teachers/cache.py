@@ -33,7 +33,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from raykd.data.encoded import Encoded
-from raykd.maps import activations
+from raykd.maps.activations import Activation
 from raykd.runtime.memo import digest
 
 FORMAT = 1
@@ -65,10 +65,6 @@ class Entry:
     @cached_property
     def key(self) -> str:
         return digest(asdict(self))
-
-
-column = activations.name
-state_of = activations.number
 
 
 @dataclass(frozen=True)
@@ -232,7 +228,7 @@ class Cache:
     def ends(self, name: str) -> np.ndarray:
         """Row i of a column has the values from `[i]` to `[i + 1]`: one at each loss position in
         the outputs and in the states of an encoder-decoder's decoder, else one a token."""
-        by_position = name == OUTPUTS or state_of(name) < 0
+        by_position = name == OUTPUTS or Activation.from_column(name).stack == "decoder"
         return self.encoded.position_offsets if by_position else self.encoded.offsets
 
     def _header(self, name: str, span: Span) -> dict[str, str]:
@@ -267,5 +263,5 @@ def checksum(values: Tensor) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def columns(states: Sequence[int]) -> list[str]:
-    return [OUTPUTS, *map(column, sorted(states))]
+def columns(states: Sequence[Activation]) -> list[str]:
+    return [OUTPUTS, *(state.column for state in sorted(states))]

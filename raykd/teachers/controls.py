@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape, TargetKind
 from raykd.data.batches import Batch, eval_batches
-from raykd.maps.activations import states
+from raykd.maps.activations import Activation, states
 from raykd.models import stacks
 from raykd.models.student import build_student
 from raykd.runtime.seeds import stream
@@ -39,7 +39,7 @@ class Controls:
     seed: int
     rank: int = 0
     untrained: LiveTeacher | None = None
-    means_D: Mapping[int, Tensor] = field(default_factory=dict)
+    means_D: Mapping[Activation, Tensor] = field(default_factory=dict)
 
     def of(self, kind: TargetKind, parts: Sequence[Part], step: int) -> list[Part]:
         """The parts of a worker's share at a step, with the targets of this kind in place of the
@@ -51,9 +51,11 @@ class Controls:
             for batch, told in parts
         ]
 
-    def _states(self, kind: TargetKind, batch: Batch) -> dict[int, Tensor]:
+    def _states(self, kind: TargetKind, batch: Batch) -> dict[Activation, Tensor]:
         if kind == "mean":
-            return {k: x_D.expand(len(batch.valid_in(k)), -1) for k, x_D in self.means_D.items()}
+            return {
+                k: x_D.expand(len(batch.valid_in(k.stack)), -1) for k, x_D in self.means_D.items()
+            }
         assert kind == "untrained" and self.untrained is not None
         return self.untrained(batch).states_ND
 
@@ -79,10 +81,10 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:
     if not told:
         return list(parts)
     draw = torch.Generator().manual_seed(seed)
-    split: dict[int, tuple[Tensor, ...]] = {}
+    split: dict[Activation, tuple[Tensor, ...]] = {}
     for own in (  # the one stack, or the encoder, and then the decoder
-        [k for k in told[0].states_ND if k >= 0],
-        [k for k in told[0].states_ND if k < 0],
+        [k for k in told[0].states_ND if k.stack == "encoder"],
+        [k for k in told[0].states_ND if k.stack == "decoder"],
     ):
         if own:
             counts = [len(t.states_ND[own[0]]) for t in told]
@@ -103,7 +105,7 @@ def untrained(teacher: PreTrainedModel, seed: int) -> PreTrainedModel:
     return build_student(teacher, shape, Init("random"), stream(seed, "untrained"))
 
 
-def mean_states(filler: Filler) -> dict[int, Tensor]:
+def mean_states(filler: Filler) -> dict[Activation, Tensor]:
     """The mean of each teacher state [D] over the valid tokens of a sample of training rows.
 
     By passes of the teacher alone, so that it is the same whichever source feeds the students,
@@ -111,7 +113,7 @@ def mean_states(filler: Filler) -> dict[int, Tensor]:
     """
     named = states(stacks.depth(filler.teacher.config))
     rows, tokens = sample(filler.encoded, MEAN_ROWS), dict.fromkeys(named, 0)
-    sums_D: dict[int, Tensor] = {}
+    sums_D: dict[Activation, Tensor] = {}
     with filler.live(named) as live:
         for part in eval_batches(filler.encoded.lengths[rows], FILL_BATCH):
             found = filler.targets(live, rows[part]).states_ND

@@ -18,11 +18,12 @@ from transformers import PreTrainedModel
 from raykd.data.batches import eval_batches
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
+from raykd.maps.activations import Activation
 from raykd.maps.activations import states as all_states
-from raykd.maps.layer_map import Depth
+from raykd.maps.depth import Depth
 from raykd.runtime.group import Group
 from raykd.tasks.family import Family
-from raykd.teachers.cache import HALVES, OUTPUTS, Cache, Entry, Span, column, columns, state_of
+from raykd.teachers.cache import HALVES, OUTPUTS, Cache, Entry, Span, columns
 from raykd.teachers.cache_entries import make_room
 from raykd.teachers.targets import CachedTeacher, LiveTeacher, Targets
 
@@ -43,7 +44,7 @@ class Filler:
     family: Family
 
     @contextmanager
-    def live(self, states: Sequence[int]) -> Iterator[LiveTeacher]:
+    def live(self, states: Sequence[Activation]) -> Iterator[LiveTeacher]:
         source = LiveTeacher(self.teacher, states, self.family, self.autocast())  # type: ignore[arg-type]
         try:
             yield source
@@ -56,8 +57,8 @@ class Filler:
 
 
 def open_cache(
-    root: str, entry: Entry, filler: Filler, states: Sequence[int], scratch: Path, group: Group,
-    limit: float = float("inf"),
+    root: str, entry: Entry, filler: Filler, states: Sequence[Activation], scratch: Path,
+    group: Group, limit: float = float("inf"),
 ) -> CachedTeacher:  # fmt: skip
     """The teacher's outputs for these states as a source: found complete, gone on with, or made.
     `limit`: bytes that the whole store may take.
@@ -108,7 +109,7 @@ def _turn(cache: Cache, group: Group) -> Iterator[None]:
         yield
 
 
-def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> None:
+def _fill(cache: Cache, filler: Filler, states: Sequence[Activation], group: Group) -> None:
     missing = cache.missing(columns(states))
     group.gather(None)  # everyone has looked before anyone writes
     for span, lacking in missing[group.rank :: group.world]:
@@ -119,11 +120,11 @@ def _fill(cache: Cache, filler: Filler, states: Sequence[int], group: Group) -> 
 def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
     """One pass of the teacher over a span's rows, and its shards of these columns."""
     encoded, half = filler.encoded, HALVES[cache.entry.half]
-    states = [state_of(n) for n in names if n != OUTPUTS]
-    ends = {name: cache.ends(name) for name in (OUTPUTS, *map(column, states))}
+    states = [Activation.from_column(n) for n in names if n != OUTPUTS]
+    ends = {name: cache.ends(name) for name in columns(states)}
     first = {name: int(e[span.first]) for name, e in ends.items()}
     counts = {name: int(e[span.last]) - first[name] for name, e in ends.items()}
-    kept: dict[int, Tensor] = {}
+    kept: dict[Activation, Tensor] = {}
     outputs: Tensor | None = None
     with filler.live(states) as live:
         for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
@@ -135,10 +136,10 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
             outputs[_at(ends[OUTPUTS], rows) - first[OUTPUTS]] = x_PC
             for k, x_ND in found.states_ND.items():
                 if k not in kept:
-                    kept[k] = torch.empty(counts[column(k)], x_ND.shape[1], dtype=half)
-                kept[k][_at(ends[column(k)], rows) - first[column(k)]] = x_ND.to(half)
+                    kept[k] = torch.empty(counts[k.column], x_ND.shape[1], dtype=half)
+                kept[k][_at(ends[k.column], rows) - first[k.column]] = x_ND.to(half)
     assert outputs is not None
-    values = {OUTPUTS: outputs, **{column(k): x for k, x in kept.items()}}
+    values = {OUTPUTS: outputs, **{k.column: x for k, x in kept.items()}}
     for name in names:
         if not torch.isfinite(values[name]).all():
             raise UserError(
@@ -182,7 +183,9 @@ def choose_half(filler: Filler, depth: Depth) -> str:
     return "float16" if largest < limit else "bfloat16"
 
 
-def _agrees(cache: Cache, source: CachedTeacher, filler: Filler, states: Sequence[int]) -> bool:
+def _agrees(
+    cache: Cache, source: CachedTeacher, filler: Filler, states: Sequence[Activation]
+) -> bool:
     """Whether stored and live outputs of a sample are equal to the storage's precision."""
     rows = sample(filler.encoded)
     with filler.live(states) as live:

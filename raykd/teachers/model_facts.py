@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import raykd
 from raykd.config.trial import Init, Shape
-from raykd.maps.layer_map import Depth
+from raykd.maps.depth import Depth
 from raykd.runtime.memo import memoised
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
 
         config = read_config(folder)
         depth = stacks.depth(config)
-        encoder, decoder = (depth, None) if isinstance(depth, int) else depth
         return {
-            "depth": encoder,
-            "decoder_depth": decoder,
+            "depth": depth.encoder,
+            "decoder_depth": depth.decoder,
             "width": config.hidden_size,
             "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
-            "corrected": block_settings.corrected(config, encoder),
+            "corrected": block_settings.corrected(config, depth.encoder),
         }
 
     return remembered(home, ["base, corrected", fingerprint], ask)
@@ -106,10 +105,10 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
 
 
 def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
-    """`method_loss.misfit` for students of this base."""
+    """`losses.fit.misfit` for students of this base."""
 
     def ask() -> str | None:
-        from raykd.losses.method_loss import misfit
+        from raykd.losses.fit import misfit
 
         return misfit(read_config(base.folder), shape, kind)
 
@@ -181,5 +180,5 @@ class Base:
 
     @property
     def depths(self) -> Depth:
-        """Of both stacks, where there are two."""
-        return self.depth if self.decoder_depth is None else (self.depth, self.decoder_depth)
+        """Number of blocks of each stack."""
+        return Depth(self.depth, self.decoder_depth)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from raykd.data.batches import Batch
-from raykd.losses.hidden import valid
+from raykd.data.batches import Batch, valid
+from raykd.maps.activations import Activation
 from raykd.models.capture import ActivationCapture
 from raykd.models.outputs import Head, Outputs
 from raykd.tasks.family import Family
-from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span, column
+from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Targets:
     """
 
     outputs: Outputs
-    states_ND: dict[int, Tensor]
-    states_BTD: dict[int, Tensor] = field(default_factory=dict)
+    states_ND: dict[Activation, Tensor]
+    states_BTD: dict[Activation, Tensor] = field(default_factory=dict)
     """The same with their padding, where a hidden loss looks at that."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Targets:
@@ -66,7 +66,7 @@ class LiveTeacher:
     name = "live"
 
     def __init__(
-        self, model: PreTrainedModel, states: Iterable[int], family: Family,
+        self, model: PreTrainedModel, states: Iterable[Activation], family: Family,
         autocast: AbstractContextManager[Any], dropout: bool = False, padded: bool = False,
     ) -> None:  # fmt: skip
         self._family = family
@@ -86,9 +86,9 @@ class LiveTeacher:
             outputs = self._family.forward(self._model, batch)
         if self._dropout:  # others look through this teacher too: controls, angles
             self._model.eval()
-        padded = dict(self._taps.states)
+        padded = dict(self._taps.values)
         self._taps.clear()
-        states = {k: valid(x_BTD, batch.valid_in(k)) for k, x_BTD in padded.items()}
+        states = {k: valid(x_BTD, batch.valid_in(k.stack)) for k, x_BTD in padded.items()}
         return Targets(outputs, states, padded if self._padded else {})
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class CachedTeacher:
     again, so that no student ever imitates a wrong target."""
 
     def __init__(
-        self, cache: Cache, states: Iterable[int], device: torch.device,
+        self, cache: Cache, states: Iterable[Activation], device: torch.device,
         repair: Callable[[str, Span], None], head: Head | None = None,
     ) -> None:  # fmt: skip
         self.name = f"cached {cache.entry.half}"
@@ -111,13 +111,13 @@ class CachedTeacher:
         self._repair = repair
         self._head = head
 
-    def naming(self, states: Iterable[int]) -> CachedTeacher:
+    def naming(self, states: Iterable[Activation]) -> CachedTeacher:
         """The same cache for a cohort that names these states; others are not read."""
         return CachedTeacher(self._cache, states, self._device, self._repair, self._head)
 
     def prefetch(self, batch: Batch) -> Targets:
         outputs = Outputs(self._read(OUTPUTS, batch), self._head)
-        found = Targets(outputs, {k: self._read(column(k), batch) for k in self._states})
+        found = Targets(outputs, {k: self._read(k.column, batch) for k in self._states})
         return found if self._device.type == "cpu" else found.each(lambda x: x.pin_memory())
 
     def _read(self, name: str, batch: Batch) -> Tensor:

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from raykd.config.trial import TrialSpec
-from raykd.data.batches import Batch, eval_batches
-from raykd.losses.hidden import HIDDEN, valid
+from raykd.data.batches import Batch, eval_batches, valid
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.activations import state
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
 from raykd.models.student import width
@@ -141,9 +142,9 @@ class Probe:
     def _passes(self, teacher: bool) -> Iterator[tuple[Batch, list[int], Tensor | None]]:
         """This worker's batches, the lengths of their rows, and the teacher's states x_NLD."""
         encoded, where = self._data.select, self._where
-        blocks = range(1, self._depth + 1)
+        states = [state(block) for block in range(1, self._depth + 1)]
         family = self._data.family
-        live = LiveTeacher(self._teacher, blocks, family, where.autocast()) if teacher else None
+        live = LiveTeacher(self._teacher, states, family, where.autocast()) if teacher else None
         try:
             for rows in self._batches:
                 lengths = encoded.lengths[rows].tolist()
@@ -152,7 +153,7 @@ class Probe:
                 yield (
                     batch,
                     lengths,
-                    (torch.stack([found[k].float() for k in blocks], 1) if found else None),
+                    (torch.stack([found[k].float() for k in states], 1) if found else None),
                 )
         finally:
             if live is not None:
@@ -176,7 +177,7 @@ class Probe:
 def _kind(trial: TrialSpec) -> str:
     """The loss whose gradients are looked at; squared error where the trial's own is of more than
     one state."""
-    return trial.loss.kind if trial.loss.kind in HIDDEN else "mse"
+    return trial.loss.kind if hidden_loss(trial.loss.kind).by_token else "mse"
 
 
 class _Look:
@@ -207,8 +208,8 @@ class _Look:
         self._first.to(where.device)
         self._was_training = student.model.training
         student.model.eval()
-        self._taps = ActivationCapture(student.model, self.blocks)
-        self._untrained_taps = ActivationCapture(self._untrained, self.blocks)
+        self._taps = ActivationCapture(student.model, map(state, self.blocks))
+        self._untrained_taps = ActivationCapture(self._untrained, map(state, self.blocks))
 
     def states(self, batch: Batch) -> dict[int, Tensor]:
         return self._run(self.student.model, self._taps, self.student.projections, batch)
@@ -233,8 +234,8 @@ class _Look:
         with self._where.autocast():
             self._family.forward(model, batch)
         found = {
-            k: project(projections, k, valid(x_BTD, batch.valid)).float()
-            for k, x_BTD in taps.states.items()
+            k.block: project(projections, k, valid(x_BTD, batch.valid)).float()
+            for k, x_BTD in taps.values.items()
         }
         taps.clear()
         return found

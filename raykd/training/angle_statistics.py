@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raykd.losses.hidden import HIDDEN
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.training.angle_values import (
     BINS,
     RATIOS,
@@ -241,7 +241,7 @@ def gradients(kind: str, s_ND: Tensor, t_NLD: Tensor) -> Tensor:
     N, L, D = t_NLD.shape
     with torch.enable_grad():
         state = s_ND[:, None].expand(N, L, D).detach().reshape(N * L, D).requires_grad_(True)
-        loss = HIDDEN[kind](state, t_NLD.reshape(N * L, D), 1, 1)
+        loss = hidden_loss(kind).function(state, t_NLD.reshape(N * L, D), 1, 1)
         (gradient,) = torch.autograd.grad(loss, state)
     found: Tensor = gradient.reshape(N, L, D)
     return found

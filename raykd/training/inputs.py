@@ -10,6 +10,7 @@ from raykd.models.quantization import Bits
 
 if TYPE_CHECKING:
     from raykd.config.task import Task
+    from raykd.maps.activations import Activation
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class TrainingInputs:
     source: Literal["live", "cached"] = "live"
     """Whether students that begin get them from there, or from the teacher at each step."""
     cache_dtype: str = "auto"
-    states: tuple[int, ...] = ()
+    states: tuple[Activation, ...] = ()
     """The teacher states that any of the sweep's maps may name."""
     limit: float = float("inf")
     """Bytes that the store may take."""

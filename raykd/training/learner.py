@@ -12,15 +12,11 @@ from transformers import PreTrainedModel
 
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
-from raykd.losses import hidden as losses
-from raykd.losses import outputs, released
-from raykd.losses.method_loss import MethodLoss
-from raykd.losses.methods import METHODS
-from raykd.maps import activations, loss_kinds
+from raykd.losses import outputs
+from raykd.losses.hidden_module import HiddenLossModule
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
-from raykd.models.projections import build_projections, project
-from raykd.models.student import freeze_embeddings, width
+from raykd.models.student import freeze_embeddings
 from raykd.runtime.group import GradientSum, Group
 from raykd.runtime.seeds import stream
 from raykd.tasks.family import Family
@@ -67,10 +63,9 @@ class Learner:
         self.trial = trial
         self.model = moved(model, device)
         self.family = family
-        self.pairs = trial.layer_map.pairs() if trial.loss.hidden else ()
-        reads = loss_kinds.read(trial.loss.kind, (s for s, _ in self.pairs))
+        self.hidden = HiddenLossModule(trial, model, teacher_width, group)
         # Nothing can be read inside a compiled block; its own states leave it as ever.
-        if compiled and not any(map(activations.inside, reads)):
+        if compiled and not any(activation.inside for activation in self.hidden.reads):
             # Block by block: alike blocks are compiled once, and hooks stay where they are.
             for blocks in stacks(model).values():
                 for block in blocks:
@@ -78,16 +73,10 @@ class Learner:
         if trial.training.freeze_embeddings:
             freeze_embeddings(model)
         self.embedding_rows = None if used is None else train_rows(self.model, used)
-        self.match = None
-        if self.pairs and trial.loss.kind in METHODS:
-            self.match = MethodLoss(trial, model, teacher_width, stream(trial.seed, "matching"))
-            moved(self.match, device)
-        projected = self.match.projected if self.match else trial.layer_map
-        seed = stream(trial.seed, "projections")
-        self.projections = build_projections(projected, width(model), teacher_width, seed)
-        moved(self.projections, device).requires_grad_(not trial.training.frozen_projections)
-        self.taps = ActivationCapture(model, reads)
-        trained = [self.model, self.projections, *([self.match] if self.match else [])]
+        moved(self.hidden, device)
+        self.projections.requires_grad_(not trial.training.frozen_projections)
+        self.taps = ActivationCapture(model, self.hidden.reads)
+        trained = [self.model, self.hidden]
         self.parameters: list[nn.Parameter] = [
             p for m in trained for p in m.parameters() if p.requires_grad
         ]
@@ -103,10 +92,7 @@ class Learner:
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
-        names = [(activations.state_name(s), activations.state_name(t)) for s, t in self.pairs]
-        pair_names = [f"hidden_{student}_to_{teacher}" for student, teacher in names]
-        own_names = self.match.names if self.match else pair_names
-        self.names = ["loss", "ce", "kl", "hidden", *own_names]
+        self.names = ["loss", "ce", "kl", "hidden", *self.hidden.names]
         self.sums = torch.zeros(len(self.names), device=device)
         self.counted = 0
         self.best_score = float("-inf")
@@ -117,6 +103,11 @@ class Learner:
         self.examples = 0
         self.steps = 0
         self.seconds = 0.0
+
+    @property
+    def projections(self) -> nn.ModuleDict:
+        """From the student's width to the teacher's, by the matched student state."""
+        return self.hidden.projections
 
     @property
     def training(self) -> bool:
@@ -141,8 +132,12 @@ class Learner:
         self.model.train()
         if part == 0:
             self.examples += batch.examples
+        terms: list[Tensor] = []
         if batch.labels is not None and len(batch.labels):
             terms = self._losses(batch, targets)
+        elif self.hidden.gathers:
+            terms = self._losses_without_rows(batch)
+        if terms:
             terms[0].backward()  # type: ignore[no-untyped-call]
             self.taps.clear()  # a block that is computed once more is tapped once more
             self.sums += torch.stack([t.detach() for t in terms])
@@ -159,39 +154,20 @@ class Learner:
             told = targets.outputs if targets is not None and loss.kl else None
             ce, kl = outputs.outputs(said, told, batch.labels, loss.temperature, batch.positions)
         hidden = torch.zeros_like(ce)
-        each: list[Tensor] = []
-        if targets is not None and self.match is not None:
-            each = self.match(self.taps.states, targets.states_ND, batch, self.projections)
-            hidden = torch.stack(each).sum()
-        elif targets is not None and loss.kind in released.LOSSES and self.pairs:
-            each = self._padded(batch, targets)
-            hidden = losses.over_pairs(loss.kind, each)
-        elif targets is not None and self.pairs:
-            pairs = [
-                (project(self.projections, s, self._valid(s, batch)), targets.states_ND[t])
-                for s, t in self.pairs
-            ]
-            tokens = [batch.count_in(s) for s, _ in self.pairs]
-            hidden, each = losses.hidden(loss.kind, pairs, tokens, batch.examples)
+        terms: list[Tensor] = []
+        if targets is not None and self.hidden.pairs:
+            hidden, terms = self.hidden(
+                self.taps.values, targets.states_ND, targets.states_BTD, batch
+            )
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
-        return [total, ce, kl, hidden, *each]
+        return [total, ce, kl, hidden, *terms]
 
-    def _padded(self, batch: Batch, targets: Targets) -> list[Tensor]:
-        """The hidden loss of every pair, of a kind that looks at padding."""
-        stacks = {state < 0 for state, _ in self.pairs}
-        masks = {decoder: released.mask(self.model, batch, decoder) for decoder in stacks}
-        return [
-            released.LOSSES[self.trial.loss.kind](
-                project(self.projections, s, self.taps.states[s]),
-                targets.states_BTD[t],
-                masks[s < 0],
-            )
-            for s, t in self.pairs
-        ]
-
-    def _valid(self, state: int, batch: Batch) -> Tensor:
-        return losses.valid(self.taps.states[state], batch.valid_in(state))
+    def _losses_without_rows(self, batch: Batch) -> list[Tensor]:
+        """This worker's share in a loss of the whole batch, of which it has no rows."""
+        hidden, terms = self.hidden.without_rows(batch)
+        none = torch.zeros_like(hidden)
+        return [self.trial.loss.hidden * hidden, none, none, hidden, *terms]
 
     def update(self, step: int) -> None:
         """One optimiser step on the summed gradients."""
@@ -225,9 +201,7 @@ class Learner:
         """A student that left its cohort keeps no memory."""
         self.taps.remove()
         self.model.to("meta")
-        self.projections.to("meta")
-        if self.match is not None:
-            self.match.to("meta")
+        self.hidden.to("meta")
         if self.embedding_rows is not None:
             self.embedding_rows.release()
         self.parameters.clear()
@@ -267,7 +241,8 @@ class Learner:
             "pruned": False,
             "model": self._weights(),
             "projections": self.projections.state_dict(),
-            "matching": self.match.state_dict() if self.match else {},
+            # Named as in raykd 0.1.0, so that its checkpoints can be read.
+            "matching": {f"_weights.{k}": v for k, v in self.hidden.weights.items()},
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
             "counted": self.counted,
@@ -285,8 +260,8 @@ class Learner:
             return
         self._load_weights(state["model"])
         self.projections.load_state_dict(state["projections"])
-        if self.match is not None:
-            self.match.load_state_dict(state["matching"])
+        matching = {k.removeprefix("_weights."): v for k, v in state["matching"].items()}
+        self.hidden.weights.load_state_dict(matching)
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
         for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):

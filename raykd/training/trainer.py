@@ -15,7 +15,8 @@ from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.data.prepared import Prepared, load
 from raykd.data.splits import SPLITS
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.activations import Activation
 from raykd.models import lora, quantization, stacks
 from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
@@ -93,7 +94,7 @@ class CohortTrainer:
     they were, in the host's memory."""
     opened: dict[str, CachedTeacher] = field(default_factory=dict)
     """Caches that are open already, by the precision the teacher computes in."""
-    means: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+    means: dict[str, dict[Activation, Tensor]] = field(default_factory=dict)
     """The teacher's mean states, likewise, where a control has asked for them."""
 
     @classmethod
@@ -186,14 +187,14 @@ class CohortTrainer:
         return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
 
     def _source(
-        self, cohort: Cohort, states: set[int], where: Execution, live: bool
+        self, cohort: Cohort, states: set[Activation], where: Execution, live: bool
     ) -> LiveTeacher | CachedTeacher:
         """The teacher for a cohort whose maps name these states."""
         if live:
             return LiveTeacher(
                 self.teacher, states, self.data.family, where.autocast(),
                 dropout=cohort.trials[0].training.teacher_dropout,
-                padded=any(t.loss.kind in PADDED for t in cohort.trials),
+                padded=any(hidden_loss(t.loss.kind).padded for t in cohort.trials),
             )  # fmt: skip
         precision = self._precision(where)
         if precision not in self.opened:

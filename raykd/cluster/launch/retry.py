@@ -3,7 +3,8 @@
 A failure is of one of three kinds. Workers that were lost (a node, a process, the network, a store)
 are started again, from the newest checkpoint, so often as the file's `cluster.retries` says. Memory
 that did not suffice halves the rows that a worker computes at a time: the global batch stays, and
-with it the optimisation. Where a loss is of the whole batch (published.PADDED) that is passed over.
+with it the optimisation. Where a loss is one of a whole
+batch (HiddenLoss.divisible), that is passed over.
 A fault of its own is tried once more, then the job is taken apart: into its cohorts, a cohort into
 halves, until the trial that cannot be trained stands alone. That one is given up, and its
 neighbours have theirs.
@@ -17,7 +18,7 @@ from typing import Literal
 
 from raykd.config.cohort import Cohort, Job
 from raykd.config.trial import TrialSpec
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.runtime.memo import digest
 
 Kind = Literal["lost", "memory", "own"]
@@ -60,8 +61,8 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
     if failure.kind == "lost":
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
-    whole = any(t.loss.kind in PADDED for t in part.trials)  # of parts, another loss
-    if failure.kind == "memory" and rows > 1 and not whole:
+    divisible = all(hidden_loss(t.loss.kind).divisible for t in part.trials)
+    if failure.kind == "memory" and rows > 1 and divisible:
         return [replace(part, micro_batch=-(-rows // 2))]
     if failure.kind == "own" and not part.tried:
         return [replace(part, tried=True)]

@@ -18,7 +18,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import order as epoch
 from raykd.data.batches import shard
 from raykd.data.encoded import Encoded
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
@@ -51,7 +51,7 @@ def student(order: TimingRequest, began: float, together: Callable[[], object]) 
     build = time.perf_counter() - start
     live = LiveTeacher(
         teacher, trial.teacher_states, data.family, where.autocast(),
-        trial.training.teacher_dropout, trial.loss.kind in PADDED,
+        trial.training.teacher_dropout, hidden_loss(trial.loss.kind).padded,
     )  # fmt: skip
     batches = _batches(data, trial, order.workers)
     _step(learner, data, batches[-1], where, live)  # the first is slower, and the largest tells

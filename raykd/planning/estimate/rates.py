@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from raykd.config.trial import TrialSpec
+from raykd.maps.depth import Depth
 from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS, training_inputs
 from raykd.planning.teacher_trial import teacher_trial
@@ -141,9 +142,9 @@ def rough_teacher_rates(made: Plan, threads: int, gpu: bool) -> TeacherRates:
     )
 
 
-def _blocks(made: Plan, depth: Any, width: int) -> float:
+def _blocks(made: Plan, depth: Depth, width: int) -> float:
     """Parameters of a model's blocks."""
-    return float(sum((depth,) if isinstance(depth, int) else depth) * 12 * width**2)
+    return float(sum(depth.stacks) * 12 * width**2)
 
 
 def known(home: Path, order: TimingRequest, device: str, neighbours: int) -> Any:

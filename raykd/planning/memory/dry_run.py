@@ -24,7 +24,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_loss
 from raykd.models import quantization
 from raykd.models.dtypes import cast
 from raykd.models.loading import positions
@@ -37,10 +37,6 @@ from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
 from raykd.training.trainer import trainable
-
-# What these compute depends on numbers: which blocks exchange how much, which places are tokens.
-# Those in their place make as many tensors.
-STAND_INS = {"bert_emd": "tinybert", "paper_t5": "paper_qwen"}
 
 
 class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -82,7 +78,7 @@ def measure(teacher: PretrainedConfig, load: MemoryQuestion) -> Footprint:
     """What a worker holds that trains students of a teacher of this configuration."""
     family, device = FAMILIES[load.trial.task], torch.device("cpu")
     training, loss = load.trial.training, load.trial.loss
-    loss = replace(loss, kind=STAND_INS.get(loss.kind, loss.kind))
+    loss = replace(loss, kind=hidden_loss(loss.kind).stand_in or loss.kind)
     load = replace(load, trial=replace(load.trial, loss=loss))
     where = Execution(
         device, bf16=load.bf16, gradient_checkpointing=load.gradient_checkpointing
@@ -143,7 +139,7 @@ def _remembered(learner: Learner, best: bool) -> None:
 def _step(
     learner: Learner, teacher: PreTrainedModel, load: MemoryQuestion, batch: Batch, where: Execution
 ) -> Targets:
-    padded = learner.trial.loss.kind in PADDED
+    padded = hidden_loss(learner.trial.loss.kind).padded
     live = LiveTeacher(teacher, load.states, learner.family, where.autocast(), padded=padded)
     targets = live(batch)
     learner.backward(batch, targets, 1)

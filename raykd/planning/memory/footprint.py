@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raykd.config.trial import TrialSpec
+from raykd.maps.activations import Activation
 from raykd.models.quantization import Bits
 
 LARGEST_COHORT = 16
@@ -49,7 +50,7 @@ class MemoryQuestion:
     """What decides a footprint, beside the teacher's configuration."""
 
     trial: TrialSpec
-    states: tuple[int, ...]
+    states: tuple[Activation, ...]
     """Of the teacher, that the students of a cohort may name together."""
     rows: int
     """That a worker computes at a time, each of so many tokens."""
@@ -72,6 +73,7 @@ class MemoryQuestion:
         rest = {k: v for k, v in vars(self).items() if k != "trial"}
         return {
             **rest,
+            "states": [state.column for state in self.states],
             "task": t.task,
             "shape": asdict(t.shape),
             "map": t.layer_map.to_json(),

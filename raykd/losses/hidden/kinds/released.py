@@ -1,5 +1,5 @@
 """The paper's released losses on padded tensors (arXiv 2502.04499; dart/ and t5mt/distillation.py,
-llm/sft_trainer.py of its release). Those of BERT and BART need no padding (hidden.py).
+llm/sft_trainer.py of its release). Those of BERT and BART need no padding (paper.py).
 
 Their peculiarities are reproduced:
 
@@ -19,33 +19,24 @@ Shapes: B texts, T tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-from torch import Tensor
+from raykd.losses.hidden.registry import register_hidden_loss
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from raykd.data.batches import Batch
-
-
-def mask(model: PreTrainedModel, batch: Batch, decoder: bool) -> Tensor:
-    """The token mask of a stack in the release, [B, T] of booleans: the mask of the source, or one
-    derived from the ids that the decoder reads."""
-    if not decoder:
-        return batch.inputs["attention_mask"].bool()
-    read_BT: Tensor = model.prepare_decoder_input_ids_from_labels(batch.inputs["labels"])
-    return read_BT.ne(model.config.pad_token_id)
+    from torch import Tensor
 
 
 def jointly_normalized(x_BTD: Tensor) -> Tensor:
     """Normalises to zero mean and unit variance over the whole batch, padding included: the
     release's `F.layer_norm(x, x.shape[1:])` of stacked states."""
+    import torch.nn.functional as F
+
     return F.layer_norm(x_BTD.float(), x_BTD.shape)
 
 
+# Which places are tokens depends on values; paper_qwen makes as many tensors.
+@register_hidden_loss(form="padded_pair", averages=False, embedding=True, stand_in="paper_qwen")
 def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """Squared error of a state after both are standardised over the whole batch, padding included;
     mean over the masked tokens and width (t5mt/distillation.py). The caller sums over the states of
@@ -53,10 +44,13 @@ def paper_t5(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tenso
 
     The padded length of the release is not reproduced: here a batch is padded to its longest text.
     """
+    import torch.nn.functional as F
+
     student, teacher = (jointly_normalized(x)[mask_BT] for x in (student_BTD, teacher_BTD))
     return F.mse_loss(student, teacher)
 
 
+@register_hidden_loss(form="padded_pair")
 def paper_qwen(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """2 - 2 cos of a state, as the squared distance of vectors of length one, mean over all B * T
     places, times the share of tokens among them (llm/sft_trainer.py). The caller averages over
@@ -68,12 +62,8 @@ def paper_qwen(student_BTD: Tensor, teacher_BTD: Tensor, mask_BT: Tensor) -> Ten
     (here the longest text), and the separate computation for every part of an accumulated batch,
     summed over the parts.
     """
+    import torch.nn.functional as F
+
     student, teacher = (F.normalize(x.float(), dim=-1) for x in (student_BTD, teacher_BTD))
     distance_BT = (student - teacher).square().sum(-1)
     return distance_BT.mean() * mask_BT.float().mean()
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    f.__name__: f for f in (paper_t5, paper_qwen)
-}
-"""Kinds of hidden loss that include padding: (student_BTD, teacher_BTD, mask_BT) -> scalar."""

@@ -10,49 +10,15 @@ function returns the share of its shard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from raykd.data.batches import Batch
+from raykd.losses.hidden.inputs import HiddenInputs, Rows
+from raykd.maps.activations import Activation, ActivationKind
 
 RELATION_WIDTH = 16  # teacher dimensions of a relation head: 48 heads at width 768, 64 at 1024
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Indices of the valid tokens of a shard in its B x T places, and the counts of the global
-    batch."""
-
-    mask_BT: Tensor
-    places_N: Tensor
-    examples: int
-    tokens: int
-
-    @classmethod
-    def of(cls, batch: Batch) -> Rows:
-        mask_BT = batch.inputs["attention_mask"].bool()
-        return cls(mask_BT, batch.valid, batch.examples, batch.tokens)
-
-    @property
-    def lengths_B(self) -> Tensor:
-        return self.mask_BT.sum(1)
-
-    def padded(self, x_ND: Tensor) -> Tensor:
-        """x_BTD, zero at padding."""
-        B, T = self.mask_BT.shape
-        flat = x_ND.new_zeros(B * T, x_ND.shape[1]).index_copy(0, self.places_N, x_ND)
-        return flat.view(B, T, -1)
-
-    def mean(self, x_ND: Tensor) -> Tensor:
-        """The mean over each example's valid tokens, x_BD."""
-        return self.padded(x_ND).sum(1) / self.lengths_B[:, None]
-
-    def first(self, x_ND: Tensor) -> Tensor:
-        """Each example's first valid token, x_BD: [CLS] in BERT and similar models."""
-        lengths_B = self.lengths_B
-        return x_ND.index_select(0, lengths_B.cumsum(0) - lengths_B)
 
 
 def scores(a_ND: Tensor, b_ND: Tensor, heads: int, rows: Rows) -> Tensor:
@@ -91,3 +57,23 @@ def relation_heads(student_width: int, teacher_width: int) -> int:
     finest = max(1, teacher_width // RELATION_WIDTH)
     divisors = (h for h in range(finest, 0, -1) if student_width % h == teacher_width % h == 0)
     return next(divisors)
+
+
+def scores_of(
+    inputs: HiddenInputs, values: Mapping[Activation, Tensor], state: Activation
+) -> Tensor:
+    """Attention scores x_BHTT of the block of a state in one of the models."""
+    queries, keys = values[state.of_kind("query")], values[state.of_kind("key")]
+    return scores(queries, keys, inputs.heads, inputs.rows)
+
+
+def relation(
+    inputs: HiddenInputs, kind: ActivationKind, s: Activation, t: Activation, heads: int
+) -> Tensor:
+    """`relation_kl` of the vectors of one kind with themselves, for a matched pair of blocks."""
+    student, teacher = inputs.student[s.of_kind(kind)], inputs.teacher[t.of_kind(kind)]
+    return relation_kl(
+        scores(student, student, heads, inputs.rows),
+        scores(teacher, teacher, heads, inputs.rows),
+        inputs.rows,
+    )

@@ -1,0 +1,33 @@
+"""Squared errors of states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raykd.losses.hidden.registry import register_hidden_loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register_hidden_loss()
+def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """Squared error, mean over valid tokens and width."""
+    import torch.nn.functional as F
+
+    squared = F.mse_loss(student_ND.float(), teacher_ND.float(), reduction="sum")
+    return squared / (tokens * student_ND.shape[-1])
+
+
+@register_hidden_loss()
+def normalized_mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
+    """`mse` after the vector of each token is normalised to zero mean and unit variance over its
+    width.
+
+    The loss is scale-free, so one weight suits shallow and deep blocks and different teachers.
+    """
+    import torch.nn.functional as F
+
+    width = student_ND.shape[-1:]
+    student, teacher = (F.layer_norm(x.float(), width) for x in (student_ND, teacher_ND))
+    return mse(student, teacher, tokens, examples)
