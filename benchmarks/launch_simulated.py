@@ -33,7 +33,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     from raykd.cli import errors
 
     errors.quiet()
-    asked = timed_requests()
+    timings = timed_requests()
     from raykd.cli.progress import SweepProgress
     from raykd.cluster import estimate
     from raykd.cluster.launch import run
@@ -63,7 +63,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
             rows.append(
                 {
                     "done": self.over, "phase": phase, "time": time.time(),
-                    "requests": {what: list(told) for what, told in asked.items()},
+                    "requests": {what: list(values) for what, values in timings.items()},
                     **processes.sample(),
                 }
             )  # fmt: skip
@@ -74,12 +74,12 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     without_training.WORTH_SECONDS = math.inf  # its time would be measured
     with machine(opened, None) as share:
         forecast = show_costs.foretell(opened, share, None, yes=True)
-        found = opened.teacher()
-        with Watch() as watch:
-            outcome = run.run(opened, found, share, watch, forecast)
+        stored_teacher = opened.teacher()
+        with Watch() as callback:
+            outcome = run.run(opened, stored_teacher, share, callback, forecast)
     assert not outcome.count or outcome.budget, outcome.not_run()
-    found_rows = {"at_once": share.at_once, "rows": rows}
-    Path(out).write_text(json.dumps(found_rows), encoding="utf-8")
+    record = {"at_once": share.at_once, "rows": rows}
+    Path(out).write_text(json.dumps(record), encoding="utf-8")
 
 
 class Processes:
@@ -92,18 +92,18 @@ class Processes:
         self._seen: dict[tuple[str, int], float] = {}
 
     def sample(self) -> dict[str, Any]:
-        for who, root in (
+        for owner, root in (
             ("ray", self._own), ("store", self._server), ("database", self._database),
         ):  # fmt: skip
             for process in root.children(recursive=True) + [root] * (root != self._own):
                 try:
                     driver = "ImplicitFunc" in "".join(process.cmdline())
-                    self._seen["drivers" if driver else who, process.pid] = _cpu(process)
+                    self._seen["drivers" if driver else owner, process.pid] = _cpu(process)
                 except psutil.NoSuchProcess:
                     continue
         cpu = {"launch": _cpu(self._own), "ray": 0.0, "drivers": 0.0, "store": 0.0, "database": 0.0}
-        for (who, _), seconds in self._seen.items():
-            cpu[who] += seconds
+        for (owner, _), seconds in self._seen.items():
+            cpu[owner] += seconds
         return {"cpu": cpu, "rss_mib": self._own.memory_info().rss / 2**20}
 
 
@@ -135,8 +135,8 @@ class Simulated:
         from raykd.tracking.outbox import deliver_sweep
         from raykd.tracking.writer import Writer
 
-        worker, start, asked = self._worker, time.time(), timed_requests()
-        before = {what: list(told) for what, told in asked.items()}
+        worker, start, timings = self._worker, time.time(), timed_requests()
+        before = {what: list(values) for what, values in timings.items()}
         deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
         for cohort in self._part.job:
             writer = Writer(
@@ -146,11 +146,11 @@ class Simulated:
             simulate(cohort, writer)
         requests = {
             what: [n - m for n, m in zip(now, before.get(what, (0, 0.0)), strict=True)]
-            for what, now in asked.items()
+            for what, now in timings.items()
         }
-        told = {"start": start, "end": time.time(), "requests": requests}
+        record = {"start": start, "end": time.time(), "requests": requests}
         with open(os.environ[JOBS], "a", encoding="utf-8") as file:  # a line is one write
-            file.write(json.dumps(told) + "\n")
+            file.write(json.dumps(record) + "\n")
 
 
 def simulate(cohort: Any, recorder: Any) -> None:
@@ -210,9 +210,9 @@ def timed_requests() -> Requests:
     """Counts and times, from here on and in this process, what is asked of MLflow's server."""
     from requests.adapters import HTTPAdapter
 
-    if hasattr(HTTPAdapter, "told"):  # a driver's process has one job after another
-        return HTTPAdapter.told  # type: ignore[no-any-return]
-    told: Requests = defaultdict(lambda: [0, 0.0])
+    if hasattr(HTTPAdapter, "timings"):  # a driver's process has one job after another
+        return HTTPAdapter.timings  # type: ignore[no-any-return]
+    timings: Requests = defaultdict(lambda: [0, 0.0])
     send = HTTPAdapter.send
 
     def timed(self: Any, request: Any, *more: Any, **options: Any) -> Any:
@@ -221,10 +221,10 @@ def timed_requests() -> Requests:
             return send(self, request, *more, **options)
         finally:
             path = request.path_url.partition("?")[0].split("/2.0/")[-1]
-            where = "artifacts" if "artifacts" in path else path.removeprefix("mlflow/")
-            told[where][0] += 1
-            told[where][1] += time.perf_counter() - began
+            endpoint = "artifacts" if "artifacts" in path else path.removeprefix("mlflow/")
+            timings[endpoint][0] += 1
+            timings[endpoint][1] += time.perf_counter() - began
 
     changed: Any = HTTPAdapter
-    changed.send, changed.told = timed, told
-    return told
+    changed.send, changed.timings = timed, timings
+    return timings

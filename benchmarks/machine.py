@@ -33,12 +33,14 @@ def describe() -> dict[str, Any]:
 
 def versions(peers: Path | None) -> dict[str, str]:
     """Of our own environment, and of the peers' own packages in theirs."""
-    found = {"python": platform.python_version(), **{n: version(n) for n in OURS}}
+    ours = {"python": platform.python_version(), **{n: version(n) for n in OURS}}
     if peers is None:
-        return found
+        return ours
     program = (
         "import json; from importlib.metadata import version; "
         f"print(json.dumps({{n: version(n) for n in {PEERS}}}))"
     )
-    told = subprocess.run([peers, "-c", program], capture_output=True, text=True, check=True)
-    return {**found, **json.loads(told.stdout)}
+    peers_output = subprocess.run(
+        [peers, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {**ours, **json.loads(peers_output.stdout)}

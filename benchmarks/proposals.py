@@ -17,11 +17,11 @@ def proposals() -> list[dict[str, float]]:
     from raykd.search.proposer import Proposer, Tried
     from raykd.search.space import Space
 
-    bound, found = search.LONG, []
+    default_bound, rows = search.LONG, []
     for count in (200, 500, 1000, 2000, MAPS):
         row: dict[str, float] = {"tried": count}
-        for what, most in (("bounded", bound), ("whole", sys.maxsize)):
-            search.LONG = most
+        for what, limit in (("bounded", default_bound), ("whole", sys.maxsize)):
+            search.LONG = limit
             space, rng = Space(12, 4), Random(0)
             maps = space.unseen((), count, rng)
             proposer = Proposer(space, "tpe", 0, [(m, Tried(rng.gauss(80, 1))) for m in maps])
@@ -30,6 +30,6 @@ def proposals() -> list[dict[str, float]]:
                 for layer_map in proposer.ask(COHORT):
                     proposer.tell(layer_map, Tried(rng.gauss(80, 1)))
             row[what] = 1000 * (time.process_time() - began) / (ROUNDS * COHORT)
-        found.append(row)
-    search.LONG = bound
-    return found
+        rows.append(row)
+    search.LONG = default_bound
+    return rows

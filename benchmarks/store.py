@@ -35,12 +35,12 @@ Row = dict[str, Any]
 
 def measure(counts: Sequence[int] = COUNTS) -> dict[str, dict[str, list[float]]]:
     """Seconds of every repeat, each in a fresh process, by count of trials and by what was run."""
-    found = {}
+    seconds = {}
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="raykd-store-") as name:
             folder = Path(name)
             make(folder, count)
-            found[str(count)] = {
+            seconds[str(count)] = {
                 "help": [_command(folder, "--help") for _ in range(REPEATS)],
                 "plan": [_command(folder, "plan", "sweep.yaml", "--json") for _ in range(REPEATS)],
                 "status": [
@@ -48,7 +48,7 @@ def measure(counts: Sequence[int] = COUNTS) -> dict[str, dict[str, list[float]]]
                 ],
                 "launch": [_launch(folder) for _ in range(REPEATS)],
             }
-    return found
+    return seconds
 
 
 # The store
@@ -154,12 +154,12 @@ def _copies(database: Any, template: str, trials: Sequence[Any], history: bool) 
         }  # fmt: skip
 
     def tag(row: Row, trial: Any, i: int) -> Row:
-        own = {**trial_tags(trial), "mlflow.runName": run_name(trial)}
-        return {**row, "value": own.get(row["key"], row["value"])}
+        values = {**trial_tags(trial), "mlflow.runName": run_name(trial)}
+        return {**row, "value": values.get(row["key"], row["value"])}
 
     def param(row: Row, trial: Any, i: int) -> Row | None:
-        own = trial_params(trial)
-        return {**row, "value": own[row["key"]]} if row["key"] in own else None
+        values = trial_params(trial)
+        return {**row, "value": values[row["key"]]} if row["key"] in values else None
 
     def metric(row: Row, trial: Any, i: int) -> Row:
         return {**row, "value": row["value"] * rng.uniform(0.9, 1.1)}
@@ -183,13 +183,13 @@ def _process(folder: Path, *arguments: str) -> tuple[float, str]:
         "OMP_NUM_THREADS": "1",
     }
     began = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True
     )
     seconds = time.perf_counter() - began
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
-    return seconds, done.stdout
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {process.stderr}")
+    return seconds, process.stdout
 
 
 def _command(folder: Path, *arguments: str) -> float:
@@ -230,11 +230,11 @@ def launch(file: str) -> None:
     print(time.perf_counter() - began)
 
 
-def table(found: dict[str, dict[str, list[float]]]) -> str:
-    what = list(next(iter(found.values())))
-    lines = [f"{'trials':>8}" + "".join(f"{name:>10}" for name in what)]
-    for count, times in found.items():
-        medians = (statistics.median(times[name]) for name in what)
+def table(results: dict[str, dict[str, list[float]]]) -> str:
+    names = list(next(iter(results.values())))
+    lines = [f"{'trials':>8}" + "".join(f"{name:>10}" for name in names)]
+    for count, times in results.items():
+        medians = (statistics.median(times[name]) for name in names)
         lines.append(f"{int(count):>8,}" + "".join(f"{m:>8.2f} s" for m in medians))
     return "\n".join(lines)
 
@@ -242,5 +242,5 @@ def table(found: dict[str, dict[str, list[float]]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)))
-    chosen = parser.parse_args().counts.split(",")
-    print(table(measure([int(n) for n in chosen])))
+    counts = parser.parse_args().counts.split(",")
+    print(table(measure([int(n) for n in counts])))

@@ -30,7 +30,7 @@ def install() -> torch.device:
     module.manual_seed_all = lambda seed: None
     module._is_in_bad_fork = lambda: False
     module.get_amp_supported_dtype = lambda: [torch.bfloat16]
-    torch.optim.AdamW = lambda *args, **how: FUSED(*args, **{**how, "fused": False})  # type: ignore[misc, assignment]
+    torch.optim.AdamW = lambda *args, **options: FUSED(*args, **{**options, "fused": False})  # type: ignore[misc, assignment]
     return torch.device("gpu", 0)
 
 
@@ -61,14 +61,14 @@ def step(case: Any, device: torch.device) -> None:
         models = [family.auto.from_config(case.config),
                   family.auto.from_config(student_config(case.config, spec.shape))]  # fmt: skip
     encoded = every_loss.rows(case.task)
-    whole = np.arange(len(encoded.ids))
+    indices = np.arange(len(encoded.ids))
     where = Execution(device)
     with FakeTensorMode(allow_non_fake_inputs=True):
         teacher, student = (placed(m, device) for m in models)
-        how = (family, width(teacher), Group(), device, where.autocast())
-        learner = Learner(spec, student, *how)
+        arguments = (family, width(teacher), Group(), device, where.autocast())
+        learner = Learner(spec, student, *arguments)
         live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
-        batch = family.collate(encoded, whole, world.PAD).to(device)
+        batch = family.collate(encoded, indices, world.PAD).to(device)
         learner.backward(batch, live(batch), 0)
         learner.update(0)
 
@@ -83,12 +83,12 @@ def main() -> None:
     for case in every_loss.cases():
         try:
             step(case, device)
-            said = "ran"
+            outcome = "ran"
         except LOOKS:
-            said = "looked"
+            outcome = "looked"
         except Exception as error:
-            said = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
-        print(f"{case.name}: {said}")
+            outcome = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
+        print(f"{case.name}: {outcome}")
     # A mistake is noticed: a weight that is made on the CPU inside a loss.
     right = hidden.HIDDEN["mse"]
     hidden.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)

@@ -25,16 +25,18 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     confirm seed are kept. `chosen`: the teacher's outputs come from where a launch has them."""
     torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
-    found = opened.teacher()
+    stored_teacher = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
     choice = opened.planned(()).choice() if chosen else None
-    materials = CohortTrainer.load(training_inputs(opened.study, found.folder, choice), Execution())
+    trainer = CohortTrainer.load(
+        training_inputs(opened.study, stored_teacher.folder, choice), Execution()
+    )
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):
             writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
-            materials.run(cohort, writer, keep=keep)
+            trainer.run(cohort, writer, keep=keep)
 
     explore, space = opened.study.config.explore, opened.planned(()).space
     if explore is not None and space is not None:

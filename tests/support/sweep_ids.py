@@ -29,8 +29,8 @@ DEPTHS = {
 
 
 def files() -> list[str]:
-    found = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps" / "paper").glob("*.yaml")]
-    return sorted(str(f.relative_to(ROOT)) for f in found)
+    paths = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps" / "paper").glob("*.yaml")]
+    return sorted(str(f.relative_to(ROOT)) for f in paths)
 
 
 def ids(file: str, variant: str = "clean") -> dict[str, str]:
@@ -40,10 +40,10 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     encoder, decoder = (depth, None) if isinstance(depth, int) else depth
     base = model_facts.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
     counts = {"train": 1000, "select": 100, "test": 200}
-    known = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
+    facts = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
     fields = Prepared.__dataclass_fields__
-    rest = {k: v for k, v in known.items() if k in fields}
-    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **rest)  # type: ignore[arg-type]
+    accepted = {k: v for k, v in facts.items() if k in fields}
+    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **accepted)  # type: ignore[arg-type]
     task = config.task
     name = teacher.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
