@@ -1,4 +1,4 @@
-"""A cohort of raykd's in process, timed: what the arms raykd_live and raykd_cached share."""
+"""A timed cohort of raykd in this process, shared by the arms raykd_live and raykd_cached."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from raykd.training.trainer import CohortTrainer
 
 Source = Literal["live", "cached"]
 
-# What may be there before the clock starts. All else in RAYKD_HOME, a cache of the teacher's
-# outputs above all, each run makes anew.
+# Folders that may exist before the clock starts. Each run makes everything else in RAYKD_HOME
+# again, in particular a cache of the teacher's outputs.
 GIVEN = ("assets", "data", "encoded", "hashes", "kept", "speeds", "teachers")
 
 
@@ -72,7 +72,7 @@ def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
 
 
 def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> CohortTrainer:
-    """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
+    """Load what a sweep's worker loads; of a cache, only the states that the trials' maps name."""
     states = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
     speeds = teacher_source.speeds(study, parameters=1, gpu=False)
     choice = teacher_source.choose(study, tuple(states), len(trials), speeds, None)

@@ -1,4 +1,4 @@
-"""Do the verdict's other intervals cover? Simulated data whose truth is known."""
+"""Coverage of the verdict's other intervals on simulated data whose truth is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every arm shares: the setting it reads, its rows, its clock, the result it writes.
+"""Shared by all arms: the setting that an arm reads, its rows, its clock, the result it writes.
 
 Imports no raykd: the peers' environment has none.
 """
@@ -26,7 +26,7 @@ EVAL_BATCH = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """One arm's orders. Paths are this machine's; nothing of them reaches the results."""
+    """The settings of one arm. Paths are local; none of them is written to the results."""
 
     folder: str
     home: str
@@ -109,7 +109,7 @@ class Rows:
 
 
 class Clock:
-    """Loading, then (after a warm-up that counts nowhere) training. Notes the peak memory."""
+    """Times loading and, after a warm-up that is not counted, training; records peak memory."""
 
     def __init__(self) -> None:
         self.load_seconds = 0.0
@@ -118,7 +118,7 @@ class Clock:
         self._began = 0.0
 
     def loaded(self) -> None:
-        """All is in memory; counted from the start of the process, imports and all."""
+        """Record the end of loading, which is counted from process start, with imports."""
         self.load_seconds = time.time() - psutil.Process().create_time()
 
     def start(self) -> None:
@@ -130,8 +130,8 @@ class Clock:
 
 
 def peak_mb() -> float:
-    """This program's own peak in MiB. On Linux ru_maxrss would begin with that of the process
-    that started it."""
+    """This program's peak memory in MiB. On Linux ru_maxrss would include the peak of the parent
+    process."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
@@ -141,7 +141,7 @@ def peak_mb() -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an arm's training ended in. `seconds` trained `students`, caches apart.
+    """The result of an arm's training. `seconds` trained `students`, without caches.
 
     `cache_seconds` made a cache that serves `shared_by` students; `score` is the test accuracy in
     percent of the student of map `layer_map`, where there is one.

@@ -43,8 +43,8 @@ class Part:
 
 
 def _later(name: str) -> Section:
-    """The function of a module's own name, imported when it is run: what cannot be imported fails
-    its own section."""
+    """A section that imports the module `name` and runs its function of the same name, so that an
+    import error fails only this section."""
 
     def section(run: Run) -> Answer:
         function: Section = getattr(importlib.import_module(f"benchmarks.gpu.{name}"), name)
@@ -69,7 +69,7 @@ def check(
     device: torch.device, tiny: bool, out: Path, chosen: Sequence[str],
     sections: Mapping[str, Part] = SECTIONS,
 ) -> int:  # fmt: skip
-    """Run the chosen sections and write what each finds; 1 where one failed."""
+    """Run the chosen sections and write the record of each; returns 1 if one failed, else 0."""
     torch.set_float32_matmul_precision("highest")  # TF32 is another arithmetic
     logging.set_verbosity_error()
     records: dict[str, Any] = {}
@@ -95,8 +95,8 @@ def check(
 
 
 def write(out: Path, ran: Mapping[str, Any], form: str, sections: Mapping[str, Part]) -> None:
-    """The record with these sections in it; others that ran before stay where it is the same
-    machine's with the same libraries."""
+    """Write the record and its page. Sections of an earlier record are kept if machine and
+    libraries are the same."""
     previous = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     setting = {**ran.get("machine", {}).get("figures", {}), "form": form}
     previous_sections = {**previous.get("sections", {})}
@@ -120,7 +120,7 @@ def _write_atomically(path: Path, content: str) -> None:
 
 
 def _restart(device: torch.device, tiny: bool, out: Path, rest: Sequence[str]) -> None:
-    """Go on in a new process: this one's GPU context is broken for good."""
+    """Continue in a new process, because a broken GPU context cannot be repaired."""
     print("the GPU's context is broken; going on in a new process", flush=True)
     options = ["--device", str(device), "--out", str(out), "--sections", *rest, "--after-failure"]
     command = [sys.executable, "-m", "benchmarks.gpu_check", *options, *["--tiny"] * tiny]

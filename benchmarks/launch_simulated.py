@@ -24,11 +24,11 @@ LOSSES = {"loss": 1.5, "ce": 0.6, "kl": 0.2, "hidden": 0.7} | {
 }
 
 Requests = defaultdict[str, list[float]]
-"""By what is asked: how many, and their seconds."""
+"""[count, seconds] of requests by endpoint."""
 
 
 def launch(file: str, server: str, database: str, out: str) -> None:
-    """As `raykd sweep` does it, with simulated training; writes its samples as JSON."""
+    """Launch as `raykd sweep` does, with simulated training; writes its samples as JSON."""
     from raykd.cli import costs as show_costs
     from raykd.cli import errors
 
@@ -45,7 +45,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     processes = Processes(int(server), int(database))
 
     class Watch(SweepProgress):
-        """A launch's usual one, which also samples."""
+        """The usual progress callback of a launch, which also takes samples."""
 
         total = opened.missing()
         over = 0
@@ -86,7 +86,7 @@ class Processes:
     """CPU seconds and memory of the launch, of Ray beside it, and of the store."""
 
     def __init__(self, server: int, database: int) -> None:
-        """Of the server and the database, the ids of their first processes."""
+        """`server`, `database`: ids of the root processes of the MLflow server and PostgreSQL."""
         self._own = psutil.Process()
         self._server, self._database = psutil.Process(server), psutil.Process(database)
         self._seen: dict[tuple[str, int], float] = {}
@@ -116,7 +116,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
-    """`drive`, with `Simulated` in the place of Ray Train."""
+    """`drive` with `Simulated` in place of Ray Train."""
     from raykd.cluster.launch import driver
 
     changed: Any = driver
@@ -125,7 +125,7 @@ def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 
 class Simulated:
-    """What Ray Train's workers do with a job, but for the training and for their own start."""
+    """Does what Ray Train's workers do with a job, without training and worker start."""
 
     def __init__(self, part: Any, job: str, settings: dict[str, Any]) -> None:
         self._part, self._worker = part, settings["worker"]
@@ -154,8 +154,8 @@ class Simulated:
 
 
 def simulate(cohort: Any, recorder: Any) -> None:
-    """A training's words: losses and scores by step, reports, results. Scores follow from the map,
-    with noise of the trial's own, so that a search has something to find."""
+    """Log and report what training would: losses and scores by step, and results. Scores depend on
+    the map plus noise seeded by the trial, so that a search has something to find."""
     from ray import tune
 
     from raykd.training.distill import TICKS
@@ -207,7 +207,7 @@ def _score(trial: Any) -> float:
 
 
 def timed_requests() -> Requests:
-    """Counts and times, from here on and in this process, what is asked of MLflow's server."""
+    """Count and time this process's requests to the MLflow server from now on."""
     from requests.adapters import HTTPAdapter
 
     if hasattr(HTTPAdapter, "timings"):  # a driver's process has one job after another

@@ -13,7 +13,7 @@ import psutil
 
 OURS = ("raykd", "torch", "transformers", "ray", "mlflow")
 PEERS = ("accelerate", "textbrewer", "torchdistill")
-SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what decides a matmul's speed
+SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # they decide the speed of a matmul
 
 
 def describe() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def describe() -> dict[str, Any]:
 
 
 def versions(peers: Path | None) -> dict[str, str]:
-    """Of our own environment, and of the peers' own packages in theirs."""
+    """Versions of packages in our environment, and of the peers' packages in theirs."""
     ours = {"python": platform.python_version(), **{n: version(n) for n in OURS}}
     if peers is None:
         return ours

@@ -33,8 +33,8 @@ GB, HOUR = 10**9, 3600.0
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a GPU: memory, and operations a second by its data sheet, dense in bf16; `price`: dollars
-    of an hour as spot, with the host around it: low, likely, high."""
+    """A kind of GPU: memory, and peak operations per second by its data sheet, dense in bf16.
+    `price`: dollars per hour as a spot instance, with its host: low, likely, high."""
 
     name: str
     memory: int
@@ -99,7 +99,7 @@ class Taken:
 
 @dataclass
 class Sweep:
-    """A file on one kind of GPU in one case."""
+    """A sweep file on one kind of GPU in one case."""
 
     name: str
     home: Path
@@ -111,7 +111,7 @@ class Sweep:
     @cached_property
     def study(self) -> Study:
         made = study(self.name, self.home, self.case.longer)
-        # A store that is no disk of this machine.
+        # A store that is not on a local disk.
         shared = made.config.states.model_copy(update={"cache": "s3://shared/states"})
         return replace(made, config=made.config.model_copy(update={"states": shared}))
 
@@ -141,12 +141,12 @@ class Sweep:
         return work.operators * self.case.launch
 
     def took(self, work: Work) -> float:
-        """The GPU computes while the host launches what comes next: the slower of both."""
+        """Seconds of a call: the slower of computing and launching, which overlap."""
         return max(self.computing(work), self.launching(work))
 
     def answered(self, work: Work) -> float:
-        """Seconds a row of an evaluation. Texts are written token by token up to the limit, each
-        token by the operators of a whole pass."""
+        """Seconds per row of an evaluation. Texts are generated token by token up to the limit;
+        each token launches the operators of a whole pass."""
         task, rows = self.study.config.task, published(self.study)
         if task.kind == "classification" or task.choices is not None:
             return rows.choices * self.took(work) / ANSWERS
@@ -176,7 +176,7 @@ class Sweep:
 
     @cached_property
     def teacher(self) -> float:
-        """Seconds in which one GPU makes it."""
+        """Seconds that one GPU needs to make the teacher."""
         return self.scene(1, self.teacher_rates).phases[TEACHER].seconds
 
     def scene(self, gpus: int, teacher: TeacherRates | None = None) -> Scenario:
@@ -195,7 +195,7 @@ class Sweep:
         stored, confirm, ends = (scene.phases[p] for p in (STORED, CONFIRM, ENDS))
         cohorts = len(plan.cohorts)
         length = (confirm.held - scene.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
-        # It stores a checkpoint at evaluations, so far apart as the file says at least.
+        # Checkpoints are stored at evaluations, at least `checkpoint_seconds` apart.
         evaluation_seconds = length / config.training.evaluations
         between = evaluation_seconds * min(
             config.training.evaluations,
@@ -237,8 +237,8 @@ def ladder(most: int) -> list[int]:
 
 
 def shared_out(sweeps: Sequence[Sweep], gpus: int) -> dict[str, Taken]:
-    """The GPUs given to the files so that the last ends as early as can be: always more to the one
-    that would end last, as long as that helps and there are any."""
+    """Distribute the GPUs over the files so that the last file ends as early as possible: greedily,
+    more to the file that ends last, while that helps and GPUs are left."""
     allocation = {s.name: s.at(1) for s in sweeps}
     steps = {s.name: ladder(len(s.plan(1).confirm)) for s in sweeps}
 

@@ -74,12 +74,12 @@ SETS = {
     "stanfordnlp/coqa": Published(108_647, None, 7_983, 350, 4),
     "tau/commonsense_qa": Published(9_741, None, 1_221, 15, 2, choices=5),
 }
-"""By subset of GLUE or name."""
+"""Data sets by GLUE subset or by name."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Of one call: floating-point operations, and operators that are not mere views."""
+    """The work of one call: floating-point operations, and operators that are not views."""
 
     flop: float
     operators: float
@@ -87,8 +87,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Parts:
-    """`step`: a student's, with its update; `teach`: the teacher's pass over its batch; `answer`:
-    a student's pass over an evaluation's batch; `tune`: a step of fine-tuning the teacher."""
+    """The work of the parts of a sweep. `step`: a student's step with its update; `teach`: the
+    teacher's pass over that batch; `answer`: a student's pass over an evaluation batch; `tune`: a
+    step of the teacher's fine-tuning."""
 
     step: Work
     teach: Work
@@ -102,7 +103,8 @@ def published(study: Study) -> Published:
 
 
 def study(name: str, home: Path, longer: float = 1.0) -> Study:
-    """A file with ten seeds, met with its published sizes. `longer`: rows, than is assumed."""
+    """The study of a file with ten seeds and the published sizes of its data set. `longer`: factor
+    on the assumed length of rows."""
     config = load(FILES[name])
     assert config.confirm is not None
     confirm = config.confirm.model_copy(update={"seeds": SEEDS})
@@ -129,7 +131,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
 
 
 def parts(study: Study) -> Parts:
-    """Counted once for each shape, and kept."""
+    """The work of each part, counted once per shape and cached on disk."""
     config, task = study.config, study.config.task
     student = max(confirm_trials(study), key=lambda t: len(t.layer_map.pairs()))
     rows = published(study)
@@ -191,7 +193,7 @@ def _count(study: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str,
         live = LiveTeacher(teacher, named | student.teacher_states, family, autocast)
         student_batch, eval_batch = batch(student.training.batch), batch(Data.eval_batch)
         targets = live(student_batch)
-        _step(student_learner, student_batch, targets)  # the first makes the optimiser's moments
+        _step(student_learner, student_batch, targets)  # the first allocates the optimiser's state
         work = {"teach": _work(lambda: live(student_batch))}
         live.close()
         work["step"] = _work(lambda: _step(student_learner, student_batch, targets))
@@ -213,7 +215,7 @@ def _step(learner: Learner, batch: Batch, targets: Targets | None) -> None:
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts those that make something: each is at least a launch on a GPU."""
+    """Counts operators that are not views; each is at least one launch on a GPU."""
 
     count = 0
 

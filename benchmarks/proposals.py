@@ -1,4 +1,4 @@
-"""What a proposal of TPE takes, by how many maps were tried. Part of benchmarks/ten_thousand.py."""
+"""Time of a TPE proposal by number of tried maps. Part of benchmarks/ten_thousand.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ ROUNDS, COHORT = 4, 8
 
 
 def proposals() -> list[dict[str, float]]:
-    """Processor milliseconds of TPE for a map, by how many were tried: as raykd asks it, and with
-    all of them known to it."""
+    """Processor milliseconds of TPE per map, by number of tried maps: as raykd calls it, and with
+    all tried maps in its history."""
     from raykd.search import proposer as search
     from raykd.search.proposer import Proposer, Tried
     from raykd.search.space import Space

@@ -47,7 +47,7 @@ def in_process(cohort: Result, students: int) -> float:
 
 
 def ratios(arms: Arms) -> dict[str, dict[str, Any]]:
-    """The four ratios by name. One whose arms did not run has no value."""
+    """The four ratios by name. The value is None for a ratio whose arms did not run."""
     peers = sorted((p for p in PEERS if arms.get(p)), key=lambda p: median(_all_seconds(arms, p)))
     return {
         "paper": _ratio("paper", arms, ["paper"], _fastest, _ours),
@@ -88,7 +88,7 @@ def _ratio(
     top: Callable[[Sequence[str], Repeat], float],
     bottom: Callable[[Sequence[str], Repeat], float],
 ) -> dict[str, Any]:
-    """`over` names the arms that raykd is held against, the fastest first."""
+    """`over` names the arms that raykd is compared with, the fastest first."""
     wanted, sense = WANTED[name]
     header: dict[str, Any] = {"wanted": wanted, "sense": sense, "over": over[0], "under": OURS}
     names = [*over, OURS]

@@ -36,7 +36,7 @@ CURVES = {
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """results.md."""
+    """The content of results.md."""
     s, m = results["setting"], results["machine"]
     parts = [
         "# Benchmarks\n\nWritten by `make bench` from results.json; not by hand.\n",
@@ -76,7 +76,7 @@ def _rows(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits, without powers of ten."""
+    """A number with three significant digits, without exponents."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -158,7 +158,7 @@ def _store(measurements: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 
 def plot(results: Mapping[str, Any], file: Path) -> None:
-    """results.svg: seconds by arm, and the curves."""
+    """Write results.svg: seconds by arm, and the curves."""
     import matplotlib
 
     matplotlib.use("svg")

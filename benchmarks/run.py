@@ -31,7 +31,7 @@ COUNTS = (10, 1_000, 10_000)  # finished trials in the store
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm as it is run: its file in arms/, its cohort, whose environment, about how long."""
+    """An arm to run: its file in arms/, students per cohort, environment, estimated seconds."""
 
     name: str
     file: str
@@ -88,7 +88,8 @@ class Point:
 
 
 def points(main: Setting) -> list[Point]:
-    """Each once: they show shapes, the arms' repeats give the figures."""
+    """The points of all curves. Each runs once: curves show shapes, the arms' repeats give the
+    figures."""
     curve_points = []
     for students in (1, 2, 4, 8, setting.MOST):
         varied = replace(main, steps=STEPS, students=students)
@@ -118,7 +119,7 @@ def _synthetic(length: int, depth: int, batch: int, threads: int) -> Callable[[P
 
 
 def run_arm(arm: Arm, orders: Setting) -> dict[str, Any]:
-    """One arm, once. Raises RuntimeError with its last lines where it fails."""
+    """Run an arm once. Raises RuntimeError with the last lines of its output if it fails."""
     folder = Path(orders.folder)
     orders_file, out = orders.write(folder / "orders.json"), folder / "out.json"
     out.unlink(missing_ok=True)
@@ -140,7 +141,7 @@ def run_arm(arm: Arm, orders: Setting) -> dict[str, Any]:
 
 
 class Progress:
-    """A line before each arm: which, and about how long it all takes from here."""
+    """Prints a line before each arm: its name, and the estimated time left."""
 
     def __init__(self, guesses: float) -> None:
         self.left = guesses
@@ -173,7 +174,7 @@ def main() -> None:
 
 
 def measure(form: Form, work: Path) -> dict[str, Any]:
-    """Everything of a form; the content of results.json."""
+    """Run all parts of a form; returns the content of results.json."""
     shutil.rmtree(work, ignore_errors=True)
     threads = min(THREADS, os.cpu_count() or 1)
     print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
@@ -220,7 +221,7 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
 
 
 def _figures(point: Point, result: dict[str, Any]) -> dict[str, Any]:
-    """A step's time for one student, a cache's making apart."""
+    """A curve's point: a step's time for one student, and separately that of making a cache."""
     steps, cache = result["steps"], result["cache_seconds"]
     training_seconds = result["seconds"] - cache / result["students"]
     return {

@@ -1,5 +1,4 @@
-"""Do looks before the last seed keep their error, and what do they spare? Ten thousand simulated
-sweeps in each of many cells.
+"""Error rates and savings of interim analyses (looks), in 10,000 simulated sweeps per cell.
 
     python -m benchmarks.sequential    # some minutes on one core; writes sequential.json and .md
 
@@ -61,8 +60,8 @@ Answers = tuple[np.ndarray, np.ndarray]
 def answers(
     scores: np.ndarray, none: np.ndarray, truth: Truth, alpha: float
 ) -> tuple[dict[str, Answers], np.ndarray, np.ndarray]:
-    """H1, H2, H3 and H5 of sweeps [sweeps, seeds, arms], and the means and SDs of differences to
-    forward."""
+    """Answers to H1, H2, H3 and H5 for scores [sweeps, seeds, arms], and the means and SDs of
+    differences to forward."""
     n, step = none.shape[1], STEP if truth.noise == "coarse" else 0.0
     mean, sd = paired.summary(np.moveaxis(scores[..., 1:] - scores[..., :1], 1, 2), step)
     gain, gain_sd = paired.summary(np.moveaxis(scores - none[..., None], 1, 2), step)
@@ -88,7 +87,7 @@ def answers(
 
 
 def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
-    """Of a truth with as many seeds as the last look."""
+    """Rates of one truth, which has as many seeds as the last look."""
     scores, none = draw(truth, sweeps, np.random.default_rng(seed))
     wrong: dict[str, list[np.ndarray]] = {}
     going, decided, used = np.ones(sweeps, bool), np.zeros(sweeps, bool), np.zeros(sweeps)
@@ -180,7 +179,7 @@ def _simpson(points: int) -> np.ndarray:
 
 
 def crossed(looks: Sequence[int], levels: Sequence[float], sweeps: int, seed: int = 0) -> float:
-    """How often a one-sided t test at its bound passes at any look, of normal data."""
+    """Rate at which a one-sided t test at its bound passes at any look, on normal data."""
     scores = np.random.default_rng(seed).standard_normal((sweeps, looks[-1]))
     passed = np.zeros(sweeps, bool)
     for n, level in zip(looks, levels, strict=True):
@@ -190,7 +189,7 @@ def crossed(looks: Sequence[int], levels: Sequence[float], sweeps: int, seed: in
 
 
 def wrong_table(results: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
-    """The worst of each wrong answer over the cells in which it is one."""
+    """A Markdown table: the worst rate of each wrong answer over the cells where it is wrong."""
     names = ["H1 supported", "H1 contradicted", "H2 supported", "H2 contradicted", "H3 supported",
              "H3 contradicted", "H5 supported", "H5 contradicted"]  # fmt: skip
     lines = ["| looks | noise | " + " | ".join(names) + " |", "|" + "---|" * 10]

@@ -102,15 +102,15 @@ def synthetic(
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     task = {"data": str(file), "split": "split", "max_length": length}
     teacher = {"model": str(folder / "base"), "fine_tune": False, "allow_weak": True}
-    # A home of its own, so that no random teacher stays in the person's.
+    # A separate home, so that no random teacher is left in the user's.
     content = sweep(depth, task, teacher, steps=steps, batch=batch)
     return make(folder, content, folder / "home", threads)
 
 
 def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Setting:
-    """Write what the arms read, and say where it is."""
+    """Write the files that the arms read; returns the setting that names them."""
     folder.mkdir(parents=True, exist_ok=True)
-    logging.set_verbosity_error()  # a fresh head, which is told of at length, is what is wanted
+    logging.set_verbosity_error()  # hides the warning about a new head, which is intended
     logging.disable_progress_bar()
     study, teacher = prepare(content, home)
     trainer = CohortTrainer.load(training_inputs(study, teacher), Execution())

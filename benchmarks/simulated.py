@@ -80,7 +80,8 @@ Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def case(differences: np.ndarray, step: float) -> Case:
-    """Over the seeds, of those that are there. differences: [sweeps, seeds, comparisons]"""
+    """Mean, SD and count over the seeds that are present. differences: [sweeps, seeds,
+    comparisons], NaN for a missing run"""
     counts = (~np.isnan(differences)).sum(axis=1)
     if not np.isnan(differences).any():
         mean, sd = paired.summary(np.moveaxis(differences, 1, 2), step)
@@ -90,8 +91,8 @@ def case(differences: np.ndarray, step: float) -> Case:
 
 
 def completed(table: np.ndarray) -> dict[str, np.ndarray]:
-    """A table [sweeps, seeds, arms] with its missing runs at the worst and the best score seen;
-    nothing where none is missing. Those of forward and of none are never missing here."""
+    """A table [sweeps, seeds, arms] with missing runs filled by the worst and by the best observed
+    score; empty if no run is missing. Runs of forward and none are never missing here."""
     if not np.isnan(table).any():
         return {}
     arms = table.shape[-1]
@@ -197,7 +198,8 @@ def labels(p_for: np.ndarray, p_against: np.ndarray) -> Pair:
 
 
 def _h3(truth: Truth, tables: dict[str, np.ndarray], effects: np.ndarray) -> Pair | None:
-    """The gain is put at twice the spread, so that the true ratio is the bound."""
+    """H3's claims (supported, contradicted); the gain is set to twice the spread, so that the true
+    ratio equals the bound."""
     if not truth.effect:
         return None
     claims = {}
@@ -220,7 +222,7 @@ def _above(sd: float, gain: float) -> Callable[[int], float]:
 
 
 def wrong_answers(truth: Truth, result: Rates) -> dict[str, float | None]:
-    """The rates that are of wrong answers under this truth."""
+    """The rates of answers that are wrong under this truth."""
     wrong: dict[str, float | None] = {
         "h2_supported_without_gain": result.h2_supported_without_gain,
         "h2_contradicted_without_gain": result.h2_contradicted_without_gain,
@@ -241,8 +243,8 @@ def wrong_answers(truth: Truth, result: Rates) -> dict[str, float | None]:
 
 
 def faults(truth: Truth, result: Rates, sweeps: int) -> list[str]:
-    """What does not hold: a wrong answer more often than alpha, an interval that covers less than
-    it says, power other than predicted."""
+    """What fails: wrong answers more often than alpha, intervals that cover less than their
+    nominal level, power that differs from the prediction."""
     bound, messages = ALPHA + slack(ALPHA, sweeps), []
     wrong = wrong_answers(truth, result)
     messages += [

@@ -38,7 +38,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """What is done differently: by options of `train`, the environment, the processes."""
+    """A variant of the step: options of `train`, environment variables, number of processes."""
 
     what: str
     options: tuple[str, ...] = ()
@@ -60,7 +60,8 @@ VARIANTS = {
 
 
 def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str, Any]:
-    """One cohort: milliseconds a student of every step, or microseconds by operator of them all."""
+    """Train one cohort; returns milliseconds per student of every step, or, profiled, microseconds
+    by operator."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -106,7 +107,7 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
 
 
 def run(options: tuple[str, ...], environment: Mapping[str, str], processes: int) -> list[Any]:
-    """What each of some processes that train at the same time answers."""
+    """Train in several processes at the same time; returns the answer of each."""
     command = [sys.executable, "-m", "benchmarks.step", "--train", *options]
     started = [
         subprocess.Popen(
@@ -135,7 +136,7 @@ def once(variant: Variant) -> dict[str, float]:
 
 
 def shares(operators: Mapping[str, float]) -> dict[str, float]:
-    """Of a step's time, by part."""
+    """Shares of a step's time by part."""
     totals = dict.fromkeys((*KINDS, "other"), 0.0)
     for name, microseconds in operators.items():
         kind = next((k for k, parts in KINDS.items() if any(p in name for p in parts)), "other")

@@ -86,7 +86,7 @@ def make(folder: Path, finished: int) -> Path:
 
 
 def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
-    """The run of the first trial, written as training writes one of two matched blocks."""
+    """Write the run of one trial as training does, with two matched blocks; returns its id."""
     from raykd.tracking.launch import versions
     from raykd.tracking.writer import Writer
     from raykd.training.distill import TICKS
@@ -112,8 +112,8 @@ def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
 
 
 def multiply(uri: str, template: str, trials: Sequence[Any], history: bool = True) -> None:
-    """Every trial but the first, as a copy of the rows of the first's run in the database; without
-    the `history` of its metrics, the newest values alone."""
+    """Write every trial but the first, as copies of the first run's rows in the database. Without
+    `history`, only the newest values of metrics are copied."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(uri)
@@ -202,7 +202,7 @@ def _launch(folder: Path) -> float:
 
 
 class _Enough(BaseException):
-    """The first cohort is there."""
+    """Raised when the first cohort is suggested, to end the launch."""
 
 
 def launch(file: str) -> None:

@@ -92,7 +92,7 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
 
 
 def nothing_left(uri: str) -> None:
-    """As if no launch had left what it read at the server."""
+    """Remove the snapshot that a launch uploaded to the server."""
     from raykd.tracking import snapshot as glance
 
     client = MlflowClient(tracking_uri=uri)
@@ -101,7 +101,7 @@ def nothing_left(uri: str) -> None:
 
 
 def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, float]:
-    """Seconds of wall time, and of processors: its own, and those of the store for it."""
+    """Run a command; returns its wall seconds, its processor seconds and the store's."""
     from benchmarks import store
 
     before, times_before = processes.sample()["cpu"], os.times()
@@ -116,7 +116,7 @@ def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, f
 
 
 def hold(file: Path, held: int, database: str) -> None:
-    """Finished trials of the file's confirm phase, straight into the database."""
+    """Write finished trials of the file's confirm phase directly into the database."""
     from benchmarks import store as copies
     from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
@@ -137,7 +137,8 @@ def hold(file: Path, held: int, database: str) -> None:
 
 
 def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -> Path:
-    """A fifth of the trials to be run explore, the rest confirm, eight arms a seed."""
+    """Write the sweep file: a fifth of the trials to run explore, the rest confirm, eight arms per
+    seed."""
     from tests.support.world import write_model, write_sweep
 
     write_model(folder / "model", blocks=12)
@@ -159,7 +160,7 @@ def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -
 
 
 def launched(folder: Path, file: Path, server: int, database: int) -> dict[str, Any]:
-    """What a launch in a process of its own has found."""
+    """Run a launch in a new process; returns its record."""
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), JOBS: str(folder / "jobs.jsonl")}
     program = "import sys; from benchmarks.launch_simulated import launch; launch(*sys.argv[1:])"
     arguments = map(str, (file, server, database, folder / "rows.json"))
@@ -172,7 +173,7 @@ def launched(folder: Path, file: Path, server: int, database: int) -> dict[str, 
 def _with_jobs(
     before: dict[str, Any], after: dict[str, Any], jobs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What was spent from one sample to the next, with the jobs that were under way then."""
+    """The costs between two samples, with the jobs that ran in between."""
     since, until = before["time"], after["time"]
     inside = [max(0.0, min(j["end"], until) - max(j["start"], since)) for j in jobs]
     requests: Requests = defaultdict(lambda: [0, 0.0])

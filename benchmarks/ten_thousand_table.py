@@ -1,4 +1,4 @@
-"""What ten thousand trials cost, as a page: of ten_thousand.json, by benchmarks/ten_thousand.py."""
+"""Renders ten_thousand.json, which benchmarks/ten_thousand.py writes, as a page."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from raykd.training.trainer import CohortTrainer
 
 
 def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
-    """Train every trial of the file, explored maps drawn at random; the students of the first
-    confirm seed are kept. `chosen`: the teacher's outputs come from where a launch has them."""
+    """Train every trial of the file, with explored maps drawn at random, and store the students of
+    the first confirm seed. `chosen`: use the source of teacher outputs that a launch would
+    choose."""
     torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
     stored_teacher = opened.teacher()

@@ -31,7 +31,7 @@ def sentence(*names: object) -> str:
 
 
 def glue(subset: str) -> DatasetDict:
-    """Its own test has no labels: they are -1."""
+    """A GLUE subset. The labels of its test split are all -1."""
     columns, names = GLUE[subset]
     features = Features(
         {**{c: TEXT for c in columns}, "label": ClassLabel(names=names), "idx": NUMBER}
@@ -56,7 +56,7 @@ def glue(subset: str) -> DatasetDict:
 
 
 def dart() -> DatasetDict:
-    """Train has one target a row; validation and test have them all as references."""
+    """DART. Rows of train have one target; validation and test have all targets as references."""
     features = Features(
         {
             "gem_id": TEXT, "dart_id": NUMBER, "tripleset": datasets.List(TEXTS),
@@ -72,7 +72,7 @@ def dart() -> DatasetDict:
         return {
             "gem_id": f"dart-{split}-{i}", "dart_id": i, "tripleset": triples,
             "subtree_was_extended": None, "target_sources": ["made"] * (3 if has_references else 1),
-            # One row of train is as some are in the real set.
+            # One row of train has an empty target, as some rows of the real set.
             "target": "" if split == "train" and i == 7 else targets[0],
             "references": targets if has_references else [],
         }  # fmt: skip
@@ -90,7 +90,7 @@ def wmt16() -> DatasetDict:
 
 
 def hellaswag() -> DatasetDict:
-    """The label is a number as a text, and empty in test."""
+    """HellaSwag. The label is a number as text, and empty in test."""
     texts = ("activity_label", "ctx_a", "ctx_b", "ctx", "source_id", "split", "split_type", "label")
     features = Features({"ind": NUMBER, **{c: TEXT for c in texts}, "endings": TEXTS})
 
@@ -107,7 +107,7 @@ def hellaswag() -> DatasetDict:
 
 
 def coqa() -> DatasetDict:
-    """No test; a story has several turns."""
+    """CoQA. It has no test split; a story has several turns."""
     answers = {
         "input_text": TEXTS,
         "answer_start": datasets.List(NUMBER),
@@ -134,7 +134,7 @@ def coqa() -> DatasetDict:
 
 
 def commonsense_qa() -> DatasetDict:
-    """The key is a letter, and empty in test."""
+    """CommonsenseQA. The key is a letter, and empty in test."""
     features = Features(
         {
             "id": TEXT, "question": TEXT, "question_concept": TEXT,

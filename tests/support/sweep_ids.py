@@ -1,5 +1,5 @@
-"""The ids that a sweep file gives to its teacher and trials, on rows and a base model that are made
-up: what the file alone decides. `python -m tests.support.sweep_ids` writes those of all files."""
+"""Ids of a sweep file's teacher and trials, with placeholder rows and base model, so that they
+depend on the file alone. `python -m tests.support.sweep_ids` writes the ids of all files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     task = config.task
     name = teacher.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
-    # There is no model from which a student could be cut: any of its blocks may come first.
+    # There is no model to cut a student from, so the check of its blocks is switched off.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inits, "_unfit", lambda *_: None)
         explored = explore_trial(study, everywhere(study.depth, 1)).id if config.explore else ""

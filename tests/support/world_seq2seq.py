@@ -1,4 +1,4 @@
-"""A tiny real world of texts to write: what is read comes back backwards, in other words."""
+"""A tiny real world for encoder-decoders: sources of number words and their translations."""
 
 from __future__ import annotations
 
