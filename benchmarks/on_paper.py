@@ -43,7 +43,7 @@ from benchmarks.paper_work import FILES, SEEDS, SETS
 HERE = Path(__file__).parent
 GPUS = (64, 256, 1000)
 READ, WRITTEN = 0.03, 0.06  # dollars a GB, from and to the shared storage (EFS, elastic)
-HELD = 0.30 / 730  # dollars a GB and hour there
+HELD = 0.30 / 730  # dollars per GB and hour of shared storage
 HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
 HEAD_CORES, HEAD_BYTES = 4, 16 * 2**30  # of the m6i.xlarge that cluster.yaml has
 SERVERS, POOL = 4, 15  # workers of MLflow's server (deploy/mlflow/compose.yaml), each one's pool
@@ -131,7 +131,7 @@ OF_A_JOB = ("ImplicitFunc", "TrainController", "SynchronizationActor", "_QueueAc
 WORKER = "RayTrainWorker"  # on a node with a GPU; a job's other processes may be on the head
 
 
-def asked(plane: Mapping[str, Any], evaluations: int) -> float:
+def requests_per_trial(plane: Mapping[str, Any], evaluations: int) -> float:
     """Requests to MLflow of a trial: opening it, losses, scores on select, finishing it."""
     requests = plane["mlflow"]["requests"]
     return float(requests["open"] + (TICKS + evaluations) * requests["log"] + requests["finish"])
@@ -143,8 +143,8 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any]) -
     seconds = HOUR * result["gpu_hours"]
     trials = {n: len(s.plan(1).confirm) for n, s in sweeps.items()}
     evaluations = {n: s.study.config.training.evaluations for n, s in sweeps.items()}
-    requests = sum(trials[n] * asked(plane, evaluations[n]) for n in sweeps)
-    cpu = sum(plane["mlflow"]["cpu_seconds"].values()) / asked(plane, TICKS)
+    requests = sum(trials[n] * requests_per_trial(plane, evaluations[n]) for n in sweeps)
+    cpu = sum(plane["mlflow"]["cpu_seconds"].values()) / requests_per_trial(plane, TICKS)
     open_requests = plane["mlflow"]["requests"]["open"] * sum(trials.values()) / result["cohorts"]
     cluster_file = yaml.safe_load((HERE.parent / "cluster.yaml").read_text(encoding="utf-8"))
     slots = cluster_file["available_node_types"]["head"]["resources"]["trial_slot"]
@@ -205,7 +205,7 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
         "kinds": {k: {str(n): outcome(s, n) for n in (64, 1000)} for k, s in alone.items()},
         "loads": [x.to_json() for x in loads(plane, cases["likely"], grid[64]["likely"])],
         "database": {"rows": trials * sum(rows["rows"].values()), "bytes": trials * rows["bytes"],
-                     "requests": asked(plane, TICKS)},
+                     "requests": requests_per_trial(plane, TICKS)},
     }  # fmt: skip
 
 

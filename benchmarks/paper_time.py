@@ -110,10 +110,10 @@ class Sweep:
 
     @cached_property
     def study(self) -> Study:
-        made = study(self.name, self.home, self.case.longer)
+        resolved = study(self.name, self.home, self.case.longer)
         # A store that is not on a local disk.
-        shared = made.config.states.model_copy(update={"cache": "s3://shared/states"})
-        return replace(made, config=made.config.model_copy(update={"states": shared}))
+        shared = resolved.config.states.model_copy(update={"cache": "s3://shared/states"})
+        return replace(resolved, config=resolved.config.model_copy(update={"states": shared}))
 
     @cached_property
     def parts(self) -> Parts:
