@@ -190,7 +190,8 @@ H1 where its mean is one margin below forward's, so that "supported" is wrong:
 
 The share of sweeps in which some run of the six arms counts as collapsed by its distance alone
 (raykd/analysis/stats/collapse.py), the worst over SDs and effects. A run of a heavy tail that lies
-so far off is as good as one.
+so far off is as good as one; by a gap
+in its arm too, see [flags.md](flags.md).
 
 {false_flags(results)}
 
