@@ -1,4 +1,4 @@
-"""A cohort of raykd's in process, timed: what the arms raykd_live and raykd_cached share."""
+"""A timed cohort of raykd in this process, shared by the arms raykd_live and raykd_cached."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from raykd.training.trainer import CohortTrainer
 
 Source = Literal["live", "cached"]
 
-# What may be there before the clock starts. All else in RAYKD_HOME, a cache of the teacher's
-# outputs above all, each run makes anew.
+# Folders that may exist before the clock starts. Each run makes everything else in RAYKD_HOME
+# again, in particular a cache of the teacher's outputs.
 GIVEN = ("assets", "data", "encoded", "hashes", "kept", "speeds", "teachers")
 
 
@@ -34,9 +34,9 @@ def fresh_home(setting: Setting) -> Iterator[Path]:
     """A RAYKD_HOME with the data and the teacher, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="home-", dir=setting.folder) as folder:
         for name in GIVEN:
-            given = Path(setting.home) / name
-            if given.exists():
-                (Path(folder) / name).symlink_to(given.resolve())
+            entry = Path(setting.home) / name
+            if entry.exists():
+                (Path(folder) / name).symlink_to(entry.resolve())
         yield Path(folder)
 
 
@@ -72,10 +72,10 @@ def with_source(content: Mapping[str, Any], source: Source) -> dict[str, Any]:
 
 
 def load(study: Study, teacher: Path, trials: list[TrialSpec]) -> CohortTrainer:
-    """What a sweep's worker loads: of a cache, the states that these trials' maps name."""
-    named = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
-    known = teacher_source.speeds(study, parameters=1, gpu=False)
-    choice = teacher_source.choose(study, tuple(named), len(trials), known, None)
+    """Load what a sweep's worker loads; of a cache, only the states that the trials' maps name."""
+    states = sorted({t for trial in trials for _, t in trial.layer_map.pairs()})
+    speeds = teacher_source.speeds(study, parameters=1, gpu=False)
+    choice = teacher_source.choose(study, tuple(states), len(trials), speeds, None)
     return CohortTrainer.load(training_inputs(study, teacher, choice), Execution())
 
 
@@ -83,22 +83,22 @@ def train(setting: Setting, clock: Clock, source: Source) -> Outcome:
     with fresh_home(setting) as home:
         study, teacher = prepare(with_source(setting.sweep, source), home)
         trials = [t for t in confirm_trials(study) if t.seed == setting.seed][: setting.students]
-        materials = load(study, teacher, trials)
+        trainer = load(study, teacher, trials)
         clock.loaded()
 
         # The warm-up makes no cache: that is part of what is measured.
-        warming = replace(materials, sources=replace(materials.sources, source="live"))
+        warming = replace(trainer, sources=replace(trainer.sources, source="live"))
         warming.run(_for_steps(trials[:1], WARM_STEPS), Memory())
         recorder = Timed(clock=clock, steps=setting.steps)
         began = time.perf_counter()
-        materials.run(_for_steps(trials, setting.steps), recorder)
-        whole = time.perf_counter() - began
+        trainer.run(_for_steps(trials, setting.steps), recorder)
+        whole_seconds = time.perf_counter() - began
     cache_seconds = recorder.waited if source == "cached" else 0.0
     scores = [result.metrics["test_accuracy"] for result in recorder.results.values()]
     return Outcome(
         len(trials), clock.seconds, scores[0], cache_seconds, len(trials),
         # With evaluations and test, as a sweep does it; the cache apart.
-        {"whole_seconds": whole - cache_seconds, "scores": scores},
+        {"whole_seconds": whole_seconds - cache_seconds, "scores": scores},
     )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""What a trial costs MLflow, and a job the head of a Ray cluster: constants for on_paper.py.
+"""Costs of a trial in MLflow, and of a job on the head of a Ray cluster: constants for on_paper.py.
 
     python -m benchmarks.control_plane    # two minutes; writes control_plane.json beside this file
 
-Twelve trials are told to an MLflow server on PostgreSQL by raykd's own writer, as training tells
-them. Then Ray Tune starts two jobs as a launch does, whose workers do nothing but wait. Counted are
-requests, rows and bytes, processor time, and memory that no other process shares: what depends
-little on how busy the machine is. Needs Debian's PostgreSQL, as the tests do.
+raykd's own writer logs twelve trials to an MLflow server on PostgreSQL, as training does. Then Ray
+Tune starts two jobs as a launch does, with workers that only wait. Counted are requests, rows and
+bytes, processor time, and unshared memory, which depend little on the load of the machine. Needs
+Debian's PostgreSQL, as the tests do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from benchmarks import machine
 
 HERE = Path(__file__).parent
 TRIALS, JOBS, SECONDS, SETTLING = 12, 2, 30.0, 10.0
-LAST = ("RayTrainWorker", "PreemptionWatcher")  # of a job's processes, to come up
+LAST = ("RayTrainWorker", "PreemptionWatcher")  # the last processes of a job to start
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
 LOSSES = dict.fromkeys(
     ("loss", "ce", "kl", "hidden", "hidden_1_to_4", "hidden_2_to_8", "hidden_3_to_12"), 0.5
@@ -45,7 +45,8 @@ FACTS = {"precision": "bf16", "device": "cuda:0", "teacher_source": "live"}
 
 
 def mlflow(folder: Path) -> dict[str, Any]:
-    """Of a trial of MNLI with ten evaluations, its requests by what they are for."""
+    """Requests (by purpose), processor seconds, rows and bytes of one MNLI trial with ten
+    evaluations."""
     from mlflow import MlflowClient
 
     from benchmarks import paper_work
@@ -57,8 +58,11 @@ def mlflow(folder: Path) -> dict[str, Any]:
     from raykd.training.early_stopping import marks
     from raykd.training.recorder import Result
 
-    made = paper_work.study("mnli", folder / "home")
-    trials, told = confirm_trials(made)[:TRIALS], _predictions(made.prepared.counts["test"])
+    study = paper_work.study("mnli", folder / "home")
+    trials, predictions = (
+        confirm_trials(study)[:TRIALS],
+        _predictions(study.prepared.counts["test"]),
+    )
     tags = {**versions(), "raykd.sweep": "paper-mnli"}
     with _server(folder) as (uri, database), _counted() as sent:
         client = MlflowClient(uri)
@@ -71,34 +75,34 @@ def mlflow(folder: Path) -> dict[str, Any]:
             writer.open(trial, FACTS)
             requests["open"] += len(sent)
             for step in sorted(marks(trial.training.steps, TICKS)):
-                for found in (LOSSES, {"select_accuracy": 80.0}):
+                for metrics in (LOSSES, {"select_accuracy": 80.0}):
                     sent.clear()
-                    writer.log(trial, step, found)
-                    writer.flush()  # in training a second and more lies between two of these
+                    writer.log(trial, step, metrics)
+                    writer.flush()  # in training, two of these are at least a second apart
                     requests["log"] += len(sent)
             sent.clear()
-            writer.finish(trial, Result(SCORES, told))
+            writer.finish(trial, Result(SCORES, predictions))
             requests["finish"] += len(sent)
-        after, spent = _rows(database), _seconds()
-    added = {name: (after[name] - rows[name]) / TRIALS for name in rows}
+        rows_after, seconds_after = _rows(database), _seconds()
+    added = {name: (rows_after[name] - rows[name]) / TRIALS for name in rows}
     return {
         "requests": {n: count / TRIALS / (2 * TICKS if n == "log" else 1)
                      for n, count in requests.items()},
-        "cpu_seconds": {n: (spent[n] - seconds[n]) / TRIALS for n in spent},
+        "cpu_seconds": {n: (seconds_after[n] - seconds[n]) / TRIALS for n in seconds_after},
         "bytes": added.pop("bytes"), "rows": added,
     }  # fmt: skip
 
 
 def _predictions(rows: int) -> dict[str, Any]:
-    each: Any = np.arange(rows)
-    logits = {f"logit_{i}": each / 7 for i in range(3)}
-    return {"id": each.astype(str), "label": each % 3, "predicted": each % 3, "correct": each > 0,
-            **logits}  # fmt: skip
+    index: Any = np.arange(rows)
+    logits = {f"logit_{i}": index / 7 for i in range(3)}
+    return {"id": index.astype(str), "label": index % 3, "predicted": index % 3,
+            "correct": index > 0, **logits}  # fmt: skip
 
 
 @contextmanager
 def _server(folder: Path) -> Iterator[tuple[str, str]]:
-    """MLflow's address and its database's."""
+    """Start MLflow on PostgreSQL; yields the addresses of the server and of its database."""
     from tests.tracking import services
     from tests.tracking.conftest import Server, free_port
 
@@ -113,7 +117,7 @@ def _server(folder: Path) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _counted() -> Iterator[list[str]]:
-    """The addresses that this process sends requests to."""
+    """Record requests of this process; yields the list of their addresses."""
     import requests
 
     sent: list[str] = []
@@ -132,65 +136,69 @@ def _counted() -> Iterator[list[str]]:
 
 
 def _seconds() -> dict[str, float]:
-    """Processor time so far, of the server and of its database: both are this process's children.
-    That of a process that has ended stands with the one that made it."""
-    found = {"mlflow": 0.0, "postgres": 0.0}
+    """Processor seconds of the MLflow server and of its database, both children of this process.
+    The time of a finished process is counted with its parent."""
+    seconds = {"mlflow": 0.0, "postgres": 0.0}
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            name, own = child.name(), child.cpu_times()
-            took = own.user + own.system + own.children_user + own.children_system
-            found["postgres" if name == "postgres" else "mlflow"] += took
-    return found
+            name, times = child.name(), child.cpu_times()
+            used = times.user + times.system + times.children_user + times.children_system
+            seconds["postgres" if name == "postgres" else "mlflow"] += used
+    return seconds
 
 
 def _rows(database: str) -> dict[str, int]:
     import sqlalchemy
 
-    asked = {name: f"SELECT count(*) FROM {name}" for name in TABLES}
-    asked["bytes"] = "SELECT pg_database_size(current_database())"
+    queries = {name: f"SELECT count(*) FROM {name}" for name in TABLES}
+    queries["bytes"] = "SELECT pg_database_size(current_database())"
     engine = sqlalchemy.create_engine(database)
-    with engine.connect() as base:
-        found = {n: int(base.execute(sqlalchemy.text(q)).scalar_one()) for n, q in asked.items()}
+    with engine.connect() as connection:
+        counts = {
+            n: int(connection.execute(sqlalchemy.text(q)).scalar_one()) for n, q in queries.items()
+        }
     engine.dispose()
-    return found
+    return counts
 
 
-class Look(Callback):  # type: ignore[misc]
-    """Looks twice at this process and its children, when all of a job's have been there for a
-    while."""
+class UsageSampler(Callback):  # type: ignore[misc]
+    """Samples this process and its children twice, once all processes of the jobs have been up for
+    a while."""
 
     def __init__(self, stop: Path) -> None:
         self._stop = stop
         self._next = self._at = self._quiet = 0.0
         self._first: dict[int, float] = {}
-        self.found: dict[str, dict[str, float]] = {}
+        self.usage: dict[str, dict[str, float]] = {}
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         now = time.monotonic()
-        if self.found or now < self._next:
+        if self.usage or now < self._next:
             return
         self._next = now + 1.0
-        there = {p.pid: p for p in psutil.Process().children(recursive=True) if title(p)}
+        processes = {p.pid: p for p in psutil.Process().children(recursive=True) if title(p)}
         if not self._first:
-            seen = Counter(title(p) for p in there.values())
-            if any(seen[name] < JOBS for name in LAST):
+            titles = Counter(title(p) for p in processes.values())
+            if any(titles[name] < JOBS for name in LAST):
                 self._quiet = now + SETTLING
             elif now > self._quiet:
-                there[os.getpid()] = psutil.Process()
-                self._first = {pid: _cpu(p) for pid, p in there.items()}
+                processes[os.getpid()] = psutil.Process()
+                self._first = {pid: _cpu(p) for pid, p in processes.items()}
                 self._at, self._next = now, now + SECONDS
             return
-        there[os.getpid()] = psutil.Process()
-        for pid in there.keys() & self._first.keys():
-            own = self.found.setdefault(title(there[pid]), {"count": 0, "bytes": 0, "cpu": 0.0})
-            own["count"] += 1
-            own["bytes"] += there[pid].memory_full_info().uss
-            own["cpu"] += (_cpu(there[pid]) - self._first[pid]) / (now - self._at)
+        processes[os.getpid()] = psutil.Process()
+        for pid in processes.keys() & self._first.keys():
+            usage = self.usage.setdefault(
+                title(processes[pid]), {"count": 0, "bytes": 0, "cpu": 0.0}
+            )
+            usage["count"] += 1
+            usage["bytes"] += processes[pid].memory_full_info().uss
+            usage["cpu"] += (_cpu(processes[pid]) - self._first[pid]) / (now - self._at)
         self._stop.touch()
 
 
 def jobs(folder: Path) -> dict[str, dict[str, float]]:
-    """Of a launch with two jobs, by what a process is: how many, bytes, share of a core."""
+    """Resources of a launch with two jobs, by process title: count, bytes, share of a core."""
     from raykd.cluster.ray_init import NOTICES, SETTINGS
 
     os.environ.update({**SETTINGS, NOTICES: "1"})  # as on a cluster that is joined
@@ -223,23 +231,23 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         address="local", num_cpus=JOBS, resources={"trial_slot": JOBS}, include_dashboard=False,
         log_to_driver=False, logging_level="CRITICAL",
     )  # fmt: skip
-    look = Look(stop)
+    sampler = UsageSampler(stop)
     try:
         tune.Tuner(
             tune.with_resources(drive, {"CPU": 0, "trial_slot": 1}),
             param_space={"id": tune.grid_search([f"job-{i}" for i in range(JOBS)])},
             run_config=tune.RunConfig(
-                name="tune", storage_path=str(folder), verbose=0, callbacks=[look]
+                name="tune", storage_path=str(folder), verbose=0, callbacks=[sampler]
             ),
         ).fit()
     finally:
         ray.shutdown()
-    return look.found
+    return sampler.usage
 
 
 def title(process: psutil.Process) -> str:
-    """The class of a Ray actor, `launch` for this process, else the program; nothing where it has
-    ended."""
+    """The class of a Ray actor, `launch` for this process, else the program's name; empty if the
+    process has ended."""
     if process.pid == os.getpid():
         return "launch"
     with suppress(psutil.NoSuchProcess):
@@ -251,8 +259,8 @@ def title(process: psutil.Process) -> str:
 
 
 def _cpu(process: psutil.Process) -> float:
-    own = process.cpu_times()
-    return own.user + own.system
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 PARTS = {"mlflow": mlflow, "ray": jobs}
@@ -262,20 +270,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.control_plane", description=__doc__)
     parser.add_argument("part", nargs="?", choices=PARTS, help="default: both")
     path, part = HERE / "control_plane.json", parser.parse_args().part
-    if part is None:  # each in a process of its own, which has loaded nothing else
+    if part is None:  # each part in a new process that has loaded nothing else
         for name in PARTS:
             command = [sys.executable, "-m", "benchmarks.control_plane", name]
             subprocess.run(command, check=True, cwd=HERE.parent)
         return
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     with tempfile.TemporaryDirectory(prefix="raykd-plane-") as folder:
-        found[part] = PARTS[part](Path(folder))
-    found |= {
+        results[part] = PARTS[part](Path(folder))
+    results |= {
         "machine": machine.describe(), "versions": machine.versions(None),
         "setting": {"trials": TRIALS, "jobs": JOBS, "seconds": SECONDS},
     }  # fmt: skip
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(part, json.dumps(found[part], indent=1))
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(part, json.dumps(results[part], indent=1))
 
 
 if __name__ == "__main__":

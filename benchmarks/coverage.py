@@ -1,4 +1,4 @@
-"""Do the verdict's other intervals cover? Simulated data whose truth is known."""
+"""Coverage of the verdict's other intervals on simulated data whose truth is known."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def two_level(seeds: int, sweeps: int, rng: np.random.Generator) -> Coverage:
         hard = rng.normal(0, 1.5, size)
         luck = rng.normal(0, 0.15, (2, seeds, 1))
         odds = hard + luck + np.array([1.06, 1.0])[:, None, None]
-        right = rng.normal(0, 1, (2, seeds, size)) < odds
-        low, high = examples.two_level(right[0], right[1], nominal)
+        correct = rng.normal(0, 1, (2, seeds, size)) < odds
+        low, high = examples.two_level(correct[0], correct[1], nominal)
         inside += low <= _true_gap() <= high
     return Coverage("difference over seeds and test examples", seeds, nominal, inside / sweeps,
                     sweeps)  # fmt: skip
@@ -51,12 +51,12 @@ def shares(seeds: int, sweeps: int, rng: np.random.Generator) -> list[Coverage]:
     for _ in range(sweeps):
         luck, noise = rng.normal(size=seeds), rng.normal(size=(k, seeds))
         table = rng.normal(size=(k, 1)) + luck + noise
-        found = variance.shares(table[None], 1 - nominal)
+        components = variance.shares(table[None], 1 - nominal)
         crossed = variance.sampled(table, None, 1 - nominal)
         fixed = luck + noise[:3] + np.arange(3)[:, None]
         single = variance.sampled(rng.normal(size=seeds) + luck + noise[4], fixed, 1 - nominal)
-        assert found and crossed and single
-        bounds = [found.sources[0].interval, found.sources[1].interval, crossed.interval,
+        assert components and crossed and single
+        bounds = [components.sources[0].interval, components.sources[1].interval, crossed.interval,
                   single.interval]  # fmt: skip
         truths = np.array([1 / 3, 1 / 3, 1 / 2, 1 / 2])
         inside += [low <= t <= high for (low, high), t in zip(bounds, truths, strict=True)]
@@ -71,12 +71,12 @@ def ratios(seeds: int, sweeps: int, rng: np.random.Generator) -> list[Coverage]:
     truth = Truth("normal", 0.5, 1.0, seeds)
     scores, none = draw(truth, sweeps, rng)
     none = none + truth.effect / (1 + OTHERS) - truth.effect / 0.5
-    found = [ratio.against_gain(s, b, ALPHA) for s, b in zip(scores, none, strict=True)]
+    intervals = [ratio.against_gain(s, b, ALPHA) for s, b in zip(scores, none, strict=True)]
     result = []
     for name in ("interval", "bootstrap"):
-        bounds = [getattr(f, name) for f in found if getattr(f, name) is not None]
+        bounds = [getattr(f, name) for f in intervals if getattr(f, name) is not None]
         if bounds:
             inside = np.mean([low <= 0.5 <= high for low, high in bounds])
-            what = {"interval": "H3's ratio", "bootstrap": "H3's ratio, bootstrap (shown only)"}
-            result.append(Coverage(what[name], seeds, 0.9, float(inside), len(bounds)))
+            labels = {"interval": "H3's ratio", "bootstrap": "H3's ratio, bootstrap (shown only)"}
+            result.append(Coverage(labels[name], seeds, 0.9, float(inside), len(bounds)))
     return result

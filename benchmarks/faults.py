@@ -1,6 +1,6 @@
-"""Faults of six kinds, at moments drawn by a seed, over a sweep of 24 trials on a cluster of real
-Ray nodes: what it takes until training goes on, and whether the results are those of a sweep to
-which nothing happened. Run as `python -m benchmarks.faults`; writes faults.{json,md} beside it.
+"""Faults of six kinds at seeded moments during a sweep of 24 trials on a cluster of real Ray nodes:
+time until training resumes, and whether the results equal those of an undisturbed sweep. Run as
+`python -m benchmarks.faults`; writes faults.{json,md} beside this file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SEEDS = 8  # of three strategies: 24 trials
-LAST = 0.85  # a fault needs something left to disturb
+LAST = 0.85  # share of the sweep after which no fault is injected: too little would be left
 
-TOLD = {
+DESCRIPTIONS = {
     "worker": "a worker's process is killed",
     "node": "a worker node, with all its processes",
     "driver": "the driver of the job",
@@ -34,9 +34,9 @@ TOLD = {
 
 
 def draw(count: int, seed: int) -> list[Fault]:
-    """As many of each kind as of any other, in a random order. Half of them strike while students
-    train; the others so soon after the fault before that its recovery may still be under way, or
-    while a checkpoint is written (what does not kill, does not need that instant)."""
+    """Draw equally many faults of each kind, in random order. About half of them strike while
+    students train; the others soon after the previous fault, so that its recovery may be under way,
+    or (only kinds that kill a process) while a checkpoint is written."""
     from tests.cluster.with_ray.disturbed import KILLS, KINDS, Fault
 
     rng = random.Random(seed)
@@ -61,23 +61,26 @@ def row(struck: Struck) -> dict[str, Any]:
 
 
 def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Raises AssertionError where a trial is missing, twice there or other than undisturbed, or
-    where a group, a process or a result is left behind."""
+    """Run an undisturbed and a disturbed sweep and compare them.
+
+    Raises AssertionError if a trial is missing, duplicated or differs from the undisturbed sweep,
+    or if a placement group, a process or an unsent result is left behind.
+    """
     from tests.cluster.with_ray.aftermath import check
     from tests.cluster.with_ray.conftest import copy, run
     from tests.cluster.with_ray.disturbed import Disturbed
     from tests.cluster.with_ray.helpers import SLOW, WHOLE, records, scores
     from tests.support.world import write_sweep
 
-    made, alone, disturbed = (folder / name for name in ("made", "alone", "disturbed"))
-    made.mkdir()
-    run("teacher", write_sweep(made), made)
-    copy(made, alone)
+    prepared, alone, disturbed = (folder / name for name in ("made", "alone", "disturbed"))
+    prepared.mkdir()
+    run("teacher", write_sweep(prepared), prepared)
+    copy(prepared, alone)
     confirm = {"strategies": ["none", "forward", "reverse"], "seeds": SEEDS}
     began = time.monotonic()
     run("sweep", write_sweep(alone, training=SLOW, cluster=WHOLE, confirm=confirm), alone)
     quiet = time.monotonic() - began
-    copy(made, disturbed)
+    copy(prepared, disturbed)
     os.environ["RAYKD_HOME"] = str(disturbed / "home")
     world = Disturbed(disturbed, SEEDS)
     try:
@@ -99,28 +102,29 @@ def result(world: Disturbed, seed: int, quiet: float, seconds: float) -> dict[st
     }  # fmt: skip
 
 
-def table(found: dict[str, Any]) -> str:
-    faults = found["faults"]
+def table(results: dict[str, Any]) -> str:
+    faults = results["faults"]
     lines = [
         f"# {len(faults)} faults over one sweep", "",
-        f"Written by `python -m benchmarks.faults --faults {len(faults)} --seed {found['seed']}` "
+        f"Written by `python -m benchmarks.faults --faults {len(faults)} --seed {results['seed']}` "
         "from faults.json; not by hand.", "",
-        f"A sweep of {found['trials']} tiny trials on a head and two worker nodes, as processes of "
-        "one machine of 2 cores, with checkpoints at every evaluation. Every trial is FINISHED "
+        f"A sweep of {results['trials']} tiny trials on a head and two worker nodes, as processes "
+        "of one machine of 2 cores, with checkpoints at every evaluation. Every trial is FINISHED "
         "once, with the metrics of a sweep to which nothing happened, bit for bit; no placement "
         "group, process or unsent result is left. The run ends with an error where that is not so.",
-        "", f"It took {found['seconds']:.0f} s, undisturbed and on a Ray of its own "
-        f"{found['quiet_seconds']:.0f} s. The sweep's command was given "
-        f"{1 + sum(f['kind'] == 'head' for f in faults) + _again(found)} times: once, after every "
-        f"loss of the head, and {_again(found)} times after a launch that had ended by itself, "
-        f"{_codes(found)}.", "",
+        "", f"It took {results['seconds']:.0f} s, undisturbed and on a Ray of its own "
+        f"{results['quiet_seconds']:.0f} s. The sweep's command was given "
+        f"{1 + sum(f['kind'] == 'head' for f in faults) + _again(results)} times: once, after "
+        f"every loss of the head, and {_again(results)} times after a launch that had ended by "
+        f"itself, "
+        f"{_codes(results)}.", "",
         "| struck | faults | seconds until training went on: median, longest |", "|---|---|---|",
     ]  # fmt: skip
-    for kind, told in TOLD.items():
+    for kind, description in DESCRIPTIONS.items():
         times = [f["seconds"] for f in faults if f["kind"] == kind]
         if times:
             lines.append(
-                f"| {kind}: {told} | {len(times)} | {statistics.median(times):.1f}, "
+                f"| {kind}: {description} | {len(times)} | {statistics.median(times):.1f}, "
                 f"{max(times):.1f} |"
             )
     lines += [
@@ -140,12 +144,12 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _again(found: dict[str, Any]) -> int:
-    return sum(code != 0 for code in found["launch_codes"])
+def _again(results: dict[str, Any]) -> int:
+    return sum(code != 0 for code in results["launch_codes"])
 
 
-def _codes(found: dict[str, Any]) -> str:
-    counts = Counter(code for code in found["launch_codes"] if code)
+def _codes(results: dict[str, Any]) -> str:
+    counts = Counter(code for code in results["launch_codes"] if code)
     return ", ".join(f"{n} with exit code {code}" for code, n in sorted(counts.items())) or "none"
 
 
@@ -153,9 +157,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="raykd-faults-") as name:
-        answer = measure(chosen.faults, chosen.seed, Path(name))
-    (HERE / "faults.json").write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
-    (HERE / "faults.md").write_text(table(answer), encoding="utf-8")
-    print(table(answer))
+        results = measure(options.faults, options.seed, Path(name))
+    (HERE / "faults.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (HERE / "faults.md").write_text(table(results), encoding="utf-8")
+    print(table(results))

@@ -1,4 +1,4 @@
-"""How often the verdict counts a run as collapsed where none has: python -m benchmarks.flags
+"""False positives of the verdict's collapse rules: python -m benchmarks.flags
 
 Simulated sweeps of benchmarks/noise.py whose arms have equal means, judged by both rules of
 raykd/analysis/stats/collapse.py. Writes benchmarks/flags.{json,md}.

@@ -1,4 +1,4 @@
-"""What every arm shares: the setting it reads, its rows, its clock, the result it writes.
+"""Shared by all arms: the setting that an arm reads, its rows, its clock, the result it writes.
 
 Imports no raykd: the peers' environment has none.
 """
@@ -26,7 +26,7 @@ EVAL_BATCH = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """One arm's orders. Paths are this machine's; nothing of them reaches the results."""
+    """The settings of one arm. Paths are local; none of them is written to the results."""
 
     folder: str
     home: str
@@ -54,8 +54,8 @@ class Setting:
 
     @classmethod
     def read(cls, path: Path) -> Setting:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**found, "layer_map": tuple(found["layer_map"])})
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**values, "layer_map": tuple(values["layer_map"])})
 
     def write(self, path: Path) -> Path:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -78,8 +78,8 @@ class Rows:
 
     @classmethod
     def read(cls, setting: Setting, split: str) -> Rows:
-        with np.load(Path(setting.folder) / f"{split}.npz") as found:
-            return cls(found["input_ids"], found["offsets"], found["labels"], setting.pad)
+        with np.load(Path(setting.folder) / f"{split}.npz") as arrays:
+            return cls(arrays["input_ids"], arrays["offsets"], arrays["labels"], setting.pad)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -98,18 +98,18 @@ class Rows:
     ) -> dict[str, Tensor]:
         """Examples padded to the longest of them, or to `width`."""
         examples = list(examples)
-        wide = width or max(len(x["input_ids"]) for x in examples)
-        ids = torch.full((len(examples), wide), self.pad)
-        mask = torch.zeros((len(examples), wide), dtype=torch.int64)
-        for i, x in enumerate(examples):
-            ids[i, : len(x["input_ids"])] = torch.tensor(x["input_ids"])
-            mask[i, : len(x["input_ids"])] = 1
-        labels = torch.tensor([x["labels"] for x in examples])
+        length = width or max(len(example["input_ids"]) for example in examples)
+        ids = torch.full((len(examples), length), self.pad)
+        mask = torch.zeros((len(examples), length), dtype=torch.int64)
+        for i, example in enumerate(examples):
+            ids[i, : len(example["input_ids"])] = torch.tensor(example["input_ids"])
+            mask[i, : len(example["input_ids"])] = 1
+        labels = torch.tensor([example["labels"] for example in examples])
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 class Clock:
-    """Loading, then (after a warm-up that counts nowhere) training. Notes the peak memory."""
+    """Times loading and, after a warm-up that is not counted, training; records peak memory."""
 
     def __init__(self) -> None:
         self.load_seconds = 0.0
@@ -118,7 +118,7 @@ class Clock:
         self._began = 0.0
 
     def loaded(self) -> None:
-        """All is in memory; counted from the start of the process, imports and all."""
+        """Record the end of loading, which is counted from process start, with imports."""
         self.load_seconds = time.time() - psutil.Process().create_time()
 
     def start(self) -> None:
@@ -130,8 +130,8 @@ class Clock:
 
 
 def peak_mb() -> float:
-    """This program's own peak in MiB. On Linux ru_maxrss would begin with that of the process
-    that started it."""
+    """This program's peak memory in MiB. On Linux ru_maxrss would include the peak of the parent
+    process."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
@@ -141,7 +141,7 @@ def peak_mb() -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an arm's training ended in. `seconds` trained `students`, caches apart.
+    """The result of an arm's training. `seconds` trained `students`, without caches.
 
     `cache_seconds` made a cache that serves `shared_by` students; `score` is the test accuracy in
     percent of the student of map `layer_map`, where there is one.
@@ -192,24 +192,24 @@ def accuracy(model: nn.Module, setting: Setting) -> float:
     """Test accuracy in percent; the same rows and the same code for every arm."""
     rows = Rows.read(setting, "test")
     order = np.argsort(rows.lengths, kind="stable")
-    right = 0
+    correct = 0
     model.eval()
     with torch.no_grad():
-        for at in range(0, len(order), EVAL_BATCH):
-            batch = rows.collate([rows[i] for i in order[at : at + EVAL_BATCH]])
+        for start in range(0, len(order), EVAL_BATCH):
+            batch = rows.collate([rows[i] for i in order[start : start + EVAL_BATCH]])
             labels = batch.pop("labels")
-            right += int((model(**batch).logits.argmax(-1) == labels).sum())
-    return 100 * right / len(rows)
+            correct += int((model(**batch).logits.argmax(-1) == labels).sum())
+    return 100 * correct / len(rows)
 
 
 def epochs(make: Callable[[], Iterable[Any]], steps: int) -> Iterator[Any]:
     """The first `steps` batches of one epoch after another."""
-    given = 0
+    count = 0
     while True:
         for batch in make():
-            if given == steps:
+            if count == steps:
                 return
-            given += 1
+            count += 1
             yield batch
 
 

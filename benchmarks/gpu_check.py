@@ -43,12 +43,12 @@ class Part:
 
 
 def _later(name: str) -> Section:
-    """The function of a module's own name, imported when it is run: what cannot be imported fails
-    its own section."""
+    """A section that imports the module `name` and runs its function of the same name, so that an
+    import error fails only this section."""
 
     def section(run: Run) -> Answer:
-        found: Section = getattr(importlib.import_module(f"benchmarks.gpu.{name}"), name)
-        return found(run)
+        function: Section = getattr(importlib.import_module(f"benchmarks.gpu.{name}"), name)
+        return function(run)
 
     return section
 
@@ -69,55 +69,58 @@ def check(
     device: torch.device, tiny: bool, out: Path, chosen: Sequence[str],
     sections: Mapping[str, Part] = SECTIONS,
 ) -> int:  # fmt: skip
-    """Run the chosen sections and write what each finds; 1 where one failed."""
+    """Run the chosen sections and write the record of each; returns 1 if one failed, else 0."""
     torch.set_float32_matmul_precision("highest")  # TF32 is another arithmetic
     logging.set_verbosity_error()
-    ran: dict[str, Any] = {}
-    for at, name in enumerate(chosen):
+    records: dict[str, Any] = {}
+    for index, name in enumerate(chosen):
         part = sections[name]
         budget = part.budget if not tiny else 1800.0
         print(f"{name}, at most {budget:.0f} s", flush=True)
         faulthandler.dump_traceback_later(budget + GRACE, exit=True)
         with tempfile.TemporaryDirectory(prefix="raykd-gpu-") as folder:
             run = Run(device, tiny, Path(folder), time.perf_counter() + budget)
-            found = record(part.section, run)
+            result = record(part.section, run)
         faulthandler.cancel_dump_traceback_later()
-        ran[name] = {**found, "budget": budget}
-        print(f"{name}: {found['status']} in {found['seconds']:.1f} s", flush=True)
-        for line in (*found.get("problems", ()), *found.get("traceback", ())):
+        records[name] = {**result, "budget": budget}
+        print(f"{name}: {result['status']} in {result['seconds']:.1f} s", flush=True)
+        for line in (*result.get("problems", ()), *result.get("traceback", ())):
             print(f"    {line}", flush=True)
-        write(out, ran, "tiny" if tiny else "full", sections)
-        if found["status"] == "error" and not usable(device) and chosen[at + 1 :]:
-            _anew(device, tiny, out, chosen[at + 1 :])
-    failed = [name for name, found in ran.items() if found["status"] != "passed"]
+        write(out, records, "tiny" if tiny else "full", sections)
+        if result["status"] == "error" and not usable(device) and chosen[index + 1 :]:
+            _restart(device, tiny, out, chosen[index + 1 :])
+    failed = [name for name, result in records.items() if result["status"] != "passed"]
     print(f"failed: {', '.join(failed)}" if failed else "all sections passed", flush=True)
     return 1 if failed else 0
 
 
 def write(out: Path, ran: Mapping[str, Any], form: str, sections: Mapping[str, Part]) -> None:
-    """The record with these sections in it; others that ran before stay where it is the same
-    machine's with the same libraries."""
-    known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    about = {**ran.get("machine", {}).get("figures", {}), "form": form}
-    before = {**known.get("sections", {})}
-    was = {**before.get("machine", {}).get("figures", {}), "form": known.get("form")}
-    if any(was.get(key) != about.get(key) for key in SAME if key in about):
-        before = {}
-    merged = {**before, **ran}
+    """Write the record and its page. Sections of an earlier record are kept if machine and
+    libraries are the same."""
+    previous = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    setting = {**ran.get("machine", {}).get("figures", {}), "form": form}
+    previous_sections = {**previous.get("sections", {})}
+    previous_setting = {
+        **previous_sections.get("machine", {}).get("figures", {}),
+        "form": previous.get("form"),
+    }
+    if any(previous_setting.get(key) != setting.get(key) for key in SAME if key in setting):
+        previous_sections = {}
+    merged = {**previous_sections, **ran}
     record = {"form": form, "sections": {n: merged[n] for n in sections if n in merged}}
     out.parent.mkdir(parents=True, exist_ok=True)
-    _whole(out, json.dumps(record, indent=1) + "\n")
-    _whole(out.with_suffix(".md"), page(record))
+    _write_atomically(out, json.dumps(record, indent=1) + "\n")
+    _write_atomically(out.with_suffix(".md"), page(record))
 
 
-def _whole(path: Path, content: str) -> None:
+def _write_atomically(path: Path, content: str) -> None:
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(content, encoding="utf-8")
     os.replace(draft, path)
 
 
-def _anew(device: torch.device, tiny: bool, out: Path, rest: Sequence[str]) -> None:
-    """Go on in a new process: this one's GPU context is broken for good."""
+def _restart(device: torch.device, tiny: bool, out: Path, rest: Sequence[str]) -> None:
+    """Continue in a new process, because a broken GPU context cannot be repaired."""
     print("the GPU's context is broken; going on in a new process", flush=True)
     options = ["--device", str(device), "--out", str(out), "--sections", *rest, "--after-failure"]
     command = [sys.executable, "-m", "benchmarks.gpu_check", *options, *["--tiny"] * tiny]
@@ -131,17 +134,17 @@ def main() -> int:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--out", type=Path, help="the JSON; default: benchmarks/gpu.json")
     parser.add_argument("--after-failure", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    device = torch.device(asked.device or "cuda")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device or "cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no GPU here (`--tiny --device cpu --out FILE` tries the check)")
     if device.type == "cuda" and device.index is None:  # some of torch asks for a number
         device = torch.device("cuda", torch.cuda.current_device())
-    if asked.out is None and (device.type != "cuda" or asked.tiny):
+    if arguments.out is None and (device.type != "cuda" or arguments.tiny):
         parser.error("benchmarks/gpu.json holds a GPU's figures alone; name `--out FILE`")
-    out = asked.out or HERE / "gpu.json"
-    code = check(device, asked.tiny, out.resolve(), asked.sections)
-    return 1 if asked.after_failure else code
+    out = arguments.out or HERE / "gpu.json"
+    code = check(device, arguments.tiny, out.resolve(), arguments.sections)
+    return 1 if arguments.after_failure else code
 
 
 if __name__ == "__main__":

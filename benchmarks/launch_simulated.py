@@ -24,16 +24,16 @@ LOSSES = {"loss": 1.5, "ce": 0.6, "kl": 0.2, "hidden": 0.7} | {
 }
 
 Requests = defaultdict[str, list[float]]
-"""By what is asked: how many, and their seconds."""
+"""[count, seconds] of requests by endpoint."""
 
 
 def launch(file: str, server: str, database: str, out: str) -> None:
-    """As `raykd sweep` does it, with simulated training; writes its samples as JSON."""
+    """Launch as `raykd sweep` does, with simulated training; writes its samples as JSON."""
     from raykd.cli import costs as show_costs
     from raykd.cli import errors
 
     errors.quiet()
-    asked = timed_requests()
+    timings = timed_requests()
     from raykd.cli.progress import SweepProgress
     from raykd.cluster import estimate
     from raykd.cluster.launch import run
@@ -45,7 +45,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     processes = Processes(int(server), int(database))
 
     class Watch(SweepProgress):
-        """A launch's usual one, which also samples."""
+        """The usual progress callback of a launch, which also takes samples."""
 
         total = opened.missing()
         over = 0
@@ -63,7 +63,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
             rows.append(
                 {
                     "done": self.over, "phase": phase, "time": time.time(),
-                    "requests": {what: list(told) for what, told in asked.items()},
+                    "requests": {what: list(values) for what, values in timings.items()},
                     **processes.sample(),
                 }
             )  # fmt: skip
@@ -74,36 +74,36 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     without_training.WORTH_SECONDS = math.inf  # its time would be measured
     with machine(opened, None) as share:
         forecast = show_costs.foretell(opened, share, None, yes=True)
-        found = opened.teacher()
-        with Watch() as watch:
-            outcome = run.run(opened, found, share, watch, forecast)
+        stored_teacher = opened.teacher()
+        with Watch() as callback:
+            outcome = run.run(opened, stored_teacher, share, callback, forecast)
     assert not outcome.count or outcome.budget, outcome.not_run()
-    found_rows = {"at_once": share.at_once, "rows": rows}
-    Path(out).write_text(json.dumps(found_rows), encoding="utf-8")
+    record = {"at_once": share.at_once, "rows": rows}
+    Path(out).write_text(json.dumps(record), encoding="utf-8")
 
 
 class Processes:
     """CPU seconds and memory of the launch, of Ray beside it, and of the store."""
 
     def __init__(self, server: int, database: int) -> None:
-        """Of the server and the database, the ids of their first processes."""
+        """`server`, `database`: ids of the root processes of the MLflow server and PostgreSQL."""
         self._own = psutil.Process()
         self._server, self._database = psutil.Process(server), psutil.Process(database)
         self._seen: dict[tuple[str, int], float] = {}
 
     def sample(self) -> dict[str, Any]:
-        for who, root in (
+        for owner, root in (
             ("ray", self._own), ("store", self._server), ("database", self._database),
         ):  # fmt: skip
             for process in root.children(recursive=True) + [root] * (root != self._own):
                 try:
                     driver = "ImplicitFunc" in "".join(process.cmdline())
-                    self._seen["drivers" if driver else who, process.pid] = _cpu(process)
+                    self._seen["drivers" if driver else owner, process.pid] = _cpu(process)
                 except psutil.NoSuchProcess:
                     continue
         cpu = {"launch": _cpu(self._own), "ray": 0.0, "drivers": 0.0, "store": 0.0, "database": 0.0}
-        for (who, _), seconds in self._seen.items():
-            cpu[who] += seconds
+        for (owner, _), seconds in self._seen.items():
+            cpu[owner] += seconds
         return {"cpu": cpu, "rss_mib": self._own.memory_info().rss / 2**20}
 
 
@@ -116,7 +116,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
-    """`drive`, with `Simulated` in the place of Ray Train."""
+    """`drive` with `Simulated` in place of Ray Train."""
     from raykd.cluster.launch import driver
 
     changed: Any = driver
@@ -125,7 +125,7 @@ def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 
 
 class Simulated:
-    """What Ray Train's workers do with a job, but for the training and for their own start."""
+    """Does what Ray Train's workers do with a job, without training and worker start."""
 
     def __init__(self, part: Any, job: str, settings: dict[str, Any]) -> None:
         self._part, self._worker = part, settings["worker"]
@@ -135,8 +135,8 @@ class Simulated:
         from raykd.tracking.outbox import deliver_sweep
         from raykd.tracking.writer import Writer
 
-        worker, start, asked = self._worker, time.time(), timed_requests()
-        before = {what: list(told) for what, told in asked.items()}
+        worker, start, timings = self._worker, time.time(), timed_requests()
+        before = {what: list(values) for what, values in timings.items()}
         deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
         for cohort in self._part.job:
             writer = Writer(
@@ -146,16 +146,16 @@ class Simulated:
             simulate(cohort, writer)
         requests = {
             what: [n - m for n, m in zip(now, before.get(what, (0, 0.0)), strict=True)]
-            for what, now in asked.items()
+            for what, now in timings.items()
         }
-        told = {"start": start, "end": time.time(), "requests": requests}
+        record = {"start": start, "end": time.time(), "requests": requests}
         with open(os.environ[JOBS], "a", encoding="utf-8") as file:  # a line is one write
-            file.write(json.dumps(told) + "\n")
+            file.write(json.dumps(record) + "\n")
 
 
 def simulate(cohort: Any, recorder: Any) -> None:
-    """A training's words: losses and scores by step, reports, results. Scores follow from the map,
-    with noise of the trial's own, so that a search has something to find."""
+    """Log and report what training would: losses and scores by step, and results. Scores depend on
+    the map plus noise seeded by the trial, so that a search has something to find."""
     from ray import tune
 
     from raykd.training.distill import TICKS
@@ -207,12 +207,12 @@ def _score(trial: Any) -> float:
 
 
 def timed_requests() -> Requests:
-    """Counts and times, from here on and in this process, what is asked of MLflow's server."""
+    """Count and time this process's requests to the MLflow server from now on."""
     from requests.adapters import HTTPAdapter
 
-    if hasattr(HTTPAdapter, "told"):  # a driver's process has one job after another
-        return HTTPAdapter.told  # type: ignore[no-any-return]
-    told: Requests = defaultdict(lambda: [0, 0.0])
+    if hasattr(HTTPAdapter, "timings"):  # a driver's process has one job after another
+        return HTTPAdapter.timings  # type: ignore[no-any-return]
+    timings: Requests = defaultdict(lambda: [0, 0.0])
     send = HTTPAdapter.send
 
     def timed(self: Any, request: Any, *more: Any, **options: Any) -> Any:
@@ -221,10 +221,10 @@ def timed_requests() -> Requests:
             return send(self, request, *more, **options)
         finally:
             path = request.path_url.partition("?")[0].split("/2.0/")[-1]
-            where = "artifacts" if "artifacts" in path else path.removeprefix("mlflow/")
-            told[where][0] += 1
-            told[where][1] += time.perf_counter() - began
+            endpoint = "artifacts" if "artifacts" in path else path.removeprefix("mlflow/")
+            timings[endpoint][0] += 1
+            timings[endpoint][1] += time.perf_counter() - began
 
     changed: Any = HTTPAdapter
-    changed.send, changed.told = timed, told
-    return told
+    changed.send, changed.timings = timed, timings
+    return timings

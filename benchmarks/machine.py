@@ -13,7 +13,7 @@ import psutil
 
 OURS = ("raykd", "torch", "transformers", "ray", "mlflow")
 PEERS = ("accelerate", "textbrewer", "torchdistill")
-SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what decides a matmul's speed
+SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # they decide the speed of a matmul
 
 
 def describe() -> dict[str, Any]:
@@ -32,13 +32,15 @@ def describe() -> dict[str, Any]:
 
 
 def versions(peers: Path | None) -> dict[str, str]:
-    """Of our own environment, and of the peers' own packages in theirs."""
-    found = {"python": platform.python_version(), **{n: version(n) for n in OURS}}
+    """Versions of packages in our environment, and of the peers' packages in theirs."""
+    ours = {"python": platform.python_version(), **{n: version(n) for n in OURS}}
     if peers is None:
-        return found
+        return ours
     program = (
         "import json; from importlib.metadata import version; "
         f"print(json.dumps({{n: version(n) for n in {PEERS}}}))"
     )
-    told = subprocess.run([peers, "-c", program], capture_output=True, text=True, check=True)
-    return {**found, **json.loads(told.stdout)}
+    peers_output = subprocess.run(
+        [peers, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {**ours, **json.loads(peers_output.stdout)}

@@ -1,10 +1,10 @@
-"""What the plan says a worker's memory is, against what it takes: `python -m benchmarks.memory`,
-some ten minutes on two cores.
+"""Planned against measured memory of a worker: `python -m benchmarks.memory`, about ten minutes on
+two cores.
 
-Each row is a process of its own that trains a cohort by raykd's own loop, on rows that are all as
-long as can be: two steps, the best weights kept after the first, and a test. Measured is the
-highest resident memory (Linux's VmHWM) beyond what the process had after its imports. The last
-table is on paper: no weights are made. Writes memory.json and memory.md beside this file.
+Each table row is one process that trains a cohort with raykd's own loop on rows of maximal length:
+two steps, the best weights kept after the first, and a test. Measured is the peak resident memory
+(Linux's VmHWM) above what the process had after its imports. The last table is computed only: no
+weights are allocated. Writes memory.json and memory.md beside this file.
 """
 
 from __future__ import annotations
@@ -96,25 +96,25 @@ def configuration(case: Case) -> PretrainedConfig:
 
 
 def cohort(case: Case, depth: int) -> tuple[TrialSpec, ...]:
-    """Its trials: students matched onto evenly spaced blocks, each a place further than the one
-    before it, so that no two are the same."""
+    """The trials of a case: students matched to evenly spaced blocks, each rotated one place
+    further than the last, so that all maps differ."""
     from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
     from raykd.maps.layer_map import LayerMap
     from raykd.maps.strategies import forward
 
-    even = forward(depth, case.blocks, 0).blocks
-    stated = dict(case.training)
-    if "lora" in stated:
-        stated["lora"] = Lora(**stated["lora"])
+    spaced = forward(depth, case.blocks, 0).blocks
+    options = dict(case.training)
+    if "lora" in options:
+        options["lora"] = Lora(**options["lora"])
     training = Training(
         steps=2, batch=case.rows, batch_tokens=None, lr=1e-5, warmup=0.1, weight_decay=0.01,
-        clip=1.0, evaluations=2, precision="fp32", diverged=1e9, **stated,
+        clip=1.0, evaluations=2, precision="fp32", diverged=1e9, **options,
     )  # fmt: skip
     return tuple(
         TrialSpec(
             task="causal_lm", metric="acc", data="synthetic", teacher=case.model,
-            shape=Shape(case.blocks), init=Init.of(LayerMap(even)), phase="confirm",
-            strategy=f"moved {i}", layer_map=LayerMap((*even[i:], *even[:i])),
+            shape=Shape(case.blocks), init=Init.of(LayerMap(spaced)), phase="confirm",
+            strategy=f"moved {i}", layer_map=LayerMap((*spaced[i:], *spaced[:i])),
             loss=Loss(ce=1.0, kl=1.0, hidden=1.0, temperature=1.0, kind="cosine"),
             training=training, seed=0,
         )
@@ -136,12 +136,12 @@ def planned(case: Case, gpu: bool = False) -> Footprint:
     from raykd.planning.memory.dry_run import measure
 
     config = configuration(case)
-    found = measure(config, load(case, cohort(case, config.num_hidden_layers), gpu))
-    return found if gpu else found.in_heap()
+    footprint = measure(config, load(case, cohort(case, config.num_hidden_layers), gpu))
+    return footprint if gpu else footprint.in_heap()
 
 
 def rows(case: Case, vocabulary: int) -> Data:
-    """Random tokens, with a loss at each but the first; to be answered, in pairs of choices."""
+    """Random tokens with a loss at each but the first; select and test are pairs of choices."""
     import numpy as np
 
     from raykd.data.encoded import Encoded
@@ -149,8 +149,8 @@ def rows(case: Case, vocabulary: int) -> Data:
     from raykd.tasks.registry import FAMILIES
 
     def split(count: int, **more: Any) -> Encoded:
-        draw = np.random.default_rng(count)
-        ids = draw.integers(3, vocabulary, (count, case.tokens))
+        rng = np.random.default_rng(count)
+        ids = rng.integers(3, vocabulary, (count, case.tokens))
         ends = np.arange(count + 1)
         return Encoded(
             "", ids.ravel(), ends * case.tokens, None, more.pop("labels", None), np.arange(count),
@@ -160,23 +160,23 @@ def rows(case: Case, vocabulary: int) -> Data:
     def pairs(count: int) -> dict[str, Any]:
         return {"groups": np.arange(0, count + 1, 2), "chars": np.full(count, 9)}
 
-    tested = EVALUATED if case.model == "smollm2" else 2
-    labels = np.zeros(tested // 2, dtype=np.int64)
-    nothing: Any = None  # neither tokenizer nor task are asked where choices are scored
+    test_rows = EVALUATED if case.model == "smollm2" else 2
+    labels = np.zeros(test_rows // 2, dtype=np.int64)
+    unused: Any = None  # scoring choices needs neither tokenizer nor task
     return Data(
         FAMILIES["causal_lm"], split(case.rows), split(2, labels=labels[:1], **pairs(2)),
-        split(tested, **pairs(tested)), lambda: labels, (), 0, nothing, nothing,
+        split(test_rows, **pairs(test_rows)), lambda: labels, (), 0, unused, unused,
     )  # fmt: skip
 
 
 def status(name: str) -> int:
-    """A field of this process's memory, in bytes, as Linux tells it."""
+    """A field of /proc/self/status in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
 
 
 def train(case: Case) -> int:
-    """Bytes beyond what this process has now, at its peak."""
+    """Train a case's cohort; returns the peak memory in bytes above that of the process before."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -196,8 +196,8 @@ def train(case: Case) -> int:
     trials = cohort(case, config.num_hidden_layers)
     data = rows(case, config.vocab_size)
     torch.set_num_threads(2)
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
-    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    baseline = status("VmRSS")
     if case.model == "smollm2":
         folder = assets.fetch("smollm2", assets.home())
         teacher = family.load_model(folder, (), trained=True)
@@ -212,42 +212,42 @@ def train(case: Case) -> int:
 
     source = LiveTeacher(teacher, load(case, trials).states, family, where.autocast())
     distill(Cohort(trials), data, build, source, width(teacher), Memory(), where=where)
-    return status("VmHWM") - before
+    return status("VmHWM") - baseline
 
 
 def measured(case: Case) -> int:
-    """`train` in a process of its own."""
+    """Run `train` in a new process; returns its peak in bytes."""
     command = [sys.executable, "-m", "benchmarks.memory", "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True)
-    return int(done.stdout.split()[-1])
+    run = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True)
+    return int(run.stdout.split()[-1])
 
 
 def small(case: Case) -> dict[str, Any]:
-    """A model that is mostly vocabulary, of whose evaluation there is next to nothing."""
-    found = planned(case)
+    """The row of a model that is mostly vocabulary; its evaluation needs almost no memory."""
+    footprint = planned(case)
     return {
         "vocabulary": int(case.model), "tokens": case.rows * case.tokens,
         "logits": 4 * int(case.model) * case.rows * (case.tokens - 1),
-        "planned": replace(found, evaluation=0).peak(1), "measured": measured(case),
+        "planned": replace(footprint, evaluation=0).peak(1), "measured": measured(case),
     }  # fmt: skip
 
 
 def results() -> dict[str, Any]:
-    found: dict[str, Any] = {"machine": machine.describe(), "versions": machine.versions(None)}
-    found["smollm2"] = [
+    record: dict[str, Any] = {"machine": machine.describe(), "versions": machine.versions(None)}
+    record["smollm2"] = [
         {"case": asdict(c), "footprint": asdict(f := planned(c)), "planned": f.peak(c.students),
          "measured": measured(c)}
         for c in SMOLLM2
     ]  # fmt: skip
-    found["vocabulary"] = [small(case) for case in VOCABULARY]
-    found["paper"] = [
+    record["vocabulary"] = [small(case) for case in VOCABULARY]
+    record["paper"] = [
         {"case": asdict(c), "footprint": asdict(f := planned(c, gpu=True)), "planned": f.peak(1)}
         for c in PAPER
     ]
-    return found
+    return record
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     from raykd.planning.memory.footprint import MEMORY_SHARE
 
     lines = [
@@ -260,11 +260,11 @@ def table(found: Mapping[str, Any]) -> str:
         "| trained | students | rows of a step | planned, MiB | measured, MiB | ratio |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for row in found["smollm2"]:
-        case, plan, real = row["case"], row["planned"], row["measured"]
+    for row in results["smollm2"]:
+        case, expected, actual = row["case"], row["planned"], row["measured"]
         lines.append(
-            f"| {case['what']} | {case['students']} | {case['rows']} | {plan / MIB:,.0f} | "
-            f"{real / MIB:,.0f} | {plan / real:.2f} |"
+            f"| {case['what']} | {case['students']} | {case['rows']} | {expected / MIB:,.0f} | "
+            f"{actual / MIB:,.0f} | {expected / actual:.2f} |"
         )
     lines += [
         "", "## Vocabulary and tokens", "",
@@ -274,9 +274,9 @@ def table(found: Mapping[str, Any]) -> str:
         "| vocabulary | tokens of a step | logits, MiB | planned, MiB | measured, MiB |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
-    for row in found["vocabulary"]:
+    for row in results["vocabulary"]:
         sizes = (row[name] / MIB for name in ("logits", "planned", "measured"))
-        cells = [f"{row['vocabulary']:,}", f"{row['tokens']:,}", *(f"{x:,.0f}" for x in sizes)]
+        cells = [f"{row['vocabulary']:,}", f"{row['tokens']:,}", *(f"{s:,.0f}" for s in sizes)]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "", "## On paper: Qwen3-8B, 36 blocks, and one student of 9", "",
@@ -285,12 +285,12 @@ def table(found: Mapping[str, Any]) -> str:
         "| trained | teacher, GB | student, GB | its step, GB | in all, GB | fits 80 GB |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for row in found["paper"]:
+    for row in results["paper"]:
         parts = row["footprint"]
-        beside = max(parts["step"], parts["evaluation"])
-        gigabytes = (parts["teacher"], parts["student"], beside, row["planned"])
+        working = max(parts["step"], parts["evaluation"])
+        gigabytes = (parts["teacher"], parts["student"], working, row["planned"])
         fits = "yes" if row["planned"] <= 80 * GB * MEMORY_SHARE else "no"
-        cells = [row["case"]["what"], *(f"{x / GB:.1f}" for x in gigabytes), fits]
+        cells = [row["case"]["what"], *(f"{size / GB:.1f}" for size in gigabytes), fits]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -298,14 +298,14 @@ def table(found: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.memory", description=__doc__)
     parser.add_argument("--case", help="one case, as JSON: its peak in bytes")
-    asked = parser.parse_args()
-    if asked.case:
-        print(train(Case(**json.loads(asked.case))))
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(train(Case(**json.loads(arguments.case))))
         return
-    found = results()
-    (HERE / "memory.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (HERE / "memory.md").write_text(table(found), encoding="utf-8")
-    print(table(found))
+    record = results()
+    (HERE / "memory.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (HERE / "memory.md").write_text(table(record), encoding="utf-8")
+    print(table(record))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def draw(truth: Truth, sweeps: int, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def lost(truth: Truth) -> int:
-    """Runs that each strategy that is off has lost."""
+    """Number of missing runs of each strategy that is off."""
     return max(1, round(truth.seeds / 5)) if truth.noise == "missing" else 0
 
 

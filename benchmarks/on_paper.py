@@ -1,12 +1,12 @@
-"""On paper: the paper's whole grid with ten seeds on 64 and on 1,000 spot GPUs. What it would take,
-what the control plane would carry, and what breaks first.
+"""An estimate of the paper's whole grid with ten seeds on 64 and on 1,000 spot GPUs: time and cost,
+load of the control plane, and the part that breaks first.
 
     python -m benchmarks.on_paper    # some minutes on one core; writes on_paper.json and .md
 
-Nothing is trained and no GPU is asked. Trials, cohorts, jobs, steps and bytes are those of raykd's
-own plan of every file in sweeps/paper; a step's operations are counted on shapes (paper_work.py);
-what a trial costs MLflow and a job the head is measured (control_plane.py). All else is assumed,
-and stated here and in paper_time.py.
+Nothing is trained and no GPU is used. Trials, cohorts, jobs, steps and bytes come from raykd's own
+plan of every file in sweeps/paper. A step's operations are counted on shapes (paper_work.py). The
+costs of a trial in MLflow and of a job on the head are measured (control_plane.py). All else is
+assumed, as stated here and in paper_time.py.
 """
 
 from __future__ import annotations
@@ -43,33 +43,33 @@ from benchmarks.paper_work import FILES, SEEDS, SETS
 HERE = Path(__file__).parent
 GPUS = (64, 256, 1000)
 READ, WRITTEN = 0.03, 0.06  # dollars a GB, from and to the shared storage (EFS, elastic)
-HELD = 0.30 / 730  # dollars a GB and hour there
+HELD = 0.30 / 730  # dollars per GB and hour of shared storage
 HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
 HEAD_CORES, HEAD_BYTES = 4, 16 * 2**30  # of the m6i.xlarge that cluster.yaml has
 SERVERS, POOL = 4, 15  # workers of MLflow's server (deploy/mlflow/compose.yaml), each one's pool
 BEATS = 0.2  # requests a second of a launch's heart (raykd/tracking/launch.py)
-TICKS = 10  # looks at the losses (raykd/training/distill.py)
-STARTS = 60.0  # seconds in which all jobs begin, were all GPUs there at once
+TICKS = 10  # times that losses are logged (raykd/training/distill.py)
+STARTS = 60.0  # seconds in which all jobs start, if all GPUs are available at once
 
 Sweeps = Mapping[str, Sweep]
 
 
 def cheapest(name: str, home: Path) -> Sweep:
-    """On the kind that costs least of those whose memory holds a worker."""
-    known = [Sweep(name, home, kind, CASES["likely"]) for kind in KINDS]
-    return min((s for s in known if s.fits), key=lambda s: s.at(1).hours * s.price)
+    """The sweep on the cheapest kind of GPU whose memory holds a worker."""
+    candidates = [Sweep(name, home, kind, CASES["likely"]) for kind in KINDS]
+    return min((s for s in candidates if s.fits), key=lambda s: s.at(1).hours * s.price)
 
 
 def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
-    """The grid on at most so many GPUs: hours, dollars, and each file."""
-    given = shared_out(list(sweeps.values()), gpus)
-    seconds = max(s.teacher + given[s.name].seconds for s in sweeps.values())
+    """The grid on at most `gpus` GPUs: hours, dollars, and the figures of each file."""
+    allocation = shared_out(list(sweeps.values()), gpus)
+    seconds = max(s.teacher + allocation[s.name].seconds for s in sweeps.values())
     teachers = {s.study.teacher: s for s in sweeps.values()}.values()
     tuning = sum(s.teacher + BOOT + IDLE for s in teachers) / HOUR
     hours, names = seconds / HOUR, ("read", "written", "checkpoints", "kept", "passing")
-    total = {k: _sum(given, k) for k in names}
+    total = {k: _sum(allocation, k) for k in names}
     money = {
-        "students": sum(s.price * given[s.name].hours for s in sweeps.values()),
+        "students": sum(s.price * allocation[s.name].hours for s in sweeps.values()),
         "teachers": sum(s.price * (s.teacher + BOOT + IDLE) / HOUR for s in teachers),
         "checkpoints": (WRITTEN * total["checkpoints"] + HELD * hours * total["passing"]) / GB,
         "storage": (READ * total["read"] + WRITTEN * (total["written"] - total["checkpoints"])
@@ -77,22 +77,23 @@ def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
         "head": HEAD * hours,
     }  # fmt: skip
     return {
-        "hours": hours, "used": _sum(given, "gpus"), "gpu_hours": _sum(given, "hours") + tuning,
-        "money": sum(money.values()), "parts": money, "lost": _sum(given, "lost"),
-        "left": _sum(given, "left"), "jobs": _sum(given, "jobs"),
-        "cohorts": _sum(given, "cohorts"), "bytes": total,
+        "hours": hours, "used": _sum(allocation, "gpus"),
+        "gpu_hours": _sum(allocation, "hours") + tuning,
+        "money": sum(money.values()), "parts": money, "lost": _sum(allocation, "lost"),
+        "left": _sum(allocation, "left"), "jobs": _sum(allocation, "jobs"),
+        "cohorts": _sum(allocation, "cohorts"), "bytes": total,
         "files": {n: {**asdict(t), "kind": sweeps[n].kind.name, "teacher": sweeps[n].teacher}
-                  for n, t in given.items()},
+                  for n, t in allocation.items()},
     }  # fmt: skip
 
 
-def _sum(given: Mapping[str, Taken], what: str) -> Any:
-    return sum(getattr(t, what) for t in given.values())
+def _sum(allocation: Mapping[str, Taken], name: str) -> Any:
+    return sum(getattr(t, name) for t in allocation.values())
 
 
 @dataclass(frozen=True)
 class Load:
-    """Of a part of the control plane: with so many jobs at work, `base + each * jobs`."""
+    """The load of a part of the control plane: `base + each * jobs`."""
 
     part: str
     unit: str
@@ -103,7 +104,7 @@ class Load:
 
     @property
     def breaks_at(self) -> float:
-        """Jobs at once that are more than it carries."""
+        """Number of concurrent jobs at which the limit is reached."""
         room = max(0.0, self.limit - self.base)
         return room / self.each if self.each else math.inf
 
@@ -112,46 +113,47 @@ class Load:
         return {**asdict(self), "breaks_at": None if math.isinf(at) else at}
 
 
-def on_head(plane: Mapping[str, Any], what: str) -> tuple[float, float]:
-    """What is there anyway, and for each job: `bytes`, or share of a core (`cpu`)."""
-    base, each = 0.0, 0.0
-    for title, seen in plane["ray"].items():
+def on_head(plane: Mapping[str, Any], key: str) -> tuple[float, float]:
+    """(load without jobs, load of each job) on the head, in `bytes` or shares of a core (`cpu`)."""
+    base, per_job = 0.0, 0.0
+    for title, usage in plane["ray"].items():
         if title == "launch":
-            base += len(FILES) * seen[what]
+            base += len(FILES) * usage[key]
         elif title in OF_A_JOB:
-            each += seen[what] / seen["count"]
+            per_job += usage[key] / usage["count"]
         elif title != WORKER:
-            base += seen[what]
-    return base, each
+            base += usage[key]
+    return base, per_job
 
 
 OF_A_JOB = ("ImplicitFunc", "TrainController", "SynchronizationActor", "_QueueActor",
             "PreemptionWatcher")  # fmt: skip
-WORKER = "RayTrainWorker"  # on a node with a GPU; all else of a job may come to be on the head
+WORKER = "RayTrainWorker"  # on a node with a GPU; a job's other processes may be on the head
 
 
-def asked(plane: Mapping[str, Any], evaluations: int) -> float:
-    """Requests to MLflow of a trial: opened, losses, scores of select, finished."""
-    of = plane["mlflow"]["requests"]
-    return float(of["open"] + (TICKS + evaluations) * of["log"] + of["finish"])
+def requests_per_trial(plane: Mapping[str, Any], evaluations: int) -> float:
+    """Requests to MLflow of a trial: opening it, losses, scores on select, finishing it."""
+    requests = plane["mlflow"]["requests"]
+    return float(requests["open"] + (TICKS + evaluations) * requests["log"] + requests["finish"])
 
 
-def loads(plane: Mapping[str, Any], sweeps: Sweeps, found: Mapping[str, Any]) -> list[Load]:
-    """`found`: an outcome, whose trials and bytes are spread over its GPU-hours."""
-    seconds = HOUR * found["gpu_hours"]
+def loads(plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any]) -> list[Load]:
+    """Loads of the control plane. `result`: an outcome; its trials and bytes are spread evenly over
+    its GPU-hours."""
+    seconds = HOUR * result["gpu_hours"]
     trials = {n: len(s.plan(1).confirm) for n, s in sweeps.items()}
-    looks = {n: s.study.config.training.evaluations for n, s in sweeps.items()}
-    requests = sum(trials[n] * asked(plane, looks[n]) for n in sweeps)
-    cpu = sum(plane["mlflow"]["cpu_seconds"].values()) / asked(plane, TICKS)
-    opened = plane["mlflow"]["requests"]["open"] * sum(trials.values()) / found["cohorts"]
-    shipped = yaml.safe_load((HERE.parent / "cluster.yaml").read_text(encoding="utf-8"))
-    slots = shipped["available_node_types"]["head"]["resources"]["trial_slot"]
+    evaluations = {n: s.study.config.training.evaluations for n, s in sweeps.items()}
+    requests = sum(trials[n] * requests_per_trial(plane, evaluations[n]) for n in sweeps)
+    cpu = sum(plane["mlflow"]["cpu_seconds"].values()) / requests_per_trial(plane, TICKS)
+    open_requests = plane["mlflow"]["requests"]["open"] * sum(trials.values()) / result["cohorts"]
+    cluster_file = yaml.safe_load((HERE.parent / "cluster.yaml").read_text(encoding="utf-8"))
+    slots = cluster_file["available_node_types"]["head"]["resources"]["trial_slot"]
     memory, cores = on_head(plane, "bytes"), on_head(plane, "cpu")
     of_head = "measured: what a job has there; the m6i.xlarge of cluster.yaml"
     ray, efs = "tested to, by Ray's scalability envelope", "AWS's documentation of EFS"
-    written, read = (found["bytes"][k] / seconds / GB for k in ("written", "read"))
+    written, read = (result["bytes"][k] / seconds / GB for k in ("written", "read"))
     return [
-        Load("worker nodes", "nodes", 0, 1, shipped["max_workers"],
+        Load("worker nodes", "nodes", 0, 1, cluster_file["max_workers"],
              "`max_workers` of cluster.yaml"),
         Load("jobs at once", "jobs", 0, 1, slots,
              "the head's `trial_slot` in cluster.yaml"),
@@ -164,7 +166,7 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, found: Mapping[str, Any]) ->
         Load("MLflow and its database", "cores", BEATS * len(FILES) * cpu,
              requests / seconds * cpu, SERVERS, "measured: processor time of a request"),
         Load("MLflow, were all jobs to begin in one minute", "cores", 0,
-             opened / STARTS * cpu, SERVERS, "measured: requests that open a trial"),
+             open_requests / STARTS * cpu, SERVERS, "measured: requests that open a trial"),
         Load("Ray's placement groups, one of Tune and one of Train", "groups", 0, 2, 1000, ray),
         Load("Ray's actors", "actors", 0, len(OF_A_JOB) + 1, 20_000, ray),
         Load("Ray's nodes", "nodes", 1, 1, 3000, ray),
@@ -181,12 +183,12 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
     plane = json.loads((HERE / "control_plane.json").read_text(encoding="utf-8"))
     likely = {name: cheapest(name, home) for name in names}
 
-    def of(case: Case, kind: Kind | None = None) -> Sweeps:
+    def sweeps_of(case: Case, kind: Kind | None = None) -> Sweeps:
         return {n: Sweep(n, home, kind or s.kind, case) for n, s in likely.items()}
 
-    cases = {name: of(case) for name, case in CASES.items()}
+    cases = {name: sweeps_of(case) for name, case in CASES.items()}
     grid = {n: {c: outcome(sweeps, n) for c, sweeps in cases.items()} for n in GPUS}
-    alone = {k.name: of(CASES["likely"], k) for k in KINDS}
+    alone = {k.name: sweeps_of(CASES["likely"], k) for k in KINDS}
     alone = {k: sweeps for k, sweeps in alone.items() if all(s.fits for s in sweeps.values())}
     rows = plane["mlflow"]
     trials = sum(len(s.plan(1).confirm) for s in likely.values())
@@ -203,18 +205,18 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
         "kinds": {k: {str(n): outcome(s, n) for n in (64, 1000)} for k, s in alone.items()},
         "loads": [x.to_json() for x in loads(plane, cases["likely"], grid[64]["likely"])],
         "database": {"rows": trials * sum(rows["rows"].values()), "bytes": trials * rows["bytes"],
-                     "requests": asked(plane, TICKS)},
+                     "requests": requests_per_trial(plane, TICKS)},
     }  # fmt: skip
 
 
 def described(s: Sweep) -> dict[str, Any]:
-    made, p = s.plan(1), s.parts
+    plan, parts = s.plan(1), s.parts
     return {
-        "kind": s.kind.name, "trials": len(made.confirm), "steps": s.study.steps,
+        "kind": s.kind.name, "trials": len(plan.confirm), "steps": s.study.steps,
         "rows": s.study.prepared.counts, "tokens": s.study.mean_tokens,
         "fits": [k.name for k in KINDS if Sweep(s.name, s.home, k, s.case).fits],
-        "parts": asdict(p), "step": s.took(p.step), "pass": s.took(p.teach),
-        "busy": s.computing(p.step) / s.took(p.step),
+        "parts": asdict(parts), "step": s.took(parts.step), "pass": s.took(parts.teach),
+        "busy": s.computing(parts.step) / s.took(parts.step),
     }  # fmt: skip
 
 
@@ -224,10 +226,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.on_paper", description=__doc__)
     parser.add_argument("--home", type=Path, help="a folder that keeps what was counted")
     with tempfile.TemporaryDirectory(prefix="raykd-paper-") as folder:
-        found = results(parser.parse_args().home or Path(folder))
-    (HERE / "on_paper.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (HERE / "on_paper.md").write_text(table(found), encoding="utf-8")
-    print(table(found))
+        record = results(parser.parse_args().home or Path(folder))
+    (HERE / "on_paper.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (HERE / "on_paper.md").write_text(table(record), encoding="utf-8")
+    print(table(record))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""on_paper.json as a page."""
+"""Renders on_paper.json as a page."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ GB, HOUR = 10**9, 3600.0
 SHOWN = ("64", "1000")
 
 
-def table(found: Mapping[str, Any]) -> str:
-    assumed, versions = found["assumed"], found["versions"]
-    used = ", ".join(f"{n} {versions[n]}" for n in ("raykd", "torch", "ray", "mlflow"))
+def table(results: Mapping[str, Any]) -> str:
+    assumed, versions = results["assumed"], results["versions"]
+    packages = ", ".join(f"{n} {versions[n]}" for n in ("raykd", "torch", "ray", "mlflow"))
     lines = [
         "# On paper: the paper's grid with ten seeds, on spot GPUs", "",
         "Written by `python -m benchmarks.on_paper` from on_paper.json; not by hand. Nothing was "
-        f"trained and no GPU was asked ({used}). Measured is what a trial costs MLflow and a job "
-        "the head, on two cores (control_plane.json, `python -m benchmarks.control_plane`). "
+        f"trained and no GPU was asked ({packages}). Measured is what a trial costs MLflow and a "
+        "job the head, on two cores (control_plane.json, `python -m benchmarks.control_plane`). "
         "Trials, cohorts, jobs, steps and bytes are those of raykd's plan, and operations are "
         "counted on shapes. All else is assumed, see the end.", "",
-        f"All {len(found['files'])} files of sweeps/paper, {found['trials']:,} trials. Each file "
-        "is a launch of its own; the GPUs are shared out so that the last ends as early as can "
-        "be, and no more are taken than shorten that. Teachers are made before, each on one GPU. "
+        f"All {len(results['files'])} files of sweeps/paper, {results['trials']:,} trials. Each "
+        "file is a launch of its own; the GPUs are shared out so that the last ends as early as "
+        "can be, and no more are taken than shorten that. Teachers are made before, each on one "
+        "GPU. "
         "In brackets: all that is assumed at its best, and at its worst.", "",
     ]  # fmt: skip
     lines += _rows(
         ["GPUs", "of use", "hours", "GPU-hours", "dollars", "GPUs lost", "cohorts given up"],
         ([f"{int(n):,}", f"{g['likely']['used']}", spread(g, "hours", ",.0f"),
           spread(g, "gpu_hours", ",.0f"), spread(g, "money", ",.0f"), spread(g, "lost", ",.0f"),
-          spread(g, "left", ",.1f")] for n, g in found["gpus"].items()),
+          spread(g, "left", ",.1f")] for n, g in results["gpus"].items()),
     )  # fmt: skip
     lines += [
         "", "`Given up`: struck by more losses than `cluster.retries` (2) before its end; it is "
@@ -41,17 +42,17 @@ def table(found: Mapping[str, Any]) -> str:
          "checkpoints written, TB", "at once, TB", "read, TB", "kept, TB"],
         ([f"{int(n):,}", *(f"{part:,.0f}" for part in g["likely"]["parts"].values()),
           *(f"{g['likely']['bytes'][k] / 1e12:.2f}" for k in
-            ("checkpoints", "passing", "read", "kept"))] for n, g in found["gpus"].items()),
+            ("checkpoints", "passing", "read", "kept"))] for n, g in results["gpus"].items()),
     )  # fmt: skip
     lines += ["", "All files on one kind, likely; the first table has each on the cheapest that "
               "holds it:", ""]  # fmt: skip
     lines += _rows(
         ["kind", *(f"{what} on {int(n):,}" for n in SHOWN for what in ("hours", "dollars"))],
         ([kind, *(f"{g[n][what]:,.0f}" for n in SHOWN for what in ("hours", "money"))]
-         for kind, g in found["kinds"].items()),
+         for kind, g in results["kinds"].items()),
     )  # fmt: skip
     lines += ["", "## Files, on 64 GPUs, likely", ""]
-    likely = found["gpus"]["64"]["likely"]["files"]
+    likely = results["gpus"]["64"]["likely"]["files"]
     lines += _rows(
         ["file", "kind", "trials", "steps", "a student's step, ms", "GPU computes in it",
          "teacher, h", "GPUs", "cohorts", "hours of one", "ends after, h",
@@ -60,9 +61,9 @@ def table(found: Mapping[str, Any]) -> str:
           f"{100 * f['busy']:.0f} %", f"{t['teacher'] / HOUR:.1f}",
           f"{t['gpus']}", f"{t['cohorts']}", f"{t['cohort_hours']:.2f}",
           f"{(t['teacher'] + t['seconds']) / HOUR:.1f}", t["source"]]
-         for n, f in found["files"].items() for t in (likely[n],)),
+         for n, f in results["files"].items() for t in (likely[n],)),
     )  # fmt: skip
-    parts = sorted(found["loads"], key=lambda x: _number(x["breaks_at"]))
+    parts = sorted(results["loads"], key=lambda x: _number(x["breaks_at"]))
     lines += [
         "", "## The control plane, by what breaks first", "",
         "With as many jobs at once as there are GPUs, of all launches together.", "",
@@ -72,14 +73,15 @@ def table(found: Mapping[str, Any]) -> str:
         ([x["part"], *(f"{_short(x['base'] + x['each'] * n)} {x['unit']}" for n in (64, 1000)),
           _short(x["limit"]), _breaks(x["breaks_at"]), x["evidence"]] for x in parts),
     )  # fmt: skip
-    base = found["database"]
+    database = results["database"]
     lines += [
-        "", f"A trial of ten evaluations asks MLflow {base['requests']:.0f} times. The grid leaves "
-        f"{base['rows']:,.0f} rows in the database, {base['bytes'] / GB:.2f} GB.", "",
+        "", f"A trial of ten evaluations asks MLflow {database['requests']:.0f} times. The grid "
+        f"leaves {database['rows']:,.0f} rows in the database, {database['bytes'] / GB:.2f} GB.",
+        "",
         "## Assumed", "",
     ]  # fmt: skip
     lines += _rows(
-        ["", *found["assumed"]["cases"]],
+        ["", *results["assumed"]["cases"]],
         [
             [what, *(f"{case[key] * by:g}" for case in assumed["cases"].values())]
             for what, key, by in (
@@ -105,7 +107,7 @@ def table(found: Mapping[str, Any]) -> str:
     lines += _rows(
         ["set", "train", "select", "test", "words read", "tokens written"],
         ([n, f"{s['train']:,}", f"{s['select']:,}" if s["select"] else "of train", f"{s['test']:,}",
-          f"{s['words']:g}", f"{s['written'] or ''}"] for n, s in found["sets"].items()),
+          f"{s['words']:g}", f"{s['written'] or ''}"] for n, s in results["sets"].items()),
     )  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -114,9 +116,9 @@ def _rows(head: list[str], rows: Iterable[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def spread(cases: Mapping[str, Any], what: str, form: str) -> str:
-    """The likely value, and from the best to the worst."""
-    low, likely, high = (format(cases[c][what], form) for c in ("low", "likely", "high"))
+def spread(cases: Mapping[str, Any], key: str, form: str) -> str:
+    """The likely value, and in brackets the range from the best to the worst case."""
+    low, likely, high = (format(cases[c][key], form) for c in ("low", "likely", "high"))
     return likely if low == likely == high else f"{likely} ({low} to {high})"
 
 

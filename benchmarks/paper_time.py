@@ -33,8 +33,8 @@ GB, HOUR = 10**9, 3600.0
 
 @dataclass(frozen=True)
 class Kind:
-    """Of a GPU: memory, and operations a second by its data sheet, dense in bf16; `price`: dollars
-    of an hour as spot, with the host around it: low, likely, high."""
+    """A kind of GPU: memory, and peak operations per second by its data sheet, dense in bf16.
+    `price`: dollars per hour as a spot instance, with its host: low, likely, high."""
 
     name: str
     memory: int
@@ -99,21 +99,21 @@ class Taken:
 
 @dataclass
 class Sweep:
-    """A file on one kind of GPU in one case."""
+    """A sweep file on one kind of GPU in one case."""
 
     name: str
     home: Path
     kind: Kind
     case: Case
-    known: dict[int, Taken] = field(default_factory=dict)
+    results: dict[int, Taken] = field(default_factory=dict)
     plans: dict[int, Plan] = field(default_factory=dict)
 
     @cached_property
     def study(self) -> Study:
-        made = study(self.name, self.home, self.case.longer)
-        # A store that is no disk of this machine.
-        shared = made.config.states.model_copy(update={"cache": "s3://shared/states"})
-        return replace(made, config=made.config.model_copy(update={"states": shared}))
+        resolved = study(self.name, self.home, self.case.longer)
+        # A store that is not on a local disk.
+        shared = resolved.config.states.model_copy(update={"cache": "s3://shared/states"})
+        return replace(resolved, config=resolved.config.model_copy(update={"states": shared}))
 
     @cached_property
     def parts(self) -> Parts:
@@ -131,8 +131,8 @@ class Sweep:
 
     @cached_property
     def fits(self) -> bool:
-        made = self.plan(1)
-        return made.footprint.peak(1) <= made.usable
+        plan = self.plan(1)
+        return plan.footprint.peak(1) <= plan.usable
 
     def computing(self, work: Work) -> float:
         return work.flop * self.case.longer / (self.kind.peak * self.case.share)
@@ -141,12 +141,12 @@ class Sweep:
         return work.operators * self.case.launch
 
     def took(self, work: Work) -> float:
-        """The GPU computes while the host launches what comes next: the slower of both."""
+        """Seconds of a call: the slower of computing and launching, which overlap."""
         return max(self.computing(work), self.launching(work))
 
     def answered(self, work: Work) -> float:
-        """Seconds a row of an evaluation. Texts are written token by token up to the limit, each
-        token by the operators of a whole pass."""
+        """Seconds per row of an evaluation. Texts are generated token by token up to the limit;
+        each token launches the operators of a whole pass."""
         task, rows = self.study.config.task, published(self.study)
         if task.kind == "classification" or task.choices is not None:
             return rows.choices * self.took(work) / ANSWERS
@@ -159,24 +159,24 @@ class Sweep:
     @cached_property
     def rates(self) -> Rates:
         p = self.parts
-        theirs = self.study.teacher_parameters
-        few = Work(p.answer.flop / 4, p.answer.operators)  # 32 rows of 128
-        look = ANGLE_BATCHES * (self.took(p.teach) + 2 * self.took(few))
+        teacher_parameters = self.study.teacher_parameters
+        few_rows = Work(p.answer.flop / 4, p.answer.operators)  # 32 rows of 128
+        angle_seconds = ANGLE_BATCHES * (self.took(p.teach) + 2 * self.took(few_rows))
         return Rates(
-            load=IMPORTS + 4 * theirs / DISK, build=1.0,
+            load=IMPORTS + 4 * teacher_parameters / DISK, build=1.0,
             step=self.took(p.step), teacher=self.took(p.teach), evaluate=self.answered(p.answer),
-            look=look if self.study.config.angle_rows else 0.0,
+            look=angle_seconds if self.study.config.angle_rows else 0.0,
         )  # fmt: skip
 
     @cached_property
     def teacher_rates(self) -> TeacherRates:
         p, batch = self.parts, self.study.batch_rows
-        whole = Work(p.teach.flop * ANSWERS / batch, p.teach.operators)
-        return TeacherRates(self.rates.load, self.took(p.tune), self.answered(whole))
+        answer_work = Work(p.teach.flop * ANSWERS / batch, p.teach.operators)
+        return TeacherRates(self.rates.load, self.took(p.tune), self.answered(answer_work))
 
     @cached_property
     def teacher(self) -> float:
-        """Seconds in which one GPU makes it."""
+        """Seconds that one GPU needs to make the teacher."""
         return self.scene(1, self.teacher_rates).phases[TEACHER].seconds
 
     def scene(self, gpus: int, teacher: TeacherRates | None = None) -> Scenario:
@@ -186,37 +186,41 @@ class Sweep:
         return scenario(self.plan(gpus), Around(1, 1.0), self.rates, teacher)
 
     def at(self, gpus: int) -> Taken:
-        if gpus not in self.known:
-            self.known[gpus] = self._at(gpus)
-        return self.known[gpus]
+        if gpus not in self.results:
+            self.results[gpus] = self._at(gpus)
+        return self.results[gpus]
 
     def _at(self, gpus: int) -> Taken:
-        found, made, config = self.scene(gpus), self.plan(gpus), self.study.config
-        stored, own, ends = (found.phases[p] for p in (STORED, CONFIRM, ENDS))
-        cohorts = len(made.cohorts)
-        length = (own.held - found.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
-        # It stores a checkpoint at evaluations, so far apart as the file says at least.
-        apart = length / config.training.evaluations
-        between = apart * min(
+        scene, plan, config = self.scene(gpus), self.plan(gpus), self.study.config
+        stored, confirm, ends = (scene.phases[p] for p in (STORED, CONFIRM, ENDS))
+        cohorts = len(plan.cohorts)
+        length = (confirm.held - scene.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
+        # Checkpoints are stored at evaluations, at least `checkpoint_seconds` apart.
+        evaluation_seconds = length / config.training.evaluations
+        between = evaluation_seconds * min(
             config.training.evaluations,
-            math.ceil(config.cluster.checkpoint_seconds / apart),
+            math.ceil(config.cluster.checkpoint_seconds / evaluation_seconds),
         )
-        again = self.rates.load + JOB_SECONDS
-        longer, dearer = (slower(self.case.lost / HOUR, between, x) for x in (again + BOOT, again))
-        held = (stored.held + own.held) * dearer + min(gpus, found.jobs) * (BOOT + IDLE)
+        restart = self.rates.load + JOB_SECONDS
+        slowdown, cost_factor = (
+            slower(self.case.lost / HOUR, between, x) for x in (restart + BOOT, restart)
+        )
+        held = (stored.held + confirm.held) * cost_factor + min(gpus, scene.jobs) * (BOOT + IDLE)
         lost = self.case.lost * held / HOUR
-        mean = self.case.lost * length * longer / HOUR
-        looks = len(made.confirm) * config.training.evaluations * apart / between
-        kept, checkpoints = stored.kept + own.kept, looks * made.checkpoint
-        choice = made.choice()
-        read = 4.0 * found.jobs * self.study.teacher_parameters
+        mean = self.case.lost * length * slowdown / HOUR
+        checkpoint_count = (
+            len(plan.confirm) * config.training.evaluations * evaluation_seconds / between
+        )
+        kept, checkpoints = stored.kept + confirm.kept, checkpoint_count * plan.checkpoint
+        choice = plan.choice()
+        read = 4.0 * scene.jobs * self.study.teacher_parameters
         if choice.source == "cached":
-            read += made.teacher_passes() * choice.bytes
+            read += plan.teacher_passes() * choice.bytes
         return Taken(
-            gpus, found.jobs, cohorts, length / HOUR,
-            stored.seconds + own.seconds * longer + ends.seconds + BOOT, held / HOUR, lost,
+            gpus, scene.jobs, cohorts, length / HOUR,
+            stored.seconds + confirm.seconds * slowdown + ends.seconds + BOOT, held / HOUR, lost,
             cohorts * float(poisson.sf(config.cluster.retries, mean)),
-            kept, own.passing, read, kept + checkpoints, checkpoints, choice.source,
+            kept, confirm.passing, read, kept + checkpoints, checkpoints, choice.source,
         )  # fmt: skip
 
 
@@ -233,20 +237,20 @@ def ladder(most: int) -> list[int]:
 
 
 def shared_out(sweeps: Sequence[Sweep], gpus: int) -> dict[str, Taken]:
-    """The GPUs given to the files so that the last ends as early as can be: always more to the one
-    that would end last, as long as that helps and there are any."""
-    given = {s.name: s.at(1) for s in sweeps}
+    """Distribute the GPUs over the files so that the last file ends as early as possible: greedily,
+    more to the file that ends last, while that helps and GPUs are left."""
+    allocation = {s.name: s.at(1) for s in sweeps}
     steps = {s.name: ladder(len(s.plan(1).confirm)) for s in sweeps}
 
     def ends(s: Sweep) -> float:
-        return s.teacher + given[s.name].seconds
+        return s.teacher + allocation[s.name].seconds
 
     while True:
         last = max(sweeps, key=ends)
-        own = given[last.name]
-        free = gpus - sum(t.gpus for t in given.values()) + own.gpus
-        more = (last.at(n) for n in steps[last.name] if own.gpus < n <= free)
-        better = next((t for t in more if t.seconds < 0.98 * own.seconds), None)
+        current = allocation[last.name]
+        free = gpus - sum(t.gpus for t in allocation.values()) + current.gpus
+        candidates = (last.at(n) for n in steps[last.name] if current.gpus < n <= free)
+        better = next((t for t in candidates if t.seconds < 0.98 * current.seconds), None)
         if better is None:
-            return given
-        given[last.name] = better
+            return allocation
+        allocation[last.name] = better

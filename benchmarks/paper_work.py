@@ -74,12 +74,12 @@ SETS = {
     "stanfordnlp/coqa": Published(108_647, None, 7_983, 350, 4),
     "tau/commonsense_qa": Published(9_741, None, 1_221, 15, 2, choices=5),
 }
-"""By subset of GLUE or name."""
+"""Data sets by GLUE subset or by name."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Of one call: floating-point operations, and operators that are not mere views."""
+    """The work of one call: floating-point operations, and operators that are not views."""
 
     flop: float
     operators: float
@@ -87,8 +87,9 @@ class Work:
 
 @dataclass(frozen=True)
 class Parts:
-    """`step`: a student's, with its update; `teach`: the teacher's pass over its batch; `answer`:
-    a student's pass over an evaluation's batch; `tune`: a step of fine-tuning the teacher."""
+    """The work of the parts of a sweep. `step`: a student's step with its update; `teach`: the
+    teacher's pass over that batch; `answer`: a student's pass over an evaluation batch; `tune`: a
+    step of the teacher's fine-tuning."""
 
     step: Work
     teach: Work
@@ -102,7 +103,8 @@ def published(study: Study) -> Published:
 
 
 def study(name: str, home: Path, longer: float = 1.0) -> Study:
-    """A file with ten seeds, met with its published sizes. `longer`: rows, than is assumed."""
+    """The study of a file with ten seeds and the published sizes of its data set. `longer`: factor
+    on the assumed length of rows."""
     config = load(FILES[name])
     assert config.confirm is not None
     confirm = config.confirm.model_copy(update={"seeds": SEEDS})
@@ -110,10 +112,10 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
     task, model = config.task, config.teacher.model
     folder = home / "models" / model
     TEACHERS[model].full.save_pretrained(folder)
-    found = of_base(folder, digest([model]), home)
+    facts = of_base(folder, digest([model]), home)
     base = model_facts.Base(
-        folder, digest([model]), found["depth"], found["width"], tuple(found["labels"]),
-        found["decoder_depth"],
+        folder, digest([model]), facts["depth"], facts["width"], tuple(facts["labels"]),
+        facts["decoder_depth"],
     )  # fmt: skip
     rows = SETS.get(task.subset or "") or SETS[task.named]
     held_out = round(rows.train * task.select_share) if rows.select is None else 0
@@ -128,23 +130,23 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
     return Study(config, str(FILES[name]), home, prepared, base, teacher, key)
 
 
-def parts(made: Study) -> Parts:
-    """Counted once for each shape, and kept."""
-    config, task = made.config, made.config.task
-    student = max(confirm_trials(made), key=lambda t: len(t.layer_map.pairs()))
-    rows = published(made)
-    tokens = round(made.mean_tokens) + (rows.written if task.kind == "causal_lm" else 0)
-    question = ["work", made.base.fingerprint, tokens, rows.written, rows.labels,
+def parts(study: Study) -> Parts:
+    """The work of each part, counted once per shape and cached on disk."""
+    config, task = study.config, study.config.task
+    student = max(confirm_trials(study), key=lambda t: len(t.layer_map.pairs()))
+    rows = published(study)
+    tokens = round(study.mean_tokens) + (rows.written if task.kind == "causal_lm" else 0)
+    question = ["work", study.base.fingerprint, tokens, rows.written, rows.labels,
                 asdict(student.shape), asdict(student.training), config.teacher.model_dump(),
                 config.cluster.gradient_checkpointing, student.layer_map.to_json()]  # fmt: skip
-    found = memoised(made.home, question, lambda: _count(made, student, tokens))
-    return Parts(**{part: Work(**work) for part, work in found.items()})
+    counts = memoised(study.home, question, lambda: _count(study, student, tokens))
+    return Parts(**{part: Work(**work) for part, work in counts.items()})
 
 
-def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, float]]:
-    task, rows = made.config.task, published(made)
-    family, tuning = FAMILIES[task.kind], teacher_trial(made)
-    config = TEACHERS[made.config.teacher.model].full
+def _count(study: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, float]]:
+    task, rows = study.config.task, published(study)
+    family, tuning = FAMILIES[task.kind], teacher_trial(study)
+    config = TEACHERS[study.config.teacher.model].full
     config = type(config).from_dict({**config.to_dict(), "num_labels": max(2, len(rows.labels))})
 
     def batch(count: int) -> Batch:
@@ -156,53 +158,64 @@ def _count(made: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, 
             text = replace(text, targets=written[0], target_offsets=written[1])
         return family.collate(text, np.arange(count), 0)
 
-    def bare(trial: TrialSpec, held: Training, train: bool) -> Any:
+    def bare(trial: TrialSpec, training: Training, train: bool) -> Any:
         with torch.device("meta"):  # where a model can still be given its precision and adapters
             model = family.auto.from_config(student_config(config, trial.shape))
-            cast(model, held.weights, held.buffers)
+            cast(model, training.weights, training.buffers)
             return trainable(model, trial, where(trial)) if train else model
 
     def where(trial: TrialSpec) -> Execution:
-        plain, again = trial.training.weights == "fp32", made.config.cluster.gradient_checkpointing
-        return Execution(torch.device("cpu"), bf16=plain, gradient_checkpointing=again)
+        full_weights, checkpointing = (
+            trial.training.weights == "fp32",
+            study.config.cluster.gradient_checkpointing,
+        )
+        return Execution(
+            torch.device("cpu"), bf16=full_weights, gradient_checkpointing=checkpointing
+        )
 
     def learner(trial: TrialSpec, model: Any) -> Learner:
-        how = (family, made.base.width, Group(), torch.device("cpu"), where(trial).autocast())
-        return Learner(trial, _placed(model), *how)
+        arguments = (
+            family,
+            study.base.width,
+            Group(),
+            torch.device("cpu"),
+            where(trial).autocast(),
+        )
+        return Learner(trial, _placed(model), *arguments)
 
     models = [bare(student, student.training, True),
               bare(tuning, student.training, False),
               bare(tuning, tuning.training, True)]  # fmt: skip
     with FakeTensorMode(allow_non_fake_inputs=True):
-        own, autocast = learner(student, models[0]), where(student).autocast()
-        whole = _placed(models[1])
-        named = {s for t in confirm_trials(made)[:1] for s in t.teacher_states}
-        live = LiveTeacher(whole, named | student.teacher_states, family, autocast)
-        mine, looked = batch(student.training.batch), batch(Data.eval_batch)
-        told = live(mine)
-        _step(own, mine, told)  # the first makes the optimiser's moments
-        found = {"teach": _work(lambda: live(mine))}
+        student_learner, autocast = learner(student, models[0]), where(student).autocast()
+        teacher = _placed(models[1])
+        named = {s for t in confirm_trials(study)[:1] for s in t.teacher_states}
+        live = LiveTeacher(teacher, named | student.teacher_states, family, autocast)
+        student_batch, eval_batch = batch(student.training.batch), batch(Data.eval_batch)
+        targets = live(student_batch)
+        _step(student_learner, student_batch, targets)  # the first allocates the optimiser's state
+        work = {"teach": _work(lambda: live(student_batch))}
         live.close()
-        found["step"] = _work(lambda: _step(own, mine, told))
+        work["step"] = _work(lambda: _step(student_learner, student_batch, targets))
 
         def answer() -> None:
             with torch.no_grad(), autocast:
-                family.forward(own.model.eval(), looked)
+                family.forward(student_learner.model.eval(), eval_batch)
 
-        found["answer"] = _work(answer)
-        tuned = learner(tuning, models[2])
-        theirs = batch(tuning.training.batch)
-        found["tune"] = _work(lambda: _step(tuned, theirs, None))
-    return found
+        work["answer"] = _work(answer)
+        teacher_learner = learner(tuning, models[2])
+        teacher_batch = batch(tuning.training.batch)
+        work["tune"] = _work(lambda: _step(teacher_learner, teacher_batch, None))
+    return work
 
 
-def _step(learner: Learner, batch: Batch, told: Targets | None) -> None:
-    learner.backward(batch, told, 1)
+def _step(learner: Learner, batch: Batch, targets: Targets | None) -> None:
+    learner.backward(batch, targets, 1)
     learner.update(1)
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts those that make something: each is at least a launch on a GPU."""
+    """Counts operators that are not views; each is at least one launch on a GPU."""
 
     count = 0
 
@@ -214,10 +227,10 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _work(call: Callable[[], object]) -> dict[str, float]:
-    seen = _Operators()  # type: ignore[no-untyped-call]
-    with seen, FlopCounterMode(display=False) as flops:
+    operators = _Operators()  # type: ignore[no-untyped-call]
+    with operators, FlopCounterMode(display=False) as flops:
         call()
-    return asdict(Work(flops.get_total_flops(), seen.count))
+    return asdict(Work(flops.get_total_flops(), operators.count))
 
 
 def _placed(model: Any) -> Any:

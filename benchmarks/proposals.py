@@ -1,4 +1,4 @@
-"""What a proposal of TPE takes, by how many maps were tried. Part of benchmarks/ten_thousand.py."""
+"""Time of a TPE proposal by number of tried maps. Part of benchmarks/ten_thousand.py."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ ROUNDS, COHORT = 4, 8
 
 
 def proposals() -> list[dict[str, float]]:
-    """Processor milliseconds of TPE for a map, by how many were tried: as raykd asks it, and with
-    all of them known to it."""
+    """Processor milliseconds of TPE per map, by number of tried maps: as raykd calls it, and with
+    all tried maps in its history."""
     from raykd.search import proposer as search
     from raykd.search.proposer import Proposer, Tried
     from raykd.search.space import Space
 
-    bound, found = search.LONG, []
+    default_bound, rows = search.LONG, []
     for count in (200, 500, 1000, 2000, MAPS):
         row: dict[str, float] = {"tried": count}
-        for what, most in (("bounded", bound), ("whole", sys.maxsize)):
-            search.LONG = most
+        for what, limit in (("bounded", default_bound), ("whole", sys.maxsize)):
+            search.LONG = limit
             space, rng = Space(12, 4), Random(0)
             maps = space.unseen((), count, rng)
             proposer = Proposer(space, "tpe", 0, [(m, Tried(rng.gauss(80, 1))) for m in maps])
@@ -30,6 +30,6 @@ def proposals() -> list[dict[str, float]]:
                 for layer_map in proposer.ask(COHORT):
                     proposer.tell(layer_map, Tried(rng.gauss(80, 1)))
             row[what] = 1000 * (time.process_time() - began) / (ROUNDS * COHORT)
-        found.append(row)
-    search.LONG = bound
-    return found
+        rows.append(row)
+    search.LONG = default_bound
+    return rows

@@ -47,7 +47,7 @@ def in_process(cohort: Result, students: int) -> float:
 
 
 def ratios(arms: Arms) -> dict[str, dict[str, Any]]:
-    """The four ratios by name. One whose arms did not run has no value."""
+    """The four ratios by name. The value is None for a ratio whose arms did not run."""
     peers = sorted((p for p in PEERS if arms.get(p)), key=lambda p: median(_all_seconds(arms, p)))
     return {
         "paper": _ratio("paper", arms, ["paper"], _fastest, _ours),
@@ -88,19 +88,19 @@ def _ratio(
     top: Callable[[Sequence[str], Repeat], float],
     bottom: Callable[[Sequence[str], Repeat], float],
 ) -> dict[str, Any]:
-    """`over` names the arms that raykd is held against, the fastest first."""
+    """`over` names the arms that raykd is compared with, the fastest first."""
     wanted, sense = WANTED[name]
-    found: dict[str, Any] = {"wanted": wanted, "sense": sense, "over": over[0], "under": OURS}
+    header: dict[str, Any] = {"wanted": wanted, "sense": sense, "over": over[0], "under": OURS}
     names = [*over, OURS]
     count = min(len(arms.get(n, ())) for n in names)
     if count == 0:
-        return {**found, "value": None, "reached": None}
+        return {**header, "value": None, "reached": None}
     repeats = [{n: arms[n][i] for n in names} for i in range(count)]
     tops, bottoms = [top(over, r) for r in repeats], [bottom(over, r) for r in repeats]
     pairs = [a / b for a, b in zip(tops, bottoms, strict=True)]
     value = median(pairs)
     return {
-        **found,
+        **header,
         "value": value,
         "low": min(pairs),
         "high": max(pairs),
@@ -139,11 +139,11 @@ def utilisation(arms: Arms, tokens: float) -> dict[str, float]:
 def memory(arms: Arms, teacher_parameters: int, student_parameters: int) -> dict[str, Any]:
     """Peak memory of a process that trains a cohort, beside what it should stay under: teacher,
     students with gradients and two optimiser moments (all fp32), and 1 GiB. In MiB."""
-    found = {}
+    figures = {}
     for name, repeats in arms.items():
         if name.startswith("raykd") and repeats:
             students = 8 if name == "raykd_sweep" else int(repeats[0]["students"])
-            held = 4 * teacher_parameters + 16 * student_parameters * students
+            weights = 4 * teacher_parameters + 16 * student_parameters * students
             peak = max(float(r["peak_mb"]) for r in repeats)
-            found[name] = {"peak": peak, "bound": held / 2**20 + 1024}
-    return found
+            figures[name] = {"peak": peak, "bound": weights / 2**20 + 1024}
+    return figures

@@ -36,7 +36,7 @@ CURVES = {
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """results.md."""
+    """The content of results.md."""
     s, m = results["setting"], results["machine"]
     parts = [
         "# Benchmarks\n\nWritten by `make bench` from results.json; not by hand.\n",
@@ -59,8 +59,8 @@ def table(results: Mapping[str, Any]) -> str:
         + _rate(results)
         + " that 6 FLOP a block parameter and valid token amount to.\n",
     ]
-    if found := results["quality"]:
-        parts += ["## Test accuracy on the same recipe and seeds\n", _quality(found)]
+    if quality := results["quality"]:
+        parts += ["## Test accuracy on the same recipe and seeds\n", _quality(quality)]
     if results["memory"]:
         parts += ["## Peak memory of a process, MiB\n", _memory(results["memory"])]
     for name, points in results["curves"].items():
@@ -76,7 +76,7 @@ def _rows(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits, without powers of ten."""
+    """A number with three significant digits, without exponents."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -85,16 +85,16 @@ def _range(values: Mapping[str, float]) -> str:
 
 
 def _ratios(results: Mapping[str, Any]) -> Iterable[list[str]]:
-    for name, found in results["ratios"].items():
-        wanted = f"{found['sense']} {found['wanted']:g}"
-        if found["value"] is None:
-            yield [f"`{name}`: {RATIOS[name]}", "not run", "", wanted, ""]
+    for name, ratio in results["ratios"].items():
+        goal = f"{ratio['sense']} {ratio['wanted']:g}"
+        if ratio["value"] is None:
+            yield [f"`{name}`: {RATIOS[name]}", "not run", "", goal, ""]
             continue
-        over, under = found["over_seconds"], found["under_seconds"]
-        sides = f"{found['over']} {_figure(over['median'])} : {_figure(under['median'])}"
-        mark = "" if found["reached"] else " (missed)"
-        value = _figure(found["value"]) + mark
-        yield [f"`{name}`: {RATIOS[name]}", value, _range(found), wanted, sides]
+        over, under = ratio["over_seconds"], ratio["under_seconds"]
+        sides = f"{ratio['over']} {_figure(over['median'])} : {_figure(under['median'])}"
+        mark = "" if ratio["reached"] else " (missed)"
+        value = _figure(ratio["value"]) + mark
+        yield [f"`{name}`: {RATIOS[name]}", value, _range(ratio), goal, sides]
 
 
 def _arms(results: Mapping[str, Any]) -> Iterable[list[str]]:
@@ -102,13 +102,13 @@ def _arms(results: Mapping[str, Any]) -> Iterable[list[str]]:
         repeats = results["arms"].get(name)
         if not repeats:
             continue
-        took = spread([r["seconds"] for r in repeats])
+        seconds = spread([r["seconds"] for r in repeats])
         cache = spread([r["cache_seconds"] for r in repeats])["median"]
         load = spread([r["load_seconds"] for r in repeats])["median"]
         peak = max(r["peak_mb"] for r in repeats)
         use = results["utilisation"].get(name)
         yield [
-            f"`{name}`", text, _figure(took["median"]), _range(took),
+            f"`{name}`", text, _figure(seconds["median"]), _range(seconds),
             _figure(cache) if cache else "", "" if name == "raykd_sweep" else _figure(load),
             f"{peak:,.0f}", f"{100 * use:.0f} %" if use else "",
         ]  # fmt: skip
@@ -121,17 +121,20 @@ def _rate(results: Mapping[str, Any]) -> str:
     return f" ({spread([r['gflops'] for r in repeats])['median']:.0f} GFLOP/s)"
 
 
-def _quality(found: Mapping[str, Any]) -> str:
+def _quality(quality: Mapping[str, Any]) -> str:
     rows = [
-        [f"`{name}`", _figure(found[name]["median"]), _range(found[name]),
-         ", ".join(_figure(x) for x in scores)]
-        for name, scores in found["scores"].items()
+        [f"`{name}`", _figure(quality[name]["median"]), _range(quality[name]),
+         ", ".join(_figure(score) for score in scores)]
+        for name, scores in quality["scores"].items()
     ]  # fmt: skip
     return _rows(["arm", "median", "range", "by seed"], rows)
 
 
-def _memory(found: Mapping[str, Any]) -> str:
-    rows = [[f"`{n}`", f"{x['peak']:,.0f}", f"{x['bound']:,.0f}"] for n, x in found.items()]
+def _memory(figures: Mapping[str, Any]) -> str:
+    rows = [
+        [f"`{n}`", f"{figure['peak']:,.0f}", f"{figure['bound']:,.0f}"]
+        for n, figure in figures.items()
+    ]
     return _rows(["arm", "peak", "teacher + students with optimiser states + 1 GiB"], rows)
 
 
@@ -144,18 +147,18 @@ def _curve(points: Iterable[Mapping[str, Any]]) -> str:
     return _rows(["", "arm", "ms", "cache, ms a batch", "peak, MiB"], rows)
 
 
-def _store(found: Mapping[str, Mapping[str, list[float]]]) -> str:
-    names = list(next(iter(found.values())))
+def _store(measurements: Mapping[str, Mapping[str, list[float]]]) -> str:
+    names = list(next(iter(measurements.values())))
     rows = [
         [f"{int(count):,}", *(f"{_figure(x['median'])} ({_range(x)})" for x in times)]
-        for count, measured in found.items()
+        for count, measured in measurements.items()
         if (times := [spread(measured[n]) for n in names])
     ]
     return _rows(["finished trials", *(f"`{n}`" for n in names)], rows)
 
 
 def plot(results: Mapping[str, Any], file: Path) -> None:
-    """results.svg: seconds by arm, and the curves."""
+    """Write results.svg: seconds by arm, and the curves."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -165,25 +168,27 @@ def plot(results: Mapping[str, Any], file: Path) -> None:
     figure, panels = pyplot.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
     dots = panels[0][0]  # a bar's length would mean nothing on a logarithmic axis
     names = [n for n in ARMS if results["arms"].get(n)][::-1]
-    took = [spread([r["seconds"] for r in results["arms"][n]]) for n in names]
-    middle = [t["median"] for t in took]
+    seconds = [spread([r["seconds"] for r in results["arms"][n]]) for n in names]
+    medians = [t["median"] for t in seconds]
     errors = [
-        [t["median"] - t["low"] for t in took],
-        [t["high"] - t["median"] for t in took],
+        [t["median"] - t["low"] for t in seconds],
+        [t["high"] - t["median"] for t in seconds],
     ]
     colours = ["tab:blue" if n.startswith("raykd") else "tab:gray" for n in names]
-    dots.errorbar(middle, names, xerr=errors, fmt="none", ecolor=colours)
-    dots.scatter(middle, names, color=colours)
+    dots.errorbar(medians, names, xerr=errors, fmt="none", ecolor=colours)
+    dots.scatter(medians, names, color=colours)
     dots.set_xscale("log")
     dots.set_xlabel("seconds for a student's training, and the range")
     dots.grid(axis="x", which="both", alpha=0.3)
     for axes, (name, points) in zip(panels.flat[1:], results["curves"].items(), strict=False):
         for arm in dict.fromkeys(p["arm"] for p in points):
-            mine = [p for p in points if p["arm"] == arm]
-            axes.plot([p["x"] for p in mine], [p["step_ms"] for p in mine], "o-", label=arm)
+            arm_points = [p for p in points if p["arm"] == arm]
+            axes.plot(
+                [p["x"] for p in arm_points], [p["step_ms"] for p in arm_points], "o-", label=arm
+            )
         axes.set_xscale("log", base=2)
         axes.set_ylim(bottom=0)
-        axes.set_xticks([p["x"] for p in mine], [str(p["x"]) for p in mine])
+        axes.set_xticks([p["x"] for p in arm_points], [str(p["x"]) for p in arm_points])
         axes.set_xlabel(CURVES[name].replace(" (", "\n("))
         axes.set_ylabel("ms a step and student")
         axes.legend()

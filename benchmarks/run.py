@@ -31,7 +31,7 @@ COUNTS = (10, 1_000, 10_000)  # finished trials in the store
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm as it is run: its file in arms/, its cohort, whose environment, about how long."""
+    """An arm to run: its file in arms/, students per cohort, environment, estimated seconds."""
 
     name: str
     file: str
@@ -88,16 +88,19 @@ class Point:
 
 
 def points(main: Setting) -> list[Point]:
-    """Each once: they show shapes, the arms' repeats give the figures."""
-    found = []
+    """The points of all curves. Each runs once: curves show shapes, the arms' repeats give the
+    figures."""
+    curve_points = []
     for students in (1, 2, 4, 8, setting.MOST):
-        at = replace(main, steps=STEPS, students=students)
-        found += _both("students", students, lambda _, at=at: at)  # type: ignore[misc]
+        varied = replace(main, steps=STEPS, students=students)
+        curve_points += _both("students", students, lambda _, varied=varied: varied)  # type: ignore[misc]
     for length in (16, 32, 64, 128, 256, 512):
-        found += _both("length", length, _synthetic(length, 6, TOKENS // length, main.threads))
+        curve_points += _both(
+            "length", length, _synthetic(length, 6, TOKENS // length, main.threads)
+        )
     for depth in (6, 12, 24):
-        found += _both("depth", depth, _synthetic(32, depth, setting.BATCH, main.threads))
-    return found
+        curve_points += _both("depth", depth, _synthetic(32, depth, setting.BATCH, main.threads))
+    return curve_points
 
 
 def _both(curve: str, x: int, make: Callable[[Path], Setting]) -> list[Point]:
@@ -107,36 +110,38 @@ def _both(curve: str, x: int, make: Callable[[Path], Setting]) -> list[Point]:
 
 def _synthetic(length: int, depth: int, batch: int, threads: int) -> Callable[[Path], Setting]:
     def make(folder: Path) -> Setting:
-        made = setting.synthetic(
+        synthetic_setting = setting.synthetic(
             folder, length=length, depth=depth, steps=STEPS, batch=batch, threads=threads
         )
-        return replace(made, students=COHORT)
+        return replace(synthetic_setting, students=COHORT)
 
     return make
 
 
 def run_arm(arm: Arm, orders: Setting) -> dict[str, Any]:
-    """One arm, once. Raises RuntimeError with its last lines where it fails."""
+    """Run an arm once. Raises RuntimeError with the last lines of its output if it fails."""
     folder = Path(orders.folder)
-    given, out = orders.write(folder / "orders.json"), folder / "out.json"
+    orders_file, out = orders.write(folder / "orders.json"), folder / "out.json"
     out.unlink(missing_ok=True)
     python = str(PEERS) if arm.peer else sys.executable
     quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
     environment = {
         **os.environ, **quiet, "OMP_NUM_THREADS": str(orders.threads), "HF_HUB_OFFLINE": "1"
     }  # fmt: skip
-    done = subprocess.run(
-        [python, "-m", f"benchmarks.arms.{arm.file}", str(given), str(out)],
+    process = subprocess.run(
+        [python, "-m", f"benchmarks.arms.{arm.file}", str(orders_file), str(out)],
         cwd=HERE.parent, env=environment, capture_output=True, text=True,
     )  # fmt: skip
-    if done.returncode or not out.exists():
-        raise RuntimeError(f"{arm.name} failed:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+    if process.returncode or not out.exists():
+        raise RuntimeError(
+            f"{arm.name} failed:\n{process.stdout[-1000:]}\n{process.stderr[-3000:]}"
+        )
     result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return result
 
 
 class Progress:
-    """A line before each arm: which, and about how long it all takes from here."""
+    """Prints a line before each arm: its name, and the estimated time left."""
 
     def __init__(self, guesses: float) -> None:
         self.left = guesses
@@ -169,7 +174,7 @@ def main() -> None:
 
 
 def measure(form: Form, work: Path) -> dict[str, Any]:
-    """Everything of a form; the content of results.json."""
+    """Run all parts of a form; returns the content of results.json."""
     shutil.rmtree(work, ignore_errors=True)
     threads = min(THREADS, os.cpu_count() or 1)
     print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
@@ -187,11 +192,11 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
 
     curves: dict[str, list[dict[str, Any]]] = {}
     for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
-        made: Setting | None = None
+        point_setting: Setting | None = None
         for point in together:
             progress.say(f"{point.arm.name} at {name} {x}", point.arm.guess)
-            made = made or point.setting(work / f"{name}-{x}")
-            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, made)))
+            point_setting = point_setting or point.setting(work / f"{name}-{x}")
+            curves.setdefault(name, []).append(_figures(point, run_arm(point.arm, point_setting)))
         shutil.rmtree(work / f"{name}-{x}", ignore_errors=True)
 
     return {
@@ -216,11 +221,11 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
 
 
 def _figures(point: Point, result: dict[str, Any]) -> dict[str, Any]:
-    """A step's time for one student, a cache's making apart."""
+    """A curve's point: a step's time for one student, and separately that of making a cache."""
     steps, cache = result["steps"], result["cache_seconds"]
-    own = result["seconds"] - cache / result["students"]
+    training_seconds = result["seconds"] - cache / result["students"]
     return {
-        "x": point.x, "arm": point.arm.name, "step_ms": 1000 * own / steps,
+        "x": point.x, "arm": point.arm.name, "step_ms": 1000 * training_seconds / steps,
         "cache_ms": 1000 * cache / steps, "peak_mb": result["peak_mb"],
     }  # fmt: skip
 
@@ -229,8 +234,8 @@ def store_times() -> dict[str, Any]:
     """`raykd --help`, plan, status and a resumed launch with many finished trials."""
     from benchmarks import store
 
-    found: dict[str, Any] = store.measure(COUNTS)
-    return found
+    times: dict[str, Any] = store.measure(COUNTS)
+    return times
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Do looks before the last seed keep their error, and what do they spare? Ten thousand simulated
-sweeps in each of many cells.
+"""Error rates and savings of interim analyses (looks), in 10,000 simulated sweeps per cell.
 
     python -m benchmarks.sequential    # some minutes on one core; writes sequential.json and .md
 
@@ -61,14 +60,14 @@ Answers = tuple[np.ndarray, np.ndarray]
 def answers(
     scores: np.ndarray, none: np.ndarray, truth: Truth, alpha: float
 ) -> tuple[dict[str, Answers], np.ndarray, np.ndarray]:
-    """H1, H2, H3 and H5 of sweeps [sweeps, seeds, arms], and the means and SDs of differences to
-    forward."""
+    """Answers to H1, H2, H3 and H5 for scores [sweeps, seeds, arms], and the means and SDs of
+    differences to forward."""
     n, step = none.shape[1], STEP if truth.noise == "coarse" else 0.0
     mean, sd = paired.summary(np.moveaxis(scores[..., 1:] - scores[..., :1], 1, 2), step)
     gain, gain_sd = paired.summary(np.moveaxis(scores - none[..., None], 1, 2), step)
     gain = gain - np.array([*[0.0] * OTHERS, truth.effect])  # the same noise, nothing gained
-    off, off_sd = mean[:, -1:], sd[:, -1:]
-    found = {
+    last, last_sd = mean[:, -1:], sd[:, -1:]
+    claims = {
         "h1": claim(
             paired.p_tost(mean, sd, n, MARGIN), paired.p_beyond(mean, sd, n, MARGIN), alpha
         ),
@@ -76,41 +75,43 @@ def answers(
             paired.p_above(gain, gain_sd, n, 0), paired.p_below(gain, gain_sd, n, 0), alpha
         ),
         "h5": claim(
-            paired.p_below(off, off_sd, n, MARGIN), paired.p_above(off, off_sd, n, MARGIN), alpha
+            paired.p_below(last, last_sd, n, MARGIN),
+            paired.p_above(last, last_sd, n, MARGIN),
+            alpha,
         ),
     }
     if truth.effect:  # as in simulated.rates: the gain is put at twice the spread
         matched = truth.effect / (1 + OTHERS)
-        found["h3"] = spread.claim(scores, none + matched - truth.effect / spread.SMALL, alpha)
-    return found, mean, sd
+        claims["h3"] = spread.claim(scores, none + matched - truth.effect / spread.SMALL, alpha)
+    return claims, mean, sd
 
 
 def rates(truth: Truth, looks: Sequence[int], sweeps: int, seed: int) -> Rates:
-    """Of a truth with as many seeds as the last look."""
+    """Rates of one truth, which has as many seeds as the last look."""
     scores, none = draw(truth, sweeps, np.random.default_rng(seed))
     wrong: dict[str, list[np.ndarray]] = {}
     going, decided, used = np.ones(sweeps, bool), np.zeros(sweeps, bool), np.zeros(sweeps)
     left_open = {"h1": np.zeros(sweeps, bool), "h5": np.zeros(sweeps, bool)}  # by giving up
     for number, n in enumerate(looks, 1):
         look = Look.of(number, looks, ALPHA)
-        found, mean, sd = answers(scores[:, :n], none[:, :n], truth, look.alpha)
-        for name, pair in found.items():
-            seen = wrong.setdefault(name, [np.zeros(sweeps, bool), np.zeros(sweeps, bool)])
-            seen[0] |= pair[0]
-            seen[1] |= pair[1]
+        claims, mean, sd = answers(scores[:, :n], none[:, :n], truth, look.alpha)
+        for name, pair in claims.items():
+            errors = wrong.setdefault(name, [np.zeros(sweeps, bool), np.zeros(sweeps, bool)])
+            errors[0] |= pair[0]
+            errors[1] |= pair[1]
         used[going] = n
-        known = {name: found[name][0] | found[name][1] for name in left_open}
-        decided = np.where(going, known["h1"], decided)
+        settled = {name: claims[name][0] | claims[name][1] for name in left_open}
+        decided = np.where(going, settled["h1"], decided)
         if look.ahead:
-            told = {"h1": (mean, sd, 2), "h5": (mean[:, -1:], sd[:, -1:], 1)}
+            estimates = {"h1": (mean, sd, 2), "h5": (mean[:, -1:], sd[:, -1:], 1)}
             stops = going.copy()
-            for name, (m, s, sides) in told.items():
-                stops &= known[name] | (chance(m, s, n, MARGIN, sides, look) < HOPELESS)
+            for name, (m, s, sides) in estimates.items():
+                stops &= settled[name] | (chance(m, s, n, MARGIN, sides, look) < HOPELESS)
             for name, open_ in left_open.items():
-                open_ |= stops & ~known[name]
+                open_ |= stops & ~settled[name]
             going &= ~stops
     given_up = left_open["h1"] | left_open["h5"]
-    regretted = np.any([left_open[name] & known[name] for name in left_open], axis=0)
+    regretted = np.any([left_open[name] & settled[name] for name in left_open], axis=0)
     fixed = answers(scores, none, truth, ALPHA)[0]["h1"]
     shares = {k: [float(v.mean()) for v in pair] for k, pair in wrong.items()}
     h3_supported, h3_contradicted = shares.get("h3", [None, None])
@@ -139,32 +140,32 @@ def cells() -> Iterator[tuple[Truth, tuple[int, ...]]]:
                     yield Truth(noise, sd, effect, looks[-1]), looks
 
 
-def faults(truth: Truth, found: Rates, sweeps: int) -> list[str]:
+def faults(truth: Truth, result: Rates, sweeps: int) -> list[str]:
     """Wrong answers that are more frequent than alpha."""
     wrong = {"h2_supported", "h2_contradicted", "h3_supported", "h3_contradicted"}
     if truth.effect >= MARGIN:
         wrong |= {"h1_supported", "h5_supported"}
     if truth.effect <= MARGIN:
         wrong |= {"h1_contradicted", "h5_contradicted"}
-    most, told = ALPHA + slack(ALPHA, sweeps), {k: getattr(found, k) for k in sorted(wrong)}
-    return [f"{k} {rate:.3f}" for k, rate in told.items() if rate is not None and rate > most]
+    bound, shares = ALPHA + slack(ALPHA, sweeps), {k: getattr(result, k) for k in sorted(wrong)}
+    return [f"{k} {rate:.3f}" for k, rate in shares.items() if rate is not None and rate > bound]
 
 
 def textbook(looks: Sequence[int], alpha: float, points: int = 801) -> list[float]:
     """The levels of Lan and DeMets for the same spending, by the recursion of Armitage, McPherson
     and Rowe (1969) on the score of normal data: what we do not use."""
-    found, before = [], 0.0
+    levels, previous = [], 0.0
     grid, weights = np.zeros(1), np.ones(1)  # where the score is, not having passed yet
     for n, spend in zip(looks, Look.of(1, looks, alpha).levels, strict=True):
-        now = n / looks[-1]
-        sd, step = np.sqrt(now), np.sqrt(now - before)
-        past = partial(_past, grid, weights, step)
-        bound = optimize.brentq(lambda b, f=past, s=spend: f(b) - s, -9 * sd, 12 * sd)
-        found.append(float(stats.norm.sf(bound / sd)))
+        fraction = n / looks[-1]
+        sd, step = np.sqrt(fraction), np.sqrt(fraction - previous)
+        passed = partial(_past, grid, weights, step)
+        bound = optimize.brentq(lambda b, f=passed, s=spend: f(b) - s, -9 * sd, 12 * sd)
+        levels.append(float(stats.norm.sf(bound / sd)))
         new = np.linspace(-9 * sd, bound, points)
         density = stats.norm.pdf((new[:, None] - grid) / step) / step @ weights
-        grid, weights, before = new, density * _simpson(points) * (new[1] - new[0]), now
-    return found
+        grid, weights, previous = new, density * _simpson(points) * (new[1] - new[0]), fraction
+    return levels
 
 
 def _past(grid: np.ndarray, weights: np.ndarray, step: float, bound: float) -> float:
@@ -178,42 +179,42 @@ def _simpson(points: int) -> np.ndarray:
 
 
 def crossed(looks: Sequence[int], levels: Sequence[float], sweeps: int, seed: int = 0) -> float:
-    """How often a one-sided t test at its bound passes at any look, of normal data."""
-    x = np.random.default_rng(seed).standard_normal((sweeps, looks[-1]))
+    """Rate at which a one-sided t test at its bound passes at any look, on normal data."""
+    scores = np.random.default_rng(seed).standard_normal((sweeps, looks[-1]))
     passed = np.zeros(sweeps, bool)
     for n, level in zip(looks, levels, strict=True):
-        mean, sd = paired.summary(x[:, :n])
+        mean, sd = paired.summary(scores[:, :n])
         passed |= paired.p_above(mean, sd, n, 0.0) <= level
     return float(passed.mean())
 
 
-def wrong_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
-    """The worst of each wrong answer over the cells in which it is one."""
+def wrong_table(results: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
+    """A Markdown table: the worst rate of each wrong answer over the cells where it is wrong."""
     names = ["H1 supported", "H1 contradicted", "H2 supported", "H2 contradicted", "H3 supported",
              "H3 contradicted", "H5 supported", "H5 contradicted"]  # fmt: skip
     lines = ["| looks | noise | " + " | ".join(names) + " |", "|" + "---|" * 10]
     for looks in LOOKS:
         for noise in NOISES:
-            group = [(t, r) for t, at, r in found if (t.noise, at) == (noise, looks)]
+            group = [(t, r) for t, at, r in results if (t.noise, at) == (noise, looks)]
             worst = []
             for name in names:
-                of, side = name.lower().split()
-                told = [
-                    getattr(r, f"{of}_{side}") or 0.0 for t, r in group
-                    if of in ("h2", "h3")
+                hypothesis, side = name.lower().split()
+                values = [
+                    getattr(r, f"{hypothesis}_{side}") or 0.0 for t, r in group
+                    if hypothesis in ("h2", "h3")
                     or (t.effect >= MARGIN if side == "supported" else t.effect <= MARGIN)
                 ]  # fmt: skip
-                worst.append(max(told))
+                worst.append(max(values))
             shown = " | ".join(f"{w:.3f}" for w in worst)
             lines.append(f"| {', '.join(map(str, looks))} | {noise} | {shown} |")
     return "\n".join(lines)
 
 
-def saved_table(found: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
+def saved_table(results: list[tuple[Truth, tuple[int, ...], Rates]]) -> str:
     heads = ["looks", "SD", "effect", "H1 decided", "without looks", "given up", "regretted",
              "seeds an arm"]  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for t, looks, r in found:
+    for t, looks, r in results:
         if t.noise == "normal":
             lines.append(
                 f"| {', '.join(map(str, looks))} | {t.sd:g} | {t.effect:g} | {r.decided:.3f} | "
@@ -244,17 +245,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "sequential")
     arguments = parser.parse_args()
     sweeps, start = arguments.sweeps, time.monotonic()
-    found, wrong = [], []
+    results, wrong = [], []
     for i, (truth, looks) in enumerate(cells()):
         result = rates(truth, looks, sweeps, seed=i)
-        found.append((truth, looks, result))
+        results.append((truth, looks, result))
         wrong += [f"{truth}, {looks}: {fault}" for fault in faults(truth, result, sweeps)]
     single, record = textbook_table(40 * sweeps)
     arguments.out.with_suffix(".json").write_text(
         json.dumps(
             {
                 "sweeps": sweeps, "alpha": ALPHA, "margin": MARGIN, "faults": wrong,
-                "cells": [{**asdict(t), "looks": looks, **asdict(r)} for t, looks, r in found],
+                "cells": [{**asdict(t), "looks": looks, **asdict(r)} for t, looks, r in results],
                 "one_test": record,
             },
             indent=1,
@@ -264,7 +265,7 @@ def main() -> None:
     arguments.out.with_suffix(".md").write_text(
         f"""# Simulated rates of a sweep with looks
 
-Written by `python -m benchmarks.sequential`: {sweeps:,} sweeps in each of {len(found)} cells,
+Written by `python -m benchmarks.sequential`: {sweeps:,} sweeps in each of {len(results)} cells,
 alpha {ALPHA}, margin {MARGIN:g}, four strategies beside forward, of which one is off by `effect`.
 What did not hold: {len(wrong) or "nothing"}.
 
@@ -274,14 +275,14 @@ Whichever look a sweep stops at, for whatever reason: the worst over SDs of {SDS
 which the answer would be wrong. It should not be above {ALPHA} (four standard errors:
 {ALPHA + slack(ALPHA, sweeps):.3f}).
 
-{wrong_table(found)}
+{wrong_table(results)}
 
 ## What it decides and spares, normal noise
 
 `given up`: stopped because what was open would be decided with a probability below {HOPELESS:g};
 `regretted`: gone on instead, the last look would have decided something of it.
 
-{saved_table(found)}
+{saved_table(results)}
 
 ## Why the levels add up to alpha
 
@@ -293,7 +294,7 @@ leaves to one side of one of four comparisons.
 {single}
 """
     )
-    print(f"{len(found)} cells in {time.monotonic() - start:.0f} s; faults: {len(wrong)}")
+    print(f"{len(results)} cells in {time.monotonic() - start:.0f} s; faults: {len(wrong)}")
     for line in wrong:
         print(" ", line)
 

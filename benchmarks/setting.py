@@ -50,7 +50,7 @@ def maps(depth: int, blocks: int = BLOCKS, count: int = MOST) -> list[LayerMap]:
 def sweep(depth: int, task: Mapping[str, Any], teacher: Mapping[str, Any], **training: Any) -> Any:
     """A sweep file's content. fp32, as in every arm; select is small, since no arm chooses
     checkpoints inside the part that is timed."""
-    chosen = [
+    strategies = [
         {"strategy": "custom", "name": f"map_{i}", "map": list(m.blocks)}
         for i, m in enumerate(maps(depth))
     ]
@@ -60,7 +60,7 @@ def sweep(depth: int, task: Mapping[str, Any], teacher: Mapping[str, Any], **tra
         "teacher": dict(teacher),
         "student": {"blocks": BLOCKS},
         "training": {"evaluations": 1, "precision": "fp32", **training},
-        "confirm": {"strategies": chosen, "seeds": list(range(SEEDS))},
+        "confirm": {"strategies": strategies, "seeds": list(range(SEEDS))},
         "tracking": {"students": "none"},
     }
 
@@ -102,22 +102,22 @@ def synthetic(
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     task = {"data": str(file), "split": "split", "max_length": length}
     teacher = {"model": str(folder / "base"), "fine_tune": False, "allow_weak": True}
-    # A home of its own, so that no random teacher stays in the person's.
+    # A separate home, so that no random teacher is left in the user's.
     content = sweep(depth, task, teacher, steps=steps, batch=batch)
     return make(folder, content, folder / "home", threads)
 
 
 def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Setting:
-    """Write what the arms read, and say where it is."""
+    """Write the files that the arms read; returns the setting that names them."""
     folder.mkdir(parents=True, exist_ok=True)
-    logging.set_verbosity_error()  # a fresh head, which is told of at length, is what is wanted
+    logging.set_verbosity_error()  # hides the warning about a new head, which is intended
     logging.disable_progress_bar()
     study, teacher = prepare(content, home)
-    materials = CohortTrainer.load(training_inputs(study, teacher), Execution())
-    data, trial = materials.data, confirm_trials(study)[0]
+    trainer = CohortTrainer.load(training_inputs(study, teacher), Execution())
+    data, trial = trainer.data, confirm_trials(study)[0]
     _store(folder / "train.npz", data.train, data.train.labels)
     _store(folder / "test.npz", data.test, data.test_labels())
-    student = build_student(materials.teacher, trial.shape, trial.init, 0)
+    student = build_student(trainer.teacher, trial.shape, trial.init, 0)
     student.save_pretrained(folder / "student")
     t = trial.training
     return Setting(
@@ -127,7 +127,7 @@ def make(folder: Path, content: dict[str, Any], home: Path, threads: int) -> Set
         layer_map=tuple(b for b in trial.layer_map.blocks if b),
         max_length=study.config.task.max_length, pad=data.pad, share=COHORT, threads=threads,
         tokens=int(data.train.lengths.sum()),
-        teacher_parameters=materials.teacher.num_parameters(),
+        teacher_parameters=trainer.teacher.num_parameters(),
         student_parameters=student.num_parameters(),
     )  # fmt: skip
 

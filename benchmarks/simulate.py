@@ -1,4 +1,4 @@
-"""Do the verdict's statistics hold? Ten thousand simulated sweeps in each of many cells.
+"""Error rates, coverage and power of the verdict in 10,000 simulated sweeps per cell.
 
     python -m benchmarks.simulate    # some minutes on one core; writes simulation.json and .md
 
@@ -44,23 +44,23 @@ HEADS = {
     "h5_contradicted": "H5 contradicted", "labels_equivalent": "a label equivalent",
     "labels_different": "a label different",
 }  # fmt: skip
-Found = list[tuple[Truth, Rates]]
+Results = list[tuple[Truth, Rates]]
 
 
-def table(found: Found, first: str, groups: dict[str, Found]) -> str:
-    """Markdown: the worst of each rate over the cells of a group in which it is a wrong answer."""
-    heads = [first, "seeds", *HEADS.values(), "paired 90 %", "gap 95 %"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+def table(results: Results, first: str, groups: dict[str, Results]) -> str:
+    """A Markdown table: the worst of each rate over the cells of a group where it is an error."""
+    headers = [first, "seeds", *HEADS.values(), "paired 90 %", "gap 95 %"]
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
     for name, group in groups.items():
         for seeds in SEEDS:
-            mine = [(t, r) for t, r in group if t.seeds == seeds]
-            if not mine:
+            selected = [(t, r) for t, r in group if t.seeds == seeds]
+            if not selected:
                 continue
-            told = [wrong_answers(t, r) for t, r in mine]
-            worst = [max((w.get(key) or 0.0 for w in told), default=0.0) for key in HEADS]
-            whole = [r for t, r in mine if not lost(t)]
-            covered = [min((r.coverage_paired_90 for r in whole), default=None),
-                       min((r.coverage_gap_95 or 0.0 for r in whole), default=None)]  # fmt: skip
+            wrong = [wrong_answers(t, r) for t, r in selected]
+            worst = [max((w.get(key) or 0.0 for w in wrong), default=0.0) for key in HEADS]
+            complete = [r for t, r in selected if not lost(t)]
+            covered = [min((r.coverage_paired_90 for r in complete), default=None),
+                       min((r.coverage_gap_95 or 0.0 for r in complete), default=None)]  # fmt: skip
             shown = [f"{w:.3f}" for w in worst] + [
                 "-" if c is None else f"{c:.3f}" for c in covered
             ]
@@ -68,16 +68,16 @@ def table(found: Found, first: str, groups: dict[str, Found]) -> str:
     return "\n".join(lines)
 
 
-def one_off(found: Found, noise: str) -> Found:
-    return [(t, r) for t, r in found if t.noise == noise and t.off == 1]
+def one_off(results: Results, noise: str) -> Results:
+    return [(t, r) for t, r in results if t.noise == noise and t.off == 1]
 
 
-def unfair_table(found: Found) -> str:
-    """How often H1 is wrongly supported where the strategy that is off has noise of its own."""
-    heads = ["noise", "SD", "effect", "seeds", "H1 supported", "by the runs that finished",
+def unfair_table(results: Results) -> str:
+    """Rates at which H1 is wrongly supported if the strategy with the effect has other noise."""
+    headers = ["noise", "SD", "effect", "seeds", "H1 supported", "by the runs that finished",
              "some run is flagged", "flagged where supported"]  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for t, r in found:
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    for t, r in results:
         if t.noise in UNFAIR and t.effect == -MARGIN:
             flagged = r.flagged_where_supported
             lines.append(
@@ -88,22 +88,22 @@ def unfair_table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def false_flags(found: Found) -> str:
-    """Runs flagged as collapsed where none has."""
+def false_flags(results: Results) -> str:
+    """Rates at which runs are flagged as collapsed although none has collapsed."""
     lines = ["| noise | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |"]
     lines.append("|" + "---|" * (1 + len(SEEDS)))
     for noise in (*NOISES, "skew"):
         worst = [
-            max(r.flagged for t, r in found if (t.noise, t.seeds) == (noise, n)) for n in SEEDS
+            max(r.flagged for t, r in results if (t.noise, t.seeds) == (noise, n)) for n in SEEDS
         ]
         lines.append(f"| {noise} | " + " | ".join(f"{w:.3f}" for w in worst) + " |")
     return "\n".join(lines)
 
 
-def power_table(found: list[tuple[Truth, Rates]]) -> str:
+def power_table(results: list[tuple[Truth, Rates]]) -> str:
     lines = ["| SD | effect | seeds | equivalent | predicted | beyond | predicted |", "|---|" * 7]
     lines[1] = "|" + "---|" * 7
-    for t, r in found:
+    for t, r in results:
         if t.noise == "normal" and t.off == 1 and t.seeds in (3, 5, 10, 20):
             lines.append(
                 f"| {t.sd} | {t.effect} | {t.seeds} | {r.one_equivalent:.3f} | "
@@ -119,37 +119,37 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "simulation")
     arguments = parser.parse_args()
     sweeps, start = arguments.sweeps, time.monotonic()
-    found: Found = []
+    results: Results = []
     wrong: list[str] = []
     named: list[str] = []
     for i, truth in enumerate(cells()):
         result = rates(truth, sweeps, seed=i)
-        found.append((truth, result))
-        told = named if truth.noise in NAMED else wrong
-        told += [f"{truth}: {fault}" for fault in faults(truth, result, sweeps)]
+        results.append((truth, result))
+        messages = named if truth.noise in NAMED else wrong
+        messages += [f"{truth}: {fault}" for fault in faults(truth, result, sweeps)]
     rng, fewer = np.random.default_rng(1), max(100, sweeps // 5)
-    others = [
+    coverages = [
         c for n in (2, 3, 5, 10, 20)
         for c in [two_level(n, fewer, rng), *shares(n, fewer, rng), *ratios(n, fewer, rng)]
     ]  # fmt: skip
-    shown = [c for c in others if "shown only" not in c.what]
+    checked = [c for c in coverages if "shown only" not in c.what]
     wrong += [
-        f"{c}" for c in shown if c.covered < c.nominal - slack(c.nominal, c.sweeps)
+        f"{c}" for c in checked if c.covered < c.nominal - slack(c.nominal, c.sweeps)
     ]  # fmt: skip
     record = {
         "sweeps": sweeps, "alpha": ALPHA, "margin": MARGIN, "faults": wrong,
         "named": named,
-        "cells": [{**asdict(t), **asdict(r)} for t, r in found],
-        "coverage": [asdict(c) for c in others],
+        "cells": [{**asdict(t), **asdict(r)} for t, r in results],
+        "coverage": [asdict(c) for c in coverages],
     }  # fmt: skip
     arguments.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     rows = "\n".join(
-        f"| {c.what} | {c.seeds} | {c.nominal} | {c.covered:.3f} | {c.sweeps} |" for c in others
+        f"| {c.what} | {c.seeds} | {c.nominal} | {c.covered:.3f} | {c.sweeps} |" for c in coverages
     )
     arguments.out.with_suffix(".md").write_text(
         f"""# Simulated rates of the verdict
 
-Written by `python -m benchmarks.simulate`: {sweeps:,} sweeps in each of {len(found)} cells,
+Written by `python -m benchmarks.simulate`: {sweeps:,} sweeps in each of {len(results)} cells,
 alpha {ALPHA}, margin {MARGIN:g}. A cell is a noise, an SD of paired differences ({SDS[0]} or
 {SDS[1]}), an effect of one strategy of five ({", ".join(f"{e:g}" for e in EFFECTS)} margins) and
 a number of seeds. What did not hold: {len(wrong) or "nothing"}, beside the noises that README names
@@ -162,14 +162,14 @@ The worst over the cells of a row in which the answer would be wrong: it should 
 gained, H3 where the ratio is exactly its bound. A label: some strategy of the four beside forward
 is wrongly called equivalent (different).
 
-{table(found, "noise", {n: one_off(found, n) for n in NOISES})}
+{table(results, "noise", {n: one_off(results, n) for n in NOISES})}
 
 ## Several strategies at the margin
 
 "Every strategy is equivalent" is false for two, three or four of four, by just a margin; normal
 noise. The claim is an intersection-union test without correction, and holds its level.
 
-{table(found, "off", {str(k): [c for c in found if c[0].off == k] for k in (2, 3, 4)})}
+{table(results, "off", {str(k): [c for c in results if c[0].off == k] for k in (2, 3, 4)})}
 
 ## Noise of one strategy alone
 
@@ -180,23 +180,24 @@ runs are taken at their worst, which keeps the error rate below alpha. With a lo
 alpha by some, with rare collapses by far: no test of a few seeds can see what does not happen in
 them. So every verdict states the collapse rate that its seeds do not exclude.
 
-{table(found, "noise", {n: one_off(found, n) for n in UNFAIR})}
+{table(results, "noise", {n: one_off(results, n) for n in UNFAIR})}
 
 H1 where its mean is one margin below forward's, so that "supported" is wrong:
 
-{unfair_table(found)}
+{unfair_table(results)}
 
 ## Runs that are flagged and have not collapsed
 
 The share of sweeps in which some run of the six arms counts as collapsed by its distance alone
 (raykd/analysis/stats/collapse.py), the worst over SDs and effects. A run of a heavy tail that lies
-so far off is as good as one.
+so far off is as good as one; by a gap
+in its arm too, see [flags.md](flags.md).
 
-{false_flags(found)}
+{false_flags(results)}
 
 ## Power of one comparison, as simulated and as `raykd power` says
 
-{power_table(found)}
+{power_table(results)}
 
 ## Other intervals
 
@@ -206,8 +207,8 @@ so far off is as good as one.
 """
     )
     print(
-        f"{len(found)} cells in {time.monotonic() - start:.0f} s; faults: {len(wrong)}, in noises "
-        f"that are named: {len(named)}"
+        f"{len(results)} cells in {time.monotonic() - start:.0f} s; faults: {len(wrong)}, in "
+        f"noises that are named: {len(named)}"
     )
     for line in wrong:
         print(" ", line)

@@ -80,18 +80,19 @@ Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def case(differences: np.ndarray, step: float) -> Case:
-    """Over the seeds, of those that are there. differences: [sweeps, seeds, comparisons]"""
-    there = (~np.isnan(differences)).sum(axis=1)
+    """Mean, SD and count over the seeds that are present. differences: [sweeps, seeds,
+    comparisons], NaN for a missing run"""
+    counts = (~np.isnan(differences)).sum(axis=1)
     if not np.isnan(differences).any():
         mean, sd = paired.summary(np.moveaxis(differences, 1, 2), step)
-        return mean, sd, there
+        return mean, sd, counts
     sd = np.nanstd(differences, axis=1, ddof=1)
-    return np.nanmean(differences, axis=1), np.maximum(sd, step), there
+    return np.nanmean(differences, axis=1), np.maximum(sd, step), counts
 
 
 def completed(table: np.ndarray) -> dict[str, np.ndarray]:
-    """A table [sweeps, seeds, arms] with its missing runs at the worst and the best score seen;
-    nothing where none is missing. Those of forward and of none are never missing here."""
+    """A table [sweeps, seeds, arms] with missing runs filled by the worst and by the best observed
+    score; empty if no run is missing. Runs of forward and none are never missing here."""
     if not np.isnan(table).any():
         return {}
     arms = table.shape[-1]
@@ -114,11 +115,13 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
     n, step = truth.seeds, STEP if truth.noise == "coarse" else 0.0
     table = np.concatenate([scores, none[..., None]], axis=-1)
     tables = {"seen": table, **completed(table)}
-    against = {k: t for k, t in tables.items() if k != "high"}  # a failed run is never a good one
+    worst_tables = {
+        k: t for k, t in tables.items() if k != "high"
+    }  # a failed run is never a good one
     effects = np.array([0.0] * (OTHERS + 1 - truth.off) + [truth.effect] * truth.off)
 
     to_forward = {k: case(t[..., 1:-1] - t[..., :1], step) for k, t in tables.items()}
-    lower = [to_forward[k] for k in against]
+    lower = [to_forward[k] for k in worst_tables]
     tests: dict[str, Test] = {
         "equivalent": lambda m, s, k: paired.p_tost(m, s, k, MARGIN),
         "beyond": lambda m, s, k: paired.p_beyond(m, s, k, MARGIN),
@@ -133,12 +136,12 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
     h5 = claim(largest(tests["below"], to_forward.values()), largest(tests["above"], lower), ALPHA)
 
     gains = {k: case(t[..., :-1] - t[..., -1:], step) for k, t in tables.items()}
-    without = {k: (m - effects, s, c) for k, (m, s, c) in gains.items()}  # nothing gained
-    real = {k: (m + 2, s, c) for k, (m, s, c) in gains.items()}
-    h2 = claim(largest(tests["gain"], without.values()),
-               largest(tests["loss"], [without[k] for k in against]), ALPHA)  # fmt: skip
-    better = claim(largest(tests["gain"], real.values()),
-                   largest(tests["loss"], [real[k] for k in against]), ALPHA)  # fmt: skip
+    without_gain = {k: (m - effects, s, c) for k, (m, s, c) in gains.items()}  # nothing gained
+    with_gain = {k: (m + 2, s, c) for k, (m, s, c) in gains.items()}
+    h2 = claim(largest(tests["gain"], without_gain.values()),
+               largest(tests["loss"], [without_gain[k] for k in worst_tables]), ALPHA)  # fmt: skip
+    better = claim(largest(tests["gain"], with_gain.values()),
+                   largest(tests["loss"], [with_gain[k] for k in worst_tables]), ALPHA)  # fmt: skip
 
     h3 = _h3(truth, tables, effects)
     equivalent, different = labels(p_for, p_against)
@@ -152,7 +155,7 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
         size = abs(truth.effect)
         gap_inside = float(np.mean((gap_low <= size) & (size <= gap_high)))
     sd_off = truth.sd * np.sqrt((1 + 9) / 2) if truth.noise == "unequal" else truth.sd
-    fell = collapse.far_below(table, MARGIN).any(axis=(1, 2))
+    collapsed = collapse.far_below(table, MARGIN).any(axis=(1, 2))
     share = np.mean
     return Rates(
         h1_supported=float(share(h1[0])),
@@ -181,31 +184,32 @@ def rates(truth: Truth, sweeps: int, seed: int) -> Rates:
         ),
         coverage_paired_90=float(share((low <= truth.effect) & (truth.effect <= high))),
         coverage_gap_95=gap_inside,
-        flagged=float(share(fell)),
-        flagged_where_supported=float(share(fell[h1[0]])) if h1[0].any() else None,
+        flagged=float(share(collapsed)),
+        flagged_where_supported=float(share(collapsed[h1[0]])) if h1[0].any() else None,
         by_survivors=float(share((tests["equivalent"](*to_forward["seen"]) <= ALPHA).all(axis=1))),
     )
 
 
 def labels(p_for: np.ndarray, p_against: np.ndarray) -> Pair:
     """(equivalent, different) of every strategy, as compare.py finds them: [sweeps, strategies]."""
-    every = (p_for <= ALPHA).all(axis=1, keepdims=True)
-    equivalent = every | (holm(p_for) <= ALPHA)
+    all_equivalent = (p_for <= ALPHA).all(axis=1, keepdims=True)
+    equivalent = all_equivalent | (holm(p_for) <= ALPHA)
     return equivalent, ~equivalent & (holm(p_against) <= ALPHA)
 
 
 def _h3(truth: Truth, tables: dict[str, np.ndarray], effects: np.ndarray) -> Pair | None:
-    """The gain is put at twice the spread, so that the true ratio is the bound."""
+    """H3's claims (supported, contradicted); the gain is set to twice the spread, so that the true
+    ratio equals the bound."""
     if not truth.effect:
         return None
-    moved = {}
+    claims = {}
     for name, table in tables.items():
-        whole = table[~np.isnan(table).any(axis=2)].reshape(len(table), -1, table.shape[2])
-        none = whole[..., -1] + effects.mean() - abs(truth.effect) / spread.SMALL
-        moved[name] = spread.claim(whole[..., :-1], none, ALPHA)
+        complete = table[~np.isnan(table).any(axis=2)].reshape(len(table), -1, table.shape[2])
+        none = complete[..., -1] + effects.mean() - abs(truth.effect) / spread.SMALL
+        claims[name] = spread.claim(complete[..., :-1], none, ALPHA)
     return (
-        np.all([pair[0] for pair in moved.values()], axis=0),
-        np.all([pair[1] for name, pair in moved.items() if name != "high"], axis=0),
+        np.all([pair[0] for pair in claims.values()], axis=0),
+        np.all([pair[1] for name, pair in claims.items() if name != "high"], axis=0),
     )
 
 
@@ -217,50 +221,54 @@ def _above(sd: float, gain: float) -> Callable[[int], float]:
     return lambda n: above_power(n, sd, 0, gain, ALPHA)
 
 
-def wrong_answers(truth: Truth, found: Rates) -> dict[str, float | None]:
-    """The rates that are of wrong answers under this truth."""
+def wrong_answers(truth: Truth, result: Rates) -> dict[str, float | None]:
+    """The rates of answers that are wrong under this truth."""
     wrong: dict[str, float | None] = {
-        "h2_supported_without_gain": found.h2_supported_without_gain,
-        "h2_contradicted_without_gain": found.h2_contradicted_without_gain,
-        "h3_supported": found.h3_supported,
-        "h3_contradicted": found.h3_contradicted,
-        "labels_equivalent": found.labels_equivalent,
-        "labels_different": found.labels_different,
+        "h2_supported_without_gain": result.h2_supported_without_gain,
+        "h2_contradicted_without_gain": result.h2_contradicted_without_gain,
+        "h3_supported": result.h3_supported,
+        "h3_contradicted": result.h3_contradicted,
+        "labels_equivalent": result.labels_equivalent,
+        "labels_different": result.labels_different,
     }
     if abs(truth.effect) >= MARGIN:
-        wrong["h1_supported"] = found.h1_supported
+        wrong["h1_supported"] = result.h1_supported
     if abs(truth.effect) <= MARGIN:
-        wrong["h1_contradicted"] = found.h1_contradicted
+        wrong["h1_contradicted"] = result.h1_contradicted
     if truth.effect >= MARGIN:
-        wrong["h5_supported"] = found.h5_supported
+        wrong["h5_supported"] = result.h5_supported
     if truth.effect <= MARGIN:
-        wrong["h5_contradicted"] = found.h5_contradicted
+        wrong["h5_contradicted"] = result.h5_contradicted
     return wrong
 
 
-def faults(truth: Truth, found: Rates, sweeps: int) -> list[str]:
-    """What does not hold: a wrong answer more often than alpha, an interval that covers less than
-    it says, power other than predicted."""
-    most, f = ALPHA + slack(ALPHA, sweeps), []
-    wrong = wrong_answers(truth, found)
-    f += [f"{name} {rate:.3f}" for name, rate in wrong.items() if rate is not None and rate > most]
+def faults(truth: Truth, result: Rates, sweeps: int) -> list[str]:
+    """What fails: wrong answers more often than alpha, intervals that cover less than their
+    nominal level, power that differs from the prediction."""
+    bound, messages = ALPHA + slack(ALPHA, sweeps), []
+    wrong = wrong_answers(truth, result)
+    messages += [
+        f"{name} {rate:.3f}" for name, rate in wrong.items() if rate is not None and rate > bound
+    ]
     if not lost(truth):
         for name, nominal in (("coverage_paired_90", 0.9), ("coverage_gap_95", 0.95)):
-            if getattr(found, name) < nominal - slack(nominal, sweeps):
-                f.append(f"{name} {getattr(found, name):.3f}")
+            if getattr(result, name) < nominal - slack(nominal, sweeps):
+                messages.append(f"{name} {getattr(result, name):.3f}")
     if truth.noise == "normal":
-        exact = [(name, getattr(found, f"{name}_predicted")) for name in
+        exact = [(name, getattr(result, f"{name}_predicted")) for name in
                  ("one_equivalent", "one_beyond")]  # fmt: skip
         exact += [("coverage_paired_90", 0.9)]
-        if found.all_equivalent_predicted is not None:
-            exact += [("h1_supported", found.all_equivalent_predicted)]
-        for name, said in exact:
-            if abs(getattr(found, name) - said) > slack(said, sweeps) + 2 / sweeps:
-                f.append(f"{name} {getattr(found, name):.3f}, predicted {said:.3f}")
-        for name, said in (
-            ("h1_supported", found.all_equivalent_predicted_at_least),
-            ("all_better", found.all_better_predicted_at_least),
+        if result.all_equivalent_predicted is not None:
+            exact += [("h1_supported", result.all_equivalent_predicted)]
+        for name, predicted in exact:
+            if abs(getattr(result, name) - predicted) > slack(predicted, sweeps) + 2 / sweeps:
+                messages.append(f"{name} {getattr(result, name):.3f}, predicted {predicted:.3f}")
+        for name, predicted in (
+            ("h1_supported", result.all_equivalent_predicted_at_least),
+            ("all_better", result.all_better_predicted_at_least),
         ):
-            if getattr(found, name) < said - slack(said, sweeps) - 2 / sweeps:
-                f.append(f"{name} {getattr(found, name):.3f}, predicted at least {said:.3f}")
-    return f
+            if getattr(result, name) < predicted - slack(predicted, sweeps) - 2 / sweeps:
+                messages.append(
+                    f"{name} {getattr(result, name):.3f}, predicted at least {predicted:.3f}"
+                )
+    return messages

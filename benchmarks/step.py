@@ -38,7 +38,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """What is done differently: by options of `train`, the environment, the processes."""
+    """A variant of the step: options of `train`, environment variables, number of processes."""
 
     what: str
     options: tuple[str, ...] = ()
@@ -60,7 +60,8 @@ VARIANTS = {
 
 
 def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str, Any]:
-    """One cohort: milliseconds a student of every step, or microseconds by operator of them all."""
+    """Train one cohort; returns milliseconds per student of every step, or, profiled, microseconds
+    by operator."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -74,39 +75,39 @@ def train(threads: int, bf16: bool, compiled: bool, profiled: bool) -> dict[str,
 
     torch.set_num_threads(threads)
     work = HERE / ".work" / f"step-{os.getpid()}"
-    made = setting.reviews(work, 512, 1, threads)
-    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), packages.home())
+    reviews = setting.reviews(work, 512, 1, threads)
+    study, teacher = setting.prepare(cohort.with_source(reviews.sweep, "cached"), packages.home())
     of_seed = [t for t in confirm_trials(study) if t.seed == 0][:STUDENTS]
-    how: Any = {"steps": STEPS, "precision": "bf16" if bf16 else "fp32"}
-    trials = tuple(replace(t, training=replace(t.training, **how)) for t in of_seed)
+    changes: Any = {"steps": STEPS, "precision": "bf16" if bf16 else "fp32"}
+    trials = tuple(replace(t, training=replace(t.training, **changes)) for t in of_seed)
     materials = cohort.load(study, teacher, list(trials))
     materials = replace(materials, where=execution.Execution(compile=compiled))
-    took: list[float] = []
+    step_ms: list[float] = []
     operators: Counter[str] = Counter()
-    inside: Any = distill
-    step = inside._step
+    distill_module: Any = distill
+    step = distill_module._step
 
     def timed(alive: Any, targets: Any, number: int) -> None:
         began = time.perf_counter()
         if profiled:
-            with profile(activities=[ProfilerActivity.CPU]) as seen:
+            with profile(activities=[ProfilerActivity.CPU]) as profiler:
                 step(alive, targets, number)
-            for event in seen.key_averages():
+            for event in profiler.key_averages():
                 operators[event.key] += event.self_cpu_time_total
         else:
             step(alive, targets, number)
-        took.append(1000 * (time.perf_counter() - began) / len(alive))
+        step_ms.append(1000 * (time.perf_counter() - began) / len(alive))
 
-    inside._step = timed
+    distill_module._step = timed
     print("ready", flush=True)
     sys.stdin.readline()
     materials.run(Cohort(trials), Memory())
     shutil.rmtree(work, ignore_errors=True)
-    return {"operators": dict(operators)} if profiled else {"ms": took}
+    return {"operators": dict(operators)} if profiled else {"ms": step_ms}
 
 
 def run(options: tuple[str, ...], environment: Mapping[str, str], processes: int) -> list[Any]:
-    """What each of some processes that train at the same time answers."""
+    """Train in several processes at the same time; returns the answer of each."""
     command = [sys.executable, "-m", "benchmarks.step", "--train", *options]
     started = [
         subprocess.Popen(
@@ -135,12 +136,12 @@ def once(variant: Variant) -> dict[str, float]:
 
 
 def shares(operators: Mapping[str, float]) -> dict[str, float]:
-    """Of a step's time, by part."""
-    found = dict.fromkeys((*KINDS, "other"), 0.0)
+    """Shares of a step's time by part."""
+    totals = dict.fromkeys((*KINDS, "other"), 0.0)
     for name, microseconds in operators.items():
         kind = next((k for k, parts in KINDS.items() if any(p in name for p in parts)), "other")
-        found[kind] += microseconds
-    return {kind: part / sum(found.values()) for kind, part in found.items()}
+        totals[kind] += microseconds
+    return {kind: part / sum(totals.values()) for kind, part in totals.items()}
 
 
 def measure() -> dict[str, Any]:
@@ -155,14 +156,14 @@ def measure() -> dict[str, Any]:
         "setting": {"students": STUDENTS, "steps": STEPS, "repeats": REPEATS},
         "times": times,
         "gains": {
-            name: [p["ms"] / v["ms"] for p, v in zip(times["plain"], found, strict=True)]
-            for name, found in times.items()
+            name: [p["ms"] / v["ms"] for p, v in zip(times["plain"], repeats, strict=True)]
+            for name, repeats in times.items()
         },
         "profile": shares(profiled["operators"]),
     }
 
 
-def table(found: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any]) -> str:
     lines = [
         "# A student's step", "", "Written by `python -m benchmarks.step` from step.json; not by "
         "hand. Medians over the repeats, and their range.", "",
@@ -170,15 +171,15 @@ def table(found: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]  # fmt: skip
     for name, variant in VARIANTS.items():
-        ms = [t["ms"] for t in found["times"][name]]
-        gains, slowest = found["gains"][name], [t["slowest_ms"] for t in found["times"][name]]
+        ms = [t["ms"] for t in results["times"][name]]
+        gains, slowest = results["gains"][name], [t["slowest_ms"] for t in results["times"][name]]
         lines.append(
             f"| {variant.what} | {statistics.median(ms):.0f} ({min(ms):.0f} to {max(ms):.0f}) | "
             f"{statistics.median(gains):.2f} ({min(gains):.2f} to {max(gains):.2f}) | "
             f"{statistics.median(slowest):,.0f} |"
         )
     lines += ["", "| part of a step | share |", "|---|---|"]
-    lines += [f"| {kind} | {100 * share:.0f} % |" for kind, share in found["profile"].items()]
+    lines += [f"| {kind} | {100 * share:.0f} % |" for kind, share in results["profile"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -188,14 +189,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     for name in ("bf16", "compile", "profile"):
         parser.add_argument(f"--{name}", action="store_true")
-    asked = parser.parse_args()
-    if asked.train:
-        print(json.dumps(train(asked.threads, asked.bf16, asked.compile, asked.profile)))
+    arguments = parser.parse_args()
+    if arguments.train:
+        print(
+            json.dumps(
+                train(arguments.threads, arguments.bf16, arguments.compile, arguments.profile)
+            )
+        )
         return
-    found = measure()
-    (HERE / "step.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (HERE / "step.md").write_text(table(found), encoding="utf-8")
-    print(table(found))
+    results = measure()
+    (HERE / "step.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (HERE / "step.md").write_text(table(results), encoding="utf-8")
+    print(table(results))
 
 
 if __name__ == "__main__":

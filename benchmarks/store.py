@@ -35,12 +35,12 @@ Row = dict[str, Any]
 
 def measure(counts: Sequence[int] = COUNTS) -> dict[str, dict[str, list[float]]]:
     """Seconds of every repeat, each in a fresh process, by count of trials and by what was run."""
-    found = {}
+    seconds = {}
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="raykd-store-") as name:
             folder = Path(name)
             make(folder, count)
-            found[str(count)] = {
+            seconds[str(count)] = {
                 "help": [_command(folder, "--help") for _ in range(REPEATS)],
                 "plan": [_command(folder, "plan", "sweep.yaml", "--json") for _ in range(REPEATS)],
                 "status": [
@@ -48,7 +48,7 @@ def measure(counts: Sequence[int] = COUNTS) -> dict[str, dict[str, list[float]]]
                 ],
                 "launch": [_launch(folder) for _ in range(REPEATS)],
             }
-    return found
+    return seconds
 
 
 # The store
@@ -86,7 +86,7 @@ def make(folder: Path, finished: int) -> Path:
 
 
 def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
-    """The run of the first trial, written as training writes one of two matched blocks."""
+    """Write the run of one trial as training does, with two matched blocks; returns its id."""
     from raykd.tracking.launch import versions
     from raykd.tracking.writer import Writer
     from raykd.training.distill import TICKS
@@ -112,8 +112,8 @@ def one(uri: str, experiment: str, launch: str, trial: Any) -> str:
 
 
 def multiply(uri: str, template: str, trials: Sequence[Any], history: bool = True) -> None:
-    """Every trial but the first, as a copy of the rows of the first's run in the database; without
-    the `history` of its metrics, the newest values alone."""
+    """Write every trial but the first, as copies of the first run's rows in the database. Without
+    `history`, only the newest values of metrics are copied."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(uri)
@@ -154,12 +154,12 @@ def _copies(database: Any, template: str, trials: Sequence[Any], history: bool) 
         }  # fmt: skip
 
     def tag(row: Row, trial: Any, i: int) -> Row:
-        own = {**trial_tags(trial), "mlflow.runName": run_name(trial)}
-        return {**row, "value": own.get(row["key"], row["value"])}
+        values = {**trial_tags(trial), "mlflow.runName": run_name(trial)}
+        return {**row, "value": values.get(row["key"], row["value"])}
 
     def param(row: Row, trial: Any, i: int) -> Row | None:
-        own = trial_params(trial)
-        return {**row, "value": own[row["key"]]} if row["key"] in own else None
+        values = trial_params(trial)
+        return {**row, "value": values[row["key"]]} if row["key"] in values else None
 
     def metric(row: Row, trial: Any, i: int) -> Row:
         return {**row, "value": row["value"] * rng.uniform(0.9, 1.1)}
@@ -183,13 +183,13 @@ def _process(folder: Path, *arguments: str) -> tuple[float, str]:
         "OMP_NUM_THREADS": "1",
     }
     began = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True
     )
     seconds = time.perf_counter() - began
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
-    return seconds, done.stdout
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {process.stderr}")
+    return seconds, process.stdout
 
 
 def _command(folder: Path, *arguments: str) -> float:
@@ -202,7 +202,7 @@ def _launch(folder: Path) -> float:
 
 
 class _Enough(BaseException):
-    """The first cohort is there."""
+    """Raised when the first cohort is suggested, to end the launch."""
 
 
 def launch(file: str) -> None:
@@ -230,11 +230,11 @@ def launch(file: str) -> None:
     print(time.perf_counter() - began)
 
 
-def table(found: dict[str, dict[str, list[float]]]) -> str:
-    what = list(next(iter(found.values())))
-    lines = [f"{'trials':>8}" + "".join(f"{name:>10}" for name in what)]
-    for count, times in found.items():
-        medians = (statistics.median(times[name]) for name in what)
+def table(results: dict[str, dict[str, list[float]]]) -> str:
+    names = list(next(iter(results.values())))
+    lines = [f"{'trials':>8}" + "".join(f"{name:>10}" for name in names)]
+    for count, times in results.items():
+        medians = (statistics.median(times[name]) for name in names)
         lines.append(f"{int(count):>8,}" + "".join(f"{m:>8.2f} s" for m in medians))
     return "\n".join(lines)
 
@@ -242,5 +242,5 @@ def table(found: dict[str, dict[str, list[float]]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)))
-    chosen = parser.parse_args().counts.split(",")
-    print(table(measure([int(n) for n in chosen])))
+    counts = parser.parse_args().counts.split(",")
+    print(table(measure([int(n) for n in counts])))

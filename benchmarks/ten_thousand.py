@@ -59,8 +59,8 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
                 file = write(folder, trials, held, hours, server.uri)
                 if held:
                     hold(file, held, database)
-                mine = psutil.Process().children()
-                pids = server.process.pid, next(p.pid for p in mine if p.name() == "postgres")
+                children = psutil.Process().children()
+                pids = server.process.pid, next(p.pid for p in children if p.name() == "postgres")
                 launch = launched(folder, file, *pids)
                 processes = Processes(*pids)
 
@@ -68,10 +68,10 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
                     return _command(processes, folder, what, file.name, "--tracking-uri", uri)
 
                 shutil.rmtree(folder / "home" / glance.FOLDER)
-                first = "status by the server, a machine's first"
-                commands = {first: [command("status", server.uri)]}
+                first_read = "status by the server, a machine's first"
+                commands = {first_read: [command("status", server.uri)]}
                 nothing_left(server.uri)
-                commands[f"{first}, no launch having left what it read"] = [
+                commands[f"{first_read}, no launch having left what it read"] = [
                     command("status", server.uri)
                 ]
                 commands |= {
@@ -92,31 +92,31 @@ def measure(trials: int, held: int, hours: float | None) -> dict[str, Any]:
 
 
 def nothing_left(uri: str) -> None:
-    """As if no launch had left what it read at the server."""
+    """Remove the snapshot that a launch uploaded to the server."""
     from raykd.tracking import snapshot as glance
 
     client = MlflowClient(tracking_uri=uri)
-    (there,) = (e for e in client.search_experiments() if glance.LEFT in e.tags)
-    client.delete_experiment_tag(there.experiment_id, glance.LEFT)
+    (experiment,) = (e for e in client.search_experiments() if glance.LEFT in e.tags)
+    client.delete_experiment_tag(experiment.experiment_id, glance.LEFT)
 
 
 def _command(processes: Processes, folder: Path, *arguments: str) -> dict[str, float]:
-    """Seconds of wall time, and of processors: its own, and those of the store for it."""
+    """Run a command; returns its wall seconds, its processor seconds and the store's."""
     from benchmarks import store
 
-    before, own = processes.sample()["cpu"], os.times()
+    before, times_before = processes.sample()["cpu"], os.times()
     seconds = store._command(folder, *arguments, "--json")
-    after, then = processes.sample()["cpu"], os.times()
+    after, times_after = processes.sample()["cpu"], os.times()
     return {
         "seconds": seconds,
-        "cpu": then.children_user + then.children_system
-        - own.children_user - own.children_system,
+        "cpu": times_after.children_user + times_after.children_system
+        - times_before.children_user - times_before.children_system,
         "store": sum(after[who] - before[who] for who in ("store", "database")),
     }  # fmt: skip
 
 
 def hold(file: Path, held: int, database: str) -> None:
-    """Finished trials of the file's confirm phase, straight into the database."""
+    """Write finished trials of the file's confirm phase directly into the database."""
     from benchmarks import store as copies
     from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
@@ -127,17 +127,18 @@ def hold(file: Path, held: int, database: str) -> None:
     opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, opened.command)
-    known = sorted(confirm_trials(opened.study), key=lambda t: t.seed)  # whole cohorts
-    assert len(known) >= held, f"at most {len(known)} can be held"
+    confirm = sorted(confirm_trials(opened.study), key=lambda t: t.seed)  # whole cohorts
+    assert len(confirm) >= held, f"at most {len(confirm)} can be held"
     # A matched one first: it has all the params that any of them has.
-    trials = sorted(known[:held], key=lambda t: t.strategy == "none")
+    trials = sorted(confirm[:held], key=lambda t: t.strategy == "none")
     template = copies.one(opened.uri, experiment, launch.run_id, trials[0])
     copies.multiply(database, template, trials, history=False)
     launch.end("FINISHED")
 
 
 def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -> Path:
-    """A fifth of the trials to be run explore, the rest confirm, eight arms a seed."""
+    """Write the sweep file: a fifth of the trials to run explore, the rest confirm, eight arms per
+    seed."""
     from tests.support.world import write_model, write_sweep
 
     write_model(folder / "model", blocks=12)
@@ -159,29 +160,29 @@ def write(folder: Path, trials: int, held: int, hours: float | None, uri: str) -
 
 
 def launched(folder: Path, file: Path, server: int, database: int) -> dict[str, Any]:
-    """What a launch in a process of its own has found."""
+    """Run a launch in a new process; returns its record."""
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), JOBS: str(folder / "jobs.jsonl")}
     program = "import sys; from benchmarks.launch_simulated import launch; launch(*sys.argv[1:])"
-    given = map(str, (file, server, database, folder / "rows.json"))
-    subprocess.run([sys.executable, "-c", program, *given], cwd=folder, env=env, check=True)
-    found = json.loads((folder / "rows.json").read_text())
+    arguments = map(str, (file, server, database, folder / "rows.json"))
+    subprocess.run([sys.executable, "-c", program, *arguments], cwd=folder, env=env, check=True)
+    record = json.loads((folder / "rows.json").read_text())
     jobs = [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
-    return {**found, "rows": [_with_jobs(a, b, jobs) for a, b in pairwise(found["rows"])]}
+    return {**record, "rows": [_with_jobs(a, b, jobs) for a, b in pairwise(record["rows"])]}
 
 
 def _with_jobs(
     before: dict[str, Any], after: dict[str, Any], jobs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What was spent from one sample to the next, with the jobs that were under way then."""
+    """The costs between two samples, with the jobs that ran in between."""
     since, until = before["time"], after["time"]
     inside = [max(0.0, min(j["end"], until) - max(j["start"], since)) for j in jobs]
-    asked: Requests = defaultdict(lambda: [0, 0.0])
+    requests: Requests = defaultdict(lambda: [0, 0.0])
     for job in jobs:
         if since < job["end"] <= until:
             for what, (count, seconds) in job["requests"].items():
-                asked[what][0] += count
-                asked[what][1] += seconds
-    own = {
+                requests[what][0] += count
+                requests[what][1] += seconds
+    launch_requests = {
         what: [n - m for n, m in zip(now, before["requests"].get(what, (0, 0.0)), strict=True)]
         for what, now in after["requests"].items()
     }
@@ -190,7 +191,7 @@ def _with_jobs(
         "seconds": until - since, "in_jobs": sum(inside),
         "jobs": sum(since < j["end"] <= until for j in jobs),
         "cpu": {who: after["cpu"][who] - before["cpu"][who] for who in after["cpu"]},
-        "rss_mib": after["rss_mib"], "requests": asked, "own_requests": own,
+        "rss_mib": after["rss_mib"], "requests": requests, "own_requests": launch_requests,
     }  # fmt: skip
 
 
@@ -200,13 +201,13 @@ if __name__ == "__main__":
     parser.add_argument("--held", type=int, default=0)
     parser.add_argument("--hours", type=float)
     parser.add_argument("--out", type=Path, default=HERE)
-    chosen = parser.parse_args()
-    file = chosen.out / "ten_thousand.json"
-    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"runs": {}}
-    found["proposals"] = proposals()
-    if chosen.trials:
-        ran = measure(chosen.trials, chosen.held, chosen.hours)
-        found["runs"][f"{chosen.trials} {chosen.held}"] = ran
-    file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (chosen.out / "ten_thousand.md").write_text(table(found), encoding="utf-8")
-    print(table(found))
+    options = parser.parse_args()
+    file = options.out / "ten_thousand.json"
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"runs": {}}
+    results["proposals"] = proposals()
+    if options.trials:
+        run = measure(options.trials, options.held, options.hours)
+        results["runs"][f"{options.trials} {options.held}"] = run
+    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (options.out / "ten_thousand.md").write_text(table(results), encoding="utf-8")
+    print(table(results))

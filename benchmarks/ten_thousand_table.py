@@ -1,4 +1,4 @@
-"""What ten thousand trials cost, as a page: of ten_thousand.json, by benchmarks/ten_thousand.py."""
+"""Renders ten_thousand.json, which benchmarks/ten_thousand.py writes, as a page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.proposals import COHORT, ROUNDS
 
 
-def table(found: dict[str, Any]) -> str:
+def table(results: dict[str, Any]) -> str:
     lines = [
         "# Ten thousand trials against MLflow on PostgreSQL", "",
         "Written by `python -m benchmarks.ten_thousand` from ten_thousand.json; not by hand. The "
@@ -21,7 +21,7 @@ def table(found: dict[str, Any]) -> str:
         "with two jobs at once. `requests` to MLflow are counted in launch and drivers, with their "
         "mean time. Of a busy machine, only counts and processor times can be held against others.",
     ]  # fmt: skip
-    for run in found["runs"].values():
+    for run in results["runs"].values():
         lines += ["", *_table(run)]
     lines += [
         "", "## A proposal of TPE", "",
@@ -29,7 +29,7 @@ def table(found: dict[str, Any]) -> str:
         "maps: as raykd asks it, and were all that was tried known to it.", "",
         "| maps tried | as it is | all known |", "|---|---|---|",
     ]  # fmt: skip
-    for row in found["proposals"]:
+    for row in results["proposals"]:
         lines.append(f"| {row['tried']:,} | {row['bounded']:.0f} | {row['whole']:.0f} |")
     return "\n".join(lines) + "\n"
 
@@ -45,12 +45,12 @@ def _table(run: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     for row in run["rows"]:
         cpu, trials = row["cpu"], row["trials"]
-        asked = [*row["requests"].values(), *row["own_requests"].values()]
-        count, seconds = (sum(each[i] for each in asked) for i in (0, 1))
+        requests = [*row["requests"].values(), *row["own_requests"].values()]
+        count, seconds = (sum(entry[i] for entry in requests) for i in (0, 1))
         idle = run["at_once"] * row["seconds"] - row["in_jobs"]
         stored = cpu["store"] + cpu["database"]
         ms = [cpu["launch"], cpu["ray"], cpu["drivers"], stored, idle, row["seconds"]]
-        cells = [f"{1000 * x / trials:.0f}" for x in ms]
+        cells = [f"{1000 * value / trials:.0f}" for value in ms]
         lines.append(
             f"| {row['done']:,} | {row['phase']} | {' | '.join(cells)} | {row['rss_mib']:.0f} | "
             f"{count / trials:.1f} | {1000 * seconds / count:.0f} |"
@@ -62,10 +62,10 @@ def _table(run: dict[str, Any]) -> list[str]:
         "|---|---|---|---|",
     ]  # fmt: skip
     for what, times in run["commands"].items():
-        middle = {k: statistics.median(t[k] for t in times) for k in times[0]}
+        medians = {k: statistics.median(t[k] for t in times) for k in times[0]}
         worst = max(t["seconds"] for t in times)
         lines.append(
-            f"| `{what.partition(' ')[0]}` {what.partition(' ')[2]} | {middle['seconds']:.1f}, "
-            f"{worst:.1f} | {middle['cpu']:.1f} s | {middle['store']:.1f} s |"
+            f"| `{what.partition(' ')[0]}` {what.partition(' ')[2]} | {medians['seconds']:.1f}, "
+            f"{worst:.1f} | {medians['cpu']:.1f} s | {medians['store']:.1f} s |"
         )
     return lines

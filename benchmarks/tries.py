@@ -1,9 +1,9 @@
-"""What was tried to shorten a student's step, inside one process: `python -m benchmarks.tries`.
+"""Attempts to shorten a student's step, inside one process: `python -m benchmarks.tries`.
 
-Each try is a student like the plain one but for one thing. They take turns step by step on the same
-batches, so that a slow moment of the machine falls on all of them, and each step is held against
-the plain one of its turn. Writes tries.json and tries.md beside this file; what needs a process of
-its own is in benchmarks/step.py.
+Each attempt is a student that differs from the plain one in one thing. The students take turns step
+by step on the same batches, so that a slow moment of the machine affects all of them, and each step
+is compared with the plain step of the same turn. Writes tries.json and tries.md beside this file;
+attempts that need a process of their own are in benchmarks/step.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 HERE = Path(__file__).parent
 WARM, STEPS = 2, 24
-LANES = 2**16  # values of the 16 random bits that decide over one number
+LANES = 2**16  # values of the 16 random bits that decide whether one number is dropped
 Rounds = dict[str, list[float]]
 
 
@@ -35,15 +35,20 @@ class Try:
     what: str
     change: Callable[[Any], None] = lambda learner: None
     whole: bool = False
-    """The word embedding is trained in all its rows, as everyone's optimiser does it."""
+    """Train all rows of the word embedding, as a usual optimiser does."""
 
 
 def _bits(shape: torch.Size, p: float, rng: np.random.Generator) -> Tensor:
-    """Dropout's factors, by 16 random bits each."""
-    count, out = math.prod(shape), round(p * LANES)
+    """Dropout factors, each drawn from 16 random bits."""
+    count, dropped = math.prod(shape), round(p * LANES)
     words = rng.integers(0, 2**64, size=-(-count // 4), dtype=np.uint64)
     lanes = torch.from_numpy(words.view(np.int16)[:count])
-    return (lanes >= out - LANES // 2).to(torch.float32).mul_(LANES / (LANES - out)).view(shape)
+    return (
+        (lanes >= dropped - LANES // 2)
+        .to(torch.float32)
+        .mul_(LANES / (LANES - dropped))
+        .view(shape)
+    )
 
 
 class _BitDropout(nn.Module):
@@ -56,7 +61,7 @@ class _BitDropout(nn.Module):
 
 
 def random_bits(learner: Any) -> None:
-    """Dropout by random bits, in hidden states and in attention."""
+    """Use dropout by random bits in hidden states and in attention."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
@@ -101,9 +106,9 @@ def foreach(learner: Any) -> None:
 
 
 def flush_denormals(learner: Any) -> None:
-    def flushed(do: Callable[..., None], *given: Any) -> None:
+    def flushed(function: Callable[..., None], *arguments: Any) -> None:
         torch.set_flush_denormal(True)
-        do(*given)
+        function(*arguments)
         torch.set_flush_denormal(False)
 
     learner.backward = partial(flushed, learner.backward)
@@ -122,7 +127,7 @@ TRIES = {
 
 
 def measure(threads: int) -> dict[str, Any]:
-    """Milliseconds of each try's steps, in turn, and the speed of matrix products in parts."""
+    """Milliseconds of the steps of each attempt, and of single and batched matrix products."""
     from benchmarks import cohort, machine, setting
     from raykd.config.cohort import Cohort
     from raykd.data.assets import packages
@@ -132,31 +137,31 @@ def measure(threads: int) -> dict[str, Any]:
 
     torch.set_num_threads(threads)
     work = HERE / ".work" / f"tries-{os.getpid()}"
-    made = setting.reviews(work, 512, 1, threads)
-    study, teacher = setting.prepare(cohort.with_source(made.sweep, "cached"), packages.home())
+    reviews = setting.reviews(work, 512, 1, threads)
+    study, teacher = setting.prepare(cohort.with_source(reviews.sweep, "cached"), packages.home())
     trial = confirm_trials(study)[0]
     trial = replace(trial, training=replace(trial.training, steps=STEPS))
     materials = cohort.load(study, teacher, [trial])
-    inside: Any = distill
-    make, step, used = inside._learners, inside._step, inside.tokens_in
+    distill_module: Any = distill
+    make, step, used = distill_module._learners, distill_module._step, distill_module.tokens_in
     times: Rounds = {name: [] for name in TRIES}
 
-    def students(*given: Any) -> list[Any]:
-        """The tries as one cohort: they take turns as a cohort's students do."""
-        found = []
-        for one in TRIES.values():
-            inside.tokens_in = _every_token if one.whole else used
-            found += make(*given)
-            one.change(found[-1])
-        return found
+    def students(*arguments: Any) -> list[Any]:
+        """The attempts as one cohort, so that they take turns as a cohort's students do."""
+        learners = []
+        for attempt in TRIES.values():
+            distill_module.tokens_in = _every_token if attempt.whole else used
+            learners += make(*arguments)
+            attempt.change(learners[-1])
+        return learners
 
     def timed(alive: list[Any], targets: Any, number: int) -> None:
-        before = [x.seconds for x in alive]
+        seconds_before = [learner.seconds for learner in alive]
         step(alive, targets, number)
-        for name, x, began in zip(TRIES, alive, before, strict=True):
-            times[name].append(1000 * (x.seconds - began))
+        for name, learner, began in zip(TRIES, alive, seconds_before, strict=True):
+            times[name].append(1000 * (learner.seconds - began))
 
-    inside._learners, inside._step = students, timed
+    distill_module._learners, distill_module._step = students, timed
     materials.run(Cohort((trial,)), Memory())
     shutil.rmtree(work, ignore_errors=True)
     return {
@@ -172,7 +177,7 @@ def _every_token(input_ids: np.ndarray, pad: int) -> Tensor:
 
 
 def _products(students: int = 4, tokens: int = 936, width: int = 384) -> Rounds:
-    """The feed-forward's products of some students: one after the other, and as one batched."""
+    """Milliseconds of the feed-forward products of `students`: one by one, and batched."""
     x_KND = torch.randn(students, tokens, width)
     w_KDF = torch.randn(students, width, 4 * width)
 
@@ -194,27 +199,27 @@ def _products(students: int = 4, tokens: int = 936, width: int = 384) -> Rounds:
 
 
 def speeds(ms: Rounds, to: str) -> dict[str, tuple[float, float, float]]:
-    """How much faster than `to` each is: the median over the turns, and the quarters around it."""
-    found = {}
-    for name, own in ms.items():
-        turns = [a / b for a, b in zip(ms[to], own, strict=True)]
+    """Speed of each attempt relative to `to`: median and quartiles over the turns."""
+    ratios = {}
+    for name, attempt_ms in ms.items():
+        turns = [a / b for a, b in zip(ms[to], attempt_ms, strict=True)]
         low, middle, high = statistics.quantiles(turns, n=4)
-        found[name] = (middle, low, high)
-    return found
+        ratios[name] = (middle, low, high)
+    return ratios
 
 
-def table(found: dict[str, Any]) -> str:
+def table(results: dict[str, Any]) -> str:
     lines = [
         "# Tries at a student's step", "", "Written by `python -m benchmarks.tries` from "
-        f"tries.json; not by hand. {found['threads']} threads; the training rows hold "
-        f"{found['tokens']:,} tokens of the vocabulary. Medians over {STEPS - WARM} turns, and the "
-        "middle half of them.", "",
+        f"tries.json; not by hand. {results['threads']} threads; the training rows hold "
+        f"{results['tokens']:,} tokens of the vocabulary. Medians over {STEPS - WARM} turns, and "
+        "the middle half of them.", "",
     ]  # fmt: skip
     lines += ["| try | ms a step | speed to plain |", "|---|---|---|"]
-    for name, (middle, low, high) in speeds(found["ms"], "plain").items():
-        ms = statistics.median(found["ms"][name])
+    for name, (middle, low, high) in speeds(results["ms"], "plain").items():
+        ms = statistics.median(results["ms"][name])
         lines.append(f"| {TRIES[name].what} | {ms:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
-    batched, low, high = speeds(found["products_ms"], "one by one")["batched"]
+    batched, low, high = speeds(results["products_ms"], "one by one")["batched"]
     lines.append(
         f"| matrix products of four students in one call, these alone | | {batched:.2f} "
         f"({low:.2f} to {high:.2f}) |"

@@ -1,4 +1,4 @@
-"""What the terminal shows of the angles."""
+"""Print the tables of `raykd angles`."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ NAMES = ("block", "acute", "lowest pair", "cosine", "centred", "gradients agree"
          "untrained", "ratio", "above 2")  # fmt: skip
 
 
-def angles(found: Found, taken: Taken) -> None:
-    for h in found.hypotheses:
-        weight = f", hidden weight {h.weight}" if h.weight else ""
-        out.print(f"\n[bold]{escape(f'{h.task}, {h.init}, {h.shape} blocks{weight}')}[/]")
-        out.print(f"  H6  [{COLOURS[h.status]}]{h.status}[/]: {escape(h.says)}")
-        cell = (h.task, h.init, h.shape, h.weight)
-        rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
+def angles(result: Found, counts: Taken) -> None:
+    for hypothesis in result.hypotheses:
+        weight = f", hidden weight {hypothesis.weight}" if hypothesis.weight else ""
+        task, init, shape = hypothesis.task, hypothesis.init, hypothesis.shape
+        out.print(f"\n[bold]{escape(f'{task}, {init}, {shape} blocks{weight}')}[/]")
+        out.print(
+            f"  H6  [{COLOURS[hypothesis.status]}]{hypothesis.status}[/]: {escape(hypothesis.says)}"
+        )
+        cell = (task, init, shape, hypothesis.weight)
+        rows = [b for b in result.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
         out.print(_table(rows))
-    out.print(f"\n{escape(found.angles.prediction.says)}")
+    out.print(f"\n{escape(result.angles.prediction.says)}")
     out.print(
         "Shares are of tokens that see a pair of teacher blocks at an acute angle, means over all "
         "pairs; `shuffled` and `untrained` are nulls; `ratio` is how far outside the ball of "
         "Thales the student is (docs/angles.md)"
     )
-    out.print(f"{taken.measured} students measured now, {taken.known} before", end="")
-    out.print(f", {taken.unstored} kept no weights" if taken.unstored else "", end="")
+    out.print(f"{counts.measured} students measured now, {counts.known} before", end="")
+    out.print(f", {counts.unstored} kept no weights" if counts.unstored else "", end="")
     out.print(
-        f", {taken.unseen} of another width have lost their projections (write `angles: true` to "
-        "measure such students in training)" if taken.unseen else ""
+        f", {counts.unseen} of another width have lost their projections (write `angles: true` to "
+        "measure such students in training)" if counts.unseen else ""
     )  # fmt: skip
 
 
@@ -41,11 +44,11 @@ def _table(rows: list[BlockAngles]) -> Table:
     table.add_column("strategy", no_wrap=True)
     for name in NAMES:
         table.add_column(name, justify="right", no_wrap=True)
-    for b in rows:
+    for row in rows:
         table.add_row(
-            escape(f"{b.strategy} (control)" if b.control else b.strategy), str(b.student),
-            f"{b.raw:.3f}", f"{b.lowest:.3f} ({b.first}, {b.second})", f"{b.cosine:+z.2f}",
-            f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",
-            f"{b.ratio:.2f}", f"{b.far:.2f}",
+            escape(f"{row.strategy} (control)" if row.control else row.strategy), str(row.student),
+            f"{row.raw:.3f}", f"{row.lowest:.3f} ({row.first}, {row.second})",
+            f"{row.cosine:+z.2f}", f"{row.centred:.3f}", f"{row.gradient:.3f}",
+            f"{row.shuffled:.3f}", f"{row.untrained:.3f}", f"{row.ratio:.2f}", f"{row.far:.2f}",
         )  # fmt: skip
     return table

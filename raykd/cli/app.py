@@ -1,4 +1,5 @@
-"""The command line: parse, call, print. Heavy imports stand where used: `--help` is fast."""
+"""The command line: parse, call, print. Heavy imports are inside functions to keep `--help`
+fast."""
 
 from __future__ import annotations
 
@@ -42,19 +43,23 @@ def maps(
     as_json: Json = False,
 ) -> None:
     """Show which teacher block each student block imitates, for each strategy."""
-    from raykd.cli import maps as mapview
+    from raykd.cli import maps as layer_maps
 
     if preset not in (None, "paper"):
         raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
-    deep = mapview.depth("--teacher", teacher)
-    found = mapview.maps(
-        deep, mapview.depth("--student", student), strategy or [], seed, preset == "paper"
+    teacher_depth = layer_maps.depth("--teacher", teacher)
+    named_maps = layer_maps.maps(
+        teacher_depth,
+        layer_maps.depth("--student", student),
+        strategy or [],
+        seed,
+        preset == "paper",
     )
     if as_json:
-        print_json([{"strategy": name, **m.to_json()} for name, m in found])
+        print_json([{"strategy": name, **m.to_json()} for name, m in named_maps])
         return
-    for name, layer_map in found:
-        typer.echo(mapview.picture(layer_map, deep, name))
+    for name, layer_map in named_maps:
+        typer.echo(layer_maps.picture(layer_map, teacher_depth, name))
         typer.echo()
 
 
@@ -82,21 +87,21 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List what would run. Starts no Ray, trains nothing but what --cluster times."""
-    from raykd.cli import output as show
+    from raykd.cli import output
     from raykd.sweep.overview import outline
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, price=price)
-    show.look_in(opened)
+    output.look_in(opened)
     overview, estimate = outline(opened), None
     if cluster or address:
-        from raykd.cluster import estimate as costs
+        from raykd.cluster import estimate as cluster_estimate
 
-        estimate = costs.plan(opened, address)
+        estimate = cluster_estimate.plan(opened, address)
     if as_json:
         print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
         return
-    show.plan(overview)
+    output.plan(overview)
     if estimate:
         from raykd.cli import costs as show_costs
 
@@ -107,17 +112,17 @@ def plan(
 @report_errors
 def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
     """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
-    from raykd.cli import output as show
+    from raykd.cli import output
     from raykd.cli.progress import StepBar
     from raykd.cluster.ray_session import joined, teacher_maker
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    show.data(opened.study)
+    output.data(opened.study)
     with joined(opened, address) if address else nullcontext() as nodes:
         with StepBar.of_teacher(opened.study) as progress:
-            found = opened.teacher(progress, teacher_maker(nodes))
-    show.teacher(found)
+            stored_teacher = opened.teacher(progress, teacher_maker(nodes))
+    output.teacher(stored_teacher)
 
 
 @app.command(name="sweep")
@@ -140,7 +145,7 @@ def run_sweep(
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
     from raykd.cli import costs as show_costs
-    from raykd.cli import output as show
+    from raykd.cli import output
     from raykd.cli.progress import StepBar, SweepProgress
     from raykd.cluster.ray_session import check_budget, machine, teacher_maker
     from raykd.config.budget import countable
@@ -152,27 +157,29 @@ def run_sweep(
     try:
         with machine(opened, address) as share:
             countable(opened.study.config.budget, opened.study.file, share.gpus)
-            show.intent(outline(opened))
-            show.data(opened.study)
+            output.intent(outline(opened))
+            output.data(opened.study)
             forecast = show_costs.foretell(opened, share, address, yes)
             with StepBar.of_teacher(opened.study) as progress:
-                make = teacher_maker(None if address is None else share)
-                found, forecast = forecast.after(lambda: opened.teacher(progress, make))
-            show.teacher(found)
+                make_teacher = teacher_maker(None if address is None else share)
+                stored_teacher, forecast = forecast.after(
+                    lambda: opened.teacher(progress, make_teacher)
+                )
+            output.teacher(stored_teacher)
             check_budget(opened, share)
             outcome = None
             if opened.missing():
                 from raykd.cluster.launch.run import run
 
-                with SweepProgress() as watch:
-                    outcome = run(opened, found, share, watch, forecast)
+                with SweepProgress() as sweep_progress:
+                    outcome = run(opened, stored_teacher, share, sweep_progress, forecast)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
         )
         raise typer.Exit(130) from None
-    show.status(opened.status())
-    show.next_steps(opened, sweep)
+    output.status(opened.status())
+    output.next_steps(opened, sweep)
     if outcome is not None and outcome.leaked:
         typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
     if outcome is not None and outcome.budget:
@@ -200,24 +207,24 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What is finished, running, failed, missing, and the strategy table so far."""
-    from raykd.cli import output as show
+    from raykd.cli import output
     from raykd.cli import watch as show_watch
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
     if watch:
-        for found, now in show_watch.looks(opened):
+        for current, now in show_watch.looks(opened):
             if as_json:
-                print_json({**found.to_json(), "now": now}, indent=None)
+                print_json({**current.to_json(), "now": now}, indent=None)
             else:
-                show_watch.draw(found, now)
+                show_watch.draw(current, now)
         return
-    show.look_in(opened)
-    found = opened.status()
+    output.look_in(opened)
+    current = opened.status()
     if as_json:
-        print_json(found.to_json())
+        print_json(current.to_json())
     else:
-        show.status(found)
+        output.status(current)
 
 
 @app.command()

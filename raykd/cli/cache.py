@@ -1,4 +1,4 @@
-"""`raykd cache`: the store of teachers' outputs."""
+"""`raykd cache`: list, verify and clear the store of teacher outputs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _root(where: str | None) -> str:
 def _keys(root: str, key: str | None) -> list[str]:
     from raykd.teachers.cache_entries import entries
 
-    known = [e.key for e in entries(root)]
-    if key is not None and key not in known:
+    stored_keys = [e.key for e in entries(root)]
+    if key is not None and key not in stored_keys:
         raise UserError(f"no entry {key!r} under {root}; `raykd cache list` names them")
-    return known if key is None else [key]
+    return stored_keys if key is None else [key]
 
 
 @app.command("list")
@@ -40,17 +40,18 @@ def list_entries(cache: Where = None, as_json: Json = False) -> None:
     from raykd.teachers.cache_entries import entries
 
     root = _root(cache)
-    found = entries(root)
+    stored_entries = entries(root)
     if as_json:
-        print_json([e.to_json() for e in found])
+        print_json([entry.to_json() for entry in stored_entries])
         return
-    for e in found:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used))
+    for entry in stored_entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         typer.echo(
-            f"{e.key}  teacher {e.teacher}  {e.half}  {e.bytes / 2**20:,.0f} MiB  used {used}  "
-            f"{' '.join(e.columns)}"
+            f"{entry.key}  teacher {entry.teacher}  {entry.half}  {entry.bytes / 2**20:,.0f} MiB  "
+            f"used {used}  {' '.join(entry.columns)}"
         )
-    typer.echo(f"{len(found)} entries, {sum(e.bytes for e in found) / 2**20:,.0f} MiB, in {root}")
+    size = sum(entry.bytes for entry in stored_entries)
+    typer.echo(f"{len(stored_entries)} entries, {size / 2**20:,.0f} MiB, in {root}")
 
 
 @app.command()
@@ -59,12 +60,14 @@ def verify(entry: Key = None, cache: Where = None) -> None:
     """Read every shard and compare its checksum; exit code 1 where one is damaged."""
     from raykd.teachers.cache_entries import damaged
 
-    root, bad = _root(cache), 0
+    root, damaged_count = _root(cache), 0
     for key in _keys(root, entry):
-        found = damaged(root, key)
-        bad += len(found)
-        typer.echo(f"{key}  " + (f"damaged: {', '.join(found)}" if found else "whole"))
-    if bad:
+        damaged_shards = damaged(root, key)
+        damaged_count += len(damaged_shards)
+        typer.echo(
+            f"{key}  " + (f"damaged: {', '.join(damaged_shards)}" if damaged_shards else "whole")
+        )
+    if damaged_count:
         typer.echo("a damaged shard is written anew when a sweep next needs it", err=True)
         raise typer.Exit(1)
 

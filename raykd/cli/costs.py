@@ -1,5 +1,5 @@
-"""What a sweep will take, for a person: a table for `raykd plan --cluster`, a line and a question
-before a launch, and the line beside what it took."""
+"""Print what a sweep will take: a table for `raykd plan --cluster`, and before a launch a line and,
+above a limit of the file, a question."""
 
 from __future__ import annotations
 
@@ -22,57 +22,64 @@ if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
 
 
-def table(found: Estimate) -> None:
-    """`raykd plan --cluster`."""
-    how = f"measured on {found.device}" if found.measured else f"rough, for {found.device}"
-    out.print(
-        f"  estimate  {how}; {found.jobs} jobs, {found.at_once} at once"
-        + (f" ({found.note})" if found.note else "")
+def table(estimate: Estimate) -> None:
+    """Print the table of `raykd plan --cluster`."""
+    basis = (
+        f"measured on {estimate.device}" if estimate.measured else f"rough, for {estimate.device}"
     )
-    shown = Table(box=None, pad_edge=False, padding=(0, 1))
-    heads = ["            phase", "time", f"{found.unit}-hours", "disk", "traffic"]
-    money = found.total.money is not None
-    for i, head in enumerate(heads + ["money"] * money):
-        shown.add_column(head, justify="right" if i else "left", no_wrap=True)
-    for phase in (*found.phases, found.total):
+    out.print(
+        f"  estimate  {basis}; {estimate.jobs} jobs, {estimate.at_once} at once"
+        + (f" ({estimate.note})" if estimate.note else "")
+    )
+    grid = Table(box=None, pad_edge=False, padding=(0, 1))
+    headers = ["            phase", "time", f"{estimate.unit}-hours", "disk", "traffic"]
+    money = estimate.total.money is not None
+    for i, head in enumerate(headers + ["money"] * money):
+        grid.add_column(head, justify="right" if i else "left", no_wrap=True)
+    for phase in (*estimate.phases, estimate.total):
         if phase.seconds.high or phase.disk.high:
             cells = [duration_range(phase.seconds), number_range(phase.hours),
                      disk_range(phase.disk), byte_size(phase.traffic.likely)]  # fmt: skip
-            own = [number_range(phase.money)] if phase.money else []
-            shown.add_row(f"            {phase.name}", *cells, *own)
-    out.print(shown)
-    if found.limits:
-        out.print(f"  limits    {'; '.join(found.limits)}")
+            money_cells = [number_range(phase.money)] if phase.money else []
+            grid.add_row(f"            {phase.name}", *cells, *money_cells)
+    out.print(grid)
+    if estimate.limits:
+        out.print(f"  limits    {'; '.join(estimate.limits)}")
 
 
-def line(found: Estimate) -> str:
-    """Before a launch."""
-    total, rough = found.total, "" if found.measured else "roughly "
+def line(estimate: Estimate) -> str:
+    """The estimate in one line, as shown before a launch."""
+    total, rough = estimate.total, "" if estimate.measured else "roughly "
     parts = [f"{rough}{duration_range(total.seconds)}"]
-    parts += [f"{number_range(total.hours)} {found.unit}-hours"]
+    parts += [f"{number_range(total.hours)} {estimate.unit}-hours"]
     parts += [f"{number_range(total.money)} of money"] if total.money else []
-    parts += [f"mostly {found.limits[0].rpartition(',')[0]}"] if found.limits else []
+    parts += [f"mostly {estimate.limits[0].rpartition(',')[0]}"] if estimate.limits else []
     return "estimate: " + "; ".join(parts)
 
 
 def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> Forecast:
-    """Show what a launch will take, and ask where the file wants to be asked."""
+    """Show the estimate of a launch, and ask for consent where it is above the file's limits.
+
+    Raises as `consent` does.
+    """
     from raykd.cluster.estimate import foresee
 
-    found = foresee(opened, share, "here" if address is None else "joined")
-    if found.total.seconds.likely:
-        err.print(line(found))
-    consent(found, opened.study.config.budget, opened.study.file, yes)
-    return Forecast(found.to_json(), time.time())
+    estimate = foresee(opened, share, "here" if address is None else "joined")
+    if estimate.total.seconds.likely:
+        err.print(line(estimate))
+    consent(estimate, opened.study.config.budget, opened.study.file, yes)
+    return Forecast(estimate.to_json(), time.time())
 
 
-def consent(found: Estimate, budget: Budget, file: str, yes: bool) -> None:
-    """Ask, where the estimate is above what the file says. Raises UserError where nobody is there
-    to be asked, and typer.Exit where the answer is no."""
-    total = found.total
+def consent(estimate: Estimate, budget: Budget, file: str, yes: bool) -> None:
+    """Ask for confirmation if the estimate is above the file's limits.
+
+    Raises UserError without a terminal to ask on, and typer.Exit if the answer is no.
+    """
+    total = estimate.total
     amounts = {
         "hours": total.seconds.likely / 3600,
-        "gpu_hours": total.hours.likely if found.unit == "GPU" else 0.0,
+        "gpu_hours": total.hours.likely if estimate.unit == "GPU" else 0.0,
         "money": total.money.likely if total.money else None,
     }
     reason = above(budget, file, amounts)

@@ -1,4 +1,4 @@
-"""What this machine has, and what to do about what is missing."""
+"""Checks of this machine, and advice on what is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Check:
 
 
 def examine() -> tuple[Check, ...]:
-    """Every check, in order; none starts anything or fetches anything."""
+    """Run every check, in order. No check starts a process or downloads anything."""
     checks: tuple[Callable[[], Check], ...] = (
         _python, _torch, _gpu, _bf16, _memory, _ray, _store, _assets, _disk,
     )  # fmt: skip
@@ -60,11 +60,11 @@ def _bf16() -> Check:
     import torch
 
     if torch.cuda.is_available():
-        has = torch.cuda.is_bf16_supported()
+        supported = torch.cuda.is_bf16_supported()
     else:
-        has = torch.cpu._is_avx512_bf16_supported()
-    found = "in hardware" if has else "not in hardware: training in fp32"
-    return Check("bf16", True, found + "; a probe decides when a sweep says `precision: auto`")
+        supported = torch.cpu._is_avx512_bf16_supported()
+    support = "in hardware" if supported else "not in hardware: training in fp32"
+    return Check("bf16", True, support + "; a probe decides when a sweep says `precision: auto`")
 
 
 def _memory() -> Check:
@@ -98,12 +98,12 @@ def _store() -> Check:
 
 def _assets() -> Check:
     home = packages.home()
-    here = [n for n, a in packages.ASSETS.items()
+    installed = [n for n, a in packages.ASSETS.items()
             if (home / "assets" / f"{n}-{a.fingerprint}").is_dir()]  # fmt: skip
-    missing = sorted(set(packages.ASSETS) - set(here))
-    found = f"in {home}: {', '.join(here) or 'none'}"
+    missing = sorted(set(packages.ASSETS) - set(installed))
+    summary = f"in {home}: {', '.join(installed) or 'none'}"
     return Check(
-        "assets", True, found + (f"; fetched when named: {', '.join(missing)}" if missing else "")
+        "assets", True, summary + (f"; fetched when named: {', '.join(missing)}" if missing else "")
     )
 
 

@@ -1,4 +1,4 @@
-"""How a command of raykd behaves when a person is mistaken or stops it, and what it silences."""
+"""Error handling of commands, and the settings that silence other libraries."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import typer
 
 from raykd.errors import UserError, first_line
 
-FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
-"""What errors of a full disk say; the last is SQLite's."""
+DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
+"""Messages of errors that a full disk causes; the last is SQLite's."""
 
 
 def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A person's mistake, a full disk, a store that went away end in their lines on stderr and exit
-    code 2, never in a traceback."""
+    """Wrap a command so that a UserError, a full disk or an unreachable store prints its lines on
+    stderr and exits with code 2, without a traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         quiet()
-        # What a command imports and reads stays: to look through it for garbage every 700 objects,
-        # as Python does, takes a sixth of the time of `raykd plan`.
+        # Most objects that a command makes live until it ends. Python's default, a collection
+        # every 700 objects, takes a sixth of the time of `raykd plan`.
         gc.set_threshold(100_000, 50, 50)
         try:
             return command(*args, **kwargs)
@@ -39,7 +39,7 @@ def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             typer.echo("raykd: stopped", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
-            advice = _to_mend(error)
+            advice = _advice(error)
             if advice is None:
                 raise
             typer.echo(f"raykd: {advice}; what is finished is kept: run this again then", err=True)
@@ -48,15 +48,15 @@ def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _to_mend(error: Exception) -> str | None:
-    """What to do about an error that is of the surroundings; None where it is raykd's own."""
+def _advice(error: Exception) -> str | None:
+    """Advice on an error that the environment causes (disk, server); None for any other error."""
     causes = [error, *_causes(error)]
-    if any(words in str(each) for each in causes for words in FULL):
+    if any(phrase in str(cause) for cause in causes for phrase in DISK_FULL):
         return (
             f"a disk is full ({first_line(error)}); free some, or set RAYKD_HOME or "
             "cluster.storage to a larger one"
         )
-    if "mlflow" in sys.modules:  # it takes a second to import
+    if "mlflow" in sys.modules:  # the import takes a second
         from raykd.tracking.store import unreachable
 
         if any(map(unreachable, causes)):
@@ -65,19 +65,19 @@ def _to_mend(error: Exception) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What an error was raised from or after, as a traceback would show it."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None:
-        yield before
-        yield from _causes(before)
+    """The chain of errors that this one was raised from or after, as a traceback shows it."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield cause
+        yield from _causes(cause)
 
 
 def refuse_taken(port: int) -> None:
-    """Raises UserError where something listens on this port of localhost already."""
-    with socket.socket() as there:
-        there.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Raises UserError if the port of localhost is already in use."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            there.bind(("127.0.0.1", port))
+            listener.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(
                 f"--port: {port} cannot be listened on ({error.strerror}); write another"
@@ -85,7 +85,7 @@ def refuse_taken(port: int) -> None:
 
 
 def quiet() -> None:
-    """No usage pings, no telemetry, no progress bars of others; before anything is imported."""
+    """Turn off telemetry and progress bars of other libraries. Call before they are imported."""
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,4 +1,4 @@
-"""How the terminal writes durations, sizes and estimates beside what was measured."""
+"""Formats of durations, sizes and estimates for the terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from raykd.planning.estimate.estimate import Range
 from raykd.tracking.costs import ForecastOutcome
 
 
-def memory(found: Mapping[str, int]) -> str:
-    mib = {name: f"{size / 2**20:,.0f}" for name, size in found.items()}
+def memory(sizes: Mapping[str, int]) -> str:
+    mib = {name: f"{size / 2**20:,.0f}" for name, size in sizes.items()}
     return (
         f"{mib['peak']} MiB a worker at its peak, of {mib['usable']}: teacher {mib['teacher']}, "
         f"each student {mib['student']}, a step {mib['step']}, an evaluation {mib['evaluation']}"
@@ -18,45 +18,45 @@ def memory(found: Mapping[str, int]) -> str:
 
 
 def duration(value: float) -> str:
-    """A span of time as a person says it."""
+    """A time span in seconds as text, in seconds, minutes or hours."""
     if value < 90:
         return f"{value:.0f} s"
     return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
 
 
-def forecast_line(found: ForecastOutcome) -> str:
-    """A launch's estimate beside what it took, in a line."""
-    told = f"estimated {duration_range(_range(found.estimate['total']['seconds']))}"
-    if found.actual is None:
-        return f"{found.launch}: {told}; not ended in order, or running"
-    total, actual = found.estimate["total"], found.actual
-    off = actual["seconds"] / total["seconds"]["likely"] - 1
-    parts = [f"{told}, took {duration(actual['seconds'])} ({off:+.0%})"]
-    hours = f"{actual['hours']:.2g} {found.estimate['unit']}-hours"
+def forecast_line(outcome: ForecastOutcome) -> str:
+    """One line that compares a launch's estimate with its actual time, hours and money."""
+    estimated = f"estimated {duration_range(_range(outcome.estimate['total']['seconds']))}"
+    if outcome.actual is None:
+        return f"{outcome.launch}: {estimated}; not ended in order, or running"
+    total, actual = outcome.estimate["total"], outcome.actual
+    deviation = actual["seconds"] / total["seconds"]["likely"] - 1
+    parts = [f"{estimated}, took {duration(actual['seconds'])} ({deviation:+.0%})"]
+    hours = f"{actual['hours']:.2g} {outcome.estimate['unit']}-hours"
     parts.append(f"{hours} (estimated {number_range(_range(total['hours']))})")
     if "money" in actual and total["money"]:
         money = number_range(_range(total["money"]))
         parts.append(f"{actual['money']:.2f} of money (estimated {money})")
     if actual["reason"]:
         parts.append(f"stopped at {actual['reason']}")
-    return f"{found.launch}: " + "; ".join(parts)
+    return f"{outcome.launch}: " + "; ".join(parts)
 
 
 def _range(values: Mapping[str, Any]) -> Range:
     return Range(**values)
 
 
-def duration_range(found: Range) -> str:
-    return f"{duration(found.likely)} ({duration(found.low)} to {duration(found.high)})"
+def duration_range(bounds: Range) -> str:
+    return f"{duration(bounds.likely)} ({duration(bounds.low)} to {duration(bounds.high)})"
 
 
-def number_range(found: Range) -> str:
-    return f"{found.likely:.2g} ({found.low:.2g} to {found.high:.2g})"
+def number_range(bounds: Range) -> str:
+    return f"{bounds.likely:.2g} ({bounds.low:.2g} to {bounds.high:.2g})"
 
 
-def disk_range(found: Range) -> str:
-    most = f" (at most {byte_size(found.high)})" if found.high > 1.01 * found.likely else ""
-    return f"{byte_size(found.likely)}{most}"
+def disk_range(bounds: Range) -> str:
+    upper = f" (at most {byte_size(bounds.high)})" if bounds.high > 1.01 * bounds.likely else ""
+    return f"{byte_size(bounds.likely)}{upper}"
 
 
 def byte_size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""The commands that judge what was trained: `raykd verdict`, `power`, `angles` and `report`."""
+"""The commands that evaluate trained students: `raykd verdict`, `power`, `angles`, `report`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raykd.errors import UserError
 
 
 def register(app: typer.Typer) -> None:
-    """Make them commands of `raykd`."""
+    """Add the commands of this module to `app`."""
     for command in (verdict, power, angles, report):
         app.command()(command)
 
@@ -34,15 +34,15 @@ def verdict(
     """Does the choice of layers matter here? Hypotheses with their evidence, from confirm trials
     alone."""
     from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as judged
+    from raykd.sweep import verdict as sweep_verdict
 
-    opened, found = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    opened, result = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
     if save is not None:
-        typer.echo(judged.save(opened, save), err=True)
+        typer.echo(sweep_verdict.save(opened, save), err=True)
     if as_json:
-        print_json(found.to_json())
+        print_json(result.to_json())
     else:
-        tables.verdict(found)
+        tables.verdict(result)
 
 
 @report_errors
@@ -67,13 +67,13 @@ def power(
 ) -> None:
     """How many seeds a margin takes, before the sweep."""
     from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as judged
+    from raykd.sweep import verdict as sweep_verdict
 
-    found = judged.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
+    needed = sweep_verdict.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
     if as_json:
-        print_json(found.to_json())
+        print_json(needed.to_json())
     else:
-        tables.power(found)
+        tables.power(needed)
 
 
 @report_errors
@@ -89,16 +89,18 @@ def angles(
     in training."""
     from raykd.cli import angles as tables
     from raykd.cli import output
-    from raykd.sweep import angles as angled
+    from raykd.sweep import angles as sweep_angles
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri)
-    taken = angled.measure(opened, trials, lambda n, of: output.err.print(f"looked at {n} of {of}"))
-    found = angled.Found.of(opened)
+    counts = sweep_angles.measure(
+        opened, trials, lambda done, total: output.err.print(f"looked at {done} of {total}")
+    )
+    result = sweep_angles.Found.of(opened)
     if as_json:
-        print_json(found.to_json(taken))
+        print_json(result.to_json(counts))
     else:
-        tables.angles(found, taken)
+        tables.angles(result, counts)
 
 
 @report_errors
@@ -123,9 +125,9 @@ def report(
         raise UserError(f"--figures: {figures} is a file; write a folder")
 
     from raykd.report import gather, render
-    from raykd.sweep import verdict as judged
+    from raykd.sweep import verdict as sweep_verdict
 
-    opened, verdict = judged.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    opened, verdict = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
     if opened is not None:
         page = gather.of_sweep(opened, verdict)
     else:

@@ -1,4 +1,4 @@
-"""What several commands have in common: options, and JSON for scripts."""
+"""Options that several commands share, and JSON output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
 ]
-# Of the commands that take a sweep or any table of scores.
+# For commands that take a sweep or a table of scores.
 MaybeSweep = Annotated[Path | None, typer.Argument(metavar="[SWEEP]", help="A sweep file (YAML).")]
 Table = Annotated[
     Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
@@ -28,18 +28,20 @@ SmallerIsBetter = Annotated[
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    """`indent=None`: in a line, for a stream of them."""
+    """Print a value as JSON; `indent=None` prints it in one line, for a stream of values."""
     typer.echo(json.dumps(value, indent=indent))
 
 
 def again(context: typer.Context) -> str:
-    """The command as it was given, to be given again; a store's address without its password."""
+    """The command line that repeats this command; passwords in the store's address are hidden."""
     from raykd.tracking.store import safe
 
     options = dict(context.params)
     words = ["raykd", str(context.info_name), str(options.pop("sweep"))]
     for name, value in options.items():
         if value:
-            shown = [] if value is True else [safe(value) if name == "tracking_uri" else str(value)]
-            words += [f"--{name.replace('_', '-')}", *shown]
+            argument = (
+                [] if value is True else [safe(value) if name == "tracking_uri" else str(value)]
+            )
+            words += [f"--{name.replace('_', '-')}", *argument]
     return shlex.join(words)

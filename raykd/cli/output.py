@@ -1,4 +1,4 @@
-"""What the terminal shows: plans, the strategy table. Results go to stdout, the rest to stderr."""
+"""Terminal output: plans and the strategy table. Results go to stdout, the rest to stderr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
     from raykd.teachers.teacher import Stored
 
-PIPE_WIDTH = 400  # pipes and files cut and wrap nothing
+PIPE_WIDTH = 400  # wide enough that lines in pipes and files are neither cut nor wrapped
 
 
 def _console(stderr: bool) -> Console:
@@ -34,24 +34,24 @@ def _console(stderr: bool) -> Console:
 
 out, err = _console(stderr=False), _console(stderr=True)
 say = partial(out.print, markup=False)
-"""A line as it stands: labels, paths and errors may have brackets, which are no markup."""
+"""Print a line without markup: labels, paths and errors may contain brackets."""
 
 
 def whole(table: Table) -> None:
-    """A table at its own width: a terminal that is narrower breaks its lines, and no number is
-    cut."""
+    """Print a table at its full width, so that a narrower terminal wraps lines and cuts no
+    number."""
     table.width = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
     out.print(table, crop=False)
 
 
 def look_in(opened: Sweep) -> None:
-    """Read what a plan or a status tells; of a large sweep on a server the first takes a while."""
+    """Read the records of a sweep, with a spinner: the first read from a server can be slow."""
     with err.status(f"reading {opened.study.config.name!r}"):
         opened.look_in()
 
 
 def plan(overview: Mapping[str, Any]) -> None:
-    """`raykd plan`: what would run."""
+    """Print the output of `raykd plan`."""
     task, teacher, student = overview["task"], overview["teacher"], overview["student"]
     rows = task["rows"]
     labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
@@ -67,19 +67,20 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
         f"{teacher['fingerprint']} ({ready})"
     )
-    if (length := teacher["trained"]) and not teacher["ready"]:
+    if (training := teacher["trained"]) and not teacher["ready"]:
         say(
-            f"            until its score on select stops rising: at most {length['most_epochs']} "
-            f"epochs ({length['most_steps']} steps); an estimate counts {length['likely_epochs']}"
+            "            until its score on select stops rising: at most "
+            f"{training['most_epochs']} epochs ({training['most_steps']} steps); an estimate "
+            f"counts {training['likely_epochs']}"
         )
     say(f"  student   {student['blocks']} blocks x {student['width']}")
     for line in student["moved_inits"]:
         say(f"  init      {line}")
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
-        whole = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
+        extent = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
         say(
-            f"  explore   {explore['missing']} of {explore['maps']} maps to try{whole}; "
+            f"  explore   {explore['missing']} of {explore['maps']} maps to try{extent}; "
             f"{explore['steps']} steps each, {explore['cohorts']} cohorts"
         )
     if confirm["trials"]:
@@ -104,7 +105,7 @@ def plan(overview: Mapping[str, Any]) -> None:
         f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
     )
     if overview["examples"]:
-        say(f"  states    {_states(overview['states'])}")
+        say(f"  states    {_source_line(overview['states'])}")
     if overview["decides"]:
         say(f"  decides   {overview['decides']}")
     if overview["outdated"]:
@@ -121,7 +122,7 @@ def plan(overview: Mapping[str, Any]) -> None:
     say(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
 
 
-def _states(choice: Mapping[str, Any]) -> str:
+def _source_line(choice: Mapping[str, Any]) -> str:
     live, cached = duration(choice["live_seconds"]), duration(choice["cached_seconds"])
     size = f"{choice['bytes'] / 2**20:,.0f} MiB"
     costs = f"{live} of teacher passes live, {cached} stored once and read ({size})"
@@ -131,7 +132,7 @@ def _states(choice: Mapping[str, Any]) -> str:
 
 
 def intent(overview: Mapping[str, Any]) -> None:
-    """One line before a sweep begins."""
+    """Print one line on what a sweep will train, before it starts."""
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
         why = overview["confirm"]["stopped"] or "every trial is finished"
@@ -140,78 +141,78 @@ def intent(overview: Mapping[str, Any]) -> None:
     parts = ([f"{explore} maps to explore"] if explore else []) + (
         [f"{confirm} trials to confirm"] if confirm else []
     )
-    told = f"{' and '.join(parts)}; results in {overview['tracking_uri']}"
-    err.print(f"{overview['sweep']}: {told}", markup=False)
+    summary = f"{' and '.join(parts)}; results in {overview['tracking_uri']}"
+    err.print(f"{overview['sweep']}: {summary}", markup=False)
 
 
 def data(study: Study) -> None:
-    """What became of the data set's rows, a line each."""
+    """Print how the rows of the data set were split, cut or dropped."""
     for line in lines(reported(study)):
         say(f"data: {line}")
 
 
-def teacher(found: Stored) -> None:
-    """Its scores; where select decided how long it was trained, how long that was."""
+def teacher(stored: Stored) -> None:
+    """Print the teacher's scores and, if early stopping set its length, its number of epochs."""
     say(
-        f"teacher {found.fingerprint}: test {found.metric} {found.test:.1f}, "
-        f"always the commonest answer {found.test_majority:.1f}"
+        f"teacher {stored.fingerprint}: test {stored.metric} {stored.test:.1f}, "
+        f"always the commonest answer {stored.test_majority:.1f}"
     )
-    if found.epochs is not None and found.epochs == found.best_epoch:
+    if stored.epochs is not None and stored.epochs == stored.best_epoch:
         say(
-            f"  its score on select still rose in the last of {found.epochs} epochs; state more "
+            f"  its score on select still rose in the last of {stored.epochs} epochs; state more "
             "(teacher.epochs), or a larger teacher.lr"
         )
-    elif found.epochs is not None:
+    elif stored.epochs is not None:
         say(
-            f"  trained for {found.epochs} epochs, until its score on select stopped rising; kept "
-            f"is epoch {found.best_epoch}"
+            f"  trained for {stored.epochs} epochs, until its score on select stopped rising; kept "
+            f"is epoch {stored.best_epoch}"
         )
 
 
-def _teacher_line(found: TeacherScore) -> str:
+def _teacher_line(score: TeacherScore) -> str:
     return (
-        f"teacher {found.fingerprint}: test {found.metric} {found.test:.2f}, select "
-        f"{found.select:.2f}, always the commonest answer {found.majority:.2f}"
+        f"teacher {score.fingerprint}: test {score.metric} {score.test:.2f}, select "
+        f"{score.select:.2f}, always the commonest answer {score.majority:.2f}"
     )
 
 
-def status(found: Status) -> None:
-    """`raykd status`: counts, failures, the strategy table so far."""
+def status(current: Status) -> None:
+    """Print the output of `raykd status`: counts, failures and the strategy table so far."""
     out.print(
-        f"[bold]{escape(found.sweep)}[/]: {found.finished} finished, {found.running} running, "
-        f"{found.failed} failed, {found.missing} missing"
+        f"[bold]{escape(current.sweep)}[/]: {current.finished} finished, "
+        f"{current.running} running, {current.failed} failed, {current.missing} missing"
     )
-    if found.pruned:
+    if current.pruned:
         say(
-            f"  {found.pruned} explored trials were dropped early, which saved "
-            f"{100 * found.saved:.0f} % of explore's steps"
+            f"  {current.pruned} explored trials were dropped early, which saved "
+            f"{100 * current.saved:.0f} % of explore's steps"
         )
-    if found.stopped:
-        say(f"  {found.stopped}")
-    for trial, error in found.failures[:5]:
+    if current.stopped:
+        say(f"  {current.stopped}")
+    for trial, error in current.failures[:5]:
         say(f"  {trial} failed: {error}")
-    for launch in found.costs[-1:]:
+    for launch in current.costs[-1:]:
         say(f"  {forecast_line(launch)}")
-    if not found.rows:
-        if found.teacher is not None:
-            say(_teacher_line(found.teacher))
+    if not current.rows:
+        if current.teacher is not None:
+            say(_teacher_line(current.teacher))
         say("no confirmed trial is finished yet")
         return
     table = Table(
-        title=f"test {found.metric}, percent", title_justify="left", box=None, pad_edge=False
+        title=f"test {current.metric}, percent", title_justify="left", box=None, pad_edge=False
     )
-    weighted = len({row.weight for row in found.rows} - {""}) > 1
+    weighted = len({row.weight for row in current.rows} - {""}) > 1
     for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
                           ("weight", "right"), ("mean", "right"), ("seeds", "right"),
                           ("range", "right"), ("to forward", "right")):  # fmt: skip
         if name != "weight" or weighted:
             table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    if (taught := found.teacher) is not None:
+    if (teacher_score := current.teacher) is not None:
         table.add_row(
-            "", "teacher", "", *([""] if weighted else []), f"{taught.test:.2f}", "",
-            f"select {taught.select:.2f}", "",
+            "", "teacher", "", *([""] if weighted else []), f"{teacher_score.test:.2f}", "",
+            f"select {teacher_score.select:.2f}", "",
         )  # fmt: skip
-    for row in found.rows:
+    for row in current.rows:
         gap = row.against_forward
         name = f"{row.strategy} (control)" if row.control else row.strategy
         table.add_row(
@@ -224,7 +225,7 @@ def status(found: Status) -> None:
 
 
 def next_steps(opened: Sweep, file: Path) -> None:
-    """Where the results are, and three commands worth trying."""
+    """Print where the results are, and three commands to try next."""
     from raykd.tracking.store import safe
 
     student = opened.a_student()
@@ -232,13 +233,16 @@ def next_steps(opened: Sweep, file: Path) -> None:
     say("Worth trying next:")
     from raykd.config.trial import Shape
 
-    depth, blocks = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
+    teacher_shape, student_shape = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
     steps = [
         ("raykd ui", "the runs in MLflow's own UI"),
-        (f"raykd maps --teacher {depth} --student {blocks}", "every strategy's map, drawn"),
+        (
+            f"raykd maps --teacher {teacher_shape} --student {student_shape}",
+            "every strategy's map, drawn",
+        ),
         (f"raykd export {student} student", "a trained student as a transformers folder")
         if student is not None
         else (f"raykd status {file} --json", "the numbers above, for scripts"),
     ]
-    for command, what in steps:
-        say(f"  {command:<44} {what}")
+    for command, purpose in steps:
+        say(f"  {command:<44} {purpose}")

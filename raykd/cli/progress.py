@@ -1,4 +1,4 @@
-"""What the terminal shows while something goes on, on stderr."""
+"""Progress of training and sweeps, on stderr."""
 
 from __future__ import annotations
 
@@ -26,27 +26,29 @@ if TYPE_CHECKING:
     from raykd.planning.study import Study
     from raykd.training.hooks import TeacherTiming
 
-EVERY_SECONDS = 30.0  # a plain line, where there is no terminal
-SHOWN = 8  # evaluations whose scores stand in a line
+EVERY_SECONDS = 30.0  # between plain lines, without a terminal
+SHOWN = 8  # evaluations whose scores a line shows
 
 
 class StepBar:
-    """Progress of one training in this process, as distill's hooks: on a terminal a live line,
-    elsewhere a plain one every half minute. `most`: the steps are a bound, which the scores on
-    select may end before."""
+    """Progress of one training run in this process, passed to `distill` as its hooks.
+
+    Shows a live line on a terminal, elsewhere a plain line every half minute. `most`: `steps` is
+    an upper bound, because early stopping on select may end the run sooner.
+    """
 
     def __init__(self, name: str, steps: int, most: bool = False) -> None:
         self._name, self._steps, self._most = name, steps, "at most " if most else ""
         self._scores: dict[int, float] = {}
-        counted = TextColumn("{task.completed:.0f}/{task.total}")
-        left = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._live = _Noted(counted, *left) if err.is_terminal else None
+        steps_done = TextColumn("{task.completed:.0f}/{task.total}")
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._live = _NotedProgress(steps_done, *times) if err.is_terminal else None
         self._last_line = self._first = time.monotonic()
         self._done = self._last = 0
 
     @classmethod
     def of_teacher(cls, study: Study) -> StepBar:
-        """Of its fine-tuning, which select may end early where its length is `auto`."""
+        """The bar of a teacher's fine-tuning; its steps are a bound if its length is `auto`."""
         training = teacher_trial(study).training
         return cls("teacher", training.steps, most=training.patience is not None)
 
@@ -63,36 +65,38 @@ class StepBar:
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
-        note = self._course(step, scores)
+        note = self._scores_line(step, scores)
         now = time.monotonic()
         if self._live is not None:
             self._live.update(self._task, completed=step, note=note)
-        elif self._done == 0 or step < self._last:  # begun, or begun anew on another node
+        elif self._done == 0 or step < self._last:  # started, or restarted on another node
             self._done, self._first = step, now
         elif step > self._done and now - self._last_line > EVERY_SECONDS:
             self._last_line = now
-            left = (now - self._first) * (self._steps - step) / (step - self._done)
+            seconds_left = (now - self._first) * (self._steps - step) / (step - self._done)
             parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
-                     f"{self._most}{duration(left)} left", note]  # fmt: skip
+                     f"{self._most}{duration(seconds_left)} left", note]  # fmt: skip
             err.print("; ".join(p for p in parts if p), markup=False)
         self._last = step
 
-    def _course(self, step: int, scores: Mapping[str, float]) -> str:
-        """The scores of the last evaluations, the newest at the end. A score is told again at later
-        steps until there is another."""
-        if step < self._last:  # begun anew
+    def _scores_line(self, step: int, scores: Mapping[str, float]) -> str:
+        """The scores of the last evaluations, newest last.
+
+        Later steps report the same score again until the next evaluation; it is shown once.
+        """
+        if step < self._last:  # restarted
             self._scores.clear()
         for score in scores.values():
             if [score] != list(self._scores.values())[-1:]:
                 self._scores[step] = score
-        shown = [f"{s:.1f}" for s in self._scores.values()][-SHOWN:]
-        return f"select {', '.join(shown)}" if shown else ""
+        recent = [f"{s:.1f}" for s in self._scores.values()][-SHOWN:]
+        return f"select {', '.join(recent)}" if recent else ""
 
     def checkpoint(self, step: int, state: Any) -> None: ...
 
 
-class _Noted(Progress):
-    """A bar with a note in the lines below it, which a narrow terminal breaks and does not cut."""
+class _NotedProgress(Progress):
+    """A progress bar with a note below it; a narrow terminal wraps the note and does not cut it."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
         name, bar = TextColumn("{task.description}"), BarColumn(bar_width=24)
@@ -104,15 +108,16 @@ class _Noted(Progress):
 
 
 class SweepProgress(Tally):
-    """Cohorts done and running, student examples per second, time left, best and worst so far.
+    """Progress of a sweep: cohorts done and running, student examples per second, time left, best
+    and worst strategy so far.
 
-    On a terminal a live line; elsewhere a plain line whenever a cohort ends.
+    Shows a live line on a terminal, elsewhere a plain line whenever a cohort ends.
     """
 
     def __init__(self) -> None:
         super().__init__()
         share = TextColumn("{task.percentage:.0f} %")
-        self._live = _Noted(share, TimeElapsedColumn()) if err.is_terminal else None
+        self._live = _NotedProgress(share, TimeElapsedColumn()) if err.is_terminal else None
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -148,7 +153,7 @@ class SweepProgress(Tally):
 
 
 def progress_line(now: Mapping[str, Any]) -> str:
-    """What `Tally.now` tells, in a line."""
+    """The state of `Tally.now` in one line."""
     parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
     if "seconds_left" in now:
         parts.append(f"{now['examples_per_second']:,.0f} examples/s")

@@ -1,4 +1,4 @@
-"""The commands that show and hand out what a store holds: `raykd logs`, `export` and `ui`."""
+"""The commands that show or export the contents of a store: `raykd logs`, `export` and `ui`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raykd.cli.options import Json, Uri, print_json
 
 
 def register(app: typer.Typer) -> None:
-    """Make them commands of `raykd`."""
+    """Add the commands of this module to `app`."""
     for command in (logs, export, ui):
         app.command()(command)
 
@@ -28,11 +28,11 @@ def logs(
     """All that one trial told: what it is, its losses and scores by step, how it ended."""
     from raykd.tracking.logs import read
 
-    found = read(trial, tracking_uri)
+    trial_log = read(trial, tracking_uri)
     if as_json:
-        print_json(found.to_json())
+        print_json(trial_log.to_json())
     else:
-        for line in found.lines():
+        for line in trial_log.lines():
             typer.echo(line)
 
 
@@ -58,8 +58,8 @@ def ui(
     from raykd.config.sweep import load
     from raykd.tracking import store
 
-    stated = tracking_uri or (load(sweep).tracking.uri if sweep else None)
-    uri = store.resolve(stated, Path.cwd())
+    chosen_uri = tracking_uri or (load(sweep).tracking.uri if sweep else None)
+    uri = store.resolve(chosen_uri, Path.cwd())
     if uri.startswith(("http://", "https://")):
         typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
         return

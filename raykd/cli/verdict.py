@@ -1,4 +1,4 @@
-"""What the terminal shows of a verdict, and of the seeds it takes."""
+"""Print verdicts and the output of `raykd power`."""
 
 from __future__ import annotations
 
@@ -26,41 +26,42 @@ CLAIMS = {
 }
 
 
-def verdict(found: Verdict) -> None:
-    better = "" if found.larger_is_better else " (smaller is better)"
+def verdict(result: Verdict) -> None:
+    better = "" if result.larger_is_better else " (smaller is better)"
     out.print(
-        f"[bold]{escape(found.source)}[/]: {found.metric}{better}, margin {found.margin:g}, "
-        f"alpha {found.alpha:g}"
+        f"[bold]{escape(result.source)}[/]: {result.metric}{better}, margin {result.margin:g}, "
+        f"alpha {result.alpha:g}"
     )
-    if (taught := found.teacher) is not None:
+    if (teacher_score := result.teacher) is not None:
         out.print(
-            f"teacher: test {taught.metric} {taught.test:.2f}, select {taught.select:.2f}, always "
-            f"the commonest answer {taught.majority:.2f}"
+            f"teacher: test {teacher_score.metric} {teacher_score.test:.2f}, "
+            f"select {teacher_score.select:.2f}, always the commonest answer "
+            f"{teacher_score.majority:.2f}"
         )
-    for caveat in found.caveats:
+    for caveat in result.caveats:
         out.print(f"[yellow]caveat:[/] {escape(caveat.says)}", soft_wrap=False)
-    for cell in found.cells:
+    for cell in result.cells:
         out.print(
             f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
             f"{escape(_weight(cell))}"
         )
-        _cell(cell, found)
-    for task, shape, shares in found.shares:
+        _cell(cell, result)
+    for task, shape, shares in result.shares:
         out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
-    for model in found.mixed:
-        lost = _lost(cell for cell in found.cells if cell.shape == model.shape)
-        left_out = f", {lost} missing runs left out" if lost else ""
+    for model in result.mixed:
+        missing = _lost(cell for cell in result.cells if cell.shape == model.shape)
+        left_out = f", {missing} missing runs left out" if missing else ""
         out.print(
             f"\nOver {model.tasks} tasks ({escape(model.init)}, {model.shape} blocks, "
             f"{model.metric}; mixed model, tasks as a sample{left_out}), against forward "
             f"({100 * model.level:.3g} % interval):"
         )
         for effect in model.effects:
-            gap = estimate(found.margin, effect.effect, effect.interval)
+            gap = estimate(result.margin, effect.effect, effect.interval)
             out.print(f"  {effect.strategy:<16} {gap}")
-    if found.angles is not None:
-        out.print(f"\nAngles: {escape(found.angles.prediction.says)}")
-    for line in [*(p.says for p in found.problems), *found.notes]:
+    if result.angles is not None:
+        out.print(f"\nAngles: {escape(result.angles.prediction.says)}")
+    for line in [*(p.says for p in result.problems), *result.notes]:
         out.print(f"\n{escape(line)}")
 
 
@@ -70,35 +71,36 @@ def _weight(cell: Cell) -> str:
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
-def _cell(cell: Cell, found: Verdict) -> None:
-    margin = found.margin
-    for h in cell.hypotheses:
-        colour = COLOURS[h.status]
-        out.print(f"  {h.id}  [{colour}]{h.status:<13}[/]{CLAIMS[h.id]}")
-        out.print(f"      {'':<13}{escape(h.says)}")
-    whole(_arms(cell, margin, found.teacher))
+def _cell(cell: Cell, result: Verdict) -> None:
+    margin = result.margin
+    for hypothesis in cell.hypotheses:
+        colour = COLOURS[hypothesis.status]
+        out.print(f"  {hypothesis.id}  [{colour}]{hypothesis.status:<13}[/]{CLAIMS[hypothesis.id]}")
+        out.print(f"      {'':<13}{escape(hypothesis.says)}")
+    whole(_arms(cell, margin, result.teacher))
     for reference, pairs in (("forward", cell.to_forward), ("none", cell.to_none)):
         if pairs:
             out.print(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
             whole(_differences(pairs, margin))
     if cell.gap is not None:
-        shown = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
-        low, high = map(shown, cell.gap.interval)
+        format_number = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
+        low, high = map(format_number, cell.gap.interval)
         out.print(
-            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by {shown(cell.gap.effect)} "
+            f"  largest gap: {cell.gap.best} over {cell.gap.worst} by "
+            f"{format_number(cell.gap.effect)} "
             f"({low} to {high}, {100 * cell.gap.level:g} % for whichever pair)"
             f"{_of_survivors(cell, cell.gap.n)}"
         )
     if cell.shares is not None:
         out.print(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
-    for says in [
+    for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
         *([cell.controls.says] if cell.controls else []),
         *([cell.lost.says] if cell.lost else []),
         *([cell.collapses.says] if cell.collapses else []),
     ]:
-        out.print(f"  {escape(says)}")
+        out.print(f"  {escape(sentence)}")
     if cell.landscape is not None:
         out.print(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
@@ -110,15 +112,16 @@ def _lost(cells: Iterable[Cell]) -> int:
 
 
 def _of_survivors(cell: Cell, seeds: int) -> str:
-    """Of a number that is not held against the worst case: over which seeds it is."""
+    """A note on the seeds behind a number that leaves missing runs out, instead of assuming the
+    worst of them; empty if no run is missing."""
     if not _lost([cell]):
         return ""
     return f", over the {seeds} seeds that all have, missing runs left out"
 
 
 def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
-    """The teacher and every arm. What they differ by stands below, so that all of it is read at 80
-    columns."""
+    """Table of the teacher and every arm. The differences are in a table of their own, so that both
+    fit 80 columns."""
     table = Table(box=None, pad_edge=True)
     for name in ("strategy", "mean", "seeds", "collapsed"):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
@@ -144,25 +147,29 @@ def _differences(pairs: Sequence[Comparison], margin: float) -> Table:
 
 
 def _seeds(arm: Arm) -> str:
-    lost = len(arm.missing)
-    return f"{len(arm.seeds)} of {len(arm.seeds) + lost}" if lost else str(len(arm.seeds))
+    missing = len(arm.missing)
+    return f"{len(arm.seeds)} of {len(arm.seeds) + missing}" if missing else str(len(arm.seeds))
 
 
 def _collapsed(arm: Arm) -> str:
-    """Of its runs, and the rate that they do not exclude."""
+    """Collapsed runs of an arm, and the upper bound of its collapse rate."""
     if arm.collapse_bound is None:
         return ""
     return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
 
 
-def _landscape(found: Landscape) -> str:
+def _landscape(landscape: Landscape) -> str:
     shares = ", ".join(
-        f"block {found.label(p.block)} {100 * p.share:.0f} %" for p in found.positions
+        f"block {landscape.label(p.block)} {100 * p.share:.0f} %" for p in landscape.positions
     )
     noise = (
-        "" if found.noise is None else f"; seed noise alone would make {100 * found.noise:.0f} %"
+        ""
+        if landscape.noise is None
+        else f"; seed noise alone would make {100 * landscape.noise:.0f} %"
     )
-    return f"of the variance over {found.maps} explored maps, the choice explains: {shares}{noise}"
+    return (
+        f"of the variance over {landscape.maps} explored maps, the choice explains: {shares}{noise}"
+    )
 
 
 def _shares(shares: Shares) -> str:
@@ -173,28 +180,31 @@ def _shares(shares: Shares) -> str:
     return f"{parts}, {100 * shares.level:.3g} % intervals"
 
 
-def power(found: Needed) -> None:
-    m = found.comparisons
+def power(needed: Needed) -> None:
+    count = needed.comparisons
     out.print(
-        f"SD of a paired difference {found.sd:.3g}, margin {found.margin:g}, "
-        f"alpha {found.alpha:g}, {m} comparison{'s' * (m != 1)} to forward"
-        + (f"; {escape(found.source)}" if found.source else "")
+        f"SD of a paired difference {needed.sd:.3g}, margin {needed.margin:g}, "
+        f"alpha {needed.alpha:g}, {count} comparison{'s' * (count != 1)} to forward"
+        + (f"; {escape(needed.source)}" if needed.source else "")
     )
-    every = "" if m == 1 else f", all {m} together, each tested at alpha"
-    holm = "" if m == 1 else ", at Holm's strictest level"
-    for what, seeds in (
-        (f"to show that equal strategies are equivalent{every}", found.equal),
-        (f"the same where each differs by half the margin ({found.margin / 2:g})", found.half),
-        (f"to show one difference of twice the margin ({2 * found.margin:g}){holm}", found.twice),
+    together = "" if count == 1 else f", all {count} together, each tested at alpha"
+    strictest = "" if count == 1 else ", at Holm's strictest level"
+    for purpose, seeds in (
+        (f"to show that equal strategies are equivalent{together}", needed.equal),
+        (f"the same where each differs by half the margin ({needed.margin / 2:g})", needed.half),
+        (
+            f"to show one difference of twice the margin ({2 * needed.margin:g}){strictest}",
+            needed.twice,
+        ),
     ):
-        out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {what}")
+        out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {purpose}")
     out.print(f"  (power {POWER:g})\n")
     table = Table(box=None, pad_edge=True)
     for name in ("seeds", "equal", "", "half", "twice"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    for p in found.curve:
+    for point in needed.curve:
         table.add_row(
-            str(p.seeds), f"{p.equal:.2f}", "#" * round(20 * p.equal), f"{p.half:.2f}",
-            f"{p.twice:.2f}",
+            str(point.seeds), f"{point.equal:.2f}", "#" * round(20 * point.equal),
+            f"{point.half:.2f}", f"{point.twice:.2f}",
         )  # fmt: skip
     out.print(table)

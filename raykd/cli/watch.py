@@ -1,4 +1,4 @@
-"""`raykd status --watch`: a sweep as it goes, from anywhere that sees its store."""
+"""`raykd status --watch`: follow a running sweep from any machine that can read its store."""
 
 from __future__ import annotations
 
@@ -16,62 +16,67 @@ if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
 
 EVERY_SECONDS = 5.0
-SHARE = 0.1  # of the time, at most, a watcher has a store work for it
+SHARE = 0.1  # of the time, at most, a watcher keeps the store busy
 
 Look = tuple["Status", dict[str, Any] | None]
-"""How the sweep stands; what its launch told last, None where none is alive."""
+"""The sweep's status; the last report of its launch, None if no launch is alive."""
 
 
 def looks(sweep: Sweep) -> Iterator[Look]:
-    """One every few seconds, until no launch of the sweep is alive. The last one tells so."""
+    """Yield a look every few seconds until no launch of the sweep is alive; the last look has no
+    report."""
     from raykd.tracking import store
     from raykd.tracking.launch import listen
 
     def look() -> Look:
         experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-        now = None if experiment is None else listen(sweep.client, experiment)
+        progress = None if experiment is None else listen(sweep.client, experiment)
         sweep.look_in()
-        return sweep.status(), now
+        return sweep.status(), progress
 
     while True:
         began = time.monotonic()
-        found, now = store.patiently(look)  # a server may be away for a moment
+        current, now = store.patiently(look)  # a server may be away for a moment
         took = time.monotonic() - began
-        yield found, now
+        yield current, now
         if now is None:
             return
         time.sleep(max(EVERY_SECONDS, took / SHARE))
 
 
-def draw(found: Status, now: Mapping[str, Any] | None) -> None:
-    """The whole screen on a terminal; elsewhere a line a look, and the table at the end."""
-    line = "no launch is running" if now is None else told(now)
+def draw(current: Status, now: Mapping[str, Any] | None) -> None:
+    """Redraw the screen on a terminal; elsewhere print a line per look, and the table at the
+    end."""
+    line = "no launch is running" if now is None else launch_line(now)
     if out.is_terminal or now is None:
         if out.is_terminal:
             out.clear()
-        status(found)
+        status(current)
         say(line)
     else:
-        say(f"{found.finished} finished, {found.failed} failed, {found.missing} missing; {line}")
-        for trial, error in found.failures[-LAST:]:
+        say(
+            f"{current.finished} finished, {current.failed} failed, {current.missing} missing; "
+            f"{line}"
+        )
+        for trial, error in current.failures[-LAST:]:
             say(f"  {trial} failed: {error}")
-    for lost in (now or {}).get("lost", []):
-        say(f"  {lost}")
+    for event in (now or {}).get("lost", []):
+        say(f"  {event}")
 
 
-def told(now: Mapping[str, Any]) -> str:
-    """A launch's own words in a line: progress, machines, what it took and may still take."""
+def launch_line(now: Mapping[str, Any]) -> str:
+    """A launch's report in one line: progress, machines, and time and money so far and to come."""
     if not now:
         return "a launch is starting"
     parts = [f"{100 * now['share_done']:.0f} %", progress_line(now)]
     if "nodes" in now:
         parts.append(f"{now['nodes']} nodes")
-        for which in ("coming", "going"):
-            parts[-1] += f", {now[which]} {which}" if which in now else ""
+        for direction in ("coming", "going"):
+            parts[-1] += f", {now[direction]} {direction}" if direction in now else ""
     for name in ("cpus", "gpus"):
         if name in now:
-            used, there = now[name]
-            parts.append(f"{used:g} of {there:g} {name[:-1].upper()}s in use")
+            in_use, total = now[name]
+            parts.append(f"{in_use:g} of {total:g} {name[:-1].upper()}s in use")
     parts.append(f"{duration(now['seconds'])} so far")
     parts += [f"{now['gpu_hours']:.2f} GPU-hours"] if "gpu_hours" in now else []
     if "money" in now:

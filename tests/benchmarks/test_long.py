@@ -20,7 +20,7 @@ HERE = Path(__file__).parents[2] / "benchmarks"
 def test_faults_are_drawn_by_the_seed_alike_in_number() -> None:
     drawn = faults.draw(50, 0)
     assert drawn == faults.draw(50, 0) != faults.draw(50, 1)
-    assert set(Counter(f.kind for f in drawn)) == set(faults.TOLD)
+    assert set(Counter(f.kind for f in drawn)) == set(faults.DESCRIPTIONS)
     assert set(Counter(f.kind for f in drawn).values()) <= {8, 9}
     assert [f.at for f in drawn] == sorted(f.at for f in drawn)
     assert {f.kind for f in drawn if f.moment == "checkpoint"} <= {

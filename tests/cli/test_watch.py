@@ -91,12 +91,12 @@ NOW_TOLD: dict[str, Any] = {
 
 
 def test_what_is_told_is_all_there() -> None:
-    line = watch.told(NOW_TOLD)
+    line = watch.launch_line(NOW_TOLD)
     for part in ("25 %", "3 done 2 running", "1,234 examples/s", "10 min left",
                  "4 nodes, 2 coming, 1 going", "6 of 8 CPUs", "3 of 4 GPUs", "1.50 GPU-hours",
                  "3.00 spent, 9.00 to come", "best forward 81.0"):  # fmt: skip
         assert part in line
-    assert watch.told({}) == "a launch is starting"
+    assert watch.launch_line({}) == "a launch is starting"
 
 
 @pytest.fixture

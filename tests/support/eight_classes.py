@@ -35,15 +35,15 @@ def rows(count: int = 1500, seed: int = 0) -> list[Row]:
     1 % stand twice with two labels; 6 % have `LONG` words. 2 % have no split."""
     rng = random.Random(seed)
     again, across, relabelled = round(0.03 * count), round(0.015 * count), round(0.01 * count)
-    made = [*_rows(count - again - across - relabelled, rng)]
-    own = rng.sample([row for row in made if row[2]], again + across + relabelled)
-    made += own[:again]
+    table = [*_rows(count - again - across - relabelled, rng)]
+    sampled = rng.sample([row for row in table if row[2]], again + across + relabelled)
+    table += sampled[:again]
     other = {"train": "test", "test": "train"}
-    made += [(text, label, other[split]) for text, label, split in own[again : again + across]]
-    for text, label, split in own[again + across :]:
-        made.append((text, rng.choice([c for c in CLASSES if c != label]), split))
-    rng.shuffle(made)
-    return made
+    table += [(text, label, other[split]) for text, label, split in sampled[again : again + across]]
+    for text, label, split in sampled[again + across :]:
+        table.append((text, rng.choice([c for c in CLASSES if c != label]), split))
+    rng.shuffle(table)
+    return table
 
 
 def _rows(count: int, rng: random.Random) -> Iterator[Row]:
@@ -51,8 +51,8 @@ def _rows(count: int, rng: random.Random) -> Iterator[Row]:
     labels[: 3 * len(CLASSES)] = [*CLASSES] * 3  # no class is without rows
     for i, label in enumerate(labels):
         length = LONG if rng.random() < 0.06 else max(8, round(rng.lognormvariate(4.05, 0.5)))
-        own = rng.choices(WORDS[label], k=length)
-        words = [w if rng.random() < 0.25 else rng.choice(PLAIN) for w in own]
+        class_words = rng.choices(WORDS[label], k=length)
+        words = [w if rng.random() < 0.25 else rng.choice(PLAIN) for w in class_words]
         draw = rng.random()
         split = "" if draw < 0.02 else "test" if draw < 0.22 else "train"
         # Of the rows that every class is sure to have, two train and one tests.

@@ -1,7 +1,7 @@
-"""Every hidden loss's step on a GPU that is not there: `python -m tests.support.fake_gpu` prints
-a line a case. Tensors have shapes, devices and no content, and a CPU tensor among a GPU's is an
-error, as it is on a real one. What looks at content (an example's transport, places chosen by a
-mask) raises when it does, behind all that is tested here."""
+"""The step of every hidden loss on a simulated GPU: `python -m tests.support.fake_gpu` prints one
+line per case. Tensors have shapes and devices but no content; mixing CPU and GPU tensors is an
+error, as on a real GPU. A loss that reads content (an example's transport, places chosen by a mask)
+raises at that point, after everything that is tested here."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from torch._subclasses.fake_tensor import (
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 LOOKS = (DataDependentOutputException, DynamicOutputShapeException)
-HOST = ".numpy() is not supported"  # of a fake tensor: content is looked at on the host
+HOST = ".numpy() is not supported"  # the message of a fake tensor whose content the host reads
 FUSED = torch.optim.AdamW
 
 
 def install() -> torch.device:
-    """A kind of device by the name of gpu, with what torch asks of one."""
+    """Register a device type named gpu, with the functions that torch expects of one."""
     _setup_privateuseone_for_python_backend("gpu")
     module: Any = torch.gpu  # type: ignore[attr-defined]
     module.manual_seed_all = lambda seed: None
     module._is_in_bad_fork = lambda: False
     module.get_amp_supported_dtype = lambda: [torch.bfloat16]
-    torch.optim.AdamW = lambda *args, **how: FUSED(*args, **{**how, "fused": False})  # type: ignore[misc, assignment]
+    torch.optim.AdamW = lambda *args, **options: FUSED(*args, **{**options, "fused": False})  # type: ignore[misc, assignment]
     return torch.device("gpu", 0)
 
 
 def placed(module: nn.Module, device: torch.device) -> nn.Module:
     """The module on the device; fake tensors cannot be moved in place."""
-    moved: dict[int, nn.Parameter] = {}  # weights that are one stay one
+    moved: dict[int, nn.Parameter] = {}  # keeps tied weights tied
     for part in module.modules():
         for name, tensor in [*part._parameters.items()]:
             if tensor is not None and tensor.device.type != device.type:
@@ -61,14 +61,14 @@ def step(case: Any, device: torch.device) -> None:
         models = [family.auto.from_config(case.config),
                   family.auto.from_config(student_config(case.config, spec.shape))]  # fmt: skip
     encoded = every_loss.rows(case.task)
-    whole = np.arange(len(encoded.ids))
+    indices = np.arange(len(encoded.ids))
     where = Execution(device)
     with FakeTensorMode(allow_non_fake_inputs=True):
         teacher, student = (placed(m, device) for m in models)
-        how = (family, width(teacher), Group(), device, where.autocast())
-        learner = Learner(spec, student, *how)
+        arguments = (family, width(teacher), Group(), device, where.autocast())
+        learner = Learner(spec, student, *arguments)
         live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
-        batch = family.collate(encoded, whole, world.PAD).to(device)
+        batch = family.collate(encoded, indices, world.PAD).to(device)
         learner.backward(batch, live(batch), 0)
         learner.update(0)
 
@@ -83,13 +83,13 @@ def main() -> None:
     for case in every_loss.cases():
         try:
             step(case, device)
-            said = "ran"
+            outcome = "ran"
         except LOOKS:
-            said = "looked"
+            outcome = "looked"
         except Exception as error:
-            said = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
-        print(f"{case.name}: {said}")
-    # A mistake is noticed: a weight that is made on the CPU inside a loss.
+            outcome = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
+        print(f"{case.name}: {outcome}")
+    # Plant a mistake that must be noticed: a loss that creates a weight on the CPU.
     right = hidden.HIDDEN["mse"]
     hidden.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)
     try:

@@ -21,20 +21,23 @@ from raykd.training.trainer import CohortTrainer
 
 
 def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
-    """Train every trial of the file, explored maps drawn at random; the students of the first
-    confirm seed are kept. `chosen`: the teacher's outputs come from where a launch has them."""
+    """Train every trial of the file, with explored maps drawn at random, and store the students of
+    the first confirm seed. `chosen`: use the source of teacher outputs that a launch would
+    choose."""
     torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
-    found = opened.teacher()
+    stored_teacher = opened.teacher()
     experiment = store.experiment(opened.client, opened.study.config.name)
     launch = Launch.start(opened.client, experiment, {}, "test")
     choice = opened.planned(()).choice() if chosen else None
-    materials = CohortTrainer.load(training_inputs(opened.study, found.folder, choice), Execution())
+    trainer = CohortTrainer.load(
+        training_inputs(opened.study, stored_teacher.folder, choice), Execution()
+    )
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):
             writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
-            materials.run(cohort, writer, keep=keep)
+            trainer.run(cohort, writer, keep=keep)
 
     explore, space = opened.study.config.explore, opened.planned(()).space
     if explore is not None and space is not None:

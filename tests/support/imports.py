@@ -16,7 +16,7 @@ def name(module: Path, package: Path) -> str:
 
 
 def imported(module: Path) -> Iterator[str]:
-    """Everything a module imports, inside functions and under TYPE_CHECKING too; `from a import b`
+    """All imports of a module, also inside functions and under TYPE_CHECKING; `from a import b`
     yields a and a.b."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -28,7 +28,7 @@ def imported(module: Path) -> Iterator[str]:
 
 
 def files(package: Path) -> list[Path]:
-    """The package's modules, without those of an environment that is installed in its folder."""
+    """The package's modules, without hidden folders such as a virtual environment."""
     return [
         m for m in sorted(package.rglob("*.py"))
         if not any(part.startswith(".") for part in m.relative_to(package).parts)
@@ -36,8 +36,8 @@ def files(package: Path) -> list[Path]:
 
 
 def graph(package: Path) -> networkx.DiGraph:
-    """An edge from each module to each module of the package that it imports. The `__init__.py` of
-    a folder stands for itself only: to import a module of the folder is no edge to it."""
+    """A graph with an edge from each module to each module of the package that it imports.
+    Importing a module of a folder is no edge to the folder's `__init__.py`."""
     modules = {name(m, package): m for m in files(package)}
     edges = networkx.DiGraph()
     edges.add_nodes_from(modules)
@@ -49,7 +49,7 @@ def graph(package: Path) -> networkx.DiGraph:
 
 
 def circles(edges: networkx.DiGraph) -> list[set[str]]:
-    """The sets of modules that import each other, by however many steps."""
+    """The sets of modules that import each other, directly or indirectly."""
     return [set(c) for c in networkx.strongly_connected_components(edges) if len(c) > 1]
 
 
@@ -59,8 +59,8 @@ def folder(module: str) -> str:
 
 
 def upward(edges: networkx.DiGraph, order: list[str]) -> set[tuple[str, str]]:
-    """The imports of a module by one of a folder that stands before its own in the order, which is
-    from the bottom up. Modules in the root are at the bottom, but for `__main__`."""
+    """The imports that go up in the order, which lists folders from the bottom up: from a module
+    to one in a later folder. Modules in the root are ignored."""
     place = {name: number for number, name in enumerate(order)}
     return {
         (a, b) for a, b in edges.edges

@@ -1,4 +1,4 @@
-"""The training loop in one process, and what was told of it."""
+"""The training loop in one process, and its recorded metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_cohort(
     where: Execution | None = None,
     **options: Any,
 ) -> None:
-    """One cohort in this process, from its sources. Options are those of `CohortTrainer.run`."""
+    """Train one cohort in this process. Options are those of `CohortTrainer.run`."""
     CohortTrainer.load(sources, where or Execution()).run(cohort, recorder, **options)
 
 
@@ -39,7 +39,7 @@ def train(cohort: Cohort, sources: TrainingInputs, **options: Any) -> Memory:
 
 
 def told(memory: Memory, trial: TrialSpec) -> tuple[Any, ...]:
-    """All that was told of a trial but its times."""
+    """Everything recorded of a trial except times."""
     result = memory.results[trial.id]
     metrics = {k: v for k, v in result.metrics.items() if k not in TIMES}
     return metrics, dict(result.predictions), series(memory, trial)
@@ -51,7 +51,7 @@ def series(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
 
 
 class Interrupt:
-    """Keeps every checkpoint as it would be on disk, and stops the training at a step."""
+    """Hooks that save every checkpoint to disk and raise InterruptedError at a step."""
 
     def __init__(self, folder: Path, stop_at: int | None) -> None:
         self.folder, self.stop_at = folder, stop_at

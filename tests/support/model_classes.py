@@ -1,5 +1,5 @@
-"""A teacher of every model class that raykd is meant for, tiny and random, each in the world of its
-task. A new class is a line in CASES; the invariants of the training loop are tested under each."""
+"""A tiny random teacher of every model class that raykd supports, each with data of its task. A new
+class is a line in CASES; the invariants of the training loop are tested with each."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ MIXED_DTYPES: dict[str, tuple[str, Build]] = {
 
 
 class Place:
-    """A folder with the sweeps and teachers that were asked for; another process finds them."""
+    """A folder of sweeps and teachers, made on first use, which other processes can read."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -124,8 +124,8 @@ class Place:
 
 
 def decided(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model with larger weights. As they are at first, each token's state is nearly its
-    embedding, and a loss would hardly notice what a block reads of the others."""
+    """The same model with larger weights. With initial weights each token's state is nearly its
+    embedding, and a loss would hardly depend on what a block reads of other tokens."""
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data *= max(1.0, 0.15 / float(parameter.detach().std()))

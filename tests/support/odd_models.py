@@ -1,5 +1,5 @@
-"""Tiny random models whose blocks are not all alike, or go by their place: six blocks of width 32,
-four heads, 97 tokens. Norms and biases are drawn too, so that none is at a value that hides it."""
+"""Tiny random models whose blocks differ or depend on their position: six blocks of width 32, four
+heads, 97 tokens. Norms and biases are random too, so that no default value hides an error."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ EVEN: dict[str, Build] = {
     **{kind: partial(tiny_lm, kind, 6) for kind in LMS},
     **{kind: partial(tiny_seq2seq, kind) for kind in SEQ2SEQ},
 }
-"""Classes whose blocks can all take each other's place."""
+"""Classes whose blocks are all interchangeable."""
 
 RARE: dict[str, Build] = {
     "bigbird": partial(  # a text too short for its windows makes its attention full for good

@@ -28,24 +28,24 @@ CASES = [(name, variant) for name in FILES for variant in VARIANTS]
 
 @cache
 def read(name: str, variant: str) -> SweepConfig:
-    """A file as `load` reads it, had it asked for this variant."""
+    """A file as `load` reads it, with its variant replaced."""
     data = {**yaml_file.read(FILES[name]), "variant": variant}
     return variants.chosen(FILES[name], data, SweepConfig)
 
 
 @contextmanager
 def hub(models: Path) -> Iterator[None]:
-    """The functions that reach for the hub, with what it would give: folders of models, data
+    """Replace the functions that access the hub by ones that return folders of models and data
     sets. A name, subset or revision that no file states is an error."""
-    stated = {(c.task.data, c.task.subset): c.task.revision for c in map(_clean, FILES)}
-    pinned = {c.teacher.model: c.teacher.revision for c in map(_clean, FILES)}
+    revisions = {(c.task.data, c.task.subset): c.task.revision for c in map(_clean, FILES)}
+    teacher_revisions = {c.teacher.model: c.teacher.revision for c in map(_clean, FILES)}
 
     def load(data: str, subset: str | None = None, *, revision: str, **_: Any) -> Any:
-        assert stated[data, subset] == revision
+        assert revisions[data, subset] == revision
         return SETS[data, subset]
 
     def snapshot(repository: str, *, revision: str, **_: Any) -> str:
-        assert pinned[repository] == revision
+        assert teacher_revisions[repository] == revision
         return str(models / repository)
 
     with pytest.MonkeyPatch.context() as patch:

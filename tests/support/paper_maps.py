@@ -37,7 +37,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def pairs(text: str) -> Pairs:
-    return tuple((int(a), int(b)) for a, b in (x.split("->") for x in text.split()))
+    return tuple((int(a), int(b)) for a, b in (pair.split("->") for pair in text.split()))
 
 
 def written(arm: str, blocks: int, teacher: int) -> Pairs | None:

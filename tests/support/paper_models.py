@@ -112,7 +112,7 @@ def tokenizer(repository: str) -> PreTrainedTokenizerFast:
 
 
 def write_full(folder: Path, repository: str) -> Path:
-    """Configuration and tokenizer; the weights are nobody's business where nothing is trained."""
+    """Write configuration and tokenizer; the weights file is empty, as nothing is trained."""
     TEACHERS[repository].full.save_pretrained(folder)
     tokenizer(repository).save_pretrained(folder)
     (folder / "model.safetensors").write_bytes(b"")
@@ -120,8 +120,8 @@ def write_full(folder: Path, repository: str) -> Path:
 
 
 def write_tiny(folder: Path, repository: str) -> Path:
-    """As deep as the real one. BART-large is on the hub as the bare model, BERT with no task's
-    head."""
+    """Write a tiny model as deep as the real one. On the hub, BART-large and BERT are base models
+    without a task head."""
     teacher = TEACHERS[repository]
     config = copy.deepcopy(teacher.full)
     for name, value in teacher.tiny.items():

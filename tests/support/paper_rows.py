@@ -31,17 +31,17 @@ def sentence(*names: object) -> str:
 
 
 def glue(subset: str) -> DatasetDict:
-    """Its own test has no labels: they are -1."""
+    """A GLUE subset. The labels of its test split are all -1."""
     columns, names = GLUE[subset]
     features = Features(
         {**{c: TEXT for c in columns}, "label": ClassLabel(names=names), "idx": NUMBER}
     )
 
     def split(name: str, count: int) -> Dataset:
-        sealed = name.startswith("test")
+        unlabelled = name.startswith("test")
         rows: dict[str, list[Any]] = {
             **{c: [sentence(subset, name, c, i) for i in range(count)] for c in columns},
-            "label": [-1 if sealed else i % len(names) for i in range(count)],
+            "label": [-1 if unlabelled else i % len(names) for i in range(count)],
             "idx": list(range(count)),
         }
         return Dataset.from_dict(rows, features=features)
@@ -56,7 +56,7 @@ def glue(subset: str) -> DatasetDict:
 
 
 def dart() -> DatasetDict:
-    """Train has one target a row; validation and test have them all as references."""
+    """DART. Rows of train have one target; validation and test have all targets as references."""
     features = Features(
         {
             "gem_id": TEXT, "dart_id": NUMBER, "tripleset": datasets.List(TEXTS),
@@ -67,14 +67,14 @@ def dart() -> DatasetDict:
 
     def row(split: str, i: int) -> dict[str, Any]:
         triples = [sentence(split, i, part).split()[:3] for part in range(1 + i % 3)]
-        said = [sentence(split, i, "target", k) for k in range(3)]
-        known = split != "train"
+        targets = [sentence(split, i, "target", k) for k in range(3)]
+        has_references = split != "train"
         return {
             "gem_id": f"dart-{split}-{i}", "dart_id": i, "tripleset": triples,
-            "subtree_was_extended": None, "target_sources": ["made"] * (3 if known else 1),
-            # One row of train is as some are in the real set.
-            "target": "" if split == "train" and i == 7 else said[0],
-            "references": said if known else [],
+            "subtree_was_extended": None, "target_sources": ["made"] * (3 if has_references else 1),
+            # One row of train has an empty target, as some rows of the real set.
+            "target": "" if split == "train" and i == 7 else targets[0],
+            "references": targets if has_references else [],
         }  # fmt: skip
 
     return _dict(row, features)
@@ -90,15 +90,15 @@ def wmt16() -> DatasetDict:
 
 
 def hellaswag() -> DatasetDict:
-    """The label is a number as a text, and empty in test."""
+    """HellaSwag. The label is a number as text, and empty in test."""
     texts = ("activity_label", "ctx_a", "ctx_b", "ctx", "source_id", "split", "split_type", "label")
     features = Features({"ind": NUMBER, **{c: TEXT for c in texts}, "endings": TEXTS})
 
     def row(split: str, i: int) -> dict[str, Any]:
-        begin = sentence(split, i, "ctx")
+        context = sentence(split, i, "ctx")
         return {
-            "ind": i, "activity_label": sentence(i % 5), "ctx_a": begin, "ctx_b": "", "ctx": begin,
-            "source_id": "made", "split": split, "split_type": "indomain",
+            "ind": i, "activity_label": sentence(i % 5), "ctx_a": context, "ctx_b": "",
+            "ctx": context, "source_id": "made", "split": split, "split_type": "indomain",
             "label": "" if split == "test" else str(i % 4),
             "endings": [sentence(split, i, "ending", k) for k in range(4)],
         }  # fmt: skip
@@ -107,7 +107,7 @@ def hellaswag() -> DatasetDict:
 
 
 def coqa() -> DatasetDict:
-    """No test; a story has several turns."""
+    """CoQA. It has no test split; a story has several turns."""
     answers = {
         "input_text": TEXTS,
         "answer_start": datasets.List(NUMBER),
@@ -117,7 +117,7 @@ def coqa() -> DatasetDict:
 
     def row(split: str, i: int) -> dict[str, Any]:
         turns = range(2 + i % 2)
-        given = {
+        row_answers = {
             "input_text": [sentence(split, i, "answer", k) for k in turns],
             "answer_start": [0 for _ in turns],
             "answer_end": [1 for _ in turns],
@@ -127,14 +127,14 @@ def coqa() -> DatasetDict:
             "source": "made",
             "story": sentence(split, i),
             "questions": questions,
-            "answers": given,
+            "answers": row_answers,
         }
 
     return _dict(row, features, splits=("train", "validation"))
 
 
 def commonsense_qa() -> DatasetDict:
-    """The key is a letter, and empty in test."""
+    """CommonsenseQA. The key is a letter, and empty in test."""
     features = Features(
         {
             "id": TEXT, "question": TEXT, "question_concept": TEXT,

@@ -11,7 +11,7 @@ SMALLEST: dict[str, Any] = {
     "teacher": {"model": "minilm"},
     "student": {"blocks": 3},
 }
-# Mappings that are left out of it, with the keys that they cannot be without.
+# Optional mappings, with their required keys.
 MORE: dict[str, Any] = {
     "explore": {"maps": 20},
     "published": {"table": "scores.csv", "task": "SST-2"},

@@ -36,7 +36,7 @@ SPEC = TrialSpec(
 
 
 def spec(**changes: Any) -> TrialSpec:
-    """SPEC with some fields changed; those of `training` and `loss` by their own names."""
+    """SPEC with some fields changed; fields of `training` and `loss` are given by name."""
     training = {k: changes.pop(k) for k in Training.__slots__ if k in changes}
     loss = {k: changes.pop(k) for k in Loss.__slots__ if k in changes}
     return replace(

@@ -1,5 +1,5 @@
-"""The ids that a sweep file gives to its teacher and trials, on rows and a base model that are made
-up: what the file alone decides. `python -m tests.support.sweep_ids` writes those of all files."""
+"""Ids of a sweep file's teacher and trials, with placeholder rows and base model, so that they
+depend on the file alone. `python -m tests.support.sweep_ids` writes the ids of all files."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ DEPTHS = {
 
 
 def files() -> list[str]:
-    found = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps" / "paper").glob("*.yaml")]
-    return sorted(str(f.relative_to(ROOT)) for f in found)
+    paths = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps" / "paper").glob("*.yaml")]
+    return sorted(str(f.relative_to(ROOT)) for f in paths)
 
 
 def ids(file: str, variant: str = "clean") -> dict[str, str]:
@@ -40,14 +40,14 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     encoder, decoder = (depth, None) if isinstance(depth, int) else depth
     base = model_facts.Base(Path("base"), "b" * 12, encoder, 768, ("0", "1"), decoder)
     counts = {"train": 1000, "select": 100, "test": 200}
-    known = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
+    facts = {"majority": 50.0, "duplicates": 0, "mean_words": 20.0}
     fields = Prepared.__dataclass_fields__
-    rest = {k: v for k, v in known.items() if k in fields}
-    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **rest)  # type: ignore[arg-type]
+    accepted = {k: v for k, v in facts.items() if k in fields}
+    prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **accepted)  # type: ignore[arg-type]
     task = config.task
     name = teacher.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
-    # There is no model from which a student could be cut: any of its blocks may come first.
+    # There is no model to cut a student from, so the check of its blocks is switched off.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inits, "_unfit", lambda *_: None)
         explored = explore_trial(study, everywhere(study.depth, 1)).id if config.explore else ""

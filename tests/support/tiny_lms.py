@@ -64,24 +64,24 @@ def tiny_lm(
             case "gemma":
                 model = GemmaForCausalLM(GemmaConfig(**grouped, head_dim=16))
             case "gemma2":  # full and sliding attention in turn, and capped logits
-                config = Gemma2Config(
+                gemma2_config = Gemma2Config(
                     **grouped, head_dim=16, sliding_window=8, final_logit_softcapping=2.0,
                     query_pre_attn_scalar=16,
                 )  # fmt: skip
-                model = Gemma2ForCausalLM(config)
+                model = Gemma2ForCausalLM(gemma2_config)
             case "gemma3":  # a rotary base for each kind of attention
-                third = Gemma3TextConfig(
+                gemma3_config = Gemma3TextConfig(
                     **grouped, head_dim=16, sliding_window=8, query_pre_attn_scalar=16,
                     layer_types=["sliding_attention", "full_attention"] * (blocks // 2),
                 )  # fmt: skip
-                model = Gemma3ForCausalLM(third)
+                model = Gemma3ForCausalLM(gemma3_config)
             case "gpt2":
-                own = GPT2Config(
+                gpt2_config = GPT2Config(
                     **ends, vocab_size=vocab, n_embd=width, n_layer=blocks, n_head=4,
                     n_positions=positions, resid_pdrop=dropout, embd_pdrop=dropout,
                     attn_pdrop=dropout,
                 )  # fmt: skip
-                model = GPT2LMHeadModel(own)
+                model = GPT2LMHeadModel(gpt2_config)
             case "neox":
                 model = GPTNeoXForCausalLM(GPTNeoXConfig(**usual, hidden_dropout=dropout))
             case _:

@@ -53,21 +53,21 @@ def tiny_model(
         elif kind == "electra":  # embeddings of their own width, projected into the blocks
             model = ElectraForSequenceClassification(ElectraConfig(**usual, embedding_size=16))
         elif kind == "deberta":  # relative positions shared by all blocks, and a convolution
-            config = DebertaV2Config(
+            deberta_config = DebertaV2Config(
                 **usual, relative_attention=True, position_buckets=8, max_relative_positions=16,
                 pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", share_att_key=True,
                 conv_kernel_size=3, conv_act="gelu",
             )  # fmt: skip
-            model = DebertaV2ForSequenceClassification(config)
+            model = DebertaV2ForSequenceClassification(deberta_config)
         elif kind == "mpnet":  # one position bias shared by all blocks
             model = MPNetForSequenceClassification(MPNetConfig(**{**usual, "pad_token_id": 1}))
         elif kind == "distilbert":
-            config_d = DistilBertConfig(
+            distilbert_config = DistilBertConfig(
                 **common, dim=width, n_layers=blocks, n_heads=4, hidden_dim=2 * width,
                 max_position_embeddings=64, dropout=dropout, attention_dropout=dropout,
                 seq_classif_dropout=dropout,
             )  # fmt: skip
-            model = DistilBertForSequenceClassification(config_d)
+            model = DistilBertForSequenceClassification(distilbert_config)
         else:
             raise ValueError(kind)
     return model.eval()

@@ -53,8 +53,8 @@ def tiny_seq2seq(
         if kind == "t5":
             model = T5ForConditionalGeneration(T5Config(**t5))
         elif kind == "t5_gated":  # as T5 v1.1 is
-            config = T5Config(**t5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
-            model = T5ForConditionalGeneration(config)
+            t5_config = T5Config(**t5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+            model = T5ForConditionalGeneration(t5_config)
         elif kind == "mt5":
             model = MT5ForConditionalGeneration(MT5Config(**t5))
         elif kind == "umt5":  # each of its blocks has a position bias of its own
@@ -66,8 +66,8 @@ def tiny_seq2seq(
         elif kind == "marian":  # starts with what pads, as T5 does
             model = MarianMTModel(MarianConfig(**bart, decoder_start_token_id=0))
         elif kind == "pegasus":
-            config_p = PegasusConfig(**bart, decoder_start_token_id=0)
-            model = PegasusForConditionalGeneration(config_p)
+            pegasus_config = PegasusConfig(**bart, decoder_start_token_id=0)
+            model = PegasusForConditionalGeneration(pegasus_config)
         else:
             raise ValueError(kind)
     return model.eval()

@@ -1,5 +1,6 @@
-"""The cohorts of model classes under two workers, as processes of their own: `python -m
-tests.support.two_workers RANK FOLDER CASE ...` prints the first worker's losses, a line a class."""
+"""Trains cohorts of model classes with two workers, each a process: `python -m
+tests.support.two_workers RANK FOLDER CASE ...` prints the first worker's losses, one line per
+class."""
 
 from __future__ import annotations
 

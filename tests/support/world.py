@@ -40,8 +40,8 @@ def texts(count: int, seed: int = 0) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     while len(rows) < count:
         label, other = rng.choice([("pos", "neg"), ("neg", "pos")])
-        own, far = (GOOD, BAD) if label == "pos" else (BAD, GOOD)
-        words = rng.choices(own, k=2) + rng.choices(far, k=rng.randint(0, 1))
+        matching, opposite = (GOOD, BAD) if label == "pos" else (BAD, GOOD)
+        words = rng.choices(matching, k=2) + rng.choices(opposite, k=rng.randint(0, 1))
         words += rng.choices(PLAIN, k=rng.randint(1, 9))
         rng.shuffle(words)
         rows.append((" ".join(words), label))

@@ -1,4 +1,4 @@
-"""A tiny real world of texts to write: what is read comes back backwards, in other words."""
+"""A tiny real world for encoder-decoders: sources of number words and their translations."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
     """Distinct sources of one to six words, each with its target."""
-    rng, found = random.Random(seed), dict[str, str]()
-    while len(found) < count:
+    rng, targets = random.Random(seed), dict[str, str]()
+    while len(targets) < count:
         words = rng.choices(list(WORDS), k=rng.randint(1, 6))
-        found[" ".join(words)] = " ".join(WORDS[w] for w in words)
-    return list(found.items())
+        targets[" ".join(words)] = " ".join(WORDS[w] for w in words)
+    return list(targets.items())
 
 
 def write_pairs(path: Path, rows: list[tuple[str, str]]) -> Path:
