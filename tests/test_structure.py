@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "config", "search", "data.assets",
     "data", "models", "losses", "tasks", "teachers", "training", "planning.memory", "planning",
-    "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats", "analysis.verdict", "sweep", "cluster",
-    "cluster.launch", "report", "cli",
+    "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats",
+    "analysis.verdict", "sweep", "cluster", "cluster.launch", "report", "cli",
 ]  # fmt: skip
 
 
