@@ -33,8 +33,8 @@ def scorer(
     )
     if score is None:
         return None
-    known = node_availability_summary.node_availabilities.get(node_type)
-    return (known is None or known.is_available, *score)
+    availability = node_availability_summary.node_availabilities.get(node_type)
+    return (availability is None or availability.is_available, *score)
 
 
 class Launching:
@@ -56,14 +56,14 @@ class Launching:
 
 def hold_limit(autoscaler: Any = StandardAutoscaler) -> None:
     """From here on, a look of Ray's autoscaler begins with what it is launching."""
-    look = autoscaler._update
+    original_update = autoscaler._update
 
-    @wraps(look)
+    @wraps(original_update)
     def _update(self: Any) -> None:
         counter = self.pending_launches
         self.pending_launches = Launching(counter)
         try:
-            look(self)
+            original_update(self)
         finally:
             self.pending_launches = counter
 

@@ -20,17 +20,17 @@ def check(study: Study) -> None:
     address = study.config.cluster.checkpoints
     if address is None:
         return
-    where = f"{study.file}: cluster.checkpoints:"
+    prefix = f"{study.file}: cluster.checkpoints:"
     if "@" in address:
         raise UserError(
-            f"{where} keys stand in the address; leave them out, and set them in the environment "
+            f"{prefix} keys stand in the address; leave them out, and set them in the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
         )
     try:
         try_to_write(address)
     except (OSError, ArrowException) as error:
         raise UserError(
-            f"{where} {address} cannot be written ({first_line(error)}); write a folder that all "
+            f"{prefix} {address} cannot be written ({first_line(error)}); write a folder that all "
             "nodes see, or an address such as s3://bucket/folder, with its keys in the environment"
         ) from error
 
@@ -38,16 +38,16 @@ def check(study: Study) -> None:
 def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
     """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
     where it cannot for so long."""
-    began, told = time.monotonic(), False
+    began, reported = time.monotonic(), False
     while True:
         try:
             return try_to_write(storage)
         except OSError as error:
             if time.monotonic() - began > seconds:
                 raise
-            if not told:
+            if not reported:
                 tell(f"a job waits until checkpoints can be written: {reason(error)}")
-                told = True
+                reported = True
         time.sleep(AGAIN_SECONDS)
 
 

@@ -42,7 +42,7 @@ def measure(cores: int, width: int) -> tuple[float, float]:
 
 @contextmanager
 def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[str]]]:
-    started = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-m", __name__, str(width), str(n)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -50,11 +50,11 @@ def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[
         for n in threads
     ]  # fmt: skip
     try:
-        for process in started:
+        for process in processes:
             _answer(process)
-        yield started
+        yield processes
     finally:
-        for process in started:
+        for process in processes:
             process.communicate()  # the end of its input is the end of it
 
 

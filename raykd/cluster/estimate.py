@@ -57,17 +57,19 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
 def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) -> Estimate:
     """What the missing trials will take. What was not measured before is, if `measure`; else only
     where a rough estimate is so long that it hardly shows."""
-    made, study = sweep.planned(sweep.known, fitted), sweep.study
+    sweep_plan, study = sweep.planned(sweep.known, fitted), sweep.study
     ready = teacher.stored(study.home, study.teacher)
-    around = Around(fitted.workers, fitted.gpus, _is_stored(made))
-    scene = Scene(made, fitted, place, _kind(place, fitted))
+    around = Around(fitted.workers, fitted.gpus, _is_stored(sweep_plan))
+    scene = Scene(sweep_plan, fitted, place, _kind(place, fitted))
     folder = ready.folder if ready else None
 
     def guess(measuring: bool) -> Estimate:
         students, note = scene.students(folder, measuring)
-        own, more = (None, "") if ready else scene.teacher(measuring)
+        teacher_rates, teacher_note = (None, "") if ready else scene.teacher(measuring)
         device, price = scene.device, study.config.budget.price
-        return estimate(made, around, students, own, device, price, note or more)
+        return estimate(
+            sweep_plan, around, students, teacher_rates, device, price, note or teacher_note
+        )
 
     first = guess(False)
     worth = measure or first.total.seconds.likely > WORTH_SECONDS
@@ -78,85 +80,89 @@ def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) ->
 class Scene:
     """A plan on its machines. Rates come with a word on why they are rough, where they are."""
 
-    made: Plan
+    plan: Plan
     share: Share
     place: Place
     device: str
 
     def students(self, folder: Path | None, measure: bool) -> tuple[Rates, str]:
-        made, fitted = self.made, self.share
-        order = rates.student_request(made, folder, fitted.workers, fitted.cpus)
-        beside = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
-        if kept := rates.known(made.study.home, order, self.device, beside):
-            return Rates(**kept), ""
-        note = self._cannot(order, 1, beside) if measure else "measured by `raykd plan --cluster`"
+        plan, fitted = self.plan, self.share
+        request = rates.student_request(plan, folder, fitted.workers, fitted.cpus)
+        processes = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
+        if stored := rates.known(plan.study.home, request, self.device, processes):
+            return Rates(**stored), ""
+        note = (
+            self._obstacle(request, 1, processes)
+            if measure
+            else "measured by `raykd plan --cluster`"
+        )
         if note:
-            return rates.rough_rates(made), note
+            return rates.rough_rates(plan), note
         try:
-            found: Rates = (
-                measure_students(order, beside)
+            student_rates: Rates = (
+                measure_students(request, processes)
                 if self.place == "here"
-                else self._there(alone, order)
+                else self._on_node(alone, request)
             )
         except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
-            return rates.rough_rates(made), f"not measured: {first_line(error)}"
-        rates.keep(made.study.home, order, self.device, beside, found)
-        return found, ""
+            return rates.rough_rates(plan), f"not measured: {first_line(error)}"
+        rates.keep(plan.study.home, request, self.device, processes, student_rates)
+        return student_rates, ""
 
     def teacher(self, measure: bool) -> tuple[TeacherRates, str]:
         """It is made where the jobs run, by one worker of a job; here, with the whole machine."""
-        made, fitted, device = self.made, self.share, self.device
+        plan, fitted, device = self.plan, self.share, self.device
         if self.place == "here":
             node = this_machine()
             fitted = Share(1, int(node.cpus), node.gpus, 1)
             device = _kind("here", fitted)
-        order = rates.teacher_request(made, fitted.cpus, bool(fitted.gpus))
-        if found := rates.known(made.study.home, order, device, 1):
-            return TeacherRates(**found), ""
-        rough = rates.rough_teacher_rates(made, fitted.cpus, bool(fitted.gpus))
-        note = self._cannot(order, 5, 1) if measure else "measured by `raykd plan --cluster`"
+        request = rates.teacher_request(plan, fitted.cpus, bool(fitted.gpus))
+        if stored := rates.known(plan.study.home, request, device, 1):
+            return TeacherRates(**stored), ""
+        rough = rates.rough_teacher_rates(plan, fitted.cpus, bool(fitted.gpus))
+        note = self._obstacle(request, 5, 1) if measure else "measured by `raykd plan --cluster`"
         if note:
             return rough, note
         try:
-            own: TeacherRates = (
-                measure_teacher(order)
+            teacher_rates: TeacherRates = (
+                measure_teacher(request)
                 if self.place == "here"
-                else self._there(teacher_alone, order)
+                else self._on_node(teacher_alone, request)
             )
         except (RuntimeError, MemoryError) as error:
             return rough, f"not measured: {first_line(error)}"
-        rates.keep(made.study.home, order, device, 1, own)
-        return own, ""
+        rates.keep(plan.study.home, request, device, 1, teacher_rates)
+        return teacher_rates, ""
 
-    def _there(self, measure: Callable[[TimingRequest], Any], order: TimingRequest) -> Any:
+    def _on_node(self, measure: Callable[[TimingRequest], Any], request: TimingRequest) -> Any:
         """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
         import ray
 
-        task = ray.remote(measure).options(num_cpus=order.threads, num_gpus=self.share.gpus)
+        task = ray.remote(measure).options(num_cpus=request.threads, num_gpus=self.share.gpus)
         try:
-            return ray.get(task.remote(order))
+            return ray.get(task.remote(request))
         except ray.exceptions.RayError as error:
             raise RuntimeError(one_line(error)) from error
 
-    def _cannot(self, order: TimingRequest, copies: int, beside: int) -> str:
+    def _obstacle(self, request: TimingRequest, copies: int, processes: int) -> str:
         """Why nothing can be measured now, if so."""
         if self.place == "to come":
             return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"
         if self.place == "here":
-            return self._too_large(copies, beside)
+            return self._too_large(copies, processes)
         import ray
 
         free = ray.available_resources()
-        if free.get("CPU", 0) < order.threads or free.get("GPU", 0) < self.share.gpus:
+        if free.get("CPU", 0) < request.threads or free.get("GPU", 0) < self.share.gpus:
             return "no node of the cluster is up and free to measure on"
         return ""
 
-    def _too_large(self, copies: int, beside: int) -> str:
+    def _too_large(self, copies: int, processes: int) -> str:
         """`copies` of the teacher's weights and a student in training, in each process."""
-        study = self.made.study
-        theirs = copies * study.teacher_parameters
-        wanted = 4 * (theirs + 5 * study.student_parameters) + RUNTIME_BYTES
-        fits = beside * wanted < memory.available() or self.share.gpus
+        study = self.plan.study
+        teacher_weights = copies * study.teacher_parameters
+        needed = 4 * (teacher_weights + 5 * study.student_parameters) + RUNTIME_BYTES
+        fits = processes * needed < memory.available() or self.share.gpus
         return "" if fits else "this machine has not the memory to measure"
 
 
@@ -177,12 +183,12 @@ def _kind(place: Place, fitted: Share) -> str:
     return f"GPU {torch.cuda.get_device_name()}"
 
 
-def _is_stored(made: Plan) -> bool:
+def _is_stored(plan: Plan) -> bool:
     """Whether the teacher's outputs are in a local store already."""
-    root, choice = cache_root(made.study), made.choice()
+    root, choice = cache_root(plan.study), plan.choice()
     for manifest in [] if "://" in root else Path(root).glob("*/manifest.json"):
-        whose = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")
+        fingerprint = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")
         size = sum(f.stat().st_size for f in manifest.parent.glob("*.safetensors"))
-        if whose == made.study.teacher and size > STORED * choice.bytes:
+        if fingerprint == plan.study.teacher and size > STORED * choice.bytes:
             return True
     return False

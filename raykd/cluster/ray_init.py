@@ -68,13 +68,13 @@ def local_ray() -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         _enable_token_auth()  # as Ray does by itself, but for a word and a file in the home
     node = this_machine()
-    own = {
+    options = {
         "address": "local",
         "num_cpus": int(node.cpus),
         "resources": {"trial_slot": int(node.cpus)},
         "include_dashboard": False,
     }
-    with ray_started(own):
+    with ray_started(options):
         yield
 
 

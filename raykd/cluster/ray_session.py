@@ -55,8 +55,8 @@ def here(sweep: Sweep) -> Share:
     """What each job gets of this machine."""
     config, file, node = sweep.study.config, sweep.study.file, this_machine()
     cluster = config.cluster
-    asked = share(cluster, [node], int(node.cpus), file)
-    quantization.refuse(config.teacher.bits, asked.gpus, file)  # before it is measured
+    requested = share(cluster, [node], int(node.cpus), file)
+    quantization.refuse(config.teacher.bits, requested.gpus, file)  # before it is measured
     return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
 
 
@@ -67,19 +67,19 @@ def joined(sweep: Sweep, address: str) -> Iterator[Share]:
     cluster, file = study.config.cluster, study.file
     check_address(address)
     # A joined cluster does not inherit this process's environment.
-    travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
-    with ray_started({"address": address, "runtime_env": {"env_vars": travelling}}):
+    env_vars = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
+    with ray_started({"address": address, "runtime_env": {"env_vars": env_vars}}):
         import ray
 
         check_nodes(study.home, study.file)
-        from raykd.cluster.nodes import nodes as there
+        from raykd.cluster.nodes import nodes as cluster_nodes
 
-        alive, leaving = there()
+        alive, leaving = cluster_nodes()
         nodes = [_node(n["Resources"]) for n in alive if n not in leaving]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        found = share(cluster, grown(nodes, cluster.grows), slots, file)
-        quantization.refuse(study.config.teacher.bits, found.gpus, file)
-        yield found
+        fitted = share(cluster, grown(nodes, cluster.grows), slots, file)
+        quantization.refuse(study.config.teacher.bits, fitted.gpus, file)
+        yield fitted
 
 
 def teacher_maker(nodes: Share | None) -> MakeTeacher:
@@ -94,22 +94,22 @@ def teacher_maker(nodes: Share | None) -> MakeTeacher:
 
 def _jobs(sweep: Sweep, node: Node) -> int:
     """How many jobs share this machine, where the file leaves it open and there is a choice."""
-    cluster, made = sweep.study.config.cluster, sweep.planned(sweep.known)
+    cluster, plan = sweep.study.config.cluster, sweep.planned(sweep.known)
     if cluster.cpus_per_worker is not None or cluster.workers > 1 or node.gpus:
         return 1
-    if len(made.cohorts) + -(-made.explore_missing // made.cohort_size) < 2:
+    if len(plan.cohorts) + -(-plan.explore_missing // plan.cohort_size) < 2:
         return 1
     return jobs_at_once(sweep.study.home, int(node.cpus), sweep.study.base.width)
 
 
 def check_budget(sweep: Sweep, share: Share) -> None:
     """Raises UserError where the file's budget is too small for a cohort to get anywhere."""
-    study, made = sweep.study, sweep.planned(sweep.known, share)
-    cohorts = made.cohorts
+    study, plan = sweep.study, sweep.planned(sweep.known, share)
+    cohorts = plan.cohorts
     if not cohorts and study.config.explore is not None:
         cohorts = (Cohort((explore_trial(study, LayerMap((1,) * study.shape.blocks)),)),)
     if cohorts:
-        first = made.seconds(cohorts[0]) / cohorts[0].trials[0].training.evaluations
+        first = plan.seconds(cohorts[0]) / cohorts[0].trials[0].training.evaluations
         gpus = share.workers * share.gpus
         budget.check(study.config.budget, study.file, gpus, share.workers, first)
 

@@ -28,13 +28,13 @@ def check_nodes(home: Path, file: str) -> None:
     ask = ray.remote(num_cpus=0, max_retries=0)(fault)
     probe = write_probe(home)
     try:
-        asked = {
+        answers = {
             n["NodeManagerAddress"]: ask.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
             ).remote(probe)
             for n in ray.nodes() if n["Alive"]
         }  # fmt: skip
-        faults = {address: ray.get(answer) for address, answer in asked.items()}
+        faults = {address: ray.get(answer) for address, answer in answers.items()}
     except ray.exceptions.RayError as error:
         raise UserError(
             "--address: a node does not run raykd's code; install the same there as here "
@@ -42,9 +42,9 @@ def check_nodes(home: Path, file: str) -> None:
         ) from error
     finally:
         probe.unlink()
-    for address, found in faults.items():
-        if found is not None:
+    for address, problem in faults.items():
+        if problem is not None:
             raise UserError(
-                f"{file}: cluster.storage: node {address} {found}: {home}; name a folder that all "
-                "nodes share"
+                f"{file}: cluster.storage: node {address} {problem}: {home}; name a folder that "
+                "all nodes share"
             )

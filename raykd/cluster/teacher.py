@@ -18,7 +18,7 @@ from raykd.sweep.resources import Share
 from raykd.teachers import teacher
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 Tick = tuple[int, dict[str, float]]
 
 
@@ -35,7 +35,7 @@ class Board:
         return self._tick
 
 
-class Telling:
+class BoardHooks:
     """A training's hooks: it tells the board."""
 
     def __init__(self, board: Any) -> None:
@@ -54,7 +54,7 @@ def make(study: Study, threads: int, board: Any) -> teacher.Stored:
             f"{study.base.folder}; name a folder that all nodes share"
         )
     torch.set_num_threads(threads)
-    return fine_tune(study, hooks=Telling(board))
+    return fine_tune(study, hooks=BoardHooks(board))
 
 
 def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored:
@@ -69,12 +69,12 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
     task = ray.remote(make).options(
         num_cpus=share.cpus, num_gpus=1 if share.gpus else 0, max_retries=retries
     )
-    made = task.remote(study, share.cpus, board)
+    result = task.remote(study, share.cpus, board)
     try:
-        while not ray.wait([made], timeout=LOOK_SECONDS)[0]:
+        while not ray.wait([result], timeout=POLL_SECONDS)[0]:
             step, scores = ray.get(board.tick.remote())
             hooks.progress(step, 0, scores, TeacherTiming(None, 0.0, 0))
-        found: teacher.Stored = ray.get(made)
+        stored: teacher.Stored = ray.get(result)
     except RayTaskError as error:
         raise error.cause from None
     except RayError as error:
@@ -82,4 +82,4 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
             f"{study.file}: teacher: the node that made it was lost {retries + 1} times "
             f"({one_line(error)}); see that a worker has the memory for it, and run this again"
         ) from error
-    return found
+    return stored

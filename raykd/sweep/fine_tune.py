@@ -43,15 +43,15 @@ def fine_tune(
     With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
     Raises UserError for a teacher no better than the majority class, unless the file allows it.
     """
-    found = teacher.stored(study.home, study.teacher)
-    if found is None:
-        found = _make(study, where or _here(study.config.cluster), hooks)
+    stored = teacher.stored(study.home, study.teacher)
+    if stored is None:
+        stored = _make(study, where or _local_execution(study.config.cluster), hooks)
         torch.cuda.empty_cache()  # the workers that follow may share this GPU
-    teacher.refuse_weak(found, study.config.teacher, study.file)
-    return found
+    teacher.refuse_weak(stored, study.config.teacher, study.file)
+    return stored
 
 
-def _here(cluster: Cluster) -> Execution:
+def _local_execution(cluster: Cluster) -> Execution:
     """This machine's first GPU, where it has one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     checkpointing = cluster.gradient_checkpointing
@@ -72,7 +72,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
     model.to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16)
-    length: dict[str, int] = {}
+    epochs: dict[str, int] = {}
     if config.teacher.fine_tune:
         lora, memory = trial.training.lora, Memory()
         if lora is not None and (problem := adapters.misfit(model, lora.targets)):
@@ -95,7 +95,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
             metrics[f"test_{trial.metric}"],
         )
         if trial.training.patience is not None:
-            length = _length(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
+            epochs = _epochs(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
     else:
         select, test = _scores(model, data, trial.metric, where)
 
@@ -112,12 +112,12 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
         "select_majority": family.baseline(trial.metric, data.select.labels),
         "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
         "seconds": time.perf_counter() - began,
-        **length,
+        **epochs,
     }
     return teacher.store(study.home, study.teacher, write, scores)
 
 
-def _length(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
+def _epochs(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
     """Of a training that select ended, in epochs."""
     epoch = trial.training.steps / MOST_EPOCHS
     return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
@@ -142,10 +142,10 @@ def _measure(study: Study, model: PreTrainedModel, data: Data, where: Execution)
     began = time.perf_counter()
     for part in eval_batches(data.train.lengths[rows], data.eval_batch):
         live(data.family.collate(data.train, rows[part], data.pad).to(where.device))
-    took = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     tokens = int(data.train.lengths[rows].sum())
-    found = teacher_source.measure(study.home / "states", tokens, took)
-    teacher_source.remember(study.home, study.teacher, found)
+    speeds = teacher_source.measure(study.home / "states", tokens, seconds)
+    teacher_source.remember(study.home, study.teacher, speeds)
 
 
 def _scores(

@@ -35,8 +35,8 @@ def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
         if r.status == "finished" and r.rules < older_rules.RULES
     )
     for rules in sorted({rules for rules, _ in done}):
-        if meant := older_rules.before(study.config, rules):
-            config, keys = meant
+        if rewritten := older_rules.before(study.config, rules):
+            config, keys = rewritten
             counts[keys] += sum(done[rules, f] for f in _families(_under(study, config)))
     return tuple(Older(count, keys) for keys, count in counts.items() if count)
 
@@ -50,7 +50,7 @@ def _under(study: Study, config: SweepConfig) -> Study:
 
 
 def _families(study: Study) -> set[str]:
-    found = {t.family for t in confirm_trials(study)}
+    families = {t.family for t in confirm_trials(study)}
     if study.config.explore is not None:
-        found.add(explore_trial(study, everywhere(study.depth, 1)).family)
-    return found
+        families.add(explore_trial(study, everywhere(study.depth, 1)).family)
+    return families

@@ -50,9 +50,9 @@ def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
 
 def _order(item: tuple[Arm, list[Record]]) -> tuple[object, ...]:
     """By init; none first, then forward, then the others by name, controls last."""
-    (init, strategy, heavy), arm = item
+    (init, strategy, hidden_weight), arm = item
     place = (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
-    return (*place, float(heavy or 0))
+    return (*place, float(hidden_weight or 0))
 
 
 def _row(
@@ -61,13 +61,15 @@ def _row(
     arms: Mapping[Arm, list[Record]],
     metric: str,
 ) -> Row:
-    init, strategy, heavy = key
-    name = f"test_{metric}"
-    scores = {r.seed: r.metrics[name] for r in arm}
+    init, strategy, hidden_weight = key
+    metric_name = f"test_{metric}"
+    scores = {r.seed: r.metrics[metric_name] for r in arm}
     weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
-    if not heavy and len(weights) == 1:  # one forward alone can stand against no matching
-        (heavy,) = weights
-    reference = {r.seed: r.metrics[name] for r in arms.get((init, "forward", heavy), [])}
+    if not hidden_weight and len(weights) == 1:  # one forward alone can stand against no matching
+        (hidden_weight,) = weights
+    reference = {
+        r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])
+    }
     paired = [scores[s] - reference[s] for s in scores if s in reference]
     maps = {r.map for r in arm}
     return Row(

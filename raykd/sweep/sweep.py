@@ -99,9 +99,9 @@ class Sweep:
 
     def _read(self, read: Reading) -> tuple[Record, ...]:
         experiment = store.find_experiment(self.client, self.study.config.name)
-        found = () if experiment is None else read(self.client, experiment, self.study.home)
-        vars(self)["known"] = found
-        return found
+        records = () if experiment is None else read(self.client, experiment, self.study.home)
+        vars(self)["known"] = records
+        return records
 
     @cached_property
     def known(self) -> tuple[Record, ...]:
@@ -114,12 +114,12 @@ class Sweep:
         """What is missing, in cohorts that fit the share of the machine that each one gets."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
-            share = _foreseen(self.study.config.cluster)
+            share = _assumed_share(self.study.config.cluster)
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
         free = _memory(self.study.config.cluster, share)
-        made = make(self.study, done, explored(self.study, records), free, power)
-        look = last_look(self.study, self.client, records, made, self.looks)
-        return replace(made, seeds=look.seeds) if look and look.stop else made
+        plan = make(self.study, done, explored(self.study, records), free, power)
+        look = last_look(self.study, self.client, records, plan, self.looks)
+        return replace(plan, seeds=look.seeds) if look and look.stop else plan
 
     @cached_property
     def looks(self) -> dict[object, Look]:
@@ -131,8 +131,8 @@ class Sweep:
         confirm = self.study.config.confirm
         if confirm is None or confirm.looks is None:
             return None
-        made = self.planned(records)
-        return last_look(self.study, self.client, records, made, self.looks)
+        plan = self.planned(records)
+        return last_look(self.study, self.client, records, plan, self.looks)
 
     def goes_on(self, number: int) -> bool:
         """Whether the look of that number was taken and leaves confirm something to do; after what
@@ -155,15 +155,17 @@ class Sweep:
 
     def status(self) -> Status:
         records = self.known
-        made = self.planned(records)
-        current = current_records(self.study, records, made)
-        missing = len(made.missing) + made.best_missing + made.explore_missing
+        plan = self.planned(records)
+        current = current_records(self.study, records, plan)
+        missing = len(plan.missing) + plan.best_missing + plan.explore_missing
         config = self.study.config
-        found = stand(
+        status = stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
             store.safe(self.uri), self.stopped(),
         )  # fmt: skip
-        return replace(found, costs=self.launches(), teacher=teacher_score(self.study, self.client))
+        return replace(
+            status, costs=self.launches(), teacher=teacher_score(self.study, self.client)
+        )
 
     def launches(self) -> tuple[ForecastOutcome, ...]:
         """What each launch was to take, and what it took."""
@@ -174,32 +176,32 @@ class Sweep:
         self, hooks: Hooks | None = None, make: MakeTeacher = fine_tune_here
     ) -> teachers.Stored:
         """The teacher, made by `make` if need be, and its MLflow run."""
-        found = teachers.stored(self.study.home, self.study.teacher)
-        if found is None:
-            found = make(self.study, hooks)
+        teacher = teachers.stored(self.study.home, self.study.teacher)
+        if teacher is None:
+            teacher = make(self.study, hooks)
             vars(self).pop("known", None)  # that took a while
-        teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
+        teachers.refuse_weak(teacher, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)
         config = self.study.config.teacher
         ledger.log_teacher(
             self.client,
             experiment,
-            found.fingerprint,
+            teacher.fingerprint,
             {k: str(v) for k, v in config.model_dump().items()},
             {
-                f"test_{found.metric}": found.test,
-                f"best_select_{found.metric}": found.select,
-                "majority": found.test_majority,
-                "seconds": found.seconds,
+                f"test_{teacher.metric}": teacher.test,
+                f"best_select_{teacher.metric}": teacher.select,
+                "majority": teacher.test_majority,
+                "seconds": teacher.seconds,
             },
             {"raykd.data": self.study.data},
         )
-        return found
+        return teacher
 
     def missing(self) -> int:
         """How many trials are still to run."""
-        made = self.planned(self.known)
-        return len(made.missing) + made.best_missing + made.explore_missing
+        plan = self.planned(self.known)
+        return len(plan.missing) + plan.best_missing + plan.explore_missing
 
     def a_student(self) -> str | None:
         """The trial id of the best confirmed student by select whose weights were stored."""
@@ -220,8 +222,8 @@ class Sweep:
         """What the ledger holds of a cohort's explored trials that are over, by trial id; after
         what their workers could not send, if MLflow was away when they ended."""
         send_left(self.destination())
-        found = ledger.read_cohort(self.client, self._experiment(), cohort)
-        return {r.trial: tried for r in found if (tried := outcome(self.study, r))}
+        records = ledger.read_cohort(self.client, self._experiment(), cohort)
+        return {r.trial: tried for r in records if (tried := outcome(self.study, r))}
 
     def destination(self) -> Destination:
         """Where results go, and wait until the store takes them."""
@@ -236,12 +238,12 @@ class Sweep:
         return store.patiently(lambda: store.experiment(self.client, self.study.config.name))
 
 
-def _foreseen(cluster: Cluster) -> Share:
+def _assumed_share(cluster: Cluster) -> Share:
     """The share of a cohort where nobody has asked a cluster yet."""
-    known = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
+    gpu_count = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
     gpus = cluster.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if known else 0.0
+        gpus = 1.0 if gpu_count else 0.0
     return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
 
 

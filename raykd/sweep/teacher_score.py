@@ -20,21 +20,21 @@ def teacher_score(study: Study, client: MlflowClient) -> TeacherScore | None:
     """As stored in the home, else as its run in MLflow has it; None where it is in neither, or was
     scored by another metric than the file states now."""
     metric = study.config.task.metric
-    found = teacher.stored(study.home, study.teacher)
-    if found is not None and found.metric == metric:
+    stored = teacher.stored(study.home, study.teacher)
+    if stored is not None and stored.metric == metric:
         return TeacherScore(
-            found.fingerprint, metric, found.test, found.select, found.test_majority
+            stored.fingerprint, metric, stored.test, stored.select, stored.test_majority
         )
     experiment = store.find_experiment(client, study.config.name)
     if experiment is None:
         return None
     run = ledger.find(client, experiment, "raykd.teacher", study.teacher)
-    known = run.data.metrics if run is not None else {}
-    if f"test_{metric}" not in known:
+    metrics = run.data.metrics if run is not None else {}
+    if f"test_{metric}" not in metrics:
         return None
     return TeacherScore(
-        study.teacher, metric, known[f"test_{metric}"], known[f"best_select_{metric}"],
-        known["majority"],
+        study.teacher, metric, metrics[f"test_{metric}"], metrics[f"best_select_{metric}"],
+        metrics["majority"],
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from raykd.tracking.ledger import Record, download
 from raykd.tracking.store import patiently
 from raykd.training.angle_values import Measured
 
-AT_ONCE = 8  # a server answers each request in some ten milliseconds; the disk needs one
+READ_THREADS = 8  # a server answers each request in some ten milliseconds; the disk needs one
 Curve = tuple[tuple[int, float], ...]
 """(step, value), by step."""
 
@@ -37,12 +37,12 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
     trials of one split are alike. Where examples have scores of their own (texts), those in place
     of correctness, as shares of 1. Where test has parts, those of the first, which the metric is
     of. Trials without the artifact are left out."""
-    found = {}
+    by_trial = {}
     with tempfile.TemporaryDirectory(prefix="raykd-predictions-") as folder:
         for record in records:
-            into = Path(folder) / record.run_id
-            into.mkdir(exist_ok=True)
-            file = download(client, record.run_id, PREDICTIONS, into)
+            download_folder = Path(folder) / record.run_id
+            download_folder.mkdir(exist_ok=True)
+            file = download(client, record.run_id, PREDICTIONS, download_folder)
             if file is None:
                 continue
             names = pq.read_schema(file).names
@@ -55,9 +55,9 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
             values = table["score" if scored else "correct"].to_pylist()
             right = np.asarray(values, dtype=float) if scored else np.asarray(values, dtype=bool)
             order = np.argsort(ids, kind="stable")
-            found[record.trial] = (ids[order], right[order])
+            by_trial[record.trial] = (ids[order], right[order])
             file.unlink()
-    return found
+    return by_trial
 
 
 def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
@@ -76,15 +76,15 @@ def write_angles(measured: Measured, folder: Path) -> None:
 def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:
     """For a run that is over: one in training logs its metrics by itself."""
     now = int(time.time() * 1000)
-    found = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
-    patiently(lambda: client.log_batch(run_id, metrics=found))
+    points = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
+    patiently(lambda: client.log_batch(run_id, metrics=points))
 
 
 def steps(client: MlflowClient, run_id: str) -> tuple[int, ...]:
     """At which optimisation steps a trial was measured, in order."""
     listed = patiently(lambda: client.list_artifacts(run_id, FOLDER))
-    found = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
-    return tuple(sorted(int(match[1]) for match in found if match))
+    matches = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
+    return tuple(sorted(int(match[1]) for match in matches if match))
 
 
 def read_angles(client: MlflowClient, run_id: str, step: int) -> Measured:
@@ -105,7 +105,7 @@ def curves(client: MlflowClient, runs: Iterable[str], metric: str) -> dict[str, 
     """A metric's curve for each run id. A step that a resumed trial logged again counts once, as
     it was logged last."""
     ids = list(runs)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
         return dict(zip(ids, pool.map(lambda run: _curve(client, run, metric), ids), strict=True))
 
 

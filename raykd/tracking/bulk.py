@@ -45,10 +45,10 @@ def row(run: Run) -> Row:
 
 def rows(client: MlflowClient, experiment: str) -> list[Row]:
     """Every trial's run that is not deleted, in no order."""
-    with _collector_resting():
+    with _gc_paused():
         if on_a_server(client):
-            found = map(row, pages(client, [experiment]))
-            return [r for r in found if TRIAL in r.tags]
+            all_rows = map(row, pages(client, [experiment]))
+            return [r for r in all_rows if TRIAL in r.tags]
         return _columns(client.tracking_uri, experiment)
 
 
@@ -75,14 +75,14 @@ def _columns(uri: str, experiment: str) -> list[Row]:
     from sqlalchemy import select
 
     run, tag, param = models.SqlRun, models.SqlTag, models.SqlParam
-    ours = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
+    active = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
 
     def values(table: Any, *more: Any) -> Any:
         query = select(table.run_uuid, table.key, table.value, *more)
-        return query.join(run, run.run_uuid == table.run_uuid).where(*ours)
+        return query.join(run, run.run_uuid == table.run_uuid).where(*active)
 
     metric = values(models.SqlLatestMetric, models.SqlLatestMetric.is_nan)
-    state = select(run.run_uuid, run.status, run.start_time, run.end_time).where(*ours)
+    state = select(run.run_uuid, run.status, run.start_time, run.end_time).where(*active)
     engine = create_sqlalchemy_engine(uri)  # with what MLflow's settings say of certificates
     try:
         with engine.connect() as database:
@@ -104,14 +104,14 @@ def _columns(uri: str, experiment: str) -> list[Row]:
 
 
 def _by_run(values: Iterable[Any]) -> defaultdict[str, dict[str, Any]]:
-    found: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    by_run: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for run_id, key, value in values:
-        found[run_id][key] = value
-    return found
+        by_run[run_id][key] = value
+    return by_run
 
 
 @contextmanager
-def _collector_resting() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """All that is read lives; looking through it for garbage over and over takes more than half of
     the time that reading takes."""
     was_on = gc.isenabled()

@@ -33,8 +33,8 @@ class Forecast:
         return make(), replace(self, teacher_seconds=time.monotonic() - began)
 
     def start(self, launch: Launch) -> None:
-        told = {"told": self.told, **self.estimate}
-        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(told)))
+        shown = {"told": self.told, **self.estimate}
+        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(shown)))
 
     def end(self, launch: Launch, held: float, price: float | None, reason: str | None) -> None:
         """`held`: hours of GPUs or workers held by jobs; `reason`: why it stopped before its

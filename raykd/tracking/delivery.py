@@ -40,9 +40,9 @@ def send_left(to: Destination) -> Left:
     left = deliver_sweep(to.uri, spool(to.home, to.sweep))
     old = spool_of_0_1_0(to.home, store.safe(to.uri), to.experiment)
     if old.is_dir():
-        before = deliver_left(to.uri, old)
+        older = deliver_left(to.uri, old)
         left = Left(
-            left.sent + before.sent, left.waiting + before.waiting, left.refused + before.refused
+            left.sent + older.sent, left.waiting + older.waiting, left.refused + older.refused
         )
         with suppress(OSError):  # something is left in it
             old.rmdir()

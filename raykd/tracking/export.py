@@ -61,23 +61,23 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; name a new one")
     client = store.connect(store.resolve(tracking_uri, Path.cwd()))
-    found = ledger.open_run(client, run)
+    trial_run = ledger.open_run(client, run)
     with tempfile.TemporaryDirectory(prefix="raykd-export-") as scratch:
-        student = ledger.download(client, found.info.run_id, "student", Path(scratch))
+        student = ledger.download(client, trial_run.info.run_id, "student", Path(scratch))
         if student is None:
             raise UserError(
-                f"{run}: this run kept no student ({found.info.status.lower()}); write `tracking: "
-                "{students: all}` into the sweep file for sweeps to come, or export a run of the "
-                "first seed"
+                f"{run}: this run kept no student ({trial_run.info.status.lower()}); write "
+                "`tracking: {students: all}` into the sweep file for sweeps to come, or export a "
+                "run of the first seed"
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
-        _card(found, _sweep_file(client, found, Path(scratch))).save(folder / "README.md")
-    params = found.data.params
+        _card(trial_run, _sweep_file(client, trial_run, Path(scratch))).save(folder / "README.md")
+    params = trial_run.data.params
     metric, auto = params["metric"], LOADED[params["task"]][1]
     return (
         f"{params['strategy']} {params['map']}, test {metric} "
-        f"{found.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
+        f"{trial_run.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
     )
 
 

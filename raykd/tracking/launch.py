@@ -85,8 +85,8 @@ class Launch:
 def newest(client: MlflowClient, experiment: str) -> Run | None:
     """The parent run of the latest launch; None before the first."""
     query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
-    found = client.search_runs([experiment], query, max_results=1, order_by=order)
-    return found[0] if found else None
+    runs = client.search_runs([experiment], query, max_results=1, order_by=order)
+    return runs[0] if runs else None
 
 
 def without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,8 +201,8 @@ def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
             try:
-                if told := tell():
-                    launch.client.set_tag(launch.run_id, NOW, json.dumps(told))
+                if figures := tell():
+                    launch.client.set_tag(launch.run_id, NOW, json.dumps(figures))
                 launch.client.set_tag(launch.run_id, "raykd.heartbeat", str(time.time()))
             except MlflowException as error:
                 if not passing(error):
@@ -226,5 +226,5 @@ def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
     run = newest(client, experiment)
     if run is None or run.info.status != "RUNNING" or not alive(run):
         return None
-    found: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
-    return found
+    figures: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
+    return figures

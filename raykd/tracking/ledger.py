@@ -76,8 +76,8 @@ def _records(rows: Iterable[Row]) -> tuple[Record, ...]:
 
 def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) -> tuple[Record, ...]:
     """The records of a few trials by their ids, quicker than reading all; those there are."""
-    found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
-    rows = (bulk.row(run) for run in found if run is not None)
+    runs = (find(client, experiment, "raykd.trial", trial) for trial in trials)
+    rows = (bulk.row(run) for run in runs if run is not None)
     return tuple(_record(row) for row in rows if row.params)
 
 
@@ -88,9 +88,9 @@ def read_cohort(client: MlflowClient, experiment: str, cohort: Cohort) -> tuple[
     trained = f"tags.`raykd.cohort` = '{cohort.id}'"
     runs = patiently(lambda: list(bulk.pages(client, [experiment], trained)))
     records = [_record(row) for row in map(bulk.row, runs) if row.params]
-    found = {r.trial: r for r in records if r.over}
-    others = (t.id for t in cohort.trials if t.id not in found)
-    return (*found.values(), *read_trials(client, experiment, others))
+    over = {r.trial: r for r in records if r.over}
+    others = (t.id for t in cohort.trials if t.id not in over)
+    return (*over.values(), *read_trials(client, experiment, others))
 
 
 def _record(row: Row) -> Record:
@@ -132,10 +132,10 @@ def find(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | N
 def oldest(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
     """The oldest run whose tag has this value."""
     order = ["start_time ASC", "run_id ASC"]
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment], f"tags.`{tag}` = '{value}'", max_results=1, order_by=order
     )
-    return found[0] if found else None
+    return runs[0] if runs else None
 
 
 def log_teacher(
@@ -147,10 +147,10 @@ def log_teacher(
     tags: Mapping[str, str],
 ) -> str:
     """The teacher's run, written the first time; one that was cut off is completed."""
-    found = find(client, experiment, "raykd.teacher", fingerprint)
-    if found is not None and found.info.status == "FINISHED":
-        return str(found.info.run_id)
-    run = found or client.create_run(
+    earlier = find(client, experiment, "raykd.teacher", fingerprint)
+    if earlier is not None and earlier.info.status == "FINISHED":
+        return str(earlier.info.run_id)
+    run = earlier or client.create_run(
         experiment, run_name="teacher", tags={**tags, "raykd.teacher": fingerprint}
     )
     run_id, now = str(run.info.run_id), int(time.time() * 1000)
@@ -167,20 +167,20 @@ def open_run(client: MlflowClient, name: str) -> Run:
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
     experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
     ids = list(experiments)
-    found = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
+    runs = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
         run
         for run in bulk.pages(client, ids, f"attributes.run_id LIKE '{name}%'")
         if "raykd.trial" in run.data.tags
     ]
-    if not found:
+    if not runs:
         raise UserError(f"no trial {name!r} in this store; `raykd status SWEEP --json` lists them")
-    if len(found) > 1:
+    if len(runs) > 1:
         some = [
             f"{r.info.run_id} ({experiments[r.info.experiment_id]}: {r.info.run_name})"
-            for r in found[:5]
+            for r in runs[:5]
         ]
-        raise UserError(f"{name!r} fits {len(found)} runs; write the run id of one:", *some)
-    return found[0]
+        raise UserError(f"{name!r} fits {len(runs)} runs; write the run id of one:", *some)
+    return runs[0]
 
 
 def download(client: MlflowClient, run_id: str, artifact: str, into: Path) -> Path | None:

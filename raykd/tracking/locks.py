@@ -37,13 +37,13 @@ def give_board(client: MlflowClient, experiment: str) -> str:
 
 def board(client: MlflowClient, experiment: str) -> str:
     """The run that holds an experiment's claims."""
-    found = client.get_experiment(experiment).tags.get(BOARD)
-    if found is None:
+    run_id = client.get_experiment(experiment).tags.get(BOARD)
+    if run_id is None:
         give_board(client, experiment)
         # After it all who found none have written, and the last counts.
         time.sleep(GRACE_SECONDS)
-        found = client.get_experiment(experiment).tags[BOARD]
-    return str(found)
+        run_id = client.get_experiment(experiment).tags[BOARD]
+    return str(run_id)
 
 
 def take(client: MlflowClient, board: str, trial: str, launch: str, alive: Alive) -> bool:
@@ -74,5 +74,5 @@ def _wrote(client: MlflowClient, board: str, key: str, value: str) -> bool:
 
 def _held(client: MlflowClient, board: str, trial: str) -> dict[int, str]:
     params = client.get_run(board).data.params
-    found = (key.rpartition(".") for key in params)
-    return {int(n): params[f"{t}.{n}"].split()[0] for t, _, n in found if t == trial}
+    keys = (key.rpartition(".") for key in params)
+    return {int(n): params[f"{t}.{n}"].split()[0] for t, _, n in keys if t == trial}

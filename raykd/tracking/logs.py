@@ -76,10 +76,10 @@ def read(trial: str, tracking_uri: str | None) -> Log:
 
 def _entries(client: MlflowClient, run: Run) -> Iterator[Entry]:
     """A value that was told again, after a checkpoint, stands as it was told last."""
-    told: dict[int, dict[str, tuple[int, float]]] = {}
+    points: dict[int, dict[str, tuple[int, float]]] = {}
     for name in sorted(run.data.metrics):
         for metric in client.get_metric_history(run.info.run_id, name):
-            told.setdefault(metric.step, {})[name] = (metric.timestamp, metric.value)
-    for step, values in sorted(told.items()):
+            points.setdefault(metric.step, {})[name] = (metric.timestamp, metric.value)
+    for step, values in sorted(points.items()):
         last = max(when for when, _ in values.values())
         yield Entry(step, last / 1000, {name: value for name, (_, value) in values.items()})

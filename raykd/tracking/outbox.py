@@ -102,9 +102,9 @@ class Spool:
         """What was logged, and the entry after it."""
         with self._writing:  # the training thread and the sender: in the order of the telling
             with self._guard:
-                told, self._points = self._points, {}
-            before = tuple(told.pop(entry.run, ())) if entry else ()
-            for run, points in told.items():
+                pending, self._points = self._points, {}
+            before = tuple(pending.pop(entry.run, ())) if entry else ()
+            for run, points in pending.items():
                 self._write(Entry(run, tuple(points)), None)
             if entry is not None:
                 self._write(replace(entry, points=before + entry.points), fill)

@@ -48,25 +48,27 @@ class Entry:
 
 def write(folder: Path, number: int, entry: Entry, fill: Callable[[Path], None] | None) -> Path:
     """Put an entry into its place in a folder of entries; `fill` writes its artifacts."""
-    place, beside = folder / f"{number:08d}", folder / f".{number:08d}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    place, draft = folder / f"{number:08d}", folder / f".{number:08d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
         if fill is not None:
-            (beside / FILES).mkdir()
-            fill(beside / FILES)
-        (beside / WHAT).write_text(json.dumps(asdict(entry)), encoding="utf-8")
-        beside.rename(place)
+            (draft / FILES).mkdir()
+            fill(draft / FILES)
+        (draft / WHAT).write_text(json.dumps(asdict(entry)), encoding="utf-8")
+        draft.rename(place)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
     return place
 
 
 def read(place: Path) -> Entry:
-    told = json.loads((place / WHAT).read_text(encoding="utf-8"))
-    points = tuple((k, float(v), int(at), int(step)) for k, v, at, step in told["points"])
-    return Entry(told["run"], points, told["tags"], End(**told["end"]) if told["end"] else None)
+    content = json.loads((place / WHAT).read_text(encoding="utf-8"))
+    points = tuple((k, float(v), int(at), int(step)) for k, v, at, step in content["points"])
+    return Entry(
+        content["run"], points, content["tags"], End(**content["end"]) if content["end"] else None
+    )
 
 
 def waiting(folder: Path) -> list[Path]:

@@ -33,17 +33,17 @@ WORTH = 200  # changes are worth a new file
 
 def whole(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
     """Every trial's run that is not deleted, in no order."""
-    found = bulk.rows(client, experiment)
+    rows = bulk.rows(client, experiment)
     if on_a_server(client):
-        _keep(_file(client, client.get_experiment(experiment), home), found)
-    return found
+        _keep(_file(client, client.get_experiment(experiment), home), rows)
+    return rows
 
 
 def glance(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
     """The same, quicker where a server was asked for all before."""
-    there = client.get_experiment(experiment)
-    file = _file(client, there, home)
-    if not on_a_server(client) or not (file.exists() or _fetched(client, there, file)):
+    info = client.get_experiment(experiment)
+    file = _file(client, info, home)
+    if not on_a_server(client) or not (file.exists() or _fetched(client, info, file)):
         return whole(client, experiment, home)
     before = {run_id: Row(run_id, *rest) for run_id, *rest in json.loads(file.read_text("utf-8"))}
     ended = max((row.end or 0 for row in before.values() if row.status != "RUNNING"), default=0)
@@ -76,41 +76,41 @@ def _ids(runs: list[str]) -> str:
 def share(client: MlflowClient, experiment: str, home: Path, launch: str) -> None:
     """Leave with a launch's run what was read here last, where it is more than one answer gives and
     whoever reaches the server reaches its artifacts too."""
-    there = client.get_experiment(experiment)
-    if not on_a_server(client) or not there.artifact_location.startswith("mlflow-artifacts:"):
+    info = client.get_experiment(experiment)
+    if not on_a_server(client) or not info.artifact_location.startswith("mlflow-artifacts:"):
         return
-    kept = _file(client, there, home)
-    if not kept.exists():  # another launch has left a newer one in the meantime
+    snapshot = _file(client, info, home)
+    if not snapshot.exists():  # another launch has left a newer one in the meantime
         return
-    content = kept.read_bytes()
+    content = snapshot.read_bytes()
     if len(json.loads(content)) < PAGE:
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / _name(there)
+        file = Path(folder) / _name(info)
         file.write_bytes(gzip.compress(content))
         client.log_artifact(launch, str(file))
-    client.set_experiment_tag(experiment, LEFT, f"{launch} {_name(there)}")
+    client.set_experiment_tag(experiment, LEFT, f"{launch} {_name(info)}")
 
 
-def _fetched(client: MlflowClient, there: Experiment, file: Path) -> bool:
+def _fetched(client: MlflowClient, experiment: Experiment, file: Path) -> bool:
     """Whether a launch has left what it read, and it is now in the file. It only saves time: where
     it cannot be had, all is read, and that fails where something is wrong with the server."""
-    run, _, name = there.tags.get(LEFT, "").partition(" ")
-    if name != _name(there):
+    run, _, name = experiment.tags.get(LEFT, "").partition(" ")
+    if name != _name(experiment):
         return False
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = Path(client.download_artifacts(run, name, folder))
+            archive = Path(client.download_artifacts(run, name, folder))
         except (MlflowException, OSError):  # gone with its run, or the artifacts' store is away
             return False
-        _keep(file, json.loads(gzip.decompress(found.read_bytes())))
+        _keep(file, json.loads(gzip.decompress(archive.read_bytes())))
     return True
 
 
-def _file(client: MlflowClient, there: Experiment, home: Path) -> Path:
+def _file(client: MlflowClient, experiment: Experiment, home: Path) -> Path:
     """Another one when a launch has left a newer one: there may be less to ask for since that."""
-    named = [safe(client.tracking_uri), there.experiment_id, _name(there)]
-    return home / FOLDER / digest(named) / f"{digest(there.tags.get(LEFT))}.json"
+    key = [safe(client.tracking_uri), experiment.experiment_id, _name(experiment)]
+    return home / FOLDER / digest(key) / f"{digest(experiment.tags.get(LEFT))}.json"
 
 
 def _keep(file: Path, rows: list[Row]) -> None:
@@ -119,7 +119,7 @@ def _keep(file: Path, rows: list[Row]) -> None:
         older.unlink(missing_ok=True)
 
 
-def _name(there: Experiment) -> str:
+def _name(experiment: Experiment) -> str:
     """Of what this version of raykd reads, in this very experiment: another store may come to its
     address."""
-    return f"glance-{digest([there.creation_time, Row._fields, TAGS, PARAMS])}.json.gz"
+    return f"glance-{digest([experiment.creation_time, Row._fields, TAGS, PARAMS])}.json.gz"

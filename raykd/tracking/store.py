@@ -102,7 +102,7 @@ def safe(uri: str) -> str:
     return re.sub(r"\?.*", "", re.sub(r"(?<=://).*@", "***@", uri))
 
 
-def _told(uri: str, error: Exception) -> str:
+def _redacted(uri: str, error: Exception) -> str:
     """An error's first line, without the address's credentials."""
     text = first_line(error)
     secret = re.search(r"://(.*)@", uri)
@@ -133,7 +133,7 @@ def connect(uri: str) -> MlflowClient:
         if error.get_http_status_code() in (401, 403):
             advice = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise UserError(
-            f"tracking.uri: {safe(uri)} does not answer as a store: {_told(uri, error)}{advice}"
+            f"tracking.uri: {safe(uri)} does not answer as a store: {_redacted(uri, error)}{advice}"
         ) from error
     return client
 
@@ -208,29 +208,30 @@ def _probe_database(uri: str, port: int) -> None:
         ) from error
     except (OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise UserError(
-            f"tracking.uri: no database answers at {safe(uri)} ({_told(uri, error)}); start it, or "
-            "correct the address"
+            f"tracking.uri: no database answers at {safe(uri)} ({_redacted(uri, error)}); start "
+            "it, or correct the address"
         ) from error
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:
     """The id of a sweep's experiment, if there is one."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         return None
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise UserError(
             f"name: the experiment {name!r} was deleted in this store; restore it "
-            f"(mlflow experiments restore -x {found.experiment_id}) or name the sweep otherwise"
+            f"(mlflow experiments restore -x {experiment.experiment_id}) or name the sweep "
+            "otherwise"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def experiment(client: MlflowClient, name: str) -> str:
     """The id of a sweep's experiment, made if need be."""
-    found = find_experiment(client, name)
-    if found is not None:
-        return found
+    existing = find_experiment(client, name)
+    if existing is not None:
+        return existing
     location = None
     uri = client.tracking_uri
     if uri.startswith("sqlite:///"):
@@ -240,14 +241,14 @@ def experiment(client: MlflowClient, name: str) -> str:
     # Names are unique, so it is published by its name when its board of claims is in it: whoever
     # finds the experiment finds the same board.
     draft = f"{name} {uuid4().hex}"
-    made = str(client.create_experiment(draft, location, tags=sweep_id.new()))
-    locks.give_board(client, made)
+    created = str(client.create_experiment(draft, location, tags=sweep_id.new()))
+    locks.give_board(client, created)
     try:
-        client.rename_experiment(made, name)
+        client.rename_experiment(created, name)
     except MlflowException:
-        client.delete_experiment(made)
-        found = find_experiment(client, name)  # another process made it first
-        if found is None:
+        client.delete_experiment(created)
+        existing = find_experiment(client, name)  # another process made it first
+        if existing is None:
             raise
-        return found
-    return made
+        return existing
+    return created

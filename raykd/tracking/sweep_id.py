@@ -25,8 +25,8 @@ def identity(client: MlflowClient, experiment: str) -> str:
     """The id of a sweep's experiment: 32 hexadecimal digits, the same only in a store and its
     copies. An experiment without one (of raykd 0.1.0, of MLflow's UI) is given its board's, on
     which all processes agree."""
-    found = client.get_experiment(experiment).tags.get(ID)
-    if found is None:
-        found = locks.board(client, experiment)
-        client.set_experiment_tag(experiment, ID, found)
-    return str(found)
+    sweep_id = client.get_experiment(experiment).tags.get(ID)
+    if sweep_id is None:
+        sweep_id = locks.board(client, experiment)
+        client.set_experiment_tag(experiment, ID, sweep_id)
+    return str(sweep_id)

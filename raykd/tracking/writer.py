@@ -90,7 +90,7 @@ class Writer:
                 raise
             return self.open(trial, facts)  # it was a twin, which its creator has removed since
         self._runs[trial.id] = run.info.run_id
-        self._steps[trial.id] = self._told(run)
+        self._steps[trial.id] = self._logged_steps(run)
         return True
 
     def _claim(self, trial: TrialSpec) -> bool:
@@ -99,7 +99,7 @@ class Writer:
             lambda: locks.take(self._client, self._board, trial.id, self._launch, alive)
         )
 
-    def _told(self, run: Run) -> dict[str, set[int]]:
+    def _logged_steps(self, run: Run) -> dict[str, set[int]]:
         """The steps of a run's metrics: a trial goes on from a checkpoint before some of them, or
         begins anew, and tells again what it told."""
         read = partial(self._client.get_metric_history, run.info.run_id)
@@ -134,8 +134,8 @@ class Writer:
             patiently(partial(self._client.delete_tag, run_id, name))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
-        now, told = _now(), self._steps[trial.id]
-        new = [(k, v, now, step) for k, v in metrics.items() if step not in told.get(k, ())]
+        now, logged = _now(), self._steps[trial.id]
+        new = [(k, v, now, step) for k, v in metrics.items() if step not in logged.get(k, ())]
         self._spool.log(self._runs[trial.id], new)
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:
@@ -187,8 +187,8 @@ def _now() -> int:
 
 
 def run_name(trial: TrialSpec) -> str:
-    what = str(trial.layer_map) if trial.phase == "explore" else trial.strategy
-    return f"{what} {trial.init.kind} seed {trial.seed}"
+    name = str(trial.layer_map) if trial.phase == "explore" else trial.strategy
+    return f"{name} {trial.init.kind} seed {trial.seed}"
 
 
 def trial_params(trial: TrialSpec) -> dict[str, str]:

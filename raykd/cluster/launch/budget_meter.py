@@ -48,12 +48,12 @@ class Meter(Callback):  # type: ignore[misc]
     def now(self) -> dict[str, Any]:
         """What is spent and what there is, in plain values, to be read from any thread."""
         spent = self.spent()
-        found = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
+        usage = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
         if spent.gpu_seconds:
-            found["gpu_hours"] = spent.gpu_seconds / 3600
+            usage["gpu_hours"] = spent.gpu_seconds / 3600
         if self._budget.price is not None:
-            found["money"] = spent.money(self._budget)
-        return {**found, **self._machines}
+            usage["money"] = spent.money(self._budget)
+        return {**usage, **self._machines}
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         if self._searcher.fault is not None:

@@ -57,11 +57,11 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
         return self._jobs[trial.trial_id]
 
     def _cohort(self, trial: Any, result: Any) -> Cohort:
-        known = self._job(trial)
-        if result["cohort"] not in known:  # of a job that was taken apart
-            trials = {t.id: t for c in known.values() for t in c.trials}
-            known[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
-        return known[result["cohort"]]
+        cohorts = self._job(trial)
+        if result["cohort"] not in cohorts:  # of a job that was taken apart
+            trials = {t.id: t for c in cohorts.values() for t in c.trials}
+            cohorts[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
+        return cohorts[result["cohort"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._watch.started(tuple(self._job(trial).values()))

@@ -43,27 +43,27 @@ def clear(places: Places, done: bool) -> None:
 
 
 def _names(store: fs.FileSystem, path: str) -> list[str]:
-    found = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return [each.base_name for each in found]
+    entries = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return [entry.base_name for entry in entries]
 
 
-def put(made: Path) -> train.Checkpoint:
+def put(folder: Path) -> train.Checkpoint:
     """In a worker: copy a folder to where Train's next checkpoint belongs, to be reported as it is.
     It counts from when Train has noted it. Raises OSError, and leaves nothing behind, where the
     store does not take it; `train.report` by itself would end the worker, and the job with it."""
     storage = train.get_context().get_storage()
     name = storage.make_default_checkpoint_dir_name()
-    there, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
-    copy(made, store, there)
-    return train.Checkpoint(there, store)
+    target, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
+    copy(folder, store, target)
+    return train.Checkpoint(target, store)
 
 
-def copy(made: Path, store: fs.FileSystem, there: str) -> None:
+def copy(folder: Path, store: fs.FileSystem, target: str) -> None:
     """All of a folder's files, or none. Raises OSError."""
     try:
-        store.create_dir(there)  # on a disk, copy_files makes none
-        fs.copy_files(str(made), there, fs.LocalFileSystem(), store)
+        store.create_dir(target)  # on a disk, copy_files makes none
+        fs.copy_files(str(folder), target, fs.LocalFileSystem(), store)
     except OSError:
         with suppress(OSError):
-            store.delete_dir(there)
+            store.delete_dir(target)
         raise

@@ -73,9 +73,11 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     """Train a part, from its newest checkpoint where there is one that the store knows the history
     of. Raises OSError where checkpoints cannot be stored for ten minutes."""
     killed, storage = memory.kills(), settings["storage"]
-    checkpoint_store.wait_for(storage, _tell)
-    if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
-        _tell(told)
+    checkpoint_store.wait_for(storage, _report_line)
+    if line := resume.take_over(
+        storage, settings["earlier"], part.id, _has_history(part, settings)
+    ):
+        _report_line(line)
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
@@ -83,15 +85,15 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     return None
 
 
-def _tell(line: str) -> None:
+def _report_line(line: str) -> None:
     tune.report({checkpoints.TOLD: line})
 
 
-def _known(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
+def _has_history(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
     """Whether the store has the history of a checkpoint, as far as it can be had: what dead workers
     left is sent first."""
 
-    def known(found: resume.Newest) -> bool:
+    def fits(reported: resume.Newest) -> bool:
         from mlflow import MlflowClient
 
         from raykd.tracking.outbox import deliver_sweep
@@ -100,11 +102,11 @@ def _known(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bo
         client = MlflowClient(tracking_uri=worker["tracking_uri"])
         for _ in range(2):  # a store that was away is back for the second
             deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
-            if resume.has_history(found, part.trials, client, worker["experiment"]):
+            if resume.has_history(reported, part.trials, client, worker["experiment"]):
                 return True
         return False
 
-    return known
+    return fits
 
 
 def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
@@ -116,10 +118,10 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
     """
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     cause = getattr(error, "controller_failure", error)  # whose own first line says nothing
-    told = f"{type(cause).__name__}: {first_line(cause)}"
-    kinds = [_one(each) for each in failures] or [Failure("lost", told)]
+    reason = f"{type(cause).__name__}: {first_line(cause)}"
+    causes = [_one(failure) for failure in failures] or [Failure("lost", reason)]
     order = {"memory": 0, "lost": 1, "own": 2}
-    worst = min(kinds, key=lambda failure: order[failure.kind])
+    worst = min(causes, key=lambda failure: order[failure.kind])
     if by_kernel and worst.kind == "lost":
         return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
     return worst
@@ -152,8 +154,8 @@ def _over(part: Part, settings: dict[str, Any]) -> set[str]:
 
     worker = settings["worker"]
     client = MlflowClient(tracking_uri=worker["tracking_uri"])
-    found = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
-    return {r.trial for r in found if r.over}
+    records = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
+    return {r.trial for r in records if r.over}
 
 
 def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:

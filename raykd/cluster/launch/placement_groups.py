@@ -35,8 +35,8 @@ class NoteController(ControllerCallback):  # type: ignore[misc]
 
     def after_controller_start(self, train_run_context: object) -> None:
         noted = _internal_kv_get(_key(self._job)) or b""
-        own = ray.get_runtime_context().get_actor_id()
-        _internal_kv_put(_key(self._job), noted + own.encode() + b" ", overwrite=True)
+        actor_id = ray.get_runtime_context().get_actor_id()
+        _internal_kv_put(_key(self._job), noted + actor_id.encode() + b" ", overwrite=True)
 
 
 def free_dead_attempts(job: str) -> int:
@@ -52,15 +52,15 @@ def free_dead_attempts(job: str) -> int:
 def free_rest() -> int:
     """Remove the placement groups of this process's launch whose maker is dead; how many there
     were. None in the end, where every lost driver had another attempt."""
-    own = ray.get_runtime_context().get_job_id()
-    return _free(lambda group: group.creator_actor_dead and group.creator_job_id.hex() == own)
+    job_id = ray.get_runtime_context().get_job_id()
+    return _free(lambda group: group.creator_actor_dead and group.creator_job_id.hex() == job_id)
 
 
 def _free(which: Callable[[Any], bool]) -> int:
-    found = [group for group in groups() if which(group)]
-    for group in found:
+    selected = [group for group in groups() if which(group)]
+    for group in selected:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
-    return len(found)
+    return len(selected)
 
 
 def groups() -> list[Any]:

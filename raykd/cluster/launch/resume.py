@@ -32,22 +32,22 @@ def take_over(
     """Move a job's checkpoints to this launch from the newest of the `earlier` places that has some
     that fit; nothing where this launch has some. Why some did not is returned, in a line: they are
     removed."""
-    told = None
+    note = None
     if newest(storage, job) is not None:
-        return told
+        return note
     for place in earlier:
-        found = newest(place, job)
-        if found is None:
+        reported = newest(place, job)
+        if reported is None:
             continue
-        if fits(found):
+        if fits(reported):
             _move(place, storage, job)
-            return told
+            return note
         forget(place, job)
-        told = (
-            f"job {job} begins anew: its checkpoint at step {found.get('step')} was removed, since "
-            "the store lacks the history before it"
+        note = (
+            f"job {job} begins anew: its checkpoint at step {reported.get('step')} was removed, "
+            "since the store lacks the history before it"
         )
-    return told
+    return note
 
 
 def newest(storage: str, job: str) -> Newest | None:
@@ -63,12 +63,12 @@ def newest(storage: str, job: str) -> Newest | None:
     with store.open_input_stream(note) as stream:
         text = stream.read()
     try:
-        told = json.loads(text)
-        kept = told["checkpoint_results"]
-        if not kept:
+        content = json.loads(text)
+        results = content["checkpoint_results"]
+        if not results:
             return None
-        names = [f"{path}/{job}/{each['checkpoint_dir_name']}" for each in kept]
-        latest = told.get("latest_checkpoint_result") or kept[-1]
+        names = [f"{path}/{job}/{each['checkpoint_dir_name']}" for each in results]
+        latest = content.get("latest_checkpoint_result") or results[-1]
         metrics = dict(latest["metrics"])
     except (ValueError, KeyError, TypeError):
         forget(storage, job)
@@ -90,28 +90,28 @@ def _move(place: str, storage: str, job: str) -> None:
         store.move(source, target)
         return
     store.create_dir(target)
-    for each in store.get_file_info(fs.FileSelector(source)):
-        if each.type == fs.FileType.Directory:
-            there = f"{target}/{each.base_name}"
-            fs.copy_files(each.path, there, store, store)
+    for entry in store.get_file_info(fs.FileSelector(source)):
+        if entry.type == fs.FileType.Directory:
+            folder = f"{target}/{entry.base_name}"
+            fs.copy_files(entry.path, folder, store, store)
     store.copy_file(f"{source}/{NOTE}", f"{target}/{NOTE}")
     with suppress(OSError):
         store.delete_dir(source)
 
 
 def has_history(
-    found: Newest, trials: Iterable[TrialSpec], client: MlflowClient, experiment: str
+    reported: Newest, trials: Iterable[TrialSpec], client: MlflowClient, experiment: str
 ) -> bool:
     """Whether the store has all that the trials of a checkpoint had told until then: each of them
     is over, or has a loss at every step at which one was told, or diverged before."""
-    known = {t.id: t for t in trials}
-    ids, step = found.get("trials", ()), found.get("step")
-    if step is None or not known.keys() >= set(ids):
+    by_id = {t.id: t for t in trials}
+    ids, step = reported.get("trials", ()), reported.get("step")
+    if step is None or not by_id.keys() >= set(ids):
         return False
     records = {r.trial: r for r in ledger.read_trials(client, experiment, ids)}
     if records.keys() != set(ids):
         return False
-    open_ = {r.run_id: known[r.trial] for r in records.values() if not r.over}
+    open_ = {r.run_id: by_id[r.trial] for r in records.values() if not r.over}
     curves = artifacts.curves(client, open_, "loss")
     return all(_reaches(dict(curves[run]), trial.training, step) for run, trial in open_.items())
 
@@ -122,5 +122,5 @@ def _reaches(losses: Mapping[int, float], training: Training, step: int) -> bool
 
     if losses and not losses[max(losses)] <= training.diverged:
         step = min(step, max(losses))
-    told = marks(training.steps, TICKS) | marks(training.steps, training.evaluations)
-    return {s for s in told if s <= step} <= losses.keys()
+    expected = marks(training.steps, TICKS) | marks(training.steps, training.evaluations)
+    return {s for s in expected if s <= step} <= losses.keys()

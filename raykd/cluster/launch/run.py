@@ -58,48 +58,50 @@ class Outcome:
         return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Forecast) -> Outcome:
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Forecast) -> Outcome:
     """Run every missing trial on the `machine` that gave the share, within the budget. What it was
     `foretold` to take stands with the launch, and so does what it took."""
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
     records = sweep.known
-    made = sweep.planned(records, fitted)
-    if not made.missing and not made.explore_missing:
+    plan = sweep.planned(records, fitted)
+    if not plan.missing and not plan.explore_missing:
         checkpoints.clear(_places(sweep, experiment, ""), done=True)
         return Outcome()
-    confirm = len(made.missing) + made.best_missing
-    watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
+    confirm = len(plan.missing) + plan.best_missing
+    watch.begin(plan.explore_missing, confirm, sweep.steps(), plan.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     launch.describe(truncation.reported(sweep.study))
     places, destination = _places(sweep, experiment, launch.run_id), sweep.destination()
     status = "KILLED"
     try:
-        foretold.start(launch)
+        forecast.start(launch)
         with local_ray():
-            settings = _settings(sweep, made, teacher, fitted, experiment, places)
+            settings = _settings(sweep, plan, teacher, fitted, experiment, places)
             limits = config.budget
             searcher = JobSearcher(
-                made, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
+                plan, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
             )
             meter = Meter(limits, fitted, searcher, places.stop)
             try:
                 with beating(launch, lambda: {**watch.now(), **meter.now()}):
                     callbacks = [Listener(watch), meter]
-                    _tune(made, searcher, settings, callbacks, places)
+                    _tune(plan, searcher, settings, callbacks, places)
             finally:
                 places.stop.unlink(missing_ok=True)
             leaked = placement_groups.free_rest()
         wait_until_sent(destination)
-        left = sweep.planned(store.patiently(sweep.records))
+        remaining = sweep.planned(store.patiently(sweep.records))
         leave_read(destination, launch, watch.failed)
         reason = meter.reason
-        waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
+        waiting = remaining.explore_missing or any(
+            t.id not in searcher.begun for t in remaining.missing
+        )
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
             reason = f"budget.trials: {limits.trials} trials were begun"
-        foretold.end(launch, meter.spent().hours, limits.price, reason)
-        outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
+        forecast.end(launch, meter.spent().hours, limits.price, reason)
+        outcome = Outcome(remaining.missing, remaining.explore_missing, reason, leaked)
         checkpoints.clear(places, done=not outcome.count)
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome
@@ -114,7 +116,7 @@ def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
 
 
 def _settings(
-    sweep: Sweep, made: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
+    sweep: Sweep, plan: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
 ) -> dict[str, Any]:
     """What drivers and workers are told, in plain values."""
     study, config = sweep.study, sweep.study.config
@@ -125,7 +127,7 @@ def _settings(
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
-            "sources": training_inputs(study, teacher.folder, made.choice()),
+            "sources": training_inputs(study, teacher.folder, plan.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": places.launch,
@@ -138,7 +140,7 @@ def _settings(
             "stop": places.stop,
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
-            "keep": _kept(config.tracking.students, made.confirm),
+            "keep": _students_to_keep(config.tracking.students, plan.confirm),
         },
     }
 
@@ -148,7 +150,7 @@ def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
     return None if prune is None else SuccessiveHalving(prune.at, prune.drop)
 
 
-def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
+def _students_to_keep(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
     """Which confirmed students are stored: `all`, `none`, or a seed's (explore's best maps are
     not known yet, so it is a rule and not a list)."""
     if students == "first_seed" and trials:
@@ -157,7 +159,7 @@ def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
 
 
 def _tune(
-    made: Plan,
+    plan: Plan,
     searcher: JobSearcher,
     settings: dict[str, Any],
     callbacks: list[Callback],
@@ -177,8 +179,8 @@ def _tune(
             storage_path=str(scratch),
             search_alg=searcher,
             # As many as there may ever be, a trial a job: the searcher says when it is done.
-            num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
-            max_concurrent_trials=made.power.at_once,
+            num_samples=len(plan.confirm) + plan.best_missing + plan.explore_wanted + 1,
+            max_concurrent_trials=plan.power.at_once,
             reuse_actors=True,
             max_failures=settings["retries"],
             raise_on_failed_trial=False,

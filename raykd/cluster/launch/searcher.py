@@ -74,10 +74,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         else:
             if self._proposer and any(_explores(job) for job in self._out.values()):
                 return None
-            found = self._next_confirm()
-            if not isinstance(found, tuple):
-                return found
-            job = _at_most(self._left, found, self._plan.finished)
+            confirm_job = self._next_confirm()
+            if not isinstance(confirm_job, tuple):
+                return confirm_job
+            job = _at_most(self._left, confirm_job, self._plan.finished)
         begun = {t.id for c in job for t in c.trials} - self._plan.finished
         self._left -= len(begun)
         self.begun |= begun
@@ -89,8 +89,8 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         if self._interrupted:
             maps = list(self._interrupted.popleft())[: self._left]
         else:
-            asked = min(self._plan.explore_cohort, max(0, self._to_ask), self._left)
-            maps = self._proposer.ask(asked)
+            count = min(self._plan.explore_cohort, max(0, self._to_ask), self._left)
+            maps = self._proposer.ask(count)
             self._to_ask -= len(maps)
         if not maps:
             return None
@@ -156,7 +156,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
 
 def _at_most(count: int, job: Job, finished: Collection[str]) -> Job:
     """The job with so many of its trials that are not finished; whole where it has no more."""
-    kept = []
+    cohorts = []
     for cohort in job:
         trials = []
         for trial in cohort.trials:
@@ -164,8 +164,8 @@ def _at_most(count: int, job: Job, finished: Collection[str]) -> Job:
                 trials.append(trial)
             count -= trial.id not in finished
         if trials:
-            kept.append(Cohort(tuple(trials)))
-    return tuple(kept)
+            cohorts.append(Cohort(tuple(trials)))
+    return tuple(cohorts)
 
 
 def _explores(job: Job) -> bool:

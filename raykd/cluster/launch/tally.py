@@ -58,8 +58,8 @@ class Tally:
         self._since = self._since or (now, self.done, self._examples)
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
-        known = self._scores.get(cohort.id, {})
-        self._scores[cohort.id] = known | {t: (names[t], s) for t, s in scores.items()}
+        scores_so_far = self._scores.get(cohort.id, {})
+        self._scores[cohort.id] = scores_so_far | {t: (names[t], s) for t, s in scores.items()}
         last = step == cohort.trials[0].training.steps
         if last:
             self._over(cohort.id)
@@ -90,7 +90,7 @@ class Tally:
     def now(self) -> dict[str, Any]:
         """Plain values. Rate and time left (seconds) are there once something was counted; the
         best and the worst so far by their score on select."""
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "share_done": self.done / self.work if self.work else 0.0,
             "cohorts_done": len(self._ended),
             "cohorts_running": len(self._running),
@@ -99,11 +99,11 @@ class Tally:
         if self._since is not None and self.done > self._since[1]:
             start, done, examples = self._since
             passed = time.monotonic() - start
-            found["examples_per_second"] = (self._examples - examples) / passed
-            found["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
+            figures["examples_per_second"] = (self._examples - examples) / passed
+            figures["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
         # Listed first: another thread may ask while a report comes in.
-        running = [score for each in list(self._scores.values()) for score in each.values()]
+        running = [score for by_trial in list(self._scores.values()) for score in by_trial.values()]
         if scores := [*self._extremes, *running]:
-            found["best"] = max(scores, key=itemgetter(1))
-            found["worst"] = min(scores, key=itemgetter(1))
-        return found
+            figures["best"] = max(scores, key=itemgetter(1))
+            figures["worst"] = min(scores, key=itemgetter(1))
+        return figures

@@ -60,8 +60,8 @@ class TrainHooks:
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         # One worker's clock decides for all: a report is a meeting of every worker.
         due_here = time.monotonic() - self._last >= self._every or _noticed()
-        mine = (due_here, self._stop.exists())
-        due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
+        votes = (due_here, self._stop.exists())
+        due, stop = cast(tuple[bool, bool], self._group.gather(votes)[0])
         if not due and not stop:
             return
         self._store(step, state)
@@ -81,12 +81,12 @@ class TrainHooks:
             try:
                 checkpoint = checkpoints.put(Path(folder))
             except OSError as error:  # it is an insurance, so training goes on without it
-                told = (
+                line = (
                     f"cohort {self._cohort.id} trains on without a checkpoint: "
                     f"{checkpoint_store.reason(error)}"
                 )
                 # Once, however often it is tried again.
-                train.report({**report, checkpoints.TOLD: told} if self._saves else report)
+                train.report({**report, checkpoints.TOLD: line} if self._saves else report)
                 self._saves = False
                 return
         self._last, self._saves = time.monotonic(), True
@@ -138,7 +138,7 @@ def _train_job(config: dict[str, Any]) -> None:
         get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
         gradient_checkpointing=config["gradient_checkpointing"],
     )  # fmt: skip
-    materials = CohortTrainer.load(config["sources"], where)
+    trainer = CohortTrainer.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
     if group.rank == 0:  # an earlier attempt at this job may have left results unsent
         deliver_sweep(config["tracking_uri"], config["spool"].parent)
@@ -153,7 +153,7 @@ def _train_job(config: dict[str, Any]) -> None:
             )  # fmt: skip
         # A cohort that is finished already, before a worker was lost, opens no trial and is over.
         try:
-            materials.run(
+            trainer.run(
                 cohort,
                 recorder,
                 hooks=TrainHooks(cohort, group, recorder, config),
