@@ -1,4 +1,5 @@
-"""`raykd angles`: what the students of a sweep see of the teacher's blocks, read or measured."""
+"""`raykd angles`: what the students of a sweep see of the teacher's blocks, read from the store or
+measured now."""
 
 from __future__ import annotations
 
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
     from raykd.training.angle_probe import Probe
     from raykd.training.trainer import CohortTrainer
 
-READ_THREADS = 8  # requests to the store
-STUDENTS_PER_BATCH = 4  # students that share the teacher's passes
-SIGN = "angle_share_acute_"  # a metric of every trial that was measured
+READ_THREADS = 8  # concurrent requests to the store
+STUDENTS_PER_BATCH = 4  # they share the teacher's forward passes
+SIGN = "angle_share_acute_"  # prefix of a metric that every measured trial has
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a run of `raykd angles` did: students measured now and known before, those that kept
-    no weights, and those whose states cannot be brought to the teacher's width any more."""
+    """Counts of one run of `raykd angles`: students measured now, students measured earlier,
+    students without stored weights, and students whose hidden states can no longer be mapped to the
+    teacher's width."""
 
     measured: int
     known: int
@@ -48,8 +50,8 @@ class Taken:
 
 @dataclass(frozen=True)
 class Found:
-    """What the angles of a sweep say: H6 of each cell, a row for each block, and the question
-    whether they predict."""
+    """The angles of a sweep's students, H6 for each cell, a row for each block, and the result of
+    the question whether angles predict scores."""
 
     seen: tuple[StudentAngles, ...]
     hypotheses: tuple[Hypothesis, ...]
@@ -64,12 +66,13 @@ class Found:
         )
 
     def to_json(self, taken: Taken) -> dict[str, Any]:
-        """Every student with every pair, beside what is made of them."""
+        """Return every student with all its pairs, the hypotheses and the counts, as plain
+        values."""
         return {**plain(self), "taken": plain(taken)}
 
 
 def confirmed(sweep: Sweep) -> list[Record]:
-    """The finished confirm trials of the file as it is now."""
+    """Return the finished confirm trials that the sweep file asks for now."""
     records = sweep.known
     current = current_records(sweep.study, records, sweep.planned(records))
     return [r for r in current if r.phase == "confirm" and r.status == "finished"]
@@ -80,7 +83,7 @@ def is_measured(record: Record) -> bool:
 
 
 def _alpha(sweep: Sweep) -> float:
-    """The file's, or a look's share of it."""
+    """Return the file's alpha, or the share of it that an interim analysis spends."""
     config = sweep.study.config
     if config.confirm is None or config.confirm.looks is None:
         return config.alpha
@@ -89,8 +92,10 @@ def _alpha(sweep: Sweep) -> float:
 
 
 def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
-    """The last measurement of every confirmed student that has one; up to the last look, where
-    the file states looks and there was one."""
+    """Return the last measurement of every confirmed student that has one.
+
+    With `confirm.looks`, only seeds up to the last completed interim analysis count.
+    """
     config = sweep.study.config
     task, metric = task_name(config.task.named), f"test_{config.task.metric}"
 
@@ -116,10 +121,12 @@ def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
 
 
 def measure(sweep: Sweep, trials: int | None, progress: Callable[[int, int], None]) -> Taken:
-    """Look at the stored students that were not measured yet, at most `trials` of them: the first
-    seed of every strategy and init, then the next. `told`: done, of how many.
+    """Measure stored students that have no angles yet, at most `trials` of them.
 
-    Raises UserError where nothing is measured and nothing can be.
+    The first seed of every strategy and init comes first, then the next seed. `progress` is called
+    with the number of students done and their total.
+
+    Raises UserError where no student is measured and none can be.
     """
     if not isinstance(sweep.study.base.depths, int):
         raise UserError(
@@ -150,7 +157,7 @@ def _has_student(sweep: Sweep, record: Record) -> bool:
 
 
 def _measure(sweep: Sweep, chosen: Sequence[Record], progress: Callable[[int, int], None]) -> int:
-    """How many of them could not be looked at."""
+    """Measure the chosen students in batches. Returns how many could not be measured."""
     import torch
 
     from raykd.planning.teacher_source import training_inputs
@@ -183,7 +190,8 @@ def _measure_batch(
     trainer: CohortTrainer,
     probe: Probe,
 ) -> int:
-    """Measure a few students in one go, and store what was found with their runs."""
+    """Measure a few students together and store the results with their runs. Returns how many could
+    not be measured."""
     from torch import nn
 
     from raykd.training.angle_probe import Stored

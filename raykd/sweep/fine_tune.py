@@ -1,4 +1,4 @@
-"""Fine-tuning the teacher once, by the students' own loop with nobody to imitate."""
+"""Fine-tunes the teacher once, with the students' training loop and no imitation loss."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from raykd.training.hooks import Hooks
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, save_model, trainable, use_bf16
 
-MEASURED = 512  # rows
+MEASURED = 512  # training rows whose throughput is timed
 
 
 def fine_tune(
     study: Study, *, where: Execution | None = None, hooks: Hooks | None = None
 ) -> teacher.Stored:
-    """The study's teacher: as stored under its fingerprint, else made and stored now.
+    """Return the study's teacher: the one stored under its fingerprint, else train and store it.
 
-    With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
-    Raises UserError for a teacher no better than the majority class, unless the file allows it.
+    With `teacher.fine_tune: false` the base model is the teacher, and is only scored. Raises
+    UserError for a teacher no better than the majority class, unless the file allows it.
     """
     stored = teacher.stored(study.home, study.teacher)
     if stored is None:
@@ -52,7 +52,7 @@ def fine_tune(
 
 
 def _local_execution(cluster: Cluster) -> Execution:
-    """This machine's first GPU, where it has one."""
+    """Return the settings for this machine's first GPU, or its CPU if it has none."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     checkpointing = cluster.gradient_checkpointing
     return Execution(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
@@ -118,14 +118,15 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
 
 
 def _epochs(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
-    """Of a training that select ended, in epochs."""
+    """Return the length of a training that early stopping ended, and its best checkpoint, in
+    epochs."""
     epoch = trial.training.steps / MOST_EPOCHS
     return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
 
 
 def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
-    """Raises UserError for an init by which a student would not be a part of its teacher: known
-    now, and not after hours of training."""
+    """Raise UserError for an init that would not give a student made of its teacher's parts. The
+    check runs before training, which may take hours."""
     for key, init in inits.copied(study).items():
         try:
             build_student(model, study.shape, init, 0)
@@ -136,8 +137,9 @@ def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
 
 
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Execution) -> None:
-    """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
-    passes over training rows, as students ask for them, and not by the writing of texts."""
+    """Measure the teacher's throughput on this machine and store it, so that a plan can tell
+    whether caching its outputs pays. Only forward passes over training rows count, as students need
+    them, not text generation."""
     live, rows = LiveTeacher(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
     began = time.perf_counter()
     for part in eval_batches(data.train.lengths[rows], data.eval_batch):

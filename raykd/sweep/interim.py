@@ -1,4 +1,4 @@
-"""The confirm trials of a sweep as scores, and the look that they have come to."""
+"""The confirm trials of a sweep as scores, and the last completed interim analysis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OVER = ("finished", "failed")
 
 
 def task_name(data: str) -> str:
-    """A file goes by its name: where it lies on this machine is of no interest in a table."""
+    """Return the name that tables show for a data set: a file's name without its folder."""
     return Path(data).name if Path(data).suffix else data
 
 
@@ -36,8 +36,12 @@ def scores(
     seeds: Collection[int],
     examples: int | None = None,
 ) -> Scores:
-    """Those of `current` under these seeds, with the test examples each got right; of the first
-    `examples` trials alone, where only their number is wanted."""
+    """Return the scores of the `current` trials under these seeds, with the correctness of each
+    test example.
+
+    Only the first `examples` trials get per-example results, for a caller that needs just their
+    number.
+    """
     from raykd.analysis.scores.from_runs import from_trials
     from raykd.analysis.scores.loss_weights import label
     from raykd.tracking.artifacts import correct
@@ -72,10 +76,13 @@ def last_look(
     study: Study, client: MlflowClient, records: Iterable[Record], plan: Plan,
     cache: dict[object, Look],
 ) -> Look | None:  # fmt: skip
-    """The last look whose trials are all over, with its reason to stop if it has one; None where
-    there is none yet. It follows from the ledger and the file alone, so that every launch comes to
-    the same. A trial that failed is over: its seed is then lacking in its pairs.
-    `known`: what was found at looks, by their number and runs; a plan is made more than once."""
+    """Return the last look (interim analysis) whose trials have all ended, with its reason to stop
+    if it has one; None before the first.
+
+    The result depends only on the ledger and the file, so every launch comes to the same one. A
+    failed trial has ended; its seed is missing from its pairs. `cache` holds earlier results by the
+    look's number and its runs, because a plan is made more than once.
+    """
     config = study.config
     confirm = config.confirm
     if confirm is None or confirm.looks is None or plan.best_missing:
@@ -107,7 +114,7 @@ def last_look(
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:
-    """How many stages from the first one on have all their trials over."""
+    """Return how many stages, from the first one on, have only trials that have ended."""
     count = 0
     for stage in stages:
         if any(t.id not in ended for t in stage):
@@ -117,7 +124,7 @@ def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> 
 
 
 def stopped(look: Look, plan: Plan) -> str:
-    """In words: which look ended confirm, why, and what is not run for it."""
+    """Return a sentence: which look ended confirm, why, and which trials are not run."""
     return (
         f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
         f"{look.looks[-1]} seeds): {look.stop}; "

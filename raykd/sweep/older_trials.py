@@ -1,4 +1,4 @@
-"""Finished trials that the file asked for under older rules, and no longer does."""
+"""Finished trials that the file asked for under older rules and no longer asks for."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 class Older:
     finished: int
     keys: tuple[str, ...]
-    """What the file states to have them counted."""
+    """Keys to write into the file so that these trials count."""
 
 
 def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
-    """How many of these trials, by the keys that they need. They are told by their family: which
-    maps a search found best is not known before it is through."""
+    """Count the finished trials of older rules, by the keys that would make them count.
+
+    Trials are matched by family, because a search's best maps are unknown until explore is
+    finished.
+    """
     counts: Counter[tuple[str, ...]] = Counter()
     done = Counter(
         (r.rules, r.family)

@@ -1,4 +1,4 @@
-"""What a sweep would run, in plain values: the content of `raykd plan`."""
+"""What a sweep would run, as plain values: the content of `raykd plan`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 def outline(sweep: Sweep) -> dict[str, Any]:
+    """Return the trials, cohorts, memory and storage that a sweep still needs, as plain values."""
     records = sweep.known
     plan = sweep.planned(records)
     study, config = sweep.study, sweep.study.config
-    published_scores(config, study.file)  # a mistake there is told before anything runs
+    published_scores(config, study.file)  # raises for a mistake there before anything runs
     report = truncation.reported(study)
     steps = sweep.steps()
     confirm_runs = len(plan.missing) + plan.best_missing
@@ -90,7 +91,8 @@ def outline(sweep: Sweep) -> dict[str, Any]:
 
 
 def _trained(study: Study) -> dict[str, int] | None:
-    """Bounds of a training that select ends; None where the file states its length."""
+    """Return the bounds of a training that early stopping ends; None where the file states its
+    length."""
     stated = study.config.teacher
     if stated.epochs != "auto" or not stated.fine_tune:
         return None

@@ -1,4 +1,4 @@
-"""The strategy table: what the confirm trials of a sweep scored, by init and strategy."""
+"""The strategy table: scores of a sweep's confirm trials, by init and strategy."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Row:
     low: float
     high: float
     against_forward: float | None
-    """Mean difference to forward over the seeds both have; None for forward, or without any."""
+    """Mean difference to forward over the seeds of both; None for forward or without any."""
     control: bool = False
     weight: str = ""
-    """Of the hidden loss; none where nothing is matched."""
+    """Weight of the hidden loss; empty where nothing is matched."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
-    """A row for each init x strategy x hidden weight with finished confirm trials.
+    """Return a row for each init x strategy x hidden weight with finished confirm trials.
 
-    A seeded strategy has a map for each seed; its row says how many.
+    A seeded strategy has one map per seed; its row shows the number of maps.
     """
     arms: dict[Arm, list[Record]] = {}
     for record in sorted(records, key=lambda r: r.start):
@@ -49,7 +49,7 @@ def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
 
 
 def _order(item: tuple[Arm, list[Record]]) -> tuple[object, ...]:
-    """By init; none first, then forward, then the others by name, controls last."""
+    """Sort by init; within it strategy none, forward, the others by name, controls last."""
     (init, strategy, hidden_weight), arm = item
     place = (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
     return (*place, float(hidden_weight or 0))
@@ -65,7 +65,9 @@ def _row(
     metric_name = f"test_{metric}"
     scores = {r.seed: r.metrics[metric_name] for r in arm}
     weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
-    if not hidden_weight and len(weights) == 1:  # one forward alone can stand against no matching
+    if (
+        not hidden_weight and len(weights) == 1
+    ):  # without matching, compare with forward if it has one weight only
         (hidden_weight,) = weights
     reference = {
         r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])

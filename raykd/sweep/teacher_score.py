@@ -1,4 +1,4 @@
-"""Where the teacher stands beside its students, and what else a verdict has to say first."""
+"""The teacher's score, and the facts about data and teacher that a verdict states first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without t
 
 
 def teacher_score(study: Study, client: MlflowClient) -> TeacherScore | None:
-    """As stored in the home, else as its run in MLflow has it; None where it is in neither, or was
-    scored by another metric than the file states now."""
+    """Return the teacher's score from the home, else from its MLflow run; None where neither has it
+    for the metric that the file states now."""
     metric = study.config.task.metric
     stored = teacher.stored(study.home, study.teacher)
     if stored is not None and stored.metric == metric:
@@ -39,7 +39,8 @@ def teacher_score(study: Study, client: MlflowClient) -> TeacherScore | None:
 
 
 def facts(study: Study, client: MlflowClient) -> Facts:
-    """What is known of a sweep beside its students' scores."""
+    """Return what a verdict needs besides scores: the teacher, caveats about the data, and the
+    advice for a weak teacher."""
     fix = "train it longer (teacher.epochs, teacher.lr)"
     if not study.config.teacher.fine_tune:
         fix = "fine-tune it on these rows (teacher.fine_tune), or take another one"

@@ -1,4 +1,4 @@
-"""`raykd verdict` and `raykd power`: from a sweep or a table to what is said of it."""
+"""`raykd verdict` and `raykd power`: judge a sweep or a table of scores."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ def verdict(
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
 ) -> tuple[Sweep | None, Verdict]:
-    """Of a sweep file's confirm trials, with the sweep as it was opened for that; or of a table,
-    whose margin is stated here or by the table itself. Raises UserError."""
+    """Return the verdict on a sweep file's confirm trials, with the opened sweep, or on a table.
+
+    A table's margin is given here or in the table. Raises UserError.
+    """
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
     if table is not None:
@@ -58,14 +60,15 @@ def verdict(
 
 
 def of_table(scores: Scores, margin: float | None = None) -> Verdict:
-    """At the margin that is stated, else at the one that the table holds. Raises UserError."""
+    """Judge a table at the given margin, else at the margin that it states. Raises UserError."""
     result = judge(scores, units.stated(scores, margin), ALPHA)
     notes = units.notes(scores, result.margin, chosen=margin is not None)
     return replace(result, notes=(*result.notes, *notes))
 
 
 def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
-    """At the file's margin and alpha; another margin is named as one that was not stated before."""
+    """Judge a sweep at the file's margin and alpha. A note names a margin that the file does not
+    state."""
     config = sweep.study.config
     sweep_scores, look = scores_of(sweep)
     result, sweep_facts = (
@@ -84,7 +87,7 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
 
 
 def save(sweep: Sweep | None, file: Path) -> str:
-    """Write the sweep's scores as a table; what was written, in words. Raises UserError."""
+    """Write the sweep's scores as a table and return a line about it. Raises UserError."""
     if sweep is None:
         raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis.scores import to_table
@@ -94,8 +97,11 @@ def save(sweep: Sweep | None, file: Path) -> str:
 
 
 def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
-    """Confirm trials of the file as it is now, with the test examples each got right; where the
-    file states looks, those up to the last look whose trials are all over. Raises UserError."""
+    """Return the confirm trials that the file asks for now, with the correctness of each test
+    example, and the last look.
+
+    With `confirm.looks`, only seeds up to the last completed look count. Raises UserError.
+    """
     records, confirm = sweep.known, sweep.study.config.confirm
     plan = sweep.planned(records)
     look, seeds = sweep.look(records), confirm.seed_list if confirm else ()
@@ -119,8 +125,11 @@ def power(
     comparisons: int | None = None,
     tracking_uri: str | None = None,
 ) -> powers.Needed:
-    """Seeds needed at a stated SD, or at the SD that a pilot sweep shows. The margin is in the SD's
-    units, so only the pilot's file can state it for one. Raises UserError."""
+    """Return the seeds needed at a given SD, or at the SD that a pilot sweep shows.
+
+    The margin is in the SD's units, so only the pilot's file can state it for a pilot. Raises
+    UserError.
+    """
     for name, value, high in (("--sd", sd, math.inf), ("--margin", margin, math.inf),
                               ("--alpha", alpha, 0.5)):  # fmt: skip
         if value is not None and not 0 < value < high:
