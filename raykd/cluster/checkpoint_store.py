@@ -1,4 +1,4 @@
-"""Whether checkpoints can be written: a folder that all nodes see, or an object store."""
+"""Checks that checkpoints can be written to a folder that all nodes see, or to an object store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ AGAIN_SECONDS = 1.0
 
 
 def check(study: Study) -> None:
-    """Raises UserError where a stated address cannot be written to and removed from here."""
+    """Raise UserError where a file cannot be written to, and removed from, the configured
+    address."""
     address = study.config.cluster.checkpoints
     if address is None:
         return
@@ -36,8 +37,8 @@ def check(study: Study) -> None:
 
 
 def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
-    """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
-    where it cannot for so long."""
+    """Return when a file can be written to `storage`. `tell` is called once with the reason for
+    waiting. Raises OSError after `seconds`."""
     began, reported = time.monotonic(), False
     while True:
         try:
@@ -52,10 +53,12 @@ def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SE
 
 
 def reason(error: OSError) -> str:
+    """Return the error's type and message, cut to 300 characters."""
     return f"{type(error).__name__}: {error}"[:300]
 
 
 def try_to_write(storage: str) -> None:
+    """Write a small file and delete it. Raises OSError or ArrowException."""
     store, path = fs.FileSystem.from_uri(storage)
     probe = f"{path}/raykd-{uuid4().hex}"
     store.create_dir(path)

@@ -1,4 +1,5 @@
-"""What a launch will take on the machines that it gets: measured there, where that is worth it."""
+"""Estimates the cost of a launch on its machines, from measurements if they are worth their
+time."""
 
 from __future__ import annotations
 
@@ -33,16 +34,17 @@ if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
 
 Place = Literal["here", "joined", "to come"]
-"""This machine; a cluster that was joined; nodes that an autoscaler has yet to bring."""
+"""This machine; a joined cluster; nodes that an autoscaler has yet to start."""
 
-WORTH_SECONDS = 180.0  # measuring takes some ten, a few in a hundred of this
-NEIGHBOURS = 2  # processes that are measured side by side: more would tell little more
-STORED = 0.8  # of the bytes that are expected, which are counted in mean rows
+WORTH_SECONDS = 180.0  # measuring takes about ten seconds, a few percent of this
+NEIGHBOURS = 2  # processes measured in parallel; more would add little
+STORED = 0.8  # share of the expected bytes, which are computed from mean row lengths
 
 
 def plan(sweep: Sweep, address: str | None) -> Estimate:
-    """For `raykd plan --cluster`: on the cluster at the address, or that the file says will grow,
-    or on this machine. Measured where there is something to measure on."""
+    """Return the estimate for `raykd plan --cluster`: on the cluster at the address, on the nodes
+    that the file says will be added, or on this machine. Rates are measured if a machine is
+    available."""
     growth = sweep.study.config.cluster.grows
     if address is not None:
         with joined(sweep, address) as fitted:
@@ -55,8 +57,8 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
 
 
 def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) -> Estimate:
-    """What the missing trials will take. What was not measured before is, if `measure`; else only
-    where a rough estimate is so long that it hardly shows."""
+    """Return the cost of the missing trials. Rates that are not stored are measured if `measure` is
+    set, or if a rough estimate is so long that measuring adds little."""
     sweep_plan, study = sweep.planned(sweep.known, fitted), sweep.study
     ready = teacher.stored(study.home, study.teacher)
     around = Around(fitted.workers, fitted.gpus, _is_stored(sweep_plan))
@@ -78,7 +80,7 @@ def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) ->
 
 @dataclass(frozen=True)
 class Scene:
-    """A plan on its machines. Rates come with a word on why they are rough, where they are."""
+    """A plan on its machines. Rates come with a note that says why they are rough, if they are."""
 
     plan: Plan
     share: Share
@@ -86,6 +88,7 @@ class Scene:
     device: str
 
     def students(self, folder: Path | None, measure: bool) -> tuple[Rates, str]:
+        """Return the students' rates and the note."""
         plan, fitted = self.plan, self.share
         request = rates.student_request(plan, folder, fitted.workers, fitted.cpus)
         processes = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
@@ -104,13 +107,17 @@ class Scene:
                 if self.place == "here"
                 else self._on_node(alone, request)
             )
-        except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
+        except (
+            RuntimeError,
+            MemoryError,
+        ) as error:  # from torch, or from a process that was killed
             return rates.rough_rates(plan), f"not measured: {first_line(error)}"
         rates.keep(plan.study.home, request, self.device, processes, student_rates)
         return student_rates, ""
 
     def teacher(self, measure: bool) -> tuple[TeacherRates, str]:
-        """It is made where the jobs run, by one worker of a job; here, with the whole machine."""
+        """Return the teacher's rates and the note. On a cluster, one worker of a job trains the
+        teacher; on this machine, the teacher gets all of it."""
         plan, fitted, device = self.plan, self.share, self.device
         if self.place == "here":
             node = this_machine()
@@ -135,7 +142,8 @@ class Scene:
         return teacher_rates, ""
 
     def _on_node(self, measure: Callable[[TimingRequest], Any], request: TimingRequest) -> Any:
-        """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
+        """Measure on a node of the cluster. Raises RuntimeError if the node is lost or the
+        measurement fails."""
         import ray
 
         task = ray.remote(measure).options(num_cpus=request.threads, num_gpus=self.share.gpus)
@@ -145,7 +153,7 @@ class Scene:
             raise RuntimeError(one_line(error)) from error
 
     def _obstacle(self, request: TimingRequest, copies: int, processes: int) -> str:
-        """Why nothing can be measured now, if so."""
+        """Return why nothing can be measured now; empty if it can."""
         if self.place == "to come":
             return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"
         if self.place == "here":
@@ -158,7 +166,8 @@ class Scene:
         return ""
 
     def _too_large(self, copies: int, processes: int) -> str:
-        """`copies` of the teacher's weights and a student in training, in each process."""
+        """Return a reason if the memory does not hold, in each process, `copies` of the teacher's
+        weights and a student in training; else an empty string."""
         study = self.plan.study
         teacher_weights = copies * study.teacher_parameters
         needed = 4 * (teacher_weights + 5 * study.student_parameters) + RUNTIME_BYTES
@@ -167,7 +176,8 @@ class Scene:
 
 
 def _kind(place: Place, fitted: Share) -> str:
-    """What kind of device the jobs compute on: rates are kept by it."""
+    """Return a name for the kind of device that the jobs compute on, the key under which rates are
+    stored."""
     if place == "joined":
         import ray
 
@@ -184,7 +194,7 @@ def _kind(place: Place, fitted: Share) -> str:
 
 
 def _is_stored(plan: Plan) -> bool:
-    """Whether the teacher's outputs are in a local store already."""
+    """Return whether a local cache holds the teacher's outputs already."""
     root, choice = cache_root(plan.study), plan.choice()
     for manifest in [] if "://" in root else Path(root).glob("*/manifest.json"):
         fingerprint = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")

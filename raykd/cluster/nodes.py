@@ -1,4 +1,4 @@
-"""The nodes of a running Ray cluster: up, on their way, and about to go."""
+"""The nodes of a running Ray cluster: up, launching, and draining."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ray.experimental.internal_kv import _internal_kv_get
 
 
 def machines() -> dict[str, Any]:
-    """Nodes that are up, on their way and about to go, and how many of their CPUs and GPUs are
-    taken."""
+    """Return the numbers of nodes that are up, launching and draining, and the used and total CPUs
+    and GPUs."""
     total, free = ray.cluster_resources(), ray.available_resources()
     alive, leaving = nodes()
     summary: dict[str, Any] = {"nodes": len(alive) - len(leaving)}
@@ -30,15 +30,16 @@ def machines() -> dict[str, Any]:
 
 
 def nodes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Ray's rows of the nodes that are up, and those of them that Ray drains: they take no new
-    work, and are gone when their time is up."""
+    """Return Ray's rows of the nodes that are up, and the rows of those that Ray drains: they take
+    no new work and are removed when their time is up."""
     alive = [n for n in ray.nodes() if n["Alive"]]
     drained = state.get_draining_nodes()
     return alive, [n for n in alive if n["NodeID"] in drained]
 
 
 def coming() -> int:
-    """Nodes that Ray's autoscaler, of either kind, has asked for and that are not up yet."""
+    """Return the number of nodes that Ray's autoscaler, v1 or v2, has requested and that are not up
+    yet."""
     if is_autoscaler_v2():
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
         launching = sum(launch.count for launch in status.pending_launches)

@@ -1,4 +1,4 @@
-"""The Ray that a sweep runs on: one of its own on this machine, or a running cluster it joins."""
+"""The Ray of a sweep: a local one on this machine, or a running cluster that the sweep joins."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from raykd.tracking.launch import other_live_launch
 
 @contextmanager
 def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
-    """What each job gets of this machine, or of a running cluster, which is joined for the block.
+    """Yield one job's share of this machine, or of a running cluster, which is joined for the
+    block.
 
-    Raises UserError, before anything is started or trained, where the sweep cannot run there:
-    running already, a disk too small, more asked than there is, no cluster at the address.
+    Raises UserError, before anything is started or trained, where the sweep cannot run: it is
+    running already, the disk is too small, the request exceeds the resources, or there is no
+    cluster at the address.
     """
     study, config = sweep.study, sweep.study.config
     experiment = store.find_experiment(sweep.client, config.name)
@@ -40,7 +42,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
                 "for it, or stop it and run this again"
             )
         send_left(sweep.destination())
-    from raykd.cluster import checkpoint_store  # it brings Ray
+    from raykd.cluster import checkpoint_store  # imports Ray
 
     checkpoint_store.check(study)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
@@ -52,17 +54,17 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
 
 
 def here(sweep: Sweep) -> Share:
-    """What each job gets of this machine."""
+    """Return one job's share of this machine."""
     config, file, node = sweep.study.config, sweep.study.file, this_machine()
     cluster = config.cluster
     requested = share(cluster, [node], int(node.cpus), file)
-    quantization.refuse(config.teacher.bits, requested.gpus, file)  # before it is measured
+    quantization.refuse(config.teacher.bits, requested.gpus, file)  # before the cores are measured
     return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
 
 
 @contextmanager
 def joined(sweep: Sweep, address: str) -> Iterator[Share]:
-    """What each job gets of a running cluster, which is joined for the block."""
+    """Yield one job's share of a running cluster, which is joined for the block."""
     study = sweep.study
     cluster, file = study.config.cluster, study.file
     check_address(address)
@@ -83,17 +85,18 @@ def joined(sweep: Sweep, address: str) -> Iterator[Share]:
 
 
 def teacher_maker(nodes: Share | None) -> MakeTeacher:
-    """What makes a sweep's teacher: a node of the joined cluster, by what a job gets of it; this
-    process where none was joined."""
+    """Return the function that makes the teacher: on a node of the joined cluster, with the
+    resources of one job's worker, or in this process if none was joined."""
     if nodes is None:
         return fine_tune_here
-    from raykd.cluster.teacher import on_a_node  # brings Ray and torch
+    from raykd.cluster.teacher import on_a_node  # imports Ray and torch
 
     return lambda study, hooks: on_a_node(study, nodes, hooks)
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
-    """How many jobs share this machine, where the file leaves it open and there is a choice."""
+    """Return how many jobs share this machine: 1, unless the file leaves it open, there is no GPU,
+    and at least two cohorts are missing."""
     cluster, plan = sweep.study.config.cluster, sweep.planned(sweep.known)
     if cluster.cpus_per_worker is not None or cluster.workers > 1 or node.gpus:
         return 1
@@ -103,7 +106,7 @@ def _jobs(sweep: Sweep, node: Node) -> int:
 
 
 def check_budget(sweep: Sweep, share: Share) -> None:
-    """Raises UserError where the file's budget is too small for a cohort to get anywhere."""
+    """Raise UserError where the file's budget does not reach the first evaluation of a cohort."""
     study, plan = sweep.study, sweep.planned(sweep.known, share)
     cohorts = plan.cohorts
     if not cohorts and study.config.explore is not None:
@@ -115,7 +118,7 @@ def check_budget(sweep: Sweep, share: Share) -> None:
 
 
 def check_disk(home: Path, wanted: int, file: str) -> None:
-    """Raises UserError where the plan would not fit on the disk that `home` is on."""
+    """Raise UserError where the plan does not fit on the disk of `home`."""
     free = shutil.disk_usage(home).free
     if wanted > free:
         raise UserError(

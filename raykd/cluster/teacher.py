@@ -1,5 +1,5 @@
-"""A joined cluster's teacher is made where its students train: the head may have no GPU, nor the
-memory."""
+"""Trains a sweep's teacher on a node of the joined cluster, because the head may lack the GPU or
+the memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ Tick = tuple[int, dict[str, float]]
 
 
 class Board:
-    """How far a training is. It stands beside the launch, so that no lost node takes it away."""
+    """Actor that holds the progress of a training. It runs on the launch's node, so that a lost
+    node does not remove it."""
 
     def __init__(self) -> None:
         self._tick: Tick = (0, {})
@@ -36,7 +37,7 @@ class Board:
 
 
 class BoardHooks:
-    """A training's hooks: it tells the board."""
+    """Hooks of a training that send its progress to the board."""
 
     def __init__(self, board: Any) -> None:
         self._board = board
@@ -48,6 +49,8 @@ class BoardHooks:
 
 
 def make(study: Study, threads: int, board: Any) -> teacher.Stored:
+    """Train the teacher in this process, reporting to the board. Raises UserError as `fine_tune`
+    does, and where the base model's folder is not visible."""
     if not study.base.folder.is_dir():
         raise UserError(
             f"{study.file}: teacher.model: the node that makes the teacher does not see "
@@ -58,8 +61,11 @@ def make(study: Study, threads: int, board: Any) -> teacher.Stored:
 
 
 def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored:
-    """The teacher, by a node of the joined cluster that has what one worker of a job has. It waits
-    for such a node; where one is lost, another begins anew, as often as a job would.
+    """Return the teacher, trained on a node of the joined cluster with the resources of one job's
+    worker.
+
+    The task waits for such a node. If a node is lost, the training starts again on another one, up
+    to `cluster.retries` times.
 
     Raises UserError as `fine_tune` does, and where every attempt was lost.
     """

@@ -1,8 +1,10 @@
-"""From what a job goes on: its newest checkpoint, of this launch or of an earlier one of the sweep.
+"""Selects the checkpoint that a job resumes from: of this launch, or of an earlier one of the
+sweep.
 
-A checkpoint is half of a trial's state; the other half is its history in the store. One whose
-history the store lacks (a new store, an older copy of it, a run that was deleted) is not used: the
-history would begin in the middle. The training begins anew then, and comes to the same.
+A checkpoint is half of a trial's state; the other half is its history in the store. A checkpoint
+whose history the store lacks (a new store, an older copy, a deleted run) is not used, because the
+history would begin in the middle. The training then starts from the beginning and reaches the same
+result.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without t
     from mlflow import MlflowClient
 
 Newest = Mapping[str, Any]
-"""What was reported with a job's newest checkpoint: `trials`, ids of its cohort, and `step`."""
+"""Report of a job's newest checkpoint: `trials`, the ids of its cohort, and `step`."""
 
 
 def take_over(
     storage: str, earlier: Iterable[str], job: str, fits: Callable[[Newest], bool]
 ) -> str | None:
-    """Move a job's checkpoints to this launch from the newest of the `earlier` places that has some
-    that fit; nothing where this launch has some. Why some did not is returned, in a line: they are
-    removed."""
+    """Move a job's checkpoints to this launch, from the first of the `earlier` places whose
+    checkpoint `fits`. Nothing is moved if this launch has some.
+
+    Checkpoints that do not fit are removed, and a line that says so is returned; else None.
+    """
     note = None
     if newest(storage, job) is not None:
         return note
@@ -51,10 +55,11 @@ def take_over(
 
 
 def newest(storage: str, job: str) -> Newest | None:
-    """What was reported with the checkpoint that the job would go on from; None without one.
+    """Return the report of the checkpoint that the job would resume from; None without one.
 
-    Removes a job's folder whose note is in halves, or names what is not there: Train writes it in
-    place, and a kill in that instant leaves what no later attempt could begin with.
+    Removes a job's folder whose manifest is incomplete or names missing files: Train writes the
+    manifest in place, and a kill in that instant leaves a folder that no later attempt could start
+    from.
     """
     store, path = fs.FileSystem.from_uri(storage)
     note = f"{path}/{job}/{NOTE}"
@@ -80,7 +85,8 @@ def newest(storage: str, job: str) -> Newest | None:
 
 
 def _move(place: str, storage: str, job: str) -> None:
-    """The note last where it is not one step: without it, nothing is there."""
+    """Move a job's folder. On an object store the manifest is copied last, because without it a
+    folder counts as empty."""
     store, before = fs.FileSystem.from_uri(place)
     _, after = fs.FileSystem.from_uri(storage)
     source, target = f"{before}/{job}", f"{after}/{job}"
@@ -102,8 +108,8 @@ def _move(place: str, storage: str, job: str) -> None:
 def has_history(
     reported: Newest, trials: Iterable[TrialSpec], client: MlflowClient, experiment: str
 ) -> bool:
-    """Whether the store has all that the trials of a checkpoint had told until then: each of them
-    is over, or has a loss at every step at which one was told, or diverged before."""
+    """Return whether the store has the whole history of a checkpoint's trials up to its step: each
+    trial has ended, or has a loss at every logged step, or diverged before."""
     by_id = {t.id: t for t in trials}
     ids, step = reported.get("trials", ()), reported.get("step")
     if step is None or not by_id.keys() >= set(ids):
@@ -117,7 +123,7 @@ def has_history(
 
 
 def _reaches(losses: Mapping[int, float], training: Training, step: int) -> bool:
-    from raykd.training.distill import TICKS  # brings transformers
+    from raykd.training.distill import TICKS  # imports transformers
     from raykd.training.early_stopping import marks
 
     if losses and not losses[max(losses)] <= training.diverged:

@@ -1,4 +1,5 @@
-"""Runs what a sweep is missing: Ray Tune places jobs, their drivers start Ray Train workers."""
+"""Runs the missing trials of a sweep: Ray Tune schedules jobs, whose drivers start Ray Train
+workers."""
 
 from __future__ import annotations
 
@@ -42,25 +43,25 @@ class Outcome:
     unfinished: tuple[TrialSpec, ...] = ()
     """Confirm trials that are still to be run."""
     unexplored: int = 0
-    """Maps that are."""
+    """Number of maps that are still to be explored."""
     budget: str | None = None
-    """The limit that ended the launch, in words."""
+    """A sentence about the limit that ended the launch."""
     leaked: int = 0
-    """Placement groups that Ray still held for the launch when it was over, and were freed."""
+    """Number of placement groups that Ray still held when the launch was over, freed since."""
 
     @property
     def count(self) -> int:
         return len(self.unfinished) + self.unexplored
 
     def not_run(self) -> str:
-        """What is still to be run, by strategy."""
+        """Return what is still to be run, by strategy."""
         explore = f"explore {self.unexplored} maps" if self.unexplored else ""
         return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
 def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Forecast) -> Outcome:
-    """Run every missing trial on the `machine` that gave the share, within the budget. What it was
-    `foretold` to take stands with the launch, and so does what it took."""
+    """Run every missing trial on the `machine` that gave the share, within the budget. The
+    `forecast` and the actual cost are stored with the launch."""
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
@@ -106,7 +107,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Fo
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome
     finally:
-        # Workers first: what they write after the launch is closed would be of no launch.
+        # Stop workers first: nothing may be written after the launch is closed.
         ray.shutdown()
         close(destination, launch, status)
 
@@ -118,7 +119,7 @@ def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
 def _settings(
     sweep: Sweep, plan: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
 ) -> dict[str, Any]:
-    """What drivers and workers are told, in plain values."""
+    """Return the settings of drivers and workers, as plain values."""
     study, config = sweep.study, sweep.study.config
     return {
         "share": asdict(fitted),
@@ -151,8 +152,8 @@ def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
 
 
 def _students_to_keep(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
-    """Which confirmed students are stored: `all`, `none`, or a seed's (explore's best maps are
-    not known yet, so it is a rule and not a list)."""
+    """Return which confirmed students are stored: `all`, `none`, or those of a seed. This is a rule
+    and not a list, because explore's best maps are unknown at the start."""
     if students == "first_seed" and trials:
         return min(t.seed for t in trials)
     return "all" if students == "all" else "none"
@@ -165,20 +166,20 @@ def _tune(
     callbacks: list[Callback],
     places: Places,
 ) -> None:
-    # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends,
-    # or where that was killed, with the next.
+    # Tune's own record of the run is not needed, because MLflow is the ledger. It is removed at the
+    # end of the run, or by the next run if this one is killed.
     for launch in places.ended:
         shutil.rmtree(places.tune(launch), ignore_errors=True)
     scratch = places.tune(places.launch)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        # Not by `Tuner`, which first stores searcher and callbacks: a live terminal cannot be.
+        # `Tuner` would first pickle searcher and callbacks, which fails for a live terminal.
         tune.run(
             tune.with_resources(partial(drive, settings=settings), {"CPU": 0, "trial_slot": 1}),
             name="tune",
             storage_path=str(scratch),
             search_alg=searcher,
-            # As many as there may ever be, a trial a job: the searcher says when it is done.
+            # An upper bound, with one trial per job; the searcher reports the end.
             num_samples=len(plan.confirm) + plan.best_missing + plan.explore_wanted + 1,
             max_concurrent_trials=plan.power.at_once,
             reuse_actors=True,
