@@ -107,10 +107,7 @@ class Scene:
                 if self.place == "here"
                 else self._on_node(alone, request)
             )
-        except (
-            RuntimeError,
-            MemoryError,
-        ) as error:  # from torch, or from a process that was killed
+        except (RuntimeError, MemoryError) as error:  # from torch, or a killed process
             return rates.rough_rates(plan), f"not measured: {first_line(error)}"
         rates.keep(plan.study.home, request, self.device, processes, student_rates)
         return student_rates, ""

@@ -117,7 +117,7 @@ def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
     students = tuple(s for s in results if s is not None)
     if len({s.weight for s in students} - {""}) > 1:
         return students
-    return tuple(replace(s, weight="") for s in students)  # one weight is no factor
+    return tuple(replace(s, weight="") for s in students)  # a single weight is no factor
 
 
 def measure(sweep: Sweep, trials: int | None, progress: Callable[[int, int], None]) -> Taken:

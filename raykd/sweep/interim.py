@@ -13,7 +13,7 @@ from raykd.sweep.records import current as current_records
 from raykd.teachers.teacher import stored
 from raykd.tracking.ledger import Record
 
-if TYPE_CHECKING:  # what a plan imports is light
+if TYPE_CHECKING:  # keeps the imports of a plan light
     from mlflow import MlflowClient
 
     from raykd.analysis.scores.scores import Scores
@@ -87,7 +87,7 @@ def last_look(
     confirm = config.confirm
     if confirm is None or confirm.looks is None or plan.best_missing:
         return None
-    from raykd.analysis.stats.sequential import Look  # brings scipy, which takes a second
+    from raykd.analysis.stats.sequential import Look  # imports scipy, which takes a second
 
     current = current_records(study, records, plan)
     ended = {r.trial for r in current if r.status in OVER}

@@ -65,9 +65,8 @@ def _row(
     metric_name = f"test_{metric}"
     scores = {r.seed: r.metrics[metric_name] for r in arm}
     weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
-    if (
-        not hidden_weight and len(weights) == 1
-    ):  # without matching, compare with forward if it has one weight only
+    # An arm without matching is compared with forward if forward has one weight only.
+    if not hidden_weight and len(weights) == 1:
         (hidden_weight,) = weights
     reference = {
         r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])

@@ -37,7 +37,7 @@ from raykd.tracking.delivery import Destination, send_left
 from raykd.tracking.ledger import Record
 from raykd.tracking.sweep_id import identity
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
     from raykd.analysis.stats.sequential import Look
@@ -50,7 +50,7 @@ MakeTeacher = Callable[[Study, "Hooks | None"], teachers.Stored]
 
 def fine_tune_here(study: Study, hooks: Hooks | None) -> teachers.Stored:
     """Return the teacher, trained by this process if it is not stored."""
-    from raykd.sweep.fine_tune import fine_tune  # brings torch and transformers
+    from raykd.sweep.fine_tune import fine_tune  # imports torch and transformers
 
     return fine_tune(study, hooks=hooks)
 

@@ -12,7 +12,7 @@ from raykd.planning.study import Study
 from raykd.teachers import teacher
 from raykd.tracking import ledger, store
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
 

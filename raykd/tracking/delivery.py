@@ -15,7 +15,7 @@ from raykd.tracking import snapshot, store
 from raykd.tracking.launch import Launch, interrupt_children
 from raykd.tracking.outbox import Left, deliver_left, deliver_sweep
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
 AGAIN_SECONDS = 5.0

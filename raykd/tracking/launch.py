@@ -31,7 +31,7 @@ BEAT_SECONDS = 10.0
 NOW = "raykd.now"
 
 LAPSE_SECONDS = 90.0  # a launch on another host is dead after this time without a heartbeat
-TAG = 5000  # characters that MLflow keeps of a tag
+TAG = 5000  # MLflow's limit for a tag, in characters
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
 
 

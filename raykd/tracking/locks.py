@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 BOARD = "raykd.claims"
-GRACE_SECONDS = 5.0  # a request that was sent has arrived by then
+GRACE_SECONDS = 5.0  # by then a request that was sent has arrived
 
 Alive = Callable[[str], bool]
 """Whether the launch of this run id is alive."""

@@ -59,9 +59,8 @@ def glance(client: MlflowClient, experiment: str, home: Path) -> list[Row]:
     others = f" AND attributes.run_id NOT IN {_ids(over[:PAGE])}" if over else ""
     changed |= search(f"attributes.end_time >= {since}{others}")
     ran = [r.run_id for r in before.values() if r.status == "RUNNING" and r.run_id not in changed]
-    for i in range(
-        0, len(ran), PAGE
-    ):  # a late delivery has an end time of its own, maybe before `since`
+    # A result that was delivered late has its own end time, which may be before `since`.
+    for i in range(0, len(ran), PAGE):
         changed |= search(f"attributes.run_id IN {_ids(ran[i : i + PAGE])}")
     now = before | changed
     for run_id in search("", ViewType.DELETED_ONLY):

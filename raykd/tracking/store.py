@@ -58,7 +58,7 @@ def _gives_up(state: tenacity.RetryCallState) -> bool:
 def unreachable(error: BaseException | None) -> bool:
     """Return whether the server was not reached, directly or by a proxy in front of it."""
     if isinstance(error, MlflowException) and not isinstance(error, RestException):
-        return isinstance(error.__context__, OSError)  # of requests, of the network
+        return isinstance(error.__context__, OSError)  # from requests or the network
     return isinstance(error, RestException) and error.get_http_status_code() in (502, 503, 504)
 
 

@@ -34,7 +34,7 @@ from raykd.training.angle_values import Measured
 from raykd.training.recorder import Result
 
 MOST_PARAMS = 100  # MLflow's limit for one call
-MOST_TEXT = 5000  # characters of a tag, in every store
+MOST_TEXT = 5000  # characters of a tag that every store accepts
 
 
 class Writer:

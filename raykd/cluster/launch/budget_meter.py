@@ -41,9 +41,7 @@ class Meter(Callback):  # type: ignore[misc]
     def spent(self) -> Spent:
         """Return the wall time, GPU time and worker time so far, in seconds."""
         now = time.monotonic()
-        running = list(
-            self._running.values()
-        )  # one copy, because another thread may call while a job starts
+        running = list(self._running.values())  # a copy: another thread may call at a job's start
         held = self._held + sum(now - since for since in running)
         workers = self._share.workers
         return Spent(now - self._began, held * workers * self._share.gpus, held * workers)

@@ -85,9 +85,7 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
         self._ended(trial, self._given_up.pop(trial.trial_id, None))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        placement_groups.free_dead_attempts(
-            trial.config["id"]
-        )  # there is no further attempt that would do it
+        placement_groups.free_dead_attempts(trial.config["id"])  # no further attempt does it
         self._ended(trial, _cause(trial))
 
     def _ended(self, trial: Any, error: str | None) -> None:

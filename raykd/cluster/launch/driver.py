@@ -133,9 +133,7 @@ def _one(error: BaseException) -> Failure:
 
     from raykd.tracking.store import passing
 
-    if isinstance(
-        error, RayTrainError | ray.exceptions.RayError
-    ):  # not raised by the training itself
+    if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not from the training itself
         cause = getattr(error, "health_check_failure", error)
         short = isinstance(cause, ray.exceptions.OutOfMemoryError)
         return Failure("memory" if short else "lost", first_line(cause))

@@ -21,7 +21,7 @@ from raykd.cluster.launch.checkpoints import forget
 from raykd.config.trial import Training, TrialSpec
 from raykd.tracking import artifacts, ledger
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
 Newest = Mapping[str, Any]

@@ -63,9 +63,8 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
     if failure.kind == "lost":
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
-    whole = any(
-        t.loss.kind in PADDED for t in part.trials
-    )  # a part of the batch would give another loss
+    # These losses depend on the whole batch: a part of it would give another loss.
+    whole = any(t.loss.kind in PADDED for t in part.trials)
     if failure.kind == "memory" and rows > 1 and not whole:
         return [replace(part, micro_batch=-(-rows // 2))]
     if failure.kind == "own" and not part.tried:

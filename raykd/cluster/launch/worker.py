@@ -103,9 +103,7 @@ class TrainHooks:
             "trials": [t.id for t in self._cohort.trials],
             "step": step,
             "examples": examples,
-            "scores": json.dumps(
-                dict(scores)
-            ),  # one string, because Tune keeps averages of every number
+            "scores": json.dumps(dict(scores)),  # Tune keeps averages of every number
         }
 
 
