@@ -183,11 +183,11 @@ def open_run(client: MlflowClient, name: str) -> Run:
     if not runs:
         raise UserError(f"no trial {name!r} in this store; `raykd status SWEEP --json` lists them")
     if len(runs) > 1:
-        some = [
+        candidates = [
             f"{r.info.run_id} ({experiments[r.info.experiment_id]}: {r.info.run_name})"
             for r in runs[:5]
         ]
-        raise UserError(f"{name!r} fits {len(runs)} runs; write the run id of one:", *some)
+        raise UserError(f"{name!r} fits {len(runs)} runs; write the run id of one:", *candidates)
     return runs[0]
 
 

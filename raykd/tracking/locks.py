@@ -50,13 +50,13 @@ def board(client: MlflowClient, experiment: str) -> str:
 def take(client: MlflowClient, board: str, trial: str, launch: str, alive: Alive) -> bool:
     """Claim a trial for a launch. Returns False where another living launch holds it."""
     # Unique per call, so that a launch that lost the trial does not mistake its old claim for it.
-    number, mine = 1, f"{launch} {uuid4().hex}"
-    while not _wrote(client, board, f"{trial}.{number}", mine):
-        held = _held(client, board, trial)
-        number = max(held)
-        if held[number] == launch:
+    number, claim = 1, f"{launch} {uuid4().hex}"
+    while not _wrote(client, board, f"{trial}.{number}", claim):
+        holders = _held(client, board, trial)
+        number = max(holders)
+        if holders[number] == launch:
             return True
-        if alive(held[number]):
+        if alive(holders[number]):
             return False
         number += 1
     return True

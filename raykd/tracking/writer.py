@@ -112,15 +112,15 @@ class Writer:
         return ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
 
     def _create(self, trial: TrialSpec, tags: Mapping[str, str]) -> Run:
-        mine = patiently(
+        created = patiently(
             lambda: self._client.create_run(
                 self._experiment, run_name=run_name(trial), tags=dict(tags)
             )
         )
         # Another process may have created one too; the oldest run is the trial's for every process.
-        oldest = self._find(trial) or mine
-        if oldest.info.run_id != mine.info.run_id:
-            self._client.delete_run(mine.info.run_id)
+        oldest = self._find(trial) or created
+        if oldest.info.run_id != created.info.run_id:
+            self._client.delete_run(created.info.run_id)
         return oldest
 
     def _adopt(self, run: Run, trial: TrialSpec, tags: Mapping[str, str]) -> None:

@@ -72,13 +72,13 @@ def newest(storage: str, job: str) -> Newest | None:
         results = content["checkpoint_results"]
         if not results:
             return None
-        names = [f"{path}/{job}/{each['checkpoint_dir_name']}" for each in results]
+        names = [f"{path}/{job}/{entry['checkpoint_dir_name']}" for entry in results]
         latest = content.get("latest_checkpoint_result") or results[-1]
         metrics = dict(latest["metrics"])
     except (ValueError, KeyError, TypeError):
         forget(storage, job)
         return None
-    if any(each.type == fs.FileType.NotFound for each in store.get_file_info(names)):
+    if any(entry.type == fs.FileType.NotFound for entry in store.get_file_info(names)):
         forget(storage, job)
         return None
     return metrics
