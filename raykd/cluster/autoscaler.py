@@ -1,13 +1,13 @@
-"""How Ray's autoscaler chooses nodes, where the head was started as in cluster.yaml, by Ray's
-RAY_AUTOSCALER_UTILIZATION_SCORER: this module is then loaded into the autoscaler's process.
+"""Node selection of Ray's autoscaler, if the head was started as in cluster.yaml, with Ray's
+RAY_AUTOSCALER_UTILIZATION_SCORER: the autoscaler's process then loads this module.
 
-What is to be had goes before all that Ray weighs itself: Ray's own choice forgets that spot nodes
-of a kind were refused a minute ago, and asks for them again and again. Where two kinds are alike,
-Ray takes the last in the alphabet.
+Available node types are preferred before Ray's own criteria apply. Ray's own choice forgets that
+spot nodes of a type were refused a minute ago, and requests them again and again. If two types have
+equal scores, Ray takes the last in alphabetical order.
 
-And `max_workers` holds. Ray looks at the nodes that there are, and a while later at those that it
-is launching; what is launched in between is in neither, and it asks for as many once more. Seen:
-five nodes where three were allowed, until a later look took two of them away.
+The module also enforces `max_workers`. Ray counts the nodes that are up, and later the nodes that
+it is launching. A node whose launch completes in between is in neither count, and Ray requests it
+once more: five nodes were seen where three were allowed, until a later update removed two of them.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ def scorer(
     *,
     node_availability_summary: Any,
 ) -> tuple[Any, ...] | None:
-    """Higher is better; None where none of the wanted `resources` fits a node of this type."""
+    """Return a score, higher is better; None where none of the requested `resources` fits a node of
+    this type."""
     score = _default_utilization_scorer(
         node_resources, resources, node_type, node_availability_summary=node_availability_summary
     )
     if score is None:
         return None
-    known = node_availability_summary.node_availabilities.get(node_type)
-    return (known is None or known.is_available, *score)
+    availability = node_availability_summary.node_availabilities.get(node_type)
+    return (availability is None or availability.is_available, *score)
 
 
 class Launching:
-    """Ray's count of the nodes being launched, by type, with those that were so when a look began:
-    a node may then be counted twice in one look, and in none never."""
+    """Ray's count of launching nodes by type, including those that were launching when an update
+    began. A node may then be counted twice in one update, but never in none."""
 
     def __init__(self, counter: Any) -> None:
         self._counter = counter
@@ -55,15 +56,15 @@ class Launching:
 
 
 def hold_limit(autoscaler: Any = StandardAutoscaler) -> None:
-    """From here on, a look of Ray's autoscaler begins with what it is launching."""
-    look = autoscaler._update
+    """Patch Ray's autoscaler so that each update starts from the nodes that it is launching."""
+    original_update = autoscaler._update
 
-    @wraps(look)
+    @wraps(original_update)
     def _update(self: Any) -> None:
         counter = self.pending_launches
         self.pending_launches = Launching(counter)
         try:
-            look(self)
+            original_update(self)
         finally:
             self.pending_launches = counter
 

@@ -1,4 +1,4 @@
-"""Whether checkpoints can be written: a folder that all nodes see, or an object store."""
+"""Checks that checkpoints can be written to a folder that all nodes see, or to an object store."""
 
 from __future__ import annotations
 
@@ -16,46 +16,49 @@ AGAIN_SECONDS = 1.0
 
 
 def check(study: Study) -> None:
-    """Raises UserError where a stated address cannot be written to and removed from here."""
+    """Raise UserError where a file cannot be written to, and removed from, the configured
+    address."""
     address = study.config.cluster.checkpoints
     if address is None:
         return
-    where = f"{study.file}: cluster.checkpoints:"
+    prefix = f"{study.file}: cluster.checkpoints:"
     if "@" in address:
         raise UserError(
-            f"{where} keys stand in the address; leave them out, and set them in the environment "
+            f"{prefix} keys stand in the address; leave them out, and set them in the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
         )
     try:
         try_to_write(address)
     except (OSError, ArrowException) as error:
         raise UserError(
-            f"{where} {address} cannot be written ({first_line(error)}); write a folder that all "
+            f"{prefix} {address} cannot be written ({first_line(error)}); write a folder that all "
             "nodes see, or an address such as s3://bucket/folder, with its keys in the environment"
         ) from error
 
 
 def wait_for(storage: str, tell: Callable[[str], None], seconds: float = AWAY_SECONDS) -> None:
-    """Return when a file can be written there; `tell` is told once why it cannot. Raises OSError
-    where it cannot for so long."""
-    began, told = time.monotonic(), False
+    """Return when a file can be written to `storage`. `tell` is called once with the reason for
+    waiting. Raises OSError after `seconds`."""
+    began, reported = time.monotonic(), False
     while True:
         try:
             return try_to_write(storage)
         except OSError as error:
             if time.monotonic() - began > seconds:
                 raise
-            if not told:
+            if not reported:
                 tell(f"a job waits until checkpoints can be written: {reason(error)}")
-                told = True
+                reported = True
         time.sleep(AGAIN_SECONDS)
 
 
 def reason(error: OSError) -> str:
+    """Return the error's type and message, cut to 300 characters."""
     return f"{type(error).__name__}: {error}"[:300]
 
 
 def try_to_write(storage: str) -> None:
+    """Write a small file and delete it. Raises OSError or ArrowException."""
     store, path = fs.FileSystem.from_uri(storage)
     probe = f"{path}/raykd-{uuid4().hex}"
     store.create_dir(path)

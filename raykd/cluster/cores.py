@@ -1,5 +1,5 @@
-"""Whether a machine without a GPU trains more with one job on all its cores or with two on half
-of them each, found once by a short probe."""
+"""Decides by a short benchmark, run once, whether a machine without a GPU trains faster with one
+job on all cores or with two jobs on half of the cores each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from raykd.runtime.memo import memoised
 
 ROUNDS = 3
 STEPS = 4
-PAYS = 1.05  # two jobs need twice the memory, so they have to be clearly faster
+PAYS = 1.05  # two jobs need twice the memory, so they must be clearly faster
 
 
 def jobs_at_once(home: Path, cores: int, width: int) -> int:
-    """1 or 2. The answer is kept in `home`: a sweep that is gone on with is not split otherwise,
-    and the number of threads shows in the last digits of a result."""
+    """Return 1 or 2. The answer is stored in `home`, so that a resumed sweep keeps the same split:
+    the number of threads affects the last digits of a result."""
     if cores < 2:
         return 1
     question = ["jobs at once", platform.machine(), cores, width]
@@ -28,13 +28,15 @@ def jobs_at_once(home: Path, cores: int, width: int) -> int:
 
 
 def two_pay(whole: float, halves: float) -> bool:
-    """`whole`: seconds of a job on all cores; `halves`: of two side by side on half each."""
+    """Return whether two jobs pay. `whole`: seconds of a job on all cores; `halves`: seconds of two
+    parallel jobs on half of the cores each."""
     return 2 * whole > PAYS * halves
 
 
 def measure(cores: int, width: int) -> tuple[float, float]:
-    """Seconds of the same training steps, the quickest of a few rounds taken in turn: one process
-    on all cores, and two at the same time on half of them each."""
+    """Return the seconds of the same training steps with one process on all cores, and with two
+    parallel processes on half of the cores each. Each is the minimum of a few alternating
+    rounds."""
     with _steppers([cores], width) as whole, _steppers([cores // 2] * 2, width) as halves:
         turns = [(_turn(whole), _turn(halves)) for _ in range(ROUNDS)]
     return min(t for t, _ in turns), min(t for _, t in turns)
@@ -42,7 +44,7 @@ def measure(cores: int, width: int) -> tuple[float, float]:
 
 @contextmanager
 def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[str]]]:
-    started = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-m", __name__, str(width), str(n)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -50,12 +52,12 @@ def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[
         for n in threads
     ]  # fmt: skip
     try:
-        for process in started:
+        for process in processes:
             _answer(process)
-        yield started
+        yield processes
     finally:
-        for process in started:
-            process.communicate()  # the end of its input is the end of it
+        for process in processes:
+            process.communicate()  # closes its input, which ends it
 
 
 def _turn(processes: list[subprocess.Popen[str]]) -> float:
@@ -72,7 +74,7 @@ def _answer(process: subprocess.Popen[str]) -> float:
 
 
 def _train(width: int, threads: int) -> None:
-    """Answer each line of input with the seconds of a few training steps of three blocks."""
+    """For each line of input, print the seconds of a few training steps of three blocks."""
     import torch
     from torch import nn
 

@@ -1,4 +1,5 @@
-"""What a launch will take on the machines that it gets: measured there, where that is worth it."""
+"""Estimates the cost of a launch on its machines, from measurements if they are worth their
+time."""
 
 from __future__ import annotations
 
@@ -33,16 +34,17 @@ if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
 
 Place = Literal["here", "joined", "to come"]
-"""This machine; a cluster that was joined; nodes that an autoscaler has yet to bring."""
+"""This machine; a joined cluster; nodes that an autoscaler has yet to start."""
 
-WORTH_SECONDS = 180.0  # measuring takes some ten, a few in a hundred of this
-NEIGHBOURS = 2  # processes that are measured side by side: more would tell little more
-STORED = 0.8  # of the bytes that are expected, which are counted in mean rows
+WORTH_SECONDS = 180.0  # measuring takes about ten seconds, a few percent of this
+NEIGHBOURS = 2  # processes measured in parallel; more would add little
+STORED = 0.8  # share of the expected bytes, which are computed from mean row lengths
 
 
 def plan(sweep: Sweep, address: str | None) -> Estimate:
-    """For `raykd plan --cluster`: on the cluster at the address, or that the file says will grow,
-    or on this machine. Measured where there is something to measure on."""
+    """Return the estimate for `raykd plan --cluster`: on the cluster at the address, on the nodes
+    that the file says will be added, or on this machine. Rates are measured if a machine is
+    available."""
     growth = sweep.study.config.cluster.grows
     if address is not None:
         with joined(sweep, address) as fitted:
@@ -55,19 +57,21 @@ def plan(sweep: Sweep, address: str | None) -> Estimate:
 
 
 def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) -> Estimate:
-    """What the missing trials will take. What was not measured before is, if `measure`; else only
-    where a rough estimate is so long that it hardly shows."""
-    made, study = sweep.planned(sweep.known, fitted), sweep.study
+    """Return the cost of the missing trials. Rates that are not stored are measured if `measure` is
+    set, or if a rough estimate is so long that measuring adds little."""
+    sweep_plan, study = sweep.planned(sweep.known, fitted), sweep.study
     ready = teacher.stored(study.home, study.teacher)
-    around = Around(fitted.workers, fitted.gpus, _is_stored(made))
-    scene = Scene(made, fitted, place, _kind(place, fitted))
+    around = Around(fitted.workers, fitted.gpus, _is_stored(sweep_plan))
+    scene = Scene(sweep_plan, fitted, place, _kind(place, fitted))
     folder = ready.folder if ready else None
 
     def guess(measuring: bool) -> Estimate:
         students, note = scene.students(folder, measuring)
-        own, more = (None, "") if ready else scene.teacher(measuring)
+        teacher_rates, teacher_note = (None, "") if ready else scene.teacher(measuring)
         device, price = scene.device, study.config.budget.price
-        return estimate(made, around, students, own, device, price, note or more)
+        return estimate(
+            sweep_plan, around, students, teacher_rates, device, price, note or teacher_note
+        )
 
     first = guess(False)
     worth = measure or first.total.seconds.likely > WORTH_SECONDS
@@ -76,92 +80,101 @@ def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) ->
 
 @dataclass(frozen=True)
 class Scene:
-    """A plan on its machines. Rates come with a word on why they are rough, where they are."""
+    """A plan on its machines. Rates come with a note that says why they are rough, if they are."""
 
-    made: Plan
+    plan: Plan
     share: Share
     place: Place
     device: str
 
     def students(self, folder: Path | None, measure: bool) -> tuple[Rates, str]:
-        made, fitted = self.made, self.share
-        order = rates.student_request(made, folder, fitted.workers, fitted.cpus)
-        beside = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
-        if kept := rates.known(made.study.home, order, self.device, beside):
-            return Rates(**kept), ""
-        note = self._cannot(order, 1, beside) if measure else "measured by `raykd plan --cluster`"
+        """Return the students' rates and the note."""
+        plan, fitted = self.plan, self.share
+        request = rates.student_request(plan, folder, fitted.workers, fitted.cpus)
+        processes = 1 if fitted.gpus or self.place != "here" else min(NEIGHBOURS, fitted.at_once)
+        if stored := rates.known(plan.study.home, request, self.device, processes):
+            return Rates(**stored), ""
+        note = (
+            self._obstacle(request, 1, processes)
+            if measure
+            else "measured by `raykd plan --cluster`"
+        )
         if note:
-            return rates.rough_rates(made), note
+            return rates.rough_rates(plan), note
         try:
-            found: Rates = (
-                measure_students(order, beside)
+            student_rates: Rates = (
+                measure_students(request, processes)
                 if self.place == "here"
-                else self._there(alone, order)
+                else self._on_node(alone, request)
             )
-        except (RuntimeError, MemoryError) as error:  # of torch, of a process that was killed
-            return rates.rough_rates(made), f"not measured: {first_line(error)}"
-        rates.keep(made.study.home, order, self.device, beside, found)
-        return found, ""
+        except (RuntimeError, MemoryError) as error:  # from torch, or a killed process
+            return rates.rough_rates(plan), f"not measured: {first_line(error)}"
+        rates.keep(plan.study.home, request, self.device, processes, student_rates)
+        return student_rates, ""
 
     def teacher(self, measure: bool) -> tuple[TeacherRates, str]:
-        """It is made where the jobs run, by one worker of a job; here, with the whole machine."""
-        made, fitted, device = self.made, self.share, self.device
+        """Return the teacher's rates and the note. On a cluster, one worker of a job trains the
+        teacher; on this machine, the teacher gets all of it."""
+        plan, fitted, device = self.plan, self.share, self.device
         if self.place == "here":
             node = this_machine()
             fitted = Share(1, int(node.cpus), node.gpus, 1)
             device = _kind("here", fitted)
-        order = rates.teacher_request(made, fitted.cpus, bool(fitted.gpus))
-        if found := rates.known(made.study.home, order, device, 1):
-            return TeacherRates(**found), ""
-        rough = rates.rough_teacher_rates(made, fitted.cpus, bool(fitted.gpus))
-        note = self._cannot(order, 5, 1) if measure else "measured by `raykd plan --cluster`"
+        request = rates.teacher_request(plan, fitted.cpus, bool(fitted.gpus))
+        if stored := rates.known(plan.study.home, request, device, 1):
+            return TeacherRates(**stored), ""
+        rough = rates.rough_teacher_rates(plan, fitted.cpus, bool(fitted.gpus))
+        note = self._obstacle(request, 5, 1) if measure else "measured by `raykd plan --cluster`"
         if note:
             return rough, note
         try:
-            own: TeacherRates = (
-                measure_teacher(order)
+            teacher_rates: TeacherRates = (
+                measure_teacher(request)
                 if self.place == "here"
-                else self._there(teacher_alone, order)
+                else self._on_node(teacher_alone, request)
             )
         except (RuntimeError, MemoryError) as error:
             return rough, f"not measured: {first_line(error)}"
-        rates.keep(made.study.home, order, device, 1, own)
-        return own, ""
+        rates.keep(plan.study.home, request, device, 1, teacher_rates)
+        return teacher_rates, ""
 
-    def _there(self, measure: Callable[[TimingRequest], Any], order: TimingRequest) -> Any:
-        """On a node of the cluster. Raises RuntimeError where it is lost, or cannot."""
+    def _on_node(self, measure: Callable[[TimingRequest], Any], request: TimingRequest) -> Any:
+        """Measure on a node of the cluster. Raises RuntimeError if the node is lost or the
+        measurement fails."""
         import ray
 
-        task = ray.remote(measure).options(num_cpus=order.threads, num_gpus=self.share.gpus)
+        task = ray.remote(measure).options(num_cpus=request.threads, num_gpus=self.share.gpus)
         try:
-            return ray.get(task.remote(order))
+            return ray.get(task.remote(request))
         except ray.exceptions.RayError as error:
             raise RuntimeError(one_line(error)) from error
 
-    def _cannot(self, order: TimingRequest, copies: int, beside: int) -> str:
-        """Why nothing can be measured now, if so."""
+    def _obstacle(self, request: TimingRequest, copies: int, processes: int) -> str:
+        """Return why nothing can be measured now; empty if it can."""
         if self.place == "to come":
             return "its nodes are not up: `raykd plan --cluster --address` measures on one that is"
         if self.place == "here":
-            return self._too_large(copies, beside)
+            return self._too_large(copies, processes)
         import ray
 
         free = ray.available_resources()
-        if free.get("CPU", 0) < order.threads or free.get("GPU", 0) < self.share.gpus:
+        if free.get("CPU", 0) < request.threads or free.get("GPU", 0) < self.share.gpus:
             return "no node of the cluster is up and free to measure on"
         return ""
 
-    def _too_large(self, copies: int, beside: int) -> str:
-        """`copies` of the teacher's weights and a student in training, in each process."""
-        study = self.made.study
-        theirs = copies * study.teacher_parameters
-        wanted = 4 * (theirs + 5 * study.student_parameters) + RUNTIME_BYTES
-        fits = beside * wanted < memory.available() or self.share.gpus
+    def _too_large(self, copies: int, processes: int) -> str:
+        """Return a reason if the memory does not hold, in each process, `copies` of the teacher's
+        weights and a student in training; else an empty string."""
+        study = self.plan.study
+        teacher_weights = copies * study.teacher_parameters
+        needed = 4 * (teacher_weights + 5 * study.student_parameters) + RUNTIME_BYTES
+        fits = processes * needed < memory.available() or self.share.gpus
         return "" if fits else "this machine has not the memory to measure"
 
 
 def _kind(place: Place, fitted: Share) -> str:
-    """What kind of device the jobs compute on: rates are kept by it."""
+    """Return a name for the kind of device that the jobs compute on, the key under which rates are
+    stored."""
     if place == "joined":
         import ray
 
@@ -177,12 +190,12 @@ def _kind(place: Place, fitted: Share) -> str:
     return f"GPU {torch.cuda.get_device_name()}"
 
 
-def _is_stored(made: Plan) -> bool:
-    """Whether the teacher's outputs are in a local store already."""
-    root, choice = cache_root(made.study), made.choice()
+def _is_stored(plan: Plan) -> bool:
+    """Return whether a local cache holds the teacher's outputs already."""
+    root, choice = cache_root(plan.study), plan.choice()
     for manifest in [] if "://" in root else Path(root).glob("*/manifest.json"):
-        whose = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")
+        fingerprint = json.loads(manifest.read_text(encoding="utf-8")).get("teacher")
         size = sum(f.stat().st_size for f in manifest.parent.glob("*.safetensors"))
-        if whose == made.study.teacher and size > STORED * choice.bytes:
+        if fingerprint == plan.study.teacher and size > STORED * choice.bytes:
             return True
     return False

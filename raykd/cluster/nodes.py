@@ -1,4 +1,4 @@
-"""The nodes of a running Ray cluster: up, on their way, and about to go."""
+"""The nodes of a running Ray cluster: up, launching, and draining."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from ray.experimental.internal_kv import _internal_kv_get
 
 
 def machines() -> dict[str, Any]:
-    """Nodes that are up, on their way and about to go, and how many of their CPUs and GPUs are
-    taken."""
-    there, free = ray.cluster_resources(), ray.available_resources()
+    """Return the numbers of nodes that are up, launching and draining, and the used and total CPUs
+    and GPUs."""
+    total, free = ray.cluster_resources(), ray.available_resources()
     alive, leaving = nodes()
-    found: dict[str, Any] = {"nodes": len(alive) - len(leaving)}
+    summary: dict[str, Any] = {"nodes": len(alive) - len(leaving)}
     if on_their_way := coming():
-        found["coming"] = on_their_way
+        summary["coming"] = on_their_way
     if leaving:
-        found["going"] = len(leaving)
+        summary["going"] = len(leaving)
     for name in ("CPU", "GPU"):
-        if there.get(name):
-            found[f"{name.lower()}s"] = [there[name] - free.get(name, 0.0), there[name]]
-    return found
+        if total.get(name):
+            summary[f"{name.lower()}s"] = [total[name] - free.get(name, 0.0), total[name]]
+    return summary
 
 
 def nodes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Ray's rows of the nodes that are up, and those of them that Ray drains: they take no new
-    work, and are gone when their time is up."""
+    """Return Ray's rows of the nodes that are up, and the rows of those that Ray drains: they take
+    no new work and are removed when their time is up."""
     alive = [n for n in ray.nodes() if n["Alive"]]
     drained = state.get_draining_nodes()
     return alive, [n for n in alive if n["NodeID"] in drained]
 
 
 def coming() -> int:
-    """Nodes that Ray's autoscaler, of either kind, has asked for and that are not up yet."""
+    """Return the number of nodes that Ray's autoscaler, v1 or v2, has requested and that are not up
+    yet."""
     if is_autoscaler_v2():
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
-        asked = sum(each.count for each in status.pending_launches)
-        return int(asked + len(status.pending_nodes))
-    told = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
-    report = told.get("autoscaler_report", {"pending_launches": {}, "pending_nodes": []})
-    return int(sum(report["pending_launches"].values()) + len(report["pending_nodes"]))
+        launching = sum(launch.count for launch in status.pending_launches)
+        return int(launching + len(status.pending_nodes))
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    autoscaler = report.get("autoscaler_report", {"pending_launches": {}, "pending_nodes": []})
+    return int(sum(autoscaler["pending_launches"].values()) + len(autoscaler["pending_nodes"]))

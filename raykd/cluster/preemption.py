@@ -1,7 +1,7 @@
-"""On a spot node: asks the instance's own metadata whether the cloud takes it away, and if so has
-Ray drain it. Ray then gives it no new work, tells the training on it, and asks for another.
+"""Spot nodes: polls the instance's metadata for a preemption notice, and then drains the node in
+Ray. Ray gives it no new work, notifies the training on it, and requests another node.
 
-    python -m raykd.cluster.preemption      # beside `ray start`, on each worker node of AWS
+    python -m raykd.cluster.preemption      # next to `ray start`, on each worker node of AWS
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
 
 METADATA = "http://169.254.169.254"
 EVERY_SECONDS = 5.0
-WARNING_SECONDS = 120  # that AWS gives
+WARNING_SECONDS = 120  # between AWS's notice and the end of the instance
 
 
 def noticed(metadata: str = METADATA) -> bool:
-    """Whether this instance is to be stopped or ended (IMDSv2). Raises OSError where nothing, or
-    something else, answers there."""
+    """Return whether this instance is to be stopped or terminated (IMDSv2). Raises OSError if the
+    metadata service does not answer, or something else does."""
     token = urllib.request.Request(
         f"{metadata}/latest/api/token", method="PUT",
         headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"},
@@ -33,14 +33,14 @@ def noticed(metadata: str = METADATA) -> bool:
     try:
         urllib.request.urlopen(urllib.request.Request(action, headers=headers), timeout=2).close()
     except urllib.error.HTTPError as error:
-        if error.code == 404:  # not yet
+        if error.code == 404:  # no notice
             return False
         raise
     return True
 
 
 def watch(metadata: str = METADATA, every: float = EVERY_SECONDS) -> None:
-    """Return when there is a notice. Metadata that does not answer once is asked again."""
+    """Return when there is a notice. Failed requests are printed and repeated."""
     while True:
         try:
             if noticed(metadata):
@@ -51,7 +51,8 @@ def watch(metadata: str = METADATA, every: float = EVERY_SECONDS) -> None:
 
 
 def drain(node: str, seconds: float) -> None:
-    """Tell Ray that this node of the joined cluster is gone in so many seconds."""
+    """Tell Ray that this node of the joined cluster will be gone in `seconds`. Raises RuntimeError
+    if Ray refuses."""
     deadline = int(1000 * (time.time() + seconds))
     accepted, why = global_worker.gcs_client.drain_node(
         node, DRAIN_NODE_REASON_PREEMPTION, "the cloud takes it away", deadline

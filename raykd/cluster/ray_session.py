@@ -1,4 +1,4 @@
-"""The Ray that a sweep runs on: one of its own on this machine, or a running cluster it joins."""
+"""The Ray of a sweep: a local one on this machine, or a running cluster that the sweep joins."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from raykd.tracking.launch import other_live_launch
 
 @contextmanager
 def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
-    """What each job gets of this machine, or of a running cluster, which is joined for the block.
+    """Yield one job's share of this machine, or of a running cluster, which is joined for the
+    block.
 
-    Raises UserError, before anything is started or trained, where the sweep cannot run there:
-    running already, a disk too small, more asked than there is, no cluster at the address.
+    Raises UserError, before anything is started or trained, where the sweep cannot run: it is
+    running already, the disk is too small, the request exceeds the resources, or there is no
+    cluster at the address.
     """
     study, config = sweep.study, sweep.study.config
     experiment = store.find_experiment(sweep.client, config.name)
@@ -40,7 +42,7 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
                 "for it, or stop it and run this again"
             )
         send_left(sweep.destination())
-    from raykd.cluster import checkpoint_store  # it brings Ray
+    from raykd.cluster import checkpoint_store  # imports Ray
 
     checkpoint_store.check(study)
     check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
@@ -52,70 +54,71 @@ def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
 
 
 def here(sweep: Sweep) -> Share:
-    """What each job gets of this machine."""
+    """Return one job's share of this machine."""
     config, file, node = sweep.study.config, sweep.study.file, this_machine()
     cluster = config.cluster
-    asked = share(cluster, [node], int(node.cpus), file)
-    quantization.refuse(config.teacher.bits, asked.gpus, file)  # before it is measured
+    requested = share(cluster, [node], int(node.cpus), file)
+    quantization.refuse(config.teacher.bits, requested.gpus, file)  # before the cores are measured
     return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
 
 
 @contextmanager
 def joined(sweep: Sweep, address: str) -> Iterator[Share]:
-    """What each job gets of a running cluster, which is joined for the block."""
+    """Yield one job's share of a running cluster, which is joined for the block."""
     study = sweep.study
     cluster, file = study.config.cluster, study.file
     check_address(address)
     # A joined cluster does not inherit this process's environment.
-    travelling = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
-    with ray_started({"address": address, "runtime_env": {"env_vars": travelling}}):
+    env_vars = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
+    with ray_started({"address": address, "runtime_env": {"env_vars": env_vars}}):
         import ray
 
         check_nodes(study.home, study.file)
-        from raykd.cluster.nodes import nodes as there
+        from raykd.cluster.nodes import nodes as cluster_nodes
 
-        alive, leaving = there()
+        alive, leaving = cluster_nodes()
         nodes = [_node(n["Resources"]) for n in alive if n not in leaving]
         slots = int(ray.cluster_resources().get("trial_slot", 0))
-        found = share(cluster, grown(nodes, cluster.grows), slots, file)
-        quantization.refuse(study.config.teacher.bits, found.gpus, file)
-        yield found
+        fitted = share(cluster, grown(nodes, cluster.grows), slots, file)
+        quantization.refuse(study.config.teacher.bits, fitted.gpus, file)
+        yield fitted
 
 
 def teacher_maker(nodes: Share | None) -> MakeTeacher:
-    """What makes a sweep's teacher: a node of the joined cluster, by what a job gets of it; this
-    process where none was joined."""
+    """Return the function that makes the teacher: on a node of the joined cluster, with the
+    resources of one job's worker, or in this process if none was joined."""
     if nodes is None:
         return fine_tune_here
-    from raykd.cluster.teacher import on_a_node  # brings Ray and torch
+    from raykd.cluster.teacher import on_a_node  # imports Ray and torch
 
     return lambda study, hooks: on_a_node(study, nodes, hooks)
 
 
 def _jobs(sweep: Sweep, node: Node) -> int:
-    """How many jobs share this machine, where the file leaves it open and there is a choice."""
-    cluster, made = sweep.study.config.cluster, sweep.planned(sweep.known)
+    """Return how many jobs share this machine: 1, unless the file leaves it open, there is no GPU,
+    and at least two cohorts are missing."""
+    cluster, plan = sweep.study.config.cluster, sweep.planned(sweep.known)
     if cluster.cpus_per_worker is not None or cluster.workers > 1 or node.gpus:
         return 1
-    if len(made.cohorts) + -(-made.explore_missing // made.cohort_size) < 2:
+    if len(plan.cohorts) + -(-plan.explore_missing // plan.cohort_size) < 2:
         return 1
     return jobs_at_once(sweep.study.home, int(node.cpus), sweep.study.base.width)
 
 
 def check_budget(sweep: Sweep, share: Share) -> None:
-    """Raises UserError where the file's budget is too small for a cohort to get anywhere."""
-    study, made = sweep.study, sweep.planned(sweep.known, share)
-    cohorts = made.cohorts
+    """Raise UserError where the file's budget does not reach the first evaluation of a cohort."""
+    study, plan = sweep.study, sweep.planned(sweep.known, share)
+    cohorts = plan.cohorts
     if not cohorts and study.config.explore is not None:
         cohorts = (Cohort((explore_trial(study, LayerMap((1,) * study.shape.blocks)),)),)
     if cohorts:
-        first = made.seconds(cohorts[0]) / cohorts[0].trials[0].training.evaluations
+        first = plan.seconds(cohorts[0]) / cohorts[0].trials[0].training.evaluations
         gpus = share.workers * share.gpus
         budget.check(study.config.budget, study.file, gpus, share.workers, first)
 
 
 def check_disk(home: Path, wanted: int, file: str) -> None:
-    """Raises UserError where the plan would not fit on the disk that `home` is on."""
+    """Raise UserError where the plan does not fit on the disk of `home`."""
     free = shutil.disk_usage(home).free
     if wanted > free:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The folder that a sweep's machines share: made for its owner alone, and seen by every node."""
+"""Checks that every node of a cluster can use the folder that a sweep's machines share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from raykd.sweep.storage import write_probe
 
 
 def fault(probe: Path) -> str | None:
-    """What keeps this machine from working in the folder of a file that another wrote there."""
+    """Return why this machine cannot use the folder in which another one wrote `probe`; None if it
+    can."""
     if not probe.exists():
         return "does not see what is written there from here"
     try:
@@ -20,21 +21,21 @@ def fault(probe: Path) -> str | None:
 
 
 def check_nodes(home: Path, file: str) -> None:
-    """Ask every node of the joined cluster. Raises UserError where one does not see the folder, or
-    cannot write to it. A node that comes later is not asked."""
+    """Check the folder from every node of the joined cluster. Raises UserError where a node does
+    not see it or cannot write to it. Nodes that join later are not checked."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(fault)
     probe = write_probe(home)
     try:
-        asked = {
+        answers = {
             n["NodeManagerAddress"]: ask.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
             ).remote(probe)
             for n in ray.nodes() if n["Alive"]
         }  # fmt: skip
-        faults = {address: ray.get(answer) for address, answer in asked.items()}
+        faults = {address: ray.get(answer) for address, answer in answers.items()}
     except ray.exceptions.RayError as error:
         raise UserError(
             "--address: a node does not run raykd's code; install the same there as here "
@@ -42,9 +43,9 @@ def check_nodes(home: Path, file: str) -> None:
         ) from error
     finally:
         probe.unlink()
-    for address, found in faults.items():
-        if found is not None:
+    for address, problem in faults.items():
+        if problem is not None:
             raise UserError(
-                f"{file}: cluster.storage: node {address} {found}: {home}; name a folder that all "
-                "nodes share"
+                f"{file}: cluster.storage: node {address} {problem}: {home}; name a folder that "
+                "all nodes share"
             )

@@ -1,5 +1,5 @@
-"""A joined cluster's teacher is made where its students train: the head may have no GPU, nor the
-memory."""
+"""Trains a sweep's teacher on a node of the joined cluster, because the head may lack the GPU or
+the memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from raykd.sweep.resources import Share
 from raykd.teachers import teacher
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 Tick = tuple[int, dict[str, float]]
 
 
 class Board:
-    """How far a training is. It stands beside the launch, so that no lost node takes it away."""
+    """Actor that holds the progress of a training. It runs on the launch's node, so that a lost
+    node does not remove it."""
 
     def __init__(self) -> None:
         self._tick: Tick = (0, {})
@@ -35,8 +36,8 @@ class Board:
         return self._tick
 
 
-class Telling:
-    """A training's hooks: it tells the board."""
+class BoardHooks:
+    """Hooks of a training that send its progress to the board."""
 
     def __init__(self, board: Any) -> None:
         self._board = board
@@ -48,18 +49,23 @@ class Telling:
 
 
 def make(study: Study, threads: int, board: Any) -> teacher.Stored:
+    """Train the teacher in this process, reporting to the board. Raises UserError as `fine_tune`
+    does, and where the base model's folder is not visible."""
     if not study.base.folder.is_dir():
         raise UserError(
             f"{study.file}: teacher.model: the node that makes the teacher does not see "
             f"{study.base.folder}; name a folder that all nodes share"
         )
     torch.set_num_threads(threads)
-    return fine_tune(study, hooks=Telling(board))
+    return fine_tune(study, hooks=BoardHooks(board))
 
 
 def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored:
-    """The teacher, by a node of the joined cluster that has what one worker of a job has. It waits
-    for such a node; where one is lost, another begins anew, as often as a job would.
+    """Return the teacher, trained on a node of the joined cluster with the resources of one job's
+    worker.
+
+    The task waits for such a node. If a node is lost, the training starts again on another one, up
+    to `cluster.retries` times.
 
     Raises UserError as `fine_tune` does, and where every attempt was lost.
     """
@@ -69,12 +75,12 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
     task = ray.remote(make).options(
         num_cpus=share.cpus, num_gpus=1 if share.gpus else 0, max_retries=retries
     )
-    made = task.remote(study, share.cpus, board)
+    result = task.remote(study, share.cpus, board)
     try:
-        while not ray.wait([made], timeout=LOOK_SECONDS)[0]:
+        while not ray.wait([result], timeout=POLL_SECONDS)[0]:
             step, scores = ray.get(board.tick.remote())
             hooks.progress(step, 0, scores, TeacherTiming(None, 0.0, 0))
-        found: teacher.Stored = ray.get(made)
+        stored: teacher.Stored = ray.get(result)
     except RayTaskError as error:
         raise error.cause from None
     except RayError as error:
@@ -82,4 +88,4 @@ def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored
             f"{study.file}: teacher: the node that made it was lost {retries + 1} times "
             f"({one_line(error)}); see that a worker has the memory for it, and run this again"
         ) from error
-    return found
+    return stored

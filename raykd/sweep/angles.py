@@ -1,4 +1,5 @@
-"""`raykd angles`: what the students of a sweep see of the teacher's blocks, read or measured."""
+"""`raykd angles`: what the students of a sweep see of the teacher's blocks, read from the store or
+measured now."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from raykd.analysis.as_json import plain
 from raykd.analysis.scores.from_runs import shape, weight
 from raykd.analysis.stats.sequential import levels
 from raykd.analysis.verdict.angle_claim import judge
-from raykd.analysis.verdict.angle_claim import of as together
+from raykd.analysis.verdict.angle_claim import of as overall
 from raykd.analysis.verdict.angles import Angles, StudentAngles
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
     from raykd.training.angle_probe import Probe
     from raykd.training.trainer import CohortTrainer
 
-AT_ONCE = 8  # requests to the store
-TOGETHER = 4  # students that share the teacher's passes
-SIGN = "angle_share_acute_"  # a metric of every trial that was measured
+READ_THREADS = 8  # concurrent requests to the store
+STUDENTS_PER_BATCH = 4  # they share the teacher's forward passes
+SIGN = "angle_share_acute_"  # prefix of a metric that every measured trial has
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a run of `raykd angles` did: students measured now and known before, those that kept
-    no weights, and those whose states cannot be brought to the teacher's width any more."""
+    """Counts of one run of `raykd angles`: students measured now, students measured earlier,
+    students without stored weights, and students whose hidden states can no longer be mapped to the
+    teacher's width."""
 
     measured: int
     known: int
@@ -48,8 +50,8 @@ class Taken:
 
 @dataclass(frozen=True)
 class Found:
-    """What the angles of a sweep say: H6 of each cell, a row for each block, and the question
-    whether they predict."""
+    """The angles of a sweep's students, H6 for each cell, a row for each block, and the result of
+    the question whether angles predict scores."""
 
     seen: tuple[StudentAngles, ...]
     hypotheses: tuple[Hypothesis, ...]
@@ -57,17 +59,20 @@ class Found:
 
     @classmethod
     def of(cls, sweep: Sweep) -> Found:
-        seen, alpha = of_sweep(sweep), _alpha(sweep)
-        cells = dict.fromkeys(s.cell for s in seen if s.matched)
-        return cls(seen, tuple(judge(seen, c, alpha) for c in cells), together(seen, alpha))
+        students, alpha = of_sweep(sweep), _alpha(sweep)
+        cells = dict.fromkeys(s.cell for s in students if s.matched)
+        return cls(
+            students, tuple(judge(students, c, alpha) for c in cells), overall(students, alpha)
+        )
 
     def to_json(self, taken: Taken) -> dict[str, Any]:
-        """Every student with every pair, beside what is made of them."""
+        """Return every student with all its pairs, the hypotheses and the counts, as plain
+        values."""
         return {**plain(self), "taken": plain(taken)}
 
 
 def confirmed(sweep: Sweep) -> list[Record]:
-    """The finished confirm trials of the file as it is now."""
+    """Return the finished confirm trials that the sweep file asks for now."""
     records = sweep.known
     current = current_records(sweep.study, records, sweep.planned(records))
     return [r for r in current if r.phase == "confirm" and r.status == "finished"]
@@ -78,7 +83,7 @@ def is_measured(record: Record) -> bool:
 
 
 def _alpha(sweep: Sweep) -> float:
-    """The file's, or a look's share of it."""
+    """Return the file's alpha, or the share of it that an interim analysis spends."""
     config = sweep.study.config
     if config.confirm is None or config.confirm.looks is None:
         return config.alpha
@@ -87,37 +92,41 @@ def _alpha(sweep: Sweep) -> float:
 
 
 def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
-    """The last measurement of every confirmed student that has one; up to the last look, where
-    the file states looks and there was one."""
+    """Return the last measurement of every confirmed student that has one.
+
+    With `confirm.looks`, only seeds up to the last completed interim analysis count.
+    """
     config = sweep.study.config
     task, metric = task_name(config.task.named), f"test_{config.task.metric}"
 
     def read(record: Record) -> StudentAngles | None:
-        taken = steps(sweep.client, record.run_id)
-        if not taken:
+        measured_steps = steps(sweep.client, record.run_id)
+        if not measured_steps:
             return None
         return StudentAngles(
             task, record.init, shape(record), record.strategy, record.seed, record.map,
-            record.metrics[metric], read_angles(sweep.client, record.run_id, taken[-1]),
+            record.metrics[metric], read_angles(sweep.client, record.run_id, measured_steps[-1]),
             control=record.control, weight=weight(record),
         )  # fmt: skip
 
     look, measured = sweep.look(sweep.known), [r for r in confirmed(sweep) if is_measured(r)]
     if look is not None and config.confirm is not None:
         measured = [r for r in measured if r.seed in config.confirm.seed_list[: look.seeds]]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(read, measured))
-    seen = tuple(s for s in found if s is not None)
-    if len({s.weight for s in seen} - {""}) > 1:
-        return seen
-    return tuple(replace(s, weight="") for s in seen)  # one weight is no factor
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        results = list(pool.map(read, measured))
+    students = tuple(s for s in results if s is not None)
+    if len({s.weight for s in students} - {""}) > 1:
+        return students
+    return tuple(replace(s, weight="") for s in students)  # a single weight is no factor
 
 
-def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) -> Taken:
-    """Look at the stored students that were not measured yet, at most `trials` of them: the first
-    seed of every strategy and init, then the next. `told`: done, of how many.
+def measure(sweep: Sweep, trials: int | None, progress: Callable[[int, int], None]) -> Taken:
+    """Measure stored students that have no angles yet, at most `trials` of them.
 
-    Raises UserError where nothing is measured and nothing can be.
+    The first seed of every strategy and init comes first, then the next seed. `progress` is called
+    with the number of students done and their total.
+
+    Raises UserError where no student is measured and none can be.
     """
     if sweep.study.base.depths.decoder is not None:
         raise UserError(
@@ -125,21 +134,21 @@ def measure(sweep: Sweep, trials: int | None, told: Callable[[int, int], None]) 
             f"{sweep.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
             "leaves H6 out"
         )
-    found = confirmed(sweep)
-    if not found:
+    records = confirmed(sweep)
+    if not records:
         raise UserError(f"{sweep.study.file}: no confirmed trial is finished; run `raykd sweep`")
-    known = [r for r in found if is_measured(r)]
-    stored = [r for r in found if not is_measured(r) and _has_student(sweep, r)]
-    wanted = sorted(stored, key=lambda r: (r.seed, r.init, r.strategy))[:trials]
-    if not known and not wanted:
+    measured = [r for r in records if is_measured(r)]
+    stored = [r for r in records if not is_measured(r) and _has_student(sweep, r)]
+    chosen = sorted(stored, key=lambda r: (r.seed, r.init, r.strategy))[:trials]
+    if not measured and not chosen:
         raise UserError(
             f"{sweep.study.file}: no finished student kept its weights; write `tracking: "
             "{students: all}` or `angles: true` into the file, for trials to come"
         )
-    unseen = _measure(sweep, wanted, told) if wanted else 0
+    unseen = _measure(sweep, chosen, progress) if chosen else 0
     vars(sweep).pop("known", None)  # the runs have new metrics
-    unstored = len(found) - len(known) - len(stored)
-    return Taken(len(wanted) - unseen, len(known), unstored, unseen)
+    unstored = len(records) - len(measured) - len(stored)
+    return Taken(len(chosen) - unseen, len(measured), unstored, unseen)
 
 
 def _has_student(sweep: Sweep, record: Record) -> bool:
@@ -147,8 +156,8 @@ def _has_student(sweep: Sweep, record: Record) -> bool:
     return any(a.path == "student" for a in listed)
 
 
-def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], None]) -> int:
-    """How many of them could not be looked at."""
+def _measure(sweep: Sweep, chosen: Sequence[Record], progress: Callable[[int, int], None]) -> int:
+    """Measure the chosen students in batches. Returns how many could not be measured."""
     import torch
 
     from raykd.planning.teacher_source import training_inputs
@@ -162,26 +171,27 @@ def _measure(sweep: Sweep, wanted: Sequence[Record], told: Callable[[int, int], 
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
     where = Execution(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    materials = CohortTrainer.load(training_inputs(study, teacher.folder), where)
+    trainer = CohortTrainer.load(training_inputs(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
-    probe = Probe(materials.teacher, materials.data, rows, where, materials.build)
+    probe = Probe(trainer.teacher, trainer.data, rows, where, trainer.build)
     specs = {t.id: t for t in sweep.planned(sweep.known).confirm}
     unseen = 0
-    for start in range(0, len(wanted), TOGETHER):
-        some = wanted[start : start + TOGETHER]
-        unseen += _look(sweep, some, [specs[r.trial] for r in some], materials, probe)
-        told(start + len(some), len(wanted))
+    for start in range(0, len(chosen), STUDENTS_PER_BATCH):
+        batch = chosen[start : start + STUDENTS_PER_BATCH]
+        unseen += _measure_batch(sweep, batch, [specs[r.trial] for r in batch], trainer, probe)
+        progress(start + len(batch), len(chosen))
     return unseen
 
 
-def _look(
+def _measure_batch(
     sweep: Sweep,
     records: Sequence[Record],
     specs: Iterable[TrialSpec],
-    materials: CohortTrainer,
+    trainer: CohortTrainer,
     probe: Probe,
 ) -> int:
-    """Measure a few students in one go, and store what was found with their runs."""
+    """Measure a few students together and store the results with their runs. Returns how many could
+    not be measured."""
     from torch import nn
 
     from raykd.training.angle_probe import Stored
@@ -189,16 +199,16 @@ def _look(
     students = []
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
         for record, spec in zip(records, specs, strict=True):
-            into = Path(folder) / record.run_id
-            student = ledger.download(sweep.client, record.run_id, "student", into)
+            download_folder = Path(folder) / record.run_id
+            student = ledger.download(sweep.client, record.run_id, "student", download_folder)
             assert student is not None
-            data = materials.data
+            data = trainer.data
             model = data.family.load_model(student, data.labels, trained=True)
-            students.append(Stored(spec, model.to(materials.where.device), nn.ModuleDict()))
+            students.append(Stored(spec, model.to(trainer.where.device), nn.ModuleDict()))
         steps_ = [int(r.metrics["best_step"]) for r in records]
-        found = probe.measure(students, steps_, "stored")
-    for record, measured in zip(records, found, strict=True):
+        measurements = probe.measure(students, steps_, "stored")
+    for record, measured in zip(records, measurements, strict=True):
         if measured is not None:
             store_angles(sweep.client, record.run_id, measured)
             log_metrics(sweep.client, record.run_id, measured)
-    return found.count(None)
+    return measurements.count(None)

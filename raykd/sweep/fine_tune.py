@@ -1,4 +1,4 @@
-"""Fine-tuning the teacher once, by the students' own loop with nobody to imitate."""
+"""Fine-tunes the teacher once, with the students' training loop and no imitation loss."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from raykd.training.hooks import Hooks
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, save_model, trainable, use_bf16
 
-MEASURED = 512  # rows
+MEASURED = 512  # training rows whose throughput is timed
 
 
 def fine_tune(
     study: Study, *, where: Execution | None = None, hooks: Hooks | None = None
 ) -> teacher.Stored:
-    """The study's teacher: as stored under its fingerprint, else made and stored now.
+    """Return the study's teacher: the one stored under its fingerprint, else train and store it.
 
-    With `teacher.fine_tune: false` the base model is the teacher, and is only scored.
-    Raises UserError for a teacher no better than the majority class, unless the file allows it.
+    With `teacher.fine_tune: false` the base model is the teacher, and is only scored. Raises
+    UserError for a teacher no better than the majority class, unless the file allows it.
     """
-    found = teacher.stored(study.home, study.teacher)
-    if found is None:
-        found = _make(study, where or _here(study.config.cluster), hooks)
+    stored = teacher.stored(study.home, study.teacher)
+    if stored is None:
+        stored = _make(study, where or _local_execution(study.config.cluster), hooks)
         torch.cuda.empty_cache()  # the workers that follow may share this GPU
-    teacher.refuse_weak(found, study.config.teacher, study.file)
-    return found
+    teacher.refuse_weak(stored, study.config.teacher, study.file)
+    return stored
 
 
-def _here(cluster: Cluster) -> Execution:
-    """This machine's first GPU, where it has one."""
+def _local_execution(cluster: Cluster) -> Execution:
+    """Return the settings for this machine's first GPU, or its CPU if it has none."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     checkpointing = cluster.gradient_checkpointing
     return Execution(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
@@ -72,7 +72,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
     model.to(where.device)
     bf16 = use_bf16(trial, where.device, study.home, width(model))
     where = replace(where, bf16=bf16)
-    length: dict[str, int] = {}
+    epochs: dict[str, int] = {}
     if config.teacher.fine_tune:
         lora, memory = trial.training.lora, Memory()
         if lora is not None and (problem := adapters.misfit(model, lora.targets)):
@@ -95,7 +95,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
             metrics[f"test_{trial.metric}"],
         )
         if trial.training.patience is not None:
-            length = _length(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
+            epochs = _epochs(memory.metrics[trial.id][-1][0], metrics["best_step"], trial)
     else:
         select, test = _scores(model, data, trial.metric, where)
 
@@ -112,20 +112,21 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
         "select_majority": family.baseline(trial.metric, data.select.labels),
         "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
         "seconds": time.perf_counter() - began,
-        **length,
+        **epochs,
     }
     return teacher.store(study.home, study.teacher, write, scores)
 
 
-def _length(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
-    """Of a training that select ended, in epochs."""
+def _epochs(steps: int, best_step: float, trial: TrialSpec) -> dict[str, int]:
+    """Return the length of a training that early stopping ended, and its best checkpoint, in
+    epochs."""
     epoch = trial.training.steps / MOST_EPOCHS
     return {"epochs": round(steps / epoch), "best_epoch": round(best_step / epoch)}
 
 
 def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
-    """Raises UserError for an init by which a student would not be a part of its teacher: known
-    now, and not after hours of training."""
+    """Raise UserError for an init that would not give a student made of its teacher's parts. The
+    check runs before training, which may take hours."""
     for key, init in inits.copied(study).items():
         try:
             build_student(model, study.shape, init, 0)
@@ -136,16 +137,17 @@ def _refuse_unequal(study: Study, model: PreTrainedModel) -> None:
 
 
 def _measure(study: Study, model: PreTrainedModel, data: Data, where: Execution) -> None:
-    """How fast this teacher is here, by which a plan says whether storing its outputs pays: by
-    passes over training rows, as students ask for them, and not by the writing of texts."""
+    """Measure the teacher's throughput on this machine and store it, so that a plan can tell
+    whether caching its outputs pays. Only forward passes over training rows count, as students need
+    them, not text generation."""
     live, rows = LiveTeacher(model, (), data.family, where.autocast()), sample(data.train, MEASURED)
     began = time.perf_counter()
     for part in eval_batches(data.train.lengths[rows], data.eval_batch):
         live(data.family.collate(data.train, rows[part], data.pad).to(where.device))
-    took = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     tokens = int(data.train.lengths[rows].sum())
-    found = teacher_source.measure(study.home / "states", tokens, took)
-    teacher_source.remember(study.home, study.teacher, found)
+    speeds = teacher_source.measure(study.home / "states", tokens, seconds)
+    teacher_source.remember(study.home, study.teacher, speeds)
 
 
 def _scores(

@@ -1,6 +1,8 @@
-"""The folders of a launch. They are named by the sweep's id in its store and by the launch, so that
-no other sweep of the same home uses them: not one of another store, and not one of a copy of this
-store. What is named by its content (data, teachers, stored states) is shared by all.
+"""The folders of a launch.
+
+Their names contain the sweep's id in its store and the launch's run id, so that no other sweep of
+the same home uses them, whether it is in another store or in a copy of this one. Folders named by
+their content (data, teachers, stored states) are shared by all sweeps.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ class Places:
     launch: str
     """The run id of the launch."""
     ended: tuple[str, ...] = ()
-    """Those of the sweep's launches that are over, the newest first."""
+    """Run ids of the sweep's launches that have ended, the newest first."""
 
     @classmethod
     def of(cls, study: Study, sweep: str, launch: str, ended: tuple[str, ...]) -> Places:
@@ -30,13 +32,14 @@ class Places:
 
     @property
     def checkpoints(self) -> str:
-        """Where this launch's jobs keep their newest state."""
+        """Address of the newest states of this launch's jobs."""
         return under(self.root, self.sweep, self.launch)
 
     @property
     def earlier(self) -> tuple[str, ...]:
-        """Where ended launches kept theirs, the newest first; raykd 0.1.0 had one place for all."""
-        return (*(under(self.root, self.sweep, each) for each in self.ended), self.root)
+        """Addresses of the checkpoints of ended launches, the newest first. raykd 0.1.0 kept all of
+        them in one place."""
+        return (*(under(self.root, self.sweep, launch) for launch in self.ended), self.root)
 
     @property
     def spool(self) -> Path:
@@ -48,11 +51,12 @@ class Places:
         return self.home / "checkpoints" / f"stop-{self.launch}"
 
     def tune(self, launch: str) -> Path:
-        """Tune's record of a launch, of no use after it."""
+        """Ray Tune's record of a launch, which is of no use once the launch has ended."""
         return self.home / "tune" / launch
 
 
 def under(address: str, *names: str) -> str:
-    """A folder below another one, which may be an address with options (`s3://bucket/x?region=y`)."""
+    """Return a folder below another one, which may be an address with options
+    (`s3://bucket/x?region=y`)."""
     place, mark, options = address.partition("?") if "://" in address else (address, "", "")
     return "/".join([place.rstrip("/"), *names]) + mark + options

@@ -1,4 +1,4 @@
-"""The confirm trials of a sweep as scores, and the look that they have come to."""
+"""The confirm trials of a sweep as scores, and the last completed interim analysis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raykd.sweep.records import current as current_records
 from raykd.teachers.teacher import stored
 from raykd.tracking.ledger import Record
 
-if TYPE_CHECKING:  # what a plan imports is light
+if TYPE_CHECKING:  # keeps the imports of a plan light
     from mlflow import MlflowClient
 
     from raykd.analysis.scores.scores import Scores
@@ -24,7 +24,7 @@ OVER = ("finished", "failed")
 
 
 def task_name(data: str) -> str:
-    """A file goes by its name: where it lies on this machine is of no interest in a table."""
+    """Return the name that tables show for a data set: a file's name without its folder."""
     return Path(data).name if Path(data).suffix else data
 
 
@@ -32,12 +32,16 @@ def scores(
     study: Study,
     client: MlflowClient,
     current: Iterable[Record],
-    made: Plan,
+    plan: Plan,
     seeds: Collection[int],
     examples: int | None = None,
 ) -> Scores:
-    """Those of `current` under these seeds, with the test examples each got right; of the first
-    `examples` trials alone, where only their number is wanted."""
+    """Return the scores of the `current` trials under these seeds, with the correctness of each
+    test example.
+
+    Only the first `examples` trials get per-example results, for a caller that needs just their
+    number.
+    """
     from raykd.analysis.scores.from_runs import from_trials
     from raykd.analysis.scores.loss_weights import label
     from raykd.tracking.artifacts import correct
@@ -46,80 +50,83 @@ def scores(
     planned = {
         (str(t.init), str(t.shape), t.strategy, t.seed,
          label(t.loss.hidden) if t.layer_map.pairs() else "")
-        for t in made.confirm if t.seed in seeds
+        for t in plan.confirm if t.seed in seeds
     }  # fmt: skip
-    if made.best_missing and config.confirm is not None:
+    if plan.best_missing and config.confirm is not None:
         arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
         best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
         weights = [label(w) for w in study.hidden_weights]
         planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
     teacher = stored(study.home, study.teacher)
-    found = [r for r in current if r.phase != "confirm" or r.seed in seeds]
-    done = [r for r in found if r.phase == "confirm" and r.status == "finished"]
+    records = [r for r in current if r.phase != "confirm" or r.seed in seeds]
+    finished = [r for r in records if r.phase == "confirm" and r.status == "finished"]
     return from_trials(
-        found,
+        records,
         task=task_name(config.task.named),
         metric=config.task.metric,
         source=config.name,
         planned=sorted(planned),
         controls=config.confirm.controls if config.confirm else (),
-        correct=correct(client, done[:examples]),
+        correct=correct(client, finished[:examples]),
         majority=None if teacher is None else teacher.test_majority,
     )
 
 
 def last_look(
-    study: Study, client: MlflowClient, records: Iterable[Record], made: Plan,
-    known: dict[object, Look],
+    study: Study, client: MlflowClient, records: Iterable[Record], plan: Plan,
+    cache: dict[object, Look],
 ) -> Look | None:  # fmt: skip
-    """The last look whose trials are all over, with its reason to stop if it has one; None where
-    there is none yet. It follows from the ledger and the file alone, so that every launch comes to
-    the same. A trial that failed is over: its seed is then lacking in its pairs.
-    `known`: what was found at looks, by their number and runs; a plan is made more than once."""
+    """Return the last look (interim analysis) whose trials have all ended, with its reason to stop
+    if it has one; None before the first.
+
+    The result depends only on the ledger and the file, so every launch comes to the same one. A
+    failed trial has ended; its seed is missing from its pairs. `cache` holds earlier results by the
+    look's number and its runs, because a plan is made more than once.
+    """
     config = study.config
     confirm = config.confirm
-    if confirm is None or confirm.looks is None or made.best_missing:
+    if confirm is None or confirm.looks is None or plan.best_missing:
         return None
-    from raykd.analysis.stats.sequential import Look  # brings scipy, which takes a second
+    from raykd.analysis.stats.sequential import Look  # imports scipy, which takes a second
 
-    found = current_records(study, records, made)
-    over = {r.trial for r in found if r.status in OVER}
-    number = _complete(made.stages(made.confirm), over)
+    current = current_records(study, records, plan)
+    ended = {r.trial for r in current if r.status in OVER}
+    number = _complete(plan.stages(plan.confirm), ended)
     if not number:
         return None
     look = Look.of(number, confirm.looks, config.alpha)
     seeds = frozenset(confirm.seed_list[: look.seeds])
-    scored = [
-        r for r in found if r.phase == "confirm" and r.status == "finished" and r.seed in seeds
+    finished = [
+        r for r in current if r.phase == "confirm" and r.status == "finished" and r.seed in seeds
     ]
-    if not look.ahead or len({r.strategy for r in scored if not r.control} - {"none"}) < 2:
+    if not look.ahead or len({r.strategy for r in finished if not r.control} - {"none"}) < 2:
         return look
-    key = (number, frozenset(r.run_id for r in scored))
-    if key not in known:
+    key = (number, frozenset(r.run_id for r in finished))
+    if key not in cache:
         from raykd.analysis.verdict.judge import judge
 
         verdict = judge(
-            scores(study, client, found, made, seeds, 1), config.margin, config.alpha, look
+            scores(study, client, current, plan, seeds, 1), config.margin, config.alpha, look
         )
         assert verdict.look is not None
-        known[key] = verdict.look
-    return known[key]
+        cache[key] = verdict.look
+    return cache[key]
 
 
-def _complete(stages: Iterable[Iterable[TrialSpec]], over: Collection[str]) -> int:
-    """How many stages from the first one on have all their trials over."""
+def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:
+    """Return how many stages, from the first one on, have only trials that have ended."""
     count = 0
     for stage in stages:
-        if any(t.id not in over for t in stage):
+        if any(t.id not in ended for t in stage):
             break
         count += 1
     return count
 
 
-def stopped(look: Look, made: Plan) -> str:
-    """In words: which look ended confirm, why, and what is not run for it."""
+def stopped(look: Look, plan: Plan) -> str:
+    """Return a sentence: which look ended confirm, why, and which trials are not run."""
     return (
         f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
         f"{look.looks[-1]} seeds): {look.stop}; "
-        f"not run: {by_strategy(made.called_off) or 'nothing'}"
+        f"not run: {by_strategy(plan.called_off) or 'nothing'}"
     )

@@ -1,4 +1,4 @@
-"""Finished trials that the file asked for under older rules, and no longer does."""
+"""Finished trials that the file asked for under older rules and no longer asks for."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 class Older:
     finished: int
     keys: tuple[str, ...]
-    """What the file states to have them counted."""
+    """Keys to write into the file so that these trials count."""
 
 
 def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
-    """How many of these trials, by the keys that they need. They are told by their family: which
-    maps a search found best is not known before it is through."""
+    """Count the finished trials of older rules, by the keys that would make them count.
+
+    Trials are matched by family, because a search's best maps are unknown until explore is
+    finished.
+    """
     counts: Counter[tuple[str, ...]] = Counter()
     done = Counter(
         (r.rules, r.family)
@@ -35,8 +38,8 @@ def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
         if r.status == "finished" and r.rules < older_rules.RULES
     )
     for rules in sorted({rules for rules, _ in done}):
-        if meant := older_rules.before(study.config, rules):
-            config, keys = meant
+        if rewritten := older_rules.before(study.config, rules):
+            config, keys = rewritten
             counts[keys] += sum(done[rules, f] for f in _families(_under(study, config)))
     return tuple(Older(count, keys) for keys, count in counts.items() if count)
 
@@ -50,7 +53,7 @@ def _under(study: Study, config: SweepConfig) -> Study:
 
 
 def _families(study: Study) -> set[str]:
-    found = {t.family for t in confirm_trials(study)}
+    families = {t.family for t in confirm_trials(study)}
     if study.config.explore is not None:
-        found.add(explore_trial(study, everywhere(study.depth, 1)).family)
-    return found
+        families.add(explore_trial(study, everywhere(study.depth, 1)).family)
+    return families

@@ -1,4 +1,4 @@
-"""What a sweep would run, in plain values: the content of `raykd plan`."""
+"""What a sweep would run, as plain values: the content of `raykd plan`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 
 def outline(sweep: Sweep) -> dict[str, Any]:
+    """Return the trials, cohorts, memory and storage that a sweep still needs, as plain values."""
     records = sweep.known
-    made = sweep.planned(records)
+    plan = sweep.planned(records)
     study, config = sweep.study, sweep.study.config
-    published_scores(config, study.file)  # a mistake there is told before anything runs
+    published_scores(config, study.file)  # raises for a mistake there before anything runs
     report = truncation.reported(study)
     steps = sweep.steps()
-    confirm_runs = len(made.missing) + made.best_missing
-    steps_left = steps["confirm"] * confirm_runs + steps["explore"] * made.explore_missing
+    confirm_runs = len(plan.missing) + plan.best_missing
+    steps_left = steps["confirm"] * confirm_runs + steps["explore"] * plan.explore_missing
     examples = round(study.batch_rows * steps_left)
-    explore_cohorts = -(-made.explore_missing // made.explore_cohort)
+    explore_cohorts = -(-plan.explore_missing // plan.explore_cohort)
     return {
         "sweep": config.name,
         "tracking_uri": store.safe(sweep.uri),
@@ -53,44 +54,45 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "moved_inits": inits.moved(study),
         },
         "explore": {
-            "maps": made.explore_wanted, "finished": made.explore_done,
-            "missing": made.explore_missing, "steps": steps["explore"],
-            "space": made.space.size() if made.space else 0, "covered": made.covered,
+            "maps": plan.explore_wanted, "finished": plan.explore_done,
+            "missing": plan.explore_missing, "steps": steps["explore"],
+            "space": plan.space.size() if plan.space else 0, "covered": plan.covered,
             "cohorts": explore_cohorts,
         },
         "confirm": {
-            "trials": len(made.confirm) + made.best_missing,
-            "finished": len(made.confirm) - len(made.missing) - len(made.called_off),
+            "trials": len(plan.confirm) + plan.best_missing,
+            "finished": len(plan.confirm) - len(plan.missing) - len(plan.called_off),
             "missing": confirm_runs, "steps": steps["confirm"],
             "looks": list(config.confirm.looks or ()) if config.confirm else [],
             "stopped": sweep.stopped(),
-            "cohorts": len(made.cohorts) + (0 if made.cohorts else bool(made.best_missing)),
+            "cohorts": len(plan.cohorts) + (0 if plan.cohorts else bool(plan.best_missing)),
             "seeds": list(config.confirm.seed_list) if config.confirm else [],
-            "arms": sorted({t.strategy for t in made.confirm}),
+            "arms": sorted({t.strategy for t in plan.confirm}),
             "hidden_weights": list(study.hidden_weights),
             "sampled": config.confirm.sampled if config.confirm else 0,
-            "controls": sorted({t.strategy for t in made.confirm if t.targets != "teacher"}),
+            "controls": sorted({t.strategy for t in plan.confirm if t.targets != "teacher"}),
         },
-        "outdated": len(records) - len(current(study, records, made)),
+        "outdated": len(records) - len(current(study, records, plan)),
         "older_rules": [asdict(o) for o in older(study, records)],
-        "cohort_size": made.cohort_size,
+        "cohort_size": plan.cohort_size,
         "memory": {
-            **asdict(made.footprint), "usable": made.usable,
-            "peak": made.footprint.peak(min(made.cohort_size, max(1, confirm_runs))),
+            **asdict(plan.footprint), "usable": plan.usable,
+            "peak": plan.footprint.peak(min(plan.cohort_size, max(1, confirm_runs))),
         },
         "examples": examples,
-        "bytes": stored_bytes(made) if confirm_runs + made.explore_missing else 0,
-        "states": made.choice().to_json(),
+        "bytes": stored_bytes(plan) if confirm_runs + plan.explore_missing else 0,
+        "states": plan.choice().to_json(),
         "margin": config.margin,
         "decides": foresight.of_plan(
-            config, {t.strategy for t in made.confirm if t.targets == "teacher"
+            config, {t.strategy for t in plan.confirm if t.targets == "teacher"
                      and not is_sampled(t.strategy)}
         ),
     }  # fmt: skip
 
 
 def _trained(study: Study) -> dict[str, int] | None:
-    """Bounds of a training that select ends; None where the file states its length."""
+    """Return the bounds of a training that early stopping ends; None where the file states its
+    length."""
     stated = study.config.teacher
     if stated.epochs != "auto" or not stated.fine_tune:
         return None

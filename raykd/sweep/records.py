@@ -1,4 +1,4 @@
-"""Which of the ledger's records count for a study, and what they say of its search."""
+"""Selects the ledger's records that count for a study, and reads the state of its search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raykd.tracking.ledger import Record
 
 
 def explored(study: Study, records: Iterable[Record]) -> Explored:
-    """What the ledger holds of this very search: same data, teacher, student and training."""
+    """Return the explored maps of this search: same data, teacher, student and training."""
     if study.config.explore is None:
         return Explored({})
     family = explore_family(study)
@@ -31,7 +31,7 @@ def explored(study: Study, records: Iterable[Record]) -> Explored:
 
 
 def outcome(study: Study, record: Record) -> Tried | None:
-    """What became of an explored trial; None while it is not over."""
+    """Return the result of an explored trial; None while it has not ended."""
     if record.status == "finished":
         return Tried(record.metrics[f"best_select_{study.config.task.metric}"])
     if record.status == "pruned":
@@ -40,8 +40,9 @@ def outcome(study: Study, record: Record) -> Tried | None:
 
 
 def current(study: Study, records: Iterable[Record], plan: Plan) -> list[Record]:
-    """The trials that the file, as it is now, asks for. Others of its name stay, and count for
-    nothing. What the best explored maps are is open until explore is through."""
+    """Return the trials that the sweep file asks for now. Other trials of the sweep's name stay in
+    the store and do not count. Which maps are the best explored ones is open until explore has
+    finished."""
     wanted = {t.id for t in plan.confirm}
     family = explore_family(study)
     return [
@@ -54,7 +55,7 @@ def current(study: Study, records: Iterable[Record], plan: Plan) -> list[Record]
 
 
 def explore_family(study: Study) -> str | None:
-    """The family of the file's explore trials; None where it explores nothing."""
+    """Return the family of the file's explore trials; None without `explore`."""
     if study.config.explore is None:
         return None
     return explore_trial(study, everywhere(study.depth, 1)).family

@@ -1,4 +1,5 @@
-"""What a cluster offers against what a sweep asks: cohorts at once, or a plain refusal."""
+"""Fits a sweep's request to the resources of a cluster: how many cohorts run at once, or an
+error."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """One cohort's workers, what each has, and how many cohorts run at once."""
+    """The workers of one cohort, the resources of each worker, and how many cohorts run at once."""
 
     workers: int
     cpus: int
@@ -32,8 +33,8 @@ class Share:
 def share(cluster: Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: int = 1) -> Share:
     """Fit the file's request onto the nodes. Raises UserError where no cohort could ever start.
 
-    Left unstated, a worker gets one GPU where there are any, and its part of the node's cores, of
-    which so many `jobs` take a part each.
+    Without `gpus_per_worker`, a worker gets one GPU where there are any. Without `cpus_per_worker`,
+    it gets an equal part of its node's cores, divided by the number of `jobs` that share them.
     """
     most_gpus = max((n.gpus for n in nodes), default=0)
     gpus = cluster.gpus_per_worker
@@ -65,7 +66,7 @@ def share(cluster: Cluster, nodes: Sequence[Node], slots: int, file: str, jobs: 
 
 
 def grown(nodes: Sequence[Node], growth: Growth | None) -> list[Node]:
-    """The nodes that there are, and those that the autoscaler may bring beside them."""
+    """Return the nodes that are up and those that the autoscaler may add."""
     if growth is None:
         return list(nodes)
     coming = Node(growth.cpus, growth.gpus)

@@ -1,4 +1,4 @@
-"""How a sweep stands, from the trials that its file asks for."""
+"""The status of a sweep, from the trials that its file asks for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ APART = ("rows", "failures", "costs", "teacher")
 
 @dataclass(frozen=True)
 class Status:
-    """How a sweep stands: counts of trials, failures with their reason, the strategy table."""
+    """Status of a sweep: counts of trials, failures with their reasons, the strategy table."""
 
     sweep: str
     metric: str
@@ -27,15 +27,15 @@ class Status:
     missing: int
     pruned: int
     saved: float
-    """Of explore's steps, the share that pruning saved, 0 to 1."""
+    """Share of explore's steps that pruning saved, 0 to 1."""
     outdated: int
     failures: tuple[tuple[str, str], ...]
     rows: tuple[strategy_table.Row, ...]
     tracking_uri: str
     stopped: str | None = None
-    """Which look ended confirm, and why."""
+    """A sentence: which look ended confirm, and why."""
     costs: tuple[ForecastOutcome, ...] = ()
-    """Of each launch: what it was to take, and what it took."""
+    """Forecast and actual cost of each launch."""
     teacher: TeacherScore | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -52,8 +52,11 @@ def stand(
     sweep: str, metric: str, current: Sequence[Record], missing: int, outdated: int, uri: str,
     stopped: str | None,
 ) -> Status:  # fmt: skip
-    """`current`: the file's own trials; `missing` and `outdated`: how many trials are still to
-    run, and how many of the sweep's name the file no longer asks for."""
+    """Return the status of a sweep.
+
+    `current`: the trials that the file asks for. `missing`: number of trials still to run.
+    `outdated`: number of trials of the sweep's name that the file no longer asks for.
+    """
     counts = Counter(r.status for r in current)
     return Status(
         sweep=sweep,

@@ -1,4 +1,4 @@
-"""The folder of a sweep's data, teachers and checkpoints, made for its owner alone."""
+"""The folder of a sweep's data, teachers and checkpoints, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from raykd.errors import UserError
 
 
 def prepare(home: Path, file: str) -> None:
-    """Make the folder, closed to others, where it is not there yet. It holds texts.
+    """Create the folder with access for its owner only, because it holds texts.
 
     Raises UserError where it cannot be written.
     """
@@ -24,7 +24,7 @@ def prepare(home: Path, file: str) -> None:
 
 
 def write_probe(home: Path) -> Path:
-    """A file of its own in the folder."""
+    """Create an empty file with a unique name in the folder."""
     probe = home / f".probe-{uuid.uuid4().hex}"
     probe.touch()
     return probe

@@ -1,4 +1,4 @@
-"""The strategy table: what the confirm trials of a sweep scored, by init and strategy."""
+"""The strategy table: scores of a sweep's confirm trials, by init and strategy."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Row:
     low: float
     high: float
     against_forward: float | None
-    """Mean difference to forward over the seeds both have; None for forward, or without any."""
+    """Mean difference to forward over the seeds of both; None for forward or without any."""
     control: bool = False
     weight: str = ""
-    """Of the hidden loss; none where nothing is matched."""
+    """Weight of the hidden loss; empty where nothing is matched."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
-    """A row for each init x strategy x hidden weight with finished confirm trials.
+    """Return a row for each init x strategy x hidden weight with finished confirm trials.
 
-    A seeded strategy has a map for each seed; its row says how many.
+    A seeded strategy has one map per seed; its row shows the number of maps.
     """
     arms: dict[Arm, list[Record]] = {}
     for record in sorted(records, key=lambda r: r.start):
@@ -49,10 +49,10 @@ def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
 
 
 def _order(item: tuple[Arm, list[Record]]) -> tuple[object, ...]:
-    """By init; none first, then forward, then the others by name, controls last."""
-    (init, strategy, heavy), arm = item
+    """Sort by init; within it strategy none, forward, the others by name, controls last."""
+    (init, strategy, hidden_weight), arm = item
     place = (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
-    return (*place, float(heavy or 0))
+    return (*place, float(hidden_weight or 0))
 
 
 def _row(
@@ -61,13 +61,16 @@ def _row(
     arms: Mapping[Arm, list[Record]],
     metric: str,
 ) -> Row:
-    init, strategy, heavy = key
-    name = f"test_{metric}"
-    scores = {r.seed: r.metrics[name] for r in arm}
+    init, strategy, hidden_weight = key
+    metric_name = f"test_{metric}"
+    scores = {r.seed: r.metrics[metric_name] for r in arm}
     weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
-    if not heavy and len(weights) == 1:  # one forward alone can stand against no matching
-        (heavy,) = weights
-    reference = {r.seed: r.metrics[name] for r in arms.get((init, "forward", heavy), [])}
+    # An arm without matching is compared with forward if forward has one weight only.
+    if not hidden_weight and len(weights) == 1:
+        (hidden_weight,) = weights
+    reference = {
+        r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])
+    }
     paired = [scores[s] - reference[s] for s in scores if s in reference]
     maps = {r.map for r in arm}
     return Row(

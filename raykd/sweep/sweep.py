@@ -1,4 +1,4 @@
-"""A sweep file opened for work: resolved, its ledger read; plan it, run it, ask how it stands."""
+"""A sweep file opened for work: the resolved study, its ledger, its plan and its status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from raykd.tracking.delivery import Destination, send_left
 from raykd.tracking.ledger import Record
 from raykd.tracking.sweep_id import identity
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
     from raykd.analysis.stats.sequential import Look
@@ -49,8 +49,8 @@ MakeTeacher = Callable[[Study, "Hooks | None"], teachers.Stored]
 
 
 def fine_tune_here(study: Study, hooks: Hooks | None) -> teachers.Stored:
-    """The teacher, made by this process."""
-    from raykd.sweep.fine_tune import fine_tune  # brings torch and transformers
+    """Return the teacher, trained by this process if it is not stored."""
+    from raykd.sweep.fine_tune import fine_tune  # imports torch and transformers
 
     return fine_tune(study, hooks=hooks)
 
@@ -72,7 +72,7 @@ class Sweep:
         smoke: bool = False,
         price: float | None = None,
     ) -> Sweep:
-        """Read and check everything that a mistake could hide in; nothing is started yet."""
+        """Read and check the file, the store and the data. Nothing is started. Raises UserError."""
         config = load(file)
         if smoke:
             config = smoke_config(config)
@@ -90,119 +90,124 @@ class Sweep:
         return cls(study, uri, client, f"raykd sweep {file}")
 
     def records(self) -> tuple[Record, ...]:
-        """Every trial that the ledger holds now."""
+        """Read every trial from the ledger now."""
         return self._read(ledger.read)
 
     def look_in(self) -> tuple[Record, ...]:
-        """The same for showing: where there are thousands on a server, in a moment."""
+        """Read every trial for display: quick even where a server holds thousands."""
         return self._read(ledger.look)
 
     def _read(self, read: Reading) -> tuple[Record, ...]:
         experiment = store.find_experiment(self.client, self.study.config.name)
-        found = () if experiment is None else read(self.client, experiment, self.study.home)
-        vars(self)["known"] = found
-        return found
+        records = () if experiment is None else read(self.client, experiment, self.study.home)
+        vars(self)["known"] = records
+        return records
 
     @cached_property
     def known(self) -> tuple[Record, ...]:
-        """The ledger as it was last read: it may be long, and a launch reads it once before it
-        trains and once after. A trial that ends in between is still not trained twice: see
-        `Writer.open`."""
+        """Records of the last read of the ledger. Reading may be slow, so a launch reads once
+        before it trains and once after. A trial that ends in between is still not trained twice:
+        see `Writer.open`."""
         return self.records()
 
     def planned(self, records: Sequence[Record], share: Share | None = None) -> Plan:
-        """What is missing, in cohorts that fit the share of the machine that each one gets."""
+        """Return the missing trials, in cohorts that fit one job's share of the machine."""
         done = {r.trial for r in records if r.status == "finished"}
         if share is None:
-            share = _foreseen(self.study.config.cluster)
+            share = _assumed_share(self.study.config.cluster)
         power = Power(share.workers * share.cpus, share.workers * share.gpus, share.at_once)
         free = _memory(self.study.config.cluster, share)
-        made = make(self.study, done, explored(self.study, records), free, power)
-        look = last_look(self.study, self.client, records, made, self.looks)
-        return replace(made, seeds=look.seeds) if look and look.stop else made
+        plan = make(self.study, done, explored(self.study, records), free, power)
+        look = last_look(self.study, self.client, records, plan, self.looks)
+        return replace(plan, seeds=look.seeds) if look and look.stop else plan
 
     @cached_property
     def looks(self) -> dict[object, Look]:
-        """What was found at looks, by their number and runs: a plan is made more often."""
+        """Cache of interim analyses, by number and runs: a plan is made more than once."""
         return {}
 
     def look(self, records: Sequence[Record]) -> Look | None:
-        """The last look whose trials are all over; None without any."""
+        """Return the last look (interim analysis) whose trials have all ended; None before the
+        first."""
         confirm = self.study.config.confirm
         if confirm is None or confirm.looks is None:
             return None
-        made = self.planned(records)
-        return last_look(self.study, self.client, records, made, self.looks)
+        plan = self.planned(records)
+        return last_look(self.study, self.client, records, plan, self.looks)
 
     def goes_on(self, number: int) -> bool:
-        """Whether the look of that number was taken and leaves confirm something to do; after what
-        workers could not send, if MLflow was away when they ended."""
+        """Return whether the look of that number is complete and leaves confirm trials to run.
+        Results that workers could not send while MLflow was away are sent first."""
         send_left(self.destination())
         look = self.look(store.patiently(self.records))
         return look is not None and look.number >= number and look.stop is None
 
     def stopped(self) -> str | None:
-        """Which look ended confirm, why, and what is not run for it; None where none did."""
+        """Return which look ended confirm, why, and what is not run; None if none did."""
         look = self.look(self.known)
         return stopped(look, self.planned(self.known)) if look and look.stop else None
 
     def steps(self) -> dict[str, int]:
-        """Optimisation steps of one trial, by phase."""
+        """Return the optimisation steps of one trial, by phase."""
         explored = 0
         if self.study.config.explore:
             explored = explore_trial(self.study, everywhere(self.study.depth, 1)).training.steps
         return {"confirm": self.study.steps, "explore": explored}
 
     def status(self) -> Status:
+        """Return counts of trials, failures, the strategy table, costs and the teacher's score."""
         records = self.known
-        made = self.planned(records)
-        current = current_records(self.study, records, made)
-        missing = len(made.missing) + made.best_missing + made.explore_missing
+        plan = self.planned(records)
+        current = current_records(self.study, records, plan)
+        missing = len(plan.missing) + plan.best_missing + plan.explore_missing
         config = self.study.config
-        found = stand(
+        status = stand(
             config.name, config.task.metric, current, missing, len(records) - len(current),
             store.safe(self.uri), self.stopped(),
         )  # fmt: skip
-        return replace(found, costs=self.launches(), teacher=teacher_score(self.study, self.client))
+        return replace(
+            status, costs=self.launches(), teacher=teacher_score(self.study, self.client)
+        )
 
     def launches(self) -> tuple[ForecastOutcome, ...]:
-        """What each launch was to take, and what it took."""
+        """Return the forecast and the actual cost of each launch."""
         experiment = store.find_experiment(self.client, self.study.config.name)
         return () if experiment is None else costs.read(self.client, experiment)
 
     def teacher(
         self, hooks: Hooks | None = None, make: MakeTeacher = fine_tune_here
     ) -> teachers.Stored:
-        """The teacher, made by `make` if need be, and its MLflow run."""
-        found = teachers.stored(self.study.home, self.study.teacher)
-        if found is None:
-            found = make(self.study, hooks)
-            vars(self).pop("known", None)  # that took a while
-        teachers.refuse_weak(found, self.study.config.teacher, self.study.file)
+        """Return the teacher, made by `make` if it is not stored, and log its MLflow run."""
+        teacher = teachers.stored(self.study.home, self.study.teacher)
+        if teacher is None:
+            teacher = make(self.study, hooks)
+            vars(self).pop("known", None)  # training took long, so read the ledger again
+        teachers.refuse_weak(teacher, self.study.config.teacher, self.study.file)
         experiment = store.experiment(self.client, self.study.config.name)
         config = self.study.config.teacher
         ledger.log_teacher(
             self.client,
             experiment,
-            found.fingerprint,
+            teacher.fingerprint,
             {k: str(v) for k, v in config.model_dump().items()},
             {
-                f"test_{found.metric}": found.test,
-                f"best_select_{found.metric}": found.select,
-                "majority": found.test_majority,
-                "seconds": found.seconds,
+                f"test_{teacher.metric}": teacher.test,
+                f"best_select_{teacher.metric}": teacher.select,
+                "majority": teacher.test_majority,
+                "seconds": teacher.seconds,
             },
             {"raykd.data": self.study.data},
         )
-        return found
+        return teacher
 
     def missing(self) -> int:
-        """How many trials are still to run."""
-        made = self.planned(self.known)
-        return len(made.missing) + made.best_missing + made.explore_missing
+        """Return how many trials are still to run."""
+        plan = self.planned(self.known)
+        return len(plan.missing) + plan.best_missing + plan.explore_missing
 
     def a_student(self) -> str | None:
-        """The trial id of the best confirmed student by select whose weights were stored."""
+        """Return the trial id of the best confirmed student, by select, whose weights were
+        stored."""
         keep, confirm = self.study.config.tracking.students, self.study.config.confirm
         if keep == "none" or confirm is None:
             return None
@@ -217,36 +222,37 @@ class Sweep:
         return None if best is None else best.trial
 
     def outcomes(self, cohort: Cohort) -> Mapping[str, Tried]:
-        """What the ledger holds of a cohort's explored trials that are over, by trial id; after
-        what their workers could not send, if MLflow was away when they ended."""
+        """Return the results of a cohort's explored trials that have ended, by trial id. Results
+        that workers could not send while MLflow was away are sent first."""
         send_left(self.destination())
-        found = ledger.read_cohort(self.client, self._experiment(), cohort)
-        return {r.trial: tried for r in found if (tried := outcome(self.study, r))}
+        records = ledger.read_cohort(self.client, self._experiment(), cohort)
+        return {r.trial: tried for r in records if (tried := outcome(self.study, r))}
 
     def destination(self) -> Destination:
-        """Where results go, and wait until the store takes them."""
+        """Return the store for results and the folder where they wait until the store takes
+        them."""
         return Destination(self.uri, self.client, self._experiment(), self.study.home, self.id)
 
     @cached_property
     def id(self) -> str:
-        """Names the sweep in its store, wherever that lies; folders outside are named by it."""
+        """The sweep's id in its store; folders outside the store are named by it."""
         return store.patiently(lambda: identity(self.client, self._experiment()))
 
     def _experiment(self) -> str:
         return store.patiently(lambda: store.experiment(self.client, self.study.config.name))
 
 
-def _foreseen(cluster: Cluster) -> Share:
-    """The share of a cohort where nobody has asked a cluster yet."""
-    known = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
+def _assumed_share(cluster: Cluster) -> Share:
+    """Return the share of one cohort that is assumed before a cluster is joined."""
+    gpu_count = len(memory.gpus()) or (cluster.grows.gpus if cluster.grows else 0)
     gpus = cluster.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if known else 0.0
+        gpus = 1.0 if gpu_count else 0.0
     return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
 
 
 def _memory(cluster: Cluster, share: Share) -> int:
-    """Bytes that one worker may use, of its GPU where it has one."""
+    """Return the bytes that one worker may use: GPU memory where it has a GPU."""
     if not share.gpus:
         return memory.available() // (share.at_once * share.workers)
     stated = cluster.gpu_memory_gb and cluster.gpu_memory_gb * GB

@@ -1,4 +1,4 @@
-"""Where the teacher stands beside its students, and what else a verdict has to say first."""
+"""The teacher's score, and the facts about data and teacher that a verdict states first."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from raykd.planning.study import Study
 from raykd.teachers import teacher
 from raykd.tracking import ledger, store
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
 
 def teacher_score(study: Study, client: MlflowClient) -> TeacherScore | None:
-    """As stored in the home, else as its run in MLflow has it; None where it is in neither, or was
-    scored by another metric than the file states now."""
+    """Return the teacher's score from the home, else from its MLflow run; None where neither has it
+    for the metric that the file states now."""
     metric = study.config.task.metric
-    found = teacher.stored(study.home, study.teacher)
-    if found is not None and found.metric == metric:
+    stored = teacher.stored(study.home, study.teacher)
+    if stored is not None and stored.metric == metric:
         return TeacherScore(
-            found.fingerprint, metric, found.test, found.select, found.test_majority
+            stored.fingerprint, metric, stored.test, stored.select, stored.test_majority
         )
     experiment = store.find_experiment(client, study.config.name)
     if experiment is None:
         return None
     run = ledger.find(client, experiment, "raykd.teacher", study.teacher)
-    known = run.data.metrics if run is not None else {}
-    if f"test_{metric}" not in known:
+    metrics = run.data.metrics if run is not None else {}
+    if f"test_{metric}" not in metrics:
         return None
     return TeacherScore(
-        study.teacher, metric, known[f"test_{metric}"], known[f"best_select_{metric}"],
-        known["majority"],
+        study.teacher, metric, metrics[f"test_{metric}"], metrics[f"best_select_{metric}"],
+        metrics["majority"],
     )  # fmt: skip
 
 
 def facts(study: Study, client: MlflowClient) -> Facts:
-    """What is known of a sweep beside its students' scores."""
+    """Return what a verdict needs besides scores: the teacher, caveats about the data, and the
+    advice for a weak teacher."""
     fix = "train it longer (teacher.epochs, teacher.lr)"
     if not study.config.teacher.fine_tune:
         fix = "fine-tune it on these rows (teacher.fine_tune), or take another one"

@@ -1,4 +1,4 @@
-"""`raykd verdict` and `raykd power`: from a sweep or a table to what is said of it."""
+"""`raykd verdict` and `raykd power`: judge a sweep or a table of scores."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def verdict(
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
 ) -> tuple[Sweep | None, Verdict]:
-    """Of a sweep file's confirm trials, with the sweep as it was opened for that; or of a table,
-    whose margin is stated here or by the table itself. Raises UserError."""
+    """Return the verdict on a sweep file's confirm trials, with the opened sweep, or on a table.
+
+    A table's margin is given here or in the table. Raises UserError.
+    """
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
     if table is not None:
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
         scores = from_table(table, smaller_is_better)
-        judged = of_table(scores, margin)
-        return None, replace(judged, caveats=caveats(judged, scores))
+        result = of_table(scores, margin)
+        return None, replace(result, caveats=caveats(result, scores))
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
@@ -58,33 +60,34 @@ def verdict(
 
 
 def of_table(scores: Scores, margin: float | None = None) -> Verdict:
-    """At the margin that is stated, else at the one that the table holds. Raises UserError."""
-    found = judge(scores, units.stated(scores, margin), ALPHA)
-    told = units.notes(scores, found.margin, chosen=margin is not None)
-    return replace(found, notes=(*found.notes, *told))
+    """Judge a table at the given margin, else at the margin that it states. Raises UserError."""
+    result = judge(scores, units.stated(scores, margin), ALPHA)
+    notes = units.notes(scores, result.margin, chosen=margin is not None)
+    return replace(result, notes=(*result.notes, *notes))
 
 
 def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
-    """At the file's margin and alpha; another margin is named as one that was not stated before."""
+    """Judge a sweep at the file's margin and alpha. A note names a margin that the file does not
+    state."""
     config = sweep.study.config
-    found_scores, look = scores_of(sweep)
-    scored, known = (
-        judge(found_scores, margin or config.margin, config.alpha, look),
+    sweep_scores, look = scores_of(sweep)
+    result, sweep_facts = (
+        judge(sweep_scores, margin or config.margin, config.alpha, look),
         facts(sweep.study, sweep.client),
     )
-    told = caveats(scored, found_scores, known)
-    scored = replace(scored, teacher=known.teacher, caveats=told)
-    found = add_angles(scored, angles.of_sweep(sweep))
+    sentences = caveats(result, sweep_scores, sweep_facts)
+    result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    result = add_angles(result, angles.of_sweep(sweep))
     published = published_scores(config, sweep.study.file)
-    found = replace(found, published=compare_published(found.cells, published))
+    result = replace(result, published=compare_published(result.cells, published))
     if margin is None or margin == config.margin:
-        return found
+        return result
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
-    return replace(found, notes=(*found.notes, note))
+    return replace(result, notes=(*result.notes, note))
 
 
 def save(sweep: Sweep | None, file: Path) -> str:
-    """Write the sweep's scores as a table; what was written, in words. Raises UserError."""
+    """Write the sweep's scores as a table and return a line about it. Raises UserError."""
     if sweep is None:
         raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis.scores import to_table
@@ -94,10 +97,13 @@ def save(sweep: Sweep | None, file: Path) -> str:
 
 
 def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
-    """Confirm trials of the file as it is now, with the test examples each got right; where the
-    file states looks, those up to the last look whose trials are all over. Raises UserError."""
+    """Return the confirm trials that the file asks for now, with the correctness of each test
+    example, and the last look.
+
+    With `confirm.looks`, only seeds up to the last completed look count. Raises UserError.
+    """
     records, confirm = sweep.known, sweep.study.config.confirm
-    made = sweep.planned(records)
+    plan = sweep.planned(records)
     look, seeds = sweep.look(records), confirm.seed_list if confirm else ()
     if confirm is not None and confirm.looks is not None:
         if look is None:
@@ -107,8 +113,8 @@ def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
             )
         seeds = seeds[: look.seeds]
     study, used = sweep.study, frozenset(seeds)
-    found = scores(study, sweep.client, current(study, records, made), made, used)
-    return found, look
+    confirm_scores = scores(study, sweep.client, current(study, records, plan), plan, used)
+    return confirm_scores, look
 
 
 def power(
@@ -119,8 +125,11 @@ def power(
     comparisons: int | None = None,
     tracking_uri: str | None = None,
 ) -> powers.Needed:
-    """Seeds needed at a stated SD, or at the SD that a pilot sweep shows. The margin is in the SD's
-    units, so only the pilot's file can state it for one. Raises UserError."""
+    """Return the seeds needed at a given SD, or at the SD that a pilot sweep shows.
+
+    The margin is in the SD's units, so only the pilot's file can state it for a pilot. Raises
+    UserError.
+    """
     for name, value, high in (("--sd", sd, math.inf), ("--margin", margin, math.inf),
                               ("--alpha", alpha, 0.5)):  # fmt: skip
         if value is not None and not 0 < value < high:
@@ -138,9 +147,13 @@ def power(
         )
     source = ""
     if pilot is not None:
-        _, found = verdict(pilot, None, margin, False, tracking_uri)
-        sd, df, seen = foresight.pilot(found)
-        margin, alpha, comparisons = found.margin, alpha or found.alpha, comparisons or seen
-        source = f"SD from {found.source}, {df} degrees of freedom"
+        _, pilot_verdict = verdict(pilot, None, margin, False, tracking_uri)
+        sd, df, compared = foresight.pilot(pilot_verdict)
+        margin, alpha, comparisons = (
+            pilot_verdict.margin,
+            alpha or pilot_verdict.alpha,
+            comparisons or compared,
+        )
+        source = f"SD from {pilot_verdict.source}, {df} degrees of freedom"
     assert sd is not None and margin is not None
     return powers.needed(sd, margin, alpha or ALPHA, comparisons or COMPARISONS, source)

@@ -1,5 +1,5 @@
-"""What trials and sweeps store beside their metrics, read back: which test examples a finished
-trial got right, losses and scores by step, and measured angles."""
+"""Artifacts and metric histories of trials, read back: correctness of test examples, losses and
+scores by step, and measured angles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from raykd.tracking.ledger import Record, download
 from raykd.tracking.store import patiently
 from raykd.training.angle_values import Measured
 
-AT_ONCE = 8  # a server answers each request in some ten milliseconds; the disk needs one
+READ_THREADS = 8  # hides a server's latency of about ten milliseconds; a local store needs one
 Curve = tuple[tuple[int, float], ...]
 """(step, value), by step."""
 
@@ -33,16 +33,19 @@ PREDICTIONS = "predictions.parquet"
 
 
 def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[Any, Any]]:
-    """By trial: ids and correctness of its test examples, both in the order of the ids, so that
-    trials of one split are alike. Where examples have scores of their own (texts), those in place
-    of correctness, as shares of 1. Where test has parts, those of the first, which the metric is
-    of. Trials without the artifact are left out."""
-    found = {}
+    """Return the ids and correctness of each trial's test examples, by trial id.
+
+    Both arrays are ordered by the ids, so that trials of one split are aligned. Examples with a
+    score of their own (texts) have that score, as a share of 1, instead of correctness. If test has
+    parts, only the first counts, which the metric is computed on. Trials without the artifact are
+    left out.
+    """
+    by_trial = {}
     with tempfile.TemporaryDirectory(prefix="raykd-predictions-") as folder:
         for record in records:
-            into = Path(folder) / record.run_id
-            into.mkdir(exist_ok=True)
-            file = download(client, record.run_id, PREDICTIONS, into)
+            download_folder = Path(folder) / record.run_id
+            download_folder.mkdir(exist_ok=True)
+            file = download(client, record.run_id, PREDICTIONS, download_folder)
             if file is None:
                 continue
             names = pq.read_schema(file).names
@@ -55,40 +58,42 @@ def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[
             values = table["score" if scored else "correct"].to_pylist()
             right = np.asarray(values, dtype=float) if scored else np.asarray(values, dtype=bool)
             order = np.argsort(ids, kind="stable")
-            found[record.trial] = (ids[order], right[order])
+            by_trial[record.trial] = (ids[order], right[order])
             file.unlink()
-    return found
+    return by_trial
 
 
 def store_angles(client: MlflowClient, run_id: str, measured: Measured) -> None:
+    """Upload measured angles as an artifact of a run."""
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
         write_angles(measured, Path(folder))
         patiently(lambda: client.log_artifacts(run_id, folder))
 
 
 def write_angles(measured: Measured, folder: Path) -> None:
-    """As the artifact of that step, into a folder of a run's artifacts."""
+    """Write measured angles into a folder of a run's artifacts, in a file named by the step."""
     (folder / FOLDER).mkdir()
     text = json.dumps(measured.to_json(), separators=(",", ":"))
     (folder / FOLDER / f"step-{measured.step}.json").write_text(text, encoding="utf-8")
 
 
 def log_metrics(client: MlflowClient, run_id: str, measured: Measured) -> None:
-    """For a run that is over: one in training logs its metrics by itself."""
+    """Log the metrics of measured angles to a run that has ended. A trial in training logs them
+    itself."""
     now = int(time.time() * 1000)
-    found = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
-    patiently(lambda: client.log_batch(run_id, metrics=found))
+    points = [Metric(k, v, now, measured.step) for k, v in measured.metrics().items()]
+    patiently(lambda: client.log_batch(run_id, metrics=points))
 
 
 def steps(client: MlflowClient, run_id: str) -> tuple[int, ...]:
-    """At which optimisation steps a trial was measured, in order."""
+    """Return the optimisation steps at which a trial was measured, in order."""
     listed = patiently(lambda: client.list_artifacts(run_id, FOLDER))
-    found = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
-    return tuple(sorted(int(match[1]) for match in found if match))
+    matches = (re.fullmatch(rf"{FOLDER}/step-(\d+)\.json", a.path) for a in listed)
+    return tuple(sorted(int(match[1]) for match in matches if match))
 
 
 def read_angles(client: MlflowClient, run_id: str, step: int) -> Measured:
-    """Raises UserError for a file that holds no measurement."""
+    """Read the angles measured at a step. Raises UserError for a file that holds no measurement."""
     file = f"{FOLDER}/step-{step}.json"
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
         path = patiently(lambda: client.download_artifacts(run_id, file, folder))
@@ -102,10 +107,10 @@ def read_angles(client: MlflowClient, run_id: str, step: int) -> Measured:
 
 
 def curves(client: MlflowClient, runs: Iterable[str], metric: str) -> dict[str, Curve]:
-    """A metric's curve for each run id. A step that a resumed trial logged again counts once, as
-    it was logged last."""
+    """Return a metric's curve for each run id. A step that a resumed trial logged again counts
+    once, with its last value."""
     ids = list(runs)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(READ_THREADS) as pool:
         return dict(zip(ids, pool.map(lambda run: _curve(client, run, metric), ids), strict=True))
 
 

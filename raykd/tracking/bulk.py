@@ -1,7 +1,7 @@
-"""An experiment's trials, many at once: from the tables of a database, or in pages of a server.
+"""Reads all trials of an experiment: from a database's tables, or page by page from a server.
 
-`search_runs` makes an object of every param, tag and metric of a run. Where the store is a
-database, the same values are read as plain columns of MLflow's tables in a tenth of the time.
+`search_runs` creates an object for every param, tag and metric of a run. If the store is a
+database, reading the same values as columns of MLflow's tables takes a tenth of the time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PARAMS = ("phase", "strategy", "map", "init", "seed", "targets", "depth", "width
 
 
 class Row(NamedTuple):
-    """A trial's run as it is stored. Times are milliseconds since the epoch; of tags and params,
-    those that raykd reads again are there, `TAGS` and `PARAMS`."""
+    """A trial's run as it is stored. Times are milliseconds since the epoch. Only the tags in
+    `TAGS` and the params in `PARAMS` are included, which raykd reads again."""
 
     run_id: str
     status: str
@@ -37,6 +37,7 @@ class Row(NamedTuple):
 
 
 def row(run: Run) -> Row:
+    """Convert a run of MLflow into a row."""
     info, data = run.info, run.data
     tags = {name: data.tags[name] for name in TAGS if name in data.tags}
     params = {name: data.params[name] for name in PARAMS if name in data.params}
@@ -44,15 +45,16 @@ def row(run: Run) -> Row:
 
 
 def rows(client: MlflowClient, experiment: str) -> list[Row]:
-    """Every trial's run that is not deleted, in no order."""
-    with _collector_resting():
+    """Return every trial's run that is not deleted, in no order."""
+    with _gc_paused():
         if on_a_server(client):
-            found = map(row, pages(client, [experiment]))
-            return [r for r in found if TRIAL in r.tags]
+            all_rows = map(row, pages(client, [experiment]))
+            return [r for r in all_rows if TRIAL in r.tags]
         return _columns(client.tracking_uri, experiment)
 
 
 def on_a_server(client: MlflowClient) -> bool:
+    """Return whether the store is an MLflow server, not a database."""
     return str(client.tracking_uri).startswith(("http://", "https://"))
 
 
@@ -60,6 +62,7 @@ def pages(
     client: MlflowClient, experiments: list[str], query: str = "",
     view: ViewType = ViewType.ACTIVE_ONLY,
 ) -> Iterator[Run]:  # fmt: skip
+    """Iterate over the runs of a search, page by page."""
     token: str | None = None
     while True:
         page = client.search_runs(experiments, query, view, max_results=PAGE, page_token=token)
@@ -75,18 +78,18 @@ def _columns(uri: str, experiment: str) -> list[Row]:
     from sqlalchemy import select
 
     run, tag, param = models.SqlRun, models.SqlTag, models.SqlParam
-    ours = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
+    active = (run.experiment_id == int(experiment), run.lifecycle_stage == "active")
 
     def values(table: Any, *more: Any) -> Any:
         query = select(table.run_uuid, table.key, table.value, *more)
-        return query.join(run, run.run_uuid == table.run_uuid).where(*ours)
+        return query.join(run, run.run_uuid == table.run_uuid).where(*active)
 
     metric = values(models.SqlLatestMetric, models.SqlLatestMetric.is_nan)
-    state = select(run.run_uuid, run.status, run.start_time, run.end_time).where(*ours)
-    engine = create_sqlalchemy_engine(uri)  # with what MLflow's settings say of certificates
+    state = select(run.run_uuid, run.status, run.start_time, run.end_time).where(*active)
+    engine = create_sqlalchemy_engine(uri)  # honours MLflow's settings for certificates
     try:
         with engine.connect() as database:
-            # States first: a run that is FINISHED then has all its values, which are read after.
+            # States are read first: a run that is FINISHED by then has all the values read below.
             states = database.execute(state).all()
             tags = _by_run(database.execute(values(tag).where(tag.key.in_(TAGS))).all())
             params = _by_run(database.execute(values(param).where(param.key.in_(PARAMS))).all())
@@ -104,16 +107,16 @@ def _columns(uri: str, experiment: str) -> list[Row]:
 
 
 def _by_run(values: Iterable[Any]) -> defaultdict[str, dict[str, Any]]:
-    found: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    by_run: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for run_id, key, value in values:
-        found[run_id][key] = value
-    return found
+        by_run[run_id][key] = value
+    return by_run
 
 
 @contextmanager
-def _collector_resting() -> Iterator[None]:
-    """All that is read lives; looking through it for garbage over and over takes more than half of
-    the time that reading takes."""
+def _gc_paused() -> Iterator[None]:
+    """Disable garbage collection for the block. All that is read stays alive, and scanning it again
+    and again would take more than half of the reading time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

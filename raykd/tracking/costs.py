@@ -1,4 +1,5 @@
-"""What a launch was to take, told with its run when it starts, and what it took, when it ends."""
+"""The forecast cost of a launch, stored with its run at the start, and the actual cost, at its
+end."""
 
 from __future__ import annotations
 
@@ -20,25 +21,32 @@ ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"
 
 @dataclass(frozen=True)
 class Forecast:
-    """`estimate`: in plain values, as it was shown at `told`, in seconds since the epoch;
-    `teacher_seconds`: what making the teacher has taken since."""
+    """The estimate of a launch.
+
+    `estimate`: plain values, as shown to the user at the time `told`, in seconds since the epoch.
+    `teacher_seconds`: time that making the teacher has taken since.
+    """
 
     estimate: Mapping[str, Any]
     told: float
     teacher_seconds: float = 0.0
 
     def after(self, make: Callable[[], T]) -> tuple[T, Forecast]:
-        """What is made in the meantime, and how long that took."""
+        """Return the result of `make`, and the forecast with the time that `make` took."""
         began = time.monotonic()
         return make(), replace(self, teacher_seconds=time.monotonic() - began)
 
     def start(self, launch: Launch) -> None:
-        told = {"told": self.told, **self.estimate}
-        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(told)))
+        """Store the estimate as a tag of the launch."""
+        shown = {"told": self.told, **self.estimate}
+        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(shown)))
 
     def end(self, launch: Launch, held: float, price: float | None, reason: str | None) -> None:
-        """`held`: hours of GPUs or workers held by jobs; `reason`: why it stopped before its
-        end."""
+        """Store the actual cost as a tag of the launch.
+
+        `held`: hours of GPUs or workers that jobs held. `reason`: why the launch stopped early, if
+        it did.
+        """
         hours = held + self.teacher_seconds / 3600
         actual = {"seconds": time.time() - self.told, "hours": hours, "reason": reason}
         if price is not None:
@@ -48,7 +56,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class ForecastOutcome:
-    """One launch: what was told of it, and what it took, once it has ended in order."""
+    """The estimate of one launch, and its actual cost if it ended in order."""
 
     launch: str
     estimate: Mapping[str, Any]
@@ -59,7 +67,7 @@ class ForecastOutcome:
 
 
 def read(client: MlflowClient, experiment: str) -> tuple[ForecastOutcome, ...]:
-    """Every launch that was estimated, the oldest first."""
+    """Return every launch that has an estimate, the oldest first."""
     query = "tags.`raykd.launch` = 'true'"
     runs = sorted(pages(client, [experiment], query), key=lambda r: r.info.start_time)
     return tuple(

@@ -1,4 +1,4 @@
-"""What passes from one launch to the next: results that still wait on disk for MLflow."""
+"""Delivers results that earlier launches left on disk, and ends launches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raykd.tracking import snapshot, store
 from raykd.tracking.launch import Launch, interrupt_children
 from raykd.tracking.outbox import Left, deliver_left, deliver_sweep
 
-if TYPE_CHECKING:  # raykd.tracking says how MLflow is to be imported: without telemetry
+if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
 
 AGAIN_SECONDS = 5.0
@@ -23,7 +23,7 @@ AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Destination:
-    """The store that a sweep's results go to, and the home in which they wait until it takes
+    """The store of a sweep's results, and the home where results wait until the store takes
     them."""
 
     uri: str
@@ -35,16 +35,16 @@ class Destination:
 
 
 def send_left(to: Destination) -> Left:
-    """Send what workers that are gone left on disk. Raises UserError where some of it is of runs
-    that the store no longer takes results for."""
+    """Send the results that dead workers left on disk. Raises UserError where some are of runs that
+    the store no longer accepts results for."""
     left = deliver_sweep(to.uri, spool(to.home, to.sweep))
     old = spool_of_0_1_0(to.home, store.safe(to.uri), to.experiment)
     if old.is_dir():
-        before = deliver_left(to.uri, old)
+        older = deliver_left(to.uri, old)
         left = Left(
-            left.sent + before.sent, left.waiting + before.waiting, left.refused + before.refused
+            left.sent + older.sent, left.waiting + older.waiting, left.refused + older.refused
         )
-        with suppress(OSError):  # something is left in it
+        with suppress(OSError):  # the folder is not empty
             old.rmdir()
     if left.refused:
         raise UserError(
@@ -56,7 +56,7 @@ def send_left(to: Destination) -> Left:
 
 
 def wait_until_sent(to: Destination) -> None:
-    """Send it, however long the store is away, up to ten minutes. Raises UserError after that."""
+    """Send the results, waiting up to ten minutes for the store. Raises UserError after that."""
     began = time.monotonic()
     while (left := send_left(to)).waiting:
         if time.monotonic() - began > store.AWAY_SECONDS:
@@ -80,7 +80,7 @@ def leave_read(to: Destination, launch: Launch, tell: Callable[[str], None]) -> 
 
 
 def close(to: Destination, launch: Launch, status: str) -> None:
-    """End a launch and its trials' runs. Where the store is away, the next launch does it."""
+    """End a launch and its trials' runs. If the store is away, the next launch does it."""
     if store.is_away(to.client):
         return
     send_left(to)
@@ -89,10 +89,11 @@ def close(to: Destination, launch: Launch, status: str) -> None:
 
 
 def spool(home: Path, sweep: str) -> Path:
-    """The folder of what all the launches of a sweep have yet to send."""
+    """Return the folder of the results that a sweep's launches have not sent yet."""
     return home / "spool" / sweep
 
 
 def spool_of_0_1_0(home: Path, address: str, experiment: str) -> Path:
-    """Where raykd 0.1.0 kept that. `address`: of the store, without credentials."""
+    """Return the folder that raykd 0.1.0 used instead. `address`: the store's, without
+    credentials."""
     return home / "spool" / digest([address, experiment])

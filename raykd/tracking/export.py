@@ -54,35 +54,36 @@ IMITATED = {
 
 
 def export(run: str, folder: Path, tracking_uri: str | None) -> str:
-    """Write the student of a run (MLflow run id or trial id) into `folder`; a line about it.
+    """Write the student of a run (MLflow run id or trial id) into `folder`, and return a line about
+    it.
 
-    Raises UserError for a run that is not there or kept no student, and a folder in use.
+    Raises UserError for a run that does not exist or stored no student, and for a folder in use.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder; name a new one")
     client = store.connect(store.resolve(tracking_uri, Path.cwd()))
-    found = ledger.open_run(client, run)
+    trial_run = ledger.open_run(client, run)
     with tempfile.TemporaryDirectory(prefix="raykd-export-") as scratch:
-        student = ledger.download(client, found.info.run_id, "student", Path(scratch))
+        student = ledger.download(client, trial_run.info.run_id, "student", Path(scratch))
         if student is None:
             raise UserError(
-                f"{run}: this run kept no student ({found.info.status.lower()}); write `tracking: "
-                "{students: all}` into the sweep file for sweeps to come, or export a run of the "
-                "first seed"
+                f"{run}: this run kept no student ({trial_run.info.status.lower()}); write "
+                "`tracking: {students: all}` into the sweep file for sweeps to come, or export a "
+                "run of the first seed"
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
-        _card(found, _sweep_file(client, found, Path(scratch))).save(folder / "README.md")
-    params = found.data.params
+        _card(trial_run, _sweep_file(client, trial_run, Path(scratch))).save(folder / "README.md")
+    params = trial_run.data.params
     metric, auto = params["metric"], LOADED[params["task"]][1]
     return (
         f"{params['strategy']} {params['map']}, test {metric} "
-        f"{found.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
+        f"{trial_run.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
     )
 
 
 def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]:
-    """As the run's launch logged it."""
+    """Return the sweep file that the run's launch logged; empty if there is none."""
     file = ledger.download(client, run.data.tags["mlflow.parentRunId"], "sweep.json", scratch)
     return json.loads(file.read_text(encoding="utf-8")) if file else {}
 
@@ -109,13 +110,14 @@ def _card(run: Run, sweep: dict[str, Any]) -> ModelCard:
 
 
 def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str) -> ModelCardData:
-    """Without a license: those of the teacher and of the data decide it."""
+    """Return the card's metadata without a license, which depends on the teacher's and the
+    data's."""
     metric = run.data.params["metric"]
     base = sweep.get("teacher", {}).get("model", "")
     on_hub = re.fullmatch(HUB_NAME, base) and not Path(base).exists()  # else a folder
     data = sweep.get("task", {}).get("data", run.data.tags["raykd.data"])
     files = [data] if isinstance(data, str) else [file for file in data.values() if file]
-    # A file goes by its name: where it lies on this machine is of no interest elsewhere.
+    # A file is shown without its folder, which means nothing on other machines.
     local = (Path(file) for file in files)
     named = (p.name if p.suffix or p.is_absolute() else str(p) for p in local)
     dataset = ", ".join(named)

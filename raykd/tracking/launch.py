@@ -1,5 +1,5 @@
-"""One launch of a sweep file: the parent run of the trials it works on, and what it leaves if it
-dies."""
+"""One launch of a sweep file: the parent run of its trials, its heartbeat, and cleanup after a
+crash."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from raykd.tracking.store import passing, patiently, safe
 BEAT_SECONDS = 10.0
 NOW = "raykd.now"
 
-LAPSE_SECONDS = 90.0  # a launch on another host whose heart has not beaten for so long is dead
-TAG = 5000  # characters that MLflow keeps of a tag
+LAPSE_SECONDS = 90.0  # a launch on another host is dead after this time without a heartbeat
+TAG = 5000  # MLflow's limit for a tag, in characters
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
 
 
@@ -44,7 +44,7 @@ class Launch:
     def start(
         cls, client: MlflowClient, experiment: str, config: Mapping[str, Any], command: str
     ) -> Launch:
-        """Raises UserError where another launch of the sweep is alive."""
+        """Create the launch's run. Raises UserError where another launch of the sweep is alive."""
         started = psutil.Process().create_time()
         tags = {
             "raykd.launch": "true",
@@ -58,7 +58,7 @@ class Launch:
         name = time.strftime("launch %Y-%m-%d %H:%M:%S")
         run = client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
-        # Whoever looks only before, misses one that starts in the same moment.
+        # A check before the creation would miss a launch that starts in the same moment.
         if other := other_live_launch(client, experiment, besides=run_id):
             client.set_terminated(run_id, "KILLED")
             sweep = client.get_experiment(experiment).name
@@ -70,7 +70,7 @@ class Launch:
         return cls(client, run_id)
 
     def describe(self, data: DataReport) -> None:
-        """What became of the data set's rows, as `data.json`, and its sentences as a tag."""
+        """Log the report on the data set's rows as `data.json`, and its sentences as a tag."""
         report = {**data.to_json(), "lines": list(lines(data))}
         patiently(lambda: self.client.log_dict(self.run_id, report, "data.json"))
         patiently(
@@ -78,18 +78,19 @@ class Launch:
         )
 
     def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
+        """Set the run's final status: FINISHED, FAILED or KILLED."""
         patiently(lambda: self.client.set_terminated(self.run_id, status))
 
 
 def newest(client: MlflowClient, experiment: str) -> Run | None:
-    """The parent run of the latest launch; None before the first."""
+    """Return the parent run of the latest launch; None before the first."""
     query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
-    found = client.search_runs([experiment], query, max_results=1, order_by=order)
-    return found[0] if found else None
+    runs = client.search_runs([experiment], query, max_results=1, order_by=order)
+    return runs[0] if runs else None
 
 
 def without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with a tracking address that holds no credentials."""
     tracking = dict(config.get("tracking", {}))
     if tracking.get("uri"):
         tracking["uri"] = safe(tracking["uri"])
@@ -97,7 +98,7 @@ def without_credentials(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Package versions and the working folder's commit, as tags."""
+    """Return package versions and the working folder's commit, as tags."""
     tags = {"raykd.version.python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -119,7 +120,8 @@ def _open_launches(client: MlflowClient, experiment: str) -> list[Run]:
 def other_live_launch(
     client: MlflowClient, experiment: str, besides: str | None = None
 ) -> str | None:
-    """Who else runs this sweep now, in words; None if nobody does. `besides`: one's own launch."""
+    """Return a phrase naming another process that runs this sweep now; None if there is none.
+    `besides`: run id of the caller's own launch."""
     for run in _open_launches(client, experiment):
         if run.info.run_id != besides and alive(run):
             tags = run.data.tags
@@ -128,7 +130,8 @@ def other_live_launch(
 
 
 def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
-    """Whether a launch, by its run id, still runs; not if it has ended or was never there."""
+    """Return whether the launch of this run id still runs; False if it has ended or never
+    existed."""
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
@@ -139,7 +142,8 @@ def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
 
 
 def alive(run: Run) -> bool:
-    """Whether an open launch's process is there, or on another host its heart has beaten lately."""
+    """Return whether an open launch is alive: its process exists on this host, or its last
+    heartbeat from another host is recent."""
     tags = run.data.tags
     if tags["raykd.host"] != socket.gethostname():
         return time.time() - float(tags["raykd.heartbeat"]) < LAPSE_SECONDS
@@ -154,8 +158,8 @@ def alive(run: Run) -> bool:
 
 
 def settle_dead(client: MlflowClient, experiment: str) -> int:
-    """Close what dead launches left open: their runs become KILLED, their trials' runs too, marked
-    as interrupted. Returns how many trials that were."""
+    """Set the runs of dead launches to KILLED, and their trials' open runs too, marked as
+    interrupted. Returns the number of those trials."""
     settled = 0
     for launch in _open_launches(client, experiment):
         if alive(launch):
@@ -166,12 +170,12 @@ def settle_dead(client: MlflowClient, experiment: str) -> int:
 
 
 def interrupt_children(client: MlflowClient, experiment: str, launch: str) -> int:
-    """Trial runs that a launch left RUNNING become KILLED, marked as interrupted; how many."""
+    """Set a launch's RUNNING trial runs to KILLED, marked as interrupted. Returns their number."""
     query = f"tags.`mlflow.parentRunId` = '{launch}' AND attributes.status = 'RUNNING'"
     settled = 0
     for run in client.search_runs([experiment], query, max_results=PAGE):
         run_id = run.info.run_id
-        # A worker that outlived its launch may have finished its trial just now: look again.
+        # A worker that outlived its launch may have finished its trial just now, so check again.
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_tag(run_id, "raykd.end", "interrupted")
             client.set_terminated(run_id, "KILLED")
@@ -180,29 +184,34 @@ def interrupt_children(client: MlflowClient, experiment: str, launch: str) -> in
 
 
 def ended(client: MlflowClient, experiment: str) -> tuple[str, ...]:
-    """The run ids of the launches that are over, the newest first; deleted ones too."""
+    """Return the run ids of the launches that have ended, the newest first, deleted ones
+    included."""
     query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
     runs = client.search_runs([experiment], query, ViewType.ALL, max_results=PAGE, order_by=order)
     return tuple(run.info.run_id for run in runs if run.info.status != "RUNNING" or not alive(run))
 
 
 def nothing() -> Mapping[str, Any]:
+    """Return no figures: the default of `beating`."""
     return {}
 
 
 @contextmanager
 def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> Iterator[None]:
-    """The launch is known to be alive for the block, and with it what `tell` says of it, in plain
-    values. A beat that the store does not take is made good by the next; another fault ends the
-    beating, and is raised at the end of the block."""
+    """Send heartbeats of the launch during the block, with the figures that `tell` returns, as
+    plain values.
+
+    A beat that the store does not take is skipped, and the next one replaces it. Any other fault
+    ends the heartbeat and is raised at the end of the block.
+    """
     over = threading.Event()
     faults: list[MlflowException] = []
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
             try:
-                if told := tell():
-                    launch.client.set_tag(launch.run_id, NOW, json.dumps(told))
+                if figures := tell():
+                    launch.client.set_tag(launch.run_id, NOW, json.dumps(figures))
                 launch.client.set_tag(launch.run_id, "raykd.heartbeat", str(time.time()))
             except MlflowException as error:
                 if not passing(error):
@@ -221,10 +230,10 @@ def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> 
 
 
 def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
-    """What the newest launch told at its last beat; None where none is alive, {} before the
-    first."""
+    """Return the figures of the newest launch's last heartbeat; None if no launch is alive, {}
+    before the first beat."""
     run = newest(client, experiment)
     if run is None or run.info.status != "RUNNING" or not alive(run):
         return None
-    found: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
-    return found
+    figures: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
+    return figures

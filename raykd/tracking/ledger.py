@@ -1,4 +1,4 @@
-"""Reads back what MLflow holds: trials and their state, teachers, runs by name."""
+"""Reads trials and their state, teachers, and runs by name from MLflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raykd.tracking.bulk import Row
 from raykd.tracking.snapshot import glance, whole
 from raykd.tracking.store import patiently
 
-MOST = 50_000  # results that MLflow hands out at once
+MOST = 50_000  # the most results that one MLflow request returns
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
 
 
@@ -43,54 +43,60 @@ class Record:
     start: float
     end: float | None
     device: str | None = None
-    """`cpu`, `cuda:0`, ...: where its first worker trained it."""
+    """Device of its first worker: `cpu`, `cuda:0`, ..."""
     rules: int = 1
-    """Those that gave it its id (config/older_rules.py)."""
+    """Version of the rules that gave it its id (config/older_rules.py)."""
 
     @property
     def over(self) -> bool:
-        """Whether it is not to be trained again, whatever its end."""
+        """Whether the trial has ended, in whatever way, and is not to be trained again."""
         return self.status in ("finished", "pruned", "failed")
 
     @property
     def control(self) -> bool:
-        """Whether its hidden states imitated something else than the teacher's."""
+        """Whether the trial imitated other hidden states than the teacher's."""
         return self.params.get("targets", "teacher") != "teacher"
 
 
 def read(client: MlflowClient, experiment: str, home: Path) -> tuple[Record, ...]:
-    """Every trial of an experiment, in order of its start."""
+    """Return every trial of an experiment, ordered by start."""
     return _records(whole(client, experiment, home))
 
 
 def look(client: MlflowClient, experiment: str, home: Path) -> tuple[Record, ...]:
-    """`read` for showing: a large experiment of a server in a moment, see `glance`."""
+    """Return the same as `read` for display: quick for a large experiment of a server, see
+    `glance`."""
     return _records(glance(client, experiment, home))
 
 
 def _records(rows: Iterable[Row]) -> tuple[Record, ...]:
-    """A run without params was cut off in the moment of its creation and holds nothing yet."""
+    """Convert rows to records. A run without params was cut off at its creation and holds nothing
+    yet."""
     records = [_record(row) for row in rows if row.params]
     return tuple(sorted(records, key=lambda r: (r.start, r.trial, r.run_id)))
 
 
 def read_trials(client: MlflowClient, experiment: str, trials: Iterable[str]) -> tuple[Record, ...]:
-    """The records of a few trials by their ids, quicker than reading all; those there are."""
-    found = (find(client, experiment, "raykd.trial", trial) for trial in trials)
-    rows = (bulk.row(run) for run in found if run is not None)
+    """Return the records of a few trials by id, quicker than reading all. Missing trials are left
+    out."""
+    runs = (find(client, experiment, "raykd.trial", trial) for trial in trials)
+    rows = (bulk.row(run) for run in runs if run is not None)
     return tuple(_record(row) for row in rows if row.params)
 
 
 def read_cohort(client: MlflowClient, experiment: str, cohort: Cohort) -> tuple[Record, ...]:
-    """`read_trials` of a cohort that was trained just now: in one query, as long as no other cohort
-    had a part of it. Who is not over in it is asked for alone, since it may be a twin: a run that
-    was created in the instant in which another process created the trial's."""
+    """Return the records of a cohort that was trained just now, in one query if no other cohort
+    trained a part of it.
+
+    A trial whose run in it has not ended is queried alone, because that run may be a twin: a second
+    run that another process created for the trial in the same instant.
+    """
     trained = f"tags.`raykd.cohort` = '{cohort.id}'"
     runs = patiently(lambda: list(bulk.pages(client, [experiment], trained)))
     records = [_record(row) for row in map(bulk.row, runs) if row.params]
-    found = {r.trial: r for r in records if r.over}
-    others = (t.id for t in cohort.trials if t.id not in found)
-    return (*found.values(), *read_trials(client, experiment, others))
+    over = {r.trial: r for r in records if r.over}
+    others = (t.id for t in cohort.trials if t.id not in over)
+    return (*over.values(), *read_trials(client, experiment, others))
 
 
 def _record(row: Row) -> Record:
@@ -110,7 +116,7 @@ def _record(row: Row) -> Record:
         metrics=row.metrics,
         params=params,
         start=row.start / 1000,
-        # A run that was begun again still shows when it ended before.
+        # A resumed run still has the end time of its earlier attempt.
         end=row.end / 1000 if row.end and status != "running" else None,
         device=tags.get("raykd.device"),
         rules=int(tags.get("raykd.rules", 1)),
@@ -125,17 +131,17 @@ def _state(row: Row) -> State:
 
 
 def find(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
-    """`oldest`, waiting for a store that is away."""
+    """Return `oldest`, waiting for a store that is away."""
     return patiently(lambda: oldest(client, experiment, tag, value))
 
 
 def oldest(client: MlflowClient, experiment: str, tag: str, value: str) -> Run | None:
-    """The oldest run whose tag has this value."""
+    """Return the oldest run whose tag has this value; None without any."""
     order = ["start_time ASC", "run_id ASC"]
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment], f"tags.`{tag}` = '{value}'", max_results=1, order_by=order
     )
-    return found[0] if found else None
+    return runs[0] if runs else None
 
 
 def log_teacher(
@@ -146,11 +152,12 @@ def log_teacher(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> str:
-    """The teacher's run, written the first time; one that was cut off is completed."""
-    found = find(client, experiment, "raykd.teacher", fingerprint)
-    if found is not None and found.info.status == "FINISHED":
-        return str(found.info.run_id)
-    run = found or client.create_run(
+    """Write the teacher's run if it is missing, or complete one that was cut off. Returns its run
+    id."""
+    earlier = find(client, experiment, "raykd.teacher", fingerprint)
+    if earlier is not None and earlier.info.status == "FINISHED":
+        return str(earlier.info.run_id)
+    run = earlier or client.create_run(
         experiment, run_name="teacher", tags={**tags, "raykd.teacher": fingerprint}
     )
     run_id, now = str(run.info.run_id), int(time.time() * 1000)
@@ -162,29 +169,31 @@ def log_teacher(
 
 
 def open_run(client: MlflowClient, name: str) -> Run:
-    """The trial run that a person means by a run id or a trial id, or the beginning of one."""
+    """Return the trial run that matches a run id or a trial id, or the beginning of one. Raises
+    UserError where none or several match."""
     if not re.fullmatch(r"[0-9a-f]{4,32}", name):
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
     experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
     ids = list(experiments)
-    found = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
+    runs = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
         run
         for run in bulk.pages(client, ids, f"attributes.run_id LIKE '{name}%'")
         if "raykd.trial" in run.data.tags
     ]
-    if not found:
+    if not runs:
         raise UserError(f"no trial {name!r} in this store; `raykd status SWEEP --json` lists them")
-    if len(found) > 1:
-        some = [
+    if len(runs) > 1:
+        candidates = [
             f"{r.info.run_id} ({experiments[r.info.experiment_id]}: {r.info.run_name})"
-            for r in found[:5]
+            for r in runs[:5]
         ]
-        raise UserError(f"{name!r} fits {len(found)} runs; write the run id of one:", *some)
-    return found[0]
+        raise UserError(f"{name!r} fits {len(runs)} runs; write the run id of one:", *candidates)
+    return runs[0]
 
 
 def download(client: MlflowClient, run_id: str, artifact: str, into: Path) -> Path | None:
-    """An artifact's local path under `into`; None where the run has none of that name."""
+    """Download an artifact into `into` and return its path; None where the run has no such
+    artifact."""
     if artifact not in {a.path for a in client.list_artifacts(run_id)}:
         return None
     into.mkdir(parents=True, exist_ok=True)

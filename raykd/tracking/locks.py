@@ -1,14 +1,15 @@
-"""Who may train a trial: one launch at a time, whoever else runs the same sweep into the store.
+"""Locks on trials: one launch at a time may train a trial, even if several launches share a store.
 
-MLflow has no lock and no compare-and-swap, but a run's param is written once: of two processes that
-log different values for one key, one succeeds and the other is refused, by the database's primary
-key. So each sweep's experiment has one run, its board, whose params are the claims:
-`<trial>.<n>` = who holds the trial for the n-th time. Who finds the newest claim's
-launch dead (see `launch`) writes the next number, which again only one can.
+MLflow has no lock and no compare-and-swap, but a run's param can be written once only: if two
+processes log different values for one key, the database's primary key lets one succeed and refuses
+the other. So each sweep's experiment has one run, its board, whose params are the claims:
+`<trial>.<n>` = the launch that holds the trial for the n-th time. A process that finds the newest
+claim's launch dead (see `launch`) writes the next number, which again only one process can.
 
-There is one board, because it is in the experiment before the experiment has its name, and names
-are unique (`store.experiment`). An experiment that raykd did not make gets its board here, by a
-tag and a pause for whoever does the same; there alone it is a matter of time, not of keys.
+There is one board per experiment, because the board exists before the experiment gets its name, and
+names are unique (`store.experiment`). An experiment that raykd did not create gets its board here,
+by a tag and a pause for other processes that do the same. Only there does the lock depend on time
+instead of keys.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 BOARD = "raykd.claims"
-GRACE_SECONDS = 5.0  # a request that was sent has arrived by then
+GRACE_SECONDS = 5.0  # by then a request that was sent has arrived
 
 Alive = Callable[[str], bool]
 """Whether the launch of this run id is alive."""
 
 
 def give_board(client: MlflowClient, experiment: str) -> str:
-    """A board for an experiment, as a tag of the experiment says."""
+    """Create a board for an experiment, store its run id as the experiment's tag, and return it."""
     run = client.create_run(experiment, run_name="claims", tags={BOARD: "true"})
     client.set_terminated(run.info.run_id, "FINISHED")
     client.set_experiment_tag(experiment, BOARD, run.info.run_id)
@@ -36,33 +37,34 @@ def give_board(client: MlflowClient, experiment: str) -> str:
 
 
 def board(client: MlflowClient, experiment: str) -> str:
-    """The run that holds an experiment's claims."""
-    found = client.get_experiment(experiment).tags.get(BOARD)
-    if found is None:
+    """Return the id of the run that holds an experiment's claims, creating it if needed."""
+    run_id = client.get_experiment(experiment).tags.get(BOARD)
+    if run_id is None:
         give_board(client, experiment)
-        # After it all who found none have written, and the last counts.
+        # By then every process that saw no board has written its own, and the last one counts.
         time.sleep(GRACE_SECONDS)
-        found = client.get_experiment(experiment).tags[BOARD]
-    return str(found)
+        run_id = client.get_experiment(experiment).tags[BOARD]
+    return str(run_id)
 
 
 def take(client: MlflowClient, board: str, trial: str, launch: str, alive: Alive) -> bool:
-    """Claim a trial for a launch. False where another living launch holds it."""
-    # Of this call alone: who held the trial once, and lost it, does not take its old claim for one.
-    number, mine = 1, f"{launch} {uuid4().hex}"
-    while not _wrote(client, board, f"{trial}.{number}", mine):
-        held = _held(client, board, trial)
-        number = max(held)
-        if held[number] == launch:
+    """Claim a trial for a launch. Returns False where another living launch holds it."""
+    # Unique per call, so that a launch that lost the trial does not mistake its old claim for it.
+    number, claim = 1, f"{launch} {uuid4().hex}"
+    while not _wrote(client, board, f"{trial}.{number}", claim):
+        holders = _held(client, board, trial)
+        number = max(holders)
+        if holders[number] == launch:
             return True
-        if alive(held[number]):
+        if alive(holders[number]):
             return False
         number += 1
     return True
 
 
 def _wrote(client: MlflowClient, board: str, key: str, value: str) -> bool:
-    """Writing again what stands there is no change, so an answer that was lost does no harm."""
+    """Log the param and return whether it was accepted. Logging the same value again is accepted,
+    so a lost answer does no harm."""
     try:
         client.log_param(board, key, value)
     except MlflowException as error:
@@ -73,6 +75,7 @@ def _wrote(client: MlflowClient, board: str, key: str, value: str) -> bool:
 
 
 def _held(client: MlflowClient, board: str, trial: str) -> dict[int, str]:
+    """Return the launch of each claim on a trial, by the claim's number."""
     params = client.get_run(board).data.params
-    found = (key.rpartition(".") for key in params)
-    return {int(n): params[f"{t}.{n}"].split()[0] for t, _, n in found if t == trial}
+    keys = (key.rpartition(".") for key in params)
+    return {int(n): params[f"{t}.{n}"].split()[0] for t, _, n in keys if t == trial}

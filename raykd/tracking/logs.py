@@ -1,4 +1,4 @@
-"""`raykd logs TRIAL`: all that one trial told, in order of its steps, from what MLflow holds."""
+"""`raykd logs TRIAL`: parameters, losses and scores by step of one trial, from MLflow."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TAGS = ("cohort", "device", "precision", "teacher_source", "micro_batch", "commi
 
 @dataclass(frozen=True)
 class Entry:
-    """What was told at a step: names and values."""
+    """The values that a trial logged at one step, by name."""
 
     step: int
     time: float
-    """Seconds since the epoch, of the last of them."""
+    """Seconds since the epoch of the last value."""
     values: dict[str, float]
 
     def line(self) -> str:
@@ -34,7 +34,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Log:
-    """A trial's head, its steps, and its end: where it failed, the reason and the traceback."""
+    """A trial's parameters, its steps, its status, and the reason and traceback if it failed."""
 
     run_id: str
     status: str
@@ -58,9 +58,9 @@ class Log:
 
 
 def read(trial: str, tracking_uri: str | None) -> Log:
-    """The log of a trial, by its id or its run's, or the beginning of one.
+    """Return the log of a trial, by its trial id or run id, or the beginning of one.
 
-    Raises UserError where none or several fit.
+    Raises UserError where none or several match.
     """
     client = store.connect(store.resolve(tracking_uri, Path.cwd()))
     run = ledger.open_run(client, trial)
@@ -75,11 +75,12 @@ def read(trial: str, tracking_uri: str | None) -> Log:
 
 
 def _entries(client: MlflowClient, run: Run) -> Iterator[Entry]:
-    """A value that was told again, after a checkpoint, stands as it was told last."""
-    told: dict[int, dict[str, tuple[int, float]]] = {}
+    """Iterate over the steps. A value that was logged again after a checkpoint counts as logged
+    last."""
+    points: dict[int, dict[str, tuple[int, float]]] = {}
     for name in sorted(run.data.metrics):
         for metric in client.get_metric_history(run.info.run_id, name):
-            told.setdefault(metric.step, {})[name] = (metric.timestamp, metric.value)
-    for step, values in sorted(told.items()):
+            points.setdefault(metric.step, {})[name] = (metric.timestamp, metric.value)
+    for step, values in sorted(points.items()):
         last = max(when for when, _ in values.values())
         yield Entry(step, last / 1000, {name: value for name, (_, value) in values.items()})

@@ -1,10 +1,10 @@
-"""What a writer tells of its trials waits on disk, in order, until the store has it.
+"""Queues a writer's entries on disk, in order, until the store has them.
 
-A writer has a folder of its own in its launch's (`raykd.sweep.folders`), and holds a lock on it as
-long as its process lives. A thread sends entry after entry (see `entries`) and removes what was
-sent. Where the store is away, training goes on and the entries wait; where the process dies,
-whoever finds the folder without a living owner sends what it left: the job that takes over, or the
-next launch.
+A writer has its own folder inside its launch's (`raykd.sweep.folders`), and holds a lock on it
+while its process lives. A thread sends entry after entry (see `outbox_entries`) and removes each
+one that was sent. If the store is away, training continues and the entries wait. If the process
+dies, the next process that finds the folder without a living owner sends what is left: the job that
+takes over, or the next launch.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from raykd.tracking import outbox_entries
 from raykd.tracking.outbox_entries import Entry, Point
 from raykd.tracking.store import passing
 
-SEND_SECONDS = 1.0  # what is logged within so long goes in one call for each trial
-PATIENCE_SECONDS = 30.0  # for so long a flush waits for a store that is away; then disk will do
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts; the last for ever
+SEND_SECONDS = 1.0  # points logged within this time are sent in one call per trial
+PATIENCE_SECONDS = 30.0  # a flush waits this long for a store that is away, then leaves it on disk
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts; the last one repeats
 LOCK, REFUSED = "lock", "refused"
 
 
 class Spool:
-    """Points are gathered and sent by the thread, so that whoever trains never waits, not even for
-    the disk; entries are on disk when `put` returns. A fault that does not pass is raised by the
-    next call."""
+    """A queue of points and entries. The thread gathers and sends points, so that training never
+    waits, not even for the disk. An entry is on disk when `put` returns. A fault that does not pass
+    is raised by the next call."""
 
     def __init__(self, client: MlflowClient, folder: Path) -> None:
         self._client = client
@@ -51,21 +51,22 @@ class Spool:
         self._error: BaseException | None = None
 
     def log(self, run: str, points: list[Point]) -> None:
+        """Queue points of a run."""
         self.check()
         with self._guard:
             self._points.setdefault(run, []).extend(points)
         self._start()
 
     def put(self, entry: Entry, fill: Callable[[Path], None] | None = None) -> None:
-        """After all that was logged before; what was of its run goes with it, in one call. `fill`
-        writes the entry's artifacts into a folder."""
+        """Queue an entry after all points logged before; those of its run are sent with it, in one
+        call. `fill` writes the entry's artifacts into a folder."""
         self.check()
         self._store_points(entry, fill)
         self._start()
 
     def flush(self) -> None:
-        """Return when the store has all that was told; or, if it is away for half a minute, when
-        all of it is on disk. Where the store has it, no thread and no folder is left."""
+        """Return when the store has everything; or, if it is away for half a minute, when
+        everything is on disk. If the store has everything, no thread and no folder is left."""
         self._store_points()
         while self._lock.is_locked and outbox_entries.waiting(self._folder):
             self.check()
@@ -87,6 +88,7 @@ class Spool:
             self._lock.release()
 
     def check(self) -> None:
+        """Raise the fault that ended the sending thread, if there was one."""
         if self._error is not None:
             raise self._error
 
@@ -99,12 +101,12 @@ class Spool:
     def _store_points(
         self, entry: Entry | None = None, fill: Callable[[Path], None] | None = None
     ) -> None:
-        """What was logged, and the entry after it."""
-        with self._writing:  # the training thread and the sender: in the order of the telling
+        """Write the logged points to disk, and after them the entry."""
+        with self._writing:  # keeps the order between the training thread and the sender
             with self._guard:
-                told, self._points = self._points, {}
-            before = tuple(told.pop(entry.run, ())) if entry else ()
-            for run, points in told.items():
+                pending, self._points = self._points, {}
+            before = tuple(pending.pop(entry.run, ())) if entry else ()
+            for run, points in pending.items():
                 self._write(Entry(run, tuple(points)), None)
             if entry is not None:
                 self._write(replace(entry, points=before + entry.points), fill)
@@ -113,7 +115,7 @@ class Spool:
         while not self._lock.is_locked:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
-            if not (self._folder / LOCK).exists():  # taken for a dead writer's in this instant
+            if not (self._folder / LOCK).exists():  # another process took it for a dead writer's
                 self._lock.release()
         outbox_entries.write(self._folder, self._number, entry, fill)
         self._number += 1
@@ -127,7 +129,7 @@ class Spool:
                     self._send_one(place)
                 if closing and not self._points:
                     return
-        except BaseException as error:  # raised by the next call, in whoever trains
+        except BaseException as error:  # raised by the next call, in the training thread
             self._error = error
 
     def _send_one(self, place: Path) -> None:
@@ -145,8 +147,8 @@ class Spool:
 
 @dataclass(frozen=True)
 class Left:
-    """What came of the entries that dead writers left: how many were sent, how many still wait
-    (those of living writers too), and where those lie that the store will never take."""
+    """What became of dead writers' entries: the number sent, the number that still wait (those of
+    living writers too), and the paths of those that the store will never accept."""
 
     sent: int = 0
     waiting: int = 0
@@ -154,8 +156,8 @@ class Left:
 
 
 def deliver_sweep(uri: str, root: Path) -> Left:
-    """`deliver_left` for all launches of a sweep, by their folders in `root`. Those that the store
-    does not know are of a copy of it, and are left to it."""
+    """Run `deliver_left` for all launches of a sweep, by their folders in `root`. A launch that the
+    store does not know belongs to a copy of the store, and is left alone."""
     client = MlflowClient(tracking_uri=uri)
     lefts = list[Left]()
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
@@ -169,7 +171,7 @@ def deliver_sweep(uri: str, root: Path) -> Left:
             continue
         lefts.append(deliver_left(uri, folder))
         if ended:
-            with suppress(OSError):  # something is left in it
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
     return Left(
         sum(left.sent for left in lefts),
@@ -192,7 +194,7 @@ def deliver_left(uri: str, root: Path) -> Left:
         try:
             lock.acquire(timeout=0)
         except (Timeout, FileNotFoundError):
-            continue  # its owner lives, or has just been through
+            continue  # its owner lives, or has just finished
         try:
             for place in outbox_entries.waiting(folder):
                 try:

@@ -1,10 +1,9 @@
-"""One thing told of a run, as it waits on disk and as it is sent: in halves nowhere, twice without
-harm.
+"""Entries of the outbox: stored on disk atomically, and safe to send twice.
 
-An entry is a folder: `entry.json`, and `files/` where it has artifacts. It is written beside its
-place and renamed, so that it is there whole or not at all. Sending it again changes nothing:
-MLflow keeps one of two metrics that are alike in key, value, time and step (times are those of the
-telling), tags and artifacts are overwritten by the same, and only the run's owner ends it.
+An entry is a folder: `entry.json`, and `files/` if it has artifacts. It is written next to its
+final place and renamed, so that it is complete or absent. Sending it again changes nothing: MLflow
+keeps one of two metrics with equal key, value, time and step (times are those of the logging), tags
+and artifacts are overwritten by the same content, and only the run's owner ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mlflow.entities import Metric, RunTag
 
 from raykd.tracking import ledger
 
-MOST_METRICS = 1000  # that MLflow takes in one call
+MOST_METRICS = 1000  # MLflow's limit for one call
 FILES, WHAT = "files", "entry.json"
 
 Point = tuple[str, float, int, int]
@@ -29,7 +28,8 @@ Point = tuple[str, float, int, int]
 
 @dataclass(frozen=True)
 class End:
-    """That a trial is over. `writer`: who says so, and who must own the trial for it to count."""
+    """The end of a trial. `writer`: the writer that ended it, which must own the trial for this to
+    count."""
 
     experiment: str
     trial: str
@@ -47,35 +47,38 @@ class Entry:
 
 
 def write(folder: Path, number: int, entry: Entry, fill: Callable[[Path], None] | None) -> Path:
-    """Put an entry into its place in a folder of entries; `fill` writes its artifacts."""
-    place, beside = folder / f"{number:08d}", folder / f".{number:08d}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    """Add an entry to a folder of entries and return its path; `fill` writes its artifacts."""
+    place, draft = folder / f"{number:08d}", folder / f".{number:08d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
         if fill is not None:
-            (beside / FILES).mkdir()
-            fill(beside / FILES)
-        (beside / WHAT).write_text(json.dumps(asdict(entry)), encoding="utf-8")
-        beside.rename(place)
+            (draft / FILES).mkdir()
+            fill(draft / FILES)
+        (draft / WHAT).write_text(json.dumps(asdict(entry)), encoding="utf-8")
+        draft.rename(place)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
     return place
 
 
 def read(place: Path) -> Entry:
-    told = json.loads((place / WHAT).read_text(encoding="utf-8"))
-    points = tuple((k, float(v), int(at), int(step)) for k, v, at, step in told["points"])
-    return Entry(told["run"], points, told["tags"], End(**told["end"]) if told["end"] else None)
+    """Read an entry from its folder."""
+    content = json.loads((place / WHAT).read_text(encoding="utf-8"))
+    points = tuple((k, float(v), int(at), int(step)) for k, v, at, step in content["points"])
+    return Entry(
+        content["run"], points, content["tags"], End(**content["end"]) if content["end"] else None
+    )
 
 
 def waiting(folder: Path) -> list[Path]:
-    """The entries of a folder, in the order in which they were told."""
+    """Return the entries of a folder, in the order in which they were written."""
     return sorted(p for p in folder.iterdir() if p.name.isdigit())
 
 
 def send(client: MlflowClient, place: Path) -> None:
-    """Artifacts first, then metrics, then the state: FINISHED means complete."""
+    """Send artifacts first, then metrics, then the status: FINISHED means complete."""
     entry, files = read(place), place / FILES
     end = entry.end
     if end is not None and not _owned(client, entry.run, end):
@@ -92,9 +95,11 @@ def send(client: MlflowClient, place: Path) -> None:
 
 
 def _owned(client: MlflowClient, run_id: str, end: End) -> bool:
-    """Whether the writer may still end the trial. A twin, created by two processes in one instant,
-    is removed: the oldest run is the trial's."""
-    run = ledger.oldest(client, end.experiment, "raykd.trial", end.trial)  # who sends has patience
+    """Return whether the writer may still end the trial.
+
+    The oldest run is the trial's. A twin, created by two processes in the same instant, is deleted.
+    """
+    run = ledger.oldest(client, end.experiment, "raykd.trial", end.trial)  # the caller retries
     if run is not None and run.info.run_id != run_id:
         client.delete_run(run_id)
         return False

@@ -1,4 +1,4 @@
-"""Where a sweep's results are kept, and its experiment there."""
+"""The store of a sweep's results, and the sweep's experiment in it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from raykd.tracking import locks, sweep_id
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
 AWAY_SECONDS = 600.0
-# The last is what MLflow makes of a row that another process inserted in the same instant.
+# BAD_REQUEST is MLflow's answer if another process inserted the same row in the same instant.
 PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "BAD_REQUEST")
-DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # and where each listens by default
+DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # scheme: default port
 
 T = TypeVar("T")
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call again after a passing fault of the store: at most five times, 1, 2, 4 and 8 seconds
-    apart, where it answers and cannot; for ten minutes where it does not answer at all."""
+    """Call again after a passing fault of the store: up to five times, 1, 2, 4 and 8 seconds apart,
+    if it answers with an error; for ten minutes if it does not answer."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_busy),
         wait=tenacity.wait_exponential(max=8.0),
@@ -56,14 +56,14 @@ def _gives_up(state: tenacity.RetryCallState) -> bool:
 
 
 def unreachable(error: BaseException | None) -> bool:
-    """Whether the server was not reached, or whoever stands before it did not reach it."""
+    """Return whether the server was not reached, directly or by a proxy in front of it."""
     if isinstance(error, MlflowException) and not isinstance(error, RestException):
-        return isinstance(error.__context__, OSError)  # of requests, of the network
+        return isinstance(error.__context__, OSError)  # from requests or the network
     return isinstance(error, RestException) and error.get_http_status_code() in (502, 503, 504)
 
 
 def is_away(client: MlflowClient) -> bool:
-    """Whether the server is not reached now."""
+    """Return whether the server cannot be reached now."""
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
@@ -74,10 +74,10 @@ def is_away(client: MlflowClient) -> bool:
 
 
 def passing(error: BaseException) -> bool:
-    """Whether the store may take later what it does not take now: it is away, or busy."""
+    """Return whether the store may accept later what it refuses now, because it is away or busy."""
     if isinstance(error, MlflowException):
         return error.error_code in PASSING or unreachable(error)
-    # Artifacts travel by requests (an OSError) or, to S3, by boto.
+    # Artifacts are sent by requests (an OSError) or, to S3, by boto.
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in (
         "boto3",
         "botocore",
@@ -85,7 +85,7 @@ def passing(error: BaseException) -> bool:
 
 
 def resolve(uri: str | None, directory: Path) -> str:
-    """A tracking address that means the same in every process: as stated, else
+    """Return a tracking address that means the same in every process: the given one, else
     $MLFLOW_TRACKING_URI, else MLflow's own default, `sqlite:///mlflow.db`, in `directory`."""
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     relative = re.fullmatch(r"sqlite:///([^/].*)", uri)
@@ -95,15 +95,15 @@ def resolve(uri: str | None, directory: Path) -> str:
 
 
 def safe(uri: str) -> str:
-    """The address without credentials, for messages and records."""
+    """Return the address without credentials, for messages and records."""
     if uri.startswith("sqlite:"):
         return uri
-    # To the last @: a password that was not quoted may hold a slash or an @ of its own.
+    # Up to the last @: an unquoted password may contain a slash or an @.
     return re.sub(r"\?.*", "", re.sub(r"(?<=://).*@", "***@", uri))
 
 
-def _told(uri: str, error: Exception) -> str:
-    """An error's first line, without the address's credentials."""
+def _redacted(uri: str, error: Exception) -> str:
+    """Return an error's first line without the address's credentials."""
     text = first_line(error)
     secret = re.search(r"://(.*)@", uri)
     for part in (secret[1], secret[1].partition(":")[2]) if secret else ():
@@ -112,7 +112,7 @@ def _told(uri: str, error: Exception) -> str:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client for a store that answers. Raises UserError within seconds where none does."""
+    """Return a client for a store that answers. Raises UserError within seconds where none does."""
     scheme = re.match(r"(\w+)(\+\w+)?://", uri)
     if uri.startswith(("http://", "https://")):
         _probe_server(uri)
@@ -133,12 +133,12 @@ def connect(uri: str) -> MlflowClient:
         if error.get_http_status_code() in (401, 403):
             advice = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         raise UserError(
-            f"tracking.uri: {safe(uri)} does not answer as a store: {_told(uri, error)}{advice}"
+            f"tracking.uri: {safe(uri)} does not answer as a store: {_redacted(uri, error)}{advice}"
         ) from error
     return client
 
 
-# MLflow would ask an absent server or a broken database again for minutes, so look first.
+# MLflow retries an absent server or a broken database for minutes, so probe them first.
 
 
 def _probe_server(uri: str) -> None:
@@ -150,7 +150,7 @@ def _probe_server(uri: str) -> None:
             return
     except urllib.error.HTTPError as error:
         if error.code < 500:
-            return  # it answers; whether it lets us in is for the client to find out
+            return  # the server answers; the client checks the access rights later
         reason: object = error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
@@ -168,10 +168,10 @@ def _probe_file(uri: str) -> None:
         if not path.exists():
             _create(path)
         with closing(sqlite3.connect(path, timeout=0)) as database:
-            database.execute("BEGIN IMMEDIATE")  # asks for the right to write, and writes nothing
+            database.execute("BEGIN IMMEDIATE")  # takes the write lock and writes nothing
     except (OSError, sqlite3.DatabaseError) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            return  # somebody is writing just now
+            return  # another process is writing now
         raise UserError(
             f"tracking.uri: {uri}: {path} cannot be used as an SQLite database ({error}); write "
             "another place"
@@ -179,15 +179,15 @@ def _probe_file(uri: str) -> None:
 
 
 def _create(path: Path) -> None:
-    """A new store, put in its place when it is whole: MLflow makes its tables in many steps, which
-    neither a kill half way nor a second process at the same time leaves in order."""
+    """Create a new store and put it in its place when it is complete: MLflow creates its tables in
+    many steps, and a kill or a second process in between would leave a broken database."""
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
         new = Path(folder) / path.name
         MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
         try:
             os.link(new, path)
         except FileExistsError:
-            return  # another process was quicker
+            return  # another process created it first
         except OSError:  # a file system without hard links
             new.replace(path)
 
@@ -208,46 +208,48 @@ def _probe_database(uri: str, port: int) -> None:
         ) from error
     except (OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise UserError(
-            f"tracking.uri: no database answers at {safe(uri)} ({_told(uri, error)}); start it, or "
-            "correct the address"
+            f"tracking.uri: no database answers at {safe(uri)} ({_redacted(uri, error)}); start "
+            "it, or correct the address"
         ) from error
 
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:
-    """The id of a sweep's experiment, if there is one."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    """Return the id of a sweep's experiment; None if there is none. Raises UserError if it was
+    deleted."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         return None
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise UserError(
             f"name: the experiment {name!r} was deleted in this store; restore it "
-            f"(mlflow experiments restore -x {found.experiment_id}) or name the sweep otherwise"
+            f"(mlflow experiments restore -x {experiment.experiment_id}) or name the sweep "
+            "otherwise"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def experiment(client: MlflowClient, name: str) -> str:
-    """The id of a sweep's experiment, made if need be."""
-    found = find_experiment(client, name)
-    if found is not None:
-        return found
+    """Return the id of a sweep's experiment, creating it if needed."""
+    existing = find_experiment(client, name)
+    if existing is not None:
+        return existing
     location = None
     uri = client.tracking_uri
     if uri.startswith("sqlite:///"):
-        # Absolute, beside the database: workers run in other folders.
+        # Absolute, next to the database, because workers run in other folders.
         folder = Path(uri.removeprefix("sqlite:///")).parent
         location = (folder / "mlruns" / re.sub(r"\W+", "-", name)).as_uri()
-    # Names are unique, so it is published by its name when its board of claims is in it: whoever
-    # finds the experiment finds the same board.
+    # Names are unique, so the experiment gets its name after its board of claims: every process
+    # that finds the experiment then finds the same board.
     draft = f"{name} {uuid4().hex}"
-    made = str(client.create_experiment(draft, location, tags=sweep_id.new()))
-    locks.give_board(client, made)
+    created = str(client.create_experiment(draft, location, tags=sweep_id.new()))
+    locks.give_board(client, created)
     try:
-        client.rename_experiment(made, name)
+        client.rename_experiment(created, name)
     except MlflowException:
-        client.delete_experiment(made)
-        found = find_experiment(client, name)  # another process made it first
-        if found is None:
+        client.delete_experiment(created)
+        existing = find_experiment(client, name)  # another process made it first
+        if existing is None:
             raise
-        return found
-    return made
+        return existing
+    return created

@@ -1,7 +1,7 @@
-"""What names a sweep in its store: an id that raykd writes on the experiment, once.
+"""The id of a sweep in its store, which raykd writes on the experiment once.
 
 Folders outside the store are named by it (`raykd.sweep.folders`). An address would not do: a new
-store may come to an old address, and a file may move with all that is in it.
+store may get an old address, and a file may move with all its content.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from mlflow import MlflowClient
 from raykd.tracking import locks
 
 ID = "raykd.id"
-"""The tag of an experiment."""
+"""Tag of an experiment that holds the id."""
 
 
 def new() -> dict[str, str]:
-    """The tags of an experiment that is made now."""
+    """Return the tags of a new experiment."""
     return {ID: uuid4().hex}
 
 
 def identity(client: MlflowClient, experiment: str) -> str:
-    """The id of a sweep's experiment: 32 hexadecimal digits, the same only in a store and its
-    copies. An experiment without one (of raykd 0.1.0, of MLflow's UI) is given its board's, on
-    which all processes agree."""
-    found = client.get_experiment(experiment).tags.get(ID)
-    if found is None:
-        found = locks.board(client, experiment)
-        client.set_experiment_tag(experiment, ID, found)
-    return str(found)
+    """Return the id of a sweep's experiment: 32 hexadecimal digits, equal only in a store and its
+    copies. An experiment without one (of raykd 0.1.0, of MLflow's UI) gets its board's, on which
+    all processes agree."""
+    sweep_id = client.get_experiment(experiment).tags.get(ID)
+    if sweep_id is None:
+        sweep_id = locks.board(client, experiment)
+        client.set_experiment_tag(experiment, ID, sweep_id)
+    return str(sweep_id)

@@ -1,5 +1,5 @@
-"""Writes trials to MLflow. One trial is one run for ever: a trial that is begun again, whatever
-stopped it, goes on in its own run, and is finished exactly once."""
+"""Writes trials to MLflow. A trial has one run for ever: a resumed trial continues in its own run,
+and is finished exactly once."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ from raykd.tracking.store import patiently
 from raykd.training.angle_values import Measured
 from raykd.training.recorder import Result
 
-MOST_PARAMS = 100  # that MLflow takes in one call
-MOST_TEXT = 5000  # characters of a tag, in every store
+MOST_PARAMS = 100  # MLflow's limit for one call
+MOST_TEXT = 5000  # characters of a tag that every store accepts
 
 
 class Writer:
-    """A recorder over `MlflowClient`. What is told goes to a `Spool`, which sends it in order by a
-    thread of its own, so that training never waits; a failure there is raised by the next call.
+    """A recorder over `MlflowClient`. Results go to a `Spool`, whose own thread sends them in
+    order, so that training never waits. A failure there is raised by the next call.
 
-    A trial belongs to the launch that claimed it, and in that to the writer that opened it last:
-    one that was taken for dead and lives on, in a worker cut off from its cluster, no longer ends
-    it. `spool`: the folder for what waits, which outlives the process; default: a temporary one.
+    A trial belongs to the launch that claimed it, and within it to the writer that opened it last:
+    a writer that was presumed dead but lives on, in a worker cut off from its cluster, can no
+    longer end the trial. `spool`: folder of the queue, which outlives the process; default: a
+    temporary one.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Writer:
         return patiently(lambda: locks.board(self._client, self._experiment))
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
+        """Claim a trial and open its run. Returns False where another launch holds it, or it is
+        finished or pruned."""
         tags = {**self._tags, **trial_tags(trial), **{f"raykd.{k}": v for k, v in facts.items()}}
-        # In this order: whoever had the trial before may have ended it just now.
+        # Claim before reading: the earlier owner may have ended the trial just now.
         if not self._claim(trial):
             return False
         run = self._find(trial) or self._create(trial, tags)
@@ -88,9 +91,9 @@ class Writer:
         except MlflowException:
             if self._client.get_run(run.info.run_id).info.lifecycle_stage == "active":
                 raise
-            return self.open(trial, facts)  # it was a twin, which its creator has removed since
+            return self.open(trial, facts)  # it was a twin, which its creator has deleted since
         self._runs[trial.id] = run.info.run_id
-        self._steps[trial.id] = self._told(run)
+        self._steps[trial.id] = self._logged_steps(run)
         return True
 
     def _claim(self, trial: TrialSpec) -> bool:
@@ -99,9 +102,9 @@ class Writer:
             lambda: locks.take(self._client, self._board, trial.id, self._launch, alive)
         )
 
-    def _told(self, run: Run) -> dict[str, set[int]]:
-        """The steps of a run's metrics: a trial goes on from a checkpoint before some of them, or
-        begins anew, and tells again what it told."""
+    def _logged_steps(self, run: Run) -> dict[str, set[int]]:
+        """Return the steps at which a run has metrics. A trial that resumes from an earlier
+        checkpoint, or starts again, logs some of them again."""
         read = partial(self._client.get_metric_history, run.info.run_id)
         return {k: {m.step for m in patiently(partial(read, k))} for k in run.data.metrics}
 
@@ -109,20 +112,20 @@ class Writer:
         return ledger.find(self._client, self._experiment, "raykd.trial", trial.id)
 
     def _create(self, trial: TrialSpec, tags: Mapping[str, str]) -> Run:
-        mine = patiently(
+        created = patiently(
             lambda: self._client.create_run(
                 self._experiment, run_name=run_name(trial), tags=dict(tags)
             )
         )
-        # Another process may have been as quick; the oldest run is the trial's, for everyone.
-        oldest = self._find(trial) or mine
-        if oldest.info.run_id != mine.info.run_id:
-            self._client.delete_run(mine.info.run_id)
+        # Another process may have created one too; the oldest run is the trial's for every process.
+        oldest = self._find(trial) or created
+        if oldest.info.run_id != created.info.run_id:
+            self._client.delete_run(created.info.run_id)
         return oldest
 
     def _adopt(self, run: Run, trial: TrialSpec, tags: Mapping[str, str]) -> None:
         run_id, old = run.info.run_id, run.data.tags
-        # Params come a moment after the run, which may have been its creator's last.
+        # Params are written after the run's creation, and its creator may have died in between.
         new = [Param(k, v) for k, v in trial_params(trial).items() if k not in run.data.params]
         changed = [RunTag(k, v) for k, v in tags.items() if old.get(k) != v]
         patiently(lambda: self._client.log_batch(run_id, params=new[:MOST_PARAMS], tags=changed))
@@ -134,8 +137,8 @@ class Writer:
             patiently(partial(self._client.delete_tag, run_id, name))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
-        now, told = _now(), self._steps[trial.id]
-        new = [(k, v, now, step) for k, v in metrics.items() if step not in told.get(k, ())]
+        now, logged = _now(), self._steps[trial.id]
+        new = [(k, v, now, step) for k, v in metrics.items() if step not in logged.get(k, ())]
         self._spool.log(self._runs[trial.id], new)
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:
@@ -154,7 +157,7 @@ class Writer:
 
     def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None:
         tags = {"raykd.error": reason[:MOST_TEXT]}
-        if traceback:  # its end says where, and what
+        if traceback:  # its end names the line and the error
             tags["raykd.traceback"] = traceback[-MOST_TEXT:]
         self._end(trial, "FAILED", tags=tags)
 
@@ -178,7 +181,7 @@ class Writer:
         self.flush()
 
     def flush(self) -> None:
-        """Return when all that was told is stored, where the store is away on disk alone."""
+        """Return when the store has everything, or, if it is away, when everything is on disk."""
         self._spool.flush()
 
 
@@ -187,12 +190,12 @@ def _now() -> int:
 
 
 def run_name(trial: TrialSpec) -> str:
-    what = str(trial.layer_map) if trial.phase == "explore" else trial.strategy
-    return f"{what} {trial.init.kind} seed {trial.seed}"
+    name = str(trial.layer_map) if trial.phase == "explore" else trial.strategy
+    return f"{name} {trial.init.kind} seed {trial.seed}"
 
 
 def trial_params(trial: TrialSpec) -> dict[str, str]:
-    """All that decides the result, by stable names; a person groups by these in MLflow's UI."""
+    """Return all values that decide the result, by stable names, for grouping in MLflow's UI."""
     layer_map, init, shape = trial.layer_map, trial.init, trial.shape
     values: dict[str, Any] = {
         "strategy": trial.strategy,

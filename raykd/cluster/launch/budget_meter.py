@@ -1,4 +1,4 @@
-"""Counts what a launch spends and has, and calls it off at the budget."""
+"""Measures what a launch spends, and stops it at the budget."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from raykd.cluster.nodes import machines
 from raykd.config.budget import Budget, Spent, reached
 from raykd.sweep.resources import Share
 
-ASK_SECONDS = 5.0  # between two questions to Ray
+ASK_SECONDS = 5.0  # between two requests to Ray
 
 
 class Meter(Callback):  # type: ignore[misc]
-    """A job costs from its driver's start to its end, whatever it waits for. At the budget no job
-    is begun any more, and a file tells the running ones: each stores a checkpoint at its next
-    evaluation, and ends."""
+    """Callback that counts costs and enforces the budget. A job costs from its driver's start to
+    its end, waiting included. At the budget no more jobs are started, and a stop file ends the
+    running ones: each stores a checkpoint at its next evaluation and ends."""
 
     def __init__(
         self, budget: Budget, share: Share, searcher: JobSearcher, stop: Path,
@@ -39,21 +39,23 @@ class Meter(Callback):  # type: ignore[misc]
         self._machines: dict[str, Any] = {}
 
     def spent(self) -> Spent:
+        """Return the wall time, GPU time and worker time so far, in seconds."""
         now = time.monotonic()
-        running = list(self._running.values())  # at once: a thread may ask while a job begins
+        running = list(self._running.values())  # a copy: another thread may call at a job's start
         held = self._held + sum(now - since for since in running)
         workers = self._share.workers
         return Spent(now - self._began, held * workers * self._share.gpus, held * workers)
 
     def now(self) -> dict[str, Any]:
-        """What is spent and what there is, in plain values, to be read from any thread."""
+        """Return the costs so far and the machines, as plain values. Safe to call from any
+        thread."""
         spent = self.spent()
-        found = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
+        usage = {"seconds": spent.seconds, "worker_hours": spent.worker_seconds / 3600}
         if spent.gpu_seconds:
-            found["gpu_hours"] = spent.gpu_seconds / 3600
+            usage["gpu_hours"] = spent.gpu_seconds / 3600
         if self._budget.price is not None:
-            found["money"] = spent.money(self._budget)
-        return {**found, **self._machines}
+            usage["money"] = spent.money(self._budget)
+        return {**usage, **self._machines}
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         if self._searcher.fault is not None:

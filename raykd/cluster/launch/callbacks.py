@@ -1,4 +1,4 @@
-"""What a running sweep tells whoever watches it, and the Tune callback that hears it."""
+"""The interface of a sweep's observers, and the Tune callback that forwards reports to them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,42 @@ from ray import cloudpickle
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from raykd.cluster.launch import placement_groups
-from raykd.cluster.launch.checkpoints import TOLD
+from raykd.cluster.launch.checkpoints import STORAGE_NOTE
 from raykd.cluster.launch.driver import GIVEN_UP
 from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.errors import last_line
 
 
 class Watch(Protocol):
-    """Who is shown how a sweep goes."""
+    """An observer of a running sweep."""
 
     def begin(
         self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
     ) -> None:
-        """Trials to run by phase, optimisation steps of a trial of each phase, and the trials that
-        are over, which may stand in a cohort with others that are not."""
+        """Start. `explore`, `confirm`: number of trials to run by phase. `steps`: optimisation
+        steps of one trial, by phase. `finished`: ids of trials that have ended, which may share a
+        cohort with others that have not."""
 
     def started(self, job: Job) -> None: ...
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
-        """`step` of the cohort's steps are done; `examples` student rows since the last tick."""
+        """Report that `step` of the cohort's steps are done, with `examples` student rows since the
+        last tick."""
 
     def failed(self, told: str) -> None:
-        """What a person should see to, in a line."""
+        """Report a problem that a person should look at, in one line."""
 
     def ended(self, job: Job, error: str | None) -> None: ...
 
     def now(self) -> Mapping[str, Any]:
-        """All of it so far, in plain values; called from another thread."""
+        """Return the whole state as plain values; called from another thread."""
 
 
 class Listener(TrialProgressCallback):  # type: ignore[misc]
-    """Passes on what jobs report.
+    """Forwards the reports of jobs to a `Watch`.
 
-    In the place of Tune's own progress callback, which prints even where it is told not to.
+    It derives from Tune's own progress callback to replace it, because that one prints even if it
+    is told not to.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -57,11 +60,11 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
         return self._jobs[trial.trial_id]
 
     def _cohort(self, trial: Any, result: Any) -> Cohort:
-        known = self._job(trial)
-        if result["cohort"] not in known:  # of a job that was taken apart
-            trials = {t.id: t for c in known.values() for t in c.trials}
-            known[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
-        return known[result["cohort"]]
+        cohorts = self._job(trial)
+        if result["cohort"] not in cohorts:  # of a job that was split after a failure
+            trials = {t.id: t for c in cohorts.values() for t in c.trials}
+            cohorts[result["cohort"]] = Cohort(tuple(trials[t] for t in result["trials"]))
+        return cohorts[result["cohort"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._watch.started(tuple(self._job(trial).values()))
@@ -71,8 +74,8 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
     ) -> None:
         if GIVEN_UP in result:
             self._given_up[trial.trial_id] = result[GIVEN_UP]
-        if TOLD in result:
-            self._watch.failed(result[TOLD])
+        if STORAGE_NOTE in result:
+            self._watch.failed(result[STORAGE_NOTE])
         if "cohort" in result:  # Tune's own last result of a trial has none
             cohort = self._cohort(trial, result)
             scores = json.loads(result["scores"])
@@ -82,16 +85,16 @@ class Listener(TrialProgressCallback):  # type: ignore[misc]
         self._ended(trial, self._given_up.pop(trial.trial_id, None))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        placement_groups.free_dead_attempts(trial.config["id"])  # nobody else comes to do it
+        placement_groups.free_dead_attempts(trial.config["id"])  # no further attempt does it
         self._ended(trial, _cause(trial))
 
     def _ended(self, trial: Any, error: str | None) -> None:
         self._watch.ended(tuple(self._job(trial).values()), error)
-        del self._jobs[trial.trial_id]  # a launch has thousands
+        del self._jobs[trial.trial_id]  # a launch has thousands of jobs
 
 
 def _cause(trial: Any) -> str:
-    """Why a job was given up, in one line: the workers' own error where there is one."""
+    """Return why a job was given up, in one line: the workers' own error if there is one."""
     if trial.pickled_error_file is None:
         return "its driver was lost"
     with open(trial.pickled_error_file, "rb") as file:

@@ -1,12 +1,12 @@
-"""Where jobs keep their newest state: a folder that all nodes see, or an address of an object
-store. A job has a folder of its own there, and in it Ray Train's note of what is where. Which of
-them a job begins with: see `resume`.
+"""Storage of the newest states of jobs: a folder that all nodes see, or an address of an object
+store. Each job has its own folder there, with Ray Train's manifest of its checkpoints. `resume`
+selects the checkpoint that a job starts from.
 
-Ray Train writes by pyarrow, so what pyarrow knows works: s3://, gs://, hdfs://, abfs://. Keys are
-the machine's own or in the environment, as those of the store's command line tools.
+Ray Train writes with pyarrow, so pyarrow's addresses work: s3://, gs://, hdfs://, abfs://. Keys
+come from the machine or the environment, as for the store's command line tools.
 
-The store may be away or full for a while. Who trains goes on without it and tries again at the
-next evaluation; who begins waits for it, as for MLflow.
+The store may be away or full for a while. A running training continues without it and tries again
+at the next evaluation; a starting one waits for it, as for MLflow.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from ray import train
 
 from raykd.sweep.folders import Places, under
 
-TOLD = "told"
-"""The key of a report that checkpoints cannot be stored, in a line for whoever watches."""
+STORAGE_NOTE = "told"
+"""Key of a report with a line for observers: checkpoints cannot be stored, or were removed."""
 
 
 def forget(storage: str, job: str) -> None:
-    """Remove what a job stored: it is of no more use, and does no harm where it stays."""
+    """Remove a job's checkpoints, which are no longer needed. A failure is ignored: leftovers do no
+    harm."""
     store, path = fs.FileSystem.from_uri(storage)
     with suppress(OSError):
         store.delete_dir(f"{path}/{job}")
 
 
 def clear(places: Places, done: bool) -> None:
-    """Remove the folders of this launch and of earlier ones: all where the sweep is `done`, else
-    those that hold nothing. Other launches' stay: a copy of the store may have some."""
+    """Remove the folders of this launch and of ended ones: all if the sweep is `done`, else the
+    empty ones. Folders of other launches stay, because a copy of the store may need them."""
     store, path = fs.FileSystem.from_uri(under(places.root, places.sweep))
-    with suppress(OSError):  # no harm where they stay
+    with suppress(OSError):  # leftovers do no harm
         for launch in {places.launch, *places.ended} & set(_names(store, path)):
             if done or not _names(store, f"{path}/{launch}"):
                 store.delete_dir(f"{path}/{launch}")
@@ -43,27 +44,31 @@ def clear(places: Places, done: bool) -> None:
 
 
 def _names(store: fs.FileSystem, path: str) -> list[str]:
-    found = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return [each.base_name for each in found]
+    entries = store.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return [entry.base_name for entry in entries]
 
 
-def put(made: Path) -> train.Checkpoint:
-    """In a worker: copy a folder to where Train's next checkpoint belongs, to be reported as it is.
-    It counts from when Train has noted it. Raises OSError, and leaves nothing behind, where the
-    store does not take it; `train.report` by itself would end the worker, and the job with it."""
+def put(folder: Path) -> train.Checkpoint:
+    """In a worker: copy a folder to the place of Train's next checkpoint, and return it for a
+    report without upload.
+
+    The checkpoint counts once Train has recorded it. Raises OSError, and leaves nothing behind,
+    where the store does not accept it; an upload by `train.report` would end the worker, and the
+    job with it.
+    """
     storage = train.get_context().get_storage()
     name = storage.make_default_checkpoint_dir_name()
-    there, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
-    copy(made, store, there)
-    return train.Checkpoint(there, store)
+    target, store = storage.build_checkpoint_path_from_name(name), storage.storage_filesystem
+    copy(folder, store, target)
+    return train.Checkpoint(target, store)
 
 
-def copy(made: Path, store: fs.FileSystem, there: str) -> None:
-    """All of a folder's files, or none. Raises OSError."""
+def copy(folder: Path, store: fs.FileSystem, target: str) -> None:
+    """Copy all of a folder's files, or none. Raises OSError."""
     try:
-        store.create_dir(there)  # on a disk, copy_files makes none
-        fs.copy_files(str(made), there, fs.LocalFileSystem(), store)
+        store.create_dir(target)  # copy_files creates no folder on a disk
+        fs.copy_files(str(folder), target, fs.LocalFileSystem(), store)
     except OSError:
         with suppress(OSError):
-            store.delete_dir(there)
+            store.delete_dir(target)
         raise

@@ -26,18 +26,18 @@ from raykd.errors import first_line
 from raykd.runtime import memory
 
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
-"""Rows do not come from Ray Data; dead placement groups are `leftovers`'s."""
+"""Rows do not come from Ray Data, and `placement_groups` removes dead placement groups."""
 
 GIVEN_UP = "given_up"
-"""The key of a job's report that some of its trials did not end, and why."""
+"""Key of a job's report that some of its trials were given up, and why."""
 PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
-"""What a worker says, of itself, when another one was lost."""
+"""Errors that a worker raises because another worker was lost."""
 
 
 def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
-    """Tune's trainable: needs a `trial_slot` and nothing else; the workers take the machines.
+    """Tune's trainable. It needs a `trial_slot` and nothing else; the workers take the machines.
 
-    `config` holds the job, `packed`, and its id; `settings` is the launch's, in plain values.
+    `config` holds the job, `packed`, and its id. `settings` are the launch's, as plain values.
     """
     placement_groups.free_dead_attempts(config["id"])
     whole = Part(unpacked(config["job"]), settings["worker"]["micro_batch"])
@@ -46,7 +46,7 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
         part = parts.popleft()
         failure = _fit(part, config["id"], settings)
         if settings["worker"]["stop"].exists():
-            # What is not through goes on from its checkpoint in another launch.
+            # Another launch resumes unfinished trials from their checkpoint.
             if not without(part, _over(part, settings)).job:
                 _forget(part, settings)
             break
@@ -62,20 +62,22 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
                 _give_up(without(part, over), failure, settings)
                 tune.report({GIVEN_UP: failure.reason})
         if failure.kind != "lost" and part.id not in {p.id for p in again}:
-            _forget(part, settings)  # taken apart, or given up
-        # The same part again keeps its name, and with it its checkpoints.
+            _forget(part, settings)  # split, or given up
+        # A part that is repeated keeps its id, and with it its checkpoints.
         left = (p if p.id == part.id else without(p, over) for p in again)
         parts.extendleft(reversed([p for p in left if without(p, over).job]))
     placement_groups.forget(config["id"])
 
 
 def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
-    """Train a part, from its newest checkpoint where there is one that the store knows the history
-    of. Raises OSError where checkpoints cannot be stored for ten minutes."""
+    """Train a part, from its newest checkpoint if the store has the history of one. Returns the
+    failure, if any. Raises OSError where checkpoints cannot be stored for ten minutes."""
     killed, storage = memory.kills(), settings["storage"]
-    checkpoint_store.wait_for(storage, _tell)
-    if told := resume.take_over(storage, settings["earlier"], part.id, _known(part, settings)):
-        _tell(told)
+    checkpoint_store.wait_for(storage, _report_line)
+    if line := resume.take_over(
+        storage, settings["earlier"], part.id, _has_history(part, settings)
+    ):
+        _report_line(line)
     try:
         _trainer(part, job, settings).fit()
     except TrainingFailedError as error:
@@ -83,43 +85,44 @@ def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
     return None
 
 
-def _tell(line: str) -> None:
-    tune.report({checkpoints.TOLD: line})
+def _report_line(line: str) -> None:
+    tune.report({checkpoints.STORAGE_NOTE: line})
 
 
-def _known(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
-    """Whether the store has the history of a checkpoint, as far as it can be had: what dead workers
-    left is sent first."""
+def _has_history(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
+    """Return a function that tells whether the store has the history of a checkpoint. It sends the
+    results of dead workers first."""
 
-    def known(found: resume.Newest) -> bool:
+    def fits(reported: resume.Newest) -> bool:
         from mlflow import MlflowClient
 
         from raykd.tracking.outbox import deliver_sweep
 
         worker = settings["worker"]
         client = MlflowClient(tracking_uri=worker["tracking_uri"])
-        for _ in range(2):  # a store that was away is back for the second
+        for _ in range(2):  # a store that was away may answer the second time
             deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
-            if resume.has_history(found, part.trials, client, worker["experiment"]):
+            if resume.has_history(reported, part.trials, client, worker["experiment"]):
                 return True
         return False
 
-    return known
+    return fits
 
 
 def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
-    """Whose fault it was. Where one worker fails, others may fail for want of it: memory is the
-    cause before a loss, and a loss before what a worker says of itself.
+    """Return the failure that caused the others. If one worker fails, others may fail as a
+    consequence: memory takes precedence over a loss, and a loss over a worker's own error.
 
-    `by_kernel`: the kernel killed a process here for memory in the meantime. Seen where workers
-    share the driver's machine; elsewhere Ray's own monitor kills first, and says so.
+    `by_kernel`: the kernel killed a process on this machine for memory in the meantime. This is
+    known only if workers run on the driver's machine; elsewhere Ray's monitor kills first and
+    reports it.
     """
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
-    cause = getattr(error, "controller_failure", error)  # whose own first line says nothing
-    told = f"{type(cause).__name__}: {first_line(cause)}"
-    kinds = [_one(each) for each in failures] or [Failure("lost", told)]
+    cause = getattr(error, "controller_failure", error)  # the outer error's first line is generic
+    reason = f"{type(cause).__name__}: {first_line(cause)}"
+    causes = [_one(failure) for failure in failures] or [Failure("lost", reason)]
     order = {"memory": 0, "lost": 1, "own": 2}
-    worst = min(kinds, key=lambda failure: order[failure.kind])
+    worst = min(causes, key=lambda failure: order[failure.kind])
     if by_kernel and worst.kind == "lost":
         return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
     return worst
@@ -130,7 +133,7 @@ def _one(error: BaseException) -> Failure:
 
     from raykd.tracking.store import passing
 
-    if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not of the training itself
+    if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not from the training itself
         cause = getattr(error, "health_check_failure", error)
         short = isinstance(cause, ray.exceptions.OutOfMemoryError)
         return Failure("memory" if short else "lost", first_line(cause))
@@ -145,20 +148,20 @@ def _one(error: BaseException) -> Failure:
 
 
 def _over(part: Part, settings: dict[str, Any]) -> set[str]:
-    """Which of a part's trials are over, whatever their end."""
+    """Return the ids of a part's trials that have ended, in whatever way."""
     from mlflow import MlflowClient
 
     from raykd.tracking import ledger
 
     worker = settings["worker"]
     client = MlflowClient(tracking_uri=worker["tracking_uri"])
-    found = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
-    return {r.trial for r in found if r.over}
+    records = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
+    return {r.trial for r in records if r.over}
 
 
 def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
-    """The trial that cannot be trained is FAILED, and says why. Whoever lost machines stays open:
-    the next launch goes on from their checkpoints."""
+    """Mark the trials that cannot be trained as FAILED, with the reason. Trials that lost their
+    machines stay open, and the next launch resumes them from their checkpoints."""
     if failure.kind == "lost":
         return
     from raykd.tracking.writer import Writer
@@ -175,12 +178,12 @@ def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
 
 
 def _forget(part: Part, settings: dict[str, Any]) -> None:
-    """Its checkpoints are of no more use."""
+    """Remove a part's checkpoints, which are no longer needed."""
     checkpoints.forget(settings["storage"], part.id)
 
 
 def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:
-    """What runs are told of how they are trained: of rows at a time where memory was short."""
+    """Return the tags of a part's runs, with the micro-batch if memory was short."""
     rows = {"raykd.micro_batch": str(part.micro_batch)} if part.micro_batch else {}
     return {**worker["tags"], **rows}
 
@@ -205,8 +208,8 @@ def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
             },
         ),
         run_config=RunConfig(
-            # Train goes on from the newest checkpoint of a run with this name, whoever began it.
-            # It retries nothing by itself: `retry` says what is tried again, and how often.
+            # Train resumes from the newest checkpoint of a run with this name, of any process.
+            # It retries nothing by itself: `retry` decides what is repeated, and how often.
             name=part.id,
             storage_path=settings["storage"],
             checkpoint_config=CheckpointConfig(num_to_keep=1),
@@ -217,16 +220,16 @@ def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
 
 
 class Trainer(DataParallelTrainer):  # type: ignore[misc]
-    """Built on interfaces that Ray keeps to itself, as `leftovers` is: the pin in pyproject.toml
-    and the tests of whole sweeps stand guard."""
+    """Train's trainer without unused callbacks. Like `placement_groups` it uses private interfaces
+    of Ray: the pin in pyproject.toml and the tests of whole sweeps guard against changes."""
 
     def _create_default_callbacks(self) -> list[Any]:
         return [c for c in super()._create_default_callbacks() if not isinstance(c, UNUSED)]
 
 
 def backend(share: Mapping[str, Any]) -> BackendConfig:
-    """How a job's workers find each other. One alone has nobody to find, and torch is then imported
-    in the worker only."""
+    """Return the backend that connects a job's workers. A single worker needs none, so that torch
+    is imported in the worker only."""
     if share["workers"] == 1:
         return BackendConfig()
     from ray.train.torch import TorchConfig
@@ -235,7 +238,7 @@ def backend(share: Mapping[str, Any]) -> BackendConfig:
 
 
 def train_job(config: dict[str, Any]) -> None:
-    """What workers run, by a name that costs nothing to import where they are only watched."""
+    """Entry of the workers. Its module does not import torch, which the driver does not need."""
     from raykd.cluster.launch import worker
 
     worker.train_job(config)

@@ -1,13 +1,15 @@
-"""What is tried after a job's workers have failed. Everything here is bounded.
+"""Decides what to run after a job's workers have failed. Everything here is bounded.
 
-A failure is of one of three kinds. Workers that were lost (a node, a process, the network, a store)
-are started again, from the newest checkpoint, so often as the file's `cluster.retries` says. Memory
-that did not suffice halves the rows that a worker computes at a time: the global batch stays, and
-with it the optimisation. Where a loss is one of a whole
-batch (HiddenLoss.divisible), that is passed over.
-A fault of its own is tried once more, then the job is taken apart: into its cohorts, a cohort into
-halves, until the trial that cannot be trained stands alone. That one is given up, and its
-neighbours have theirs.
+There are three kinds of failure.
+
+Lost workers (a node, a process, the network, a store) are started again from the newest checkpoint,
+up to the file's `cluster.retries` times.
+
+Out of memory halves the rows that a worker computes at a time. The global batch stays the same, and
+so does the optimisation. This step is skipped for losses of the whole batch (HiddenLoss.divisible).
+
+An own error of the training is retried once. Then the job is split: into its cohorts, and a cohort
+into halves, until the trial that cannot be trained is alone. Only that one is given up.
 """
 
 from __future__ import annotations
@@ -29,22 +31,22 @@ class Failure:
     kind: Kind
     reason: str
     traceback: str = ""
-    """Where in a worker it was raised."""
+    """Traceback in the worker."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Cohorts that one group of workers trains one after another, and what befell them so far."""
+    """Cohorts that one group of workers trains one after another, and their failures so far."""
 
     job: Job
     micro_batch: int | None = None
     """Rows that a worker computes at a time; None: its whole share of the batch."""
     losses: int = 0
-    """Since a trial of it ended last."""
+    """Number of losses since a trial of the part last ended."""
     over: int = 0
-    """Trials of it that were over at the last failure."""
+    """Number of its trials that had ended at the last failure."""
     tried: bool = False
-    """Whether it has failed by itself already, or is of one that has."""
+    """Whether it, or the part that it was split from, has had an own error."""
 
     @property
     def id(self) -> str:
@@ -56,8 +58,8 @@ class Part:
 
 
 def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
-    """What to run after this failure, in order; nothing: the part is given up. `share`: rows of
-    the batch that a worker has."""
+    """Return the parts to run after this failure, in order; empty if the part is given up. `share`:
+    rows of the batch that one worker has."""
     if failure.kind == "lost":
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
@@ -70,18 +72,21 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
 
 
 def counted(part: Part, over: Collection[str]) -> Part:
-    """The part, its losses forgotten where trials have ended since the last one: of a job of many
-    cohorts, each may be struck so often. `over`: ids of the trials that are over."""
+    """Return the part with the number of its ended trials. Losses are reset to 0 if trials have
+    ended since the last failure: retries are counted per cohort. `over`: ids of the trials that
+    have ended."""
     ended = sum(t.id in over for t in part.trials)
     return part if ended == part.over else replace(part, over=ended, losses=0)
 
 
 def without(part: Part, over: Collection[str]) -> Part:
-    """The part without the cohorts whose trials are all over; `over`: ids of those that are."""
+    """Return the part without the cohorts whose trials have all ended. `over`: ids of the ended
+    trials."""
     return replace(part, job=tuple(c for c in part.job if any(t.id not in over for t in c.trials)))
 
 
 def _taken_apart(job: Job) -> list[Job]:
+    """Split a job into its cohorts, or a single cohort into halves; empty for a single trial."""
     if len(job) > 1:
         return [(cohort,) for cohort in job]
     trials = job[0].trials

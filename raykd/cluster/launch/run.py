@@ -1,4 +1,5 @@
-"""Runs what a sweep is missing: Ray Tune places jobs, their drivers start Ray Train workers."""
+"""Runs the missing trials of a sweep: Ray Tune schedules jobs, whose drivers start Ray Train
+workers."""
 
 from __future__ import annotations
 
@@ -42,69 +43,71 @@ class Outcome:
     unfinished: tuple[TrialSpec, ...] = ()
     """Confirm trials that are still to be run."""
     unexplored: int = 0
-    """Maps that are."""
+    """Number of maps that are still to be explored."""
     budget: str | None = None
-    """The limit that ended the launch, in words."""
+    """A sentence about the limit that ended the launch."""
     leaked: int = 0
-    """Placement groups that Ray still held for the launch when it was over, and were freed."""
+    """Number of placement groups that Ray still held when the launch was over, freed since."""
 
     @property
     def count(self) -> int:
         return len(self.unfinished) + self.unexplored
 
     def not_run(self) -> str:
-        """What is still to be run, by strategy."""
+        """Return what is still to be run, by strategy."""
         explore = f"explore {self.unexplored} maps" if self.unexplored else ""
         return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, foretold: Forecast) -> Outcome:
-    """Run every missing trial on the `machine` that gave the share, within the budget. What it was
-    `foretold` to take stands with the launch, and so does what it took."""
+def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Forecast) -> Outcome:
+    """Run every missing trial on the `machine` that gave the share, within the budget. The
+    `forecast` and the actual cost are stored with the launch."""
     config = sweep.study.config
     experiment = store.experiment(sweep.client, config.name)
     settle_dead(sweep.client, experiment)
     records = sweep.known
-    made = sweep.planned(records, fitted)
-    if not made.missing and not made.explore_missing:
+    plan = sweep.planned(records, fitted)
+    if not plan.missing and not plan.explore_missing:
         checkpoints.clear(_places(sweep, experiment, ""), done=True)
         return Outcome()
-    confirm = len(made.missing) + made.best_missing
-    watch.begin(made.explore_missing, confirm, sweep.steps(), made.finished)
+    confirm = len(plan.missing) + plan.best_missing
+    watch.begin(plan.explore_missing, confirm, sweep.steps(), plan.finished)
     launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
     launch.describe(truncation.reported(sweep.study))
     places, destination = _places(sweep, experiment, launch.run_id), sweep.destination()
     status = "KILLED"
     try:
-        foretold.start(launch)
+        forecast.start(launch)
         with local_ray():
-            settings = _settings(sweep, made, teacher, fitted, experiment, places)
+            settings = _settings(sweep, plan, teacher, fitted, experiment, places)
             limits = config.budget
             searcher = JobSearcher(
-                made, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
+                plan, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
             )
             meter = Meter(limits, fitted, searcher, places.stop)
             try:
                 with beating(launch, lambda: {**watch.now(), **meter.now()}):
                     callbacks = [Listener(watch), meter]
-                    _tune(made, searcher, settings, callbacks, places)
+                    _tune(plan, searcher, settings, callbacks, places)
             finally:
                 places.stop.unlink(missing_ok=True)
             leaked = placement_groups.free_rest()
         wait_until_sent(destination)
-        left = sweep.planned(store.patiently(sweep.records))
+        remaining = sweep.planned(store.patiently(sweep.records))
         leave_read(destination, launch, watch.failed)
         reason = meter.reason
-        waiting = left.explore_missing or any(t.id not in searcher.begun for t in left.missing)
+        waiting = remaining.explore_missing or any(
+            t.id not in searcher.begun for t in remaining.missing
+        )
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
             reason = f"budget.trials: {limits.trials} trials were begun"
-        foretold.end(launch, meter.spent().hours, limits.price, reason)
-        outcome = Outcome(left.missing, left.explore_missing, reason, leaked)
+        forecast.end(launch, meter.spent().hours, limits.price, reason)
+        outcome = Outcome(remaining.missing, remaining.explore_missing, reason, leaked)
         checkpoints.clear(places, done=not outcome.count)
         status = "FAILED" if outcome.count and not reason else "FINISHED"
         return outcome
     finally:
-        # Workers first: what they write after the launch is closed would be of no launch.
+        # Stop workers first: nothing may be written after the launch is closed.
         ray.shutdown()
         close(destination, launch, status)
 
@@ -114,9 +117,9 @@ def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
 
 
 def _settings(
-    sweep: Sweep, made: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
+    sweep: Sweep, plan: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
 ) -> dict[str, Any]:
-    """What drivers and workers are told, in plain values."""
+    """Return the settings of drivers and workers, as plain values."""
     study, config = sweep.study, sweep.study.config
     return {
         "share": asdict(fitted),
@@ -125,7 +128,7 @@ def _settings(
         "retries": config.cluster.retries,
         "rows": ceil(study.batch_rows / fitted.workers),
         "worker": {
-            "sources": training_inputs(study, teacher.folder, made.choice()),
+            "sources": training_inputs(study, teacher.folder, plan.choice()),
             "tracking_uri": sweep.uri,
             "experiment": experiment,
             "launch": places.launch,
@@ -138,7 +141,7 @@ def _settings(
             "stop": places.stop,
             "checkpoint_seconds": config.cluster.checkpoint_seconds,
             "tags": {**versions(), "raykd.sweep": config.name},
-            "keep": _kept(config.tracking.students, made.confirm),
+            "keep": _students_to_keep(config.tracking.students, plan.confirm),
         },
     }
 
@@ -148,37 +151,37 @@ def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
     return None if prune is None else SuccessiveHalving(prune.at, prune.drop)
 
 
-def _kept(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
-    """Which confirmed students are stored: `all`, `none`, or a seed's (explore's best maps are
-    not known yet, so it is a rule and not a list)."""
+def _students_to_keep(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
+    """Return which confirmed students are stored: `all`, `none`, or those of a seed. This is a rule
+    and not a list, because explore's best maps are unknown at the start."""
     if students == "first_seed" and trials:
         return min(t.seed for t in trials)
     return "all" if students == "all" else "none"
 
 
 def _tune(
-    made: Plan,
+    plan: Plan,
     searcher: JobSearcher,
     settings: dict[str, Any],
     callbacks: list[Callback],
     places: Places,
 ) -> None:
-    # Tune's own record of the run is of no use: MLflow is the ledger. It goes when the run ends,
-    # or where that was killed, with the next.
+    # Tune's own record of the run is not needed, because MLflow is the ledger. It is removed at the
+    # end of the run, or by the next run if this one is killed.
     for launch in places.ended:
         shutil.rmtree(places.tune(launch), ignore_errors=True)
     scratch = places.tune(places.launch)
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        # Not by `Tuner`, which first stores searcher and callbacks: a live terminal cannot be.
+        # `Tuner` would first pickle searcher and callbacks, which fails for a live terminal.
         tune.run(
             tune.with_resources(partial(drive, settings=settings), {"CPU": 0, "trial_slot": 1}),
             name="tune",
             storage_path=str(scratch),
             search_alg=searcher,
-            # As many as there may ever be, a trial a job: the searcher says when it is done.
-            num_samples=len(made.confirm) + made.best_missing + made.explore_wanted + 1,
-            max_concurrent_trials=made.power.at_once,
+            # An upper bound, with one trial per job; the searcher reports the end.
+            num_samples=len(plan.confirm) + plan.best_missing + plan.explore_wanted + 1,
+            max_concurrent_trials=plan.power.at_once,
             reuse_actors=True,
             max_failures=settings["retries"],
             raise_on_failed_trial=False,

@@ -1,7 +1,7 @@
-"""Hands Tune one job after another: explore's proposals first, then confirm's design.
+"""Tune's searcher: suggests explore's proposals first, then the jobs of confirm's design.
 
-A job is a Tune trial: one cohort of explore, or so many of confirm that starting their workers
-costs little beside training them.
+A job is a Tune trial: one cohort of explore, or enough cohorts of confirm that starting the workers
+costs little compared with training.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from raykd.runtime.memo import digest
 from raykd.search.proposer import Proposer, Tried
 
 Outcomes = Callable[[Cohort], Mapping[str, Tried]]
-"""By trial id, what the ledger holds of those trials of a cohort that are over."""
+"""Returns the results of a cohort's trials that have ended, by trial id."""
 GoesOn = Callable[[int], bool]
-"""After a look's number: whether it could be taken, and leaves confirm something to do."""
+"""Returns whether the look of this number is complete and leaves confirm trials to run."""
 
 
 class JobSearcher(Searcher):  # type: ignore[misc]
-    """Explore goes first, so that the best maps join the confirm cohorts of their seeds.
+    """Explore comes first, so that the best maps join the confirm cohorts of their seeds.
 
-    Its only state beyond the ledger is which cohorts are out; a new launch builds it anew.
+    Its only state besides the ledger is which jobs are running, so a new launch can rebuild it.
     """
 
     def __init__(
         self, plan: Plan, explored: Explored, outcomes: Outcomes, most: int | None = None,
         goes_on: GoesOn = lambda look: True,
     ) -> None:  # fmt: skip
-        """`most`: trials to hand out at most."""
+        """`most`: maximum number of trials to start."""
         super().__init__(metric=None, mode=None)
         self._left = sys.maxsize if most is None else most
         self._stopped = False
         self.begun: set[str] = set()
-        """Trials that were handed out."""
+        """Ids of the trials that were started."""
         self.fault: Exception | None = None
-        """Why the search cannot go on: a ledger that does not answer."""
+        """Error that stops the search, such as a ledger that does not answer."""
         self._plan = plan
         self._outcomes = outcomes
         self._out: dict[str, Job] = {}
@@ -65,7 +65,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         self._to_ask = plan.explore_missing - len(explored.open)
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job; None while explore must be waited for; FINISHED at the end."""
+        """Return the next job; None while explore has running jobs; FINISHED at the end."""
         if self._stopped or not self._left:
             return Searcher.FINISHED
         cohort = self._next_explore() if self._proposer else None
@@ -74,10 +74,10 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         else:
             if self._proposer and any(_explores(job) for job in self._out.values()):
                 return None
-            found = self._next_confirm()
-            if not isinstance(found, tuple):
-                return found
-            job = _at_most(self._left, found, self._plan.finished)
+            confirm_job = self._next_confirm()
+            if not isinstance(confirm_job, tuple):
+                return confirm_job
+            job = _at_most(self._left, confirm_job, self._plan.finished)
         begun = {t.id for c in job for t in c.trials} - self._plan.finished
         self._left -= len(begun)
         self.begun |= begun
@@ -89,16 +89,16 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         if self._interrupted:
             maps = list(self._interrupted.popleft())[: self._left]
         else:
-            asked = min(self._plan.explore_cohort, max(0, self._to_ask), self._left)
-            maps = self._proposer.ask(asked)
+            count = min(self._plan.explore_cohort, max(0, self._to_ask), self._left)
+            maps = self._proposer.ask(count)
             self._to_ask -= len(maps)
         if not maps:
             return None
         return Cohort(tuple(explore_trial(self._plan.study, m) for m in maps))
 
     def _next_confirm(self) -> Job | str | None:
-        """Of the stage at hand, and of the next after a look; None while the look must wait for
-        jobs that are out, FINISHED at the end."""
+        """Return the next job of the current stage, or of the next stage after a look; None while
+        the look waits for running jobs; FINISHED at the end."""
         if self._stages is None:
             self._stages = deque(self._plan.stages(self._confirm_trials()))
         while not self._confirm:
@@ -120,7 +120,7 @@ class JobSearcher(Searcher):  # type: ignore[misc]
         return confirm_trials(study, self._proposer.best(confirm.best if confirm else 0))
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Start no more jobs."""
         self._stopped = True
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None: ...
@@ -133,30 +133,30 @@ class JobSearcher(Searcher):  # type: ignore[misc]
             if self._proposer is not None and _explores(job):
                 self._learn(self._proposer, job)
             elif error:
-                self._outcomes(job[0])  # where the ledger is away, the next job would fail as well
+                self._outcomes(job[0])  # raises if the ledger is away: the next job would fail too
         except Exception as fault:
-            # Tune would take it for the trial's own, and try that again: `Meter` raises it.
+            # Tune would treat it as the trial's error and retry the trial, so `Meter` raises it.
             self.fault = fault
 
     def _learn(self, proposer: Proposer, job: Job) -> None:
         for cohort in job:
             outcomes = self._outcomes(cohort)
             for trial in cohort.trials:
-                # Embeddings, where matched, follow from the map: the space has maps without.
+                # The search space holds maps without embeddings, which follow from the map.
                 bare = trial.layer_map.bare
                 if proposer.waits_for(bare):
                     proposer.tell(bare, outcomes.get(trial.id, Tried(None)))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: MLflow is the ledger, and a new launch reads it."""
+        """Do nothing: MLflow is the ledger, and a new launch reads it."""
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("a sweep goes on from MLflow, by running its file again")
 
 
 def _at_most(count: int, job: Job, finished: Collection[str]) -> Job:
-    """The job with so many of its trials that are not finished; whole where it has no more."""
-    kept = []
+    """Return the job with at most `count` trials that are not finished."""
+    cohorts = []
     for cohort in job:
         trials = []
         for trial in cohort.trials:
@@ -164,8 +164,8 @@ def _at_most(count: int, job: Job, finished: Collection[str]) -> Job:
                 trials.append(trial)
             count -= trial.id not in finished
         if trials:
-            kept.append(Cohort(tuple(trials)))
-    return tuple(kept)
+            cohorts.append(Cohort(tuple(trials)))
+    return tuple(cohorts)
 
 
 def _explores(job: Job) -> bool:

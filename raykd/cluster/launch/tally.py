@@ -1,4 +1,4 @@
-"""What a launch has done so far, counted as its jobs report."""
+"""Counts what a launch has done, from the reports of its jobs."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from typing import Any
 
 from raykd.config.cohort import Cohort, Job
 
-LAST = 3  # failures that are remembered
+LAST = 3  # number of failures kept
 
 Score = tuple[str, float]
-"""A trial's name, and its newest score on select."""
+"""(trial name, newest score on select)"""
 
 
 class Tally:
-    """A `Watch` that shows nobody anything: `now` has the figures, `changed` is called on news."""
+    """A `Watch` without output: `now` returns the figures, and `changed` is called after each
+    report."""
 
     def __init__(self) -> None:
         self.work = 0.0
-        """Optimisation steps of all trials that the launch has to run; `done` of them are over."""
+        """Optimisation steps of all trials that the launch has to run; `done` are completed."""
         self.done = 0.0
         self._share: dict[str, float] = {}
         self._finished: Collection[str] = ()
         self._running: set[str] = set()
         self._ended: set[str] = set()
         self._examples = 0
-        # Rates count from the first tick, so that starting the workers is in none of them.
+        # Rates count from the first tick, so that they exclude the start of the workers.
         self._since: tuple[float, float, int] | None = None
         self._scores: dict[str, dict[str, Score]] = {}
-        """Of cohorts that run, by cohort and trial."""
+        """Scores of running cohorts, by cohort and trial."""
         self._extremes: list[Score] = []
-        """The worst and the best of cohorts that are over: a launch may have ten thousand trials,
-        and is asked at every report."""
+        """Worst and best score of ended cohorts. Keeping only these makes `now` cheap: a launch may
+        have ten thousand trials, and `now` is called at every report."""
         self._failures: list[str] = []
 
     def changed(self, milestone: bool = False) -> None:
-        """`milestone`: a cohort or a job has ended."""
+        """Called after a report. `milestone`: a cohort or a job has ended."""
 
     def begin(
         self, explore: int, confirm: int, steps: Mapping[str, int], finished: Collection[str]
@@ -46,7 +47,7 @@ class Tally:
         self._finished = finished
 
     def started(self, job: Job) -> None:
-        self._running |= {c.id for c in job} - self._ended  # a lost driver's job starts once more
+        self._running |= {c.id for c in job} - self._ended  # the job of a lost driver starts again
         self.changed()
 
     def tick(self, cohort: Cohort, step: int, examples: int, scores: Mapping[str, float]) -> None:
@@ -58,19 +59,19 @@ class Tally:
         self._since = self._since or (now, self.done, self._examples)
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
-        known = self._scores.get(cohort.id, {})
-        self._scores[cohort.id] = known | {t: (names[t], s) for t, s in scores.items()}
+        scores_so_far = self._scores.get(cohort.id, {})
+        self._scores[cohort.id] = scores_so_far | {t: (names[t], s) for t, s in scores.items()}
         last = step == cohort.trials[0].training.steps
         if last:
             self._over(cohort.id)
         self.changed(milestone=last)
 
     def wanted(self, cohort: Cohort) -> int:
-        """Its trials that were not over when the launch began."""
+        """Return how many of the cohort's trials had not ended when the launch began."""
         return sum(t.id not in self._finished for t in cohort.trials)
 
     def failed(self, told: str) -> None:
-        """To be told once, and remembered for a while."""
+        """Record a failure; only the last few are kept."""
         self._failures = [*self._failures, told][-LAST:]
 
     def ended(self, job: Job, error: str | None) -> None:
@@ -88,9 +89,10 @@ class Tally:
         self._extremes = [f(scores, key=itemgetter(1)) for f in (min, max)] if scores else []
 
     def now(self) -> dict[str, Any]:
-        """Plain values. Rate and time left (seconds) are there once something was counted; the
-        best and the worst so far by their score on select."""
-        found: dict[str, Any] = {
+        """Return the figures as plain values. The rate and the remaining time (seconds) are
+        included after the first progress, the best and the worst score on select after the first
+        score."""
+        figures: dict[str, Any] = {
             "share_done": self.done / self.work if self.work else 0.0,
             "cohorts_done": len(self._ended),
             "cohorts_running": len(self._running),
@@ -99,11 +101,11 @@ class Tally:
         if self._since is not None and self.done > self._since[1]:
             start, done, examples = self._since
             passed = time.monotonic() - start
-            found["examples_per_second"] = (self._examples - examples) / passed
-            found["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
-        # Listed first: another thread may ask while a report comes in.
-        running = [score for each in list(self._scores.values()) for score in each.values()]
+            figures["examples_per_second"] = (self._examples - examples) / passed
+            figures["seconds_left"] = (self.work - self.done) * passed / (self.done - done)
+        # Copied first, because another thread may call during a report.
+        running = [score for by_trial in list(self._scores.values()) for score in by_trial.values()]
         if scores := [*self._extremes, *running]:
-            found["best"] = max(scores, key=itemgetter(1))
-            found["worst"] = min(scores, key=itemgetter(1))
-        return found
+            figures["best"] = max(scores, key=itemgetter(1))
+            figures["worst"] = min(scores, key=itemgetter(1))
+        return figures

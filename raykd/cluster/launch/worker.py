@@ -1,4 +1,4 @@
-"""What runs inside a Ray Train worker: a job's cohorts, their checkpoints, their reports."""
+"""Entry of a Ray Train worker: trains a job's cohorts, stores checkpoints, sends reports."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Recorder, Silent
 from raykd.training.trainer import CohortTrainer
 
-STATE = "state-2.pt"  # counts up when what a learner stores changes
+STATE = "state-2.pt"  # the number increases when the content of a state changes
 
 
 class Stop(Exception):
-    """The launch is over: this cohort's checkpoint is stored, and another launch goes on from it.
-    Raised on every worker at the same step."""
+    """Ends a cohort at the launch's stop: its checkpoint is stored, and another launch resumes from
+    it. Raised on every worker at the same step."""
 
 
 class TrainHooks:
-    """Progress and checkpoints by `ray.train.report`, which every worker calls together."""
+    """Reports progress and checkpoints with `ray.train.report`, which all workers call together."""
 
     def __init__(
         self, cohort: Cohort, group: Group, recorder: Recorder, config: Mapping[str, Any]
@@ -51,6 +51,7 @@ class TrainHooks:
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
+        """Report a step, with `examples` student rows since the last report."""
         from ray import train
 
         if self._metrics is not None:
@@ -58,10 +59,12 @@ class TrainHooks:
         train.report(self._report(step, examples, scores))
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        # One worker's clock decides for all: a report is a meeting of every worker.
+        # The first worker's clock decides, because all workers must report together.
+        """Store a checkpoint if it is due, or if the launch stops. Raises Stop in that case, unless
+        the cohort is complete."""
         due_here = time.monotonic() - self._last >= self._every or _noticed()
-        mine = (due_here, self._stop.exists())
-        due, stop = cast(tuple[bool, bool], self._group.gather(mine)[0])
+        votes = (due_here, self._stop.exists())
+        due, stop = cast(tuple[bool, bool], self._group.gather(votes)[0])
         if not due and not stop:
             return
         self._store(step, state)
@@ -74,19 +77,19 @@ class TrainHooks:
         if self._group.rank != 0:
             train.report(self._report(step, 0, {}))
             return
-        self._recorder.flush()  # what the checkpoint has behind it is not told again
+        self._recorder.flush()  # a resumed training does not log earlier steps again
         report = self._report(step, 0, {})
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
             torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
             try:
                 checkpoint = checkpoints.put(Path(folder))
-            except OSError as error:  # it is an insurance, so training goes on without it
-                told = (
+            except OSError as error:  # a checkpoint is optional, so training continues without it
+                line = (
                     f"cohort {self._cohort.id} trains on without a checkpoint: "
                     f"{checkpoint_store.reason(error)}"
                 )
-                # Once, however often it is tried again.
-                train.report({**report, checkpoints.TOLD: told} if self._saves else report)
+                # Warn once, not at every further attempt.
+                train.report({**report, checkpoints.STORAGE_NOTE: line} if self._saves else report)
                 self._saves = False
                 return
         self._last, self._saves = time.monotonic(), True
@@ -100,26 +103,26 @@ class TrainHooks:
             "trials": [t.id for t in self._cohort.trials],
             "step": step,
             "examples": examples,
-            "scores": json.dumps(dict(scores)),  # of each number Tune keeps averages
+            "scores": json.dumps(dict(scores)),  # Tune keeps averages of every number
         }
 
 
 def _noticed() -> bool:
-    """Whether a worker's node is to be taken away (`raykd.cluster.preemption`). The training goes
-    on until it is, from there on with a checkpoint at each evaluation."""
+    """Return whether a worker's node is to be preempted (`raykd.cluster.preemption`). The training
+    continues until then, with a checkpoint at each evaluation."""
     from ray import train
 
-    if os.environ[NOTICES] == "0":  # asking is a meeting of the workers
+    if os.environ[NOTICES] == "0":  # the query synchronises all workers
         return False
     return train.get_preemption_info() is not None
 
 
 def train_job(config: dict[str, Any]) -> None:
-    """Ray Train's entry, on each worker. `config` is plain values: see `driver` and `run`."""
+    """Ray Train's entry on each worker. `config` holds plain values: see `driver` and `run`."""
     try:
         _train_job(config)
     except Exception as error:
-        # An exception travels without its traceback, and with its notes.
+        # Pickling an exception drops its traceback but keeps its notes.
         error.add_note(traceback.format_exc())
         raise
 
@@ -138,9 +141,9 @@ def _train_job(config: dict[str, Any]) -> None:
         get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
         gradient_checkpointing=config["gradient_checkpointing"],
     )  # fmt: skip
-    materials = CohortTrainer.load(config["sources"], where)
+    trainer = CohortTrainer.load(config["sources"], where)
     resume = _resume(train.get_checkpoint())
-    if group.rank == 0:  # an earlier attempt at this job may have left results unsent
+    if group.rank == 0:  # results of an earlier attempt at this job may not be sent yet
         deliver_sweep(config["tracking_uri"], config["spool"].parent)
     for cohort in unpacked(config["job"]):
         if group.gather(config["stop"].exists())[0]:
@@ -151,9 +154,9 @@ def _train_job(config: dict[str, Any]) -> None:
                 config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
                 config["tags"], config["spool"],
             )  # fmt: skip
-        # A cohort that is finished already, before a worker was lost, opens no trial and is over.
+        # A cohort that an earlier attempt finished opens no trial and returns at once.
         try:
-            materials.run(
+            trainer.run(
                 cohort,
                 recorder,
                 hooks=TrainHooks(cohort, group, recorder, config),
@@ -167,18 +170,21 @@ def _train_job(config: dict[str, Any]) -> None:
 
 
 def _keep(cohort: Cohort, rule: str | int) -> frozenset[str]:
-    """Trials whose student is stored: confirmed ones, `all`, `none`, or those of one seed."""
+    """Return the ids of the confirmed trials whose student is stored, by the rule `all`, `none` or
+    a seed."""
     return frozenset(
         t.id for t in cohort.trials if t.phase == "confirm" and (rule == "all" or rule == t.seed)
     )
 
 
 def _resume(checkpoint: Any) -> dict[str, Any] | None:
+    """Return the state of a checkpoint; None without one, or if another version of raykd wrote
+    it."""
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as folder:
         if not (Path(folder) / STATE).exists():
-            return None  # another version of raykd wrote it: the cohort begins anew
+            return None  # written by another version of raykd: the cohort starts again
         state: dict[str, Any] = torch.load(
             Path(folder) / STATE, map_location="cpu", weights_only=True
         )
@@ -186,8 +192,8 @@ def _resume(checkpoint: Any) -> dict[str, Any] | None:
 
 
 class Metrics:
-    """Of one cohort, told by its first worker at each tick. A worker's gauges go with it; a node's
-    counters stay as long as the node."""
+    """Ray metrics of one cohort, updated by its first worker at each tick. A worker's gauges end
+    with it; a node's counters stay as long as the node."""
 
     def __init__(self, sweep: str) -> None:
         self._tags = {"sweep": sweep}
@@ -203,7 +209,7 @@ class Metrics:
         self._since = (time.monotonic(), TeacherTiming(None, 0.0, 0))
 
     def tick(self, examples: int, taught: TeacherTiming) -> None:
-        """`examples`: student rows since the last tick."""
+        """Update the metrics. `examples`: student rows since the last tick."""
         (then, before), now = self._since, time.monotonic()
         self._since = (now, taught)
         self._rate.set(examples / (now - then), self._tags)
