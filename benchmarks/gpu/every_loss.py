@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from raykd.maps.loss_kinds import PADDED
 from transformers import BartConfig, LlamaConfig, T5Config
 
 from benchmarks.gpu import world
@@ -20,7 +21,6 @@ from raykd.data.encoded import Encoded
 from raykd.losses.hidden import HIDDEN
 from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.loss_kinds import PADDED
 from raykd.maps.published import PUBLISHED
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution

@@ -92,12 +92,13 @@ def plan(
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, price=price)
-    output.look_in(opened)
-    overview, estimate = outline(opened), None
+    output.read_records(opened.ledger)
+    state = opened.state()
+    overview, estimate = outline(state), None
     if cluster or address:
         from raykd.cluster import estimate as cluster_estimate
 
-        estimate = cluster_estimate.plan(opened, address)
+        estimate = cluster_estimate.plan(state, address)
     if as_json:
         print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
         return
@@ -116,12 +117,14 @@ def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None)
     from raykd.cli.progress import StepBar
     from raykd.cluster.ray_session import joined, teacher_maker
     from raykd.sweep.sweep import Sweep
+    from raykd.sweep.teacher import ready_teacher
 
     opened = Sweep.open(sweep, tracking_uri)
-    output.data(opened.study)
-    with joined(opened, address) if address else nullcontext() as nodes:
-        with StepBar.of_teacher(opened.study) as progress:
-            stored_teacher = opened.teacher(progress, teacher_maker(nodes))
+    study, ledger = opened.study, opened.ledger
+    output.data(study)
+    with joined(study, address) if address else nullcontext() as nodes:
+        with StepBar.of_teacher(study) as progress:
+            stored_teacher = ready_teacher(study, ledger, progress, teacher_maker(nodes))
     output.teacher(stored_teacher)
 
 
@@ -150,36 +153,41 @@ def run_sweep(
     from raykd.cluster.ray_session import check_budget, machine, teacher_maker
     from raykd.config.budget import countable
     from raykd.sweep.overview import outline
+    from raykd.sweep.status import status as sweep_status
     from raykd.sweep.sweep import Sweep
+    from raykd.sweep.teacher import ready_teacher
 
     stop_on_sigterm()
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
+    study, ledger = opened.study, opened.ledger
     try:
-        with machine(opened, address) as share:
-            countable(opened.study.config.budget, opened.study.file, share.gpus)
-            output.intent(outline(opened))
-            output.data(opened.study)
-            forecast = show_costs.foretell(opened, share, address, yes)
-            with StepBar.of_teacher(opened.study) as progress:
-                make_teacher = teacher_maker(None if address is None else share)
+        with machine(opened.state(), address) as state:
+            countable(study.config.budget, study.file, state.share.gpus)
+            output.intent(outline(state))
+            output.data(study)
+            forecast = show_costs.foretell(state, address, yes)
+            with StepBar.of_teacher(study) as progress:
+                make_teacher = teacher_maker(None if address is None else state.share)
                 stored_teacher, forecast = forecast.after(
-                    lambda: opened.teacher(progress, make_teacher)
+                    lambda: ready_teacher(study, ledger, progress, make_teacher)
                 )
             output.teacher(stored_teacher)
-            check_budget(opened, share)
+            state = state.updated()
+            check_budget(state)
             outcome = None
-            if opened.missing():
+            if state.missing:
                 from raykd.cluster.launch.run import run
 
                 with SweepProgress() as sweep_progress:
-                    outcome = run(opened, stored_teacher, share, sweep_progress, forecast)
+                    outcome = run(state, stored_teacher, sweep_progress, forecast)
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
         )
         raise typer.Exit(130) from None
-    output.status(opened.status())
-    output.next_steps(opened, sweep)
+    state = state.updated()
+    output.status(sweep_status(state))
+    output.next_steps(state, sweep)
     if outcome is not None and outcome.leaked:
         typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
     if outcome is not None and outcome.budget:
@@ -209,6 +217,7 @@ def status(
     """What is finished, running, failed, missing, and the strategy table so far."""
     from raykd.cli import output
     from raykd.cli import watch as show_watch
+    from raykd.sweep.status import status as sweep_status
     from raykd.sweep.sweep import Sweep
 
     opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
@@ -219,8 +228,8 @@ def status(
             else:
                 show_watch.draw(current, now)
         return
-    output.look_in(opened)
-    current = opened.status()
+    output.read_records(opened.ledger)
+    current = sweep_status(opened.state())
     if as_json:
         print_json(current.to_json())
     else:

@@ -18,8 +18,7 @@ from raykd.planning.estimate.estimate import Estimate
 from raykd.tracking.costs import Forecast
 
 if TYPE_CHECKING:
-    from raykd.sweep.resources import Share
-    from raykd.sweep.sweep import Sweep
+    from raykd.sweep.state import SweepState
 
 
 def table(estimate: Estimate) -> None:
@@ -57,17 +56,17 @@ def line(estimate: Estimate) -> str:
     return "estimate: " + "; ".join(parts)
 
 
-def foretell(opened: Sweep, share: Share, address: str | None, yes: bool) -> Forecast:
+def foretell(state: SweepState, address: str | None, yes: bool) -> Forecast:
     """Show the estimate of a launch, and ask for consent where it is above the file's limits.
 
     Raises as `consent` does.
     """
     from raykd.cluster.estimate import foresee
 
-    estimate = foresee(opened, share, "here" if address is None else "joined")
+    estimate = foresee(state, "here" if address is None else "joined")
     if estimate.total.seconds.likely:
         err.print(line(estimate))
-    consent(estimate, opened.study.config.budget, opened.study.file, yes)
+    consent(estimate, state.study.config.budget, state.study.file, yes)
     return Forecast(estimate.to_json(), time.time())
 
 

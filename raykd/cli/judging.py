@@ -92,11 +92,11 @@ def angles(
     from raykd.sweep import angles as sweep_angles
     from raykd.sweep.sweep import Sweep
 
-    opened = Sweep.open(sweep, tracking_uri)
+    state = Sweep.open(sweep, tracking_uri).state()
     counts = sweep_angles.measure(
-        opened, trials, lambda done, total: output.err.print(f"looked at {done} of {total}")
+        state, trials, lambda done, total: output.err.print(f"looked at {done} of {total}")
     )
-    result = sweep_angles.Found.of(opened)
+    result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
     if as_json:
         print_json(result.to_json(counts))
     else:

@@ -18,8 +18,9 @@ from raykd.planning.truncation import reported
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
+    from raykd.sweep.ledger import Ledger
+    from raykd.sweep.state import SweepState
     from raykd.sweep.status import Status
-    from raykd.sweep.sweep import Sweep
     from raykd.teachers.teacher import Stored
 
 PIPE_WIDTH = 400  # wide enough that lines in pipes and files are neither cut nor wrapped
@@ -44,10 +45,10 @@ def whole(table: Table) -> None:
     out.print(table, crop=False)
 
 
-def look_in(opened: Sweep) -> None:
+def read_records(ledger: Ledger) -> None:
     """Read the records of a sweep, with a spinner: the first read from a server can be slow."""
-    with err.status(f"reading {opened.study.config.name!r}"):
-        opened.look_in()
+    with err.status(f"reading {ledger.name!r}"):
+        ledger.refresh(quick=True)
 
 
 def plan(overview: Mapping[str, Any]) -> None:
@@ -224,16 +225,17 @@ def status(current: Status) -> None:
     whole(table)
 
 
-def next_steps(opened: Sweep, file: Path) -> None:
+def next_steps(state: SweepState, file: Path) -> None:
     """Print where the results are, and three commands to try next."""
+    from raykd.sweep.state import best_student
     from raykd.tracking.store import safe
 
-    student = opened.a_student()
-    say(f"\nMLflow runs: {safe(opened.uri)}, experiment {opened.study.config.name!r}")
+    student = best_student(state)
+    say(f"\nMLflow runs: {safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
     say("Worth trying next:")
     from raykd.config.trial import Shape
 
-    teacher_shape, student_shape = Shape.of(opened.study.base.depths), Shape.of(opened.study.depth)
+    teacher_shape, student_shape = Shape.of(state.study.base.depths), Shape.of(state.study.depth)
     steps = [
         ("raykd ui", "the runs in MLflow's own UI"),
         (

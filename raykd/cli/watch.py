@@ -25,14 +25,17 @@ Look = tuple["Status", dict[str, Any] | None]
 def looks(sweep: Sweep) -> Iterator[Look]:
     """Yield a look every few seconds until no launch of the sweep is alive; the last look has no
     report."""
+    from raykd.sweep.status import status as sweep_status
     from raykd.tracking import store
     from raykd.tracking.launch import listen
 
+    ledger = sweep.ledger
+
     def look() -> Look:
-        experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-        progress = None if experiment is None else listen(sweep.client, experiment)
-        sweep.look_in()
-        return sweep.status(), progress
+        experiment = ledger.find_experiment()
+        progress = None if experiment is None else listen(ledger.client, experiment)
+        ledger.refresh(quick=True)
+        return sweep_status(sweep.state()), progress
 
     while True:
         began = time.monotonic()

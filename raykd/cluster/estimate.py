@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from raykd.cluster.ray_init import one_line
 from raykd.cluster.ray_session import here, joined
@@ -28,10 +28,8 @@ from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import cache_root
 from raykd.runtime import memory
 from raykd.sweep.resources import Node, Share, share, this_machine
+from raykd.sweep.state import SweepState
 from raykd.teachers import teacher
-
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
 
 Place = Literal["here", "joined", "to come"]
 """This machine; a joined cluster; nodes that an autoscaler has yet to start."""
@@ -41,25 +39,25 @@ NEIGHBOURS = 2  # processes measured in parallel; more would add little
 STORED = 0.8  # share of the expected bytes, which are computed from mean row lengths
 
 
-def plan(sweep: Sweep, address: str | None) -> Estimate:
+def plan(state: SweepState, address: str | None) -> Estimate:
     """Return the estimate for `raykd plan --cluster`: on the cluster at the address, on the nodes
     that the file says will be added, or on this machine. Rates are measured if a machine is
     available."""
-    growth = sweep.study.config.cluster.grows
+    study, cluster = state.study, state.study.config.cluster
     if address is not None:
-        with joined(sweep, address) as fitted:
-            return foresee(sweep, fitted, "joined", measure=True)
-    if growth is not None:
-        nodes = [Node(growth.cpus, growth.gpus)] * growth.nodes
-        fitted = share(sweep.study.config.cluster, nodes, growth.slots, sweep.study.file)
-        return foresee(sweep, fitted, "to come", measure=True)
-    return foresee(sweep, here(sweep), "here", measure=True)
+        with joined(study, address) as fitted:
+            return foresee(state.on(fitted), "joined", measure=True)
+    if cluster.grows is not None:
+        nodes = [Node(cluster.grows.cpus, cluster.grows.gpus)] * cluster.grows.nodes
+        fitted = share(cluster, nodes, cluster.grows.slots, study.file)
+        return foresee(state.on(fitted), "to come", measure=True)
+    return foresee(state.on(here(state)), "here", measure=True)
 
 
-def foresee(sweep: Sweep, fitted: Share, place: Place, measure: bool = False) -> Estimate:
+def foresee(state: SweepState, place: Place, measure: bool = False) -> Estimate:
     """Return the cost of the missing trials. Rates that are not stored are measured if `measure` is
     set, or if a rough estimate is so long that measuring adds little."""
-    sweep_plan, study = sweep.planned(sweep.known, fitted), sweep.study
+    study, sweep_plan, fitted = state.study, state.plan, state.share
     ready = teacher.stored(study.home, study.teacher)
     around = Around(fitted.workers, fitted.gpus, _is_stored(sweep_plan))
     scene = Scene(sweep_plan, fitted, place, _kind(place, fitted))

@@ -16,56 +16,56 @@ from raykd.errors import UserError
 from raykd.maps.layer_map import LayerMap
 from raykd.models import quantization
 from raykd.planning.plan import stored_bytes
+from raykd.planning.study import Study
 from raykd.planning.trials import explore_trial
 from raykd.sweep.resources import Node, Share, grown, share, this_machine
-from raykd.sweep.sweep import MakeTeacher, Sweep, fine_tune_here
-from raykd.tracking import store
+from raykd.sweep.state import SweepState
+from raykd.sweep.teacher import MakeTeacher, fine_tune_here
 from raykd.tracking.delivery import send_left
 from raykd.tracking.launch import other_live_launch
 
 
 @contextmanager
-def machine(sweep: Sweep, address: str | None) -> Iterator[Share]:
-    """Yield one job's share of this machine, or of a running cluster, which is joined for the
+def machine(state: SweepState, address: str | None) -> Iterator[SweepState]:
+    """Yield the sweep planned for this machine, or for a running cluster, which is joined for the
     block.
 
     Raises UserError, before anything is started or trained, where the sweep cannot run: it is
     running already, the disk is too small, the request exceeds the resources, or there is no
     cluster at the address.
     """
-    study, config = sweep.study, sweep.study.config
-    experiment = store.find_experiment(sweep.client, config.name)
+    study, ledger = state.study, state.ledger
+    experiment = ledger.find_experiment()
     if experiment is not None:
-        if other := other_live_launch(sweep.client, experiment):
+        if other := other_live_launch(ledger.client, experiment):
             raise UserError(
-                f"{study.file}: name: the sweep {config.name!r} is running already ({other}); wait "
+                f"{study.file}: name: the sweep {ledger.name!r} is running already ({other}); wait "
                 "for it, or stop it and run this again"
             )
-        send_left(sweep.destination())
+        send_left(ledger.destination())
     from raykd.cluster import checkpoint_store  # imports Ray
 
     checkpoint_store.check(study)
-    check_disk(study.home, stored_bytes(sweep.planned(sweep.known)), study.file)
+    check_disk(study.home, stored_bytes(state.plan), study.file)
     if address is None:
-        yield here(sweep)
+        yield state.on(here(state))
         return
-    with joined(sweep, address) as fitted:
-        yield fitted
+    with joined(study, address) as share:
+        yield state.on(share)
 
 
-def here(sweep: Sweep) -> Share:
+def here(state: SweepState) -> Share:
     """Return one job's share of this machine."""
-    config, file, node = sweep.study.config, sweep.study.file, this_machine()
+    config, file, node = state.study.config, state.study.file, this_machine()
     cluster = config.cluster
     requested = share(cluster, [node], int(node.cpus), file)
     quantization.refuse(config.teacher.bits, requested.gpus, file)  # before the cores are measured
-    return share(cluster, [node], int(node.cpus), file, _jobs(sweep, node))
+    return share(cluster, [node], int(node.cpus), file, _jobs(state, node))
 
 
 @contextmanager
-def joined(sweep: Sweep, address: str) -> Iterator[Share]:
+def joined(study: Study, address: str) -> Iterator[Share]:
     """Yield one job's share of a running cluster, which is joined for the block."""
-    study = sweep.study
     cluster, file = study.config.cluster, study.file
     check_address(address)
     # A joined cluster does not inherit this process's environment.
@@ -94,20 +94,21 @@ def teacher_maker(nodes: Share | None) -> MakeTeacher:
     return lambda study, hooks: on_a_node(study, nodes, hooks)
 
 
-def _jobs(sweep: Sweep, node: Node) -> int:
+def _jobs(state: SweepState, node: Node) -> int:
     """Return how many jobs share this machine: 1, unless the file leaves it open, there is no GPU,
     and at least two cohorts are missing."""
-    cluster, plan = sweep.study.config.cluster, sweep.planned(sweep.known)
+    study, plan = state.study, state.plan
+    cluster = study.config.cluster
     if cluster.cpus_per_worker is not None or cluster.workers > 1 or node.gpus:
         return 1
     if len(plan.cohorts) + -(-plan.explore_missing // plan.cohort_size) < 2:
         return 1
-    return jobs_at_once(sweep.study.home, int(node.cpus), sweep.study.base.width)
+    return jobs_at_once(study.home, int(node.cpus), study.base.width)
 
 
-def check_budget(sweep: Sweep, share: Share) -> None:
+def check_budget(state: SweepState) -> None:
     """Raise UserError where the file's budget does not reach the first evaluation of a cohort."""
-    study, plan = sweep.study, sweep.planned(sweep.known, share)
+    study, plan, share = state.study, state.plan, state.share
     cohorts = plan.cohorts
     if not cohorts and study.config.explore is not None:
         cohorts = (Cohort((explore_trial(study, LayerMap((1,) * study.shape.blocks)),)),)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from raykd.config.design import Positive
 from raykd.config.yaml_file import Model
+from raykd.runtime.execution_settings import ExecutionSettings
 
 
 class Growth(Model):
@@ -52,6 +53,14 @@ class Cluster(Model):
     )
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
+
+    @property
+    def execution(self) -> ExecutionSettings:
+        """How a worker computes its share of a step."""
+        return ExecutionSettings(
+            micro_batch=self.micro_batch, compile=self.compile,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )  # fmt: skip
 
 
 class Tracking(Model):

@@ -25,8 +25,7 @@ from raykd.report.page import Origin, Page, Section
 from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs
 from raykd.sweep import angles as angled
-from raykd.sweep.records import current as current_records
-from raykd.sweep.sweep import Sweep
+from raykd.sweep.state import SweepState
 from raykd.tracking import artifacts, launch, store
 from raykd.tracking.ledger import Record
 
@@ -37,16 +36,14 @@ NO_CURVES = "Learning curves: each student was evaluated once (`training.evaluat
 NO_SEARCH = "A search for better maps: the sweep file asks for none (`explore`)."
 
 
-def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
+def of_sweep(state: SweepState, verdict: Verdict) -> Page:
     """Return the page of a sweep. Reads the select scores by step of every confirmed student; uses
     the records that were read for the verdict."""
-    records = sweep.known
-    plan = sweep.planned(records)
-    current = current_records(sweep.study, records, plan)
+    study, plan, current = state.study, state.plan, state.current
     finished = [r for r in current if r.status == "finished"]
     confirmed = [r for r in finished if r.phase == "confirm"]
-    config, study = sweep.study.config, sweep.study
-    angles = _angles(sweep, verdict, confirmed)
+    config = study.config
+    angles = _angles(state, verdict, confirmed)
     missing = [] if angles else [NO_ANGLES]
     if config.training.evaluations == 1:
         missing.append(NO_CURVES)
@@ -56,11 +53,11 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
         missing.append(f"Of {plan.explore_wanted} maps to explore, {plan.explore_missing}.")
     return Page(
         name=config.name,
-        setting=_setting(sweep, verdict),
+        setting=_setting(state, verdict),
         verdict=verdict,
-        origin=_origin(sweep),
+        origin=_origin(state),
         data=data_report.lines(truncation.reported(study)),
-        courses=_courses(sweep, confirmed),
+        courses=_courses(state, confirmed),
         maps=_drawn(confirmed),
         teacher_blocks=study.base.depths,
         pruned=sum(r.status == "pruned" for r in current),
@@ -70,7 +67,7 @@ def of_sweep(sweep: Sweep, verdict: Verdict) -> Page:
             if r.phase == "explore"
         ),
         costs=costs(finished, config.cluster.workers),
-        launches=sweep.launches(),
+        launches=state.ledger.forecasts(),
         missing=tuple(missing),
         angles=angles,
     )
@@ -96,20 +93,20 @@ def _command(table: Path, verdict: Verdict) -> str:
     )
 
 
-def publish(sweep: Sweep, html: str) -> str | None:
+def publish(state: SweepState, html: str) -> str | None:
     """Store the page as an artifact of the newest launch, the parent run of its trials. Return the
     name of that run, or None if the sweep was never launched."""
-    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-    parent = launch.newest(sweep.client, experiment) if experiment else None
+    experiment = store.find_experiment(state.ledger.client, state.study.config.name)
+    parent = launch.newest(state.ledger.client, experiment) if experiment else None
     if parent is None:
         return None
     run_id = parent.info.run_id
-    store.patiently(lambda: sweep.client.log_text(run_id, html, ARTIFACT))
+    store.patiently(lambda: state.ledger.client.log_text(run_id, html, ARTIFACT))
     return str(parent.info.run_name)
 
 
-def _setting(sweep: Sweep, verdict: Verdict) -> str:
-    study, config = sweep.study, sweep.study.config
+def _setting(state: SweepState, verdict: Verdict) -> str:
+    study, config = state.study, state.study.config
     rows = study.prepared.counts
     return (
         f"{config.task.named}, {rows['train']} training and {rows['test']} test rows. Teacher "
@@ -128,18 +125,20 @@ def _teacher_scores(teacher: TeacherScore | None) -> str:
     )
 
 
-def _origin(sweep: Sweep) -> Origin:
-    experiment = store.find_experiment(sweep.client, sweep.study.config.name)
-    last = launch.newest(sweep.client, experiment) if experiment else None
-    stated = sweep.study.config.model_dump(mode="json", exclude_unset=True)
+def _origin(state: SweepState) -> Origin:
+    experiment = store.find_experiment(state.ledger.client, state.study.config.name)
+    last = launch.newest(state.ledger.client, experiment) if experiment else None
+    stated = state.study.config.model_dump(mode="json", exclude_unset=True)
     text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
     tags = last.data.tags if last else {}
-    return page.of_launch(tags, sweep.command, store.safe(sweep.uri), text)
+    return page.of_launch(
+        tags, f"raykd sweep {state.study.file}", store.safe(state.ledger.uri), text
+    )
 
 
-def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
-    metric = f"select_{sweep.study.config.task.metric}"
-    curves = artifacts.curves(sweep.client, (r.run_id for r in confirmed), metric)
+def _courses(state: SweepState, confirmed: Sequence[Record]) -> tuple[Course, ...]:
+    metric = f"select_{state.study.config.task.metric}"
+    curves = artifacts.curves(state.ledger.client, (r.run_id for r in confirmed), metric)
     weights = {r.run_id: weight(r) for r in confirmed}
     many = len(set(weights.values()) - {""}) > 1
 
@@ -150,14 +149,14 @@ def _courses(sweep: Sweep, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     return tuple(Course(setting(r), r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
 
 
-def _angles(sweep: Sweep, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:
+def _angles(state: SweepState, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:
     """Return the section on angles, with their course during training if it was measured."""
     if verdict.angles is None:
         return None
-    students = angled.of_sweep(sweep)
+    students = angled.of_sweep(state)
     blocks = sorted({b.student for s in students for b in s.measured.blocks})
     runs = [r.run_id for r in confirmed if angled.is_measured(r)]
-    by_block = [artifacts.curves(sweep.client, runs, f"{angled.SIGN}{b}") for b in blocks]
+    by_block = [artifacts.curves(state.ledger.client, runs, f"{angled.SIGN}{b}") for b in blocks]
     courses = []
     for record in (r for r in confirmed if angled.is_measured(r)):
         curves = [dict(by_run[record.run_id]) for by_run in by_block if by_run[record.run_id]]

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import torch
 
+from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.runtime.group import Group
 
 
 @dataclass(frozen=True)
-class Execution:
+class Execution(ExecutionSettings):
     """The hardware that a cohort runs on, and its settings."""
 
     device: torch.device = torch.device("cpu")
     group: Group = Group()
     bf16: bool = False
-    micro_batch: int | None = None
-    """Rows that a worker computes at a time; their gradients are accumulated over its share."""
-    compile: bool = False
-    """Whether the blocks of the students are compiled by torch.compile."""
-    gradient_checkpointing: bool = False
-    """Whether the blocks of the students are recomputed in the backward pass."""
+
+    @classmethod
+    def of(
+        cls, settings: ExecutionSettings, device: torch.device | str, group: Group | None = None
+    ) -> Self:
+        """These settings on a device, as one of a group of workers."""
+        return cls(torch.device(device), group or Group(), **asdict(settings))
 
     def autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()

@@ -19,7 +19,7 @@ from raykd.analysis.verdict.angles import Angles, StudentAngles
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.sweep.interim import task_name
-from raykd.sweep.records import current as current_records
+from raykd.sweep.state import SweepState
 from raykd.tracking import ledger
 from raykd.tracking.artifacts import log_metrics, read_angles, steps, store_angles
 from raykd.tracking.ledger import Record
@@ -27,7 +27,6 @@ from raykd.tracking.store import patiently
 
 if TYPE_CHECKING:
     from raykd.config.trial import TrialSpec
-    from raykd.sweep.sweep import Sweep
     from raykd.training.angle_probe import Probe
     from raykd.training.trainer import CohortTrainer
 
@@ -58,8 +57,8 @@ class Found:
     angles: Angles
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Found:
-        students, alpha = of_sweep(sweep), _alpha(sweep)
+    def of(cls, state: SweepState) -> Found:
+        students, alpha = of_sweep(state), _alpha(state)
         cells = dict.fromkeys(s.cell for s in students if s.matched)
         return cls(
             students, tuple(judge(students, c, alpha) for c in cells), overall(students, alpha)
@@ -71,45 +70,42 @@ class Found:
         return {**plain(self), "taken": plain(taken)}
 
 
-def confirmed(sweep: Sweep) -> list[Record]:
+def confirmed(state: SweepState) -> list[Record]:
     """Return the finished confirm trials that the sweep file asks for now."""
-    records = sweep.known
-    current = current_records(sweep.study, records, sweep.planned(records))
-    return [r for r in current if r.phase == "confirm" and r.status == "finished"]
+    return [r for r in state.current if r.phase == "confirm" and r.status == "finished"]
 
 
 def is_measured(record: Record) -> bool:
     return any(name.startswith(SIGN) for name in record.metrics)
 
 
-def _alpha(sweep: Sweep) -> float:
+def _alpha(state: SweepState) -> float:
     """Return the file's alpha, or the share of it that an interim analysis spends."""
-    config = sweep.study.config
+    config = state.study.config
     if config.confirm is None or config.confirm.looks is None:
         return config.alpha
-    look = sweep.look(sweep.known)
-    return look.alpha if look else levels(config.confirm.looks, config.alpha)[0]
+    return state.look.alpha if state.look else levels(config.confirm.looks, config.alpha)[0]
 
 
-def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
+def of_sweep(state: SweepState) -> tuple[StudentAngles, ...]:
     """Return the last measurement of every confirmed student that has one.
 
     With `confirm.looks`, only seeds up to the last completed interim analysis count.
     """
-    config = sweep.study.config
+    config, client = state.study.config, state.ledger.client
     task, metric = task_name(config.task.named), f"test_{config.task.metric}"
 
     def read(record: Record) -> StudentAngles | None:
-        measured_steps = steps(sweep.client, record.run_id)
+        measured_steps = steps(client, record.run_id)
         if not measured_steps:
             return None
         return StudentAngles(
             task, record.init, shape(record), record.strategy, record.seed, record.map,
-            record.metrics[metric], read_angles(sweep.client, record.run_id, measured_steps[-1]),
+            record.metrics[metric], read_angles(client, record.run_id, measured_steps[-1]),
             control=record.control, weight=weight(record),
         )  # fmt: skip
 
-    look, measured = sweep.look(sweep.known), [r for r in confirmed(sweep) if is_measured(r)]
+    look, measured = state.look, [r for r in confirmed(state) if is_measured(r)]
     if look is not None and config.confirm is not None:
         measured = [r for r in measured if r.seed in config.confirm.seed_list[: look.seeds]]
     with ThreadPoolExecutor(READ_THREADS) as pool:
@@ -120,7 +116,7 @@ def of_sweep(sweep: Sweep) -> tuple[StudentAngles, ...]:
     return tuple(replace(s, weight="") for s in students)  # a single weight is no factor
 
 
-def measure(sweep: Sweep, trials: int | None, progress: Callable[[int, int], None]) -> Taken:
+def measure(state: SweepState, trials: int | None, progress: Callable[[int, int], None]) -> Taken:
     """Measure stored students that have no angles yet, at most `trials` of them.
 
     The first seed of every strategy and init comes first, then the next seed. `progress` is called
@@ -128,35 +124,36 @@ def measure(sweep: Sweep, trials: int | None, progress: Callable[[int, int], Non
 
     Raises UserError where no student is measured and none can be.
     """
-    if sweep.study.base.depths.decoder is not None:
+    if state.study.base.depths.decoder is not None:
         raise UserError(
-            f"{sweep.study.file}: teacher.model: angles are measured in models of one stack, and "
-            f"{sweep.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
+            f"{state.study.file}: teacher.model: angles are measured in models of one stack, and "
+            f"{state.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
             "leaves H6 out"
         )
-    records = confirmed(sweep)
+    records = confirmed(state)
     if not records:
-        raise UserError(f"{sweep.study.file}: no confirmed trial is finished; run `raykd sweep`")
+        raise UserError(f"{state.study.file}: no confirmed trial is finished; run `raykd sweep`")
     measured = [r for r in records if is_measured(r)]
-    stored = [r for r in records if not is_measured(r) and _has_student(sweep, r)]
+    stored = [r for r in records if not is_measured(r) and _has_student(state, r)]
     chosen = sorted(stored, key=lambda r: (r.seed, r.init, r.strategy))[:trials]
     if not measured and not chosen:
         raise UserError(
-            f"{sweep.study.file}: no finished student kept its weights; write `tracking: "
+            f"{state.study.file}: no finished student kept its weights; write `tracking: "
             "{students: all}` or `angles: true` into the file, for trials to come"
         )
-    unseen = _measure(sweep, chosen, progress) if chosen else 0
-    vars(sweep).pop("known", None)  # the runs have new metrics
+    unseen = _measure(state, chosen, progress) if chosen else 0
     unstored = len(records) - len(measured) - len(stored)
     return Taken(len(chosen) - unseen, len(measured), unstored, unseen)
 
 
-def _has_student(sweep: Sweep, record: Record) -> bool:
-    listed = patiently(lambda: sweep.client.list_artifacts(record.run_id))
+def _has_student(state: SweepState, record: Record) -> bool:
+    listed = patiently(lambda: state.ledger.client.list_artifacts(record.run_id))
     return any(a.path == "student" for a in listed)
 
 
-def _measure(sweep: Sweep, chosen: Sequence[Record], progress: Callable[[int, int], None]) -> int:
+def _measure(
+    state: SweepState, chosen: Sequence[Record], progress: Callable[[int, int], None]
+) -> int:
     """Measure the chosen students in batches. Returns how many could not be measured."""
     import torch
 
@@ -166,7 +163,7 @@ def _measure(sweep: Sweep, chosen: Sequence[Record], progress: Callable[[int, in
     from raykd.training.angle_probe import ROWS, Probe
     from raykd.training.trainer import CohortTrainer
 
-    study = sweep.study
+    study = state.study
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:
         raise UserError(f"{study.file}: its teacher is not here; run `raykd teacher {study.file}`")
@@ -174,17 +171,17 @@ def _measure(sweep: Sweep, chosen: Sequence[Record], progress: Callable[[int, in
     trainer = CohortTrainer.load(training_inputs(study, teacher.folder), where)
     rows = study.config.angle_rows or ROWS
     probe = Probe(trainer.teacher, trainer.data, rows, where, trainer.build)
-    specs = {t.id: t for t in sweep.planned(sweep.known).confirm}
+    specs = {t.id: t for t in state.plan.confirm}
     unseen = 0
     for start in range(0, len(chosen), STUDENTS_PER_BATCH):
         batch = chosen[start : start + STUDENTS_PER_BATCH]
-        unseen += _measure_batch(sweep, batch, [specs[r.trial] for r in batch], trainer, probe)
+        unseen += _measure_batch(state, batch, [specs[r.trial] for r in batch], trainer, probe)
         progress(start + len(batch), len(chosen))
     return unseen
 
 
 def _measure_batch(
-    sweep: Sweep,
+    state: SweepState,
     records: Sequence[Record],
     specs: Iterable[TrialSpec],
     trainer: CohortTrainer,
@@ -200,7 +197,9 @@ def _measure_batch(
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:
         for record, spec in zip(records, specs, strict=True):
             download_folder = Path(folder) / record.run_id
-            student = ledger.download(sweep.client, record.run_id, "student", download_folder)
+            student = ledger.download(
+                state.ledger.client, record.run_id, "student", download_folder
+            )
             assert student is not None
             data = trainer.data
             model = data.family.load_model(student, data.labels, trained=True)
@@ -209,6 +208,6 @@ def _measure_batch(
         measurements = probe.measure(students, steps_, "stored")
     for record, measured in zip(records, measurements, strict=True):
         if measured is not None:
-            store_angles(sweep.client, record.run_id, measured)
-            log_metrics(sweep.client, record.run_id, measured)
+            store_angles(state.ledger.client, record.run_id, measured)
+            log_metrics(state.ledger.client, record.run_id, measured)
     return measurements.count(None)

@@ -54,8 +54,8 @@ def fine_tune(
 def _local_execution(cluster: Cluster) -> Execution:
     """Return the settings for this machine's first GPU, or its CPU if it has none."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    checkpointing = cluster.gradient_checkpointing
-    return Execution(device, micro_batch=cluster.micro_batch, gradient_checkpointing=checkpointing)
+    # One model is compiled for longer than it is trained faster.
+    return Execution.of(replace(cluster.execution, compile=False), device)
 
 
 def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored:

@@ -73,15 +73,13 @@ def scores(
 
 
 def last_look(
-    study: Study, client: MlflowClient, records: Iterable[Record], plan: Plan,
-    cache: dict[object, Look],
-) -> Look | None:  # fmt: skip
+    study: Study, client: MlflowClient, records: Iterable[Record], plan: Plan
+) -> Look | None:
     """Return the last look (interim analysis) whose trials have all ended, with its reason to stop
     if it has one; None before the first.
 
     The result depends only on the ledger and the file, so every launch comes to the same one. A
-    failed trial has ended; its seed is missing from its pairs. `cache` holds earlier results by the
-    look's number and its runs, because a plan is made more than once.
+    failed trial has ended; its seed is missing from its pairs.
     """
     config = study.config
     confirm = config.confirm
@@ -101,16 +99,10 @@ def last_look(
     ]
     if not look.ahead or len({r.strategy for r in finished if not r.control} - {"none"}) < 2:
         return look
-    key = (number, frozenset(r.run_id for r in finished))
-    if key not in cache:
-        from raykd.analysis.verdict.judge import judge
+    from raykd.analysis.verdict.judge import judge
 
-        verdict = judge(
-            scores(study, client, current, plan, seeds, 1), config.margin, config.alpha, look
-        )
-        assert verdict.look is not None
-        cache[key] = verdict.look
-    return cache[key]
+    seed_scores = scores(study, client, current, plan, seeds, 1)
+    return judge(seed_scores, config.margin, config.alpha, look).look
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raykd.analysis.scores.scores import is_sampled
 from raykd.analysis.verdict import foresight
@@ -14,29 +14,25 @@ from raykd.planning import inits, truncation
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
 from raykd.sweep.older_trials import older
-from raykd.sweep.records import current
+from raykd.sweep.state import SweepState, steps
 from raykd.teachers import teacher
 from raykd.tracking import store
 
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
 
-
-def outline(sweep: Sweep) -> dict[str, Any]:
+def outline(state: SweepState) -> dict[str, Any]:
     """Return the trials, cohorts, memory and storage that a sweep still needs, as plain values."""
-    records = sweep.known
-    plan = sweep.planned(records)
-    study, config = sweep.study, sweep.study.config
+    study, plan, config = state.study, state.plan, state.study.config
     published_scores(config, study.file)  # raises for a mistake there before anything runs
     report = truncation.reported(study)
-    steps = sweep.steps()
     confirm_runs = len(plan.missing) + plan.best_missing
-    steps_left = steps["confirm"] * confirm_runs + steps["explore"] * plan.explore_missing
+    trial_steps = steps(study)
+    steps_left = trial_steps["confirm"] * confirm_runs
+    steps_left += trial_steps["explore"] * plan.explore_missing
     examples = round(study.batch_rows * steps_left)
     explore_cohorts = -(-plan.explore_missing // plan.explore_cohort)
     return {
         "sweep": config.name,
-        "tracking_uri": store.safe(sweep.uri),
+        "tracking_uri": store.safe(state.ledger.uri),
         "task": {
             "data": config.task.named, "rows": study.prepared.counts,
             "labels": list(study.prepared.labels), "metric": config.task.metric,
@@ -55,16 +51,16 @@ def outline(sweep: Sweep) -> dict[str, Any]:
         },
         "explore": {
             "maps": plan.explore_wanted, "finished": plan.explore_done,
-            "missing": plan.explore_missing, "steps": steps["explore"],
+            "missing": plan.explore_missing, "steps": trial_steps["explore"],
             "space": plan.space.size() if plan.space else 0, "covered": plan.covered,
             "cohorts": explore_cohorts,
         },
         "confirm": {
             "trials": len(plan.confirm) + plan.best_missing,
             "finished": len(plan.confirm) - len(plan.missing) - len(plan.called_off),
-            "missing": confirm_runs, "steps": steps["confirm"],
+            "missing": confirm_runs, "steps": trial_steps["confirm"],
             "looks": list(config.confirm.looks or ()) if config.confirm else [],
-            "stopped": sweep.stopped(),
+            "stopped": state.stopped,
             "cohorts": len(plan.cohorts) + (0 if plan.cohorts else bool(plan.best_missing)),
             "seeds": list(config.confirm.seed_list) if config.confirm else [],
             "arms": sorted({t.strategy for t in plan.confirm}),
@@ -72,8 +68,8 @@ def outline(sweep: Sweep) -> dict[str, Any]:
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in plan.confirm if t.targets != "teacher"}),
         },
-        "outdated": len(records) - len(current(study, records, plan)),
-        "older_rules": [asdict(o) for o in older(study, records)],
+        "outdated": len(state.records) - len(state.current),
+        "older_rules": [asdict(o) for o in older(study, state.records)],
         "cohort_size": plan.cohort_size,
         "memory": {
             **asdict(plan.footprint), "usable": plan.usable,

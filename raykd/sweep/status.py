@@ -9,6 +9,9 @@ from typing import Any
 
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.sweep import strategy_table
+from raykd.sweep.state import SweepState
+from raykd.sweep.teacher_score import teacher_score
+from raykd.tracking import store
 from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record
 
@@ -48,30 +51,26 @@ class Status:
         }
 
 
-def stand(
-    sweep: str, metric: str, current: Sequence[Record], missing: int, outdated: int, uri: str,
-    stopped: str | None,
-) -> Status:  # fmt: skip
-    """Return the status of a sweep.
-
-    `current`: the trials that the file asks for. `missing`: number of trials still to run.
-    `outdated`: number of trials of the sweep's name that the file no longer asks for.
-    """
+def status(state: SweepState) -> Status:
+    """Return counts of trials, failures, the strategy table, costs and the teacher's score."""
+    config, current = state.study.config, state.current
     counts = Counter(r.status for r in current)
     return Status(
-        sweep=sweep,
-        metric=metric,
+        sweep=config.name,
+        metric=config.task.metric,
         finished=counts["finished"],
         running=counts["running"],
         failed=counts["failed"],
-        missing=missing,
+        missing=state.missing,
         pruned=counts["pruned"],
         saved=_saved(current),
-        outdated=outdated,
+        outdated=len(state.records) - len(current),
         failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
-        rows=strategy_table.rows(current, metric),
-        tracking_uri=uri,
-        stopped=stopped,
+        rows=strategy_table.rows(current, config.task.metric),
+        tracking_uri=store.safe(state.ledger.uri),
+        stopped=state.stopped,
+        costs=state.ledger.forecasts(),
+        teacher=teacher_score(state.study, state.ledger.client),
     )
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raykd.analysis.scores import units
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
-from raykd.analysis.stats.sequential import Look
 from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
@@ -21,11 +19,9 @@ from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
 from raykd.sweep.interim import scores
-from raykd.sweep.records import current
+from raykd.sweep.state import SweepState
+from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher_score import facts
-
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
 
 ALPHA, COMPARISONS = 0.05, 4
 
@@ -36,8 +32,8 @@ def verdict(
     margin: float | None = None,
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
-) -> tuple[Sweep | None, Verdict]:
-    """Return the verdict on a sweep file's confirm trials, with the opened sweep, or on a table.
+) -> tuple[SweepState | None, Verdict]:
+    """Return the verdict on a sweep file's confirm trials, with the sweep's state, or on a table.
 
     A table's margin is given here or in the table. Raises UserError.
     """
@@ -53,10 +49,8 @@ def verdict(
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
         raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
-    from raykd.sweep.sweep import Sweep
-
-    opened = Sweep.open(sweep, tracking_uri)
-    return opened, of_sweep(opened, margin)
+    state = Sweep.open(sweep, tracking_uri).state()
+    return state, of_sweep(state, margin)
 
 
 def of_table(scores: Scores, margin: float | None = None) -> Verdict:
@@ -66,19 +60,17 @@ def of_table(scores: Scores, margin: float | None = None) -> Verdict:
     return replace(result, notes=(*result.notes, *notes))
 
 
-def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
+def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
     """Judge a sweep at the file's margin and alpha. A note names a margin that the file does not
     state."""
-    config = sweep.study.config
-    sweep_scores, look = scores_of(sweep)
-    result, sweep_facts = (
-        judge(sweep_scores, margin or config.margin, config.alpha, look),
-        facts(sweep.study, sweep.client),
-    )
+    config = state.study.config
+    sweep_scores = scores_of(state)
+    result = judge(sweep_scores, margin or config.margin, config.alpha, state.look)
+    sweep_facts = facts(state.study, state.ledger.client)
     sentences = caveats(result, sweep_scores, sweep_facts)
     result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
-    result = add_angles(result, angles.of_sweep(sweep))
-    published = published_scores(config, sweep.study.file)
+    result = add_angles(result, angles.of_sweep(state))
+    published = published_scores(config, state.study.file)
     result = replace(result, published=compare_published(result.cells, published))
     if margin is None or margin == config.margin:
         return result
@@ -86,35 +78,32 @@ def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
     return replace(result, notes=(*result.notes, note))
 
 
-def save(sweep: Sweep | None, file: Path) -> str:
+def save(state: SweepState | None, file: Path) -> str:
     """Write the sweep's scores as a table and return a line about it. Raises UserError."""
-    if sweep is None:
+    if state is None:
         raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis.scores import to_table
 
-    written = to_table.save(scores_of(sweep)[0], file, sweep.study.config.margin)
+    written = to_table.save(scores_of(state), file, state.study.config.margin)
     return f"{file}: {written} rows"
 
 
-def scores_of(sweep: Sweep) -> tuple[Scores, Look | None]:
+def scores_of(state: SweepState) -> Scores:
     """Return the confirm trials that the file asks for now, with the correctness of each test
-    example, and the last look.
+    example.
 
     With `confirm.looks`, only seeds up to the last completed look count. Raises UserError.
     """
-    records, confirm = sweep.known, sweep.study.config.confirm
-    plan = sweep.planned(records)
-    look, seeds = sweep.look(records), confirm.seed_list if confirm else ()
+    confirm, look = state.study.config.confirm, state.look
+    seeds = confirm.seed_list if confirm else ()
     if confirm is not None and confirm.looks is not None:
         if look is None:
             raise UserError(
-                f"{sweep.study.file}: confirm.looks: the first is at {confirm.looks[0]} seeds, and "
+                f"{state.study.file}: confirm.looks: the first is at {confirm.looks[0]} seeds, and "
                 "not all of their trials are over; run `raykd sweep` first"
             )
         seeds = seeds[: look.seeds]
-    study, used = sweep.study, frozenset(seeds)
-    confirm_scores = scores(study, sweep.client, current(study, records, plan), plan, used)
-    return confirm_scores, look
+    return scores(state.study, state.ledger.client, state.current, state.plan, frozenset(seeds))
 
 
 def power(

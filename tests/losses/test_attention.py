@@ -7,11 +7,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from raykd.losses.attention import Rows, scores
 from torch import Tensor, nn
 
 from raykd.config.trial import Init, Shape
 from raykd.data.batches import Batch
-from raykd.losses.attention import Rows, scores
 from raykd.maps.activations import KEY, QUERY, VALUE, inside
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.models.capture import ActivationCapture, projection, stacks

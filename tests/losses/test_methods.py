@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raykd.losses.attention import Rows, relation_heads
+from raykd.losses.methods import METHODS, MethodInputs, flows
+from raykd.maps.loss_kinds import read
 from scipy.optimize import linprog
 from torch import Tensor
 
 from raykd.losses import attention, methods
-from raykd.losses.attention import Rows, relation_heads
-from raykd.losses.methods import METHODS, MethodInputs, flows
 from raykd.maps.activations import KEY, QUERY, VALUE
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.loss_kinds import read
 from raykd.maps.published import RULES, redrawn
 
 torch.set_num_threads(1)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raykd.losses.methods import METHODS
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.losses.hidden import HIDDEN
-from raykd.losses.methods import METHODS
 from raykd.maps import activations, loss_kinds, published
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from raykd.losses.methods import METHODS
 from transformers import LlamaConfig, ModernBertConfig, PretrainedConfig
 
 from raykd.cli.maps import maps
@@ -17,7 +18,6 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.losses.methods import METHODS
 from raykd.maps.published import PUBLISHED, redrawn
 from raykd.maps.strategies import STRATEGIES
 from raykd.planning.blocks import unfit_for_stacks

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from raykd.losses.released import LOSSES
+from raykd.maps.loss_kinds import PADDED
 
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.losses.released import LOSSES
-from raykd.maps.loss_kinds import PADDED
 from raykd.models.projections import build_projections
 from raykd.planning import teacher_source
 from raykd.planning.resolve import resolve

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -21,9 +22,11 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.cluster.launch.settings import LaunchSettings
 from raykd.config.cohort import packed, unpacked
 from raykd.errors import first_line
 from raykd.runtime import memory
+from raykd.sweep.resources import Share
 
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
 """Rows do not come from Ray Data, and `placement_groups` removes dead placement groups."""
@@ -34,18 +37,18 @@ PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
 """Errors that a worker raises because another worker was lost."""
 
 
-def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
+def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
     """Tune's trainable. It needs a `trial_slot` and nothing else; the workers take the machines.
 
-    `config` holds the job, `packed`, and its id. `settings` are the launch's, as plain values.
+    `config` holds the job, `packed`, and its id.
     """
     placement_groups.free_dead_attempts(config["id"])
-    whole = Part(unpacked(config["job"]), settings["worker"]["micro_batch"])
+    whole = Part(unpacked(config["job"]), settings.execution.micro_batch)
     parts = deque([whole])
     while parts:
         part = parts.popleft()
         failure = _fit(part, config["id"], settings)
-        if settings["worker"]["stop"].exists():
+        if settings.stop.exists():
             # Another launch resumes unfinished trials from their checkpoint.
             if not without(part, _over(part, settings)).job:
                 _forget(part, settings)
@@ -57,7 +60,7 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
         part = counted(part, over)
         again = [part]
         if without(part, over).job:
-            again = after(part, failure, settings["retries"], settings["rows"])
+            again = after(part, failure, settings.retries, settings.rows)
             if not again:
                 _give_up(without(part, over), failure, settings)
                 tune.report({GIVEN_UP: failure.reason})
@@ -69,14 +72,12 @@ def drive(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
     placement_groups.forget(config["id"])
 
 
-def _fit(part: Part, job: str, settings: dict[str, Any]) -> Failure | None:
+def _fit(part: Part, job: str, settings: LaunchSettings) -> Failure | None:
     """Train a part, from its newest checkpoint if the store has the history of one. Returns the
     failure, if any. Raises OSError where checkpoints cannot be stored for ten minutes."""
-    killed, storage = memory.kills(), settings["storage"]
+    killed, storage = memory.kills(), settings.storage
     checkpoint_store.wait_for(storage, _report_line)
-    if line := resume.take_over(
-        storage, settings["earlier"], part.id, _has_history(part, settings)
-    ):
+    if line := resume.take_over(storage, settings.earlier, part.id, _has_history(part, settings)):
         _report_line(line)
     try:
         _trainer(part, job, settings).fit()
@@ -89,7 +90,7 @@ def _report_line(line: str) -> None:
     tune.report({checkpoints.STORAGE_NOTE: line})
 
 
-def _has_history(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newest], bool]:
+def _has_history(part: Part, settings: LaunchSettings) -> Callable[[resume.Newest], bool]:
     """Return a function that tells whether the store has the history of a checkpoint. It sends the
     results of dead workers first."""
 
@@ -98,11 +99,10 @@ def _has_history(part: Part, settings: dict[str, Any]) -> Callable[[resume.Newes
 
         from raykd.tracking.outbox import deliver_sweep
 
-        worker = settings["worker"]
-        client = MlflowClient(tracking_uri=worker["tracking_uri"])
+        client = MlflowClient(tracking_uri=settings.tracking_uri)
         for _ in range(2):  # a store that was away may answer the second time
-            deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
-            if resume.has_history(reported, part.trials, client, worker["experiment"]):
+            deliver_sweep(settings.tracking_uri, settings.spool.parent)
+            if resume.has_history(reported, part.trials, client, settings.experiment):
                 return True
         return False
 
@@ -147,71 +147,69 @@ def _one(error: BaseException) -> Failure:
     return Failure("lost" if lost else "own", reason, where)
 
 
-def _over(part: Part, settings: dict[str, Any]) -> set[str]:
+def _over(part: Part, settings: LaunchSettings) -> set[str]:
     """Return the ids of a part's trials that have ended, in whatever way."""
     from mlflow import MlflowClient
 
     from raykd.tracking import ledger
 
-    worker = settings["worker"]
-    client = MlflowClient(tracking_uri=worker["tracking_uri"])
-    records = ledger.read_trials(client, worker["experiment"], (t.id for t in part.trials))
+    client = MlflowClient(tracking_uri=settings.tracking_uri)
+    records = ledger.read_trials(client, settings.experiment, (t.id for t in part.trials))
     return {r.trial for r in records if r.over}
 
 
-def _give_up(part: Part, failure: Failure, settings: dict[str, Any]) -> None:
+def _give_up(part: Part, failure: Failure, settings: LaunchSettings) -> None:
     """Mark the trials that cannot be trained as FAILED, with the reason. Trials that lost their
     machines stay open, and the next launch resumes them from their checkpoints."""
     if failure.kind == "lost":
         return
     from raykd.tracking.writer import Writer
 
-    worker = settings["worker"]
     for cohort in part.job:
         writer = Writer(
-            worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,
-            tags(worker, part), worker["spool"],
+            settings.tracking_uri, settings.experiment, settings.launch, cohort.id,
+            tags(settings, part), settings.spool,
         )  # fmt: skip
         for trial in cohort.trials:
             if writer.open(trial, {}):
                 writer.fail(trial, failure.reason, failure.traceback)
 
 
-def _forget(part: Part, settings: dict[str, Any]) -> None:
+def _forget(part: Part, settings: LaunchSettings) -> None:
     """Remove a part's checkpoints, which are no longer needed."""
-    checkpoints.forget(settings["storage"], part.id)
+    checkpoints.forget(settings.storage, part.id)
 
 
-def tags(worker: Mapping[str, Any], part: Part) -> dict[str, str]:
+def tags(settings: LaunchSettings, part: Part) -> dict[str, str]:
     """Return the tags of a part's runs, with the micro-batch if memory was short."""
     rows = {"raykd.micro_batch": str(part.micro_batch)} if part.micro_batch else {}
-    return {**worker["tags"], **rows}
+    return {**settings.tags, **rows}
 
 
-def _trainer(part: Part, job: str, settings: dict[str, Any]) -> Trainer:
-    share, worker = settings["share"], settings["worker"]
+def _trainer(part: Part, job: str, settings: LaunchSettings) -> Trainer:
+    share = settings.share
+    worker_settings = replace(
+        settings,
+        execution=replace(settings.execution, micro_batch=part.micro_batch),
+        tags=tags(settings, part),
+    )
     return Trainer(
         train_job,
-        train_loop_config={
-            **worker,
-            "job": packed(part.job),
-            "micro_batch": part.micro_batch,
-            "tags": tags(worker, part),
-        },
+        train_loop_config={"job": packed(part.job), "settings": worker_settings},
         backend_config=backend(share),
         scaling_config=ScalingConfig(
-            num_workers=share["workers"],
-            use_gpu=bool(share["gpus"]),
+            num_workers=share.workers,
+            use_gpu=bool(share.gpus),
             resources_per_worker={
-                "CPU": share["cpus"],
-                **({"GPU": share["gpus"]} if share["gpus"] else {}),
+                "CPU": share.cpus,
+                **({"GPU": share.gpus} if share.gpus else {}),
             },
         ),
         run_config=RunConfig(
             # Train resumes from the newest checkpoint of a run with this name, of any process.
             # It retries nothing by itself: `retry` decides what is repeated, and how often.
             name=part.id,
-            storage_path=settings["storage"],
+            storage_path=settings.storage,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
             callbacks=[TuneReportCallback(), placement_groups.NoteController(job)],
@@ -227,14 +225,14 @@ class Trainer(DataParallelTrainer):  # type: ignore[misc]
         return [c for c in super()._create_default_callbacks() if not isinstance(c, UNUSED)]
 
 
-def backend(share: Mapping[str, Any]) -> BackendConfig:
+def backend(share: Share) -> BackendConfig:
     """Return the backend that connects a job's workers. A single worker needs none, so that torch
     is imported in the worker only."""
-    if share["workers"] == 1:
+    if share.workers == 1:
         return BackendConfig()
     from ray.train.torch import TorchConfig
 
-    return TorchConfig(backend="nccl" if share["gpus"] else "gloo")
+    return TorchConfig(backend="nccl" if share.gpus else "gloo")
 
 
 def train_job(config: dict[str, Any]) -> None:

@@ -4,10 +4,9 @@ workers."""
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray import tune
@@ -18,24 +17,18 @@ from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.callbacks import Listener, Watch
 from raykd.cluster.launch.driver import drive
 from raykd.cluster.launch.searcher import JobSearcher
+from raykd.cluster.launch.settings import LaunchSettings
 from raykd.cluster.ray_init import local_ray
-from raykd.config.sweep import SweepConfig
 from raykd.config.trial import TrialSpec
 from raykd.planning import truncation
 from raykd.planning.plan import Plan, by_strategy
-from raykd.planning.teacher_source import training_inputs
-from raykd.search.halving import SuccessiveHalving
 from raykd.sweep.folders import Places
 from raykd.sweep.records import explored
-from raykd.sweep.resources import Share
+from raykd.sweep.state import SweepState, goes_on, steps
 from raykd.teachers.teacher import Stored
-from raykd.tracking import store
 from raykd.tracking.costs import Forecast
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
-from raykd.tracking.launch import Launch, beating, ended, settle_dead, versions
-
-if TYPE_CHECKING:
-    from raykd.sweep.sweep import Sweep
+from raykd.tracking.launch import Launch, beating, ended, settle_dead
 
 
 @dataclass(frozen=True)
@@ -59,32 +52,32 @@ class Outcome:
         return ", ".join(part for part in (explore, by_strategy(self.unfinished)) if part)
 
 
-def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Forecast) -> Outcome:
-    """Run every missing trial on the `machine` that gave the share, within the budget. The
+def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) -> Outcome:
+    """Run every missing trial on the machines of the state's share, within the budget. The
     `forecast` and the actual cost are stored with the launch."""
-    config = sweep.study.config
-    experiment = store.experiment(sweep.client, config.name)
-    settle_dead(sweep.client, experiment)
-    records = sweep.known
-    plan = sweep.planned(records, fitted)
+    study, ledger, plan = state.study, state.ledger, state.plan
+    config, experiment = study.config, state.ledger.experiment
+    settle_dead(ledger.client, experiment)
     if not plan.missing and not plan.explore_missing:
-        checkpoints.clear(_places(sweep, experiment, ""), done=True)
+        checkpoints.clear(_places(state, ""), done=True)
         return Outcome()
     confirm = len(plan.missing) + plan.best_missing
-    watch.begin(plan.explore_missing, confirm, sweep.steps(), plan.finished)
-    launch = Launch.start(sweep.client, experiment, config.model_dump(mode="json"), sweep.command)
-    launch.describe(truncation.reported(sweep.study))
-    places, destination = _places(sweep, experiment, launch.run_id), sweep.destination()
+    watch.begin(plan.explore_missing, confirm, steps(study), plan.finished)
+    command = f"raykd sweep {study.file}"
+    launch = Launch.start(ledger.client, experiment, config.model_dump(mode="json"), command)
+    launch.describe(truncation.reported(study))
+    places, destination = _places(state, launch.run_id), ledger.destination()
     status = "KILLED"
     try:
         forecast.start(launch)
         with local_ray():
-            settings = _settings(sweep, plan, teacher, fitted, experiment, places)
+            settings = LaunchSettings.of(state, teacher, experiment, places)
             limits = config.budget
             searcher = JobSearcher(
-                plan, explored(sweep.study, records), sweep.outcomes, limits.trials, sweep.goes_on
-            )
-            meter = Meter(limits, fitted, searcher, places.stop)
+                plan, explored(study, state.records), partial(ledger.outcomes, study),
+                limits.trials, partial(goes_on, study, ledger),
+            )  # fmt: skip
+            meter = Meter(limits, state.share, searcher, places.stop)
             try:
                 with beating(launch, lambda: {**watch.now(), **meter.now()}):
                     callbacks = [Listener(watch), meter]
@@ -93,7 +86,7 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Fo
                 places.stop.unlink(missing_ok=True)
             leaked = placement_groups.free_rest()
         wait_until_sent(destination)
-        remaining = sweep.planned(store.patiently(sweep.records))
+        remaining = state.refreshed().plan
         leave_read(destination, launch, watch.failed)
         reason = meter.reason
         waiting = remaining.explore_missing or any(
@@ -112,57 +105,15 @@ def run(sweep: Sweep, teacher: Stored, fitted: Share, watch: Watch, forecast: Fo
         close(destination, launch, status)
 
 
-def _places(sweep: Sweep, experiment: str, launch: str) -> Places:
-    return Places.of(sweep.study, sweep.id, launch, ended(sweep.client, experiment))
-
-
-def _settings(
-    sweep: Sweep, plan: Plan, teacher: Stored, fitted: Share, experiment: str, places: Places
-) -> dict[str, Any]:
-    """Return the settings of drivers and workers, as plain values."""
-    study, config = sweep.study, sweep.study.config
-    return {
-        "share": asdict(fitted),
-        "storage": places.checkpoints,
-        "earlier": places.earlier,
-        "retries": config.cluster.retries,
-        "rows": ceil(study.batch_rows / fitted.workers),
-        "worker": {
-            "sources": training_inputs(study, teacher.folder, plan.choice()),
-            "tracking_uri": sweep.uri,
-            "experiment": experiment,
-            "launch": places.launch,
-            "spool": places.spool,
-            "threads": fitted.cpus,
-            "micro_batch": config.cluster.micro_batch,
-            "compile": config.cluster.compile,
-            "gradient_checkpointing": config.cluster.gradient_checkpointing,
-            "rungs": _rungs(config),
-            "stop": places.stop,
-            "checkpoint_seconds": config.cluster.checkpoint_seconds,
-            "tags": {**versions(), "raykd.sweep": config.name},
-            "keep": _students_to_keep(config.tracking.students, plan.confirm),
-        },
-    }
-
-
-def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
-    prune = config.explore.prune if config.explore else None
-    return None if prune is None else SuccessiveHalving(prune.at, prune.drop)
-
-
-def _students_to_keep(students: str, trials: tuple[TrialSpec, ...]) -> str | int:
-    """Return which confirmed students are stored: `all`, `none`, or those of a seed. This is a rule
-    and not a list, because explore's best maps are unknown at the start."""
-    if students == "first_seed" and trials:
-        return min(t.seed for t in trials)
-    return "all" if students == "all" else "none"
+def _places(state: SweepState, launch: str) -> Places:
+    ledger = state.ledger
+    return Places.of(state.study, ledger.sweep_id, launch, ended(ledger.client, ledger.experiment))
 
 
 def _tune(
     plan: Plan,
     searcher: JobSearcher,
-    settings: dict[str, Any],
+    settings: LaunchSettings,
     callbacks: list[Callback],
     places: Places,
 ) -> None:
@@ -183,7 +134,7 @@ def _tune(
             num_samples=len(plan.confirm) + plan.best_missing + plan.explore_wanted + 1,
             max_concurrent_trials=plan.power.at_once,
             reuse_actors=True,
-            max_failures=settings["retries"],
+            max_failures=settings.retries,
             raise_on_failed_trial=False,
             trial_dirname_creator=_name,
             trial_name_creator=_name,

@@ -16,8 +16,9 @@ from ray.util.metrics import Counter, Gauge
 
 from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints
+from raykd.cluster.launch.settings import Keep, LaunchSettings
 from raykd.cluster.ray_init import NOTICES
-from raykd.config.cohort import Cohort, unpacked
+from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.teachers.targets import LiveTeacher
@@ -37,14 +38,14 @@ class TrainHooks:
     """Reports progress and checkpoints with `ray.train.report`, which all workers call together."""
 
     def __init__(
-        self, cohort: Cohort, group: Group, recorder: Recorder, config: Mapping[str, Any]
+        self, cohort: Cohort, group: Group, recorder: Recorder, settings: LaunchSettings
     ) -> None:
         self._cohort = cohort
-        self._metrics = Metrics(config["tags"]["raykd.sweep"]) if group.rank == 0 else None
+        self._metrics = Metrics(settings.tags["raykd.sweep"]) if group.rank == 0 else None
         self._recorder = recorder
         self._group = group
-        self._every: float = config["checkpoint_seconds"]
-        self._stop: Path = config["stop"]
+        self._every: float = settings.checkpoint_seconds
+        self._stop: Path = settings.stop
         self._last = time.monotonic()
         self._saves = True
 
@@ -118,58 +119,55 @@ def _noticed() -> bool:
 
 
 def train_job(config: dict[str, Any]) -> None:
-    """Ray Train's entry on each worker. `config` holds plain values: see `driver` and `run`."""
+    """Ray Train's entry on each worker. `config` holds the `job`, packed, and the `settings`."""
     try:
-        _train_job(config)
+        _train(unpacked(config["job"]), config["settings"])
     except Exception as error:
         # Pickling an exception drops its traceback but keeps its notes.
         error.add_note(traceback.format_exc())
         raise
 
 
-def _train_job(config: dict[str, Any]) -> None:
+def _train(job: Job, settings: LaunchSettings) -> None:
     from ray import train
     from ray.train.torch import get_device
 
     from raykd.tracking.outbox import deliver_sweep
     from raykd.tracking.writer import Writer
 
-    torch.set_num_threads(config["threads"])
+    torch.set_num_threads(settings.share.cpus)
     group = Group.current()
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
-    where = Execution(
-        get_device(), group, micro_batch=config["micro_batch"], compile=config["compile"],
-        gradient_checkpointing=config["gradient_checkpointing"],
-    )  # fmt: skip
-    trainer = CohortTrainer.load(config["sources"], where)
+    where = Execution.of(settings.execution, get_device(), group)
+    trainer = CohortTrainer.load(settings.inputs, where)
     resume = _resume(train.get_checkpoint())
     if group.rank == 0:  # results of an earlier attempt at this job may not be sent yet
-        deliver_sweep(config["tracking_uri"], config["spool"].parent)
-    for cohort in unpacked(config["job"]):
-        if group.gather(config["stop"].exists())[0]:
+        deliver_sweep(settings.tracking_uri, settings.spool.parent)
+    for cohort in job:
+        if group.gather(settings.stop.exists())[0]:
             return
         recorder: Recorder = Silent()
         if group.rank == 0:
             recorder = Writer(
-                config["tracking_uri"], config["experiment"], config["launch"], cohort.id,
-                config["tags"], config["spool"],
+                settings.tracking_uri, settings.experiment, settings.launch, cohort.id,
+                settings.tags, settings.spool,
             )  # fmt: skip
         # A cohort that an earlier attempt finished opens no trial and returns at once.
         try:
             trainer.run(
                 cohort,
                 recorder,
-                hooks=TrainHooks(cohort, group, recorder, config),
+                hooks=TrainHooks(cohort, group, recorder, settings),
                 resume=resume if resume and resume["cohort"] == cohort.id else None,
-                keep=_keep(cohort, config["keep"]),
-                rungs=config["rungs"] if cohort.trials[0].phase == "explore" else None,
+                keep=_keep(cohort, settings.keep),
+                rungs=settings.rungs if cohort.trials[0].phase == "explore" else None,
             )
         except Stop:
             return
         recorder.flush()
 
 
-def _keep(cohort: Cohort, rule: str | int) -> frozenset[str]:
+def _keep(cohort: Cohort, rule: Keep) -> frozenset[str]:
     """Return the ids of the confirmed trials whose student is stored, by the rule `all`, `none` or
     a seed."""
     return frozenset(

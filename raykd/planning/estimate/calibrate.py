@@ -87,11 +87,7 @@ def teacher(order: TimingRequest, began: float) -> TeacherRates:
 
 
 def _materials(order: TimingRequest) -> tuple[Execution, CohortTrainer]:
-    device = torch.device("cuda" if order.gpu else "cpu")
-    where = Execution(
-        device, micro_batch=order.micro_batch, compile=order.compile,
-        gradient_checkpointing=order.gradient_checkpointing,
-    )  # fmt: skip
+    where = Execution.of(order.execution, "cuda" if order.gpu else "cpu")
     return where, CohortTrainer.load(order.sources, where, order.fine_tuned)
 
 

@@ -13,6 +13,7 @@ from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import CPU_FLOPS, DISK_BYTES, GPU_FLOPS, training_inputs
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import explore_trial
+from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.runtime.memo import lookup, memoised
 from raykd.training.inputs import TrainingInputs
 
@@ -73,16 +74,14 @@ class TimingRequest:
     workers: int
     threads: int
     gpu: bool
-    micro_batch: int | None = None
-    compile: bool = False
-    gradient_checkpointing: bool = False
+    execution: ExecutionSettings
 
     def question(self, device: str, neighbours: int) -> list[object]:
         """All that the answer depends on: device, model shapes, rows and batches."""
         t, loss = self.trial.to_json(), self.trial.loss
         sizes = {k: v for k, v in t["training"].items() if k not in NOT_SIZES}
-        where = [device, self.workers, self.threads, neighbours, self.micro_batch, self.compile,
-                 self.gradient_checkpointing]  # fmt: skip
+        execution = asdict(self.execution).values()
+        where = [device, self.workers, self.threads, neighbours, *execution]
         # A teacher has the shape of its base, so what was measured of either holds for both.
         return ["rates", *where, t["data"], t["shape"], sizes, loss.kind, self.sources.angles]
 
@@ -99,8 +98,7 @@ def student_request(made: Plan, teacher: Path | None, workers: int, threads: int
         trial = explore_trial(study, made.space.unseen((), 1, Random(0))[0])
     return TimingRequest(
         training_inputs(study, teacher or study.base.folder), trial, teacher is not None, workers,
-        threads, made.power.gpus > 0, cluster.micro_batch, cluster.compile,
-        cluster.gradient_checkpointing,
+        threads, made.power.gpus > 0, cluster.execution,
     )  # fmt: skip
 
 
@@ -110,9 +108,8 @@ def teacher_request(made: Plan, threads: int, gpu: bool) -> TimingRequest:
     sources, t = training_inputs(study, study.base.folder), trial.training
     sources = replace(sources, weights=t.weights, buffers=t.buffers)
     return TimingRequest(
-        sources, trial, False, 1, threads, gpu, cluster.micro_batch,
-        gradient_checkpointing=cluster.gradient_checkpointing,
-    )  # fmt: skip
+        sources, trial, False, 1, threads, gpu, replace(cluster.execution, compile=False)
+    )
 
 
 def rough_rates(made: Plan) -> Rates:

@@ -1,0 +1,90 @@
+"""Settings of a launch, for its drivers and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+from raykd.config.sweep import SweepConfig
+from raykd.config.trial import TrialSpec
+from raykd.planning.teacher_source import training_inputs
+from raykd.runtime.execution_settings import ExecutionSettings
+from raykd.search.halving import SuccessiveHalving
+from raykd.sweep.folders import Places
+from raykd.sweep.resources import Share
+from raykd.sweep.state import SweepState
+from raykd.teachers.teacher import Stored
+from raykd.tracking.launch import versions
+from raykd.training.inputs import TrainingInputs
+
+Keep = Literal["all", "none"] | int
+"""Which confirmed students are stored: all, none, or those of a seed. This is a rule and not a
+list, because explore's best maps are unknown at the start."""
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """Plain values, which Ray pickles: importing this module is light."""
+
+    share: Share
+    storage: str
+    """Address of the newest checkpoints of the launch's jobs."""
+    earlier: tuple[str, ...]
+    """Addresses of the checkpoints of ended launches, the newest first."""
+    retries: int
+    """How often a part of a job is repeated after its workers were lost."""
+    rows: int
+    """Rows of a batch that a worker has."""
+    inputs: TrainingInputs
+    execution: ExecutionSettings
+    tracking_uri: str
+    experiment: str
+    launch: str
+    """Run id of the launch."""
+    spool: Path
+    """Folder of the results that wait until the store takes them."""
+    stop: Path
+    """File that tells the workers to end."""
+    checkpoint_seconds: float
+    tags: Mapping[str, str]
+    """Tags of every run."""
+    keep: Keep
+    rungs: SuccessiveHalving | None
+
+    @classmethod
+    def of(
+        cls, state: SweepState, teacher: Stored, experiment: str, places: Places
+    ) -> LaunchSettings:
+        study, config = state.study, state.study.config
+        return cls(
+            share=state.share,
+            storage=places.checkpoints,
+            earlier=places.earlier,
+            retries=config.cluster.retries,
+            rows=ceil(study.batch_rows / state.share.workers),
+            inputs=training_inputs(study, teacher.folder, state.plan.choice()),
+            execution=config.cluster.execution,
+            tracking_uri=state.ledger.uri,
+            experiment=experiment,
+            launch=places.launch,
+            spool=places.spool,
+            stop=places.stop,
+            checkpoint_seconds=config.cluster.checkpoint_seconds,
+            tags={**versions(), "raykd.sweep": config.name},
+            keep=_students_to_keep(config.tracking.students, state.plan.confirm),
+            rungs=_rungs(config),
+        )
+
+
+def _rungs(config: SweepConfig) -> SuccessiveHalving | None:
+    prune = config.explore.prune if config.explore else None
+    return None if prune is None else SuccessiveHalving(prune.at, prune.drop)
+
+
+def _students_to_keep(students: str, trials: tuple[TrialSpec, ...]) -> Keep:
+    if students == "first_seed" and trials:
+        return min(t.seed for t in trials)
+    return "all" if students == "all" else "none"
