@@ -218,11 +218,12 @@ def jobs(folder: Path) -> dict[str, dict[str, float]]:
         from ray.tune.integration.ray_train import TuneReportCallback
 
         from raykd.cluster.launch import driver, placement_groups  # noqa: F401  a driver has them
+        from raykd.sweep.resources import Share
 
         callbacks = [TuneReportCallback(), placement_groups.NoteController(config["id"])]
         driver.Trainer(
             wait, train_loop_config={"stop": str(stop)},
-            backend_config=driver.backend({"workers": 1}),
+            backend_config=driver.backend(Share(1, 1, 0, 1)),
             scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=RunConfig(name=config["id"], storage_path=str(folder), callbacks=callbacks),
         ).fit()  # fmt: skip

@@ -39,6 +39,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     from raykd.cluster.launch import run
     from raykd.cluster.ray_session import machine
     from raykd.sweep.sweep import Sweep
+    from raykd.sweep.teacher import ready_teacher
 
     opened = Sweep.open(Path(file))
     rows: list[dict[str, Any]] = []
@@ -47,7 +48,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     class Watch(SweepProgress):
         """The usual progress callback of a launch, which also takes samples."""
 
-        total = opened.missing()
+        total = opened.state().missing
         over = 0
 
         def tick(self, cohort: Any, step: int, examples: int, scores: Mapping[str, float]) -> None:
@@ -72,13 +73,13 @@ def launch(file: str, server: str, database: str, out: str) -> None:
     without_training.drive = simulated
     without_training = estimate
     without_training.WORTH_SECONDS = math.inf  # its time would be measured
-    with machine(opened, None) as share:
-        forecast = show_costs.foretell(opened, share, None, yes=True)
-        stored_teacher = opened.teacher()
+    with machine(opened.state(), None) as state:
+        forecast = show_costs.foretell(state, None, yes=True)
+        stored_teacher = ready_teacher(opened.study, opened.ledger)
         with Watch() as callback:
-            outcome = run.run(opened, stored_teacher, share, callback, forecast)
+            outcome = run.run(state, stored_teacher, callback, forecast)
     assert not outcome.count or outcome.budget, outcome.not_run()
-    record = {"at_once": share.at_once, "rows": rows}
+    record = {"at_once": state.share.at_once, "rows": rows}
     Path(out).write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -115,7 +116,7 @@ def _cpu(process: psutil.Process) -> float:
 # A job, in its driver
 
 
-def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
+def simulated(config: dict[str, Any], *, settings: Any) -> None:
     """`drive` with `Simulated` in place of Ray Train."""
     from raykd.cluster.launch import driver
 
@@ -127,21 +128,21 @@ def simulated(config: dict[str, Any], *, settings: dict[str, Any]) -> None:
 class Simulated:
     """Does what Ray Train's workers do with a job, without training and worker start."""
 
-    def __init__(self, part: Any, job: str, settings: dict[str, Any]) -> None:
-        self._part, self._worker = part, settings["worker"]
+    def __init__(self, part: Any, job: str, settings: Any) -> None:
+        self._part, self._settings = part, settings
 
     def fit(self) -> None:
         from raykd.cluster.launch.driver import tags
         from raykd.tracking.outbox import deliver_sweep
         from raykd.tracking.writer import Writer
 
-        worker, start, timings = self._worker, time.time(), timed_requests()
+        settings, start, timings = self._settings, time.time(), timed_requests()
         before = {what: list(values) for what, values in timings.items()}
-        deliver_sweep(worker["tracking_uri"], worker["spool"].parent)
+        deliver_sweep(settings.tracking_uri, settings.spool.parent)
         for cohort in self._part.job:
             writer = Writer(
-                worker["tracking_uri"], worker["experiment"], worker["launch"], cohort.id,
-                tags(worker, self._part), worker["spool"],
+                settings.tracking_uri, settings.experiment, settings.launch, cohort.id,
+                tags(settings, self._part), settings.spool,
             )  # fmt: skip
             simulate(cohort, writer)
         requests = {

@@ -71,16 +71,17 @@ def make(folder: Path, finished: int) -> Path:
     )
     from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
+    from raykd.sweep.teacher import ready_teacher
     from raykd.tracking import store
     from raykd.tracking.launch import Launch
 
     sweep = Sweep.open(file)
-    sweep.teacher()
+    ready_teacher(sweep.study, sweep.ledger)
     config = sweep.study.config.model_dump(mode="json")
-    experiment = store.experiment(sweep.client, sweep.study.config.name)
-    launch = Launch.start(sweep.client, experiment, config, sweep.command)
+    experiment = store.experiment(sweep.ledger.client, sweep.study.config.name)
+    launch = Launch.start(sweep.ledger.client, experiment, config, sweep.state().command)
     trials = confirm_trials(sweep.study)[:finished]
-    multiply(sweep.uri, one(sweep.uri, experiment, launch.run_id, trials[0]), trials)
+    multiply(sweep.ledger.uri, one(sweep.ledger.uri, experiment, launch.run_id, trials[0]), trials)
     launch.end("FINISHED")
     return file
 
@@ -217,7 +218,7 @@ def launch(file: str) -> None:
     errors.quiet()
     from raykd.cluster.launch import run
 
-    def first(study: Any, made: Any, searcher: Any, settings: Any, listener: Any) -> None:
+    def first(plan: Any, searcher: Any, *rest: Any) -> None:
         assert searcher.suggest("first")["job"]
         raise _Enough
 
@@ -226,7 +227,7 @@ def launch(file: str) -> None:
     without_ray.local_ray = contextlib.nullcontext
     without_ray.ray.shutdown = lambda: None
     with contextlib.suppress(_Enough):
-        app.run_sweep(Path(file))
+        app.app(["sweep", file], standalone_mode=False)
     print(time.perf_counter() - began)
 
 

@@ -120,18 +120,19 @@ def hold(file: Path, held: int, database: str) -> None:
     from benchmarks import store as copies
     from raykd.planning.trials import confirm_trials
     from raykd.sweep.sweep import Sweep
+    from raykd.sweep.teacher import ready_teacher
     from raykd.tracking import store
     from raykd.tracking.launch import Launch
 
     opened = Sweep.open(file)
-    opened.teacher()
-    experiment = store.experiment(opened.client, opened.study.config.name)
-    launch = Launch.start(opened.client, experiment, {}, opened.command)
+    ready_teacher(opened.study, opened.ledger)
+    experiment = store.experiment(opened.ledger.client, opened.study.config.name)
+    launch = Launch.start(opened.ledger.client, experiment, {}, opened.state().command)
     confirm = sorted(confirm_trials(opened.study), key=lambda t: t.seed)  # whole cohorts
     assert len(confirm) >= held, f"at most {len(confirm)} can be held"
     # A matched one first: it has all the params that any of them has.
     trials = sorted(confirm[:held], key=lambda t: t.strategy == "none")
-    template = copies.one(opened.uri, experiment, launch.run_id, trials[0])
+    template = copies.one(opened.ledger.uri, experiment, launch.run_id, trials[0])
     copies.multiply(database, template, trials, history=False)
     launch.end("FINISHED")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raykd.errors import UserError, last_line
-from raykd.sweep.storage import write_probe
+from raykd.sweep.folders import write_probe
 
 
 def fault(probe: Path) -> str | None:

@@ -131,9 +131,7 @@ def _origin(state: SweepState) -> Origin:
     stated = state.study.config.model_dump(mode="json", exclude_unset=True)
     text = yaml.safe_dump(launch.without_credentials(stated), sort_keys=False)
     tags = last.data.tags if last else {}
-    return page.of_launch(
-        tags, f"raykd sweep {state.study.file}", store.safe(state.ledger.uri), text
-    )
+    return page.of_launch(tags, state.command, store.safe(state.ledger.uri), text)
 
 
 def _courses(state: SweepState, confirmed: Sequence[Record]) -> tuple[Course, ...]:

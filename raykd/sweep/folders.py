@@ -1,4 +1,4 @@
-"""The folders of a launch.
+"""The folders of a sweep and of its launches.
 
 Their names contain the sweep's id in its store and the launch's run id, so that no other sweep of
 the same home uses them, whether it is in another store or in a copy of this one. Folders named by
@@ -7,9 +7,11 @@ their content (data, teachers, stored states) are shared by all sweeps.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from raykd.errors import UserError
 from raykd.planning.study import Study
 from raykd.tracking.delivery import spool
 
@@ -60,3 +62,25 @@ def under(address: str, *names: str) -> str:
     (`s3://bucket/x?region=y`)."""
     place, mark, options = address.partition("?") if "://" in address else (address, "", "")
     return "/".join([place.rstrip("/"), *names]) + mark + options
+
+
+def prepare(home: Path, file: str) -> None:
+    """Create the folder with access for its owner only, because it holds texts.
+
+    Raises UserError where it cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_probe(home).unlink()
+    except OSError as error:
+        raise UserError(
+            f"{file}: cluster.storage: {home} cannot be written ({error.strerror}); name a folder "
+            "that can, here or in RAYKD_HOME"
+        ) from None
+
+
+def write_probe(home: Path) -> Path:
+    """Create an empty file with a unique name in the folder."""
+    probe = home / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    return probe

@@ -47,6 +47,11 @@ class SweepState:
         return current(self.study, self.records, self.plan)
 
     @property
+    def command(self) -> str:
+        """The command that runs what is missing."""
+        return f"raykd sweep {self.study.file}"
+
+    @property
     def missing(self) -> int:
         """Number of trials that are still to be run."""
         return len(self.plan.missing) + self.plan.best_missing + self.plan.explore_missing

@@ -10,7 +10,7 @@ from typing import Any
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.sweep import strategy_table
 from raykd.sweep.state import SweepState
-from raykd.sweep.teacher_score import teacher_score
+from raykd.sweep.teacher import teacher_score
 from raykd.tracking import store
 from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record

@@ -9,10 +9,10 @@ from raykd.config.sweep import load, smoke_config
 from raykd.data.assets import packages
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
+from raykd.sweep.folders import prepare
 from raykd.sweep.ledger import Ledger
 from raykd.sweep.resources import Share
 from raykd.sweep.state import SweepState, state
-from raykd.sweep.storage import prepare
 from raykd.tracking import store
 
 

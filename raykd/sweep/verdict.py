@@ -21,7 +21,7 @@ from raykd.sweep import angles
 from raykd.sweep.interim import scores
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
-from raykd.sweep.teacher_score import facts
+from raykd.sweep.teacher import facts
 
 ALPHA, COMPARISONS = 0.05, 4
 

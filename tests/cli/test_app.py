@@ -107,8 +107,8 @@ def test_status_and_plan_agree_on_a_finished_sweep(here: Path) -> None:
 def test_mlflow_holds_a_trials_whole_story(here: Path, sweep: Sweep, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    record = next(r for r in sweep.records() if r.strategy == "forward")
-    run_ = sweep.client.get_run(record.run_id)
+    record = next(r for r in sweep.ledger.refresh() if r.strategy == "forward")
+    run_ = sweep.ledger.client.get_run(record.run_id)
     params, tags = run_.data.params, run_.data.tags
     assert (params["map"], params["map_1"], params["map_2"]) == ("[2, 4]", "2", "4")
     assert {"init", "depth", "seed", "phase", "lr", "steps", "loss_hidden"} <= set(params)
@@ -119,7 +119,9 @@ def test_mlflow_holds_a_trials_whole_story(here: Path, sweep: Sweep, tmp_path: P
     scores = {"select_accuracy", "best_select_accuracy", "test_accuracy"}
     costs = {"examples_per_second", "seconds", "peak_memory_mb"}
     assert losses | scores | costs <= set(metrics)
-    file = sweep.client.download_artifacts(record.run_id, "predictions.parquet", str(tmp_path))
+    file = sweep.ledger.client.download_artifacts(
+        record.run_id, "predictions.parquet", str(tmp_path)
+    )
     table = pq.read_table(file).to_pydict()
     assert len(set(table["id"])) == len(table["id"]) == sweep.study.prepared.counts["test"]
     share = 100 * sum(table["correct"]) / len(table["correct"])
@@ -144,7 +146,7 @@ print(json.dumps([float((found == np.load(labels)).mean() * 100), names]))
 
 def test_an_exported_student_stands_on_its_own(here: Path, sweep: Sweep, tmp_path: Path) -> None:
     """It loads in a process without raykd, and gives the test accuracy that MLflow holds."""
-    record = next(r for r in sweep.records() if r.strategy == "reverse" and r.seed == 0)
+    record = next(r for r in sweep.ledger.refresh() if r.strategy == "reverse" and r.seed == 0)
     folder, rows = tmp_path / "student", sweep.study.prepared.folder
     said = run("export", record.trial, folder)
     assert "reverse" in said
@@ -170,16 +172,16 @@ def test_an_exported_student_stands_on_its_own(here: Path, sweep: Sweep, tmp_pat
 def test_a_run_id_exports_as_well_and_a_seed_not_kept_says_so(
     here: Path, sweep: Sweep, tmp_path: Path
 ) -> None:
-    record = next(r for r in sweep.records() if r.strategy == "forward" and r.seed == 0)
+    record = next(r for r in sweep.ledger.refresh() if r.strategy == "forward" and r.seed == 0)
     run("export", record.run_id, tmp_path / "by-run")
-    other = next(r for r in sweep.records() if r.seed == 1)
+    other = next(r for r in sweep.ledger.refresh() if r.seed == 1)
     result = CliRunner().invoke(app, ["export", other.trial, str(tmp_path / "none")])
     assert result.exit_code == 2 and "kept no student" in result.stderr
     assert not (tmp_path / "none").exists()
 
 
 def test_the_log_of_a_trial_is_what_it_told(here: Path, sweep: Sweep) -> None:
-    trial = next(r for r in sweep.records() if r.strategy == "forward")
+    trial = next(r for r in sweep.ledger.refresh() if r.strategy == "forward")
     said = run("logs", trial.trial)
     assert said.startswith(f"run {trial.run_id}: finished") and trial.map in said
     told = json.loads(run("logs", trial.run_id, "--json"))
@@ -189,7 +191,7 @@ def test_the_log_of_a_trial_is_what_it_told(here: Path, sweep: Sweep) -> None:
         *map(str, steps)
     ]
     losses = {e["step"]: e["values"]["loss"] for e in told["entries"] if "loss" in e["values"]}
-    history = sweep.client.get_metric_history(trial.run_id, "loss")
+    history = sweep.ledger.client.get_metric_history(trial.run_id, "loss")
     assert losses == {m.step: m.value for m in history} and len(losses) > 1
     last = told["entries"][-1]["values"]
     assert last["test_accuracy"] == trial.metrics["test_accuracy"]

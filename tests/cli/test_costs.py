@@ -65,20 +65,20 @@ def test_what_a_launch_took_stands_beside_what_was_told(here: Path) -> None:
     spread = {"low": 50.0, "likely": 100.0, "high": 200.0}
     hours = {"low": 0.5, "likely": 1.0, "high": 2.0}
     total = {"seconds": spread, "hours": hours, "money": None}
-    experiment = store.experiment(opened.client, "tiny")
-    launch = Launch.start(opened.client, experiment, {}, "test")
+    experiment = store.experiment(opened.ledger.client, "tiny")
+    launch = Launch.start(opened.ledger.client, experiment, {}, "test")
     foretold = Forecast({"unit": "worker", "total": total}, told=0.0)
     made, foretold = foretold.after(lambda: "teacher")
     assert made == "teacher" and foretold.teacher_seconds > 0
     foretold.start(launch)
-    assert opened.launches()[0].actual is None
+    assert opened.ledger.forecasts()[0].actual is None
     foretold.end(launch, held=1.5, price=4.0, reason=None)
     launch.end("FINISHED")
-    (found,) = opened.launches()
+    (found,) = opened.ledger.forecasts()
     assert found.estimate["total"] == total and found.actual is not None
     assert found.actual["hours"] == pytest.approx(1.5, abs=1e-3)
     assert found.actual["money"] == pytest.approx(6.0, abs=1e-2)
-    run = newest(opened.client, experiment)
+    run = newest(opened.ledger.client, experiment)
     assert run is not None and run.info.run_name == found.launch
     shown = CliRunner().invoke(app, ["status", str(here / "sweep.yaml")]).stdout
     assert "estimated 100" not in shown and "estimated 2 min (50 s to 3 min)" in shown

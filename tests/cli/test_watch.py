@@ -106,7 +106,9 @@ def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Lau
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
     sweep = write_sweep(tmp_path)
     opened = Sweep.open(sweep)
-    launch = Launch.start(opened.client, store.experiment(opened.client, "tiny"), {}, "test")
+    launch = Launch.start(
+        opened.ledger.client, store.experiment(opened.ledger.client, "tiny"), {}, "test"
+    )
     launch.client.set_tag(launch.run_id, NOW, json.dumps(NOW_TOLD))
     return sweep, launch
 

@@ -16,7 +16,7 @@ from raykd.cli.errors import refuse_taken, report_errors
 from raykd.cluster.ray_init import one_line
 from raykd.cluster.shared_storage import fault
 from raykd.errors import UserError
-from raykd.sweep.storage import prepare
+from raykd.sweep.folders import prepare
 
 
 def test_a_cluster_of_another_version_is_told_in_one_line() -> None:

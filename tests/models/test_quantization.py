@@ -38,7 +38,7 @@ def test_a_sweep_is_refused_before_anything_starts_where_there_is_no_gpu(
     file = Path(study(tmp_path, bits=8).file)
     opened = Sweep.open(file, f"sqlite:///{tmp_path}/mlflow.db")
     with pytest.raises(UserError, match=r"teacher.bits: 8 needs a CUDA GPU, .*; leave it out"):
-        with machine(opened, None):
+        with machine(opened.state(), None):
             raise AssertionError("started")
 
 

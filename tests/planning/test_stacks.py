@@ -172,5 +172,5 @@ def test_a_search_over_both_halves_is_planned(
     assert len({t.layer_map for t in sampled}) == 3
     assert all(t.layer_map.depth == (2, 1) for t in sampled)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
-    overview = outline(Sweep.open(sweep, f"sqlite:///{tmp_path}/mlflow.db"))
+    overview = outline(Sweep.open(sweep, f"sqlite:///{tmp_path}/mlflow.db").state())
     assert overview["teacher"]["blocks"] == "4+4" and overview["student"]["blocks"] == "2+1"

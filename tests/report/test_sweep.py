@@ -67,7 +67,7 @@ def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> 
 
 
 def test_gathered_from_the_ledger(folder: Path, sweep: Sweep) -> None:
-    page = of_sweep(sweep, verdict.of_sweep(sweep))
+    page = of_sweep(sweep.state(), verdict.of_sweep(sweep.state()))
     assert {(c.strategy, c.seed) for c in page.courses} == {
         (s, seed) for s in (*STRATEGIES, "best_1") for seed in (0, 1)
     }
@@ -79,11 +79,13 @@ def test_gathered_from_the_ledger(folder: Path, sweep: Sweep) -> None:
 
 
 def test_the_artifact_is_the_file(report: Path, sweep: Sweep, tmp_path: Path) -> None:
-    experiment = store.find_experiment(sweep.client, "tiny")
+    experiment = store.find_experiment(sweep.ledger.client, "tiny")
     assert experiment is not None
-    parent = launch.newest(sweep.client, experiment)
+    parent = launch.newest(sweep.ledger.client, experiment)
     assert parent is not None
-    stored = sweep.client.download_artifacts(parent.info.run_id, "report.html", str(tmp_path))
+    stored = sweep.ledger.client.download_artifacts(
+        parent.info.run_id, "report.html", str(tmp_path)
+    )
     assert Path(stored).read_bytes() == report.read_bytes()
 
 
@@ -108,7 +110,7 @@ def ui(browser: Browser) -> Iterator[Page]:
 def test_mlflows_ui_shows_the_launch_its_trials_and_their_strategies(
     server: Server, ui: Page, sweep: Sweep, tmp_path: Path
 ) -> None:
-    experiment = store.find_experiment(sweep.client, "tiny")
+    experiment = store.find_experiment(sweep.ledger.client, "tiny")
     ui.goto(f"{server.uri}/#/experiments/{experiment}/runs")
     trial = ui.get_by_role("link", name="forward copied seed 0")
     parent = ui.get_by_role("row").filter(has_text=re.compile("launch 20"))
@@ -131,9 +133,9 @@ def test_mlflows_ui_shows_the_launch_its_trials_and_their_strategies(
 def test_mlflows_ui_shows_the_report(
     server: Server, ui: Page, sweep: Sweep, tmp_path: Path
 ) -> None:
-    experiment = store.find_experiment(sweep.client, "tiny")
+    experiment = store.find_experiment(sweep.ledger.client, "tiny")
     assert experiment is not None
-    parent = launch.newest(sweep.client, experiment)
+    parent = launch.newest(sweep.ledger.client, experiment)
     assert parent is not None
     where = f"experiments/{experiment}/runs/{parent.info.run_id}/artifacts/report.html"
     ui.goto(f"{server.uri}/#/{where}")

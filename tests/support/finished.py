@@ -14,6 +14,7 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import explore_trial
 from raykd.runtime.execution import Execution
 from raykd.sweep.sweep import Sweep
+from raykd.sweep.teacher import ready_teacher
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
 from raykd.tracking.writer import Writer
@@ -26,24 +27,25 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     choose."""
     torch.set_num_threads(threads)
     opened = Sweep.open(sweep_file)
-    stored_teacher = opened.teacher()
-    experiment = store.experiment(opened.client, opened.study.config.name)
-    launch = Launch.start(opened.client, experiment, {}, "test")
-    choice = opened.planned(()).choice() if chosen else None
+    stored_teacher = ready_teacher(opened.study, opened.ledger)
+    experiment = store.experiment(opened.ledger.client, opened.study.config.name)
+    launch = Launch.start(opened.ledger.client, experiment, {}, "test")
+    choice = opened.state().plan.choice() if chosen else None
     trainer = CohortTrainer.load(
         training_inputs(opened.study, stored_teacher.folder, choice), Execution()
     )
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):
-            writer = Writer(opened.uri, experiment, launch.run_id, cohort.id, {})
+            writer = Writer(opened.ledger.uri, experiment, launch.run_id, cohort.id, {})
             trainer.run(cohort, writer, keep=keep)
 
-    explore, space = opened.study.config.explore, opened.planned(()).space
+    explore, space = opened.study.config.explore, opened.state().plan.space
     if explore is not None and space is not None:
         maps = space.unseen((), explore.maps, Random(0))
         train([explore_trial(opened.study, m) for m in maps])
-    trials = opened.planned(opened.records()).confirm
+    opened.ledger.refresh()
+    trials = opened.state().plan.confirm
     train(trials, frozenset(t.id for t in trials if t.seed == trials[0].seed))
     launch.end("FINISHED")
     return opened

@@ -90,27 +90,27 @@ def test_what_is_stored_is_what_the_last_evaluation_saw(
 ) -> None:
     """Where the best evaluation was the last, the stored student is the one that training saw."""
     sweep = opened(through, monkeypatch)
-    for record in angles.confirmed(sweep):
-        assert steps(sweep.client, record.run_id) == (4, 8, 12)
-        last = read_angles(sweep.client, record.run_id, 12)
+    for record in angles.confirmed(sweep.state()):
+        assert steps(sweep.ledger.client, record.run_id) == (4, 8, 12)
+        last = read_angles(sweep.ledger.client, record.run_id, 12)
         assert last.when == "training" and last.rows == 16
         assert {k: record.metrics[k] for k in last.metrics()} == pytest.approx(last.metrics())
-    stored = [r for r in angles.confirmed(sweep) if angles._has_student(sweep, r)]
-    kept = {r.run_id: read_angles(sweep.client, r.run_id, int(r.metrics["best_step"]))
+    stored = [r for r in angles.confirmed(sweep.state()) if angles._has_student(sweep.state(), r)]
+    kept = {r.run_id: read_angles(sweep.ledger.client, r.run_id, int(r.metrics["best_step"]))
             for r in stored}  # fmt: skip
     assert len(stored) == len(STRATEGIES)
-    angles._measure(sweep, stored, lambda n, of: None)
+    angles._measure(sweep.state(), stored, lambda n, of: None)
     for record in stored:
-        again = read_angles(sweep.client, record.run_id, int(record.metrics["best_step"]))
+        again = read_angles(sweep.ledger.client, record.run_id, int(record.metrics["best_step"]))
         before = kept[record.run_id]
         assert again == replace(before, when="stored")
-        store_angles(sweep.client, record.run_id, before)
-    assert steps(sweep.client, stored[0].run_id) == (4, 8, 12)
+        store_angles(sweep.ledger.client, record.run_id, before)
+    assert steps(sweep.ledger.client, stored[0].run_id) == (4, 8, 12)
 
 
 def test_the_page_shows_them(through: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = opened(through, monkeypatch)
-    page = gather.of_sweep(sweep, verdict.of_sweep(sweep))
+    page = gather.of_sweep(sweep.state(), verdict.of_sweep(sweep.state()))
     assert page.angles is not None and gather.NO_ANGLES not in page.missing
     assert [d.id for d in page.angles.drawings] == ["angles-1", "angles-course-1", "angles-gaps"]
     course = page.angles.drawings[1].figure
@@ -129,12 +129,12 @@ def test_mistakes_in_a_line(tmp_path: Path, through: Path, monkeypatch: pytest.M
     code, said = run(tmp_path, "angles", "sweep.yaml")
     assert code == 2 and "no confirmed trial is finished" in said
     sweep = opened(through, monkeypatch)
-    record = angles.confirmed(sweep)[0]
-    good = read_angles(sweep.client, record.run_id, 12)
-    log(sweep.client, record.run_id, {"step": 12})
+    record = angles.confirmed(sweep.state())[0]
+    good = read_angles(sweep.ledger.client, record.run_id, 12)
+    log(sweep.ledger.client, record.run_id, {"step": 12})
     code, said = run(through, "angles", "sweep.yaml")
     assert code == 2 and "step-12.json" in said and "holds no measurement" in said
-    store_angles(sweep.client, record.run_id, good)
+    store_angles(sweep.ledger.client, record.run_id, good)
 
 
 def log(client: MlflowClient, run_id: str, value: dict[str, Any]) -> None:
@@ -146,4 +146,4 @@ def test_no_student_and_no_measurement(plain: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(angles, "is_measured", lambda record: False)
     monkeypatch.setattr(angles, "_has_student", lambda sweep, record: False)
     with pytest.raises(UserError, match="no finished student kept its weights"):
-        angles.measure(sweep, None, lambda n, of: None)
+        angles.measure(sweep.state(), None, lambda n, of: None)

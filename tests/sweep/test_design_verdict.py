@@ -105,7 +105,7 @@ def test_the_page_has_them_all(sweep: Path) -> None:
     from raykd.sweep.verdict import of_sweep as judge
 
     opened = Sweep.open(sweep)
-    page = of_sweep(opened, judge(opened))
+    page = of_sweep(opened.state(), judge(opened.state()))
     assert "hidden weight 0.5" in (text := html(page)) and "best weights" in text
     assert "mean_forward (control)" in text and "uniform_random_02" in text
 
@@ -113,14 +113,14 @@ def test_the_page_has_them_all(sweep: Path) -> None:
 def test_mlflow_has_them_as_params(sweep: Path) -> None:
     from raykd.sweep.sweep import Sweep
 
-    records = [r for r in Sweep.open(sweep).known if r.phase == "confirm"]
+    records = [r for r in Sweep.open(sweep).ledger.read() if r.phase == "confirm"]
     assert {r.params["targets"] for r in records} == {"teacher", "mean", "untrained"}
     assert {r.strategy for r in records if r.control} == CONTROLS
     assert {r.params["loss_hidden"] for r in records} == {"0.5", "2.0"}
 
 
 def test_an_exported_control_says_that_it_is_one(sweep: Path, tmp_path: Path) -> None:
-    found = Sweep.open(sweep).records()
+    found = Sweep.open(sweep).ledger.refresh()
     for name, imitated in (("mean_forward", "mean (a control)"), ("forward", "the teacher's |")):
         trial = next(r.trial for r in found if r.strategy == name and r.seed == 0)
         said("export", trial, tmp_path / name)

@@ -16,6 +16,7 @@ from raykd.config.sweep import load, smoke_config
 from raykd.errors import UserError
 from raykd.report.gather import of_sweep as page_of
 from raykd.report.render import html
+from raykd.sweep.state import goes_on
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.verdict import of_sweep
 from raykd.tracking import store
@@ -54,11 +55,11 @@ def result(score: float) -> Result:
 
 def run(sweep: Sweep, seeds: Sequence[int], gaps: Sequence[float], failed: str = "") -> None:
     """Finish every trial of these seeds; reverse is off from forward by a gap each, in turn."""
-    experiment = store.experiment(sweep.client, sweep.study.config.name)
-    launch = Launch.start(sweep.client, experiment, {}, "test")
-    writer = Writer(sweep.uri, experiment, launch.run_id, "cohort-1", {})
+    experiment = store.experiment(sweep.ledger.client, sweep.study.config.name)
+    launch = Launch.start(sweep.ledger.client, experiment, {}, "test")
+    writer = Writer(sweep.ledger.uri, experiment, launch.run_id, "cohort-1", {})
     off = dict(zip(seeds, list(gaps) * len(seeds), strict=False))
-    for trial in sweep.planned(()).confirm:
+    for trial in sweep.state().plan.confirm:
         if trial.seed in seeds and writer.open(trial, {}):
             mean = {"none": 70.0, "forward": 80.0, "reverse": 80.0 + off[trial.seed]}
             if trial.strategy == failed:
@@ -67,36 +68,36 @@ def run(sweep: Sweep, seeds: Sequence[int], gaps: Sequence[float], failed: str =
                 writer.finish(trial, result(mean[trial.strategy]))
     writer.flush()
     launch.end("FINISHED")
-    sweep.records()
+    sweep.ledger.refresh()
 
 
 def test_a_sweep_goes_from_look_to_look_and_stops_for_good(sweep: Sweep) -> None:
     with pytest.raises(UserError, match=r"confirm.looks: the first is at 2 seeds, and not all"):
-        of_sweep(sweep)
+        of_sweep(sweep.state())
     run(sweep, [5, 3], NEAR)
-    assert sweep.goes_on(1) and not sweep.goes_on(2)
-    first = of_sweep(sweep)
+    assert goes_on(sweep.study, sweep.ledger, 1) and not goes_on(sweep.study, sweep.ledger, 2)
+    first = of_sweep(sweep.state())
     assert first.look is not None and (first.look.number, first.look.stop) == (1, None)
     assert first.cells[0].hypothesis("H1").status == "undecided"
-    assert (sweep.missing(), sweep.stopped()) == (12, None)
+    assert (sweep.state().missing, sweep.state().stopped) == (12, None)
 
     run(sweep, [4], NEAR)  # between two looks, the last complete one is what counts
-    assert not sweep.goes_on(2) and sweep.missing() == 9
-    assert of_sweep(sweep).cells == first.cells
+    assert not goes_on(sweep.study, sweep.ledger, 2) and sweep.state().missing == 9
+    assert of_sweep(sweep.state()).cells == first.cells
 
     run(sweep, [9], NEAR)
-    assert not sweep.goes_on(2) and sweep.missing() == 0
-    second = of_sweep(Sweep.open(Path(sweep.study.file)))  # as any later launch sees it
+    assert not goes_on(sweep.study, sweep.ledger, 2) and sweep.state().missing == 0
+    second = of_sweep(Sweep.open(Path(sweep.study.file)).state())  # as any later launch sees it
     assert second.look is not None and second.look.number == 2
     h1 = second.cells[0].hypothesis("H1")
     assert (h1.status, h1.n) == ("supported", 4)
     assert {p.kind for p in second.cells[0].problems} == set()
-    told = sweep.stopped()
+    told = sweep.state().stopped
     assert told == (
         "confirm stopped at look 2 of 3 (4 of 6 seeds): H1 and H5 are decided; "
         "not run: forward 2, none 2, reverse 2"
     )
-    assert "Look 2 of 3, at 4 of 6 seeds" in html(page_of(sweep, second))
+    assert "Look 2 of 3, at 4 of 6 seeds" in html(page_of(sweep.state(), second))
 
 
 def said(*args: object) -> str:
@@ -114,7 +115,7 @@ def test_the_same_command_again_starts_nothing(
     why = "confirm stopped at look 1 of 3 (2 of 6 seeds): what is open of H1 and H5 would be"
     again = said("sweep", file)
     assert why in again and "nothing to train" in again
-    assert len(Sweep.open(Path(file)).known) == 6
+    assert len(Sweep.open(Path(file)).ledger.read()) == 6
     assert why in said("status", file) and why in said("plan", file)
     plan = json.loads(said("plan", file, "--json"))["confirm"]
     assert (plan["trials"], plan["finished"], plan["missing"]) == (18, 6, 0)
@@ -128,8 +129,8 @@ def test_the_same_command_again_starts_nothing(
 def test_a_failed_trial_is_over_and_its_pair_is_lacking(sweep: Sweep) -> None:
     run(sweep, [5], NEAR)
     run(sweep, [3], NEAR, failed="reverse")
-    assert sweep.goes_on(1)
-    found = of_sweep(sweep)
+    assert goes_on(sweep.study, sweep.ledger, 1)
+    found = of_sweep(sweep.state())
     assert found.look is not None and found.look.number == 1
     assert found.cells[0].hypothesis("H1").n == 1
     assert "reverse failed under seeds 3: RuntimeError: it diverged" in {
@@ -140,17 +141,19 @@ def test_a_failed_trial_is_over_and_its_pair_is_lacking(sweep: Sweep) -> None:
 def test_a_failed_trial_is_run_again_though_a_look_has_stopped_the_rest(sweep: Sweep) -> None:
     run(sweep, [5, 3, 4], NEAR)
     run(sweep, [9], NEAR, failed="reverse")
-    told = sweep.stopped()
+    told = sweep.state().stopped
     assert told is not None and "stopped at look 2 of 3" in told
-    (again,) = sweep.planned(sweep.known).missing
+    (again,) = sweep.state().plan.missing
     assert (again.strategy, again.seed) == ("reverse", 9)
     run(sweep, [9], [4.0])
-    assert sweep.missing() == 6 and sweep.stopped() is None  # the same look, now with that trial
+    assert (
+        sweep.state().missing == 6 and sweep.state().stopped is None
+    )  # the same look, now with that trial
 
 
 def test_where_nothing_can_be_compared_the_look_stops_nothing(sweep: Sweep) -> None:
     run(sweep, [5, 3], NEAR, failed="reverse")
-    assert sweep.goes_on(1) and sweep.stopped() is None
+    assert goes_on(sweep.study, sweep.ledger, 1) and sweep.state().stopped is None
 
 
 MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {

@@ -9,7 +9,10 @@ import pytest
 
 from raykd.cluster.ray_session import machine
 from raykd.sweep.overview import outline
+from raykd.sweep.state import best_student
+from raykd.sweep.status import status
 from raykd.sweep.sweep import Sweep
+from raykd.sweep.teacher import ready_teacher
 from raykd.tracking import ledger
 from raykd.tracking.ledger import Record
 
@@ -30,11 +33,11 @@ def test_a_launch_reads_the_ledger_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ledger, "read", counted)
     opened = Sweep.open(file)
-    with machine(opened, None):
-        finished = outline(opened)["confirm"]["finished"]
-        opened.teacher()
-        assert finished and opened.missing() == 0
-    assert opened.status().finished == finished
-    assert opened.a_student() is not None
+    with machine(opened.state(), None):
+        finished = outline(opened.state())["confirm"]["finished"]
+        ready_teacher(opened.study, opened.ledger)
+        assert finished and opened.state().missing == 0
+    assert status(opened.state()).finished == finished
+    assert best_student(opened.state()) is not None
     assert len(reads) == 1
-    assert opened.records() == opened.known and len(reads) == 2
+    assert opened.ledger.refresh() == opened.ledger.read() and len(reads) == 2

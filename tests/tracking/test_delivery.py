@@ -41,10 +41,12 @@ Left = tuple[Sweep, str, str]
 @pytest.fixture
 def left(file: Path) -> Left:
     opened = Sweep.open(file)
-    experiment = store.experiment(opened.client, opened.study.config.name)
-    run = str(opened.client.create_run(experiment).info.run_id)
-    root = delivery.spool(opened.study.home, opened.id)
-    folder = root / str(opened.client.create_run(experiment).info.run_id) / "of-a-dead-worker"
+    experiment = store.experiment(opened.ledger.client, opened.study.config.name)
+    run = str(opened.ledger.client.create_run(experiment).info.run_id)
+    root = delivery.spool(opened.study.home, opened.ledger.sweep_id)
+    folder = (
+        root / str(opened.ledger.client.create_run(experiment).info.run_id) / "of-a-dead-worker"
+    )
     folder.mkdir(parents=True)
     outbox_entries.write(folder, 0, Entry(run, LATER), None)
     return opened, experiment, run
@@ -53,32 +55,32 @@ def left(file: Path) -> Left:
 def test_what_raykd_0_1_0_left_is_sent_from_where_it_lies(left: Left) -> None:
     opened, experiment, run = left
     (folder,) = (opened.study.home / "spool").glob("*/*/of-a-dead-worker")
-    old = delivery.spool_of_0_1_0(opened.study.home, store.safe(opened.uri), experiment)
+    old = delivery.spool_of_0_1_0(opened.study.home, store.safe(opened.ledger.uri), experiment)
     old.mkdir()
     folder.rename(old / folder.name)
-    assert delivery.send_left(opened.destination()).sent == 1
-    assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
+    assert delivery.send_left(opened.ledger.destination()).sent == 1
+    assert opened.ledger.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
     assert not old.exists()
 
 
 def test_a_launch_ends_when_what_waited_is_sent(own_server: Server, left: Left) -> None:
     opened, experiment, run = left
-    destination = opened.destination()
+    destination = opened.ledger.destination()
     own_server.signal(signal.SIGKILL)
     back = threading.Timer(1.0, own_server.start)
     back.start()
     delivery.wait_until_sent(destination)
     back.join()
-    assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
+    assert opened.ledger.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 
 def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     own_server: Server, left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, experiment, run = left
-    destination = opened.destination()
+    destination = opened.ledger.destination()
     monkeypatch.setattr(store, "AWAY_SECONDS", 0.3)
-    destination = opened.destination()
+    destination = opened.ledger.destination()
     own_server.signal(signal.SIGKILL)
     with pytest.raises(UserError) as refused:
         delivery.wait_until_sent(destination)
@@ -86,7 +88,7 @@ def test_a_server_that_stays_away_leaves_a_line_and_the_results_on_disk(
     (line,) = refused.value.lines
     assert "1 results wait" in line and str(opened.study.home / "spool") in line
     delivery.wait_until_sent(destination)
-    assert opened.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
+    assert opened.ledger.client.get_run(run).data.metrics == {"test_accuracy": 81.25}
 
 
 def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_nothing(
@@ -95,20 +97,20 @@ def test_a_store_that_takes_no_artifacts_costs_other_machines_time_and_a_launch_
     monkeypatch.setattr(snapshot, "PAGE", 0)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # of a server that was killed before
     opened, experiment, _ = left
-    launch = Launch.start(opened.client, experiment, {}, opened.command)
+    launch = Launch.start(opened.ledger.client, experiment, {}, opened.state().command)
     told, artifacts = list[str](), own_server.folder / "artifacts"
 
     def leave() -> None:
-        ledger.read(opened.client, experiment, opened.study.home)
-        delivery.leave_read(opened.destination(), launch, told.append)
+        ledger.read(opened.ledger.client, experiment, opened.study.home)
+        delivery.leave_read(opened.ledger.destination(), launch, told.append)
 
     leave()
-    assert not told and snapshot.LEFT in opened.client.get_experiment(experiment).tags
+    assert not told and snapshot.LEFT in opened.ledger.client.get_experiment(experiment).tags
     aside = artifacts.rename(tmp_path / "aside")
     artifacts.write_text("in the way")
     leave()
     assert len(told) == 1 and "another machine" in told[0]
-    assert ledger.look(opened.client, experiment, tmp_path) == ()  # of all, which were read
+    assert ledger.look(opened.ledger.client, experiment, tmp_path) == ()  # of all, which were read
     artifacts.unlink()
     aside.rename(artifacts)
 

@@ -38,7 +38,8 @@ def team(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Se
 
 def scores(sweep: Sweep) -> dict[str, dict[str, float]]:
     return {
-        r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES} for r in sweep.records()
+        r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES}
+        for r in sweep.ledger.refresh()
     }
 
 
@@ -53,17 +54,17 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     alone = finish(file)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
     shared = finish(file)
-    assert shared.uri == team.uri
+    assert shared.ledger.uri == team.uri
     metric = shared.study.config.task.metric
     assert scores(shared) == scores(alone)
-    assert strategy_table.rows(shared.records(), metric) == strategy_table.rows(
-        alone.records(), metric
+    assert strategy_table.rows(shared.ledger.refresh(), metric) == strategy_table.rows(
+        alone.ledger.refresh(), metric
     )
-    for record in shared.records():
-        kept = {a.path for a in shared.client.list_artifacts(record.run_id)}
+    for record in shared.ledger.refresh():
+        kept = {a.path for a in shared.ledger.client.list_artifacts(record.run_id)}
         assert {"predictions.parquet", "trial.json"} <= kept
-    first = next(r for r in shared.records() if r.seed == 0)
-    student = ledger.download(shared.client, first.run_id, "student", tmp_path / "student")
+    first = next(r for r in shared.ledger.refresh() if r.seed == 0)
+    student = ledger.download(shared.ledger.client, first.run_id, "student", tmp_path / "student")
     assert student is not None and (student / "model.safetensors").exists()
 
 

@@ -63,8 +63,8 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
         return Outcome()
     confirm = len(plan.missing) + plan.best_missing
     watch.begin(plan.explore_missing, confirm, steps(study), plan.finished)
-    command = f"raykd sweep {study.file}"
-    launch = Launch.start(ledger.client, experiment, config.model_dump(mode="json"), command)
+    stated = config.model_dump(mode="json")
+    launch = Launch.start(ledger.client, experiment, stated, state.command)
     launch.describe(truncation.reported(study))
     places, destination = _places(state, launch.run_id), ledger.destination()
     status = "KILLED"

@@ -81,16 +81,16 @@ def test_a_sweep_into_postgres_and_s3_gives_the_table_of_sqlite(
     assert faults.begun(folder) in ({18: 3, 0: 3}, {24: 3, 0: 3})
     assert not stored() and not list((folder / "home").rglob("*.pt"))
     shared = Sweep.open(file)
-    assert shared.uri == server.uri
-    found = shared.records()
+    assert shared.ledger.uri == server.uri
+    found = shared.ledger.refresh()
     assert once_each(found) and len(found) == 6
     assert scores(found) == scores(in_peace)
     metric = shared.study.config.task.metric
     assert strategy_table.rows(found, metric) == strategy_table.rows(in_peace, metric)
     for record in found:
-        kept = {a.path for a in shared.client.list_artifacts(record.run_id)}
+        kept = {a.path for a in shared.ledger.client.list_artifacts(record.run_id)}
         assert {"predictions.parquet", "trial.json"} <= kept
     first = next(r for r in found if r.seed == 0)
-    student = ledger.download(shared.client, first.run_id, "student", folder / "student")
+    student = ledger.download(shared.ledger.client, first.run_id, "student", folder / "student")
     assert student is not None and (student / "model.safetensors").exists()
     assert list(bucket.objects.filter(Prefix="artifacts/"))

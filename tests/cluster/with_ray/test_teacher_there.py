@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from raykd.sweep.sweep import Sweep
+from raykd.sweep.teacher import ready_teacher
 
 from ...support.world import write_sweep
 from . import faults
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.long
 
 def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: Nodes) -> None:
     alone = Sweep.open(write_sweep(folder))
-    wanted = alone.teacher()
+    wanted = ready_teacher(alone.study, alone.ledger)
     shutil.rmtree(wanted.folder)
     faults.gate(folder, {"all": 3})
     process = nodes.raykd("teacher", Path(alone.study.file))
