@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 
 from raykd.sweep.sweep import Sweep
+from raykd.sweep.teacher import ready_teacher
 from raykd.tracking.ledger import Record
 
 from ...support.finished import finish
@@ -52,7 +53,8 @@ def train_teacher(folder: Path) -> None:
     """In this process, on one thread, as a node does that has one core for it."""
     torch.set_num_threads(1)
     with in_home(folder):
-        Sweep.open(write_sweep(folder)).teacher()
+        opened = Sweep.open(write_sweep(folder))
+        ready_teacher(opened.study, opened.ledger)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from raykd.cluster.teacher import make
 from raykd.errors import UserError
 from raykd.sweep.sweep import Sweep
+from raykd.sweep.teacher import ready_teacher
 from raykd.teachers import teacher
 
 from ...support.world import write_model, write_sweep
@@ -41,13 +42,14 @@ def test_a_teacher_made_there_and_two_workers_give_the_loss_curve_of_one(
     assert "estimate  measured on 1 cores of the cluster" in output, output
 
     with in_home(dry):
-        wanted = Sweep.open(dry / "sweep.yaml").teacher()
+        alone = Sweep.open(dry / "sweep.yaml")
+        wanted = ready_teacher(alone.study, alone.ledger)
     opened = Sweep.open(sweep)
     assert teacher.stored(opened.study.home, opened.study.teacher) is None
     process = nodes.raykd("sweep", sweep, "--workers", 2)
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    made = Sweep.open(sweep).teacher()
+    made = ready_teacher(opened.study, opened.ledger)
     assert (made.fingerprint, made.test) == (wanted.fingerprint, wanted.test)
     found = curves(folder)
     assert found.keys() == without_dropout.keys() and once_each(records(folder))

@@ -36,6 +36,6 @@ def test_a_teacher_is_made_on_a_node_and_survives_its_loss(folder: Path, nodes: 
     nodes.add()
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    found = Sweep.open(Path(alone.study.file)).teacher()
+    found = ready_teacher(alone.study, alone.ledger)
     assert (found.folder, found.test) == (wanted.folder, wanted.test)
     assert f"test accuracy {wanted.test:.1f}" in output
