@@ -1,13 +1,13 @@
 """A teacher's outputs on disk: computed once, then read by every student.
 
-An entry is a folder named by all that decides its numbers. It holds a manifest and, for each
-column (`logits`, `state-3`, ...) and span of rows, one shard of safetensors. Padding is left out:
-a state's shard is [valid tokens of the span, width] in half precision, logits are [loss positions
-of the span, classes] in fp32. Of a teacher that makes its logits by a head over a vocabulary, the
-last hidden state at the loss positions stands in their place, in fp32 too, and the head makes the
-logits when they are used: the same numbers from a store that does not grow with the vocabulary.
-A shard appears whole or not at all and carries its checksum, so that an interrupted writer is gone
-on from and a damaged shard is noticed before anything of it is used.
+An entry is a folder named by a hash of everything that determines its values. It holds a manifest
+and, for each column (`logits`, `state-3`, ...) and span of rows, one shard of safetensors. Padding
+is not stored: a state's shard is [valid tokens of the span, width] in half precision, logits are
+[loss positions of the span, classes] in fp32. For a teacher with a head over a vocabulary, the
+last hidden state at the loss positions is stored in place of the logits, also in fp32, and the head
+computes the logits when they are used: the values are the same, and the store does not grow with
+the vocabulary. Shards are written atomically and carry a checksum, so an interrupted writer can be
+resumed, and a damaged shard is detected before it is used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OUTPUTS = "logits"
 
 
 class Damaged(Exception):
-    """A shard that is not what was written: cut off, changed, or of something else."""
+    """A shard that is truncated, changed, or belongs to another entry."""
 
     def __init__(self, path: Path, reason: object, span: Span) -> None:
         super().__init__(f"{path}: {reason}")
@@ -52,8 +52,8 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """Whose outputs an entry holds. `rows` is the encoded split's fingerprint (texts, tokenizer,
-    cut), `precision` what the teacher computed in, `half` what its states are stored in."""
+    """The identity of an entry. `rows`: fingerprint of the encoded split (texts, tokenizer,
+    truncation); `precision`: what the teacher computed in; `half`: dtype of the stored states."""
 
     teacher: str
     rows: str
@@ -69,7 +69,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Span:
-    """Rows `first` to `last` (exclusive), the content of one shard of each column."""
+    """Rows `first` to `last` (exclusive); each column has one shard per span."""
 
     number: int
     first: int
@@ -77,22 +77,22 @@ class Span:
 
 
 def spans(encoded: Encoded, width: int, shard_bytes: int = SHARD_BYTES) -> tuple[Span, ...]:
-    """Rows in spans whose states take about `shard_bytes` a column; at least a row each."""
+    """Split the rows into spans of about `shard_bytes` per state column, at least one row each."""
     per_span = max(1, shard_bytes // (2 * width))
-    found: list[Span] = []
+    result: list[Span] = []
     first, rows = 0, len(encoded.ids)
     while first < rows:
         end = int(np.searchsorted(encoded.offsets, encoded.offsets[first] + per_span, "right")) - 1
         last = min(rows, max(first + 1, end))
-        found.append(Span(len(found), first, last))
+        result.append(Span(len(result), first, last))
         first = last
-    return tuple(found)
+    return tuple(result)
 
 
 class Cache:
-    """One entry under `root` (a folder or any address that fsspec knows), for one encoded split.
+    """One entry under `root` (a folder or any fsspec URL), for one encoded split.
 
-    Shards of a remote entry are copied to `scratch` on this machine when they are first used.
+    Shards of a remote entry are copied to the local folder `scratch` when they are first used.
     """
 
     def __init__(
@@ -111,15 +111,15 @@ class Cache:
         self._firsts = np.array([s.first for s in self.spans])
 
     def prepare(self) -> None:
-        """Make the entry, or find it. One whose manifest is another's is emptied: it was tampered
-        with, and nothing of it can be trusted."""
+        """Create the entry, or open the existing one. An entry with another manifest was changed by
+        something else and cannot be trusted, so it is emptied."""
         manifest = {**asdict(self.entry), "spans": [[s.first, s.last] for s in self.spans]}
         path = f"{self.folder}/manifest.json"
         try:
-            known = json.loads(self._fs.cat_file(path))
+            stored_manifest = json.loads(self._fs.cat_file(path))
         except (FileNotFoundError, ValueError):
-            known = None
-        if known != manifest:
+            stored_manifest = None
+        if stored_manifest != manifest:
             self.drop()
             self._put(path, json.dumps(manifest).encode())
         self._put(f"{self.folder}/used", str(time.time()).encode())
@@ -133,14 +133,18 @@ class Cache:
             fsspec.filesystem("file").rm(str(self._near), recursive=True)
 
     def missing(self, columns: Iterable[str]) -> list[tuple[Span, list[str]]]:
-        """Spans that lack some of these columns, with the columns that each one lacks."""
-        here = {p.rsplit("/", 1)[-1] for p in self._fs.ls(self.folder, detail=False, refresh=True)}
-        wanted = list(columns)
-        lacks = ((s, [c for c in wanted if _name(c, s.number) not in here]) for s in self.spans)
-        return [(span, lacking) for span, lacking in lacks if lacking]
+        """Return the spans that lack some of these columns, each with its missing columns."""
+        stored_files = {
+            p.rsplit("/", 1)[-1] for p in self._fs.ls(self.folder, detail=False, refresh=True)
+        }
+        names = list(columns)
+        lacking_by_span = (
+            (s, [c for c in names if _name(c, s.number) not in stored_files]) for s in self.spans
+        )
+        return [(span, lacking) for span, lacking in lacking_by_span if lacking]
 
     def missing_bytes(self, columns: Iterable[str], outputs: int) -> int:
-        """What those shards will take."""
+        """Return the size in bytes of the missing shards."""
         return sum(
             self._length(name, span) * (outputs * 4 if name == OUTPUTS else self.entry.width * 2)
             for span, lacking in self.missing(columns)
@@ -148,53 +152,53 @@ class Cache:
         )
 
     def write(self, name: str, span: Span, values: Tensor) -> None:
-        """Store one shard. Raises OSError where the disk is full; nothing half-written stays."""
+        """Store one shard atomically. Raises OSError if the disk is full."""
         header = {**self._header(name, span), "sha256": checksum(values)}
         path = f"{self.folder}/{_name(name, span.number)}"
         self._open.pop((name, span.number), None)
-        near = self._near
-        near.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=near)
+        local_folder = self._near
+        local_folder.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=local_folder)
         os.close(handle)
         try:
             save_file({"values": values.contiguous()}, draft, metadata=header)
             if not self.local:
                 self._fs.put_file(draft, path)
-            os.replace(draft, near / _name(name, span.number))
+            os.replace(draft, local_folder / _name(name, span.number))
         except SafetensorError as error:
             raise OSError(str(error)) from error
         finally:
             Path(draft).unlink(missing_ok=True)
 
     def read(self, name: str, ids: np.ndarray) -> Tensor:
-        """A column's values for these examples, one after the other: states [valid tokens, width],
-        logits [loss positions, classes]. Raises KeyError on an unknown example, Damaged on a bad
+        """Return a column's values for these examples, concatenated: states [valid tokens, width],
+        logits [loss positions, classes]. Raises KeyError for an unknown example, Damaged for a bad
         shard."""
         rows = self._rows(ids)
-        whole = name == OUTPUTS
+        is_output = name == OUTPUTS
         ends = self.ends(name)
         starts, lengths = ends[rows], ends[rows + 1] - ends[rows]
         offsets = np.cumsum(lengths) - lengths
         places = np.repeat(starts - offsets, lengths) + np.arange(lengths.sum())
         owners = np.repeat(np.searchsorted(self._firsts, rows, "right") - 1, lengths)
-        found: np.ndarray | None = None
+        values: np.ndarray | None = None
         for number in np.unique(owners):
-            span, mine = self.spans[number], owners == number
+            span, in_span = self.spans[number], owners == number
             shard = self.shard(name, span)
             begin = int(ends[span.first])
-            if found is None:
-                found = np.empty((len(places), shard.shape[1]), shard.dtype)
-            found[mine] = shard[places[mine] - begin]
-        assert found is not None
-        values = torch.from_numpy(found)
-        return values if whole else values.view(HALVES[self.entry.half])
+            if values is None:
+                values = np.empty((len(places), shard.shape[1]), shard.dtype)
+            values[in_span] = shard[places[in_span] - begin]
+        assert values is not None
+        tensor = torch.from_numpy(values)
+        return tensor if is_output else tensor.view(HALVES[self.entry.half])
 
     def shard(self, name: str, span: Span) -> np.ndarray:
-        """A shard's values, mapped into memory and checked when first used; halves as int16."""
-        at = (name, span.number)
-        if at not in self._open:
-            self._open[at] = self._checked(name, span)
-        return self._open[at]
+        """Return a shard's values, loaded and verified on first use; half precision as int16."""
+        key = (name, span.number)
+        if key not in self._open:
+            self._open[key] = self._checked(name, span)
+        return self._open[key]
 
     def _checked(self, name: str, span: Span) -> np.ndarray:
         path = self._near / _name(name, span.number)
@@ -208,15 +212,15 @@ class Cache:
                 header, values = file.metadata(), file.get_tensor("values")
         except (SafetensorError, FileNotFoundError) as error:
             raise Damaged(path, error, span) from error
-        wanted = {**self._header(name, span), "sha256": checksum(values)}
-        if header != wanted or values.shape[0] != self._length(name, span):
+        expected = {**self._header(name, span), "sha256": checksum(values)}
+        if header != expected or values.shape[0] != self._length(name, span):
             self.forget(name, span)
             raise Damaged(path, "its checksum or its owner is another", span)
-        found: np.ndarray = (values if name == OUTPUTS else values.view(torch.int16)).numpy()
-        return found
+        array: np.ndarray = (values if name == OUTPUTS else values.view(torch.int16)).numpy()
+        return array
 
     def forget(self, name: str, span: Span) -> None:
-        """Let go of a shard and of its copy here, so that the next use reads it anew."""
+        """Drop a shard from memory and its local copy, so that the next use reads it again."""
         self._open.pop((name, span.number), None)
         if not self.local:
             (self._near / _name(name, span.number)).unlink(missing_ok=True)
@@ -226,8 +230,8 @@ class Cache:
         return int(ends[span.last] - ends[span.first])
 
     def ends(self, name: str) -> np.ndarray:
-        """Row i of a column has the values from `[i]` to `[i + 1]`: one at each loss position in
-        the outputs and in the states of an encoder-decoder's decoder, else one a token."""
+        """Return a column's offsets: row i has the values from `[i]` to `[i + 1]`. The outputs and
+        decoder states have one value per loss position, all other states one per token."""
         by_position = name == OUTPUTS or Activation.from_column(name).stack == "decoder"
         return self.encoded.position_offsets if by_position else self.encoded.offsets
 
@@ -235,15 +239,15 @@ class Cache:
         return {"entry": self.entry.key, "column": name, "rows": f"{span.first}:{span.last}"}
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
-        at = np.searchsorted(self.encoded.ids, ids, sorter=self._order)
-        rows: np.ndarray = self._order[np.minimum(at, len(self._order) - 1)]
+        positions = np.searchsorted(self.encoded.ids, ids, sorter=self._order)
+        rows: np.ndarray = self._order[np.minimum(positions, len(self._order) - 1)]
         unknown = self.encoded.ids[rows] != ids
         if unknown.any():
             raise KeyError(f"example {ids[unknown][0]} is not in the teacher's cache")
         return rows
 
     def _put(self, path: str, content: bytes) -> None:
-        """Whole or not at all: an object store does so by itself, a local file by its name."""
+        """Write a file atomically: object stores do so themselves, a local file needs a rename."""
         if not self.local:
             self._fs.pipe_file(path, content)
             return
@@ -258,7 +262,7 @@ def _name(column_name: str, number: int) -> str:
 
 
 def checksum(values: Tensor) -> str:
-    """SHA-256 of a shard's raw values."""
+    """Return the SHA-256 of a shard's raw values."""
     raw: Any = values.contiguous().view(torch.uint8).numpy()
     return hashlib.sha256(raw).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The entries of a teacher cache: what is there, whether it is whole, what goes first."""
+"""The entries of a teacher cache: listing, verification and eviction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ USED, MANIFEST = "used", "manifest.json"
 
 @dataclass(frozen=True)
 class Shelved:
-    """An entry as it lies in the store. `used` is when a sweep last opened it, in seconds since
-    the epoch; `bytes` counts all its files."""
+    """A stored entry. `used`: when a sweep last opened it, in seconds since the epoch; `bytes`:
+    total size of its files."""
 
     key: str
     teacher: str
@@ -33,26 +33,33 @@ class Shelved:
 
 
 def entries(root: str) -> tuple[Shelved, ...]:
-    """Every entry under a store, the one unused longest first."""
+    """Return every entry of a store, least recently used first."""
     fs, base = fsspec.url_to_fs(root)
     if not fs.exists(base):
         return ()
     folders = [
-        d["name"] for d in fs.ls(base, detail=True, refresh=True) if d["type"] == "directory"
+        item["name"]
+        for item in fs.ls(base, detail=True, refresh=True)
+        if item["type"] == "directory"
     ]
-    found = [_entry(fs, folder.rstrip("/")) for folder in folders]
-    return tuple(sorted((e for e in found if e is not None), key=lambda e: (e.used, e.key)))
+    candidates = [_entry(fs, folder.rstrip("/")) for folder in folders]
+    return tuple(
+        sorted(
+            (entry for entry in candidates if entry is not None),
+            key=lambda entry: (entry.used, entry.key),
+        )
+    )
 
 
 def _entry(fs: Any, folder: str) -> Shelved | None:
-    files = {d["name"].rsplit("/", 1)[-1]: d["size"] or 0
-             for d in fs.ls(folder, detail=True, refresh=True)}  # fmt: skip
+    files = {item["name"].rsplit("/", 1)[-1]: item["size"] or 0
+             for item in fs.ls(folder, detail=True, refresh=True)}  # fmt: skip
     try:
         manifest = json.loads(fs.cat_file(f"{folder}/{MANIFEST}"))
         used = float(fs.cat_file(f"{folder}/{USED}")) if USED in files else 0.0
         teacher, half = manifest["teacher"], manifest["half"]
     except FileNotFoundError:
-        return None  # not an entry, or one that is being removed
+        return None  # not an entry, or being removed by another process
     except (ValueError, KeyError):
         used, teacher, half = 0.0, "unreadable", "unreadable"
     shards = {name.split(".")[0] for name in files if name.endswith(".safetensors")}
@@ -62,18 +69,18 @@ def _entry(fs: Any, folder: str) -> Shelved | None:
 
 
 def make_room(root: str, wanted: float, limit: float, keep: str) -> list[str]:
-    """Remove entries, the one unused longest first, until `wanted` more bytes keep the store
-    within `limit`; never the entry `keep`. Returns the keys that went."""
-    here = entries(root)
-    total, gone = sum(e.bytes for e in here) + wanted, []
-    for entry in here:
+    """Remove least recently used entries until `wanted` more bytes fit within `limit`. The entry
+    `keep` is never removed. Returns the removed keys."""
+    stored_entries = entries(root)
+    total, removed = sum(stored.bytes for stored in stored_entries) + wanted, []
+    for entry in stored_entries:
         if total <= limit:
             break
         if entry.key != keep:
             remove(root, entry.key)
             total -= entry.bytes
-            gone.append(entry.key)
-    return gone
+            removed.append(entry.key)
+    return removed
 
 
 def remove(root: str, key: str) -> None:
@@ -82,25 +89,29 @@ def remove(root: str, key: str) -> None:
 
 
 def damaged(root: str, key: str) -> list[str]:
-    """The shards of an entry that are not what was written, by name."""
+    """Return the names of an entry's damaged shards."""
     fs, base = fsspec.url_to_fs(root)
     folder = f"{base.rstrip('/')}/{key}"
-    found = []
+    names = []
     for path in sorted(fs.ls(folder, detail=False, refresh=True)):
         name = path.rsplit("/", 1)[-1]
-        if name.endswith(".safetensors") and not name.startswith(".") and not _whole(fs, path, key):
-            found.append(name)
-    return found
+        if (
+            name.endswith(".safetensors")
+            and not name.startswith(".")
+            and not _is_intact(fs, path, key)
+        ):
+            names.append(name)
+    return names
 
 
-def _whole(fs: Any, path: str, key: str) -> bool:
+def _is_intact(fs: Any, path: str, key: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="raykd-verify-") as folder:
-        near = path
+        local_path = path
         if not isinstance(fs, LocalFileSystem):
-            near = f"{folder}/shard"
-            fs.get_file(path, near)
+            local_path = f"{folder}/shard"
+            fs.get_file(path, local_path)
         try:
-            with safe_open(near, framework="pt") as file:
+            with safe_open(local_path, framework="pt") as file:
                 header, values = file.metadata() or {}, file.get_tensor("values")
         except SafetensorError:
             return False

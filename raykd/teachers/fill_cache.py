@@ -1,4 +1,4 @@
-"""Fills a teacher's cache by passes of the teacher, and checks it against the teacher."""
+"""Fills a teacher cache with the teacher's outputs, and checks them against the teacher."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from raykd.teachers.cache_entries import make_room
 from raykd.teachers.targets import CachedTeacher, LiveTeacher, Targets
 
 FILL_BATCH = 64
-SAMPLE = 16  # examples by which the storage format is chosen and the entry is checked
-HEADROOM = 16  # float16 is used where the sample's largest value lies so far below its limit
+SAMPLE = 16  # examples used to choose the storage dtype and to check the entry
+HEADROOM = 16  # float16 is used if the sample's largest value is below its limit by this factor
 
 
 @dataclass(frozen=True)
 class Filler:
-    """A teacher with what it takes to run it over a split's rows."""
+    """A teacher, and what is needed to run it over the rows of a split."""
 
     teacher: PreTrainedModel
     encoded: Encoded
@@ -60,31 +60,31 @@ def open_cache(
     root: str, entry: Entry, filler: Filler, states: Sequence[Activation], scratch: Path,
     group: Group, limit: float = float("inf"),
 ) -> CachedTeacher:  # fmt: skip
-    """The teacher's outputs for these states as a source: found complete, gone on with, or made.
-    `limit`: bytes that the whole store may take.
+    """Return a source of the teacher's outputs for these states; missing shards are written first.
+    `limit`: maximum size of the whole store in bytes.
 
-    Every worker of the group calls it and fills its part. Two sweeps on one machine that want the
-    same entry take turns, and the second finds it made. An entry that does not agree with the
-    teacher is made anew, once. Raises UserError where the disk is full or the format too narrow.
+    Every worker of the group calls it and fills its part. Two sweeps on one machine that need the
+    same entry take a lock, so the second one finds it complete. An entry that does not match the
+    teacher is rewritten once. Raises UserError if the disk is full or values overflow the dtype.
     """
     cache = Cache(root, entry, filler.encoded, scratch)
-    with _turn(cache, group):
+    with _exclusive(cache, group):
         if group.rank == 0:
             cache.prepare()
-            wanted = cache.missing_bytes(
+            missing_bytes = cache.missing_bytes(
                 columns(states), filler.family.output_width(filler.teacher.config)
             )
-            make_room(root, wanted, limit, entry.key)
+            make_room(root, missing_bytes, limit, entry.key)
         group.gather(None)
-        for again in (False, True):
+        for rebuilt in (False, True):
             _fill(cache, filler, states, group)
             repair = partial(_repair, cache, filler)
             head = filler.family.head(filler.teacher)
             source = CachedTeacher(cache, states, filler.device, repair, head)
-            agrees = _agrees(cache, source, filler, states)
-            if all(group.gather(agrees)):
+            matches = _matches_teacher(cache, source, filler, states)
+            if all(group.gather(matches)):
                 return source
-            if again:
+            if rebuilt:
                 break
             if group.rank == 0:
                 cache.drop()
@@ -97,9 +97,9 @@ def open_cache(
 
 
 @contextmanager
-def _turn(cache: Cache, group: Group) -> Iterator[None]:
-    """One group at a time where a lock can be had; elsewhere two that write do the work twice,
-    with the same result."""
+def _exclusive(cache: Cache, group: Group) -> Iterator[None]:
+    """Hold a file lock if the store is local, so that one group writes at a time. In a remote store
+    two groups may do the same work twice, with the same result."""
     if group.rank != 0 or not cache.local:
         yield
         return
@@ -111,35 +111,35 @@ def _turn(cache: Cache, group: Group) -> Iterator[None]:
 
 def _fill(cache: Cache, filler: Filler, states: Sequence[Activation], group: Group) -> None:
     missing = cache.missing(columns(states))
-    group.gather(None)  # everyone has looked before anyone writes
+    group.gather(None)  # all workers have listed the shards before any of them writes
     for span, lacking in missing[group.rank :: group.world]:
         write_span(cache, filler, span, lacking)
     group.gather(None)
 
 
 def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -> None:
-    """One pass of the teacher over a span's rows, and its shards of these columns."""
+    """Run the teacher over a span's rows and write the shards of these columns."""
     encoded, half = filler.encoded, HALVES[cache.entry.half]
     states = [Activation.from_column(n) for n in names if n != OUTPUTS]
     ends = {name: cache.ends(name) for name in columns(states)}
     first = {name: int(e[span.first]) for name, e in ends.items()}
     counts = {name: int(e[span.last]) - first[name] for name, e in ends.items()}
-    kept: dict[Activation, Tensor] = {}
+    states_ND: dict[Activation, Tensor] = {}
     outputs: Tensor | None = None
     with filler.live(states) as live:
         for part in eval_batches(encoded.lengths[span.first : span.last], FILL_BATCH):
             rows = part + span.first
-            found = filler.targets(live, rows)
-            x_PC = found.outputs.x_PC
+            targets = filler.targets(live, rows)
+            x_PC = targets.outputs.x_PC
             if outputs is None:
                 outputs = torch.empty(counts[OUTPUTS], x_PC.shape[1])
             outputs[_at(ends[OUTPUTS], rows) - first[OUTPUTS]] = x_PC
-            for k, x_ND in found.states_ND.items():
-                if k not in kept:
-                    kept[k] = torch.empty(counts[k.column], x_ND.shape[1], dtype=half)
-                kept[k][_at(ends[k.column], rows) - first[k.column]] = x_ND.to(half)
+            for k, x_ND in targets.states_ND.items():
+                if k not in states_ND:
+                    states_ND[k] = torch.empty(counts[k.column], x_ND.shape[1], dtype=half)
+                states_ND[k][_at(ends[k.column], rows) - first[k.column]] = x_ND.to(half)
     assert outputs is not None
-    values = {OUTPUTS: outputs, **{k.column: x for k, x in kept.items()}}
+    values = {OUTPUTS: outputs, **{k.column: x for k, x in states_ND.items()}}
     for name in names:
         if not torch.isfinite(values[name]).all():
             raise UserError(
@@ -157,7 +157,7 @@ def write_span(cache: Cache, filler: Filler, span: Span, names: Sequence[str]) -
 
 
 def _at(ends: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Where the values of these rows stand, one row after the other."""
+    """Return the positions of the values of these rows, concatenated."""
     lengths = ends[rows + 1] - ends[rows]
     places = np.repeat(ends[rows] - (np.cumsum(lengths) - lengths), lengths)
     return torch.from_numpy(places + np.arange(lengths.sum()))
@@ -169,34 +169,36 @@ def _repair(cache: Cache, filler: Filler, name: str, span: Span) -> None:
 
 
 def sample(encoded: Encoded, count: int = SAMPLE) -> np.ndarray:
-    """A few rows spread over the split, the same for everyone."""
+    """Return a few evenly spaced rows of the split, the same for every worker."""
     count = min(count, len(encoded.ids))
     return np.linspace(0, len(encoded.ids) - 1, count).astype(np.int64)
 
 
 def choose_half(filler: Filler, depth: Depth) -> str:
-    """float16, which keeps three more bits, unless the teacher's values come near its limit."""
+    """Return `float16`, which has three more bits, unless the teacher's values come close to its
+    limit; else `bfloat16`."""
     with filler.live(all_states(depth)) as live:
-        found = filler.targets(live, sample(filler.encoded))
-    largest = max(float(x.abs().max()) for x in found.states_ND.values())
+        targets = filler.targets(live, sample(filler.encoded))
+    largest = max(float(x.abs().max()) for x in targets.states_ND.values())
     limit = torch.finfo(torch.float16).max / HEADROOM
     return "float16" if largest < limit else "bfloat16"
 
 
-def _agrees(
+def _matches_teacher(
     cache: Cache, source: CachedTeacher, filler: Filler, states: Sequence[Activation]
 ) -> bool:
-    """Whether stored and live outputs of a sample are equal to the storage's precision."""
+    """Return whether stored and live outputs of a sample agree within the storage precision."""
     rows = sample(filler.encoded)
     with filler.live(states) as live:
-        wanted = filler.targets(live, rows)
+        live_targets = filler.targets(live, rows)
     batch = filler.family.collate(filler.encoded, rows, filler.pad)
-    found = source.prefetch(batch).each(lambda x: x.float())
-    coarse = "bfloat16" if cache.entry.precision.startswith("bf16") else cache.entry.half
-    # Other padding rounds otherwise; that is far below what another teacher would change.
-    allowed = 8 * torch.finfo(HALVES[coarse]).eps
-    pairs = [(wanted.outputs.x_PC, found.outputs.x_PC)]
-    pairs += [(x, found.states_ND[k]) for k, x in wanted.states_ND.items()]
+    stored_targets = source.prefetch(batch).each(lambda x: x.float())
+    precision = "bfloat16" if cache.entry.precision.startswith("bf16") else cache.entry.half
+    # Different padding changes the rounding, far less than a different teacher would.
+    tolerance = 8 * torch.finfo(HALVES[precision]).eps
+    pairs = [(live_targets.outputs.x_PC, stored_targets.outputs.x_PC)]
+    pairs += [(x, stored_targets.states_ND[k]) for k, x in live_targets.states_ND.items()]
     return all(
-        bool(((a - b).norm(dim=-1) <= allowed * a.norm(dim=-1) + allowed).all()) for a, b in pairs
+        bool(((a - b).norm(dim=-1) <= tolerance * a.norm(dim=-1) + tolerance).all())
+        for a, b in pairs
     )

@@ -1,5 +1,5 @@
-"""What transformers says of a model's sizes, kept: to import it takes seconds, and `plan` and
-`status` need nothing else of it."""
+"""Memoised facts about a model from transformers. Importing transformers takes seconds, and `plan`
+and `status` need nothing else from it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from raykd.runtime.memo import memoised
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-AT_HAND = 5 * 10**8  # bytes of weights
+AT_HAND = 5 * 10**8  # bytes of weights that a plan still reads
 
 T = TypeVar("T")
 
 
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
-    """The `depth` and `width` of the model in a folder, an encoder-decoder's `decoder_depth`, its
-    `labels` in its own order, and what raykd has `corrected` since 0.1.0 that changes its results.
+    """Return the `depth` and `width` of the model in a folder, the `decoder_depth` (None for one
+    stack), its `labels` in its own order, and `corrected`: fixes since 0.1.0 that change results.
 
-    Raises OSError or ValueError where transformers does not know it.
+    Raises OSError or ValueError if transformers does not know the model.
     """
 
     def ask() -> dict[str, Any]:
@@ -47,18 +47,21 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
 
 
 def foreign_tokenizer(base: Base, home: Path) -> str | None:
-    """What shows that the tokenizer in a base's folder is not its model's, in one line; None if
-    nothing does. A model may have more embeddings than there are tokens."""
+    """Return one line on why the tokenizer in a base's folder cannot belong to its model, or None.
+    A model may have more embeddings than the tokenizer has tokens."""
 
     def ask() -> str | None:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-        tokens, known = max(tokenizer.get_vocab().values()) + 1, read_config(base.folder).vocab_size
-        if tokens <= known:
+        tokens, embeddings = (
+            max(tokenizer.get_vocab().values()) + 1,
+            read_config(base.folder).vocab_size,
+        )
+        if tokens <= embeddings:
             return None
         return (
-            f"the tokenizer has {tokens} tokens and the model embeddings for {known}, so they "
+            f"the tokenizer has {tokens} tokens and the model embeddings for {embeddings}, so they "
             "belong to different models; put the model's own tokenizer there"
         )
 
@@ -66,7 +69,7 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
 
 
 def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
-    """`student.misfit` for students of this base."""
+    """Return `student.misfit` for students of this base."""
 
     def ask() -> str | None:
         from raykd.models.student import misfit
@@ -77,11 +80,11 @@ def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
 
 
 def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
-    """What makes students that start from these blocks say something else than the base with its
-    other blocks skipped, in one line; None if nothing does. For an init without a `misfit`.
+    """Return one line on why students that start from these blocks compute other outputs than the
+    base with its other blocks skipped, or None. For an init without a `misfit`.
 
-    By the base's weights where they are small enough to be read for a plan; of larger ones by
-    what their configuration says, and by their weights when the teacher is made (fine_tune.py).
+    Uses the base's weights if they are small enough to be read for a plan. For larger models it
+    uses the configuration; their weights are checked when the teacher is made (fine_tune.py).
     """
 
     def ask() -> str | None:
@@ -105,7 +108,7 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
 
 
 def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
-    """`losses.fit.misfit` for students of this base."""
+    """Return `losses.fit.misfit` for students of this base."""
 
     def ask() -> str | None:
         from raykd.losses.fit import misfit
@@ -116,7 +119,7 @@ def unreadable(base: Base, shape: Shape, kind: str, home: Path) -> str | None:
 
 
 def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> int:
-    """`student.student_parameters` for students of this base with so many labels."""
+    """Return `student.student_parameters` for students of this base with `labels` labels."""
 
     def ask() -> int:
         from raykd.models.student import student_parameters
@@ -133,7 +136,7 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
 def lora_misfit(
     base: Base, shape: Shape, targets: tuple[str, ...], home: Path, kind: str
 ) -> str | None:
-    """`lora.misfit` for students of this base."""
+    """Return `lora.misfit` for students of this base."""
 
     def ask() -> str | None:
         import torch
@@ -156,29 +159,29 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 
 def remembered(home: Path, question: list[object], ask: Callable[[], T]) -> T:
-    """Once for each version of raykd and of transformers."""
+    """Return the memoised answer of `ask`, computed once per version of raykd and transformers."""
     return memoised(home, [*question, raykd.__version__, _transformers()], ask)
 
 
-@cache  # reading it takes a millisecond, and an estimate asks for sizes by the cohort
+@cache  # reading it takes a millisecond, and an estimate calls it once per cohort
 def _transformers() -> str:
     return importlib.metadata.version("transformers")
 
 
 @dataclass(frozen=True)
 class Base:
-    """The model a teacher starts from: a folder in transformers' format and its content's name."""
+    """The model a teacher starts from: a folder in transformers' format and its content hash."""
 
     folder: Path
     fingerprint: str
     depth: int
-    """Of an encoder-decoder, its encoder's."""
+    """Blocks; for an encoder-decoder, those of the encoder."""
     width: int
     labels: tuple[str, ...]
-    """Its classifier's own, in its own order."""
+    """The labels of its classifier, in its own order."""
     decoder_depth: int | None = None
 
     @property
     def depths(self) -> Depth:
-        """Number of blocks of each stack."""
+        """The number of blocks, of both stacks if there are two."""
         return Depth(self.depth, self.decoder_depth)

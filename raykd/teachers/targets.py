@@ -1,5 +1,5 @@
-"""Where a batch's teacher outputs come from: `Live` runs the teacher once for the whole cohort,
-`Cached` reads what it said before."""
+"""Sources of a batch's teacher outputs: `LiveTeacher` runs the teacher once for the whole cohort,
+`CachedTeacher` reads stored outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span
 
 @dataclass(frozen=True)
 class Targets:
-    """What students imitate: outputs at the loss positions, states at the valid tokens.
+    """The targets of a batch: outputs at the loss positions, states at the valid tokens.
 
     States are numbered as in models/capture.py and are x_ND over the N valid tokens in row-major
     order.
@@ -31,37 +31,38 @@ class Targets:
     outputs: Outputs
     states_ND: dict[Activation, Tensor]
     states_BTD: dict[Activation, Tensor] = field(default_factory=dict)
-    """The same with their padding, where a hidden loss looks at that."""
+    """The states with padding, if a hidden loss reads it; else empty."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Targets:
-        states, padded = (
-            {k: change(x) for k, x in found.items()} for found in (self.states_ND, self.states_BTD)
+        states_ND, states_BTD = (
+            {k: change(x) for k, x in by_state.items()}
+            for by_state in (self.states_ND, self.states_BTD)
         )
-        return Targets(self.outputs.each(change), states, padded)
+        return Targets(self.outputs.each(change), states_ND, states_BTD)
 
 
 Part = tuple[Batch, Targets | None]
-"""A part of a worker's share of a global batch, with its targets; None where it has no rows."""
+"""A micro batch of a worker's share of a global batch, and its targets, None if it has no rows."""
 
 
 class TeacherSource(Protocol):
-    """Called for each batch in two halves, so that a step never waits for a disk."""
+    """Called twice per batch, for prefetch and use, so that a step never waits for a disk."""
 
     name: str
-    """What a trial's record says of it: `live`, `cached float16`."""
+    """The name in a trial's record: `live`, `cached float16`."""
 
     def prefetch(self, batch: Batch) -> Targets | None:
-        """What can be had before the step, in host memory; called on a thread of its own."""
+        """Return what can be loaded before the step, in host memory; called on another thread."""
 
     def __call__(self, batch: Batch, ahead: Targets | None) -> Targets:
-        """The batch's targets, on the device."""
+        """Return the batch's targets, on the device."""
 
 
 class LiveTeacher:
-    """The teacher itself: frozen, in eval mode, only the states that a map names are kept.
+    """Runs the teacher, frozen and in eval mode, and captures only the states that a map names.
 
-    `dropout`: its own is on during a pass, drawn from torch's stream as that then is; `padded`:
-    states are also kept with their padding."""
+    `dropout`: the teacher's own dropout is on during a pass, and draws from torch's global stream;
+    `padded`: states are also returned with their padding."""
 
     name = "live"
 
@@ -72,11 +73,11 @@ class LiveTeacher:
         self._family = family
         self._dropout, self._padded = dropout, padded
         self._model = model.eval().requires_grad_(False)
-        self._taps = ActivationCapture(model, sorted(set(states)))
+        self._capture = ActivationCapture(model, sorted(set(states)))
         self._autocast = autocast
 
     def prefetch(self, batch: Batch) -> None:
-        """Nothing: the pass itself is the work, and the device is busy with the step."""
+        """Return nothing: the pass runs on the device, which is busy with the previous step."""
 
     @torch.no_grad()
     def __call__(self, batch: Batch, ahead: Targets | None = None) -> Targets:
@@ -84,21 +85,21 @@ class LiveTeacher:
             self._model.train()
         with self._autocast:
             outputs = self._family.forward(self._model, batch)
-        if self._dropout:  # others look through this teacher too: controls, angles
+        if self._dropout:  # controls and the angle probe use the same model
             self._model.eval()
-        padded = dict(self._taps.values)
-        self._taps.clear()
-        states = {k: valid(x_BTD, batch.valid_in(k.stack)) for k, x_BTD in padded.items()}
-        return Targets(outputs, states, padded if self._padded else {})
+        states_BTD = dict(self._capture.values)
+        self._capture.clear()
+        states_ND = {k: valid(x_BTD, batch.valid_in(k.stack)) for k, x_BTD in states_BTD.items()}
+        return Targets(outputs, states_ND, states_BTD if self._padded else {})
 
     def close(self) -> None:
-        """Take the hooks off the teacher."""
-        self._taps.remove()
+        """Remove the hooks from the teacher."""
+        self._capture.remove()
 
 
 class CachedTeacher:
-    """Reads stored outputs by example id. A damaged shard is written anew by `repair` and read
-    again, so that no student ever imitates a wrong target."""
+    """Reads stored outputs by example id. A damaged shard is rewritten by `repair` and read again,
+    so students never train on wrong targets."""
 
     def __init__(
         self, cache: Cache, states: Iterable[Activation], device: torch.device,
@@ -112,24 +113,24 @@ class CachedTeacher:
         self._head = head
 
     def naming(self, states: Iterable[Activation]) -> CachedTeacher:
-        """The same cache for a cohort that names these states; others are not read."""
+        """Return a source on the same cache that reads only these states."""
         return CachedTeacher(self._cache, states, self._device, self._repair, self._head)
 
     def prefetch(self, batch: Batch) -> Targets:
         outputs = Outputs(self._read(OUTPUTS, batch), self._head)
-        found = Targets(outputs, {k: self._read(k.column, batch) for k in self._states})
-        return found if self._device.type == "cpu" else found.each(lambda x: x.pin_memory())
+        targets = Targets(outputs, {k: self._read(k.column, batch) for k in self._states})
+        return targets if self._device.type == "cpu" else targets.each(lambda x: x.pin_memory())
 
     def _read(self, name: str, batch: Batch) -> Tensor:
-        for _ in self._cache.spans:  # as many shards as there are may be damaged
+        for _ in self._cache.spans:  # every shard may be damaged
             try:
                 return self._cache.read(name, batch.ids)
-            except Damaged as shard:
-                self._repair(name, shard.span)
+            except Damaged as damage:
+                self._repair(name, damage.span)
         return self._cache.read(name, batch.ids)
 
     def __call__(self, batch: Batch, ahead: Targets | None) -> Targets:
         assert ahead is not None
-        # In two steps: in one, the host would widen the halves first, and copy twice the bytes from
-        # memory that is not pinned, for which it waits.
+        # Two steps: a single `to` would convert to fp32 on the host first, and then copy twice the
+        # bytes from unpinned memory, which blocks.
         return ahead.each(lambda x: x.to(self._device, non_blocking=True).float())

@@ -1,4 +1,5 @@
-"""The teacher: found, identified by content, fine-tuned once, stored by its fingerprint."""
+"""Finds, identifies and stores teachers. A teacher is fine-tuned once, and stored by its
+fingerprint."""
 
 from __future__ import annotations
 
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
-    """The base model by asset name, folder or hub name. Raises UserError where there is none."""
+    """Return the base model of an asset name, folder or hub name. Raises UserError without one."""
     folder = _folder(teacher, home, file)
     content = _content(folder, home)
     try:
-        found = model_facts.of_base(folder, content, home)
+        facts = model_facts.of_base(folder, content, home)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({first_line(error)}); name a model of a kind that it has"
         ) from error
-    # A correction changes the names of all that is made with this model, and of nothing else.
-    content = digest([content, found["corrected"]]) if found["corrected"] else content
+    # A correction changes the fingerprints of everything made with this model, and no others.
+    content = digest([content, facts["corrected"]]) if facts["corrected"] else content
     return Base(
-        folder, content, found["depth"], found["width"], tuple(found["labels"]),
-        found["decoder_depth"],
+        folder, content, facts["depth"], facts["width"], tuple(facts["labels"]),
+        facts["decoder_depth"],
     )  # fmt: skip
 
 
@@ -51,14 +52,14 @@ def _folder(teacher: Teacher, home: Path, file: str) -> Path:
         return packages.fetch(teacher.model, home)
     folder = Path(teacher.model).expanduser()
     if folder.exists():
-        for needed, what in (
+        for file_name, description in (
             ("config.json", "configuration"),
             ("tokenizer_config.json", "tokenizer"),
         ):
-            if not (folder / needed).is_file():
+            if not (folder / file_name).is_file():
                 raise UserError(
-                    f"{file}: teacher.model: {folder} has no {what} ({needed}); name a folder that "
-                    "`save_pretrained` of both model and tokenizer wrote"
+                    f"{file}: teacher.model: {folder} has no {description} ({file_name}); "
+                    "name a folder that `save_pretrained` of both model and tokenizer wrote"
                 )
         if not any(folder.glob("*.safetensors")):
             pickled = next(iter(sorted(folder.glob("*.bin"))), None)
@@ -73,16 +74,17 @@ def _folder(teacher: Teacher, home: Path, file: str) -> Path:
             )
         return folder
     if teacher.model.count("/") != 1 or teacher.model.startswith((".", "/", "~")):
-        known = ", ".join(sorted(n for n, a in packages.ASSETS.items() if a.kind == "model"))
+        model_names = ", ".join(sorted(n for n, a in packages.ASSETS.items() if a.kind == "model"))
         raise UserError(
             f"{file}: teacher.model: {teacher.model!r} is neither a folder nor a packaged model; "
-            f"write one of {known}, a folder, or a hub name such as google-bert/bert-base-uncased"
+            f"write one of {model_names}, a folder, or a hub name such as "
+            "google-bert/bert-base-uncased"
         )
     return _from_hub(teacher, home, file)
 
 
 def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
-    """Into the home, which all nodes of a cluster see."""
+    """Download the model into the home, which all nodes of a cluster can read."""
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
@@ -93,7 +95,9 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
                 cache_dir=home / "hf",
             )
         )  # fmt: skip
-    except Exception as error:  # the hub's client raises a family of its own per kind of failure
+    except (
+        Exception
+    ) as error:  # the hub client raises a different exception class for each kind of failure
         raise UserError(
             f"{file}: teacher.model: {teacher.model} cannot be had from the hub "
             f"({hub.reason(error)}); check the name, `teacher.revision` and the network, or name a "
@@ -102,37 +106,37 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
 
 
 def _content(folder: Path, home: Path) -> str:
-    """SHA-256 over the weights, the configuration and the tokenizer, whatever the folder's name.
+    """Return a SHA-256 prefix over weights, configuration and tokenizer, independent of the path.
 
-    Hashing gigabytes takes seconds, so the answer is kept by path, size and time of change.
+    Hashing gigabytes takes seconds, so the hash is memoised by path, size and modification time.
     """
     files = sorted(
         p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model")
         and p.name != "raykd.json"
     )  # fmt: skip
     stamp = digest([[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in files])
-    known = home / "hashes" / stamp
-    if known.exists():
-        return known.read_text(encoding="utf-8")
+    hash_file = home / "hashes" / stamp
+    if hash_file.exists():
+        return hash_file.read_text(encoding="utf-8")
     sha = hashlib.sha256()
     for path in files:
         sha.update(path.name.encode())
         with path.open("rb") as stream:
             sha.update(hashlib.file_digest(stream, "sha256").digest())
-    memo.write_text(known, sha.hexdigest()[:12])
+    memo.write_text(hash_file, sha.hexdigest()[:12])
     return sha.hexdigest()[:12]
 
 
 def fingerprint(
     teacher: Teacher, base: Base, prepared: Prepared, reading: object, metric: str
 ) -> str:
-    """Names a teacher by what it is made of: base weights and tokenizer, labels, data, recipe; and
-    by the metric, where that decides how long it is trained."""
+    """Return a hash of what a teacher is made of: base weights and tokenizer, labels, data, recipe;
+    and the metric, if it decides how long the teacher is trained."""
     recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
     if teacher.epochs == "auto":
-        # A model that is not trained has the name that it had when 2 was the default.
+        # A model that is not fine-tuned keeps its fingerprint from when 2 was the default.
         recipe["epochs"] = [MOST_EPOCHS, PATIENCE, metric] if teacher.fine_tune else 2.0
-    # Keys that came later stay out where they say nothing, so that teachers keep their names.
+    # Newer keys at their default value are left out, so existing fingerprints do not change.
     recipe["buffers"] = teacher.own_buffers if teacher.fine_tune else None
     later = {"buffers": None, "lora": None, "weights": "fp32", "bits": None}
     recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
@@ -141,9 +145,9 @@ def fingerprint(
 
 @dataclass(frozen=True)
 class Stored:
-    """A teacher ready for use: its folder and the scores (percent) it was stored with.
+    """A stored teacher: its folder and scores (percent).
 
-    The majorities are the best that always answering one class scores on these splits.
+    `select_majority` and `test_majority` are the scores of the majority class on these splits.
     """
 
     folder: Path
@@ -155,7 +159,7 @@ class Stored:
     test_majority: float
     seconds: float
     epochs: int | None = None
-    """Of a teacher that was trained until select stopped rising, how many that took."""
+    """Epochs until early stopping; None for a fixed number of epochs."""
     best_epoch: int | None = None
 
     @property
@@ -163,30 +167,30 @@ class Stored:
         return self.select <= self.select_majority
 
 
-def refuse_weak(found: Stored, teacher: Teacher, file: str) -> None:
-    """Raises UserError for a teacher no better than the majority class, unless the file allows
-    it."""
-    if found.weak and not teacher.allow_weak:
+def refuse_weak(scores: Stored, teacher: Teacher, file: str) -> None:
+    """Raise UserError for a teacher no better than the majority class, unless `allow_weak` is
+    set."""
+    if scores.weak and not teacher.allow_weak:
         raise UserError(
-            f"{file}: teacher.model: {teacher.model} reaches {found.select:.1f} {found.metric} on "
-            "select, no better than always giving the commonest answer "
-            f"({found.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
+            f"{file}: teacher.model: {teacher.model} reaches {scores.select:.1f} {scores.metric} "
+            "on select, no better than always giving the commonest answer "
+            f"({scores.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
             "write `allow_weak: true` to go on all the same"
         )
 
 
 def stored(home: Path, name: str) -> Stored | None:
-    """The teacher of this fingerprint, if it was stored."""
-    note = home / "teachers" / name / "raykd.json"
-    if not note.is_file():
+    """Return the stored teacher with this fingerprint, or None."""
+    record = home / "teachers" / name / "raykd.json"
+    if not record.is_file():
         return None
-    return Stored(note.parent, name, **json.loads(note.read_text(encoding="utf-8")))
+    return Stored(record.parent, name, **json.loads(record.read_text(encoding="utf-8")))
 
 
 def store(
     home: Path, name: str, write: Callable[[Path], None], scores: Mapping[str, Any]
 ) -> Stored:
-    """Write a teacher's folder by `write`, complete or not at all."""
+    """Write a teacher's folder with `write`, atomically, and return the stored teacher."""
     final = home / "teachers" / name
     final.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
@@ -200,13 +204,13 @@ def store(
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    found = stored(home, name)
-    assert found is not None
-    return found
+    result = stored(home, name)
+    assert result is not None
+    return result
 
 
 def fine_tune_steps(teacher: Teacher, rows: int, auto: int = MOST_EPOCHS) -> int:
-    """Optimisation steps; where select decides (`epochs: auto`), those of `auto` epochs, which are
-    by default the most that there can be."""
+    """Return the optimisation steps. With `epochs: auto`, these are the steps of `auto` epochs, by
+    default the maximum."""
     epochs = auto if teacher.epochs == "auto" else teacher.epochs
     return max(1, math.ceil(epochs * rows / teacher.batch))

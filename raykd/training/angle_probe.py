@@ -1,8 +1,9 @@
 """Measures the angles: runs the teacher, students and untrained students over some select rows.
 
-Two passes, since centring takes off mean states over the tokens: the first sums the states, the
-second sums what angles.py keeps. No state outlives its batch. Nothing here touches the global
-random streams or a student's weights, so training goes on as if it had not been looked at.
+It takes two passes, because centring subtracts mean states over the tokens: the first pass sums
+the states, the second updates the statistics of angle_statistics.py. No state outlives its batch.
+The probe changes neither the global random streams nor a student's weights, so it has no effect on
+training.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ROWS = 256
 
 
 class Student(Protocol):
-    """What is needed of a student to look from it; a `Learner` is one."""
+    """The interface of a student that can be probed; a `Learner` has it."""
 
     @property
     def trial(self) -> TrialSpec: ...
@@ -48,7 +49,7 @@ class Student(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """A student whose training is over."""
+    """A student whose training has finished."""
 
     trial: TrialSpec
     model: PreTrainedModel
@@ -56,8 +57,8 @@ class Stored:
 
 
 class Probe:
-    """Looks at students of one teacher, always over the same `rows` rows of the select split,
-    spread evenly over it. In a group, every worker calls it and sees its share of the rows."""
+    """Measures angles of students of one teacher, always over the same `rows` rows, evenly spaced
+    in the select split. In a group, every worker calls it and processes its share of the rows."""
 
     def __init__(
         self,
@@ -70,21 +71,21 @@ class Probe:
         self._teacher, self._data, self._where, self._build = teacher, data, where, build
         encoded, group = data.select, where.group
         count = min(rows, len(encoded.ids))
-        kept = np.linspace(0, len(encoded.ids) - 1, count).round().astype(np.int64)
-        parts = eval_batches(encoded.lengths[kept], BATCH)
+        chosen = np.linspace(0, len(encoded.ids) - 1, count).round().astype(np.int64)
+        parts = eval_batches(encoded.lengths[chosen], BATCH)
         self.rows = count
-        self._batches = [kept[part] for part in parts[group.rank :: group.world]]
+        self._batches = [chosen[part] for part in parts[group.rank :: group.world]]
         self._depth, self._width = len(stacks(teacher)["encoder"]), width(teacher)
         self._teacher_mean: Tensor | None = None
 
     def __call__(self, students: Sequence[Student], step: int, recorder: Recorder) -> None:
-        """Measure students in training and tell the recorder."""
-        for student, found in zip(
+        """Measure students in training and pass the results to the recorder."""
+        for student, measured in zip(
             students, self.measure(students, [step] * len(students)), strict=True
         ):
-            if found is not None:
-                recorder.angles(student.trial, found)
-                recorder.log(student.trial, step, found.metrics())
+            if measured is not None:
+                recorder.angles(student.trial, measured)
+                recorder.log(student.trial, step, measured.metrics())
 
     @torch.no_grad()
     def measure(
@@ -93,54 +94,57 @@ class Probe:
         steps: Sequence[int],
         when: Literal["training", "stored"] = "training",
     ) -> list[Measured | None]:
-        """A measurement each, at its step; None for a student without a block in the teacher's
-        width (one of another width that matches nothing, or whose projections were not kept)."""
-        looking = [
-            _Look(s, self._width, self._data.family, self._where, self._build) for s in students
+        """Return one measurement per student, at its step. It is None for a student without a block
+        in the teacher's width: one of another width without hidden pairs or stored projections."""
+        subjects = [
+            _Subject(s, self._width, self._data.family, self._where, self._build) for s in students
         ]
         try:
-            self._means(looking)
-            self._angles(looking)
+            self._means(subjects)
+            self._angles(subjects)
         finally:
-            for look in looking:
-                look.close()
-        return [self._measured(look, step, when) for look, step in zip(looking, steps, strict=True)]
+            for subject in subjects:
+                subject.close()
+        return [
+            self._measured(subject, step, when)
+            for subject, step in zip(subjects, steps, strict=True)
+        ]
 
-    def _means(self, looking: Sequence[_Look]) -> None:
-        whole = self._teacher_mean is None
+    def _means(self, subjects: Sequence[_Subject]) -> None:
+        with_teacher = self._teacher_mean is None
         total = torch.zeros(self._depth, self._width, dtype=torch.float64)
-        for batch, _, t_NLD in self._passes(teacher=whole):
+        for batch, _, t_NLD in self._passes(teacher=with_teacher):
             if t_NLD is not None:
                 total += t_NLD.sum(0, dtype=torch.float64).cpu()
-            for look in looking:
-                look.add_mean(batch)
+            for subject in subjects:
+                subject.add_mean(batch)
         tokens = sum(int(self._data.select.lengths[rows].sum()) for rows in self._batches)
         count = self._sum(torch.tensor(float(tokens), dtype=torch.float64))
-        if whole:
+        if with_teacher:
             self._teacher_mean = self._sum(total) / count
         assert self._teacher_mean is not None
-        for look in looking:
-            means = {block: self._sum(total) / count for block, total in look.totals.items()}
-            look.angles = [
-                Angles(block, _kind(look.student.trial),
+        for subject in subjects:
+            means = {block: self._sum(total) / count for block, total in subject.totals.items()}
+            subject.angles = [
+                Angles(block, _kind(subject.student.trial),
                        (self._teacher_mean - mean).float().to(self._where.device))
                 for block, mean in means.items()
             ]  # fmt: skip
 
-    def _angles(self, looking: Sequence[_Look]) -> None:
+    def _angles(self, subjects: Sequence[_Subject]) -> None:
         for batch, lengths, t_NLD in self._passes(teacher=True):
             assert t_NLD is not None
-            # Drawn from the batch alone: the order of the batches does not matter.
-            order = torch.from_numpy(np.random.default_rng(len(t_NLD)).permutation(len(t_NLD)))
-            shuffled_NLD = t_NLD[order.to(t_NLD.device)]
-            for look in looking:
-                own, untrained = look.states(batch), look.untrained_states(batch)
-                for angles in look.angles:
+            # Seeded by the batch alone, so the order of the batches does not matter.
+            permutation = np.random.default_rng(len(t_NLD)).permutation(len(t_NLD))
+            shuffled_NLD = t_NLD[torch.from_numpy(permutation).to(t_NLD.device)]
+            for subject in subjects:
+                s_ND, u_ND = subject.states(batch), subject.untrained_states(batch)
+                for angles in subject.angles:
                     block = angles.student
-                    angles.add(own[block], untrained[block], t_NLD, shuffled_NLD, lengths)
+                    angles.add(s_ND[block], u_ND[block], t_NLD, shuffled_NLD, lengths)
 
     def _passes(self, teacher: bool) -> Iterator[tuple[Batch, list[int], Tensor | None]]:
-        """This worker's batches, the lengths of their rows, and the teacher's states x_NLD."""
+        """Yield this worker's batches, their rows' lengths, and the teacher's states x_NLD."""
         encoded, where = self._data.select, self._where
         states = [state(block) for block in range(1, self._depth + 1)]
         family = self._data.family
@@ -149,39 +153,39 @@ class Probe:
             for rows in self._batches:
                 lengths = encoded.lengths[rows].tolist()
                 batch = family.collate(encoded, rows, self._data.pad).to(where.device)
-                found = live(batch).states_ND if live is not None else None
+                states_ND = live(batch).states_ND if live is not None else None
                 yield (
                     batch,
                     lengths,
-                    (torch.stack([found[k].float() for k in states], 1) if found else None),
+                    (torch.stack([states_ND[k].float() for k in states], 1) if states_ND else None),
                 )
         finally:
             if live is not None:
                 live.close()
 
     def _sum(self, total: Tensor) -> Tensor:
-        """Over the workers, on the CPU."""
+        """Return the sum over the workers, on the CPU."""
         return torch.stack([t for t in self._where.group.gather(total)]).sum(0)  # type: ignore[misc]
 
     def _measured(
-        self, look: _Look, step: int, when: Literal["training", "stored"]
+        self, subject: _Subject, step: int, when: Literal["training", "stored"]
     ) -> Measured | None:
-        workers: list[list[Angles]] = self._where.group.gather(look.angles)  # type: ignore[assignment]
+        workers: list[list[Angles]] = self._where.group.gather(subject.angles)  # type: ignore[assignment]
         blocks = tuple(merged(parts).block() for parts in zip(*workers, strict=True))
         if not blocks:
             return None
-        kind = _kind(look.student.trial)
+        kind = _kind(subject.student.trial)
         return Measured(step, when, self.rows, self._depth, self._width, kind, blocks)
 
 
 def _kind(trial: TrialSpec) -> str:
-    """The loss whose gradients are looked at; squared error where the trial's own is of more than
-    one state."""
+    """Return the loss whose gradients are measured: the trial's own, or squared error if that loss
+    reads more than one state."""
     return trial.loss.kind if hidden_loss(trial.loss.kind).by_token else "mse"
 
 
-class _Look:
-    """A student and its untrained self, ready to look: in eval mode, hooks on their blocks."""
+class _Subject:
+    """A student and its untrained copy, in eval mode and with hooks on their blocks."""
 
     def __init__(
         self,
@@ -192,11 +196,11 @@ class _Look:
         build: Callable[[TrialSpec], PreTrainedModel],
     ) -> None:
         self.student, self._family, self._where = student, family, where
-        trial, own_width = student.trial, width(student.model)
+        trial, student_width = student.trial, width(student.model)
         self.blocks = [
             block
             for block in range(1, trial.shape.blocks + 1)
-            if own_width == teacher_width or str(block) in student.projections
+            if student_width == teacher_width or str(block) in student.projections
         ]
         self.totals = {
             block: torch.zeros(teacher_width, dtype=torch.float64) for block in self.blocks
@@ -204,18 +208,22 @@ class _Look:
         self.angles: list[Angles] = []
         self._untrained = build(trial).eval().to(where.device)
         seed = stream(trial.seed, "projections")
-        self._first = build_projections(trial.layer_map, own_width, teacher_width, seed)
-        self._first.to(where.device)
+        self._untrained_projections = build_projections(
+            trial.layer_map, student_width, teacher_width, seed
+        )
+        self._untrained_projections.to(where.device)
         self._was_training = student.model.training
         student.model.eval()
-        self._taps = ActivationCapture(student.model, map(state, self.blocks))
-        self._untrained_taps = ActivationCapture(self._untrained, map(state, self.blocks))
+        self._capture = ActivationCapture(student.model, map(state, self.blocks))
+        self._untrained_capture = ActivationCapture(self._untrained, map(state, self.blocks))
 
     def states(self, batch: Batch) -> dict[int, Tensor]:
-        return self._run(self.student.model, self._taps, self.student.projections, batch)
+        return self._run(self.student.model, self._capture, self.student.projections, batch)
 
     def untrained_states(self, batch: Batch) -> dict[int, Tensor]:
-        return self._run(self._untrained, self._untrained_taps, self._first, batch)
+        return self._run(
+            self._untrained, self._untrained_capture, self._untrained_projections, batch
+        )
 
     def add_mean(self, batch: Batch) -> None:
         for block, x_ND in self.states(batch).items():
@@ -224,23 +232,23 @@ class _Look:
     def _run(
         self,
         model: PreTrainedModel,
-        taps: ActivationCapture,
+        capture: ActivationCapture,
         projections: nn.ModuleDict,
         batch: Batch,
     ) -> dict[int, Tensor]:
-        """The blocks' states at the valid tokens, in the teacher's width and in fp32."""
+        """Return the blocks' states at the valid tokens, in the teacher's width and in fp32."""
         if not self.blocks:
             return {}
         with self._where.autocast():
             self._family.forward(model, batch)
-        found = {
+        states = {
             k.block: project(projections, k, valid(x_BTD, batch.valid)).float()
-            for k, x_BTD in taps.values.items()
+            for k, x_BTD in capture.values.items()
         }
-        taps.clear()
-        return found
+        capture.clear()
+        return states
 
     def close(self) -> None:
-        self._taps.remove()
-        self._untrained_taps.remove()
+        self._capture.remove()
+        self._untrained_capture.remove()
         self.student.model.train(self._was_training)

@@ -1,8 +1,8 @@
 """The angle between every two teacher blocks with the student's state as vertex, as streaming
-statistics over valid tokens: what is kept does not grow with the tokens.
+statistics over valid tokens: their memory does not grow with the number of tokens.
 
 Shapes: N tokens, L teacher blocks, D width, P = L(L - 1)/2 pairs of blocks, E examples. All five
-views of a pair come from Gram matrices of difference vectors d_k = T_k - S, one a token:
+views of a pair come from Gram matrices, one per token, of difference vectors d_k = T_k - S:
 cos = d_i.d_j / |d_i||d_j|.
 """
 
@@ -28,13 +28,13 @@ from raykd.training.angle_values import (
     pairs,
 )
 
-NEAR = 1e-5  # of a teacher state's length: a student so near to it sees it in no direction
+NEAR = 1e-5  # relative to a teacher state's norm: a smaller difference has no reliable direction
 OCTAVES, STEPS = 4, 16  # the ratio of Thales is binned from 2^-4 to 2^4, 16 bins an octave
-CHUNK = 512  # tokens whose L x D differences are in memory at a time
+CHUNK = 512  # tokens whose L x D differences are in memory at once
 
 
 class Tally:
-    """One view from one student block: running sums for every pair of teacher blocks."""
+    """Running sums of one view of one student block, for every pair of teacher blocks."""
 
     def __init__(self, blocks: int, device: torch.device) -> None:
         self.first, self.second = torch.triu_indices(blocks, blocks, 1, device=device)
@@ -53,14 +53,14 @@ class Tally:
         }
 
     def add(self, d_NLD: Tensor, near_NL: Tensor, lengths: Tensor) -> None:
-        """Difference vectors of whole examples, of `lengths` tokens each; where `near_NL`, the
-        difference has no direction, and the token is left out of that block's pairs."""
+        """Add difference vectors of whole examples, of `lengths` tokens each. Where `near_NL` is
+        true, the difference has no direction, and that block's pairs do not count the token."""
         gram = d_NLD @ d_NLD.transpose(1, 2)
         square_NL = gram.diagonal(dim1=1, dim2=2)
-        far_NL = ~near_NL & (square_NL > 0)
+        directed_NL = ~near_NL & (square_NL > 0)
         a_NP, b_NP = square_NL[:, self.first], square_NL[:, self.second]
         product_NP = gram[:, self.first, self.second]
-        counted = far_NL[:, self.first] & far_NL[:, self.second]
+        counted = directed_NL[:, self.first] & directed_NL[:, self.second]
         cosine = (product_NP / (a_NP * b_NP).sqrt().clamp_min(1e-30)).clamp(-1, 1)
         acute = counted & (product_NP > 0)
 
@@ -74,8 +74,8 @@ class Tally:
         # |S - (Ti + Tj) / 2| and |Ti - Tj| / 2 by the same Gram matrix: |d_i +- d_j| / 2.
         total, double = a_NP + b_NP, 2 * product_NP
         ratio = ((total + double).clamp_min(0) / (total - double).clamp_min(1e-30)).sqrt()
-        place = (ratio.clamp_min(1e-30).log2() + OCTAVES) * STEPS
-        _count(sums["ratios"], place.floor().long(), counted)
+        position = (ratio.clamp_min(1e-30).log2() + OCTAVES) * STEPS
+        _count(sums["ratios"], position.floor().long(), counted)
         for column, bound in enumerate(RATIOS):
             sums["above"][:, column] += (counted & (ratio > bound)).sum(0)
 
@@ -110,27 +110,29 @@ class Tally:
         return Thales(_median(self.sums["ratios"][pair].cpu().numpy()), tuple(above))
 
 
-def _count(into: Tensor, bins_NP: Tensor, counted: Tensor) -> None:
-    """Add one to each pair's bin for each counted token; beyond the ends, to the last bin."""
-    pairs_, size = into.shape
-    place = bins_NP.clamp(0, size - 1) + size * torch.arange(pairs_, device=into.device)
-    into += torch.bincount(place[counted], minlength=pairs_ * size).view(pairs_, size)
+def _count(histograms: Tensor, bins_NP: Tensor, counted: Tensor) -> None:
+    """Add one to each pair's bin per counted token; values out of range go to the end bins."""
+    pair_count, size = histograms.shape
+    offsets_P = size * torch.arange(pair_count, device=histograms.device)
+    flat_NP = bins_NP.clamp(0, size - 1) + offsets_P
+    counts = torch.bincount(flat_NP[counted], minlength=pair_count * size)
+    histograms += counts.view(pair_count, size)
 
 
 def _median(counts: np.ndarray) -> float:
-    """Of the ratio, to within its bin; 1 without a token."""
+    """Return the median ratio, interpolated within its bin; 1 without a token."""
     total = np.cumsum(counts)
     if not total[-1]:
         return 1.0
-    half = total[-1] / 2
-    place = int(np.searchsorted(total, half))
-    inside = (half - (total[place] - counts[place])) / counts[place]
-    return float(2 ** ((place + inside) / STEPS - OCTAVES))
+    target = total[-1] / 2
+    bin_index = int(np.searchsorted(total, target))
+    inside = (target - (total[bin_index] - counts[bin_index])) / counts[bin_index]
+    return float(2 ** ((bin_index + inside) / STEPS - OCTAVES))
 
 
 class Angles:
-    """All views from one student block. `gap_LD`: each teacher block's mean state over the tokens
-    minus the student's, which centring takes off; `kind`: the hidden loss in use."""
+    """All views of one student block. `gap_LD`: each teacher block's mean state over the tokens
+    minus the student's, which centring subtracts; `kind`: the hidden loss in use."""
 
     def __init__(self, student: int, kind: str, gap_LD: Tensor) -> None:
         self.student, self.kind, self.gap_LD = student, kind, gap_LD
@@ -144,55 +146,59 @@ class Angles:
         shuffled_NLD: Tensor,
         lengths: Sequence[int],
     ) -> None:
-        """A batch: the student's states, an untrained student's, the teacher's, and the teacher's
-        of other tokens; in row-major order, example by example."""
-        for tokens, some in chunks(lengths):
+        """Add a batch: the states of the student, an untrained student, the teacher, and the
+        teacher at other tokens; in row-major order, example by example."""
+        for tokens, example_lengths in chunks(lengths):
             s, u, t, other = s_ND[tokens], u_ND[tokens], t_NLD[tokens], shuffled_NLD[tokens]
-            sizes = torch.tensor(some, device=s.device)
+            lengths_E = torch.tensor(example_lengths, device=s.device)
             d = t - s[:, None]
             near = _near(d, t)
-            self.tallies["raw"].add(d, near, sizes)
-            self.tallies["centred"].add(d - self.gap_LD, near, sizes)
-            self.tallies["gradient"].add(gradients(self.kind, s, t), near, sizes)
-            strange = other - at_distance(s, t, s, other)[:, None]
-            self.tallies["shuffled"].add(strange, _near(strange, other), sizes)
-            null = t - at_distance(s, t, u, t)[:, None]
-            self.tallies["untrained"].add(null, _near(null, t), sizes)
+            self.tallies["raw"].add(d, near, lengths_E)
+            self.tallies["centred"].add(d - self.gap_LD, near, lengths_E)
+            self.tallies["gradient"].add(gradients(self.kind, s, t), near, lengths_E)
+            shuffled = other - at_distance(s, t, s, other)[:, None]
+            self.tallies["shuffled"].add(shuffled, _near(shuffled, other), lengths_E)
+            untrained = t - at_distance(s, t, u, t)[:, None]
+            self.tallies["untrained"].add(untrained, _near(untrained, t), lengths_E)
 
     def block(self) -> Block:
-        whole = {v: _whole(tally.sums["histogram"].sum(0)) for v, tally in self.tallies.items()}
-        found = (self._pair(p, *named) for p, named in enumerate(pairs(len(self.gap_LD))))
-        return Block(self.student, tuple(found), whole)
+        histograms = {
+            v: _integers(tally.sums["histogram"].sum(0)) for v, tally in self.tallies.items()
+        }
+        pair_values = (
+            self._pair(index, *blocks) for index, blocks in enumerate(pairs(len(self.gap_LD)))
+        )
+        return Block(self.student, tuple(pair_values), histograms)
 
-    def _pair(self, place: int, first: int, second: int) -> Pair:
-        seen = {view: tally.view(place) for view, tally in self.tallies.items()}
+    def _pair(self, index: int, first: int, second: int) -> Pair:
+        views = {view: tally.view(index) for view, tally in self.tallies.items()}
         raw, centred = self.tallies["raw"], self.tallies["centred"]
         return Pair(
             first,
             second,
-            raw=seen["raw"],
-            centred=seen["centred"],
-            gradient=seen["gradient"],
-            shuffled=seen["shuffled"],
-            untrained=seen["untrained"],
-            thales=raw.thales(place),
-            histogram=_whole(raw.sums["histogram"][place]),
-            centred_histogram=_whole(centred.sums["histogram"][place]),
+            raw=views["raw"],
+            centred=views["centred"],
+            gradient=views["gradient"],
+            shuffled=views["shuffled"],
+            untrained=views["untrained"],
+            thales=raw.thales(index),
+            histogram=_integers(raw.sums["histogram"][index]),
+            centred_histogram=_integers(centred.sums["histogram"][index]),
         )
 
 
 def merged(parts: Sequence[Angles]) -> Angles:
-    """What several workers saw of one student block, together: the first one, added to."""
-    whole, *others = parts
+    """Merge the statistics of several workers for one student block, in place into the first."""
+    first, *others = parts
     for other in others:
-        for view, tally in whole.tallies.items():
+        for view, tally in first.tallies.items():
             tally.examples += other.tallies[view].examples
             for name, total in tally.sums.items():
                 total += other.tallies[view].sums[name].to(total.device)
-    return whole
+    return first
 
 
-def _whole(counts: Tensor) -> tuple[int, ...]:
+def _integers(counts: Tensor) -> tuple[int, ...]:
     return tuple(int(c) for c in counts.tolist())
 
 
@@ -202,31 +208,33 @@ def _near(d_NLD: Tensor, t_NLD: Tensor) -> Tensor:
 
 
 def chunks(lengths: Sequence[int]) -> Iterator[tuple[slice, list[int]]]:
-    """Whole examples of about CHUNK tokens together: their tokens, and each one's length."""
-    start, end, some = 0, 0, list[int]()
+    """Yield groups of whole examples of about CHUNK tokens: their token slice and their lengths."""
+    start, end, sizes = 0, 0, list[int]()
     for length in lengths:
-        if some and end + length - start > CHUNK:
-            yield slice(start, end), some
-            start, some = end, []
-        some.append(length)
+        if sizes and end + length - start > CHUNK:
+            yield slice(start, end), sizes
+            start, sizes = end, []
+        sizes.append(length)
         end += length
-    if some:
-        yield slice(start, end), some
+    if sizes:
+        yield slice(start, end), sizes
 
 
 def at_distance(s_ND: Tensor, t_NLD: Tensor, u_ND: Tensor, other_NLD: Tensor) -> Tensor:
-    """u, brought as near to some teacher states `other` as the student s is to its own, t.
+    """Return u, moved as close to the teacher states `other` as the student s is to its own, t.
 
-    Token by token, along the line from the centroid of `other` through u. Distances are measured
-    in the spread of the states around their centroid; where `other` is t itself, the sum of squared
-    distances to them is that of s exactly: it is L |x - centroid|^2 plus what the student has no
-    part in. (Scaling u itself could not come nearer than its projection.)
+    Each token moves along the line from the centroid of `other` through u. Distances are relative
+    to the spread of the states around their centroid. If `other` is t itself, the sum of squared
+    distances to the states equals that of s exactly: it is L |x - centroid|^2 plus a term that does
+    not depend on x. (Scaling u itself could not come closer than its projection.)
     """
-    own, centre = t_NLD.mean(1), other_NLD.mean(1)
-    spread, wanted = _spread(t_NLD, own), _spread(other_NLD, centre)
-    away = u_ND - centre
-    far = (s_ND - own).norm(dim=-1) * wanted / spread.clamp_min(1e-30)
-    moved: Tensor = centre + (far / away.norm(dim=-1).clamp_min(1e-30))[:, None] * away
+    t_centre, other_centre = t_NLD.mean(1), other_NLD.mean(1)
+    spread, other_spread = _spread(t_NLD, t_centre), _spread(other_NLD, other_centre)
+    direction = u_ND - other_centre
+    distance = (s_ND - t_centre).norm(dim=-1) * other_spread / spread.clamp_min(1e-30)
+    moved: Tensor = (
+        other_centre + (distance / direction.norm(dim=-1).clamp_min(1e-30))[:, None] * direction
+    )
     return moved
 
 
@@ -236,12 +244,12 @@ def _spread(t_NLD: Tensor, centre_ND: Tensor) -> Tensor:
 
 
 def gradients(kind: str, s_ND: Tensor, t_NLD: Tensor) -> Tensor:
-    """Each token's gradient of the hidden loss towards each teacher block, at the student's state,
-    as x_NLD; by autograd through the loss that trains."""
+    """Return each token's gradient of the hidden loss for each teacher block, at the student's
+    state, as x_NLD; computed by autograd through the training loss."""
     N, L, D = t_NLD.shape
     with torch.enable_grad():
         state = s_ND[:, None].expand(N, L, D).detach().reshape(N * L, D).requires_grad_(True)
         loss = hidden_loss(kind).function(state, t_NLD.reshape(N * L, D), 1, 1)
         (gradient,) = torch.autograd.grad(loss, state)
-    found: Tensor = gradient.reshape(N, L, D)
-    return found
+    gradient_NLD: Tensor = gradient.reshape(N, L, D)
+    return gradient_NLD

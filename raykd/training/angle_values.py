@@ -1,4 +1,4 @@
-"""What was measured of the angles between teacher blocks, seen from a student: values and JSON.
+"""Measured angles between teacher blocks, as seen from a student: values and JSON.
 
 All counts are of valid tokens. The tokens of one example depend on each other, so intervals are
 clustered by example.
@@ -24,8 +24,8 @@ NULLS = ("shuffled", "untrained")
 class View:
     """The cosine of one pair's angle over `tokens` tokens: how often it is above 0, and its mean.
 
-    `effective`: as many independent tokens would know the share as well. Without a single token
-    the share is 0.5, the cosine 0 and the interval everything.
+    `effective`: the effective sample size of the share, in independent tokens. Without tokens the
+    share is 0.5, the cosine 0 and the interval [0, 1].
     """
 
     tokens: int
@@ -37,9 +37,10 @@ class View:
 
 @dataclass(frozen=True)
 class Thales:
-    """How far the student is outside the ball over T_i T_j, on whose surface the angle is right:
-    ||S - (T_i + T_j) / 2|| / (||T_i - T_j|| / 2). Above 1 the angle is acute, by identity; far
-    above it is so for any student. `above` are shares beyond each of RATIOS."""
+    """The student's distance from the ball with diameter T_i T_j, on whose surface the angle is
+    right (Thales): ||S - (T_i + T_j) / 2|| / (||T_i - T_j|| / 2). Above 1 the angle is acute, by
+    identity; far above 1 it is acute for any student. `above`: the shares of tokens above each of
+    RATIOS."""
 
     median: float
     above: tuple[float, float, float]
@@ -65,18 +66,18 @@ class Pair:
 
 @dataclass(frozen=True)
 class Block:
-    """Seen from one student block (1-based). `histograms`: of each view, over all pairs."""
+    """The angles seen from one student block (1-based). `histograms`: per view, over all pairs."""
 
     student: int
     pairs: tuple[Pair, ...]
     histograms: dict[str, tuple[int, ...]]
 
     def share_acute(self, view: str = "raw") -> float:
-        """Mean over the pairs."""
+        """Return the mean share over the pairs."""
         return float(np.mean([getattr(p, view).share_acute for p in self.pairs]))
 
     def cosine(self, view: str = "raw") -> float:
-        """Mean over the pairs."""
+        """Return the mean cosine over the pairs."""
         return float(np.mean([getattr(p, view).cosine for p in self.pairs]))
 
 
@@ -84,8 +85,8 @@ class Block:
 class Measured:
     """One student at one optimisation step, over `rows` rows of the select split.
 
-    `when`: at an evaluation in training, or afterwards from the stored student, whose weights are
-    those of its best evaluation. `width` is the teacher's; `loss` the hidden loss of `gradient`.
+    `when`: `training` at an evaluation, `stored` for a stored student, whose weights are those of
+    its best evaluation. `width` is the teacher's; `loss` is the hidden loss of `gradient`.
     """
 
     step: int
@@ -97,21 +98,21 @@ class Measured:
     blocks: tuple[Block, ...]
 
     def metrics(self) -> dict[str, float]:
-        """For the trial's record, by student block."""
+        """Return the metrics that the trial's run records, by student block."""
         return {
             **{f"angle_share_acute_{b.student}": b.share_acute() for b in self.blocks},
             **{f"angle_cosine_{b.student}": b.cosine() for b in self.blocks},
         }
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = _adapter().dump_python(self, mode="json")
-        return found
+        data: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return data
 
     @classmethod
     def from_json(cls, data: Any) -> Measured:
-        """Raises pydantic's ValidationError for what is no measurement."""
-        found: Measured = _adapter().validate_python(data)
-        return found
+        """Read a measurement from JSON data. Raises pydantic's ValidationError if it is invalid."""
+        measured: Measured = _adapter().validate_python(data)
+        return measured
 
 
 @cache
@@ -122,19 +123,19 @@ def _adapter() -> Any:
 
 
 def pairs(blocks: int) -> tuple[tuple[int, int], ...]:
-    """Every pair of teacher blocks (1-based), in the order of `torch.triu_indices`."""
+    """Return every pair of teacher blocks (1-based), in the order of `torch.triu_indices`."""
     return tuple((i, j) for i in range(1, blocks + 1) for j in range(i + 1, blocks + 1))
 
 
 def effective_size(
     count: float, acute: float, acute_squared: float, products: float, squared: float, examples: int
 ) -> float:
-    """The effective sample size of a share over clusters (Korn and Graubard 1998): p(1 - p) over
-    the ratio estimator's linearised variance, at most `count`.
+    """Return the effective sample size of a share over clusters (Korn and Graubard 1998): p(1 - p)
+    over the ratio estimator's linearised variance, at most `count`.
 
-    With a_e acute ones of n_e tokens in example e: `acute_squared` = sum a_e^2, `products` =
-    sum a_e n_e, `squared` = sum n_e^2. Where all tokens agree nothing is known of their
-    dependence, and each example counts as one.
+    With a_e acute tokens out of n_e in example e: `acute_squared` = sum a_e^2, `products` =
+    sum a_e n_e, `squared` = sum n_e^2. If all tokens agree, their dependence is unknown, and each
+    example counts as one.
     """
     if examples < 2 or not count:
         return float(examples)
@@ -147,26 +148,26 @@ def effective_size(
 
 
 def wilson(share: float, effective: float, quantile: float) -> tuple[float, float]:
-    """Wilson's interval for a share known as well as from `effective` independent draws."""
+    """Return Wilson's interval of a share with an effective sample size of `effective`."""
     if effective <= 0:
         return 0.0, 1.0
     q = quantile**2 / effective
-    middle = share + q / 2
+    centre = share + q / 2
     half = np.sqrt(q * (share * (1 - share) + q / 4))
-    return float(max(0.0, (middle - half) / (1 + q))), float(min(1.0, (middle + half) / (1 + q)))
+    return float(max(0.0, (centre - half) / (1 + q))), float(min(1.0, (centre + half) / (1 + q)))
 
 
 def clustered(share: float, effective: float, examples: int) -> tuple[float, float]:
-    """Wilson's interval at LEVEL, with a t quantile of the clusters' degrees of freedom."""
+    """Return Wilson's interval at LEVEL, with a t quantile at the clusters' degrees of freedom."""
     if examples < 2:
         return 0.0, 1.0
     return wilson(share, effective, float(special.stdtrit(examples - 1, (1 + LEVEL) / 2)))
 
 
 def random_histogram(width: int, count: float) -> np.ndarray:
-    """How `count` cosines between random directions of `width` dimensions fall into the bins: the
-    null of random difference vectors, whatever their lengths. (cos + 1) / 2 is Beta distributed
-    with both parameters (width - 1) / 2; the share acute is a half, the mean 0."""
+    """Return the expected bin counts of `count` cosines between random directions in `width`
+    dimensions: the null of random difference vectors of any length. (cos + 1) / 2 is Beta
+    distributed with both parameters (width - 1) / 2; the acute share is 0.5, the mean 0."""
     a = (width - 1) / 2
     edges = np.linspace(0, 1, BINS + 1)
     shares: np.ndarray = np.diff(special.betainc(a, a, edges))

@@ -1,8 +1,8 @@
 """distill(): a cohort of students under one teacher pass per batch.
 
-The same loop runs in one process and inside a data-parallel group; fine-tuning the teacher is
-this loop too, with one "student" and no teacher. It knows neither Ray nor MLflow: whom to tell,
-where to checkpoint and which workers there are is handed in.
+The same loop runs in one process and inside a data-parallel group. Fine-tuning the teacher uses it
+too, with one "student" and no teacher. The loop knows neither Ray nor MLflow: the recorder, the
+checkpoint hooks and the worker group are arguments.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
 
-TICKS = 10  # how often in a training the losses are looked at, logged and checked
+TICKS = 10  # times per training that the losses are logged and checked for divergence
 
 
 def distill(
@@ -55,13 +55,13 @@ def distill(
     probe: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
     controls: Controls | None = None,
 ) -> None:
-    """Train the cohort's students, evaluate, and tell `recorder`.
+    """Train the cohort's students, evaluate them, and report the results to `recorder`.
 
-    `build` yields a trial's untrained student; `resume` is a state that `hooks.checkpoint`
-    stored; `save_student` may write a finished student into a folder and says whether it did;
-    `rungs` say when the worst students are dropped; `probe` may study the students at evaluations,
-    with the step and the recorder, and leaves them as they are; `controls` make the targets of
-    trials that are some.
+    `build` returns a trial's untrained student. `resume` is a state that `hooks.checkpoint`
+    stored. `save_student` may write a finished student into a folder and returns whether it did.
+    `rungs` decides when the worst students are dropped. `probe` is called at evaluations with the
+    students, the step and the recorder, and does not change the students. `controls` makes the
+    targets of control trials.
     """
     where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -77,129 +77,143 @@ def distill(
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     source = teacher.name if teacher else None
-    teacher_seconds, rows, examples, scores = 0.0, 0, 0, dict[str, float]()
+    teacher_seconds, teacher_rows, examples, scores = 0.0, 0, 0, dict[str, float]()
     order = by_epoch(data.train.lengths, plan.batch, seed, start, plan.batch_tokens)
     steps = islice(order, plan.steps - start)
     feed = prefetch(steps, lambda step: _feed(data, step, where, teacher))
     for done, parts in enumerate(feed, start + 1):
-        alive = [x for x in learners if x.training and not stalled(x, done - 1, data)]
-        if not alive:
+        active = [s for s in learners if s.training and not stalled(s, done - 1, data)]
+        if not active:
             break
-        rows += parts[0][0].examples
-        examples += parts[0][0].examples * len(alive)
+        teacher_rows += parts[0][0].examples
+        examples += parts[0][0].examples * len(active)
         began = time.perf_counter()
-        ready = _told(teacher, parts, where, cohort.trials[0].seed, done - 1)
-        targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
+        teacher_parts = _with_targets(teacher, parts, where, cohort.trials[0].seed, done - 1)
+        kinds = {learner.trial.targets for learner in active}
+        targets = by_kind(kinds, teacher_parts, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
-        _step(alive, targets, done - 1)
+        _step(active, targets, done - 1)
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
-        _log_losses(alive, done, recorder)
+        _log_losses(active, done, recorder)
         if done in evaluations or done in drops:
-            found = {x.trial.id: _select_score(x, data, where) for x in alive if x.training}
-            _log_scores(alive, found, done, recorder, consider=done in evaluations)
+            select_scores = {
+                s.trial.id: _select_score(s, data, where) for s in active if s.training
+            }
+            _log_scores(active, select_scores, done, recorder, consider=done in evaluations)
             if rungs is not None and done in drops:
-                _drop(alive, rungs.losers(found, len(cohort.trials), drops[done]), found, recorder)
-            scores |= found
+                losers = rungs.losers(select_scores, len(cohort.trials), drops[done])
+                _drop(active, losers, select_scores, recorder)
+            scores |= select_scores
         if done in evaluations and probe is not None:
-            probe([x for x in alive if x.training], done, recorder)
+            probe([learner for learner in active if learner.training], done, recorder)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
-        hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, rows))
+        hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, teacher_rows))
         examples = 0
 
     share = teacher_seconds / max(1, len(learners))
-    _finish([x for x in learners if not x.pruned], data, where, recorder, save_student, share)
+    unpruned = [learner for learner in learners if not learner.pruned]
+    _finish(unpruned, data, where, recorder, save_student, share)
 
 
 def _learners(
     cohort: Cohort, data: Data, build: Callable[[TrialSpec], PreTrainedModel], teacher_width: int,
     recorder: Recorder, where: Execution, facts: Mapping[str, str],
 ) -> list[Learner]:  # fmt: skip
-    """A learner for each trial that is not over already; every worker gets the same ones."""
+    """Return a learner for each unfinished trial; every worker gets the same ones."""
     group = where.group
     used = tokens_in(data.train.input_ids, data.pad)
-    how = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used)
-    told = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
-    opened: list[bool] = group.gather(told)[0]  # type: ignore[assignment]
+    args = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used)
+    to_train = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
+    shared_to_train: list[bool] = group.gather(to_train)[0]  # type: ignore[assignment]
     return [
-        Learner(t, build(t), *how)
-        for t, is_open in zip(cohort.trials, opened, strict=True)
-        if is_open
+        Learner(t, build(t), *args)
+        for t, train in zip(cohort.trials, shared_to_train, strict=True)
+        if train
     ]  # fmt: skip
 
 
-def _told(
+def _with_targets(
     teacher: TeacherSource | None, parts: list[Part], where: Execution, seed: int, step: int
 ) -> list[Part]:
-    """This worker's parts on its device, each with its targets. A teacher's own dropout, where it
-    is on, depends on seed, step, worker and part alone, as the students' does."""
-    found: list[Part] = []
-    for part, (batch, stored) in enumerate(parts):
+    """Return this worker's parts on its device, each with its targets. The teacher's dropout, if
+    enabled, depends only on seed, step, worker and part, like the students' dropout."""
+    with_targets: list[Part] = []
+    for part, (batch, prefetched) in enumerate(parts):
         torch.manual_seed(stream(seed, "teacher", step, where.group.rank, part))
-        there = batch.to(where.device)
-        found.append((there, teacher(there, stored) if teacher and len(batch.ids) else None))
-    return found
+        on_device = batch.to(where.device)
+        with_targets.append(
+            (on_device, teacher(on_device, prefetched) if teacher and len(batch.ids) else None)
+        )
+    return with_targets
 
 
-def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
-    """One optimisation step of every student. A student is updated when the next one has
-    computed its gradients, so that they travel meanwhile and two students' exist at a time."""
-    before: Learner | None = None
-    for learner in alive:
+def _step(active: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
+    """Run one optimisation step of every student. A student is updated after the next one has
+    computed its gradients: the all-reduce overlaps with that computation, and at most two students'
+    gradients exist at a time."""
+    previous: Learner | None = None
+    for learner in active:
         parts = targets[learner.trial.targets]
-        for i, (batch, told) in enumerate(parts):
-            learner.backward(batch, told, step, i, len(parts))
-        if before is not None:
-            before.update(step)
-        before = learner
-    assert before is not None
-    before.update(step)
+        for i, (batch, part_targets) in enumerate(parts):
+            learner.backward(batch, part_targets, step, i, len(parts))
+        if previous is not None:
+            previous.update(step)
+        previous = learner
+    assert previous is not None
+    previous.update(step)
 
 
-def _log_losses(alive: list[Learner], done: int, recorder: Recorder) -> None:
-    """Mean losses since the last look; who has diverged leaves here."""
-    for learner in alive:
-        recorder.log(learner.trial, done, learner.running_losses(done))
+def _log_losses(active: list[Learner], step: int, recorder: Recorder) -> None:
+    """Log the mean losses since the last call; diverged students leave the cohort here."""
+    for learner in active:
+        recorder.log(learner.trial, step, learner.running_losses(step))
         if learner.failure is not None:
             recorder.fail(learner.trial, learner.failure)
 
 
 def _log_scores(
-    alive: list[Learner], found: Mapping[str, float], done: int, recorder: Recorder, consider: bool
+    active: list[Learner],
+    scores: Mapping[str, float],
+    step: int,
+    recorder: Recorder,
+    consider: bool,
 ) -> None:
-    for learner in (x for x in alive if x.trial.id in found):
-        score = found[learner.trial.id]
-        recorder.log(learner.trial, done, {f"select_{learner.trial.metric}": score})
-        if consider:  # a rung's score decides who leaves, and nothing of who stays
-            learner.keep_best(score, done)
+    for learner in active:
+        if learner.trial.id not in scores:
+            continue
+        score = scores[learner.trial.id]
+        recorder.log(learner.trial, step, {f"select_{learner.trial.metric}": score})
+        if consider:  # a rung's score only decides which students are dropped
+            learner.keep_best(score, step)
 
 
 def _drop(
-    alive: list[Learner], losers: list[str], scores: Mapping[str, float], recorder: Recorder
+    active: list[Learner], losers: list[str], scores: Mapping[str, float], recorder: Recorder
 ) -> None:
-    for learner in alive:
+    for learner in active:
         if learner.trial.id in losers:
             learner.prune()
             recorder.prune(learner.trial, learner.steps, scores[learner.trial.id])
 
 
 def _feed(data: Data, step: Step, where: Execution, teacher: TeacherSource | None) -> list[Part]:
-    """This worker's share of a global batch, in parts that fit it, and what the teacher said of
-    each before."""
+    """Return this worker's share of a global batch, in micro batches, each with the teacher's
+    prefetched targets."""
     epoch, rows = step
-    mine, parts = shard(rows, where.group.rank, where.group.world), []
-    size = where.micro_batch or max(1, len(mine))
-    for i in range(0, max(1, len(mine)), size):
-        batch = data.family.collate(data.train, mine[i : i + size], data.pad, rows)
-        stored = teacher.prefetch(batch) if teacher is not None and len(mine) else None
-        parts.append((replace(batch, epoch=epoch).pinned(where.device), stored))
+    share, parts = shard(rows, where.group.rank, where.group.world), []
+    size = where.micro_batch or max(1, len(share))
+    for i in range(0, max(1, len(share)), size):
+        batch = data.family.collate(data.train, share[i : i + size], data.pad, rows)
+        prefetched = teacher.prefetch(batch) if teacher is not None and len(share) else None
+        parts.append((replace(batch, epoch=epoch).pinned(where.device), prefetched))
     return parts
 
 
 def _state(step: int, learners: list[Learner], source: str | None) -> dict[str, Any]:
-    students = {x.trial.id: x.state() for x in learners}
+    students = {learner.trial.id: learner.state() for learner in learners}
     return {"step": step, "source": source, "students": students}
 
 
@@ -221,8 +235,8 @@ def _finish(
     save_student: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
     teacher_seconds: float,
 ) -> None:
-    """Training has ended: the best confirmed student by select meets the test split, once. An
-    explored one never does: its map was tried in order to be chosen."""
+    """Evaluate each student's best weights (by select score) on the test split, once. Explored
+    students are never tested, because their scores are used to choose maps."""
     for learner in learners:
         trial, metric = learner.trial, learner.trial.metric
         if learner.failure is not None:
@@ -249,5 +263,5 @@ def _finish(
             "peak_memory_mb": memory.peak_mb(where.device),
         }
         with tempfile.TemporaryDirectory(prefix="raykd-student-") as folder:
-            kept = save_student is not None and save_student(trial, learner.model, Path(folder))
-            recorder.finish(trial, Result(metrics, predictions, Path(folder) if kept else None))
+            saved = save_student is not None and save_student(trial, learner.model, Path(folder))
+            recorder.finish(trial, Result(metrics, predictions, Path(folder) if saved else None))

@@ -1,4 +1,4 @@
-"""When a training ends before its last step: once its score on select has stopped rising."""
+"""Early stopping: a training ends once its score on select has stopped rising."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ if TYPE_CHECKING:
 
 
 def marks(steps: int, count: int) -> frozenset[int]:
-    """`count` evenly spaced steps (1-based), the last one among them."""
+    """Return `count` evenly spaced steps (1-based), including the last one."""
     return frozenset(max(1, round(steps * i / count)) for i in range(1, count + 1))
 
 
 def stalled(learner: Learner, done: int, data: Data) -> bool:
-    """Whether a learner's training ends after `done` steps, since its last `patience` evaluations
-    brought no new best score. It follows from the best score and its step alone, so that a training
-    that is resumed ends where it would have ended.
+    """Return whether a learner's training ends after `done` steps, because its last `patience`
+    evaluations brought no new best score. The answer depends only on the best score and its step,
+    so a resumed training ends at the same step.
 
-    As long as the best score is no better than that of always giving the commonest answer, the
-    training has not begun to rise, and goes on.
+    While the best score is no better than the majority class, the training always continues.
     """
     training, best = learner.trial.training, learner.best_step
     if training.patience is None:

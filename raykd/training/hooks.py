@@ -1,4 +1,4 @@
-"""What a training's surroundings do between its steps. The core knows only this protocol."""
+"""Callbacks of the training loop. The core knows only this protocol."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class TeacherTiming:
-    """Where a cohort's targets came from, None if nobody is imitated, the seconds that the steps so
-    far have waited for them, and the global rows of those steps."""
+    """The source of a cohort's targets (None without a teacher), the seconds that the steps so far
+    have waited for them, and the global rows of those steps."""
 
     source: str | None
     seconds: float
@@ -18,16 +18,16 @@ class TeacherTiming:
 
 
 class Hooks(Protocol):
-    """What the surroundings do between steps. Every worker calls them at the same steps."""
+    """Callbacks between steps. Every worker calls them at the same steps."""
 
     def progress(
         self, step: int, examples: int, scores: Mapping[str, float], taught: TeacherTiming
     ) -> None:
-        """At ticks: `examples` are rows since the last, each as often as a student learned it, of
-        all workers; `scores` select scores by trial id."""
+        """Called at ticks. `examples`: rows since the last tick over all workers, counted once per
+        student; `scores`: select scores by trial id."""
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        """At evaluations: store `state()` if it is time."""
+        """Called at evaluations: store `state()` if a checkpoint is due."""
 
 
 class NoHooks:

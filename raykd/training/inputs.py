@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """Plain values, which travel well; a launcher imports nothing heavy for them."""
+    """Plain, picklable values; a launcher imports nothing heavy to build them."""
 
     home: Path
     data: Path
@@ -23,19 +23,19 @@ class TrainingInputs:
     fingerprint: str
     task: Task
     cache: str
-    """Where the teacher's outputs are stored, or would be."""
+    """Address of the teacher cache, which may not exist yet."""
     source: Literal["live", "cached"] = "live"
-    """Whether students that begin get them from there, or from the teacher at each step."""
+    """Whether new students read the targets from the cache or run the teacher at each step."""
     cache_dtype: str = "auto"
     states: tuple[Activation, ...] = ()
-    """The teacher states that any of the sweep's maps may name."""
+    """The teacher states that the sweep's maps may name."""
     limit: float = float("inf")
-    """Bytes that the store may take."""
+    """Maximum size of the cache in bytes."""
     weights: Literal["fp32", "bf16"] = "fp32"
-    """How the teacher's are held."""
+    """Precision of the teacher's weights."""
     buffers: Literal["fp32"] | None = None
-    """Likewise (models/dtypes.py)."""
+    """Precision of the teacher's buffers (models/dtypes.py)."""
     bits: Bits | None = None
-    """The teacher's, where it is quantised."""
+    """Bits of a quantised teacher."""
     angles: int | None = None
-    """Select rows over which confirmed students are looked at in training; None: they are not."""
+    """Select rows of the angle probe of confirmed students in training; None: no probe."""

@@ -22,12 +22,12 @@ from raykd.runtime.seeds import stream
 from raykd.tasks.family import Family
 from raykd.teachers.targets import Targets
 
-Moved = TypeVar("Moved", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def learning_rate(trial: TrialSpec, step: int) -> float:
-    """Linear warm-up to the stated rate, then linear decay to zero, or under `patience` no decay;
-    `step` counts from 0."""
+    """Return the learning rate at `step` (0-based): linear warm-up to the trial's rate, then linear
+    decay to zero. With `patience` set, the rate does not decay."""
     t = trial.training
     warm = round(t.warmup * t.steps)
     if step < warm:
@@ -37,15 +37,15 @@ def learning_rate(trial: TrialSpec, step: int) -> float:
     return t.lr * (t.steps - step) / max(1, t.steps - warm)
 
 
-def moved(module: Moved, device: torch.device) -> Moved:
-    """The module on the device. One that is there already is not touched: dry_run.py trains on
-    shapes, which torch cannot move."""
-    held = next(module.parameters(), None)
-    return module if held is None or held.device == device else module.to(device)
+def moved(module: ModuleT, device: torch.device) -> ModuleT:
+    """Move the module to the device. A module already on it is not touched: dry_run.py trains on
+    fake tensors, which torch cannot move."""
+    parameter = next(module.parameters(), None)
+    return module if parameter is None or parameter.device == device else module.to(device)
 
 
 class Learner:
-    """A trial's student as it learns. Nothing it does depends on who trains beside it."""
+    """A trial's student in training. Its results are independent of the rest of its cohort."""
 
     def __init__(
         self,
@@ -59,14 +59,14 @@ class Learner:
         compiled: bool = False,
         used: Tensor | None = None,
     ) -> None:
-        """`used`: the tokens that training rows hold; all that there are, if None."""
+        """`used`: the token ids that occur in the training rows; None means the full vocabulary."""
         self.trial = trial
         self.model = moved(model, device)
         self.family = family
         self.hidden = HiddenLossModule(trial, model, teacher_width, group)
-        # Nothing can be read inside a compiled block; its own states leave it as ever.
+        # Hooks cannot read tensors inside a compiled block; only its input and output states.
         if compiled and not any(activation.inside for activation in self.hidden.reads):
-            # Block by block: alike blocks are compiled once, and hooks stay where they are.
+            # Block by block: identical blocks are compiled once, and hooks keep working.
             for blocks in stacks(model).values():
                 for block in blocks:
                     block.compile(dynamic=True)
@@ -82,7 +82,7 @@ class Learner:
         ]
         if self.embedding_rows is not None:
             self.parameters.insert(0, self.embedding_rows.rows)
-        groups: list[dict[str, Any]] = [  # biases and norms are not decayed, as everywhere
+        groups: list[dict[str, Any]] = [  # no weight decay on biases and norms
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -111,24 +111,24 @@ class Learner:
 
     @property
     def training(self) -> bool:
-        """Neither diverged nor pruned."""
+        """Whether the student is neither diverged nor pruned."""
         return self.failure is None and not self.pruned
 
     def prune(self) -> None:
-        """Leave the cohort before the end."""
+        """Drop the student from its cohort and free its memory."""
         self.pruned = True
         self._release()
 
     def backward(
         self, batch: Batch, targets: Targets | None, step: int, part: int = 0, parts: int = 1
     ) -> None:
-        """Forward and backward on one part of this worker's share; after the last, the gradients
-        start on their way."""
+        """Run forward and backward on one part of this worker's share. After the last part, the
+        all-reduce of the gradients starts."""
         start = time.perf_counter()
-        # Seeded at every step: dropout depends on seed, step and worker alone, so neighbours in
-        # the cohort, an interruption or another strategy leave the noise as it is.
-        later = (part,) if part else ()
-        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, *later))
+        # Seeded at every step: dropout depends only on seed, step, worker and part, so other
+        # students in the cohort, an interruption or another strategy do not change the noise.
+        part_key = (part,) if part else ()
+        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, *part_key))
         self.model.train()
         if part == 0:
             self.examples += batch.examples
@@ -139,7 +139,7 @@ class Learner:
             terms = self._losses_without_rows(batch)
         if terms:
             terms[0].backward()  # type: ignore[no-untyped-call]
-            self.taps.clear()  # a block that is computed once more is tapped once more
+            self.taps.clear()  # gradient checkpointing captures states again as it recomputes
             self.sums += torch.stack([t.detach() for t in terms])
         if part == parts - 1:
             self.counted += 1
@@ -150,9 +150,11 @@ class Learner:
         loss = self.trial.loss
         assert batch.labels is not None
         with self.autocast:
-            said = self.family.forward(self.model, batch)
-            told = targets.outputs if targets is not None and loss.kl else None
-            ce, kl = outputs.outputs(said, told, batch.labels, loss.temperature, batch.positions)
+            student_outputs = self.family.forward(self.model, batch)
+            teacher_outputs = targets.outputs if targets is not None and loss.kl else None
+            ce, kl = outputs.outputs(
+                student_outputs, teacher_outputs, batch.labels, loss.temperature, batch.positions
+            )
         hidden = torch.zeros_like(ce)
         terms: list[Tensor] = []
         if targets is not None and self.hidden.pairs:
@@ -181,13 +183,13 @@ class Learner:
         if self.embedding_rows is not None:
             group = self.optimizer.param_groups[0]
             self.embedding_rows.decayed(1 - group["lr"] * group["weight_decay"])
-        self.optimizer.zero_grad(set_to_none=True)  # they need not wait for the next step in memory
+        self.optimizer.zero_grad(set_to_none=True)  # frees the gradients until the next step
         self.seconds += time.perf_counter() - start
 
     def running_losses(self, step: int) -> dict[str, float]:
-        """Mean loss terms since the last call; a divergence is noticed here and ends the student.
+        """Return the mean loss terms since the last call, and stop the student if it diverged.
 
-        The one place where the host waits for the device.
+        This is the only place where the host waits for the device.
         """
         means = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
         self.sums.zero_()
@@ -198,7 +200,7 @@ class Learner:
         return dict(zip(self.names, means, strict=True))
 
     def _release(self) -> None:
-        """A student that left its cohort keeps no memory."""
+        """Free the memory of a student that left its cohort."""
         self.taps.remove()
         self.model.to("meta")
         self.hidden.to("meta")
@@ -213,7 +215,7 @@ class Learner:
         """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
         if score > self.best_score:
             self.best_score, self.best_step = score, step
-            # The last weights need no copy: the model itself has them.
+            # After the last step no copy is needed: the model holds the weights.
             last = step == self.trial.training.steps
             weights = {} if last else self._weights()
             self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
@@ -223,7 +225,7 @@ class Learner:
             self._load_weights(self.best)
 
     def _weights(self) -> dict[str, Tensor]:
-        """Those that training changes; beside adapters, all others stay as they were built."""
+        """Return the weights that training changes: with LoRA only the adapters, else all."""
         weights: dict[str, Tensor] = self.model.state_dict()
         if self.trial.training.lora is None:
             return weights
@@ -233,7 +235,7 @@ class Learner:
         self.model.load_state_dict(weights, strict=self.trial.training.lora is None)
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on: tensors and plain values only, read back without pickle."""
+        """Return what a resume needs: tensors and plain values only, readable without pickle."""
         if not self.training:
             return {"failure": self.failure, "pruned": self.pruned}
         return {

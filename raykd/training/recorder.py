@@ -1,5 +1,5 @@
-"""What the training loop tells of its trials, and to whom. The core knows only this protocol;
-tracking/ writes to MLflow, tests keep a list."""
+"""The protocol through which the training loop reports its trials. tracking/ implements it with
+MLflow, tests with lists."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raykd.config.trial import TrialSpec
 
-if TYPE_CHECKING:  # every command imports this module, and that one brings scipy's statistics
+if TYPE_CHECKING:  # every command imports this module, and angle_values imports scipy
     from raykd.training.angle_values import Measured
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished trial: its scores and what is kept of it.
+    """A finished trial: its scores, test predictions and student.
 
     `predictions` holds one row per test example (columns of equal length): `id`, `label`,
-    `predicted`, `correct` and one `logit_<label>` column a class, or a `score` where texts are
-    written; `part` where test has parts. It is empty for an explored trial, which never meets
-    test. `student` is a folder in transformers' format, where the
-    student is kept.
+    `predicted`, `correct` and one `logit_<label>` column per class, or `score` for tasks that
+    generate text; `part` if the test split has parts. It is empty for an explored trial, which is
+    never tested. `student` is a folder in transformers' format, or None if it is not kept.
     """
 
     metrics: Mapping[str, float]
@@ -32,29 +31,29 @@ class Result:
 
 class Recorder(Protocol):
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
-        """Begin or go on with a trial. False where it is finished already: do not train it."""
+        """Start or resume a trial. Returns False if it is finished already and must not train."""
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics at an optimisation step (1-based)."""
+        """Record metrics at an optimisation step (1-based)."""
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:
-        """What was measured at an evaluation; told again after an interruption, with the same
-        result."""
+        """Record the angles of an evaluation. After an interruption it is called again for the
+        same evaluation, with equal values."""
 
     def finish(self, trial: TrialSpec, result: Result) -> None: ...
 
     def fail(self, trial: TrialSpec, reason: str, traceback: str = "") -> None:
-        """The trial ended for a reason of its own (diverged), or in an exception."""
+        """Record that the trial diverged or raised an exception."""
 
     def prune(self, trial: TrialSpec, step: int, score: float) -> None:
-        """The trial was dropped at a rung, at this step and select score."""
+        """Record that the trial was dropped at a rung, at this step and select score."""
 
     def flush(self) -> None:
-        """Return when all that was told is stored."""
+        """Block until everything recorded so far is stored."""
 
 
 class Silent:
-    """The recorder of every worker but the first: results are told once."""
+    """The recorder of every worker but the first, so that results are recorded once."""
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What a process needs to train a study's trials: encoded data, the teacher, student builders."""
+"""Loads data and teacher in a training process, and trains cohorts with them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load_data(
     family: Family, prepared: Prepared, names: Names, tokenizer_folder: Path, task: Task,
     home: Path,
 ) -> Data:  # fmt: skip
-    """The encoded splits, for models of one tokenizer."""
+    """Return the encoded splits, for models that share one tokenizer."""
     tokenizer = family.load_tokenizer(tokenizer_folder)
     train, select, test = (
         family.encode(prepared, split, tokenizer, names, task, home) for split in SPLITS
@@ -62,7 +62,7 @@ def load_data(
 
 
 def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
-    """Whether this trial trains under bf16 autocast here; weights in bf16 need none."""
+    """Return whether this trial trains under bf16 autocast here; bf16 weights need no autocast."""
     if trial.training.weights == "bf16":
         return False
     if trial.training.precision == "auto":
@@ -71,7 +71,7 @@ def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: in
 
 
 def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
-    """The same model as its trial trains it: its precision, and adapters where it has some."""
+    """Apply the trial's precision and LoRA, and gradient checkpointing, to the model in place."""
     cast(model, trial.training.weights, trial.training.buffers)
     if trial.training.lora is not None:
         with seeded(stream(trial.seed, "lora")):
@@ -83,23 +83,24 @@ def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> Pre
 
 @dataclass(frozen=True)
 class CohortTrainer:
-    """Data and teacher in memory, ready for one cohort after another."""
+    """Data and teacher in memory, to train any number of cohorts."""
 
     sources: TrainingInputs
     where: Execution
     data: Data
     teacher: PreTrainedModel
     plain: PreTrainedModel
-    """What students are cut from: the teacher itself, or where that is quantised, its weights as
-    they were, in the host's memory."""
+    """The model that students are built from: the teacher itself, or for a quantised teacher its
+    unquantised weights, in host memory."""
     opened: dict[str, CachedTeacher] = field(default_factory=dict)
-    """Caches that are open already, by the precision the teacher computes in."""
+    """Open caches, by the precision that the teacher computes in."""
     means: dict[str, dict[Activation, Tensor]] = field(default_factory=dict)
-    """The teacher's mean states, likewise, where a control has asked for them."""
+    """The teacher's mean states by precision, filled when a control needs them."""
 
     @classmethod
     def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> CohortTrainer:
-        """`trained`: the sources name a teacher, and not what one is yet to be made of."""
+        """Load data and teacher. `trained`: whether `sources.teacher` is a finished teacher, not
+        the base model of one that is still to be fine-tuned."""
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
         names = family.names(sources.teacher, prepared) if trained else prepared.labels
@@ -109,12 +110,12 @@ class CohortTrainer:
         if sources.bits is None:
             plain.to(where.device)
             return cls(sources, where, data, plain, plain)
-        how = quantization.options(sources.bits, where.device, DTYPES[sources.weights])
-        teacher, _ = read_model(family.auto, sources.teacher, **how)
+        options = quantization.options(sources.bits, where.device, DTYPES[sources.weights])
+        teacher, _ = read_model(family.auto, sources.teacher, **options)
         return cls(sources, where, data, teacher, plain)
 
     def build(self, trial: TrialSpec) -> PreTrainedModel:
-        """A trial's student before its training."""
+        """Return a trial's student before its training."""
         model = build_student(self.plain, trial.shape, trial.init, stream(trial.seed, "init"))
         return trainable(model, trial, self.where)
 
@@ -128,20 +129,22 @@ class CohortTrainer:
         keep: frozenset[str] = frozenset(),
         rungs: SuccessiveHalving | None = None,
     ) -> None:
-        """Train a cohort: `distill` with students built from this teacher.
+        """Train a cohort: call `distill` with students built from this teacher.
 
-        `keep` names the trials whose student is handed to the recorder as a folder.
+        `keep` holds the ids of the trials whose student is passed to the recorder as a folder.
         """
         teacher_width = width(self.teacher)
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
         where = replace(self.where, bf16=bf16)
-        states = {state for trial in cohort.trials for state in trial.teacher_states}
+        teacher_states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
-        # An interrupted training ends as it began, and so with the numbers of one that was not.
-        began = self.sources.source if resume is None else resume["source"]
+        # A resumed training keeps its first source, so its results equal an uninterrupted run's.
+        source_name = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
         source = (
-            self._source(cohort, states, where, began == LiveTeacher.name) if imitates else None
+            self._source(cohort, teacher_states, where, source_name == LiveTeacher.name)
+            if imitates
+            else None
         )
 
         def save(trial: TrialSpec, model: PreTrainedModel, folder: Path) -> bool:
@@ -167,29 +170,32 @@ class CohortTrainer:
                 rungs=rungs, probe=probe, controls=controls,
             )  # fmt: skip
         finally:
-            for each in (source, controls.untrained):
-                if isinstance(each, LiveTeacher):
-                    each.close()
+            for target_source in (source, controls.untrained):
+                if isinstance(target_source, LiveTeacher):
+                    target_source.close()
 
     def _controls(self, cohort: Cohort, where: Execution) -> Controls:
-        """What the cohort's controls imitate; made of the teacher itself, whatever the source."""
+        """Return the targets of the cohort's controls, always made from the teacher itself."""
         kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
-        other, precision = None, self._precision(where)
+        untrained_teacher, precision = None, self._precision(where)
         if "untrained" in kinds:
             pairs = {
-                p for t in cohort.trials if t.targets == "untrained" for p in t.layer_map.pairs()
+                pair
+                for t in cohort.trials
+                if t.targets == "untrained"
+                for pair in t.layer_map.pairs()
             }
             model = untrained(self.plain, seed).to(where.device)
             states = {state for _, state in pairs}
-            other = LiveTeacher(model, states, self.data.family, where.autocast())
+            untrained_teacher = LiveTeacher(model, states, self.data.family, where.autocast())
         if "mean" in kinds and precision not in self.means:
             self.means[precision] = mean_states(self._filler(where))
-        return Controls(seed, where.group.rank, other, self.means.get(precision, {}))
+        return Controls(seed, where.group.rank, untrained_teacher, self.means.get(precision, {}))
 
     def _source(
         self, cohort: Cohort, states: set[Activation], where: Execution, live: bool
     ) -> LiveTeacher | CachedTeacher:
-        """The teacher for a cohort whose maps name these states."""
+        """Return the teacher source of a cohort whose maps name these states."""
         if live:
             return LiveTeacher(
                 self.teacher, states, self.data.family, where.autocast(),
@@ -202,7 +208,7 @@ class CohortTrainer:
         return self.opened[precision].naming(states)
 
     def _precision(self, where: Execution) -> str:
-        """What teacher and students compute in; stored outputs are known by it."""
+        """Return the precision of teacher and students, which is part of a cache entry's key."""
         if self.sources.weights == "bf16":
             buffers = self.sources.buffers
             return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
@@ -217,11 +223,11 @@ class CohortTrainer:
     def _open(self, precision: str, where: Execution) -> CachedTeacher:
         sources, encoded = self.sources, self.data.train
         filler = self._filler(where)
-        half = sources.cache_dtype
-        if half == "auto":
-            half = choose_half(filler, stacks.depth(self.teacher.config))
+        cache_dtype = sources.cache_dtype
+        if cache_dtype == "auto":
+            cache_dtype = choose_half(filler, stacks.depth(self.teacher.config))
         entry = Entry(
-            sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), half
+            sources.fingerprint, encoded.fingerprint, precision, width(self.teacher), cache_dtype
         )
         return open_cache(
             sources.cache, entry, filler, sources.states, sources.home / "near", where.group,
@@ -232,6 +238,6 @@ class CohortTrainer:
 def save_model(
     model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
 ) -> None:
-    """A plain transformers folder: safetensors weights, configuration, tokenizer."""
+    """Write a plain transformers folder: safetensors weights, configuration, tokenizer."""
     model.save_pretrained(folder)
     family.load_tokenizer(tokenizer_folder).save_pretrained(folder)
