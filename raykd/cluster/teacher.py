@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raykd.cluster.ray_init import one_line
 from raykd.errors import UserError
 from raykd.planning.study import Study
+from raykd.runtime.plugins import install_plugins
 from raykd.sweep.fine_tune import fine_tune
 from raykd.sweep.resources import Share
 from raykd.teachers import teacher
@@ -56,6 +57,7 @@ def make(study: Study, threads: int, board: Any) -> teacher.Stored:
             f"{study.file}: teacher.model: the node that makes the teacher does not see "
             f"{study.base.folder}; name a folder that all nodes share"
         )
+    install_plugins(study.plugins)
     torch.set_num_threads(threads)
     return fine_tune(study, hooks=BoardHooks(board))
 

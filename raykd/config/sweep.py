@@ -26,6 +26,7 @@ from raykd.config.training import (
 )
 from raykd.config.yaml_file import Compound, Model, Plain, by
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.runtime.plugins import import_plugins
 
 
 class Angles(Model):
@@ -59,6 +60,12 @@ class SweepConfig(Model):
         "clean", description="clean: the file as it stands; else what `variants` has over it"
     )
     variants: Variants | None = None
+    plugins: tuple[str, ...] = Field(
+        (),
+        examples=[["my_losses.py"]],
+        description="Python files that register strategies, hidden losses, tasks or metrics; paths "
+        "from this file's folder",
+    )
     name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     task: Task
     teacher: Teacher
@@ -104,7 +111,11 @@ def load(path: str | Path) -> SweepConfig:
     """Read and validate a sweep file, in the variant that it asks for. Raises UserError with a line
     for each mistake in any variant."""
     file = Path(path)
-    return variants.chosen(file, yaml_file.read(file), SweepConfig)
+    content = yaml_file.read(file)
+    plugins = content.get("plugins")
+    if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins):
+        import_plugins(plugins, file)  # first: what they register is valid in the file
+    return variants.chosen(file, content, SweepConfig)
 
 
 SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}

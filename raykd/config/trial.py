@@ -169,6 +169,8 @@ class TrialSpec:
     training: Training
     seed: int
     targets: TargetKind = "teacher"
+    plugins: tuple[str, ...] = ()
+    """Hashes of the plug-ins that its loss, task and metric come from, sorted."""
 
     @property
     def teacher_states(self) -> frozenset[Activation]:
@@ -192,7 +194,13 @@ class TrialSpec:
     def to_json(self) -> dict[str, Any]:
         # Not asdict, which copies value by value: a plan names ten thousand trials.
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        parts = {name: _plain(own[name]) for name in ("shape", "init", "loss", "training")}
+        parts: dict[str, Any] = {
+            name: _plain(own[name]) for name in ("shape", "init", "loss", "training")
+        }
+        if self.plugins:
+            parts["plugins"] = list(self.plugins)
+        else:
+            del own["plugins"]
         return {**own, **parts, "layer_map": self.layer_map.to_json()}
 
     @classmethod
@@ -206,6 +214,7 @@ class TrialSpec:
                 "init": Init(**{**init, **maps}),
                 "layer_map": LayerMap.from_json(data["layer_map"]),
                 "loss": _loss(data["loss"]),
+                "plugins": tuple(data.get("plugins", ())),
                 "training": _training(data["training"]),
             }
         )

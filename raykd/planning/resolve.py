@@ -18,6 +18,7 @@ from raykd.planning.blocks import deeper, other_stacks, unfit_for_stacks
 from raykd.planning.study import Study
 from raykd.planning.trials import strategy_map
 from raykd.runtime.memo import digest
+from raykd.runtime.plugins import import_plugins
 from raykd.search.space import space_of
 from raykd.tasks import labels
 from raykd.teachers import model_facts
@@ -41,7 +42,8 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune and config.task.kind == "classification":
         labels.in_order(base.labels, prepared.labels, file)
-    study = Study(config, file, home, prepared, base, name, data)
+    plugins = import_plugins(config.plugins, Path(file))
+    study = Study(config, file, home, prepared, base, name, data, plugins)
     _check(study)
     return study
 

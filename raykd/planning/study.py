@@ -13,6 +13,7 @@ from raykd.data.prepared import Prepared
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.blocks import student_depth
+from raykd.runtime.plugins import Plugin
 from raykd.teachers import model_facts
 
 DEFAULT_EPOCHS = 3.0
@@ -29,6 +30,8 @@ class Study:
     base: model_facts.Base
     teacher: str
     data: str
+    plugins: tuple[Plugin, ...] = ()
+    """Those that the file names; they are imported."""
 
     @property
     def steps(self) -> int:

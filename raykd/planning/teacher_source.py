@@ -160,6 +160,7 @@ def training_inputs(
         cache_root(study), cache_dtype=wanted.half, limit=wanted.limit_gb * GB,
         angles=study.config.angle_rows, weights=study.config.training.weights,
         buffers=study.config.training.own_buffers, bits=study.config.teacher.bits,
+        plugins=study.plugins,
     )  # fmt: skip
     if choice is None:
         return sources

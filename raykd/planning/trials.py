@@ -15,6 +15,7 @@ from raykd.maps.published import PUBLISHED, own_loss
 from raykd.maps.strategies import apply_to_stacks, match_embedding
 from raykd.planning import inits
 from raykd.planning.study import Study
+from raykd.runtime.plugins import plugin_hash
 from raykd.search.space import space_of
 
 
@@ -137,6 +138,13 @@ def trial(
             loss or losses.kind,
             losses.stated_options if loss is None else None,
         ),  # fmt: skip
+        plugins=_plugins(loss or losses.kind),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )
+
+
+def _plugins(loss: str) -> tuple[str, ...]:
+    """Hashes of the plug-ins that a trial uses. A strategy needs none: its map is in the id."""
+    hashes = {plugin_hash(hidden_loss(loss).function)}
+    return tuple(sorted(h for h in hashes if h is not None))

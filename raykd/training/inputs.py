@@ -11,6 +11,7 @@ from raykd.models.quantization import Bits
 if TYPE_CHECKING:
     from raykd.config.task import Task
     from raykd.maps.activations import Activation
+    from raykd.runtime.plugins import Plugin
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,5 @@ class TrainingInputs:
     """Bits of a quantised teacher."""
     angles: int | None = None
     """Select rows of the angle probe of confirmed students in training; None: no probe."""
+    plugins: tuple[Plugin, ...] = ()
+    """Plug-ins that are imported before anything else."""

@@ -22,6 +22,7 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
+from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import bf16_pays
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
@@ -101,6 +102,7 @@ class CohortTrainer:
     def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> CohortTrainer:
         """Load data and teacher. `trained`: whether `sources.teacher` is a finished teacher, not
         the base model of one that is still to be fine-tuned."""
+        install_plugins(sources.plugins)
         prepared = load(sources.data)
         family = FAMILIES[sources.task.kind]
         names = family.names(sources.teacher, prepared) if trained else prepared.labels

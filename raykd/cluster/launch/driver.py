@@ -26,6 +26,7 @@ from raykd.cluster.launch.settings import LaunchSettings
 from raykd.config.cohort import packed, unpacked
 from raykd.errors import first_line
 from raykd.runtime import memory
+from raykd.runtime.plugins import install_plugins
 from raykd.sweep.resources import Share
 
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
@@ -42,6 +43,7 @@ def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
 
     `config` holds the job, `packed`, and its id.
     """
+    install_plugins(settings.inputs.plugins)
     placement_groups.free_dead_attempts(config["id"])
     whole = Part(unpacked(config["job"]), settings.execution.micro_batch)
     parts = deque([whole])

@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raykd.maps.activations import Activation, ActivationKind
+from raykd.runtime.plugins import import_entry_points
 
 if TYPE_CHECKING:
     from raykd.maps.layer_map import LayerMap
@@ -138,6 +139,7 @@ def register_hidden_loss(**entry: Any) -> Callable[[Function], Function]:
 def _load_kinds() -> None:
     from raykd.losses.hidden import kinds
 
+    import_entry_points()
     for module in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}."):
         importlib.import_module(module.name)
 
@@ -149,5 +151,6 @@ def hidden_losses() -> Mapping[str, HiddenLoss]:
 
 
 def hidden_loss(name: str) -> HiddenLoss:
-    """The hidden loss of this name. Raises KeyError."""
+    """The hidden loss of this name. Raises KeyError, for example where a package with the plug-in
+    is not installed."""
     return hidden_losses()[name]

@@ -83,7 +83,16 @@ class TimingRequest:
         execution = asdict(self.execution).values()
         where = [device, self.workers, self.threads, neighbours, *execution]
         # A teacher has the shape of its base, so what was measured of either holds for both.
-        return ["rates", *where, t["data"], t["shape"], sizes, loss.kind, self.sources.angles]
+        return [
+            "rates",
+            *where,
+            t["data"],
+            t["shape"],
+            sizes,
+            loss.kind,
+            self.sources.angles,
+            *self.trial.plugins,
+        ]
 
 
 NOT_SIZES = ("steps", "lr", "warmup", "weight_decay", "clip", "evaluations", "diverged", "patience")

@@ -77,7 +77,7 @@ class MemoryQuestion:
             "task": t.task,
             "shape": asdict(t.shape),
             "map": t.layer_map.to_json(),
-            "loss": [loss.kind, loss.kl > 0, loss.hidden > 0],
+            "loss": [loss.kind, loss.kl > 0, loss.hidden > 0, *t.plugins],
             "weights": [t.training.weights, t.training.buffers],
             "lora": t.training.lora and asdict(t.training.lora),
             "frozen": [t.training.freeze_embeddings, t.training.frozen_projections],
