@@ -119,6 +119,8 @@ def register_hidden_loss(**entry: Any) -> Callable[[Function], Function]:
     """
 
     def register(function: Function) -> Function:
+        if not function.__module__.startswith("raykd."):
+            _load_kinds()  # a plug-in cannot take the name of a built-in kind
         loss = HiddenLoss(function.__name__, function, **entry)
         known = _REGISTERED.get(loss.name)
         if known is not None and known.function.__module__ != function.__module__:

@@ -11,6 +11,7 @@ import pytest
 
 from raykd.tracking import store
 
+from ...support.plugins import with_plugin
 from ...support.world import write_model, write_sweep
 from . import faults
 from .helpers import (
@@ -70,7 +71,8 @@ def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(fol
 def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
     """At a terminal, as a person runs it: progress is drawn there. By two workers of this machine's
     own Ray; what two workers compute is held in test_joined.py."""
-    sweep = write_sweep(folder, explore={"maps": 5})
+    plugin = with_plugin(folder, "half_spread")  # a loss of the whole batch, of both workers
+    sweep = write_sweep(folder, explore={"maps": 5}, **plugin)
     code, told = at_a_terminal("sweep", sweep, "--smoke", "--workers", 2)
     assert code == 0 and "cohorts" in told, told
     assert records(folder) == ()

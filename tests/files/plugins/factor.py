@@ -1,0 +1,3 @@
+"""Imported by halved.py from its own folder."""
+
+HALF = 0.5
