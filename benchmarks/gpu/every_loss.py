@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from raykd.maps.loss_kinds import PADDED
 from transformers import BartConfig, LlamaConfig, T5Config
 
 from benchmarks.gpu import world
@@ -20,14 +21,13 @@ from raykd.data.encoded import Encoded
 from raykd.losses.hidden import HIDDEN
 from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.loss_kinds import PADDED
 from raykd.maps.published import PUBLISHED
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.runtime.seeds import seeded
-from raykd.tasks.family import Family
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Task
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -104,13 +104,13 @@ def every_loss(run: Run) -> Answer:
                   tuple(problems))  # fmt: skip
 
 
-def prepared(case: Case) -> tuple[Family, TrialSpec, bool]:
+def prepared(case: Case) -> tuple[Task, TrialSpec, bool]:
     """A case's family and trial, and whether its loss looks at padding."""
     two = case.layer_map.decoder is not None
     shape = Shape(STUDENT, width=case.width, decoder_blocks=STUDENT if two else None)
     spec = world.trial(world.TINY, case.layer_map, kind=case.kind)
     spec = replace(spec, task=case.task, shape=shape, init=Init("random"))
-    return FAMILIES[case.task], spec, case.kind in PADDED
+    return task_of(case.task), spec, case.kind in PADDED
 
 
 def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

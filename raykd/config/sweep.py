@@ -16,7 +16,7 @@ from raykd.config import variants, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.config.training import (
     Losses,
     States,
@@ -60,7 +60,7 @@ class SweepConfig(Model):
     )
     variants: Variants | None = None
     name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
-    task: Task
+    task: TaskConfig
     teacher: Teacher
     student: Student
     losses: Losses = Losses()

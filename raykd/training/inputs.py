@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from raykd.models.quantization import Bits
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
     from raykd.maps.activations import Activation
 
 
@@ -21,7 +21,7 @@ class TrainingInputs:
     data: Path
     teacher: Path
     fingerprint: str
-    task: Task
+    task: TaskConfig
     cache: str
     """Where the teacher's outputs are stored, or would be."""
     source: Literal["live", "cached"] = "live"

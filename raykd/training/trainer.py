@@ -25,8 +25,8 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.precision import bf16_pays
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
-from raykd.tasks.family import Data, Family, Names
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Data, Names, Task
 from raykd.teachers.cache import Entry
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
@@ -38,11 +38,11 @@ from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 
 def load_data(
-    family: Family, prepared: Prepared, names: Names, tokenizer_folder: Path, task: Task,
+    family: Task, prepared: Prepared, names: Names, tokenizer_folder: Path, task: TaskConfig,
     home: Path,
 ) -> Data:  # fmt: skip
     """The encoded splits, for models of one tokenizer."""
@@ -101,7 +101,7 @@ class CohortTrainer:
     def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> CohortTrainer:
         """`trained`: the sources name a teacher, and not what one is yet to be made of."""
         prepared = load(sources.data)
-        family = FAMILIES[sources.task.kind]
+        family = task_of(sources.task.kind)
         names = family.names(sources.teacher, prepared) if trained else prepared.labels
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
         plain = family.load_model(sources.teacher, names, trained=trained)
@@ -229,9 +229,7 @@ class CohortTrainer:
         )  # fmt: skip
 
 
-def save_model(
-    model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
-) -> None:
+def save_model(model: PreTrainedModel, family: Task, tokenizer_folder: Path, folder: Path) -> None:
     """A plain transformers folder: safetensors weights, configuration, tokenizer."""
     model.save_pretrained(folder)
     family.load_tokenizer(tokenizer_folder).save_pretrained(folder)

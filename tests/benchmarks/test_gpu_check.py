@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 import torch
 from packaging.requirements import Requirement
+from raykd.maps.loss_kinds import PADDED
 
 from benchmarks.gpu import memory
 from benchmarks.gpu.every_loss import cases
@@ -25,7 +26,6 @@ from benchmarks.gpu.page import page
 from benchmarks.gpu.section import Answer, OutOfTime, Run, bounded
 from benchmarks.gpu_check import SECTIONS, Part, check, main
 from raykd.losses.hidden import HIDDEN
-from raykd.maps.loss_kinds import PADDED
 from raykd.maps.published import PUBLISHED
 from raykd.planning.memory.footprint import Footprint
 
