@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from raykd.config.trial import TrialSpec
     from raykd.planning.memory.footprint import Footprint, MemoryQuestion
-    from raykd.tasks.family import Data
+    from raykd.tasks.task import Data
 
 HERE = Path(__file__).parent
 MIB, GB = 2**20, 10**9
@@ -145,8 +145,8 @@ def rows(case: Case, vocabulary: int) -> Data:
     import numpy as np
 
     from raykd.data.encoded import Encoded
-    from raykd.tasks.family import Data
-    from raykd.tasks.registry import FAMILIES
+    from raykd.tasks.registry import task as task_of
+    from raykd.tasks.task import Data
 
     def split(count: int, **more: Any) -> Encoded:
         rng = np.random.default_rng(count)
@@ -164,7 +164,7 @@ def rows(case: Case, vocabulary: int) -> Data:
     labels = np.zeros(test_rows // 2, dtype=np.int64)
     unused: Any = None  # scoring choices needs neither tokenizer nor task
     return Data(
-        FAMILIES["causal_lm"], split(case.rows), split(2, labels=labels[:1], **pairs(2)),
+        task_of("causal_lm"), split(case.rows), split(2, labels=labels[:1], **pairs(2)),
         split(test_rows, **pairs(test_rows)), lambda: labels, (), 0, unused, unused,
     )  # fmt: skip
 
@@ -186,13 +186,13 @@ def train(case: Case) -> int:
     from raykd.models.student import build_student, width
     from raykd.runtime.execution import Execution
     from raykd.runtime.seeds import stream
-    from raykd.tasks.registry import FAMILIES
+    from raykd.tasks.registry import task as task_of
     from raykd.teachers.targets import LiveTeacher
     from raykd.training.distill import distill
     from raykd.training.recorder import Memory
     from raykd.training.trainer import trainable
 
-    config, family = configuration(case), FAMILIES["causal_lm"]
+    config, family = configuration(case), task_of("causal_lm")
     trials = cohort(case, config.num_hidden_layers)
     data = rows(case, config.vocab_size)
     torch.set_num_threads(2)

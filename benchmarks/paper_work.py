@@ -32,8 +32,8 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.runtime.memo import digest, memoised
-from raykd.tasks.family import Data
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Data
 from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import of_base
@@ -145,7 +145,7 @@ def parts(study: Study) -> Parts:
 
 def _count(study: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str, float]]:
     task, rows = study.config.task, published(study)
-    family, tuning = FAMILIES[task.kind], teacher_trial(study)
+    family, tuning = task_of(task.kind), teacher_trial(study)
     config = TEACHERS[study.config.teacher.model].full
     config = type(config).from_dict({**config.to_dict(), "num_labels": max(2, len(rows.labels))})
 

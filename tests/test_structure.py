@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 
 # From the bottom up: a module imports modules of its own folder and of those that stand before it.
 ORDER = [
-    "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "config", "search", "data.assets",
-    "data", "models", "losses", "tasks", "teachers", "training", "planning.memory", "planning",
+    "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
+    "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
+    "planning.memory", "planning",
     "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats",
     "analysis.verdict", "sweep", "cluster", "cluster.launch", "report", "cli",
 ]  # fmt: skip

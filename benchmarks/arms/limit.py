@@ -26,7 +26,7 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
-from raykd.tasks.family import Data
+from raykd.tasks.task import Data
 from raykd.training.learner import learning_rate
 from raykd.training.trainer import CohortTrainer
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from raykd.maps.loss_kinds import PADDED
 from transformers import BartConfig, LlamaConfig, T5Config
 
 from benchmarks.gpu import world
@@ -26,8 +25,8 @@ from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.runtime.seeds import seeded
-from raykd.tasks.family import Family
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Task
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -105,13 +104,13 @@ def every_loss(run: Run) -> Answer:
                   tuple(problems))  # fmt: skip
 
 
-def prepared(case: Case) -> tuple[Family, TrialSpec, HiddenLoss]:
+def prepared(case: Case) -> tuple[Task, TrialSpec, HiddenLoss]:
     """A case's family, its trial and the kind of its hidden loss."""
     two = case.layer_map.decoder is not None
     shape = Shape(STUDENT, width=case.width, decoder_blocks=STUDENT if two else None)
     spec = world.trial(world.TINY, case.layer_map, kind=case.kind)
     spec = replace(spec, task=case.task, shape=shape, init=Init("random"))
-    return FAMILIES[case.task], spec, hidden_loss(case.kind)
+    return task_of(case.task), spec, hidden_loss(case.kind)
 
 
 def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,8 +23,8 @@ from raykd.maps.activations import Activation
 from raykd.maps.layer_map import LayerMap
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import seeded
-from raykd.tasks.classification import FAMILY
-from raykd.tasks.family import Data
+from raykd.tasks.classification import Classification
+from raykd.tasks.task import Data
 from raykd.training.hooks import Hooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
@@ -90,7 +90,8 @@ def data(train: Encoded, vocab: int, held_out: int = HELD_OUT) -> Data:
     labels = test.labels
     assert labels is not None
     return Data(
-        FAMILY, train, select, replace(test, labels=None), lambda: labels, ("no", "yes"), PAD,
+        Classification(), train, select, replace(test, labels=None), lambda: labels,
+        ("no", "yes"), PAD,
         tokenizer=cast(Any, None), task=cast(Any, None),  # nothing is tokenised or written
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from raykd.config import variants, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.config.training import (
     Losses,
     States,
@@ -67,7 +67,7 @@ class SweepConfig(Model):
         "from this file's folder",
     )
     name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
-    task: Task
+    task: TaskConfig
     teacher: Teacher
     student: Student
     losses: Losses = Losses()

@@ -5,13 +5,31 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from raykd.config.design import Positive
-from raykd.config.task_keys import FIELD, KEYS, METRICS, OF_CHOICES, default_metric
 from raykd.config.yaml_file import Compound, Model, Plain, by, unknown
+from raykd.tasks.kinds.metric import default_metric, metric_of, metrics
+from raykd.tasks.kinds.task_kind import FIELD, KEYS, TaskKind, in_words, task_kind, task_kinds
 
 PART = re.compile(r"[A-Za-z0-9]+")
+
+
+def _known_kind(name: object) -> object:
+    if name not in [*task_kinds()]:
+        *others, last = (f"'{kind}'" for kind in task_kinds())
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticCustomError("literal_error", "unknown", {"expected": expected})
+    return name
+
+
+Kind = Annotated[
+    str,
+    BeforeValidator(_known_kind),
+    # At the time of use: a plug-in may add kinds.
+    Field(json_schema_extra=lambda schema: schema.update(enum=[*task_kinds()])),
+]
 
 
 class Generation(Model):
@@ -31,10 +49,10 @@ class Files(Model):
     test: str | None = Field(None, examples=["test.csv"])
 
 
-class Task(Model):
+class TaskConfig(Model):
     """What is learned, and from which rows."""
 
-    kind: Literal["classification", "seq2seq", "causal_lm"] = "classification"
+    kind: Kind = "classification"
     data: Annotated[Annotated[str, Plain] | Annotated[Files, Compound], by(Files)] = Field(
         examples=["movie-reviews"],
         description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, a folder with train.csv and "
@@ -124,26 +142,37 @@ class Task(Model):
     @classmethod
     def _usual_metric(cls, value: Any) -> Any:
         if isinstance(value, dict) and "metric" not in value:
-            usual = default_metric(value.get("kind"), value.get("choices") is not None)
-            return {**value, "metric": usual}
+            kind = value.get("kind", "classification")
+            usual = default_metric(str(kind), value.get("choices") is not None)
+            return value if usual is None else {**value, "metric": usual}
         return value
 
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str, info: ValidationInfo) -> str:
-        known = METRICS.get(info.data.get("kind", ""), (metric,))
+        if "kind" not in info.data:  # an error of its own
+            return metric
+        kind = info.data["kind"]
+        known = metrics(kind)
         if metric not in known:
-            raise ValueError(unknown(metric, known))
+            raise ValueError(unknown(metric, tuple(known)))
+        if not known[metric].larger_is_better:
+            larger = [name for name, other in known.items() if other.larger_is_better]
+            raise ValueError(
+                f"of {metric} smaller is better, and students are selected by a larger score; "
+                f"write {' or '.join(larger)}, with which it can be reported"
+            )
         return metric
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
-        others = {k for keys in KEYS.values() for k in keys} - {*KEYS[self.kind]}
+        rows = self.of_kind.rows
+        others = {k for keys in KEYS.values() for k in keys} - {*KEYS[rows]}
         usual = {k: type(self).model_fields[k].default for k in others}
         if alien := sorted(k for k in others if getattr(self, k) != usual[k]):
-            kinds = " or ".join(f"`kind: {k}`" for k, keys in KEYS.items() if alien[0] in keys)
+            kinds = in_words(k for k in task_kinds().values() if alien[0] in KEYS[k.rows])
             raise ValueError(f"`{alien[0]}` goes with {kinds}; leave it out, or write that kind")
-        if self.kind == "causal_lm":
+        if rows == "prompt":
             self._with_what_follows()
         return self
 
@@ -151,13 +180,17 @@ class Task(Model):
         if self.prompt is None or self.completion is None:
             lacking = "prompt" if self.prompt is None else "completion"
             raise ValueError(
-                f"`kind: causal_lm` needs a `{lacking}`; write for example "
+                f"`kind: {self.kind}` needs a `{lacking}`; write for example "
                 '`prompt: "Review: {text} Sentiment:"` and `completion: label`'
             )
         if not isinstance(self.choices, str | None) and len({*self.choices}) < 2:
             raise ValueError("`choices` are a list of two different texts or more, or a column")
-        if (self.metric in OF_CHOICES) != (self.choices is not None):
-            write = "exact_match or f1" if self.choices is None else "acc or acc_norm"
+        if metric_of(self.kind, self.metric).choices != (self.choices is not None):
+            fitting = [
+                name for name, other in metrics(self.kind).items()
+                if other.choices == (self.choices is not None)
+            ]  # fmt: skip
+            write = " or ".join(fitting)
             raise ValueError(
                 f"metric {self.metric} is "
                 + ("of choices, and there are none" if self.choices is None else "of a free text")
@@ -172,11 +205,20 @@ class Task(Model):
         return ", ".join(path for _, path in self.data if path is not None)
 
     @property
+    def of_kind(self) -> TaskKind:
+        """What is known of the kind."""
+        return task_kind(self.kind)
+
+    @property
     def reading(self) -> object:
         """What decides how rows come to be tokens and answers, beside the tokenizer."""
-        if self.kind == "classification":
+        return [self.kind, self._reading] if self.of_kind.named else self._reading
+
+    @property
+    def _reading(self) -> object:
+        if self.of_kind.rows == "text":
             return self.max_length
-        if self.kind == "seq2seq":
+        if self.of_kind.rows == "source":
             own = {"max_length", "max_target_length", "prefix", "languages", "generation"}
             return self.model_dump(mode="json", include=own)
         return [self.max_length, self.separator, self.chat, self.generate]
@@ -184,9 +226,11 @@ class Task(Model):
     @property
     def writes(self) -> int | None:
         """Tokens that an answer may have; None where answers are no texts."""
-        if self.kind == "seq2seq":
+        if not self.of_kind.generates or self.choices is not None:
+            return None
+        if self.of_kind.rows == "source":
             return self.generation.max_length or self.max_target_length
-        return self.generate if self.kind == "causal_lm" and self.choices is None else None
+        return self.generate
 
     @property
     def prompt_columns(self) -> list[str]:
@@ -196,6 +240,6 @@ class Task(Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Those of what is read."""
-        if self.kind == "seq2seq":
+        if self.of_kind.rows == "source":
             return (self.source,)
         return (self.text,) if isinstance(self.text, str) else self.text

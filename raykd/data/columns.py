@@ -14,7 +14,7 @@ from raykd.data.labels import Answers, read_labels
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 SPLIT_NAMES = {
     "train": "train", "select": "select", "validation": "select", "valid": "select",
@@ -73,10 +73,10 @@ def _as_written(reading: Reading) -> Reading:
     return Reading([replace(row, label=text(row.label)) for row in reading.rows], report)
 
 
-def wanted(task: Task) -> list[tuple[str, str]]:
+def wanted(task: TaskConfig) -> list[tuple[str, str]]:
     """(key in the sweep file, column) pairs of the columns that a task names."""
     split = [("split", task.split)] if task.split else []
-    if task.kind == "seq2seq":
+    if task.of_kind.rows == "source":
         references = [("references", task.references)] if task.references else []
         return [("source", task.source), ("target", task.target), *references, *split]
     if task.prompt is not None and task.completion is not None:
@@ -86,7 +86,7 @@ def wanted(task: Task) -> list[tuple[str, str]]:
     return [*(("text", c) for c in task.columns), ("label", task.label), *split]
 
 
-def check_columns(columns: list[str], task: Task, file: str) -> None:
+def check_columns(columns: list[str], task: TaskConfig, file: str) -> None:
     for key, column in wanted(task):
         if column not in columns:
             raise UserError(
@@ -95,11 +95,11 @@ def check_columns(columns: list[str], task: Task, file: str) -> None:
             )
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
+def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
     check_columns(table.column_names, task, file)
     if len(table) == 0:
         raise UserError(f"{where}: there are no rows")
-    writes = task.kind == "seq2seq"
+    writes = task.of_kind.rows == "source"
     text_name, answer_name = ("source", "target") if writes else ("text", "label")
     text_columns = [texts(table, column, file, text_name, task.join) for column in task.columns]
     report = DataReport(read=len(table))
@@ -140,7 +140,7 @@ def _written(values: Iterable[Any], answers: list[Answers]) -> dict[int, str]:
 
 
 def counted(
-    report: DataReport, table: Any, task: Task, left_out: Mapping[str, set[int]]
+    report: DataReport, table: Any, task: TaskConfig, left_out: Mapping[str, set[int]]
 ) -> DataReport:
     """Adds the rows left out for an empty cell, each counted under the first reason that applies,
     and the rows without a split."""
@@ -153,7 +153,7 @@ def counted(
     return replace(report, dropped=dropped, unsplit=unsplit)
 
 
-def _targets(table: Any, task: Task, file: str) -> list[Answers]:
+def _targets(table: Any, task: TaskConfig, file: str) -> list[Answers]:
     """The target of each row, followed by the texts of its reference column; without duplicates and
     empty texts."""
     targets = [[text] for text in texts(table, task.target, file, "target")]
@@ -194,7 +194,7 @@ def _joined(value: Any, separators: tuple[str, ...]) -> Any:
     return separators[0].join("" if part is None else str(part).strip() for part in parts)
 
 
-def empty(what: str, numbers: Iterable[int], where: str, task: Task) -> set[int]:
+def empty(what: str, numbers: Iterable[int], where: str, task: TaskConfig) -> set[int]:
     """The numbers of the rows to leave out. Raises UserError if there are any and the task does not
     set `drop_empty`."""
     empty_rows = sorted(set(numbers))
@@ -211,7 +211,7 @@ def sources(table: Any) -> list[str]:
     return list(table[SOURCE]) if SOURCE in table.column_names else [""] * len(table)
 
 
-def split_names(table: Any, task: Task, file: str) -> list[str | None]:
+def split_names(table: Any, task: TaskConfig, file: str) -> list[str | None]:
     if not task.split:
         return [None] * len(table)
     return [_split_name(v, task, file) for v in table[task.split][:]]
@@ -222,7 +222,7 @@ def _cell(value: Any) -> str:
     return "" if value is None or value != value else str(value).strip()
 
 
-def _split_name(value: Any, task: Task, file: str) -> str:
+def _split_name(value: Any, task: TaskConfig, file: str) -> str:
     """The split that a cell names. An empty cell counts as train."""
     stated = _cell(value) or "train"
     if task.test_splits is not None:

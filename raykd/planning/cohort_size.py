@@ -65,7 +65,7 @@ def _loads(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
             tuple(sorted(named)),
             min(rows, cluster.micro_batch or rows),
             task.max_length,
-            task.max_target_length if task.kind == "seq2seq" else None,
+            task.max_target_length if task.of_kind.encoder_decoder else None,
             task.writes,
             task.generation.beams,
             bf16=bf16 and training.weights == "fp32",

@@ -40,7 +40,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     task = config.task
     name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
-    if not config.teacher.fine_tune and config.task.kind == "classification":
+    if not config.teacher.fine_tune and config.task.of_kind.classes:
         labels.in_order(base.labels, prepared.labels, file)
     plugins = import_plugins(config.plugins, Path(file))
     study = Study(config, file, home, prepared, base, name, data, plugins)

@@ -102,10 +102,10 @@ def choose(
     disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
     config, rows = study.config.states, study.prepared.counts["train"]
     tokens = round(rows * study.mean_tokens)
-    # A model that writes keeps its last state at every token of the completion; at most all.
-    writes = study.config.task.kind != "classification"
+    # With loss positions at tokens, at most all of them have outputs, such as a last state.
+    at_tokens = study.config.task.of_kind.token_positions
     positions, outputs = (
-        (tokens, study.base.width) if writes else (rows, len(study.prepared.labels))
+        (tokens, study.base.width) if at_tokens else (rows, len(study.prepared.labels))
     )
     needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
     once = tokens / known.tokens

@@ -14,13 +14,13 @@ import numpy as np
 from raykd.data.data_report import Cut, DataReport
 from raykd.data.splits import SPLITS
 from raykd.errors import UserError
+from raykd.tasks.kinds.task_kind import READ
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
     from raykd.data.encoded import Encoded
     from raykd.planning.study import Study
 
-NAMES = {"classification": "texts", "seq2seq": "sources", "causal_lm": "prompts"}
 MODEL = "the model's positions"
 
 
@@ -39,10 +39,10 @@ def reported(study: Study) -> DataReport:
 
 
 def _found(study: Study) -> list[Cut]:
-    from raykd.tasks.registry import FAMILIES
+    from raykd.tasks.registry import task as task_of
 
     task, prepared = study.config.task, study.prepared
-    family = FAMILIES[task.kind]
+    family = task_of(task.kind)
     tokenizer = family.load_tokenizer(study.base.folder)
     found: list[Cut] = []
     for split in SPLITS:
@@ -54,17 +54,17 @@ def _found(study: Study) -> list[Cut]:
     return found
 
 
-def of_split(encoded: Encoded, split: str, task: Task, positions: int) -> Iterator[Cut]:
+def of_split(encoded: Encoded, split: str, task: TaskConfig, positions: int) -> Iterator[Cut]:
     """`positions`: tokens that the model has positions for."""
     assert encoded.whole is not None
     read, whole = encoded.lengths.astype(np.int64), encoded.whole.astype(np.int64)
     limit, key = min((task.max_length, "task.max_length"), (positions, MODEL))
-    if task.kind == "causal_lm" and encoded.whole_targets is not None:
+    if task.of_kind.rows == "prompt" and encoded.whole_targets is not None:
         kept = np.diff(encoded.position_offsets)
         read, whole = read - kept, whole - encoded.whole_targets
         what = "completions" if encoded.groups is None else "choices"
         yield _cut(encoded, split, what, limit, key, kept, encoded.whole_targets)
-    elif task.kind == "causal_lm":
+    elif task.of_kind.rows == "prompt":
         # Texts are written after the prompt, and need positions too.
         limit, key = min((limit, key), (positions - task.generate, MODEL))
         read = np.minimum(read, limit)
@@ -72,7 +72,7 @@ def of_split(encoded: Encoded, split: str, task: Task, positions: int) -> Iterat
         longest = min((task.max_target_length, "task.max_target_length"), (positions, MODEL))
         kept = np.diff(encoded.position_offsets)
         yield _cut(encoded, split, "targets", *longest, kept, encoded.whole_targets)
-    yield _cut(encoded, split, NAMES[task.kind], limit, key, read, whole)
+    yield _cut(encoded, split, READ[task.of_kind.rows], limit, key, read, whole)
 
 
 def _cut(

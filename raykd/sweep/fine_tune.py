@@ -22,8 +22,8 @@ from raykd.planning.teacher_trial import teacher_trial
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.evaluation import first_part
-from raykd.tasks.family import Data
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Data
 from raykd.teachers import teacher
 from raykd.teachers.fill_cache import sample
 from raykd.teachers.targets import LiveTeacher
@@ -61,7 +61,7 @@ def _local_execution(cluster: Cluster) -> Execution:
 def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored:
     began = time.perf_counter()
     config, base, trial = study.config, study.base.folder, teacher_trial(study)
-    family = FAMILIES[config.task.kind]
+    family = task_of(config.task.kind)
     names = study.prepared.labels
     if not config.teacher.fine_tune:
         names = family.names(base, study.prepared)

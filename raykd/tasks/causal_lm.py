@@ -6,6 +6,7 @@ Teacher and student share a tokenizer by construction: a student is cut from its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,118 +15,187 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import (
-    AutoModelForCausalLM,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from raykd.config.task_keys import OF_CHOICES
 from raykd.data import batches
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
+from raykd.data.prepared import Prepared
 from raykd.losses.chunked import log_likelihoods
 from raykd.models import loading
 from raykd.models.outputs import Head, Outputs
+from raykd.runtime.execution import Execution
+from raykd.tasks import metrics
 from raykd.tasks.evaluation import over_rows
-from raykd.tasks.family import Family, Names
-from raykd.tasks.metrics import SCORES, normalized
+from raykd.tasks.kinds.metric import metric_of
+from raykd.tasks.kinds.task_kind import task_kind
 from raykd.tasks.prompt_tokens import encode
+from raykd.tasks.task import Data, Names, Task, longest_targets
 
 if TYPE_CHECKING:
-    from raykd.runtime.execution import Execution
-    from raykd.tasks.family import Data
+    from raykd.config.task import TaskConfig
 
 
-def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
-    """Loads a model in fp32. Raises UserError if weights are missing, or if `outputs.Head` cannot
-    compute the logits from the last hidden state."""
-    model, lacking = loading.read_model(AutoModelForCausalLM, folder)
-    loading.refuse_foreign(folder, lacking)
-    x_BT = torch.tensor([[0, 1]])
-    with torch.no_grad():
-        expected = model.eval()(input_ids=x_BT, use_cache=False).logits
-        computed = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
-    loading.refuse_other_logits(model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
-    return model
+CHOICE_METRICS = ("acc", "acc_norm")
+ANSWER_METRICS = tuple(metrics.SCORES)
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A tokenizer that pads at the right, with the end-of-text token if it has no padding token;
-    losses ignore padding."""
-    tokenizer = loading.load_tokenizer(folder)
-    tokenizer.padding_side = "right"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+class CausalLM(Task):
+    """Completions of prompts."""
 
+    kind = task_kind("causal_lm")
 
-def collate(
-    encoded: Encoded,
-    rows: np.ndarray,
-    pad: int,
-    whole: np.ndarray | None = None,
-    pad_to: int | None = None,
-) -> Batch:
-    """The loss positions are the tokens before each target token; targets are at the end of a
-    row."""
-    whole = rows if whole is None else whole
-    tokens = int(encoded.lengths[whole].sum())
-    batch = batches.collate(replace(encoded, labels=None), rows, pad, len(whole), tokens, pad_to)
-    if encoded.targets is None or encoded.target_offsets is None:
-        return batch
-    ends = encoded.target_offsets
-    counts = ends[rows + 1] - ends[rows]
-    width = batch.inputs["input_ids"].shape[1]
-    first = np.arange(len(rows)) * width + encoded.lengths[rows] - counts - 1
-    steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    labels = encoded.targets[np.repeat(ends[rows], counts) + steps].astype(np.int64)
-    return replace(
-        batch,
-        labels=torch.from_numpy(labels),
-        places=torch.from_numpy(np.repeat(first, counts) + steps),
-        positions=int((ends[whole + 1] - ends[whole]).sum()),
-    )
+    def load_model(self, folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel:
+        """Loads a model in fp32. Raises UserError if weights are missing, or if `outputs.Head`
+        cannot compute the logits from the last hidden state."""
+        model, lacking = loading.read_model(self.auto, folder)
+        loading.refuse_foreign(folder, lacking)
+        x_BT = torch.tensor([[0, 1]])
+        with torch.no_grad():
+            expected = model.eval()(input_ids=x_BT, use_cache=False).logits
+            computed = self.head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
+        loading.refuse_other_logits(
+            model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
+        )
+        return model
 
+    def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
+        """A tokenizer that pads at the right, with the end-of-text token if it has no padding
+        token; losses ignore padding."""
+        tokenizer = loading.load_tokenizer(folder)
+        tokenizer.padding_side = "right"
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
 
-def forward(model: PreTrainedModel, batch: Batch) -> Outputs:
-    """The last hidden states at the loss positions, x_PD, with the head of the model."""
-    x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
-    x_ND = x_BTD.flatten(0, 1)
-    return Outputs(x_ND if batch.places is None else x_ND[batch.places], head(model))
+    def encode(
+        self, prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names,
+        config: TaskConfig, home: Path,
+    ) -> Encoded:  # fmt: skip
+        return encode(prepared, split, tokenizer, config, home)
 
+    def collate(
+        self,
+        encoded: Encoded,
+        rows: np.ndarray,
+        pad: int,
+        whole: np.ndarray | None = None,
+        pad_to: int | None = None,
+    ) -> Batch:
+        """The loss positions are the tokens before each target token; targets are at the end of a
+        row."""
+        whole = rows if whole is None else whole
+        tokens = int(encoded.lengths[whole].sum())
+        batch = batches.collate(
+            replace(encoded, labels=None), rows, pad, len(whole), tokens, pad_to
+        )
+        if encoded.targets is None or encoded.target_offsets is None:
+            return batch
+        ends = encoded.target_offsets
+        counts = ends[rows + 1] - ends[rows]
+        width = batch.inputs["input_ids"].shape[1]
+        first = np.arange(len(rows)) * width + encoded.lengths[rows] - counts - 1
+        steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        labels = encoded.targets[np.repeat(ends[rows], counts) + steps].astype(np.int64)
+        return replace(
+            batch,
+            labels=torch.from_numpy(labels),
+            places=torch.from_numpy(np.repeat(first, counts) + steps),
+            positions=int((ends[whole + 1] - ends[whole]).sum()),
+        )
 
-def head(model: PreTrainedModel) -> Head:
-    linear: Any = model.get_output_embeddings()
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    return Head(linear.weight, getattr(linear, "bias", None), cap=cap)
+    def forward(self, model: PreTrainedModel, batch: Batch) -> Outputs:
+        """The last hidden states at the loss positions, x_PD, with the head of the model."""
+        x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
+        x_ND = x_BTD.flatten(0, 1)
+        return Outputs(x_ND if batch.places is None else x_ND[batch.places], self.head(model))
 
+    def head(self, model: PreTrainedModel) -> Head:
+        linear: Any = model.get_output_embeddings()
+        cap = getattr(model.config, "final_logit_softcapping", None)
+        return Head(linear.weight, getattr(linear, "bias", None), cap=cap)
 
-def evaluate(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
-    """With choices, [rows, most choices, 2]: the log-likelihood of each choice, and the same
-    divided by its number of characters; -inf for rows with fewer choices. Otherwise the texts
-    [rows] that greedy decoding generates."""
-    if encoded.groups is None:
-        return _written(model, encoded, data, where)
+    def output_width(self, config: PretrainedConfig) -> int:
+        return int(config.hidden_size)
 
-    def answer(rows: np.ndarray) -> np.ndarray:
-        batch = collate(encoded, rows, data.pad).to(where.device)
-        assert batch.places is not None and batch.labels is not None
-        with where.autocast():
-            log_likelihoods_P = log_likelihoods(forward(model, batch), batch.labels)
-        row_P = batch.places // batch.inputs["input_ids"].shape[1]
-        sums = torch.zeros(len(rows), dtype=torch.float64, device=where.device)
-        row_sums: np.ndarray = sums.index_add_(0, row_P, log_likelihoods_P.double()).cpu().numpy()
-        return row_sums
+    def longest_rows(self, rows: int, length: int, target: int | None) -> Encoded:
+        return longest_targets(rows, length, length - 1)
 
-    sums = over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
-    assert encoded.chars is not None
-    counts = np.diff(encoded.groups)
-    answers = np.full((len(counts), counts.max(), 2), -np.inf)
-    row = np.repeat(np.arange(len(counts)), counts)
-    place = np.arange(len(sums)) - encoded.groups[row]
-    answers[row, place] = np.stack([sums, sums / encoded.chars], -1)
-    return answers
+    def evaluate(
+        self, model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution
+    ) -> np.ndarray:
+        """With choices, [rows, most choices, 2]: the log-likelihood of each choice, and the same
+        divided by its number of characters; -inf for rows with fewer choices. Otherwise the texts
+        [rows] that greedy decoding generates."""
+        if encoded.groups is None:
+            return _written(model, encoded, data, where)
+
+        def answer(rows: np.ndarray) -> np.ndarray:
+            batch = self.collate(encoded, rows, data.pad).to(where.device)
+            assert batch.places is not None and batch.labels is not None
+            with where.autocast():
+                log_likelihoods_P = log_likelihoods(self.forward(model, batch), batch.labels)
+            row_P = batch.places // batch.inputs["input_ids"].shape[1]
+            sums = torch.zeros(len(rows), dtype=torch.float64, device=where.device)
+            row_sums: np.ndarray = (
+                sums.index_add_(0, row_P, log_likelihoods_P.double()).cpu().numpy()
+            )
+            return row_sums
+
+        sums = over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
+        assert encoded.chars is not None
+        counts = np.diff(encoded.groups)
+        answers = np.full((len(counts), counts.max(), 2), -np.inf)
+        row = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(sums)) - encoded.groups[row]
+        answers[row, place] = np.stack([sums, sums / encoded.chars], -1)
+        return answers
+
+    def secondary_metrics(self, metric: str, names: Names) -> tuple[str, ...]:
+        """The other built-in metrics of choices, or of texts."""
+        groups = (CHOICE_METRICS, ANSWER_METRICS)
+        built_in = next((group for group in groups if metric in group), ())
+        others = (name for name in built_in if name != metric)
+        return (*others, *super().secondary_metrics(metric, names))
+
+    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
+        """The same number of a choice, or the commonest text."""
+        values, counts = np.unique(labels, return_counts=True)
+        if not metric_of(self.kind.name, metric).choices:
+            yield np.full(len(labels), values[counts.argmax()], dtype=object)
+            return
+        for value in values:
+            answers = np.full((len(labels), values.max() + 1, 2), -np.inf)
+            answers[:, value] = 0.0
+            yield answers
+
+    def predictions(
+        self,
+        ids: np.ndarray,
+        labels: np.ndarray,
+        answers: np.ndarray,
+        names: Names,
+        metric: str,
+    ) -> dict[str, Any]:
+        """Also has `score`, the metric of each example, and for choices the `log_likelihoods`."""
+        registered = metric_of(self.kind.name, metric)
+        columns: dict[str, Any] = {"id": [str(i) for i in ids]}
+        if registered.choices:
+            measure = metrics.choice_acc_norm if metric == "acc_norm" else metrics.choice_acc
+            chosen = measure.chosen(answers)
+            columns["label"] = [names[i] if names else str(i) for i in labels]
+            columns["predicted"] = [names[i] if names else str(i) for i in chosen]
+            columns["correct"] = (chosen == labels).tolist()
+            columns["log_likelihoods"] = [a[np.isfinite(a)].tolist() for a in answers[..., 0]]
+        else:
+            columns["label"], columns["predicted"] = labels.tolist(), answers.tolist()
+            pairs = zip(answers, labels, strict=True)
+            columns["correct"] = [metrics.normalized(a) == metrics.normalized(b) for a, b in pairs]
+        return {**columns, "score": registered.scores(answers, labels)}
 
 
 def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:
@@ -154,71 +224,3 @@ def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execut
         return np.array([t.strip() for t in texts], dtype=object)
 
     return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
-
-
-def _chosen(metric: str, answers: np.ndarray) -> np.ndarray:
-    chosen: np.ndarray = answers[..., OF_CHOICES.index(metric)].argmax(-1)
-    return chosen
-
-
-def _example_scores(metric: str, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The score of every example, from 0 to 1."""
-    if metric in OF_CHOICES:
-        right: np.ndarray = _chosen(metric, answers) == labels
-        return right.astype(float)
-    return np.array([SCORES[metric](*pair) for pair in zip(answers, labels, strict=True)])
-
-
-def score(metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
-    """A metric in percent. `acc`: the likeliest choice is the right one; `acc_norm`: the same by
-    likelihood per character, as in lm-eval; `exact_match` and `f1`: SQuAD's."""
-    return float(_example_scores(metric, answers, labels).mean() * 100)
-
-
-def secondary_metrics(metric: str, names: Names) -> tuple[str, ...]:
-    return tuple(m for m in (OF_CHOICES if metric in OF_CHOICES else SCORES) if m != metric)
-
-
-def baseline(metric: str, labels: np.ndarray) -> float:
-    """The best constant answer: a number of a choice, or the commonest text."""
-    values, counts = np.unique(labels, return_counts=True)
-    if metric in OF_CHOICES:
-        return float(counts.max() / len(labels) * 100)
-    return score(metric, np.full(len(labels), values[counts.argmax()], dtype=object), labels)
-
-
-def predictions(
-    ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
-) -> dict[str, Any]:
-    """Also has `score`, the metric of each example, and for choices the `log_likelihoods`."""
-    scores = _example_scores(metric, answers, labels)
-    columns: dict[str, Any] = {"id": [str(i) for i in ids]}
-    if metric in OF_CHOICES:
-        columns["label"] = [names[i] if names else str(i) for i in labels]
-        columns["predicted"] = [names[i] if names else str(i) for i in _chosen(metric, answers)]
-        columns["correct"] = (scores == 1).tolist()
-        columns["log_likelihoods"] = [a[np.isfinite(a)].tolist() for a in answers[..., 0]]
-    else:
-        columns["label"], columns["predicted"] = labels.tolist(), answers.tolist()
-        pairs = zip(answers, labels, strict=True)
-        columns["correct"] = [normalized(a) == normalized(b) for a, b in pairs]
-    return {**columns, "score": scores.tolist()}
-
-
-FAMILY = Family(
-    auto=AutoModelForCausalLM,
-    load_model=load_model,
-    load_tokenizer=load_tokenizer,
-    names=lambda folder, prepared: prepared.labels,
-    encode=encode,
-    test_labels=lambda prepared, names: prepared.test_labels(),
-    collate=collate,
-    forward=forward,
-    head=head,
-    output_width=lambda config: int(config.hidden_size),
-    evaluate=evaluate,
-    score=score,
-    secondary_metrics=secondary_metrics,
-    baseline=baseline,
-    predictions=predictions,
-)

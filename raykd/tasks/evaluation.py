@@ -13,7 +13,7 @@ from raykd.data.batches import eval_batches
 from raykd.runtime.group import Group
 
 if TYPE_CHECKING:
-    from raykd.tasks.family import Data
+    from raykd.tasks.task import Data
 
 
 def over_rows(

@@ -1,5 +1,8 @@
-"""Scores of answers: choices, and written answers against references, as in SQuAD's script (arXiv
-1606.05250)."""
+"""The built-in metrics: of classes, of choices, and of texts against references, as in SQuAD's
+script (arXiv 1606.05250) or by sacrebleu and rouge_score.
+
+`raykd.tasks.kinds.metric` registers them by name.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
 from typing import Any
@@ -90,3 +94,93 @@ def _rouge(metric: str) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer([metric], use_stemmer=False)
+
+
+def of_classes(metric: str, predicted: np.ndarray, labels: np.ndarray) -> float:
+    """A metric in percent. `f1` is that of the second of two classes; `matthews` is in
+    -100..100."""
+    from sklearn import metrics
+
+    if metric == "accuracy":
+        return float(np.mean(predicted == labels) * 100)
+    if metric == "f1":
+        return float(metrics.f1_score(labels == 1, predicted == 1, zero_division=0.0) * 100)
+    if metric == "macro_f1":
+        f1 = metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)
+        return float(f1 * 100)
+    if metric == "matthews":
+        if len(np.union1d(labels, predicted)) == 1:  # undefined correlation, of which sklearn warns
+            return 0.0
+        return float(metrics.matthews_corrcoef(labels, predicted) * 100)
+    raise ValueError(f"unknown metric {metric!r}")
+
+
+@dataclass(frozen=True)
+class ClassMetric:
+    """Answers are logits [rows, classes], labels are numbers of classes."""
+
+    name: str
+
+    def __call__(self, answers: np.ndarray, labels: np.ndarray) -> float:
+        return of_classes(self.name, answers.argmax(-1), labels)
+
+    def each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Whether each row is right."""
+        right: np.ndarray = answers.argmax(-1) == labels
+        return right.astype(float)
+
+
+@dataclass(frozen=True)
+class TextMetric:
+    """Answers are [rows, 3]: a text, and two facts about it. Labels are joined references."""
+
+    name: str
+
+    def __call__(self, answers: np.ndarray, labels: np.ndarray) -> float:
+        return corpus(self.name, list(answers[:, 0]), references(labels))
+
+    def each(self, answers: np.ndarray, labels: np.ndarray) -> list[float]:
+        scores = sentence_scores(self.name, list(answers[:, 0]), references(labels))
+        return [score / 100 for score in scores]
+
+
+@dataclass(frozen=True)
+class ChoiceMetric:
+    """Answers are [rows, most choices, 2], labels are numbers of choices. The likeliest choice is
+    the right one: by the log-likelihood (`measure` 0), or by that of a character (1), as in
+    lm-eval."""
+
+    measure: int
+
+    def __call__(self, answers: np.ndarray, labels: np.ndarray) -> float:
+        return float(self.each(answers, labels).mean() * 100)
+
+    def chosen(self, answers: np.ndarray) -> np.ndarray:
+        choice: np.ndarray = answers[..., self.measure].argmax(-1)
+        return choice
+
+    def each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        right: np.ndarray = self.chosen(answers) == labels
+        return right.astype(float)
+
+
+@dataclass(frozen=True)
+class AnswerMetric:
+    """Answers and labels are texts; the metric compares words as SQuAD's script does."""
+
+    name: str
+
+    def __call__(self, answers: np.ndarray, labels: np.ndarray) -> float:
+        return float(self.each(answers, labels).mean() * 100)
+
+    def each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        pairs = zip(answers, labels, strict=True)
+        return np.array([SCORES[self.name](*pair) for pair in pairs])
+
+
+class_accuracy, class_f1 = ClassMetric("accuracy"), ClassMetric("f1")
+class_macro_f1, class_matthews = ClassMetric("macro_f1"), ClassMetric("matthews")
+text_chrf, text_bleu = TextMetric("chrf"), TextMetric("bleu")
+text_rouge1, text_rouge2, text_rougeL = (TextMetric(name) for name in ROUGE)
+choice_acc, choice_acc_norm = ChoiceMetric(0), ChoiceMetric(1)
+answer_exact_match, answer_f1 = AnswerMetric("exact_match"), AnswerMetric("f1")

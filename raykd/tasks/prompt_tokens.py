@@ -16,17 +16,16 @@ from raykd.data.token_lists import flat
 from raykd.errors import UserError
 from raykd.models import loading
 from raykd.runtime.memo import digest
-from raykd.tasks.family import Names
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 Pair = tuple[str, str]
 """A prompt and its completion, as texts."""
 
 
 def encode(
-    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names, task: Task,
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, task: TaskConfig,
     home: Path,
 ) -> Encoded:  # fmt: skip
     """For training: prompts with their completions, which end with the end-of-text token. For
@@ -57,7 +56,7 @@ def encode(
     return arrays
 
 
-def refuse_cut(arrays: Encoded, task: Task, limit: int) -> None:
+def refuse_cut(arrays: Encoded, task: TaskConfig, limit: int) -> None:
     """Raises UserError if more completions than the sweep file allows are cut at `limit` tokens:
     they lose their end token, and models trained on them never end a text."""
     if arrays.whole_targets is None:
@@ -75,7 +74,7 @@ def refuse_cut(arrays: Encoded, task: Task, limit: int) -> None:
 
 
 def _arrays(
-    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, task: Task, limit: int
+    prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, task: TaskConfig, limit: int
 ) -> dict[str, np.ndarray]:
     rows = prepared.rows(split)
     ids, prompts = np.array(rows["id"][:]), rows["text"][:]
@@ -136,7 +135,11 @@ def _flat(token_rows: Sequence[Tokens]) -> dict[str, np.ndarray]:
 
 
 def _pair(
-    tokenizer: PreTrainedTokenizerBase, task: Task, prompt: str, completion: str, end: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    task: TaskConfig,
+    prompt: str,
+    completion: str,
+    end: bool = False,
 ) -> Pair:
     """The texts as the model sees them; with `end`, the completion includes its end token."""
     if not task.chat:
@@ -156,7 +159,7 @@ def _pair(
 
 
 def tokens(
-    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, task: Task, limit: int
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, task: TaskConfig, limit: int
 ) -> list[Tokens]:
     """Prompt and completion as tokens of one text, so that no word is split where they meet. A
     prompt has at least one token, from which the first token of the completion is predicted."""

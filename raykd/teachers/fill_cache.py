@@ -22,7 +22,7 @@ from raykd.maps.activations import Activation
 from raykd.maps.activations import states as all_states
 from raykd.maps.depth import Depth
 from raykd.runtime.group import Group
-from raykd.tasks.family import Family
+from raykd.tasks.task import Task
 from raykd.teachers.cache import HALVES, OUTPUTS, Cache, Entry, Span, columns
 from raykd.teachers.cache_entries import make_room
 from raykd.teachers.targets import CachedTeacher, LiveTeacher, Targets
@@ -41,7 +41,7 @@ class Filler:
     pad: int
     device: torch.device
     autocast: Callable[[], object]
-    family: Family
+    family: Task
 
     @contextmanager
     def live(self, states: Sequence[Activation]) -> Iterator[LiveTeacher]:

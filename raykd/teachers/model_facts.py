@@ -123,12 +123,12 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
 
     def ask() -> int:
         from raykd.models.student import student_parameters
-        from raykd.tasks.registry import FAMILIES
+        from raykd.tasks.registry import task as task_of
 
         config = read_config(base.folder)
         if labels:
             config.num_labels = labels
-        return student_parameters(config, shape, FAMILIES[kind].auto)
+        return student_parameters(config, shape, task_of(kind).auto)
 
     return remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask)
 
@@ -143,10 +143,10 @@ def lora_misfit(
 
         from raykd.models import lora
         from raykd.models.student import student_config
-        from raykd.tasks.registry import FAMILIES
+        from raykd.tasks.registry import task as task_of
 
         with torch.device("meta"):
-            model = FAMILIES[kind].auto.from_config(student_config(read_config(base.folder), shape))
+            model = task_of(kind).auto.from_config(student_config(read_config(base.folder), shape))
         return lora.misfit(model, targets)
 
     return remembered(home, ["lora", base.fingerprint, asdict(shape), targets, kind], ask)

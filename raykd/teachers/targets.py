@@ -16,7 +16,7 @@ from raykd.data.batches import Batch, valid
 from raykd.maps.activations import Activation
 from raykd.models.capture import ActivationCapture
 from raykd.models.outputs import Head, Outputs
-from raykd.tasks.family import Family
+from raykd.tasks.task import Task
 from raykd.teachers.cache import OUTPUTS, Cache, Damaged, Span
 
 
@@ -67,7 +67,7 @@ class LiveTeacher:
     name = "live"
 
     def __init__(
-        self, model: PreTrainedModel, states: Iterable[Activation], family: Family,
+        self, model: PreTrainedModel, states: Iterable[Activation], family: Task,
         autocast: AbstractContextManager[Any], dropout: bool = False, padded: bool = False,
     ) -> None:  # fmt: skip
         self._family = family

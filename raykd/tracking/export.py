@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raykd.errors import UserError
+from raykd.tasks.kinds.task_kind import task_kind
 from raykd.tracking import ledger, store
 
 HUB_NAME = r"[\w.-]+/[\w.-]+"
@@ -39,12 +40,6 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 
 Load it with `{auto}.from_pretrained(folder)`.
 """
-LOADED = {
-    "classification": ("text-classification", "AutoModelForSequenceClassification"),
-    "seq2seq": ("text2text-generation", "AutoModelForSeq2SeqLM"),
-    "causal_lm": ("text-generation", "AutoModelForCausalLM"),
-}
-"""The pipeline and the class of transformers, by the kind of task."""
 IMITATED = {
     "teacher": "the teacher's",
     "untrained": "an untrained teacher's (a control)",
@@ -75,7 +70,7 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
         shutil.copytree(student, folder, dirs_exist_ok=True)
         _card(trial_run, _sweep_file(client, trial_run, Path(scratch))).save(folder / "README.md")
     params = trial_run.data.params
-    metric, auto = params["metric"], LOADED[params["task"]][1]
+    metric, auto = params["metric"], task_kind(params["task"]).auto
     return (
         f"{params['strategy']} {params['map']}, test {metric} "
         f"{trial_run.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
@@ -90,13 +85,13 @@ def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]
 
 def _card(run: Run, sweep: dict[str, Any]) -> ModelCard:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    metric, (pipeline, auto) = params["metric"], LOADED[params["task"]]
+    metric, kind = params["metric"], task_kind(params["task"])
     name = f"{params['strategy']}, {params['init']}, seed {params['seed']}"
     text = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
-        metadata=_metadata(run, sweep, name, pipeline).to_yaml(),
+        metadata=_metadata(run, sweep, name, kind.pipeline).to_yaml(),
         name=name,
-        auto=auto,
+        auto=kind.auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],

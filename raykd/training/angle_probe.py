@@ -26,7 +26,7 @@ from raykd.models.projections import build_projections, project
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
-from raykd.tasks.family import Data, Family
+from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.angle_statistics import Angles, merged
 from raykd.training.angle_values import Measured
@@ -191,7 +191,7 @@ class _Subject:
         self,
         student: Student,
         teacher_width: int,
-        family: Family,
+        family: Task,
         where: Execution,
         build: Callable[[TrialSpec], PreTrainedModel],
     ) -> None:

@@ -27,7 +27,7 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.evaluation import predictions_on_test, scores_on_test
-from raykd.tasks.family import Data
+from raykd.tasks.task import Data
 from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raykd.tasks.family import Data
+    from raykd.tasks.task import Data
     from raykd.training.learner import Learner
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from raykd.models.quantization import Bits
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
     from raykd.maps.activations import Activation
     from raykd.runtime.plugins import Plugin
 
@@ -22,7 +22,7 @@ class TrainingInputs:
     data: Path
     teacher: Path
     fingerprint: str
-    task: Task
+    task: TaskConfig
     cache: str
     """Address of the teacher cache, which may not exist yet."""
     source: Literal["live", "cached"] = "live"

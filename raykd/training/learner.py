@@ -19,7 +19,7 @@ from raykd.models.embedding_rows import train_rows
 from raykd.models.student import freeze_embeddings
 from raykd.runtime.group import GradientSum, Group
 from raykd.runtime.seeds import stream
-from raykd.tasks.family import Family
+from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -51,7 +51,7 @@ class Learner:
         self,
         trial: TrialSpec,
         model: PreTrainedModel,
-        family: Family,
+        family: Task,
         teacher_width: int,
         group: Group,
         device: torch.device,

@@ -26,8 +26,8 @@ from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import bf16_pays
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
-from raykd.tasks.family import Data, Family, Names
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Data, Names, Task
 from raykd.teachers.cache import Entry
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
@@ -39,11 +39,11 @@ from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
 if TYPE_CHECKING:
-    from raykd.config.task import Task
+    from raykd.config.task import TaskConfig
 
 
 def load_data(
-    family: Family, prepared: Prepared, names: Names, tokenizer_folder: Path, task: Task,
+    family: Task, prepared: Prepared, names: Names, tokenizer_folder: Path, task: TaskConfig,
     home: Path,
 ) -> Data:  # fmt: skip
     """Return the encoded splits, for models that share one tokenizer."""
@@ -104,7 +104,7 @@ class CohortTrainer:
         the base model of one that is still to be fine-tuned."""
         install_plugins(sources.plugins)
         prepared = load(sources.data)
-        family = FAMILIES[sources.task.kind]
+        family = task_of(sources.task.kind)
         names = family.names(sources.teacher, prepared) if trained else prepared.labels
         data = load_data(family, prepared, names, sources.teacher, sources.task, sources.home)
         plain = family.load_model(sources.teacher, names, trained=trained)
@@ -237,9 +237,7 @@ class CohortTrainer:
         )  # fmt: skip
 
 
-def save_model(
-    model: PreTrainedModel, family: Family, tokenizer_folder: Path, folder: Path
-) -> None:
+def save_model(model: PreTrainedModel, family: Task, tokenizer_folder: Path, folder: Path) -> None:
     """Write a plain transformers folder: safetensors weights, configuration, tokenizer."""
     model.save_pretrained(folder)
     family.load_tokenizer(tokenizer_folder).save_pretrained(folder)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.runtime.group import Group
-from raykd.tasks.classification import FAMILY
+from raykd.tasks.classification import Classification
 from raykd.teachers.cache import Entry
 from raykd.teachers.fill_cache import Filler, open_cache
 
@@ -25,7 +25,9 @@ from ..support.tiny_models import tiny_model
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     rows = encoded(np.arange(3, 20))
-    filler = Filler(tiny_model("bert", blocks=2), rows, 0, torch.device("cpu"), nullcontext, FAMILY)
+    filler = Filler(
+        tiny_model("bert", blocks=2), rows, 0, torch.device("cpu"), nullcontext, Classification()
+    )
     entry = Entry("teacher", rows.fingerprint, "fp32", 32, "float16")
     open_cache(str(tmp_path), entry, filler, (1, 2), tmp_path / "near", Group())
     return tmp_path

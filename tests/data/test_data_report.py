@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.data_report import (
     CAVEAT_SHARE,
     Cut,
@@ -40,7 +40,7 @@ def prepared(folder: Path, given: Rows, name: str = "rows.csv", **task: Any) -> 
     header = HEADER[: len(given[0])]
     path = write_csv(folder / name, given, header)  # type: ignore[arg-type]
     split = {"split": "fold"} if len(header) == 3 else {}
-    return prepare(Task(data=str(path), **split, **task), folder / "home", "sweep.yaml")
+    return prepare(TaskConfig(data=str(path), **split, **task), folder / "home", "sweep.yaml")
 
 
 def stated(counts: dict[str, int]) -> list[tuple[str, str, str]]:
@@ -75,7 +75,9 @@ def test_a_split_is_unlabelled_only_where_it_has_no_label_at_all(
         ]
         text = "\n".join(json.dumps(row) for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(text)
-    found = prepare(Task(data=str(tmp_path), drop_empty=True), tmp_path / "home", "sweep.yaml")
+    found = prepare(
+        TaskConfig(data=str(tmp_path), drop_empty=True), tmp_path / "home", "sweep.yaml"
+    )
     dropped = 0 if labels[0] == -1 else 100
     assert found.counts["test"] == 210 - dropped and found.report.unread == ()
     assert sum(found.counts.values()) == found.report.read - 2 * dropped == 470 - 2 * dropped
@@ -104,7 +106,7 @@ def test_a_column_is_a_hub_set_of_the_same_shape(
     column = [(r["text"], names[r["label"]], name) for name in shape for r in sets[name]]
     own = prepared(tmp_path, column)
     hub(monkeypatch, **sets)
-    other = prepare(Task(data="owner/set"), tmp_path / "home", "sweep.yaml")
+    other = prepare(TaskConfig(data="owner/set"), tmp_path / "home", "sweep.yaml")
     assert own.counts == other.counts and where(own) == where(other)
 
 
@@ -163,7 +165,7 @@ def test_references_are_of_the_split_that_keeps_the_source(tmp_path: Path) -> No
     for name, order in (("a", given), ("b", given[::-1])):
         path = tmp_path / f"{name}.jsonl"
         path.write_text("\n".join(map(json.dumps, order)))
-        task = Task(kind="seq2seq", data=str(path), split="fold")
+        task = TaskConfig(kind="seq2seq", data=str(path), split="fold")
         found = prepare(task, tmp_path / "home", "sweep.yaml")
         labels = dict(zip(found.rows("test")["text"], found.test_labels(), strict=True))
         assert labels["s 45"] == "t 45" and set(labels["s 46"].split("\x1e")) == {"t 46", "too"}
@@ -193,7 +195,7 @@ def study(found: Prepared, folder: Path, **task: Any) -> Study:
     (folder / "model" / "config.json").write_text(
         json.dumps({"model_type": "bert", "max_position_embeddings": 64})
     )
-    config: Any = type("Config", (), {"task": Task(data="rows.csv", **task)})
+    config: Any = type("Config", (), {"task": TaskConfig(data="rows.csv", **task)})
     limit = str(config.task.reading)
     return Study(config, "sweep.yaml", folder / "home", found, Base(folder / "model"), "t", limit)  # type: ignore[arg-type]
 
@@ -328,7 +330,7 @@ def test_a_refusal_names_the_sweep_file(tmp_path: Path) -> None:
     found = prepared(tmp_path, texts(80))
     lm = {"kind": "causal_lm", "prompt": "text", "completion": "label", "chat": True}
     path = write_csv(tmp_path / "lm.csv", texts(80))
-    found = prepare(Task(data=str(path), **lm), tmp_path / "home", "sweep.yaml")
+    found = prepare(TaskConfig(data=str(path), **lm), tmp_path / "home", "sweep.yaml")
     with pytest.raises(UserError, match=r"^sweep.yaml: task.chat: "):
         truncation.reported(study(found, tmp_path, **lm))
 
@@ -336,7 +338,7 @@ def test_a_refusal_names_the_sweep_file(tmp_path: Path) -> None:
 def test_targets_beside_the_first_of_their_source_are_counted(tmp_path: Path) -> None:
     given = [(f"source {i % 50}", f"target {i}") for i in range(120)]
     path = write_csv(tmp_path / "rows.csv", given, ("source", "target"))
-    task = Task(kind="seq2seq", data=str(path))
+    task = TaskConfig(kind="seq2seq", data=str(path))
     found = prepare(task, tmp_path / "home", "sweep.yaml")
     assert sum(found.counts.values()) == 50 and found.report.references == 70
     assert any("training learns the first alone" in line for line in lines(found.report))

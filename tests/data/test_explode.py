@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.columns import Reading, Row
 from raykd.data.data_report import DataReport
 from raykd.data.explode import UNFOLDINGS, coqa
@@ -25,7 +25,7 @@ from .test_readers import told, write
 
 def made(columns: dict[str, list[Any]], **task: Any) -> list[Row]:
     found = datasets.Dataset.from_dict(columns)
-    return to_rows(found, Task(data="rows.jsonl", **task), "s.yaml", "s.yaml: task.data").rows
+    return to_rows(found, TaskConfig(data="rows.jsonl", **task), "s.yaml", "s.yaml: task.data").rows
 
 
 def refused(columns: dict[str, list[Any]], **task: Any) -> str:
@@ -84,7 +84,7 @@ def test_references_reach_the_scores_and_training_the_first(tmp_path: Path) -> N
     rows = [{"s": f"x {i}", "t": f"one {i}", "r": [f"two {i}"]} for i in range(40)]
     columns = {k: [row[k] for row in rows] for k in ("s", "t", "r")}
     path = write(tmp_path / "rows.jsonl", columns)
-    task = Task(kind="seq2seq", data=str(path), source="s", target="t", references="r")
+    task = TaskConfig(kind="seq2seq", data=str(path), source="s", target="t", references="r")
     found = prepare(task, tmp_path / "home", "s.yaml")
     assert found.report.duplicates == 0 and sum(found.counts.values()) == 40
     assert all(len(str(label).split(REFERENCES)) == 2 for label in found.test_labels())
@@ -136,7 +136,7 @@ def test_turns_of_one_story_stand_in_one_split() -> None:
     def splits_of(count: int) -> dict[str, set[str]]:
         columns = {k: [story[k] for story in stories[:count]] for k in STORY}
         rows = made(columns, unfold="coqa", **prompt)
-        task = Task(data="rows.jsonl", unfold="coqa", **prompt)
+        task = TaskConfig(data="rows.jsonl", unfold="coqa", **prompt)
         found: dict[str, set[str]] = {}
         for split, own in into_splits(Reading(rows, DataReport()), task, "s.yaml")[0].items():
             for row in own:
@@ -192,7 +192,7 @@ def mnli(folder: Path, monkeypatch: pytest.MonkeyPatch, **task: Any) -> Prepared
         test_matched=table("sealed", 20, label=-1),
     )
     stated = {"test_splits": PARTS, **task}
-    return prepare(Task(data="owner/set", **stated), folder, "sweep.yaml")
+    return prepare(TaskConfig(data="owner/set", **stated), folder, "sweep.yaml")
 
 
 def test_two_labelled_splits_are_one_test_in_two_parts(
@@ -242,7 +242,7 @@ def folds(*names: str) -> dict[str, list[Any]]:
 
 def test_a_file_has_parts_through_its_split_column(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", folds("train", "dev", "near", "far"))
-    task = Task(data=str(path), split="fold", test_splits={"a": "near", "b": "far"})
+    task = TaskConfig(data=str(path), split="fold", test_splits={"a": "near", "b": "far"})
     found = prepare(task, tmp_path / "home", "s.yaml")
     assert found.parts == {"a": 15, "b": 15}
     assert found.counts == {"train": 15, "select": 15, "test": 30}
@@ -262,7 +262,7 @@ def test_mistakes_about_parts_are_told(tmp_path: Path) -> None:
 def test_parts_stand_in_order_whatever_the_rows_do() -> None:
     rows = [Row((f"row {i}",), i % 2, ["far", "near"][i % 2]) for i in range(40)]
     rows += [Row((f"rest {i}",), i % 2) for i in range(40)]
-    task = Task(data="x.csv", split="fold", test_splits={"a": "near", "b": "far"})
+    task = TaskConfig(data="x.csv", split="fold", test_splits={"a": "near", "b": "far"})
     splits, _ = into_splits(Reading(rows, DataReport()), task, "s.yaml")
     stated = np.array([r.split for r in splits["test"]])
     assert (stated == ["near"] * 20 + ["far"] * 20).all()
@@ -279,4 +279,4 @@ def test_parts_stand_in_order_whatever_the_rows_do() -> None:
 )
 def test_parts_that_are_none(parts: dict[str, str], line: str) -> None:
     with pytest.raises(ValueError, match=line):
-        Task(data="x.csv", test_splits=parts)
+        TaskConfig(data="x.csv", test_splits=parts)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.file_tables import delimited, json_table
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
@@ -131,7 +131,7 @@ def test_cells_come_back_as_they_were_written(
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
         writer.writerows([("text", "label"), *table])
-    found = delimited(path, Task(data=str(path)), "sweep.yaml", "here")
+    found = delimited(path, TaskConfig(data=str(path)), "sweep.yaml", "here")
     assert [*zip(found["text"], found["label"], strict=True)] == table
 
 
@@ -199,14 +199,15 @@ def test_a_folder_or_two_files_are_one_data_set(tmp_path: Path, one: str, other:
     train, test = write(tmp_path / f"train{one}", TRAIN), write(tmp_path / f"test{other}", TEST)
     named = {"train": str(train), "test": str(test)}
     folder, files = (
-        prepare(Task(data=data), tmp_path / "home", "sweep.yaml") for data in (str(tmp_path), named)
+        prepare(TaskConfig(data=data), tmp_path / "home", "sweep.yaml")
+        for data in (str(tmp_path), named)
     )
     assert folder.fingerprint == files.fingerprint
     assert folder.counts["test"] == 20 and folder.counts["train"] + folder.counts["select"] == 80
     assert folder.counts["select"] > 0 and folder.report.hashed == ("select",)
     column = {k: [*TRAIN[k], *TEST[k]] for k in TRAIN} | {"fold": ["train"] * 80 + ["test"] * 20}
     path = write(tmp_path / "whole.csv", column)
-    whole = prepare(Task(data=str(path), split="fold"), tmp_path / "home", "sweep.yaml")
+    whole = prepare(TaskConfig(data=str(path), split="fold"), tmp_path / "home", "sweep.yaml")
     assert whole.fingerprint == folder.fingerprint
 
 
@@ -214,7 +215,7 @@ def test_labels_mean_the_same_in_all_files_of_a_set(tmp_path: Path) -> None:
     """Numbers in one file are texts where another file has a text."""
     write(tmp_path / "train.csv", {**TRAIN, "label": ["7", "007"] * 40})
     write(tmp_path / "test.csv", {**TEST, "label": ["7"] * 20})
-    found = prepare(Task(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
+    found = prepare(TaskConfig(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
     assert found.labels == ("007", "7")
 
 
@@ -232,7 +233,7 @@ def test_a_folder_that_is_no_data_set_is_told(tmp_path: Path, names: list[str], 
     for name in names:
         (folder / name).write_text("text,label\na,b\n")
     with pytest.raises(UserError) as error:
-        read(Task(data=str(folder)), tmp_path / "home", "sweep.yaml")
+        read(TaskConfig(data=str(folder)), tmp_path / "home", "sweep.yaml")
     assert said in str(error.value) and len(error.value.lines) == 1
 
 

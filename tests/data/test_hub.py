@@ -9,7 +9,7 @@ import datasets
 import pytest
 from huggingface_hub import HfApi
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
 from raykd.errors import UserError
@@ -52,7 +52,7 @@ def test_a_hub_set_with_an_unlabelled_test_is_tested_on_its_validation_rows(
         validation_mismatched=table("other", 20),
         test_matched=table("sealed", 20, label=-1),
     )
-    task = Task(data="owner/set", subset="mnli", revision="abc")
+    task = TaskConfig(data="owner/set", subset="mnli", revision="abc")
     found = prepare(task, tmp_path, "sweep.yaml")
     assert asked == [("owner/set", "mnli", "abc")]
     assert found.labels == ("worse", "better")  # in the set's own order
@@ -72,7 +72,7 @@ def test_a_hub_set_with_three_splits_keeps_them(
         test=table("test", 10),
         unsupervised=table("none", 9),
     )
-    found = prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+    found = prepare(TaskConfig(data="owner/set"), tmp_path, "sweep.yaml")
     assert found.counts == {"train": 30, "select": 20, "test": 10}
     assert words(found, "select") == {"val"}
 
@@ -82,9 +82,9 @@ def test_a_hub_set_of_train_rows_alone_is_split_by_hash_or_by_its_column(
 ) -> None:
     folds = ["train", "dev", "test"] * 20
     hub(monkeypatch, train=table("train", 60, fold=folds))
-    found = prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+    found = prepare(TaskConfig(data="owner/set"), tmp_path, "sweep.yaml")
     assert min(found.counts.values()) > 0 and sum(found.counts.values()) == 60
-    found = prepare(Task(data="owner/set", split="fold"), tmp_path, "sweep.yaml")
+    found = prepare(TaskConfig(data="owner/set", split="fold"), tmp_path, "sweep.yaml")
     assert found.counts == {"train": 20, "select": 20, "test": 20}
 
 
@@ -93,11 +93,11 @@ def test_an_empty_cell_of_a_hub_set_is_named_with_its_split(
 ) -> None:
     hub(monkeypatch, train=table("train", 30), test=table("", 1))
     with pytest.raises(UserError, match="owner/set"):
-        prepare(Task(data="owner/set", text="body"), tmp_path, "sweep.yaml")
+        prepare(TaskConfig(data="owner/set", text="body"), tmp_path, "sweep.yaml")
     blank = table("x", 2).map(lambda row: {"text": " "})
     hub(monkeypatch, train=table("train", 30), test=blank)
     with pytest.raises(UserError, match=r"owner/set \(test\): 2 rows with an empty text"):
-        prepare(Task(data="owner/set"), tmp_path, "sweep.yaml")
+        prepare(TaskConfig(data="owner/set"), tmp_path, "sweep.yaml")
 
 
 def test_a_path_is_never_looked_for_on_the_hub(
@@ -106,5 +106,5 @@ def test_a_path_is_never_looked_for_on_the_hub(
     asked = hub(monkeypatch)
     for name in ("./reviews", "/no/reviews", "~/no-reviews", "reviews.csv"):
         with pytest.raises(UserError, match="no such file"):
-            read(Task(data=name), tmp_path, "sweep.yaml").rows()
+            read(TaskConfig(data=name), tmp_path, "sweep.yaml").rows()
     assert not asked

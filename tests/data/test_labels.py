@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data import data_report
 from raykd.data.prepared import Prepared, prepare
 from raykd.data.readers import read
@@ -23,7 +23,7 @@ def prepared(path: Path, labels: list[Any]) -> Prepared:
     given = [label for label in labels for _ in range(60)]
     texts = [f"text {i}" for i in range(len(given))]
     write(path, {"text": texts, "label": given})
-    return prepare(Task(data=str(path)), path.parent / "home", "sweep.yaml")
+    return prepare(TaskConfig(data=str(path)), path.parent / "home", "sweep.yaml")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -85,7 +85,7 @@ def test_a_column_of_floats_is_folded_and_it_is_said(tmp_path: Path) -> None:
     table = {"text": ["a", "b", "c"], "label": [1.0, None, 3.0]}
     for suffix in (".parquet", ".jsonl"):
         path = write(tmp_path / f"a{suffix}", table)
-        task = Task(data=str(path), drop_empty=True)
+        task = TaskConfig(data=str(path), drop_empty=True)
         reading = read(task, tmp_path, "s").parse()
         assert [r.label for r in reading.rows] == [1, 3]
         assert reading.report.folded == {"1": 1, "3": 1}
@@ -146,7 +146,7 @@ def test_labels_of_several_files_are_read_alike(tmp_path: Path, other: str) -> N
     write(tmp_path / "train.csv", {"text": [f"a {i}" for i in range(180)],
                                    "label": [*both, *[other] * 60]})  # fmt: skip
     write(tmp_path / "test.csv", {"text": [f"b {i}" for i in range(120)], "label": both})
-    found = prepare(Task(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
+    found = prepare(TaskConfig(data=str(tmp_path)), tmp_path / "home", "sweep.yaml")
     whole = other == "3.0"
     assert found.labels == (("1", "2", "3") if whole else tuple(sorted(["1.0", "2.0", other])))
     assert found.counts["test"] == 120 and bool(found.report.folded) == whole

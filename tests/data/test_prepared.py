@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 from tokenizers import normalizers
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.encoded import encode, tokenizer_fingerprint
 from raykd.data.prepared import Prepared, load, prepare
 from raykd.data.splits import SPLITS
@@ -25,7 +25,7 @@ ROWS: Rows = [(f"{text} {i}", label) for i, (text, label) in enumerate(texts(300
 
 def prepared(folder: Path, table: Rows = ROWS, name: str = "rows.csv", **task: Any) -> Prepared:
     path = write_csv(folder / name, table)
-    return prepare(Task(data=str(path), **task), folder / "home", "sweep.yaml")
+    return prepare(TaskConfig(data=str(path), **task), folder / "home", "sweep.yaml")
 
 
 def split_of(found: Prepared) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_a_split_column_is_followed(tmp_path: Path) -> None:
         "fold": [names[i % 6] for i in range(24)],
     }
     Dataset.from_dict(table).to_json(str(path))
-    found = prepare(Task(data=str(path), split="fold"), tmp_path / "home", "sweep.yaml")
+    found = prepare(TaskConfig(data=str(path), split="fold"), tmp_path / "home", "sweep.yaml")
     assert found.counts == {"train": 8, "select": 8, "test": 8}
     assert split_of(found)["row 2"] == "select" and split_of(found)["row 5"] == "test"
 
@@ -165,7 +165,7 @@ def test_prepared_rows_are_found_again_without_parsing(
 
 
 def test_several_may_prepare_at_once(tmp_path: Path) -> None:
-    task, home = Task(data=str(write_csv(tmp_path / "rows.csv", ROWS))), tmp_path / "home"
+    task, home = TaskConfig(data=str(write_csv(tmp_path / "rows.csv", ROWS))), tmp_path / "home"
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: prepare(task, home, "sweep.yaml"), range(4)))
     assert all(f == found[0] for f in found)
@@ -220,7 +220,7 @@ def test_pairs_carry_the_types_of_their_tokens(tmp_path: Path) -> None:
         "label": ["x", "y"] * 30,
     }
     Dataset.from_dict(table).to_json(str(path))
-    task = Task(data=str(path), text=("left", "right"))
+    task = TaskConfig(data=str(path), text=("left", "right"))
     found = prepare(task, tmp_path / "home", "sweep.yaml")
     tok = tokenizer()
     untyped = encode(found, "train", tok, 9, tmp_path / "home")
@@ -292,7 +292,7 @@ def test_a_tokenizer_is_known_by_what_it_does(tmp_path: Path) -> None:
 
 def test_the_built_in_reviews(home: Path) -> None:
     """10,070 rows after the mild ones and the duplicates are left out, half of them positive."""
-    found = prepare(Task(data="movie-reviews"), home, "sweep.yaml")
+    found = prepare(TaskConfig(data="movie-reviews"), home, "sweep.yaml")
     assert sum(found.counts.values()) == 10_070
     assert found.labels == ("negative", "positive")
     train, select = (np.array(found.rows(s)["label"][:]) for s in ("train", "select"))

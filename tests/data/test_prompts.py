@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from raykd.config.sweep import load
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.columns import Row
 from raykd.data.encoded import Encoded
 from raykd.data.prepared import Prepared, prepare
@@ -26,8 +26,8 @@ from ..support.lm_world import CHAT_TASK, lm_tokenizer, write_lm_sweep, write_ro
 PROMPT = "Review: {text} Sentiment:"
 
 
-def task(**changes: Any) -> Task:
-    return Task.model_validate(
+def task(**changes: Any) -> TaskConfig:
+    return TaskConfig.model_validate(
         {
             "kind": "causal_lm",
             "data": "x",
@@ -113,7 +113,7 @@ def test_a_mistake_in_the_rows_is_one_line(case: str) -> None:
 # Tokens
 
 
-def prepared(folder: Path, **changes: Any) -> tuple[Prepared, Task]:
+def prepared(folder: Path, **changes: Any) -> tuple[Prepared, TaskConfig]:
     path = write_rows(folder / "reviews.csv", 60)
     own = task(data=str(path), **changes)
     return prepare(own, folder / "home", "sweep.yaml"), own
@@ -124,7 +124,7 @@ def encoded(
 ) -> tuple[Encoded, Prepared]:
     found, own = prepared(folder, **changes)
     tokenizer = tokenizer or lm_tokenizer()
-    return encode(found, split, tokenizer, found.labels, own, folder / "home"), found
+    return encode(found, split, tokenizer, own, folder / "home"), found
 
 
 def texts_of(found: Encoded) -> list[tuple[str, str]]:

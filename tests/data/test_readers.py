@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import pytest
 
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.columns import Row
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
@@ -49,12 +49,12 @@ def write(path: Path, table: Table) -> Path:
 
 
 def rows(path: Path, home: Path, **task: Any) -> list[Row]:
-    return read(Task(data=str(path), **task), home, "sweep.yaml").rows()
+    return read(TaskConfig(data=str(path), **task), home, "sweep.yaml").rows()
 
 
 def told(path: Path, home: Path, **task: Any) -> str:
     with pytest.raises(UserError) as error:
-        prepare(Task(data=str(path), **task), home, "sweep.yaml")
+        prepare(TaskConfig(data=str(path), **task), home, "sweep.yaml")
     assert len(error.value.lines) == 1 and "\n" not in str(error.value)
     return str(error.value)
 
@@ -81,7 +81,7 @@ def test_every_format_holds_the_same_rows(
 ) -> None:
     found = {
         suffix: prepare(
-            Task(data=str(write(tmp_path / f"rows{suffix}", REVIEWS)), label=label),
+            TaskConfig(data=str(write(tmp_path / f"rows{suffix}", REVIEWS)), label=label),
             tmp_path / "home",
             "sweep.yaml",
         )
@@ -149,7 +149,7 @@ def test_a_file_changed_under_the_same_name_and_time_is_read_anew(tmp_path: Path
     for word in ("first", "other"):
         write(path, {"text": [f"{word} {i}" for i in range(60)], "label": ["x", "y"] * 30})
         os.utime(path, (1, 1))
-        found = prepare(Task(data=str(path)), home, "sweep.yaml")
+        found = prepare(TaskConfig(data=str(path)), home, "sweep.yaml")
         assert all(t.startswith(word) for t in found.rows("train")["text"])
 
 
@@ -160,12 +160,12 @@ def test_local_files_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     path = write_csv(tmp_path / "rows.csv", texts(60))
-    prepare(Task(data=str(path)), tmp_path / "home", "sweep.yaml")
+    prepare(TaskConfig(data=str(path)), tmp_path / "home", "sweep.yaml")
 
 
 def test_reading_leaves_no_second_copy(tmp_path: Path) -> None:
     path, home = write_csv(tmp_path / "rows.csv", texts(60)), tmp_path / "home"
-    prepare(Task(data=str(path)), home, "sweep.yaml")
+    prepare(TaskConfig(data=str(path)), home, "sweep.yaml")
     assert [p.name for p in home.iterdir()] == ["data"]
 
 
@@ -284,10 +284,10 @@ def test_a_mistake_is_all_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("text,label\na,b\na,b,c,d\n")
     (tmp_path / "bad.jsonl").write_text('{"text": \n')
     program = (
-        "from pathlib import Path; from raykd.config.sweep import Task\n"
+        "from pathlib import Path; from raykd.config.sweep import TaskConfig\n"
         "from raykd.data.prepared import prepare; from raykd.errors import UserError\n"
         "for data in ('good.csv', 'bad.csv', 'bad.jsonl', 'owner/set'):\n"
-        "    try: prepare(Task(data=data), Path('home'), 'sweep.yaml')\n"
+        "    try: prepare(TaskConfig(data=data), Path('home'), 'sweep.yaml')\n"
         "    except UserError as error: print(error)"
     )
     unset = {"DATASETS_VERBOSITY", "HF_HUB_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS"}

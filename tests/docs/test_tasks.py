@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from raykd.config.task_keys import METRICS
 
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
-from raykd.config.task_keys import METRICS
 from raykd.planning.resolve import resolve
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials

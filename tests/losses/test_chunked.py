@@ -23,7 +23,7 @@ from raykd.maps.layer_map import LayerMap
 from raykd.models.outputs import Head, Outputs
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
-from raykd.tasks.causal_lm import FAMILY
+from raykd.tasks.causal_lm import CausalLM
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -166,10 +166,10 @@ def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
     )  # fmt: skip
     trial = spec(layer_map=LayerMap((2, 4)), shape=Shape(2))
     learner = Learner(
-        trial, student, FAMILY, 16, Group(), torch.device("cpu"), nullcontext()
+        trial, student, CausalLM(), 16, Group(), torch.device("cpu"), nullcontext()
     )  # fmt: skip
-    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
-    batch = FAMILY.collate(rows, np.arange(4), 0)
+    live = LiveTeacher(teacher, trial.teacher_states, CausalLM(), nullcontext())
+    batch = CausalLM().collate(rows, np.arange(4), 0)
     assert batch.positions == 160
     with largest() as seen:
         learner.backward(batch, live(batch), 0)

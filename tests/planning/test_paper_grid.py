@@ -27,7 +27,7 @@ from raykd.models.stacks import depth
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
 
 from ..support import paper_maps
 from ..support.loop import train
@@ -287,7 +287,7 @@ def test_it_runs_end_to_end(name: str, variant: str, tiny: Path) -> None:
     cohort = Cohort(told_apart(confirm_trials(made)))
     memory = train(cohort, training_inputs(made, stored.folder))
     assert not memory.failures
-    metric, family = made.config.task.metric, FAMILIES[made.config.task.kind]
+    metric, family = made.config.task.metric, task_of(made.config.task.kind)
     told = [metric, *family.secondary_metrics(metric, made.prepared.labels)]
     parts = list(made.prepared.parts)[1:]
     assert parts == (["mm"] if name.startswith("mnli") else [])
@@ -305,7 +305,7 @@ def test_both_scores_of_qqp_are_told(tiny: Path) -> None:
     with hub(tiny / "models"):
         made = study(shrunk(read("qqp", "clean")), "qqp", tiny / "home")
     assert made.prepared.labels == ("not_duplicate", "duplicate")
-    assert FAMILIES["classification"].secondary_metrics("accuracy", made.prepared.labels) == ("f1",)
+    assert task_of("classification").secondary_metrics("accuracy", made.prepared.labels) == ("f1",)
 
 
 # What is written of it

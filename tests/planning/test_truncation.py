@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from raykd.config.sweep import load
-from raykd.config.task import Task
+from raykd.config.task import TaskConfig
 from raykd.data.data_report import Cut, DataReport, lines
 from raykd.data.encoded import Encoded
 from raykd.data.prepared import prepare
@@ -41,14 +41,14 @@ def encoded(folder: Path, split: str, rows: list[dict[str, Any]], **changes: Any
     path = folder / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     own = {"kind": "causal_lm", "prompt": "text", "completion": "label", "generate": 50, **changes}
-    task = Task(data=str(path), **own)
+    task = TaskConfig(data=str(path), **own)
     found = prepare(task, folder / "home", "sweep.yaml")
-    return prompt_tokens.encode(found, split, lm_tokenizer(), found.labels, task, folder / "home")
+    return prompt_tokens.encode(found, split, lm_tokenizer(), task, folder / "home")
 
 
 def cut_of(found: Encoded, split: str, what: str, **task: Any) -> Cut:
     own = {"kind": "causal_lm", "prompt": "text", "completion": "label", "generate": 50, **task}
-    of_split = truncation.of_split(found, split, Task(data="x", **own), 60)
+    of_split = truncation.of_split(found, split, TaskConfig(data="x", **own), 60)
     return next(cut for cut in of_split if cut.what == what)
 
 
@@ -154,7 +154,7 @@ def test_targets_and_sources_are_counted_before_the_cut(tmp_path: Path) -> None:
     given = pairs(120)
     path = write_pairs(tmp_path / "pairs.csv", given)
     limits = {"max_length": 4, "max_target_length": 3}
-    task = Task(kind="seq2seq", data=str(path), source="en", target="ro", **limits)
+    task = TaskConfig(kind="seq2seq", data=str(path), source="en", target="ro", **limits)
     found = prepare(task, tmp_path / "home", "sweep.yaml")
     for split in ("train", "select"):
         rows = seq2seq.encode(found, split, tokenizer_seq2seq(), (), task, tmp_path / "home")

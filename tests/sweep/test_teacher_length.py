@@ -23,7 +23,7 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
 from raykd.teachers import teacher as teachers
 from raykd.training.distill import distill
 from raykd.training.early_stopping import marks, stalled
@@ -45,7 +45,7 @@ def study(folder: Path, **teacher: Any) -> Study:
 def fitted(made: Study, **options: Any) -> Memory:
     """The teacher's training by itself."""
     torch.set_num_threads(1)
-    trial, family, base = teacher_trial(made), FAMILIES["classification"], made.base.folder
+    trial, family, base = teacher_trial(made), task_of("classification"), made.base.folder
     names = made.prepared.labels
     data = load_data(family, made.prepared, names, base, made.config.task, made.home)
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.tasks.causal_lm import FAMILY
+from raykd.tasks.causal_lm import CausalLM
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -34,6 +34,7 @@ from ..support.tiny_lms import LMS, tiny_lm
 
 PROMPTS = [[2, 9, 11], [2, 7], [2, 30, 31, 32, 33, 34, 35], [2, 8, 8, 8]]
 TARGETS = [[5, 3], [4, 6, 3], [5], [4, 7, 7, 7, 3]]
+LM = CausalLM()
 ROWS = np.arange(4)
 
 
@@ -67,25 +68,25 @@ def test_outputs_are_the_models_logits_before_every_target_and_padding_changes_n
     model = tiny_lm(kind)
     wanted = torch.cat([plain_logits(model, *x) for x in zip(PROMPTS, TARGETS, strict=True)])
     for pad_to in (None, 40):
-        batch = FAMILY.collate(rows(), ROWS, 0, pad_to=pad_to)
+        batch = LM.collate(rows(), ROWS, 0, pad_to=pad_to)
         assert batch.labels is not None
         assert batch.labels.tolist() == [t for target in TARGETS for t in target]
         assert batch.positions == 11 and batch.examples == 4
-        found = FAMILY.forward(model, batch).logits()
+        found = LM.forward(model, batch).logits()
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_share_of_a_batch_counts_the_whole(kind: str) -> None:
-    batch = FAMILY.collate(rows(), ROWS[1:2], 0, ROWS)
+    batch = LM.collate(rows(), ROWS[1:2], 0, ROWS)
     assert (batch.positions, batch.examples, len(batch.ids)) == (11, 4, 1)
     assert batch.labels is not None and batch.labels.tolist() == TARGETS[1]
 
 
 def test_the_loss_is_transformers_own_on_completions(kind: str) -> None:
     model = tiny_lm(kind)
-    batch = FAMILY.collate(rows(), ROWS, 0)
+    batch = LM.collate(rows(), ROWS, 0)
     assert batch.labels is not None
-    ce, _ = outputs.outputs(FAMILY.forward(model, batch), None, batch.labels, 1.0, batch.positions)
+    ce, _ = outputs.outputs(LM.forward(model, batch), None, batch.labels, 1.0, batch.positions)
     labels = torch.full_like(batch.inputs["input_ids"], -100)
     for i, (p, t) in enumerate(zip(PROMPTS, TARGETS, strict=True)):
         labels[i, len(p) : len(p) + len(t)] = torch.tensor(t)
@@ -100,9 +101,9 @@ def test_the_loss_is_transformers_own_on_completions(kind: str) -> None:
 def test_a_student_is_cut_with_its_final_norm_and_its_ties(kind: str) -> None:
     teacher = tiny_lm(kind)
     whole = build_student(teacher, Shape(4), Init("copied", (1, 2, 3, 4), head=True), 0).eval()
-    batch = FAMILY.collate(rows(), ROWS, 0)
+    batch = LM.collate(rows(), ROWS, 0)
     torch.testing.assert_close(
-        FAMILY.forward(whole, batch).logits(), FAMILY.forward(teacher, batch).logits()
+        LM.forward(whole, batch).logits(), LM.forward(teacher, batch).logits()
     )
     cut = build_student(teacher, Shape(2), Init("copied", (2, 4), head=True), 0)
     blocks, theirs = stacks(cut)["encoder"], stacks(teacher)["encoder"]
@@ -127,9 +128,9 @@ def test_kinds_of_attention_go_with_the_blocks_they_are_copied_from() -> None:
 @torch.no_grad()
 def test_tapped_states_are_those_of_output_hidden_states(kind: str) -> None:
     model = tiny_lm(kind)
-    batch = FAMILY.collate(rows(), ROWS, 0)
+    batch = LM.collate(rows(), ROWS, 0)
     with ActivationCapture(model, map(state_of, range(5))) as taps:
-        FAMILY.forward(model, batch)
+        LM.forward(model, batch)
         wanted = model(**batch.inputs, output_hidden_states=True).hidden_states
         for state, x_BTD in enumerate(wanted):
             torch.testing.assert_close(taps.values[state_of(state)], x_BTD)
@@ -150,10 +151,10 @@ def step(
     """One backward pass of a student, and its losses."""
     trial = spec(layer_map=layer_map, shape=Shape(len(layer_map.blocks)), **training)
     learner = Learner(
-        trial, student, FAMILY, width(teacher), Group(), torch.device("cpu"), nullcontext()
+        trial, student, LM, width(teacher), Group(), torch.device("cpu"), nullcontext()
     )
-    batch = FAMILY.collate(rows(), ROWS, 0)
-    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
+    batch = LM.collate(rows(), ROWS, 0)
+    live = LiveTeacher(teacher, trial.teacher_states, LM, nullcontext())
     learner.backward(batch, live(batch), 0)
     live.close()
     return learner, learner.running_losses(1)
@@ -182,13 +183,13 @@ LORA = Lora(rank=4, alpha=8.0, dropout=0.0, targets=None)
 def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> None:
     teacher = tiny_lm(kind)
     student = build_student(teacher, Shape(2), Init("copied", (1, 3), head=True), 0).eval()
-    batch = FAMILY.collate(rows(), ROWS, 0)
+    batch = LM.collate(rows(), ROWS, 0)
     with torch.no_grad():
-        before = FAMILY.forward(student, batch).logits()
+        before = LM.forward(student, batch).logits()
     names = set(student.state_dict())
     lora.add(student, LORA)
     with torch.no_grad():
-        torch.testing.assert_close(FAMILY.forward(student, batch).logits(), before)
+        torch.testing.assert_close(LM.forward(student, batch).logits(), before)
     learner, _ = step(teacher, student, LayerMap((2, 4)), lora=LORA, lr=0.1)
     held = {n: p.detach().clone() for n, p in student.named_parameters() if ".lora_" not in n}
     learner.update(0)
@@ -198,10 +199,10 @@ def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> No
 
     student.eval()
     with torch.no_grad():
-        adapted = FAMILY.forward(student, batch).logits()
+        adapted = LM.forward(student, batch).logits()
         assert not torch.allclose(adapted, before, atol=1e-4)
         merged = lora.merge(student)
-        torch.testing.assert_close(FAMILY.forward(merged, batch).logits(), adapted,
+        torch.testing.assert_close(LM.forward(merged, batch).logits(), adapted,
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
     assert set(merged.state_dict()) == names
 
@@ -247,7 +248,7 @@ def test_choices_are_scored_by_their_likelihood_and_by_that_of_a_character(kind:
         rows(), groups=np.array([0, 3, 4]), chars=np.array([3, 8, 10, 2]),
         **flat("input_ids", "offsets", whole), **flat("targets", "target_offsets", targets),
     )  # fmt: skip
-    answers = FAMILY.evaluate(model, encoded, data_of(model), Execution())
+    answers = LM.evaluate(model, encoded, data_of(model), Execution())
     assert answers.shape == (2, 3, 2) and not np.isfinite(answers[1, 1:]).any()
     wanted = []
     with torch.no_grad():
@@ -264,7 +265,7 @@ def test_greedy_writing_does_not_depend_on_who_is_in_the_batch(kind: str) -> Non
         rows(), targets=None, target_offsets=None, **flat("input_ids", "offsets", PROMPTS)
     )
     data = data_of(model)
-    together = FAMILY.evaluate(model, encoded, data, Execution())
+    together = LM.evaluate(model, encoded, data, Execution())
     for i, prompt in enumerate(PROMPTS):
         own: list[int] = []
         while len(own) < 5 and 3 not in own:
@@ -278,11 +279,11 @@ def test_greedy_writing_does_not_depend_on_who_is_in_the_batch(kind: str) -> Non
 def test_scores_and_tables_of_choices() -> None:
     answers = np.array([[[-3.0, -1.0], [-2.0, -2.0]], [[-1.0, -0.1], [-4.0, -0.5]]])
     labels = np.array([1, 1])
-    assert FAMILY.score("acc", answers, labels) == 50
-    assert FAMILY.score("acc_norm", answers, labels) == 0
-    assert FAMILY.secondary_metrics("acc", ()) == ("acc_norm",)
-    assert FAMILY.baseline("acc", np.array([0, 0, 1, 2])) == 50
-    found = FAMILY.predictions(np.array(["a", "b"]), labels, answers, ("no", "yes"), "acc")
+    assert LM.score("acc", answers, labels) == 50
+    assert LM.score("acc_norm", answers, labels) == 0
+    assert LM.secondary_metrics("acc", ()) == ("acc_norm",)
+    assert LM.baseline("acc", np.array([0, 0, 1, 2])) == 50
+    found = LM.predictions(np.array(["a", "b"]), labels, answers, ("no", "yes"), "acc")
     assert found == {
         "id": ["a", "b"], "label": ["yes", "yes"], "predicted": ["yes", "no"],
         "correct": [True, False], "log_likelihoods": [[-3.0, -2.0], [-1.0, -4.0]],
@@ -293,10 +294,10 @@ def test_scores_and_tables_of_choices() -> None:
 def test_scores_and_tables_of_texts() -> None:
     answers = np.array(["The cat.", "a red dog", ""], dtype=object)
     labels = np.array(["cat", "dog", "fish"])
-    assert FAMILY.score("exact_match", answers, labels) == pytest.approx(100 / 3)
-    assert FAMILY.score("f1", answers, labels) == pytest.approx(100 * (1 + 2 / 3) / 3)
-    assert FAMILY.secondary_metrics("f1", ()) == ("exact_match",)
-    assert FAMILY.baseline("exact_match", np.array(["no", "yes", "no"])) == pytest.approx(200 / 3)
-    found = FAMILY.predictions(np.array(list("abc")), labels, answers, (), "f1")
+    assert LM.score("exact_match", answers, labels) == pytest.approx(100 / 3)
+    assert LM.score("f1", answers, labels) == pytest.approx(100 * (1 + 2 / 3) / 3)
+    assert LM.secondary_metrics("f1", ()) == ("exact_match",)
+    assert LM.baseline("exact_match", np.array(["no", "yes", "no"])) == pytest.approx(200 / 3)
+    found = LM.predictions(np.array(list("abc")), labels, answers, (), "f1")
     assert found["correct"] == [True, False, False]
     assert found["score"] == pytest.approx([1, 2 / 3, 0])

@@ -18,13 +18,15 @@ from safetensors.torch import load_file, save_file
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.models.loading import load_tokenizer
-from raykd.tasks.classification import collate, forward, load_model, of_classes, predictions
+from raykd.tasks.classification import Classification
+from raykd.tasks.metrics import of_classes
 
 from ..support.tiny_models import KINDS, tiny_model
 from ..support.world import tokenizer, write_model
 
 METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 NAMES = ("neg", "pos")
+TASK = Classification()
 
 
 # Scores
@@ -83,7 +85,9 @@ def test_an_unknown_metric_is_an_error() -> None:
 
 def test_predictions_are_columns_of_one_length() -> None:
     logits = np.array([[2.0, -1.0], [0.5, 0.75], [3.0, 1.0]], np.float32)
-    found = predictions(np.array(["a", "b", "c"]), np.array([0, 1, 1]), logits, NAMES, "accuracy")
+    found = TASK.predictions(
+        np.array(["a", "b", "c"]), np.array([0, 1, 1]), logits, NAMES, "accuracy"
+    )
     assert found == {
         "id": ["a", "b", "c"],
         "label": ["neg", "pos", "pos"],
@@ -109,9 +113,9 @@ def test_logits_do_not_depend_on_padding(kind: str) -> None:
     model, rows = tiny_model(kind), np.arange(4)
     pad = model.config.pad_token_id
     with torch.no_grad():
-        short = forward(model, collate(data, rows, pad)).logits()
-        long = forward(model, collate(data, rows, pad, pad_to=40)).logits()
-        alone = forward(model, collate(data, rows[1:2], pad)).logits()
+        short = TASK.forward(model, TASK.collate(data, rows, pad)).logits()
+        long = TASK.forward(model, TASK.collate(data, rows, pad, pad_to=40)).logits()
+        alone = TASK.forward(model, TASK.collate(data, rows[1:2], pad)).logits()
     assert short.shape == (4, 3) and short.dtype == torch.float32
     torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(short[1:2], alone, rtol=1e-4, atol=1e-5)
@@ -146,7 +150,7 @@ def torn(folder: Path) -> None:
 
 def test_a_model_knows_its_labels_and_is_read_as_it_was_written(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
-    model = load_model(folder, NAMES, trained=True)
+    model = TASK.load_model(folder, NAMES, trained=True)
     assert model.config.id2label == {0: "neg", 1: "pos"}
     assert model.config.label2id == {"neg": 0, "pos": 1}
     with safe_open(folder / "model.safetensors", "pt") as weights:
@@ -157,7 +161,7 @@ def test_a_model_knows_its_labels_and_is_read_as_it_was_written(tmp_path: Path) 
 
 def test_half_precision_weights_are_read_into_full(tmp_path: Path) -> None:
     tiny_model("bert", labels=2).half().save_pretrained(tmp_path)
-    model = load_model(tmp_path, NAMES, trained=True)
+    model = TASK.load_model(tmp_path, NAMES, trained=True)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
@@ -170,7 +174,7 @@ def test_a_head_that_is_lacking_starts_from_the_seed(
     heads = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        heads.append(load_model(folder, ("a", "b", "c"), trained=False).classifier.weight)
+        heads.append(TASK.load_model(folder, ("a", "b", "c"), trained=False).classifier.weight)
     assert heads[0].shape[0] == 3
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
@@ -196,7 +200,7 @@ def test_a_model_that_is_not_whole_is_refused(
     edit(folder)
     capfd.readouterr()
     with pytest.raises(UserError) as told:
-        load_model(folder, NAMES, trained=trained)
+        TASK.load_model(folder, NAMES, trained=trained)
     assert len(told.value.lines) == 1
     for part in ("teacher.model", str(folder), *wanted):
         assert part in str(told.value)
@@ -206,7 +210,7 @@ def test_a_model_that_is_not_whole_is_refused(
 def test_a_trained_head_of_other_labels_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
     with pytest.raises(UserError, match="no trained head for 3 labels"):
-        load_model(folder, ("a", "b", "c"), trained=True)
+        TASK.load_model(folder, ("a", "b", "c"), trained=True)
 
 
 def test_code_beside_a_model_is_never_run(tmp_path: Path) -> None:
@@ -215,7 +219,7 @@ def test_code_beside_a_model_is_never_run(tmp_path: Path) -> None:
     change(auto_map={"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"})(
         folder
     )
-    model = load_model(folder, NAMES, trained=True)
+    model = TASK.load_model(folder, NAMES, trained=True)
     assert type(model).__module__.startswith("transformers.")
     assert not list(folder.glob("*.ran"))
 
@@ -225,7 +229,7 @@ def test_pickled_weights_are_never_read(tmp_path: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(OSError, match="safetensors"):
-        load_model(folder, NAMES, trained=True)
+        TASK.load_model(folder, NAMES, trained=True)
 
 
 def test_the_tokenizer_is_the_one_that_was_saved(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Labels:
     """A data set of so many classes, for what needs no model."""
 
     def __init__(self, classes: int, parts: dict[str, slice]) -> None:
-        self.family, self.parts = classification.FAMILY, parts
+        self.family, self.parts = classification.Classification(), parts
         self.labels = tuple("abc"[:classes])
 
 

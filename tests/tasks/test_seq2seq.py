@@ -15,7 +15,7 @@ from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import states
 from raykd.tasks import metrics, seq2seq
-from raykd.tasks.seq2seq import FAMILY, IGNORED, collate, forward
+from raykd.tasks.seq2seq import IGNORED, Seq2Seq
 from raykd.teachers.targets import LiveTeacher
 
 from ..support.tiny_seq2seq import KINDS, tiny_seq2seq
@@ -49,10 +49,10 @@ def start(model: PreTrainedModel, labels: np.ndarray) -> int:
 def test_the_loss_is_that_of_the_class_itself_with_labels(kind: str) -> None:
     """Each class shifts its labels and scales its logits by itself; ours are the same numbers."""
     model = tiny_seq2seq(kind)
-    batch = collate(encoded(), np.arange(4), 0)
+    batch = TASK.collate(encoded(), np.arange(4), 0)
     assert batch.labels is not None and batch.positions == len(batch.labels) == sum(TARGETS)
     with torch.no_grad():
-        logits_PV = forward(model, batch).logits()
+        logits_PV = TASK.forward(model, batch).logits()
         own = model(**batch.inputs, decoder_attention_mask=(batch.inputs["labels"] != -100).long())
     assert torch.nn.functional.cross_entropy(logits_PV, batch.labels).item() == pytest.approx(
         own.loss.item(), rel=1e-5
@@ -69,7 +69,7 @@ def test_the_decoder_reads_the_target_shifted_right_and_its_mask_is_the_labels(k
         seen.update(kwargs)
 
     hook = model.get_decoder().register_forward_pre_hook(look, with_kwargs=True)
-    forward(model, collate(rows, np.arange(4), 0))
+    TASK.forward(model, TASK.collate(rows, np.arange(4), 0))
     hook.remove()
     assert rows.targets is not None and rows.target_offsets is not None
     for i, length in enumerate(TARGETS):
@@ -85,8 +85,8 @@ def test_the_decoder_reads_the_target_shifted_right_and_its_mask_is_the_labels(k
 def test_padding_changes_nothing(kind: str, rows: list[int]) -> None:
     """Invariant 6: for logits and for the states of both stacks."""
     model, places = tiny_seq2seq(kind, (2, 2)), np.array(rows)
-    live = LiveTeacher(model, states((2, 2)), FAMILY, torch.no_grad())
-    near, far = (live(collate(encoded(), places, 0, pad_to=n)) for n in (None, 13))
+    live = LiveTeacher(model, states((2, 2)), TASK, torch.no_grad())
+    near, far = (live(TASK.collate(encoded(), places, 0, pad_to=n)) for n in (None, 13))
     assert torch.allclose(near.outputs.x_PC, far.outputs.x_PC, atol=1e-5)
     for state, x_ND in near.states_ND.items():
         count = sum((LENGTHS if state >= 0 else TARGETS)[i] for i in rows)
@@ -96,7 +96,7 @@ def test_padding_changes_nothing(kind: str, rows: list[int]) -> None:
 
 def test_shares_of_a_batch_count_the_whole() -> None:
     whole = np.arange(4)
-    parts = [collate(encoded(), whole[i::2], 0, whole) for i in range(2)]
+    parts = [TASK.collate(encoded(), whole[i::2], 0, whole) for i in range(2)]
     assert [p.positions for p in parts] == [sum(TARGETS)] * 2
     assert [p.tokens for p in parts] == [sum(LENGTHS)] * 2
     assert [p.count_in(-1) for p in parts] == [sum(TARGETS)] * 2
@@ -111,6 +111,7 @@ T5 = {
     "vocab_size": 97, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4,
     "num_decoder_layers": 2, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
 }  # fmt: skip
+TASK = Seq2Seq()
 BART = {
     "vocab_size": 97, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
     "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64,
@@ -155,8 +156,8 @@ def writer(name: str) -> PreTrainedModel:
 def test_the_head_makes_the_logits_of_the_class_itself(name: str, tmp_path: Path) -> None:
     """Of a loaded folder, under tied embeddings and own ones, scaled and not; at its own size."""
     writer(name).save_pretrained(tmp_path)
-    model = FAMILY.load_model(tmp_path, (), trained=False)
-    batch = collate(encoded(), np.arange(4), 0)
+    model = TASK.load_model(tmp_path, (), trained=False)
+    batch = TASK.collate(encoded(), np.arange(4), 0)
     batch.inputs["input_ids"].clamp_(max=96)
     batch.inputs["labels"].clamp_(max=96)
     with torch.no_grad():
@@ -164,7 +165,10 @@ def test_the_head_makes_the_logits_of_the_class_itself(name: str, tmp_path: Path
             **batch.inputs, decoder_attention_mask=(batch.inputs["labels"] != IGNORED).long()
         ).logits.flatten(0, 1)[batch.places]
         torch.testing.assert_close(
-            forward(model, batch).logits(), said_PV, rtol=1e-4, atol=1e-5 * said_PV.std().item()
+            TASK.forward(model, batch).logits(),
+            said_PV,
+            rtol=1e-4,
+            atol=1e-5 * said_PV.std().item(),
         )
 
 
@@ -174,7 +178,7 @@ def test_logits_that_are_made_otherwise_are_refused(
     writer("UMT5").save_pretrained(tmp_path)
     monkeypatch.setattr(seq2seq, "SCALED_BY_TIES", ())
     with pytest.raises(UserError, match="UMT5ForConditionalGeneration makes its logits in a way"):
-        FAMILY.load_model(tmp_path, (), trained=False)
+        TASK.load_model(tmp_path, (), trained=False)
 
 
 # Scores

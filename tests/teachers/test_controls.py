@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime import execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.tasks.classification import FAMILY
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.classification import Classification
+from raykd.tasks.kinds.task_kind import task_kind, task_kinds
 from raykd.teachers import controls
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler
@@ -35,6 +34,7 @@ from raykd.training.recorder import Memory
 
 from ..data.test_batches import encoded
 from ..support.loop import Interrupt, run_cohort, series, told, train, without_dropout
+from ..support.padded_task import padded_task
 from ..support.tiny_models import tiny_model
 from ..support.world import write_sweep
 
@@ -47,12 +47,12 @@ LENGTHS = np.random.default_rng(2).integers(1, 30, 60)
 def filler() -> Filler:
     torch.set_num_threads(1)
     model = tiny_model("bert", blocks=4, labels=3)
-    return Filler(model, encoded(LENGTHS), 0, torch.device("cpu"), nullcontext, FAMILY)
+    return Filler(model, encoded(LENGTHS), 0, torch.device("cpu"), nullcontext, Classification())
 
 
 @pytest.fixture(scope="module")
 def made(filler: Filler) -> Controls:
-    other = LiveTeacher(untrained(filler.teacher, 3), STATES, FAMILY, nullcontext())
+    other = LiveTeacher(untrained(filler.teacher, 3), STATES, Classification(), nullcontext())
     return Controls(3, 0, other, mean_states(filler))
 
 
@@ -292,8 +292,9 @@ def test_padding_and_micro_batches_change_no_control(
     short = train(Cohort(trials), sources)
     parts = train(Cohort(trials), sources, where=execution.Execution(micro_batch=5))
 
-    longer = replace(FAMILY, collate=partial(FAMILY.collate, pad_to=60))
-    monkeypatch.setitem(FAMILIES, "classification", longer)
+    longer = padded_task(Classification(), 60)
+    kind = replace(task_kind("classification"), implementation=type(longer))
+    monkeypatch.setitem(task_kinds(), "classification", kind)  # type: ignore[arg-type]
     long = train(Cohort(trials), sources)
     for trial in trials:
         for other in (parts, long):

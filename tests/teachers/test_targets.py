@@ -21,7 +21,7 @@ from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.models.outputs import Outputs
 from raykd.runtime.group import Group
-from raykd.tasks.classification import FAMILY
+from raykd.tasks.classification import Classification
 from raykd.teachers import cache_entries, fill_cache
 from raykd.teachers.cache import Cache, Entry, Span, spans
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
@@ -44,7 +44,7 @@ def rows() -> Encoded:
 def filler(rows: Encoded) -> Filler:
     torch.set_num_threads(1)
     model = tiny_model("bert", blocks=4, labels=3)
-    return Filler(model, rows, 0, torch.device("cpu"), nullcontext, FAMILY)
+    return Filler(model, rows, 0, torch.device("cpu"), nullcontext, Classification())
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from raykd.training.recorder import Memory
 from raykd.training.trainer import CohortTrainer
 
 from ..support.loop import told, train
+from ..support.padded_task import padded_task
 from ..support.world import write_sweep
 
 ROWS = 20
@@ -122,7 +122,7 @@ def test_only_valid_tokens_count_however_far_they_are_padded(
     (short,) = probe_of(materials).measure([student], [0])
 
     family = materials.data.family
-    longer = replace(family, collate=partial(family.collate, pad_to=60))
+    longer = padded_task(family, 60)
     padded = replace(materials, data=replace(materials.data, family=longer))
     (long,) = probe_of(padded).measure([student], [0])
     assert short is not None and long is not None

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from raykd.training.trainer import CohortTrainer
 
 from ..support.loop import Interrupt, series, told, train
 from ..support.model_classes import CASES, MIXED_DTYPES, Place
+from ..support.padded_task import padded_task
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_an_interrupted_cohort_ends_as_if_it_had_not_been(
 def padded(materials: CohortTrainer) -> CohortTrainer:
     """Every batch as long as the model can read."""
     family = materials.data.family
-    longer = replace(family, collate=partial(family.collate, pad_to=60))
+    longer = padded_task(family, 60)
     return replace(materials, data=replace(materials.data, family=longer))
 
 

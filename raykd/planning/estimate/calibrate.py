@@ -24,7 +24,7 @@ from raykd.models.student import width
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.tasks.family import Data
+from raykd.tasks.task import Data
 from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.angle_probe import Probe
 from raykd.training.learner import Learner

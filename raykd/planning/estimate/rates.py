@@ -128,7 +128,7 @@ def rough_rates(made: Plan) -> Rates:
     theirs = _blocks(made, study.base.depths, study.base.width)
     tokens, flops = study.batch_rows * study.mean_tokens, power.flops
     task = study.config.task
-    writes = WRITING if task.kind != "classification" and task.choices is None else 1.0
+    writes = WRITING if task.writes is not None else 1.0
     return Rates(
         load=IMPORT_SECONDS + 4 * theirs / DISK_BYTES,
         build=8 * own / DISK_BYTES,

@@ -22,7 +22,6 @@ from torch.utils._pytree import tree_leaves
 from transformers import PretrainedConfig, PreTrainedModel
 
 from raykd.data.batches import Batch
-from raykd.data.encoded import Encoded
 from raykd.losses.chunked import log_likelihoods
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.models import quantization
@@ -32,8 +31,8 @@ from raykd.models.student import student_config, width
 from raykd.planning.memory.footprint import Footprint, MemoryQuestion
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
-from raykd.tasks.family import Data, Family
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task
+from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
 from raykd.training.trainer import trainable
@@ -76,7 +75,7 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def measure(teacher: PretrainedConfig, load: MemoryQuestion) -> Footprint:
     """What a worker holds that trains students of a teacher of this configuration."""
-    family, device = FAMILIES[load.trial.task], torch.device("cpu")
+    family, device = task(load.trial.task), torch.device("cpu")
     training, loss = load.trial.training, load.trial.loss
     loss = replace(loss, kind=hidden_loss(loss.kind).stand_in or loss.kind)
     load = replace(load, trial=replace(load.trial, loss=loss))
@@ -148,7 +147,7 @@ def _step(
 
 
 @torch.no_grad()
-def _scored(learner: Learner, family: Family, batch: Batch, where: Execution) -> None:
+def _scored(learner: Learner, family: Task, batch: Batch, where: Execution) -> None:
     learner.model.eval()
     with where.autocast():
         said = family.forward(learner.model, batch)
@@ -189,16 +188,7 @@ def _written(
     return max(reading, seen.above(resting))
 
 
-def _batch(family: Family, load: MemoryQuestion, rows: int, longest: int) -> Batch:
+def _batch(family: Task, load: MemoryQuestion, rows: int, longest: int) -> Batch:
     """Rows as long as can be, with a loss at every position that can have one."""
-    tokens = _flat(rows, longest)
-    ids = np.zeros(rows, dtype=np.int64)
-    made = Encoded("", *tokens, None, ids, ids)
-    if load.trial.task != "classification":
-        written = longest - 1 if load.target_tokens is None else load.target_tokens
-        made = Encoded("", *tokens, None, None, ids, *_flat(rows, written))
-    return family.collate(made, np.arange(rows), 0)
-
-
-def _flat(rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros(rows * length, dtype=np.int64), np.arange(rows + 1) * length
+    encoded = family.longest_rows(rows, longest, load.target_tokens)
+    return family.collate(encoded, np.arange(rows), 0)

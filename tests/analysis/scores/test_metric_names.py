@@ -15,7 +15,8 @@ from raykd.analysis.scores.metric_names import (
     is_share,
     smaller_is_better,
 )
-from raykd.config.task_keys import METRICS
+from raykd.tasks.kinds.metric import metrics
+from raykd.tasks.kinds.task_kind import task_kinds
 
 SMALLER = (
     "loss eval_loss test_loss val_loss validation-loss test/loss train.loss evalLoss evalloss Loss "
@@ -78,5 +79,5 @@ def test_the_sets_are_apart() -> None:
 
 
 def test_the_metrics_of_sweeps_are_shares_of_which_larger_is_better() -> None:
-    for name in {m for metrics in METRICS.values() for m in metrics}:
+    for name in {name for kind in task_kinds() for name in metrics(kind)}:
         assert direction(name) == "larger" and is_share(name), name

@@ -18,7 +18,7 @@ from raykd.maps.published import PUBLISHED, RULES
 from raykd.models.capture import ActivationCapture, projection, stacks
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
-from raykd.tasks.classification import FAMILY
+from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -85,7 +85,7 @@ def test_a_block_that_there_is_not_has_no_queries() -> None:
 def test_only_losses_that_ask_for_them_pay_for_queries_and_keys(kind: str, hooks: int) -> None:
     model = tiny_model("bert", blocks=3)
     learner = Learner(
-        spec(kind=kind), model, FAMILY, 32, Group(), torch.device("cpu"), nullcontext()
+        spec(kind=kind), model, Classification(), 32, Group(), torch.device("cpu"), nullcontext()
     )
     assert hook_count(model) == hooks
     assert any(a.inside for a in learner.trial.teacher_states) == (hooks > 3)
@@ -101,11 +101,13 @@ def test_every_method_teaches_a_narrow_student_of_every_kind(kind: str, name: st
         shape=shape, layer_map=RULES[name](4, 2, 0), kind=PUBLISHED[name].loss, ce=0.0, kl=0.0
     )
     student = build_student(teacher, shape, Init("random"), 0)
-    learner = Learner(trial, student, FAMILY, 32, Group(), torch.device("cpu"), nullcontext())
+    learner = Learner(
+        trial, student, Classification(), 32, Group(), torch.device("cpu"), nullcontext()
+    )
     given = inputs()
     valid = rows(given).places_N
     batch = Batch(np.arange(2), given, valid, torch.tensor([0, 1]), 2, len(valid), 2)
-    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
+    live = LiveTeacher(teacher, trial.teacher_states, Classification(), nullcontext())
     learner.backward(batch, live(batch), 0)
     found = learner.running_losses(1)
     assert found["hidden"] > 0 and learner.failure is None

@@ -30,7 +30,7 @@ from raykd.maps.activations import Stack, state
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student, width
 from raykd.runtime.group import Group
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -85,7 +85,7 @@ class Trained:
 
     def __init__(self, name: str, targets: list[list[int]], narrow: bool = False) -> None:
         track = TRACKS[name]
-        self.teacher, family = track.teacher(), FAMILIES[track.task]
+        self.teacher, family = track.teacher(), task_of(track.task)
         shape = Shape(2, width=16 if narrow else None, decoder_blocks=2 if track.task == "seq2seq"
                       else None)  # fmt: skip
         self.student = build_student(self.teacher, shape, Init("random"), 7)

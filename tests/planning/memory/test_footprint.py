@@ -25,8 +25,8 @@ from raykd.planning.memory.footprint import LARGEST_COHORT, Footprint, MemoryQue
 from raykd.planning.plan import Explored, Plan, Power, make
 from raykd.planning.resolve import resolve
 from raykd.runtime.execution import Execution
-from raykd.tasks.family import Data
-from raykd.tasks.registry import FAMILIES
+from raykd.tasks.registry import task as task_of
+from raykd.tasks.task import Data
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.distill import distill
 from raykd.training.recorder import Memory
@@ -138,7 +138,7 @@ def test_a_real_training_holds_what_was_foreseen(students: int) -> None:
     choices = {"groups": np.arange(0, 129, 2), "chars": np.full(128, 9)}
     labels, nothing = np.zeros(64, dtype=np.int64), Any
     data = Data(
-        FAMILIES["causal_lm"], rows(8, 32), rows(128, 32, labels=labels, **choices),
+        task_of("causal_lm"), rows(8, 32), rows(128, 32, labels=labels, **choices),
         rows(128, 32, **choices), lambda: labels, (), 0, nothing, nothing,
     )  # type: ignore[arg-type]  # fmt: skip
     where = Execution()
@@ -175,7 +175,7 @@ def test_what_a_model_holds_while_it_writes(task: str, kind: str, build: Any, be
     )
     sources, none = rows(Data.eval_batch, 24), np.zeros(0)
     data = Data(
-        FAMILIES[task], sources, sources, sources, lambda: none, (), 0, said, asked
+        task_of(task), sources, sources, sources, lambda: none, (), 0, said, asked
     )  # type: ignore[arg-type]  # fmt: skip
     with Storages() as seen:
         written = data.family.evaluate(model, sources, data, Execution())

@@ -3,54 +3,21 @@ test while anybody learns. The invariants over every model class are in test_mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from raykd.config.cohort import Cohort
-from raykd.config.sweep import load
 from raykd.data.prepared import Prepared
-from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
-from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import CohortTrainer
 
-from ..support import world, world_seq2seq
-from ..support.lm_world import WRITTEN, write_lm_sweep
-from ..support.loop import train
-
-
-def write_seq2seq(folder: Path) -> Path:
-    teacher = {"model": str(folder / "model"), "epochs": 60, "lr": 5e-3}
-    return world_seq2seq.write_sweep(folder, teacher=teacher)
-
-
-WORLDS: dict[str, Callable[[Path], Path]] = {
-    "classification": world.write_sweep,
-    "causal_lm of choices": write_lm_sweep,
-    "causal_lm that writes": partial(write_lm_sweep, task=WRITTEN),
-    "seq2seq": write_seq2seq,
-}
-
-
-@pytest.fixture(scope="module", params=WORLDS)
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    folder = tmp_path_factory.mktemp("world")
-    sweep = WORLDS[request.param](folder)
-    return resolve(load(sweep), folder / "home", str(sweep))
-
-
-@pytest.fixture(scope="module")
-def sources(study: Study) -> TrainingInputs:
-    return training_inputs(study, fine_tune(study).folder)
+from ...support.loop import series, told, train
 
 
 def test_the_teacher_beats_one_and_the_same_answer(study: Study) -> None:
@@ -92,3 +59,15 @@ def test_test_labels_are_read_after_training_only(
     train(cohort, sources, hooks=Steps())
     last = events.index(f"step {cohort.trials[0].training.steps}")
     assert events.index("labels") > last and events.index("file") > last
+
+
+def test_students_learn_in_a_cohort_as_they_do_alone(study: Study, sources: TrainingInputs) -> None:
+    together = Cohort(confirm_trials(study)[:2])
+    memory = train(together, sources)
+    for trial in together.trials:
+        losses = [value for (_, name), value in series(memory, trial).items() if "loss" in name]
+        assert losses and np.isfinite(losses).all()
+        alone = train(Cohort((trial,)), sources)
+        assert told(alone, trial) == told(memory, trial)
+        scores = memory.results[trial.id].metrics
+        assert f"test_{trial.metric}" in scores and f"best_select_{trial.metric}" in scores
