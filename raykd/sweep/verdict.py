@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raykd.analysis.scores import units
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
 from raykd.analysis.stats.sequential import Look
-from raykd.analysis.verdict import foresight
+from raykd.analysis.verdict import foresight, public
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
@@ -26,8 +25,6 @@ from raykd.sweep.teacher_score import facts
 
 if TYPE_CHECKING:
     from raykd.sweep.sweep import Sweep
-
-ALPHA, COMPARISONS = 0.05, 4
 
 
 def verdict(
@@ -45,8 +42,7 @@ def verdict(
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
         scores = from_table(table, smaller_is_better)
-        judged = of_table(scores, margin)
-        return None, replace(judged, caveats=caveats(judged, scores))
+        return None, public.judge_table(scores, margin, public.ALPHA, "--margin ")
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
@@ -55,13 +51,6 @@ def verdict(
 
     opened = Sweep.open(sweep, tracking_uri)
     return opened, of_sweep(opened, margin)
-
-
-def of_table(scores: Scores, margin: float | None = None) -> Verdict:
-    """At the margin that is stated, else at the one that the table holds. Raises UserError."""
-    found = judge(scores, units.stated(scores, margin), ALPHA)
-    told = units.notes(scores, found.margin, chosen=margin is not None)
-    return replace(found, notes=(*found.notes, *told))
 
 
 def of_sweep(sweep: Sweep, margin: float | None = None) -> Verdict:
@@ -143,4 +132,6 @@ def power(
         margin, alpha, comparisons = found.margin, alpha or found.alpha, comparisons or seen
         source = f"SD from {found.source}, {df} degrees of freedom"
     assert sd is not None and margin is not None
-    return powers.needed(sd, margin, alpha or ALPHA, comparisons or COMPARISONS, source)
+    return powers.needed(
+        sd, margin, alpha or public.ALPHA, comparisons or public.COMPARISONS, source
+    )

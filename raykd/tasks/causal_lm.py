@@ -42,12 +42,17 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
     compute the logits from the last hidden state."""
     model, lacking = loading.read_model(AutoModelForCausalLM, folder)
     loading.refuse_foreign(folder, lacking)
-    x_BT = torch.tensor([[0, 1]])
+    refuse_other_head(model.eval())
+    return model
+
+
+def refuse_other_head(model: PreTrainedModel) -> None:
+    """Raises UserError if `head` does not compute the logits of a model in eval mode."""
+    x_BT = torch.tensor([[0, 1]], device=model.device)
     with torch.no_grad():
-        expected = model.eval()(input_ids=x_BT, use_cache=False).logits
+        expected = model(input_ids=x_BT, use_cache=False).logits
         computed = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
     loading.refuse_other_logits(model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
-    return model
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

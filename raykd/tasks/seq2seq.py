@@ -41,10 +41,16 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
     compute the logits from the last state of the decoder."""
     model, lacking = loading.read_model(AutoModelForSeq2SeqLM, folder)
     loading.refuse_foreign(folder, lacking)
-    x_BT = torch.tensor([[0, 1, 2]])
+    refuse_other_head(model.eval())
+    return model
+
+
+def refuse_other_head(model: PreTrainedModel) -> None:
+    """Raises UserError if `head` does not compute the logits of a model in eval mode."""
+    x_BT = torch.tensor([[0, 1, 2]], device=model.device)
     encoder_inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
     with torch.no_grad():
-        expected = model.eval()(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
+        expected = model(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
         encoded = model.get_encoder()(**encoder_inputs).last_hidden_state
         state_BTD = model.get_decoder()(
             input_ids=x_BT,
@@ -53,7 +59,6 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
             use_cache=False,
         ).last_hidden_state
         loading.refuse_other_logits(model, expected, head(model)(state_BTD), "T5, BART or Marian")
-    return model
 
 
 def encode(

@@ -15,11 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
-from raykd.config.trial import TargetKind, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.data.batches import Step, by_epoch, prefetch, shard
 from raykd.models.embedding_rows import tokens_in
 from raykd.runtime import memory
@@ -34,6 +33,7 @@ from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
+from raykd.training.step import optimize, with_targets
 
 TICKS = 10  # how often in a training the losses are looked at, logged and checked
 
@@ -88,10 +88,10 @@ def distill(
         rows += parts[0][0].examples
         examples += parts[0][0].examples * len(alive)
         began = time.perf_counter()
-        ready = _told(teacher, parts, where, cohort.trials[0].seed, done - 1)
+        ready = with_targets(teacher, parts, where, cohort.trials[0].seed, done - 1)
         targets = by_kind({x.trial.targets for x in alive}, ready, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
-        _step(alive, targets, done - 1)
+        optimize(alive, targets, done - 1)
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
@@ -128,34 +128,6 @@ def _learners(
         for t, is_open in zip(cohort.trials, opened, strict=True)
         if is_open
     ]  # fmt: skip
-
-
-def _told(
-    teacher: TeacherSource | None, parts: list[Part], where: Execution, seed: int, step: int
-) -> list[Part]:
-    """This worker's parts on its device, each with its targets. A teacher's own dropout, where it
-    is on, depends on seed, step, worker and part alone, as the students' does."""
-    found: list[Part] = []
-    for part, (batch, stored) in enumerate(parts):
-        torch.manual_seed(stream(seed, "teacher", step, where.group.rank, part))
-        there = batch.to(where.device)
-        found.append((there, teacher(there, stored) if teacher and len(batch.ids) else None))
-    return found
-
-
-def _step(alive: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
-    """One optimisation step of every student. A student is updated when the next one has
-    computed its gradients, so that they travel meanwhile and two students' exist at a time."""
-    before: Learner | None = None
-    for learner in alive:
-        parts = targets[learner.trial.targets]
-        for i, (batch, told) in enumerate(parts):
-            learner.backward(batch, told, step, i, len(parts))
-        if before is not None:
-            before.update(step)
-        before = learner
-    assert before is not None
-    before.update(step)
 
 
 def _log_losses(alive: list[Learner], done: int, recorder: Recorder) -> None:
