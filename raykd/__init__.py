@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from raykd.losses.hidden.registry import hidden_losses, register_hidden_loss
     from raykd.maps.layer_map import LayerMap
     from raykd.maps.published import RULES as STRATEGIES
-    from raykd.maps.registry import strategy
-    from raykd.maps.strategies import register_strategy
+    from raykd.maps.registry import register_strategy, strategy
     from raykd.models.public import build_student
     from raykd.sweep.sweep import Sweep
     from raykd.training.public import distill
@@ -63,7 +62,7 @@ _DEFINED = {
     "power": ("raykd.analysis.verdict.public", "power"),
     "read_scores": ("raykd.analysis.scores.public", "read_scores"),
     "register_hidden_loss": ("raykd.losses.hidden.registry", "register_hidden_loss"),
-    "register_strategy": ("raykd.maps.strategies", "register_strategy"),
+    "register_strategy": ("raykd.maps.registry", "register_strategy"),
     "strategy": ("raykd.maps.registry", "strategy"),
 }
 
@@ -77,4 +76,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

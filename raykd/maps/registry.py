@@ -1,16 +1,23 @@
-"""Layer maps by the names of strategies, published methods included. Plain Python, no torch."""
+"""Strategies by name, published methods and registered ones included. Plain Python, no torch."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from functools import partial
-from typing import Any, cast, get_args
+import re
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, TypeVar, cast, get_args
 
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import RULES
-from raykd.maps.strategies import Rule, StackTie, Strategy, apply_to_stacks
+from raykd.maps.strategies import STRATEGIES, Rule, StackTie, Strategy, apply_to_stacks
+
+Registered = TypeVar("Registered", bound=Callable[..., LayerMap])
+
+RESERVED = re.compile(rf"custom|{'|'.join(get_args(StackTie))}|best_\d+|uniform_random_\d+")
+"""Names with a meaning of their own in sweep files and tables."""
 
 
 def strategy(
@@ -65,6 +72,40 @@ def named(name: str) -> Strategy:
         hint = f"did you mean {similar[0]}?" if similar else f"known: {', '.join(RULES)}"
         raise ValueError(f"{name!r} is not known; {hint}")
     return RULES[name]
+
+
+def register_strategy(function: Registered) -> Registered:
+    """Decorator that registers a strategy under the name of its function.
+
+    The function takes the number of blocks of the teacher and of the student, and a seed, and
+    returns a `LayerMap`. It is pure: the same arguments give the same map. Keyword-only parameters
+    are its options. A registered strategy is listed, drawn and swept like any other; for an
+    encoder-decoder it is called once for each stack. When it is called, it raises ValueError if it
+    returns something else than a map that fits the two depths.
+
+    Raises ValueError if the name is taken.
+    """
+    name = function.__name__
+    if RESERVED.fullmatch(name):
+        raise ValueError(f"strategy {name!r}: the name has a meaning of its own; take another")
+    known = RULES.get(name)
+    if known is not None and known.__module__ != function.__module__:
+        raise ValueError(f"strategy {name!r} is registered by {known.__module__} already")
+
+    @wraps(function)
+    def checked(teacher: int, student: int, seed: int, **options: Any) -> LayerMap:
+        layer_map = function(teacher, student, seed, **options)
+        if not isinstance(layer_map, LayerMap):
+            raise ValueError(
+                f"strategy {name!r} returned {layer_map!r}; return a LayerMap, such as "
+                f"LayerMap({(1,) * student})"
+            )
+        if problem := check(layer_map, Depth(teacher), Depth(student)):
+            raise ValueError(f"strategy {name!r}: {problem}")
+        return layer_map
+
+    STRATEGIES[name] = checked
+    return function
 
 
 def _with_options(name: str, options: dict[str, Any]) -> Rule:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import random as stdlib_random
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal
 
 from raykd.maps.depth import Depth
-from raykd.maps.layer_map import LayerMap, check
+from raykd.maps.layer_map import LayerMap
 
 Rule = Callable[[int, int, int], LayerMap]
 """A strategy with its options filled in: (teacher depth, student depth, seed) -> LayerMap."""
@@ -28,10 +26,6 @@ PAPER_DECODER_DEPTHS = (Depth(28), Depth(36), Depth(40))
 
 Strategy = Callable[[int, int, int], LayerMap]
 """(teacher depth, student depth, seed) -> LayerMap. Pure: the same arguments give the same map."""
-Registered = TypeVar("Registered", bound=Callable[..., LayerMap])
-
-RESERVED = re.compile(rf"custom|{'|'.join(get_args(StackTie))}|best_\d+|uniform_random_\d+")
-"""Names with a meaning of their own in sweep files and tables."""
 
 
 def none(teacher: int, student: int, seed: int) -> LayerMap:
@@ -111,40 +105,6 @@ STRATEGIES: dict[str, Strategy] = {
     )
 }  # fmt: skip
 """The named strategies. A `custom` map is stated in the sweep file and needs no rule."""
-
-
-def register_strategy(function: Registered) -> Registered:
-    """Decorator that registers a strategy under the name of its function.
-
-    The function takes the number of blocks of the teacher and of the student, and a seed, and
-    returns a `LayerMap`. It is pure: the same arguments give the same map. Keyword-only parameters
-    are its options. A registered strategy is listed, drawn and swept like any other; for an
-    encoder-decoder it is called once for each stack. When it is called, it raises ValueError if it
-    returns something else than a map that fits the two depths.
-
-    Raises ValueError if the name is taken.
-    """
-    name = function.__name__
-    if RESERVED.fullmatch(name):
-        raise ValueError(f"strategy {name!r}: the name has a meaning of its own; take another")
-    known = STRATEGIES.get(name)
-    if known is not None and known.__module__ != function.__module__:
-        raise ValueError(f"strategy {name!r} is registered by {known.__module__} already")
-
-    @wraps(function)
-    def checked(teacher: int, student: int, seed: int, **options: Any) -> LayerMap:
-        layer_map = function(teacher, student, seed, **options)
-        if not isinstance(layer_map, LayerMap):
-            raise ValueError(
-                f"strategy {name!r} returned {layer_map!r}; return a LayerMap, such as "
-                f"LayerMap({(1,) * student})"
-            )
-        if problem := check(layer_map, Depth(teacher), Depth(student)):
-            raise ValueError(f"strategy {name!r}: {problem}")
-        return layer_map
-
-    STRATEGIES[name] = checked
-    return function
 
 
 def match_embedding(layer_map: LayerMap, strategy: str, decoder: str | None = None) -> LayerMap:

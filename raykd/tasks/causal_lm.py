@@ -49,9 +49,10 @@ def load_model(folder: Path, labels: Names, *, trained: bool) -> PreTrainedModel
 def refuse_other_head(model: PreTrainedModel) -> None:
     """Raises UserError if `head` does not compute the logits of a model in eval mode."""
     x_BT = torch.tensor([[0, 1]], device=model.device)
+    inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
     with torch.no_grad():
-        expected = model(input_ids=x_BT, use_cache=False).logits
-        computed = head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
+        expected = model(**inputs, use_cache=False).logits
+        computed = head(model)(model.base_model(**inputs, use_cache=False)[0])
     loading.refuse_other_logits(model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX")
 
 

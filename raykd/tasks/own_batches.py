@@ -59,9 +59,7 @@ class BatchReader:
         taken = frozenset({"input_ids", "attention_mask"})
         if kind != "seq2seq":
             called = [m if kind == "classification" else m.base_model for m in models]
-            taken = frozenset.intersection(
-                *(frozenset(inspect.signature(m.forward).parameters) for m in called)
-            )
+            taken = frozenset.intersection(*map(_parameters, called))
         return cls(kind, taken - {"labels"}, int(models[0].config.num_labels))
 
     def tensors(self, content: Mapping[str, Any], name: str) -> dict[str, Tensor]:
@@ -142,3 +140,9 @@ class BatchReader:
             labels = torch.zeros(positions, dtype=torch.int64)
         ids = np.arange(examples) if ids is None else ids
         return Batch(ids, inputs, valid, labels, examples, len(valid), positions, places)
+
+
+def _parameters(model: PreTrainedModel) -> frozenset[str]:
+    """The names of what a model takes."""
+    named = inspect.signature(model.forward).parameters.values()
+    return frozenset(p.name for p in named if p.kind is not inspect.Parameter.VAR_KEYWORD)

@@ -1,0 +1,374 @@
+"""raykd.distill over a caller's own objects: it takes the step of a sweep, leaves what it does not
+train as it was, and refuses what does not fit in a line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from raykd.config.cohort import Cohort
+from raykd.config.sweep import load
+from raykd.data.batches import by_epoch
+from raykd.errors import UserError
+from raykd.losses.hidden.registry import hidden_losses
+from raykd.maps.registry import strategy
+from raykd.models.public import build_student
+from raykd.models.student import width
+from raykd.planning.resolve import resolve
+from raykd.planning.teacher_source import training_inputs
+from raykd.planning.trials import confirm_trials
+from raykd.runtime.execution import Execution
+from raykd.runtime.seeds import stream
+from raykd.sweep.fine_tune import fine_tune
+from raykd.teachers.targets import LiveTeacher
+from raykd.training import distill as sweeps
+from raykd.training.public import Distilled, distill
+from raykd.training.recorder import Memory
+from raykd.training.trainer import CohortTrainer
+
+from ..support.tiny_lms import LMS, tiny_lm
+from ..support.tiny_models import KINDS, tiny_model
+from ..support.tiny_seq2seq import KINDS as SEQ2SEQ
+from ..support.tiny_seq2seq import tiny_seq2seq
+from ..support.world import write_sweep
+
+Batch = dict[str, torch.Tensor]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def batches(task: str = "classification", count: int = 3, rows: int = 6) -> list[Batch]:
+    """Rows of 3 to 10 tokens with 3 classes, or with targets of 2 to 6 tokens."""
+    draw = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(count):
+        length_B1 = torch.randint(3, 11, (rows, 1), generator=draw)
+        mask_BT = (torch.arange(10) < length_B1).long()
+        ids_BT = torch.randint(4, 60, (rows, 10), generator=draw) * mask_BT
+        labels = torch.randint(0, 3, (rows,), generator=draw)
+        if task == "causal_lm":  # the loss is on the last tokens of each row
+            place_BT = torch.arange(10)
+            labels = ids_BT.masked_fill((place_BT >= length_B1) | (place_BT < length_B1 // 2), -100)
+        if task == "seq2seq":
+            target_BU = torch.randint(4, 60, (rows, 6), generator=draw)
+            length_B1 = torch.randint(2, 7, (rows, 1), generator=draw)
+            labels = target_BU.masked_fill(torch.arange(6) >= length_B1, -100)
+        found.append({"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels})
+    return found
+
+
+def models(blocks: int = 3, **size: Any) -> tuple[PreTrainedModel, PreTrainedModel]:
+    teacher = tiny_model("bert")
+    return teacher, build_student(teacher, blocks, seed=1, **size)
+
+
+def weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {k: x.clone() for k, x in model.state_dict().items()}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(x, other[k]) for k, x in one.items())
+
+
+# One step for both
+
+
+def test_it_trains_what_a_sweep_trains_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write_sweep(
+        tmp_path, student={"blocks": 2, "width": 16}, confirm={"inits": ["random"], "seeds": 2}
+    )
+    study = resolve(load(sweep), tmp_path / "home", str(sweep))
+    trial = next(t for t in confirm_trials(study) if t.strategy == "reverse" and t.seed == 1)
+    trial = replace(trial, training=replace(trial.training, evaluations=1))
+    ready = CohortTrainer.load(training_inputs(study, fine_tune(study).folder), Execution())
+    data, pad = ready.data, ready.data.pad
+    rows = by_epoch(data.train.lengths, trial.training.batch, stream(trial.seed, "order"))
+    made = [data.family.collate(data.train, r, pad) for _, r in islice(rows, trial.training.steps)]
+    own = [{**b.inputs, "labels": b.labels} for b in made]
+    student = ready.build(trial)
+    found = distill(
+        ready.teacher, student, iter(own), trial.layer_map, steps=trial.training.steps,
+        lr=trial.training.lr, seed=trial.seed, every=4,
+    )  # fmt: skip
+
+    # A sweep trains the rows of an embedding that its data uses; their sum has another order.
+    monkeypatch.setattr(sweeps, "tokens_in", lambda *_: None)
+    trained: dict[str, torch.Tensor] = {}
+    source = LiveTeacher(ready.teacher, trial.teacher_states, data.family, Execution().autocast())
+    memory = Memory()
+    sweeps.distill(
+        Cohort((trial,)), data, ready.build, source, width(ready.teacher), memory,
+        save_student=lambda _, model, folder: trained.update(weights(model)) is not None,
+    )  # fmt: skip
+    assert trial.training.steps == 12 and trained
+    assert equal(weights(found.student), trained)
+    logged = [m for _, m in memory.metrics[trial.id] if "loss" in m]
+    assert found.losses[12].keys() == logged[-1].keys()
+
+
+# All classes, live and stored
+
+CASES = [
+    *(("classification", kind) for kind in KINDS),
+    *(("causal_lm", kind) for kind in LMS),
+    *(("seq2seq", kind) for kind in SEQ2SEQ),
+]
+
+
+@pytest.mark.parametrize(("task", "kind"), CASES, ids=[kind for _, kind in CASES])
+def test_stored_outputs_teach_what_the_teacher_teaches(task: str, kind: str) -> None:
+    make = {"classification": tiny_model, "causal_lm": tiny_lm, "seq2seq": tiny_seq2seq}[task]
+    teacher: PreTrainedModel = make(kind)  # type: ignore[operator]
+    depth = (6, 6) if task == "seq2seq" else int(teacher.config.num_hidden_layers)
+    student = build_student(teacher, 2, "random")
+    layer_map = strategy("reverse", depth, (2, 2) if task == "seq2seq" else 2)
+    found = [
+        distill(teacher, copy.deepcopy(student), batches(task), layer_map, epochs=3, lr=1e-3,
+                every=3, cache=cache)
+        for cache in (False, True)
+    ]  # fmt: skip
+    for step in (3, 6, 9):
+        for name, value in found[0].losses[step].items():
+            assert found[1].losses[step][name] == pytest.approx(value, rel=2e-3, abs=1e-4)
+    assert found[0].losses[9]["hidden"] < found[0].losses[3]["hidden"]
+
+
+def test_a_folder_of_outputs_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, student = models()
+
+    def run() -> Distilled:
+        own = copy.deepcopy(student)
+        return distill(teacher, own, batches(), [2, 4, 6], epochs=2, cache=tmp_path)
+
+    first = run()
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    assert files and equal(weights(run().student), weights(first.student))
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} == files
+    other = tiny_model("bert", seed=1)  # another teacher has outputs of its own
+    distill(other, copy.deepcopy(student), batches(), [2, 4, 6], epochs=1, cache=tmp_path)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2 * len(files)
+
+
+class Shuffled:
+    """Batches put together anew in each epoch, in an order of torch's random state."""
+
+    def __init__(self) -> None:
+        self.rows = [{k: x[i] for k, x in b.items()} for b in batches() for i in range(6)]
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[Batch]:
+        for part in torch.randperm(18).split(6):
+            rows = [self.rows[i] for i in part]
+            yield {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
+
+
+def test_a_cache_leaves_the_order_of_batches_as_it_is() -> None:
+    losses = []
+    for cache in (False, True):
+        torch.manual_seed(3)
+        teacher, student = models()
+        losses.append(
+            distill(teacher, student, Shuffled(), [2, 4, 6], epochs=2, every=1, cache=cache).losses
+        )
+    assert losses[0].keys() == losses[1].keys() == {1, 2, 3, 4, 5, 6}
+    for step, terms in losses[0].items():
+        assert losses[1][step]["ce"] == pytest.approx(terms["ce"], rel=1e-3)
+
+
+# What a caller keeps
+
+
+def test_teacher_and_random_state_are_as_they_were() -> None:
+    teacher, student = models()
+    teacher.train()
+    teacher.bert.embeddings.requires_grad_(False)
+    before, trainable = weights(teacher), [p.requires_grad for p in teacher.parameters()]
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    found = distill(teacher, student, batches(), [2, 4, 6], epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert found.student is student and not student.training
+    assert teacher.training and equal(weights(teacher), before)
+    assert [p.requires_grad for p in teacher.parameters()] == trainable
+    assert not any(m._forward_hooks or m._forward_pre_hooks
+                   for model in (teacher, student) for m in model.modules())  # fmt: skip
+
+
+def test_frozen_weights_of_a_student_stay() -> None:
+    teacher, student = models()
+    student.bert.embeddings.requires_grad_(False)
+    before = weights(student)
+    distill(teacher, student, batches(), [2, 4, 6], epochs=2, lr=1e-2)
+    changed = {k for k, x in weights(student).items() if not torch.equal(x, before[k])}
+    assert changed and not any("embeddings" in k for k in changed)
+
+
+def test_a_seed_gives_the_same_student() -> None:
+    results = []
+    for seed in (0, 0, 1):
+        teacher, student = models()
+        distill(teacher, student, batches(), [2, 4, 6], epochs=1, seed=seed)
+        results.append(weights(student))
+    assert equal(results[0], results[1]) and not equal(results[0], results[2])
+
+
+def test_the_callback_hears_of_every_so_many_steps_and_may_ask_the_student() -> None:
+    teacher, student = models()
+    heard: list[int] = []
+
+    def ask(step: int, losses: Any) -> None:
+        with torch.no_grad():
+            student.eval()(input_ids=batches()[0]["input_ids"])
+        heard.append(step)
+
+    asked = distill(teacher, student, batches(), [2, 4, 6], steps=7, every=3, callback=ask)
+    assert heard == [3, 6, 7] == list(asked.losses)
+    teacher, alone = models()
+    distill(teacher, alone, batches(), [2, 4, 6], steps=7, every=3)
+    assert equal(weights(student), weights(alone))
+
+
+# Losses
+
+
+def test_without_labels_kl_and_hidden_are_learned_alone() -> None:
+    unlabelled = [{k: x for k, x in b.items() if k != "labels"} for b in batches()]
+    teacher, student = models()
+    found = distill(teacher, student, unlabelled, [2, 4, 6], epochs=2, every=3).losses[6]
+    assert "ce" not in found and found["loss"] == pytest.approx(found["kl"] + found["hidden"])
+    teacher, other = models()  # and what labels say does not reach them
+    distill(teacher, other, batches(), [2, 4, 6], epochs=2, ce=0)
+    assert equal(weights(student), weights(other))
+
+
+def test_a_narrow_student_is_projected_and_exported_without_projections() -> None:
+    teacher, student = models(width=16, init="random")
+    names = set(student.state_dict())
+    found = distill(teacher, student, batches(), [2, 4, 6], steps=30, lr=3e-3, every=10)
+    assert found.losses[30]["hidden"] < found.losses[10]["hidden"]
+    assert set(student.state_dict()) == names
+
+
+@pytest.mark.parametrize("kind", sorted(n for n, k in hidden_losses().items() if k.any_map))
+def test_every_hidden_loss_that_goes_with_any_map(kind: str) -> None:
+    teacher, student = models()
+    found = distill(teacher, student, batches(), [2, 4, 6], epochs=2, kind=kind)
+    assert 0 < found.losses[6]["hidden"] < float("inf")
+
+
+def test_a_published_method_goes_with_its_own_map() -> None:
+    teacher, student = models()
+    with pytest.raises(ValueError, match=r"raykd.strategy\('alp_kd', teacher=6, student=3\)"):
+        distill(teacher, student, batches(), [2, 4, 6], epochs=1, kind="alp_kd")
+    distill(teacher, student, batches(), strategy("alp_kd", 6, 3), epochs=1, kind="alp_kd")
+
+
+# What does not fit
+
+
+def changed(**changes: Any) -> list[Batch]:
+    """Batches of which the second has other tensors; None leaves one out."""
+    found = batches()
+    found[1] = {k: x for k, x in {**found[1], **changes}.items() if x is not None}
+    return found
+
+
+ONES = torch.ones(6, 10, dtype=torch.int64)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"layer_map": [2, 4]}, "layer_map: [2, 4] has 2 entries, the student has 3 blocks"),
+    ({"layer_map": [2, 4, 7]}, "layer_map: [2, 4, 7] names teacher block 7, the teacher has 6"),
+    ({"batches": changed(attention_mask=None)}, "batch 2 has no attention_mask; it has 1 at"),
+    ({"batches": changed(attention_mask=0 * ONES)}, "batch 2: a row of attention_mask is all"),
+    ({"batches": changed(attention_mask=ONES[:, :9])}, "both are [examples, tokens]"),
+    ({"batches": changed(labels=None)}, "batch 2 has no labels, and the first has"),
+    ({"batches": changed(labels=torch.full((6,), 3))}, "batch 2: labels go from 0 to 2"),
+    ({"batches": changed(labels=ONES)}, "batch 2: labels are [6, 10]; they are [examples]"),
+    ({"batches": changed(labels=torch.rand(6))}, "write whole numbers"),
+    ({"batches": changed(index=ONES)}, "batch 2: index is no input of the models here"),
+    ({"batches": [(ONES, ONES)]}, "batch 1 is a tuple; yield dicts with input_ids"),
+    ({"batches": []}, "batches: there are none"),
+    ({"batches": iter(batches()), "epochs": None, "steps": 5}, "batches ended after 3 of 5 steps"),
+    ({"batches": iter(batches())}, "epochs: the batches have no length (len); write steps"),
+    ({"batches": iter(batches()), "epochs": None, "steps": 3, "cache": True}, "read once only"),
+    ({"steps": 3}, "write either steps or epochs"),
+    ({"epochs": 0}, "epochs: 0; write a whole number from 1 on"),
+    ({"kind": "mes"}, 'kind: "mes" is not known; did you mean mse?'),
+    ({"options": {"power": 2.0}}, "options: 'power'; normalized_mse has no options"),
+    (
+        {"kind": "paper_t5", "cache": True},
+        "cache: paper_t5 looks at padding, which is not stored",
+    ),
+    ({"hidden": -1}, "hidden: -1; write a weight from 0 on"),
+    ({"ce": 0, "kl": 0, "hidden": 0}, "ce, kl and hidden are all 0"),
+    ({"temperature": 0}, "temperature: 0; write a number above 0"),
+    ({"precision": "fp16"}, "precision: 'fp16'; write fp32 or bf16"),
+    ({"student": tiny_lm("llama")}, "load both for one kind of task"),
+    ({"student": tiny_model("bert", blocks=3, labels=2)}, "the teacher has 3 outputs, the student"),
+    ({"student": tiny_model("bert", blocks=3).half()}, "the student is in float16"),
+    ({"student": tiny_model("bert", blocks=3).requires_grad_(False)}, "no parameter of the"),
+    ({"student": tiny_model("bert", blocks=3).bert}, "BertModel is no model that raykd distils"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), WRONG, ids=[says[:40] for _, says in WRONG])
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], says: str) -> None:
+    teacher, student = models()
+    settings: dict[str, Any] = {
+        "student": student, "batches": batches(), "layer_map": [2, 4, 6], "epochs": 1, **changes,
+    }  # fmt: skip
+    with pytest.raises((ValueError, UserError)) as caught:
+        distill(teacher, **settings)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_student_that_shares_weights_with_its_teacher_is_refused() -> None:
+    teacher, student = models()
+    student.bert.encoder.layer[0] = teacher.bert.encoder.layer[1]
+    with pytest.raises(ValueError, match="student and teacher share weights"):
+        distill(teacher, student, batches(), [2, 4, 6], epochs=1)
+
+
+def test_targets_of_a_sequence_to_sequence_model_are_needed() -> None:
+    teacher = tiny_seq2seq("t5")
+    unlabelled = [{k: x for k, x in b.items() if k != "labels"} for b in batches("seq2seq")]
+    with pytest.raises(ValueError, match="batch 1 has no labels; the decoder reads them"):
+        distill(teacher, build_student(teacher, 2), unlabelled,
+                strategy("last", (6, 6), (2, 2)), epochs=1)  # fmt: skip
+
+
+def test_rows_that_change_are_not_stored() -> None:
+    class Drawn(Shuffled):
+        def __iter__(self) -> Iterator[Batch]:
+            for batch in super().__iter__():
+                batch["input_ids"] = torch.randint(4, 60, (6, 10)) * batch["attention_mask"]
+                yield batch
+
+    teacher, student = models()
+    with pytest.raises(ValueError, match="has a row that the first pass over the batches did not"):
+        distill(teacher, student, Drawn(), [2, 4, 6], epochs=2, cache=True)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_leaves_the_student_there() -> None:
+    teacher, student = models()
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 3; lower lr"):
+        distill(teacher, student, batches(), [2, 4, 6], steps=9, lr=1e30, warmup=0, every=3)
+    assert student.device.type == "cpu" and np.isnan(student.classifier.weight[0, 0].item())
