@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from raykd.config.one_of import OneOf
 from raykd.config.trial import TargetKind
-from raykd.config.yaml_file import Compound, Halves, Model, OneOf, Plain, by, by_halves, by_three
+from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.maps.strategies import Rule, StackTie
 

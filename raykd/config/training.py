@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from raykd.config.design import Positive
+from raykd.config.one_of import OneOf
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
-from raykd.config.yaml_file import Compound, Model, Number, OneOf, Plain, Word, by_halves, by_word
+from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 
 Weight = Annotated[float, Field(ge=0)]

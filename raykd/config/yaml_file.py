@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
+from pydantic_core import PydanticKnownError
 
 from raykd.errors import UserError
 
@@ -92,30 +88,6 @@ def _form(value: Any) -> str:
 
 
 by_word = Discriminator(_form)
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Annotates a text that is one of `names()`, asked at the time of use: a plug-in may add
-    names."""
-
-    names: Callable[[], Sequence[str]]
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._known, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {**handler(schema), "enum": list(self.names())}
-
-    def _known(self, name: Any) -> Any:
-        if name not in self.names():
-            expected = ", ".join(f"'{known}'" for known in self.names())
-            raise PydanticCustomError("literal_error", "unknown", {"expected": expected})
-        return name
 
 
 class _Twice(yaml.MarkedYAMLError):
