@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
 from raykd.config.yaml_file import unknown
+from raykd.errors import UserError
 from raykd.losses.fit import misfit_of_models
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 from raykd.maps.depth import Depth
@@ -38,8 +39,7 @@ def trial_of(
 
 
 def check_models(teacher: PreTrainedModel, student: PreTrainedModel, kl: float) -> str:
-    """The kind of task that both models are for. Raises ValueError if they cannot be distilled,
-    UserError for a class that makes its logits in a way of its own."""
+    """The kind of task that both models are for. Raises ValueError if they cannot be distilled."""
     kinds = kind_of(teacher), kind_of(student)
     if kinds[0] != kinds[1]:
         raise ValueError(
@@ -63,12 +63,13 @@ def check_models(teacher: PreTrainedModel, student: PreTrainedModel, kl: float) 
             f"the teacher has {sizes[0]} outputs, the student {sizes[1]}, and the KL compares "
             "them one by one; build the student from the teacher, or write kl=0"
         )
+    refuse = {"causal_lm": causal_lm.refuse_other_head, "seq2seq": seq2seq.refuse_other_head}
     for model in (teacher, student):
         with evaluating(model):
-            if kinds[0] == "causal_lm":
-                causal_lm.refuse_other_head(model)
-            elif kinds[0] == "seq2seq":
-                seq2seq.refuse_other_head(model)
+            try:
+                refuse.get(kinds[0], lambda _: None)(model)
+            except UserError as error:
+                raise ValueError(str(error).removeprefix("teacher.model: ")) from None
     return kinds[0]
 
 
@@ -126,6 +127,26 @@ def loss_of(
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature: {temperature}; write a number above 0")
     return Loss(ce, kl, hidden, temperature, kind, tuple(sorted((options or {}).items())) or None)
+
+
+def training_of(
+    steps: int, lr: float, warmup: float, weight_decay: float, clip: float, precision: Precision
+) -> Training:
+    """Raises ValueError for a number out of range."""
+    ranges = {
+        "lr": (0 < lr < float("inf"), lr, "a number above 0"),
+        "warmup": (0 <= warmup < 1, warmup, "a share of the steps, from 0 to below 1"),
+        "weight_decay": (0 <= weight_decay < float("inf"), weight_decay, "a number from 0 on"),
+        "clip": (clip > 0, clip, "a number above 0"),
+        "precision": (precision in ("fp32", "bf16"), precision, "fp32 or bf16"),
+    }
+    for name, (fits, value, write) in ranges.items():
+        if not fits:
+            raise ValueError(f"{name}: {value}; write {write}")
+    # The loop has a batch for each step, no evaluations, and ends by itself at a loss of NaN.
+    return Training(
+        steps, 1, None, lr, warmup, weight_decay, clip, 1, precision, diverged=float("inf")
+    )
 
 
 def map_of(layer_map: LayerMap | Sequence[int | None]) -> LayerMap:

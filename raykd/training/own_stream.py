@@ -25,17 +25,34 @@ class Stream:
     caller's random state; `batch` may be called on another thread.
     """
 
-    def __init__(self, batches: Batches, reader: BatchReader, steps: int) -> None:
-        """Reads the first batch. Raises ValueError if there is none."""
+    def __init__(
+        self, batches: Batches, reader: BatchReader, steps: int, rows: OwnRows | None = None
+    ) -> None:  # fmt: skip
+        """Reads the first batch. With `rows`, reads all batches once before, adds their rows, and
+        identifies the examples of each batch by them. Raises ValueError if there is no batch."""
         self.steps = steps
-        self._batches, self._reader = batches, reader
+        self._batches, self._reader, self._rows = batches, reader, rows
+        self._again = not isinstance(batches, Iterator)
+        self._labelled: bool | None = None
+        if rows is not None:
+            self._collect(rows)
         self._first = iter(batches)
         try:
             self._peeked = next(self._first)
         except StopIteration:
             raise ValueError("batches: there are none") from None
-        self.labelled = "labels" in reader.tensors(self._peeked, "batch 1")
-        self._rows: OwnRows | None = None
+        self.labelled = "labels" in self._tensors(self._peeked, "batch 1")
+
+    def _collect(self, rows: OwnRows) -> None:
+        if not self._again:
+            raise ValueError(
+                "cache: batches can be read once only; pass some that can be read again, such as a "
+                "DataLoader or a list"
+            )
+        with torch.random.fork_rng([]):  # the order of the training is that without a cache
+            for step, content in enumerate(self._batches):
+                name = f"batch {step + 1}"
+                rows.add(self._tensors(content, name), name)
 
     def __iter__(self) -> Iterator[Item]:
         yield 0, 0, self._peeked
@@ -54,25 +71,6 @@ class Stream:
                 )
             epoch, source = epoch + 1, iter(self._batches)
 
-    @property
-    def _again(self) -> bool:
-        return iter(self._batches) is not self._batches
-
-    def collect(self, pad: int) -> OwnRows:
-        """Read all batches once and keep their rows; batches then identify their examples by
-        them. Raises ValueError if they cannot be read again."""
-        if not self._again:
-            raise ValueError(
-                "cache: batches can be read once only; pass some that can be read again, such as a "
-                "DataLoader or a list"
-            )
-        self._rows = OwnRows(self._reader, pad)
-        with torch.random.fork_rng([]):  # the order of the training is that without a cache
-            for step, content in enumerate(self._batches):
-                name = f"batch {step + 1}"
-                self._rows.add(self._tensors(content, name), name)
-        return self._rows
-
     def batch(self, item: Item) -> Batch:
         step, epoch, content = item
         name = f"batch {step + 1}"
@@ -82,13 +80,12 @@ class Stream:
 
     def _tensors(self, content: Mapping[str, Any], name: str) -> dict[str, Tensor]:
         tensors = self._reader.tensors(content, name)
-        if ("labels" in tensors) != self.labelled:
-            has = (
-                "no labels, and the first has"
-                if self.labelled
-                else "labels, and the first has none"
-            )
-            raise ValueError(f"{name} has {has}; all batches are alike")
+        labelled = "labels" in tensors
+        if self._labelled is None:
+            self._labelled = labelled
+        if labelled != self._labelled:
+            here, first = ("labels", "none") if labelled else ("no labels", "some")
+            raise ValueError(f"{name} has {here}, and the first has {first}; all batches are alike")
         return tensors
 
 

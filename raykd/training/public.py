@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from raykd.config.trial import Training
+from raykd.config.trial import TrialSpec
 from raykd.data.batches import prefetch
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.layer_map import LayerMap
@@ -24,7 +24,7 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.own_batches import BatchReader
 from raykd.tasks.registry import FAMILIES
-from raykd.teachers.own_rows import stored_outputs
+from raykd.teachers.own_rows import OwnRows, stored_outputs
 from raykd.teachers.targets import LiveTeacher, Part, TeacherSource
 from raykd.training.learner import Learner, moved
 from raykd.training.own_models import (
@@ -34,6 +34,7 @@ from raykd.training.own_models import (
     evaluating,
     loss_of,
     map_of,
+    training_of,
     trial_of,
 )
 from raykd.training.own_stream import Batches, Item, Stream, number_of_steps
@@ -76,7 +77,7 @@ def distill(
     seed: int = 0,
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
-    cache: bool | str | Path = False,
+    cache: bool | str | Path | None = None,
     every: int = 50,
     callback: Callable[[int, Losses], None] | None = None,
 ) -> Distilled:
@@ -109,49 +110,55 @@ def distill(
     longer finite.
     """
     layer_map, steps = map_of(layer_map), number_of_steps(batches, steps, epochs)
-    if precision not in ("fp32", "bf16"):
-        raise ValueError(f"precision: {precision!r}; write fp32 or bf16")
+    training = training_of(steps, lr, warmup, weight_decay, clip, precision)
     if every < 1:
         raise ValueError(f"every: {every}; write a number of steps from 1 on")
     loss = loss_of(kind, options, 1.0 if ce is None else ce, kl, hidden, temperature)
     task = check_models(teacher, student, kl)
     check_map(teacher, student, layer_map, kind)
-    stream = Stream(batches, BatchReader.of(task, teacher, student), steps)
+    if cache and hidden and hidden_loss(kind).padded:
+        raise ValueError(f"cache: {kind} looks at padding, which is not stored")
+    reader = BatchReader.of(task, teacher, student)
+    pad = getattr(teacher.config, "pad_token_id", None) or 0
+    rows = OwnRows(reader, pad) if cache else None
+    stream = Stream(batches, reader, steps, rows)
     if not stream.labelled:
         if ce:
             raise ValueError(f"ce: {ce:g}, and the batches have no labels; leave ce out")
         loss = loss_of(kind, options, 0.0, kl, hidden, temperature)
-    training = Training(
-        steps, 1, None, lr, warmup, weight_decay, clip, 1, precision, float("inf")
-    )  # fmt: skip
     trial = trial_of(task, student, layer_map, loss, training, seed)
     at = torch.device(student.device if device is None else device)
     where = Execution(at, bf16=precision == "bf16")
-    family, named = FAMILIES[task], trial.teacher_states if loss.hidden else frozenset()
     with ExitStack() as stack:
         stack.enter_context(evaluating(teacher))
         moved(teacher, at).requires_grad_(False)
-        source: TeacherSource | None = None
-        if cache is not False and (kl or named):
-            if hidden_loss(kind).padded and named:
-                raise ValueError(f"cache: {kind} looks at padding, which is not stored")
-            root = (
-                cache
-                if cache is not True
-                else stack.enter_context(tempfile.TemporaryDirectory(prefix="raykd-teacher-"))
-            )
-            rows = stream.collect(getattr(teacher.config, "pad_token_id", None) or 0)
-            source = stored_outputs(teacher, family, rows, named, where, Path(root))
-        elif kl or named:
-            padded = hidden_loss(kind).padded
-            source = LiveTeacher(teacher, named, family, where.autocast(), padded=padded)
-            stack.callback(source.close)
+        source = _source(teacher, trial, where, rows, cache, stack)
         learner = Learner(
-            trial, student, family, width(teacher), Group(), at, where.autocast()
+            trial, student, FAMILIES[task], width(teacher), Group(), at, where.autocast()
         )  # fmt: skip
         stack.callback(learner.taps.remove)
         losses = _train(learner, source, stream, where, every, callback)
     return Distilled(student.eval(), losses)
+
+
+def _source(
+    teacher: PreTrainedModel, trial: TrialSpec, where: Execution, rows: OwnRows | None,
+    cache: bool | str | Path | None, stack: ExitStack,
+) -> TeacherSource | None:  # fmt: skip
+    """Where targets come from; None if the student imitates nothing. `stack` cleans up after it."""
+    loss, family = trial.loss, FAMILIES[trial.task]
+    states = trial.teacher_states if loss.hidden else frozenset()
+    if not loss.kl and not states:
+        return None
+    if rows is None:
+        padded = hidden_loss(loss.kind).padded
+        live = LiveTeacher(teacher, states, family, where.autocast(), padded=padded)
+        stack.callback(live.close)
+        return live
+    root = cache
+    if isinstance(root, bool) or root is None:
+        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="raykd-teacher-"))
+    return stored_outputs(teacher, family, rows, states, where, Path(root))
 
 
 def _train(

@@ -64,3 +64,9 @@ def test_a_caller_s_own_objects_take_fifteen_lines() -> None:
 def test_the_table_names_every_name() -> None:
     table = TEXT[TEXT.index("| name |") : TEXT.index("## A map")]
     assert {*re.findall(r"`(\w+)`", table)} >= {*raykd.__all__} - {"__version__"}
+
+
+def test_the_readme_calls_what_is_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = re.findall(r"raykd\.([a-z_]+)\(", readme)
+    assert len(names) > 3 and {*names} <= {*raykd.__all__}

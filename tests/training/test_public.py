@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from torch.utils.data import DataLoader
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
@@ -193,6 +194,35 @@ def test_a_cache_leaves_the_order_of_batches_as_it_is() -> None:
         assert losses[1][step]["ce"] == pytest.approx(terms["ce"], rel=1e-3)
 
 
+def test_a_data_loader_with_workers_is_read_in_its_own_order() -> None:
+    rows = [{k: x[i] for k, x in b.items()} for b in batches() for i in range(6)]
+
+    def loader() -> Any:
+        draw = torch.Generator().manual_seed(5)
+        return DataLoader(
+            rows, 6, shuffle=True, generator=draw, num_workers=1, persistent_workers=True
+        )  # type: ignore[arg-type]
+
+    found = []
+    for given in (loader(), [batch for own in [loader()] for _ in range(2) for batch in own]):
+        teacher, student = models()
+        found.append(distill(teacher, student, given, [2, 4, 6], steps=6, every=1).losses)
+    assert found[0] == found[1]
+    teacher, student = models()
+    stored = distill(teacher, student, loader(), [2, 4, 6], epochs=2, every=1, cache=True)
+    assert len(stored.losses) == 6
+
+
+@pytest.mark.parametrize("kind", ["minilm", "tinybert", "linear_cka"])
+def test_all_that_a_loss_reads_is_stored(kind: str) -> None:
+    found = []
+    for cache in (False, True):
+        teacher, student = models()
+        found.append(distill(teacher, student, batches(), [2, 4, 6], epochs=2, kind=kind,
+                             cache=cache).losses[6])  # fmt: skip
+    assert found[1] == pytest.approx(found[0], rel=5e-3, abs=1e-4)
+
+
 # What a caller keeps
 
 
@@ -299,7 +329,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"batches": changed(attention_mask=None)}, "batch 2 has no attention_mask; it has 1 at"),
     ({"batches": changed(attention_mask=0 * ONES)}, "batch 2: a row of attention_mask is all"),
     ({"batches": changed(attention_mask=ONES[:, :9])}, "both are [examples, tokens]"),
-    ({"batches": changed(labels=None)}, "batch 2 has no labels, and the first has"),
+    ({"batches": changed(labels=None)}, "batch 2 has no labels, and the first has some"),
     ({"batches": changed(labels=torch.full((6,), 3))}, "batch 2: labels go from 0 to 2"),
     ({"batches": changed(labels=ONES)}, "batch 2: labels are [6, 10]; they are [examples]"),
     ({"batches": changed(labels=torch.rand(6))}, "write whole numbers"),
@@ -319,8 +349,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"hidden": -1}, "hidden: -1; write a weight from 0 on"),
     ({"ce": 0, "kl": 0, "hidden": 0}, "ce, kl and hidden are all 0"),
+    ({"lr": 0.0}, "lr: 0.0; write a number above 0"),
+    ({"warmup": 1}, "warmup: 1; write a share of the steps"),
+    ({"every": 0}, "every: 0; write a number of steps from 1 on"),
+    ({"layer_map": []}, "a layer map needs at least one student block"),
     ({"temperature": 0}, "temperature: 0; write a number above 0"),
-    ({"precision": "fp16"}, "precision: 'fp16'; write fp32 or bf16"),
+    ({"precision": "fp16"}, "precision: fp16; write fp32 or bf16"),
     ({"student": tiny_lm("llama")}, "load both for one kind of task"),
     ({"student": tiny_model("bert", blocks=3, labels=2)}, "the teacher has 3 outputs, the student"),
     ({"student": tiny_model("bert", blocks=3).half()}, "the student is in float16"),
@@ -345,6 +379,22 @@ def test_a_student_that_shares_weights_with_its_teacher_is_refused() -> None:
     student.bert.encoder.layer[0] = teacher.bert.encoder.layer[1]
     with pytest.raises(ValueError, match="student and teacher share weights"):
         distill(teacher, student, batches(), [2, 4, 6], epochs=1)
+
+
+class Doubled(LlamaForCausalLM):  # type: ignore[misc]
+    """Makes its logits in a way of its own."""
+
+    def forward(self, *args: Any, **inputs: Any) -> Any:
+        outputs = super().forward(*args, **inputs)
+        outputs.logits = 2 * outputs.logits
+        return outputs
+
+
+def test_logits_that_the_head_does_not_make_are_refused() -> None:
+    teacher = tiny_lm("llama")
+    student = Doubled(build_student(teacher, 2).config)
+    with pytest.raises(ValueError, match="^Doubled makes its logits in a way of its own"):
+        distill(teacher, student, batches("causal_lm"), [2, 4], epochs=1)
 
 
 def test_targets_of_a_sequence_to_sequence_model_are_needed() -> None:
