@@ -17,10 +17,9 @@ from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import PAD
 from raykd.config.trial import Init, Shape, TrialSpec
 from raykd.data.encoded import Encoded
-from raykd.losses.hidden import HIDDEN
+from raykd.losses.hidden.registry import HiddenLoss, hidden_loss, hidden_losses
 from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.loss_kinds import PADDED
 from raykd.maps.published import PUBLISHED
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
@@ -52,10 +51,11 @@ class Case:
 def cases() -> Iterator[Case]:
     bert = replace(world.TINY, dropout=0.0).config()
     ahead = strategies.forward(BLOCKS, STUDENT, 0)
-    for kind in (*HIDDEN, *PADDED):
-        yield Case("classification", bert, kind, ahead, width=16)
+    for name, loss in sorted(hidden_losses().items()):
+        if loss.form != "blocks":
+            yield Case("classification", bert, name, ahead, width=16)
     for method in PUBLISHED.values():
-        same_heads = method.loss in ("tinybert", "minilm", "bert_emd")
+        same_heads = hidden_loss(method.loss).equal_heads
         layer_map = method.rule(BLOCKS, STUDENT, 0)
         yield Case("classification", bert, method.loss, layer_map, None if same_heads else 16)
     ends = {"vocab_size": VOCAB, "pad_token_id": PAD, "eos_token_id": 1}
@@ -104,19 +104,19 @@ def every_loss(run: Run) -> Answer:
                   tuple(problems))  # fmt: skip
 
 
-def prepared(case: Case) -> tuple[Family, TrialSpec, bool]:
-    """A case's family and trial, and whether its loss looks at padding."""
+def prepared(case: Case) -> tuple[Family, TrialSpec, HiddenLoss]:
+    """A case's family, its trial and the kind of its hidden loss."""
     two = case.layer_map.decoder is not None
     shape = Shape(STUDENT, width=case.width, decoder_blocks=STUDENT if two else None)
     spec = world.trial(world.TINY, case.layer_map, kind=case.kind)
     spec = replace(spec, task=case.task, shape=shape, init=Init("random"))
-    return FAMILIES[case.task], spec, case.kind in PADDED
+    return FAMILIES[case.task], spec, hidden_loss(case.kind)
 
 
 def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     """The terms of one step's loss and the whole gradient, on the CPU, after which the optimiser
     has gone a step. Two parts of a batch, as where memory is short."""
-    family, spec, padded = prepared(case)
+    family, spec, loss = prepared(case)
     with seeded(0):
         teacher = family.auto.from_config(case.config).eval()
     student = build_student(teacher, spec.shape, spec.init, 1)
@@ -125,10 +125,10 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
     used = torch.arange(VOCAB // 2)
     how = (family, width(teacher), Group(), device, where.autocast(), False, used)
     learner = Learner(spec, student, *how)
-    live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
+    live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded)
     encoded = rows(case.task)
     whole = np.arange(len(encoded.ids))
-    halves = [whole] if padded else np.array_split(whole, 2)
+    halves = np.array_split(whole, 2 if loss.divisible else 1)
     for part, mine in enumerate(halves):
         batch = family.collate(encoded, mine, PAD, whole).pinned(device).to(device)
         learner.backward(batch, live(batch), 0, part, len(halves))

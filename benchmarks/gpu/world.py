@@ -19,6 +19,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.trial import Init, Loss, Shape, TargetKind, Training, TrialSpec
 from raykd.data.encoded import Encoded
 from raykd.maps import strategies
+from raykd.maps.activations import Activation
 from raykd.maps.layer_map import LayerMap
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import seeded
@@ -118,7 +119,7 @@ def prebuilt(made: CohortTrainer, first: PreTrainedModel) -> Prebuilt:
 
 def materials(
     size: Size, train: Encoded, device: torch.device, folder: Path, *, cached: bool = False,
-    states: tuple[int, ...] = (), micro_batch: int | None = None, held_out: int = HELD_OUT,
+    states: tuple[Activation, ...] = (), micro_batch: int | None = None, held_out: int = HELD_OUT,
 ) -> CohortTrainer:  # fmt: skip
     """A teacher on the device with its rows; `states`: what a store of its outputs holds."""
     teacher = model(size.config()).to(device)

@@ -24,9 +24,7 @@ from benchmarks.gpu.kernels import covered
 from benchmarks.gpu.page import page
 from benchmarks.gpu.section import Answer, OutOfTime, Run, bounded
 from benchmarks.gpu_check import SECTIONS, Part, check, main
-from raykd.losses.hidden import HIDDEN
-from raykd.maps.loss_kinds import PADDED
-from raykd.maps.published import PUBLISHED
+from raykd.losses.hidden.registry import hidden_losses
 from raykd.planning.memory.footprint import Footprint
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +129,7 @@ def test_the_device_trains_as_the_cpu_does(checked: dict[str, Any]) -> None:
 
 def test_every_hidden_loss_and_method_goes_a_step(checked: dict[str, Any]) -> None:
     kinds = {name.split(" ", 1)[1] for name in checked["sections"]["losses"]["figures"]["each"]}
-    assert kinds == {*HIDDEN, *PADDED, *(p.loss for p in PUBLISHED.values())}
+    assert kinds == set(hidden_losses())
 
 
 def test_what_fails_is_recorded_and_the_rest_runs(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raykd.maps import strategies
+from raykd.maps.activations import state
+from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.strategies import STRATEGIES, forward, match_embedding
 
@@ -48,8 +50,9 @@ def test_text_says_all_of_a_map(layer_map: LayerMap) -> None:
 
 @given(layer_maps)
 def test_pairs_hold_the_matched_states_and_no_others(layer_map: LayerMap) -> None:
-    pairs = dict(layer_map.pairs())
-    assert tuple(pairs.get(s) for s in range(1, layer_map.depth + 1)) == layer_map.blocks
+    pairs = dict(layer_map.matched_blocks())
+    assert layer_map.pairs() == tuple((state(s), state(t)) for s, t in pairs.items())
+    assert tuple(pairs.get(s) for s in range(1, layer_map.depth.encoder + 1)) == layer_map.blocks
     assert pairs.get(0) == layer_map.embedding
     assert list(pairs) == sorted(pairs)
 
@@ -58,11 +61,14 @@ def test_a_range_matches_all_its_blocks_and_a_range_of_one_is_a_block() -> None:
     layer_map = LayerMap((1, None, 5), embedding=0, upto=(3, None, 5))
     assert str(layer_map) == "[1-3, null, 5] + embedding"
     assert layer_map.entries == ("1-3", "null", "5")
-    assert layer_map.pairs() == ((0, 0), (1, 1), (1, 2), (1, 3), (3, 5))
+    assert layer_map.matched_blocks() == ((0, 0), (1, 1), (1, 2), (1, 3), (3, 5))
     assert layer_map.to_json() == {
         "map": [1, None, 5], "embedding": True, "upto": [3, None, 5],
     }  # fmt: skip
-    assert check(layer_map, 4, 3) == f"{layer_map} names teacher block 5, the teacher has 4 blocks"
+    assert (
+        check(layer_map, Depth(4), Depth(3))
+        == f"{layer_map} names teacher block 5, the teacher has 4 blocks"
+    )
     assert LayerMap((4, 8), upto=(4, 8)) == LayerMap((4, 8)) == LayerMap.parse("[4-4, 8]")
 
 
@@ -126,13 +132,16 @@ def test_no_map_holds_what_is_no_block(blocks: Any, embedding: Any) -> None:
 
 
 def test_check_names_the_misfit() -> None:
-    assert check(LayerMap((4, 8, 12)), 12, 3) is None
-    assert check(LayerMap((4, 8)), 12, 3) == "[4, 8] has 2 entries, the student has 3 blocks"
+    assert check(LayerMap((4, 8, 12)), Depth(12), Depth(3)) is None
     assert (
-        check(LayerMap((4, 13, None)), 12, 3)
+        check(LayerMap((4, 8)), Depth(12), Depth(3))
+        == "[4, 8] has 2 entries, the student has 3 blocks"
+    )
+    assert (
+        check(LayerMap((4, 13, None)), Depth(12), Depth(3))
         == "[4, 13, null] names teacher block 13, the teacher has 12 blocks"
     )
-    assert check(LayerMap((4,), embedding=13), 12, 1) is not None
+    assert check(LayerMap((4,), embedding=13), Depth(12), Depth(1)) is not None
 
 
 # What holds for every strategy
@@ -143,11 +152,11 @@ def test_a_strategy_fits_its_teacher_and_student(
     name: str, teacher: int, student: int, seed: int
 ) -> None:
     layer_map = STRATEGIES[name](teacher, student, seed)
-    assert layer_map.depth == student
+    assert layer_map.depth == Depth(student)
     assert all(1 <= block <= teacher for block in layer_map.blocks if block is not None)
     assert layer_map.embedding is None
-    assert check(layer_map, teacher, student) is None
-    assert check(match_embedding(layer_map, name), teacher, student) is None
+    assert check(layer_map, Depth(teacher), Depth(student)) is None
+    assert check(match_embedding(layer_map, name), Depth(teacher), Depth(student)) is None
 
 
 @given(names, depths, depths, seeds, seeds)
@@ -222,8 +231,8 @@ def test_embeddings_are_matched_as_the_release_does() -> None:
     matched = {n: match_embedding(rule(12, 3, 5), n) for n, rule in STRATEGIES.items()}
     for name in ("forward", "reverse", "random"):
         assert matched[name].embedding == 0  # state 0 to state 0, never permuted or reversed
-    assert matched["all_to_one"].pairs() == ((0, 6), (1, 6), (2, 6), (3, 6))
-    assert matched["none"].pairs() == ()
+    assert matched["all_to_one"].matched_blocks() == ((0, 6), (1, 6), (2, 6), (3, 6))
+    assert matched["none"].matched_blocks() == ()
 
 
 @given(names, depths, depths, seeds)
@@ -287,14 +296,14 @@ def test_uniform_random_draws_every_map_alike() -> None:
 
 
 def test_last_matches_the_last_blocks_alone() -> None:
-    assert strategies.last(12, 3, 0).pairs() == ((3, 12),)
-    assert strategies.last(12, 1, 0).pairs() == ((1, 12),)
+    assert strategies.last(12, 3, 0).matched_blocks() == ((3, 12),)
+    assert strategies.last(12, 1, 0).matched_blocks() == ((1, 12),)
 
 
 def test_single_matches_the_pair_it_is_told() -> None:
-    assert strategies.single(12, 3, 0).pairs() == ((2, 6),)
-    assert strategies.single(12, 3, 0, student_block=3, block=12).pairs() == ((3, 12),)
-    assert strategies.single(1, 1, 0).pairs() == ((1, 1),)
+    assert strategies.single(12, 3, 0).matched_blocks() == ((2, 6),)
+    assert strategies.single(12, 3, 0, student_block=3, block=12).matched_blocks() == ((3, 12),)
+    assert strategies.single(1, 1, 0).matched_blocks() == ((1, 1),)
 
 
 @given(depths, depths, st.data())

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from raykd.losses.hidden import HIDDEN
-from raykd.losses.methods import METHODS
-from raykd.maps import activations, loss_kinds, published
+from raykd.losses.hidden.registry import hidden_losses
+from raykd.maps import published
+from raykd.maps.activations import Activation, state
+from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn
 from raykd.maps.strategies import STRATEGIES
@@ -32,13 +34,13 @@ def test_no_two_strategies_share_a_name() -> None:
 
 @each_method
 def test_a_method_goes_with_a_loss_that_there_is(name: str) -> None:
-    assert PUBLISHED[name].loss in {**HIDDEN, **METHODS}
+    assert PUBLISHED[name].loss in hidden_losses()
     assert "arxiv" in (PUBLISHED[name].rule.__doc__ or "").lower()
 
 
 def test_every_loss_of_more_than_a_state_is_some_methods() -> None:
-    assert set(METHODS) == {p.loss for p in PUBLISHED.values()} - {"cosine"}
-    assert not METHODS.keys() & HIDDEN.keys()
+    of_blocks = {name for name, loss in hidden_losses().items() if loss.form == "blocks"}
+    assert of_blocks == {p.loss for p in PUBLISHED.values()} - {"cosine"}
 
 
 @given(st.sampled_from(list(PUBLISHED)), depths, depths, st.integers(0, 2**31))
@@ -46,7 +48,7 @@ def test_a_methods_map_fits_whatever_the_depths_and_does_not_vary_with_the_seed(
     name: str, teacher: int, student: int, seed: int
 ) -> None:
     layer_map = RULES[name](teacher, student, seed)
-    assert check(layer_map, teacher, student) is None
+    assert check(layer_map, Depth(teacher), Depth(student)) is None
     assert layer_map == RULES[name](teacher, student, 0)
     assert LayerMap.parse(str(layer_map)) == layer_map
 
@@ -80,7 +82,7 @@ def test_the_methods_maps(name: str, teacher: int, student: int, text: str) -> N
 
 
 def test_minilm_v2_takes_the_block_it_is_told() -> None:
-    assert published.minilm_v2(12, 3, 0, block=10).pairs() == ((3, 10),)
+    assert published.minilm_v2(12, 3, 0, block=10).matched_blocks() == ((3, 10),)
 
 
 @pytest.mark.parametrize(
@@ -139,28 +141,36 @@ def test_every_set_of_blocks_is_drawn_alike() -> None:
 # What is read
 
 
-@given(
-    st.integers(0, 99), st.sampled_from([0, activations.QUERY, activations.KEY, activations.VALUE])
+@given(st.integers(0, 99), st.sampled_from(["state", "query", "key", "value"]))
+def test_an_activation_has_a_column_that_leads_back(block: int, kind: Any) -> None:
+    activation = Activation(kind, block)
+    assert Activation.from_column(activation.column) == activation
+    assert activation == state(block).of_kind(kind)
+    assert activation.inside == (kind != "state")
+
+
+def test_states_keep_the_columns_that_stores_know() -> None:
+    assert [state(k).column for k in (0, 3, 12)] == ["state-0", "state-3", "state-12"]
+    assert state(3, "decoder").column == "state-decoder_3"
+    assert Activation("query", 12).column == "query-12"
+
+
+@pytest.mark.parametrize(
+    ("kind", "matched", "columns"),
+    [
+        ("normalized_mse", (0, 4, 8), "state-0 state-4 state-8"),
+        ("pkd", (4, 8), "state-4 state-8"),
+        ("tinybert", (0, 4), "state-0 state-4 query-4 key-4"),
+        ("minilm", (12,), "query-12 key-12 value-12"),
+        ("minilm_v2", (0, 12), "query-12 key-12 value-12"),
+        ("rail_kd", (), ""),
+    ],
 )
-def test_a_site_has_a_name_that_leads_back(block: int, of: int) -> None:
-    assert activations.number(activations.name(of + block)) == of + block
-    assert activations.split(of + block) == (of, block)
-    assert activations.inside(of + block) == bool(of)
-
-
-def test_states_keep_the_names_that_stores_know() -> None:
-    assert [activations.name(k) for k in (0, 3, 12)] == ["state-0", "state-3", "state-12"]
-    assert activations.name(activations.QUERY + 12) == "query-12"
-
-
-def test_only_what_a_loss_compares_is_read() -> None:
-    Q, K, V = activations.QUERY, activations.KEY, activations.VALUE
-    assert loss_kinds.read("normalized_mse", (0, 4, 8)) == {0, 4, 8}
-    assert loss_kinds.read("pkd", (4, 8)) == {4, 8}
-    assert loss_kinds.read("tinybert", (0, 4)) == {0, 4, Q + 4, K + 4}
-    assert loss_kinds.read("minilm", (12,)) == {Q + 12, K + 12, V + 12}
-    assert loss_kinds.read("minilm_v2", (0, 12)) == {Q + 12, K + 12, V + 12}
-    assert loss_kinds.read("rail_kd", ()) == frozenset()
+def test_only_what_a_loss_compares_is_read(
+    kind: str, matched: tuple[int, ...], columns: str
+) -> None:
+    read = hidden_losses()[kind].activations(map(state, matched))
+    assert {activation.column for activation in read} == set(columns.split())
 
 
 # What is written of them

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from raykd.cli.maps import depth, maps
 from raykd.config.design import Strategy, rules
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
-from raykd.maps.activations import state_name, state_number
-from raykd.maps.layer_map import Depth, LayerMap, check
+from raykd.maps.activations import Activation, state
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.strategies import (
     STRATEGIES,
     all_to_one,
@@ -39,15 +40,18 @@ def test_a_map_of_two_stacks_round_trips_through_text_and_json(layer_map: LayerM
     assert len(layer_map.pairs()) == len(encoder.pairs()) + len(decoder.pairs())
 
 
-@given(st.integers(-50, 50))
-def test_states_are_known_by_their_names(state: int) -> None:
-    assert state_number(state_name(state)) == state
+@given(st.integers(0, 50), st.sampled_from(["encoder", "decoder"]))
+def test_states_are_known_by_their_columns(block: int, stack: Any) -> None:
+    assert Activation.from_column(state(block, stack).column) == state(block, stack)
 
 
 def test_it_is_written_as_the_issue_has_it() -> None:
     layer_map = LayerMap((4, 8, 12), decoder=LayerMap((12, 8, 4)))
     assert str(layer_map) == "{encoder: [4, 8, 12], decoder: [12, 8, 4]}"
-    assert layer_map.pairs() == ((1, 4), (2, 8), (3, 12), (-2, -13), (-3, -9), (-4, -5))
+    assert layer_map.pairs() == (
+        *((state(s), state(t)) for s, t in ((1, 4), (2, 8), (3, 12))),
+        *((state(s, "decoder"), state(t, "decoder")) for s, t in ((1, 12), (2, 8), (3, 4))),
+    )
 
 
 @pytest.mark.parametrize("student", [3, 6, 9])
@@ -56,23 +60,25 @@ def test_strategies_apply_to_both_halves_as_in_the_paper(student: int) -> None:
     for name in ("forward", "reverse", "all_to_one"):
         one = match_embedding(STRATEGIES[name](12, student, 0), name)
         two = match_embedding(
-            apply_to_stacks(STRATEGIES[name], (12, 12), (student, student), 0), name
+            apply_to_stacks(STRATEGIES[name], Depth(12, 12), Depth(student, student), 0), name
         )
         assert two.halves == (one, one)
 
 
 def test_random_draws_for_each_stack_by_itself() -> None:
-    drawn = [apply_to_stacks(random, (12, 12), (6, 6), seed) for seed in range(20)]
+    drawn = [apply_to_stacks(random, Depth(12, 12), Depth(6, 6), seed) for seed in range(20)]
     for layer_map in drawn:
         for half in layer_map.halves:
             assert sorted(half.pairs()) != [] and half.blocks != forward(12, 6, 0).blocks
     assert sum(m.halves[0] == m.halves[1] for m in drawn) <= 1
-    assert drawn == [apply_to_stacks(random, (12, 12), (6, 6), seed) for seed in range(20)]
+    assert drawn == [
+        apply_to_stacks(random, Depth(12, 12), Depth(6, 6), seed) for seed in range(20)
+    ]
     assert len(set(drawn)) == 20
 
 
 def test_halves_may_be_tied_or_have_rules_of_their_own() -> None:
-    deep: tuple[Depth, Depth] = ((12, 6), (3, 2))
+    deep = (Depth(12, 6), Depth(3, 2))
     assert (
         str(apply_to_stacks(forward, *deep, 0, reverse)) == "{encoder: [4, 8, 12], decoder: [6, 3]}"
     )
@@ -80,9 +86,9 @@ def test_halves_may_be_tied_or_have_rules_of_their_own() -> None:
         str(apply_to_stacks(forward, *deep, 0, "mirrored"))
         == "{encoder: [4, 8, 12], decoder: [6, 3]}"
     )
-    tied = apply_to_stacks(random, (12, 12), (6, 6), 3, "same")
+    tied = apply_to_stacks(random, Depth(12, 12), Depth(6, 6), 3, "same")
     assert tied.halves[0] == tied.halves[1]
-    mirrored = apply_to_stacks(random, (12, 12), (6, 6), 3, "mirrored")
+    mirrored = apply_to_stacks(random, Depth(12, 12), Depth(6, 6), 3, "mirrored")
     assert mirrored.halves[1].blocks == mirrored.halves[0].blocks[::-1]
 
 
@@ -111,24 +117,41 @@ def test_mixed_directions_are_sayable(stated: dict[str, Any], label: str, expect
     strategy = Strategy(**stated)
     rule, decoder = rules(strategy)
     assert strategy.label == label
-    assert str(apply_to_stacks(rule, (12, 12), (3, 3), 0, decoder)) == expected
+    assert str(apply_to_stacks(rule, Depth(12, 12), Depth(3, 3), 0, decoder)) == expected
 
 
 def test_embeddings_of_a_mixed_map_follow_each_halfs_own_strategy() -> None:
-    layer_map = apply_to_stacks(forward, (12, 12), (3, 3), 0, all_to_one)
+    layer_map = apply_to_stacks(forward, Depth(12, 12), Depth(3, 3), 0, all_to_one)
     matched = match_embedding(layer_map, "forward", "all_to_one")
     assert [half.embedding for half in matched.halves] == [0, 6]
-    unmatched = match_embedding(apply_to_stacks(STRATEGIES["none"], (4, 4), (2, 2), 0), "none")
+    unmatched = match_embedding(
+        apply_to_stacks(STRATEGIES["none"], Depth(4, 4), Depth(2, 2), 0), "none"
+    )
     assert not unmatched.pairs()
 
 
 @pytest.mark.parametrize(
     ("layer_map", "teacher", "student", "told"),
     [
-        ("[4, 8]", (12, 12), (2, 2), "write {encoder: [4, 8], decoder: [...]}"),
-        ("{encoder: [4, 8], decoder: [1, 2]}", 12, 2, "the model has one stack; write a list"),
-        ("{encoder: [4, 8], decoder: [1]}", (12, 12), (2, 2), "the student has 2 decoder blocks"),
-        ("{encoder: [4, 8], decoder: [1, 7]}", (12, 6), (2, 2), "teacher has 6 decoder blocks"),
+        ("[4, 8]", Depth(12, 12), Depth(2, 2), "write {encoder: [4, 8], decoder: [...]}"),
+        (
+            "{encoder: [4, 8], decoder: [1, 2]}",
+            Depth(12),
+            Depth(2),
+            "the model has one stack; write a list",
+        ),
+        (
+            "{encoder: [4, 8], decoder: [1]}",
+            Depth(12, 12),
+            Depth(2, 2),
+            "the student has 2 decoder blocks",
+        ),
+        (
+            "{encoder: [4, 8], decoder: [1, 7]}",
+            Depth(12, 6),
+            Depth(2, 2),
+            "teacher has 6 decoder blocks",
+        ),
     ],
 )
 def test_a_map_of_other_stacks_is_told(
@@ -143,7 +166,7 @@ def test_a_map_of_other_stacks_is_told(
 def test_the_space_of_both_halves_is_searched_without_repeats(
     kind: Any, skip: bool, tie: Any
 ) -> None:
-    space = space_of((3, 3), (2, 2), kind, skip, tie)
+    space = space_of(Depth(3, 3), Depth(2, 2), kind, skip, tie)
     assert isinstance(space, TwoStacks)
     whole = list(space)
     assert len(whole) == len(set(whole)) == space.size()

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from raykd.config.trial import Init, Shape
+from raykd.maps.activations import state as state_of
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.student import build_student
 
@@ -48,12 +49,12 @@ def test_states_of_shallow_and_narrow_students_are_their_own_hidden_states(
 ) -> None:
     """One block is first and last at once: DeBERTa's convolution then follows the last block."""
     student = build_student(tiny_model(kind), Shape(blocks, width=24), Init("random"), 0).eval()
-    with torch.no_grad(), ActivationCapture(student, range(blocks + 1)) as taps:
+    with torch.no_grad(), ActivationCapture(student, map(state_of, range(blocks + 1))) as taps:
         expected = student(**inputs(), output_hidden_states=True).hidden_states
-    assert len(expected) == len(taps.states) == blocks + 1
-    for number, x_BTD in taps.states.items():
+    assert len(expected) == len(taps.values) == blocks + 1
+    for number, x_BTD in taps.values.items():
         assert x_BTD.shape == (2, 8, 24)
-        assert torch.equal(x_BTD, expected[number]), number
+        assert torch.equal(x_BTD, expected[number.block]), number
 
 
 def test_the_last_state_is_taken_after_a_final_norm() -> None:
@@ -63,20 +64,20 @@ def test_the_last_state_is_taken_after_a_final_norm() -> None:
         intermediate_size=64, num_labels=3, pad_token_id=0,
     )  # fmt: skip
     model = EuroBertForSequenceClassification(config).eval()
-    with torch.no_grad(), ActivationCapture(model, range(4)) as taps:
+    with torch.no_grad(), ActivationCapture(model, map(state_of, range(4))) as taps:
         expected = model(**inputs(), output_hidden_states=True).hidden_states
-    assert all(torch.equal(x_BTD, expected[k]) for k, x_BTD in taps.states.items())
+    assert all(torch.equal(x_BTD, expected[k.block]) for k, x_BTD in taps.values.items())
 
 
 @each_kind
 @pytest.mark.parametrize("state", [0, 2, 4])
 def test_a_state_reaches_back_to_its_blocks_and_no_further_up(kind: str, state: int) -> None:
     model = tiny_model(kind, blocks=4).train()
-    with ActivationCapture(model, [state]) as taps:
+    with ActivationCapture(model, [state_of(state)]) as taps:
         model(**inputs())
     # Weighted, since the plain sum behind a layer norm does not depend on what came before it.
     weights_D = torch.randn(32, generator=torch.Generator().manual_seed(1))
-    (taps.states[state] * weights_D).sum().backward()  # type: ignore[no-untyped-call]
+    (taps.values[state_of(state)] * weights_D).sum().backward()  # type: ignore[no-untyped-call]
     reached = [
         all(p.grad is not None for n, p in block.named_parameters() if n.endswith(".weight"))
         for block in stacks(model)["encoder"]
@@ -101,7 +102,7 @@ def test_states_that_are_not_named_are_let_go(kind: str) -> None:
 
     for number, block in enumerate(stacks(model)["encoder"]):
         block.register_forward_pre_hook(watch(number), with_kwargs=True)
-    with torch.no_grad(), ActivationCapture(model, [1, 4]) as taps:
+    with torch.no_grad(), ActivationCapture(model, map(state_of, (1, 4))) as taps:
         model(**inputs())
     assert [k for k, x in entering.items() if x() is not None] == [1, 4]
     taps.clear()
@@ -111,14 +112,14 @@ def test_states_that_are_not_named_are_let_go(kind: str) -> None:
 @each_kind
 def test_hooks_set_once_serve_every_pass(kind: str) -> None:
     model, seen = tiny_model(kind), []
-    taps = ActivationCapture(model, [3])
+    taps = ActivationCapture(model, [state_of(3)])
     hooks = hook_count(model)
     with torch.no_grad():
         for seed in (0, 1, 0):
             model(**inputs(seed))
-            seen.append(taps.states[3])
+            seen.append(taps.values[state_of(3)])
             taps.clear()
-            assert not taps.states
+            assert not taps.values
     assert hook_count(model) == hooks
     assert torch.equal(seen[0], seen[2])
     assert not torch.equal(seen[0], seen[1])
@@ -128,7 +129,7 @@ def test_hooks_set_once_serve_every_pass(kind: str) -> None:
 
 def test_hooks_go_even_when_the_forward_fails() -> None:
     model = tiny_model("bert")
-    with pytest.raises(IndexError), ActivationCapture(model, [0, 6]):
+    with pytest.raises(IndexError), ActivationCapture(model, map(state_of, (0, 6))):
         assert hook_count(model) == 2
         model(input_ids=torch.tensor([[98, 99]]))  # a token beyond the vocabulary
     assert hook_count(model) == 0
@@ -136,25 +137,28 @@ def test_hooks_go_even_when_the_forward_fails() -> None:
 
 def test_a_frozen_model_gives_states_without_a_graph() -> None:
     model = tiny_model("bert").requires_grad_(False)
-    with ActivationCapture(model, [0, 6]) as taps, torch.no_grad():
+    with ActivationCapture(model, map(state_of, (0, 6))) as taps, torch.no_grad():
         model(**inputs())
-    assert not any(x_BTD.requires_grad for x_BTD in taps.states.values())
+    assert not any(x_BTD.requires_grad for x_BTD in taps.values.values())
 
 
 def test_taps_leave_the_models_results_as_they_are() -> None:
     model = tiny_model("deberta")
     plain = model(**inputs()).logits
-    with ActivationCapture(model, range(7)), ActivationCapture(model, [2]) as second:
+    with (
+        ActivationCapture(model, map(state_of, range(7))),
+        ActivationCapture(model, [state_of(2)]) as second,
+    ):
         tapped = model(**inputs()).logits
     assert torch.equal(plain, tapped)
-    assert list(second.states) == [2]
+    assert list(second.values) == [state_of(2)]
 
 
 @pytest.mark.parametrize("state", [-1, 7])
 def test_a_state_that_the_model_has_not_is_refused(state: int) -> None:
     model = tiny_model("bert")
-    with pytest.raises(ValueError, match=f"no state {state} in a model of 6 blocks"):
-        ActivationCapture(model, [1, state])
+    with pytest.raises(ValueError, match=f"no state-{state} in a model of 6 blocks"):
+        ActivationCapture(model, map(state_of, (1, state)))
     assert hook_count(model) == 0
 
 

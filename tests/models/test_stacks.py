@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape
-from raykd.maps.activations import states
-from raykd.maps.layer_map import LayerMap, decoder_state
+from raykd.maps.activations import Activation, states
+from raykd.maps.activations import state as state_of
+from raykd.maps.depth import Depth
+from raykd.maps.layer_map import LayerMap
 from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
@@ -46,14 +48,15 @@ def logits(model: PreTrainedModel) -> Tensor:
 def test_the_states_of_both_stacks_are_the_hidden_states_of_each(kind: str) -> None:
     student = build_student(tiny_seq2seq(kind), Shape(3, decoder_blocks=2), Init("random"), 0)
     student.eval()
-    with torch.no_grad(), ActivationCapture(student, states((3, 2))) as taps:
+    with torch.no_grad(), ActivationCapture(student, states(Depth(3, 2))) as taps:
         expected = student(**inputs(), output_hidden_states=True)
-    assert len(taps.states) == 4 + 3
+    assert len(taps.values) == 4 + 3
     for k, x_BTD in enumerate(expected.encoder_hidden_states):
-        assert torch.equal(taps.states[k], x_BTD), k
+        assert torch.equal(taps.values[state_of(k)], x_BTD), k
     for k, x_BTD in enumerate(expected.decoder_hidden_states):
-        assert torch.equal(taps.states[decoder_state(k)], x_BTD), k
-    assert taps.states[0].shape[1] == 8 and taps.states[-1].shape[1] == 6
+        assert torch.equal(taps.values[state_of(k, "decoder")], x_BTD), k
+    assert taps.values[state_of(0)].shape[1] == 8
+    assert taps.values[state_of(0, "decoder")].shape[1] == 6
 
 
 @each_kind
@@ -138,7 +141,7 @@ def test_students_of_another_width_run_and_are_projected_by_stack(kind: str, wid
     assert set(projections) == {"1", "2", "decoder_1", "decoder_2", "decoder_3"}
     with torch.no_grad(), ActivationCapture(student, [s for s, _ in layer_map.pairs()]) as taps:
         student(**inputs())
-    for state, x_BTD in taps.states.items():
+    for state, x_BTD in taps.values.items():
         assert project(projections, state, x_BTD.flatten(0, 1)).shape[-1] == 32
 
 
@@ -160,7 +163,7 @@ def test_two_numbers_of_blocks_for_a_teacher_of_one_stack_are_told() -> None:
     assert "one stack" in str(misfit(config, Shape(2, decoder_blocks=3), Init("random")))
 
 
-@pytest.mark.parametrize("state", [7, -8])
-def test_a_state_that_no_stack_has_is_refused(state: int) -> None:
-    with pytest.raises(ValueError, match=rf"no state {state} in a model of 6\+6 blocks"):
+@pytest.mark.parametrize("state", [state_of(7), state_of(7, "decoder")])
+def test_a_state_that_no_stack_has_is_refused(state: Activation) -> None:
+    with pytest.raises(ValueError, match=rf"no {state.column} in a model of 6\+6 blocks"):
         ActivationCapture(tiny_seq2seq("t5"), [state])

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from raykd.config.trial import Init, Shape
+from raykd.maps.activations import state as state_of
 from raykd.maps.layer_map import LayerMap
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
@@ -69,12 +70,12 @@ def test_a_student_cut_at_the_top_computes_the_teachers_lower_states(kind: str) 
     student = build_student(teacher, Shape(3), Init("copied", (1, 2, 3)), seed=1).eval()
     with (
         torch.no_grad(),
-        ActivationCapture(student, [3]) as own,
-        ActivationCapture(teacher, [3]) as theirs,
+        ActivationCapture(student, [state_of(3)]) as own,
+        ActivationCapture(teacher, [state_of(3)]) as theirs,
     ):
         student(**inputs())
         teacher(**inputs())
-    assert torch.equal(own.states[3], theirs.states[3])
+    assert torch.equal(own.values[state_of(3)], theirs.values[state_of(3)])
 
 
 def test_a_copied_student_computes_the_named_blocks_in_that_order(kind: str) -> None:
@@ -140,9 +141,12 @@ def test_a_student_has_the_teachers_settings_but_for_its_size(kind: str) -> None
 def test_narrow_states_are_projected_under_bf16_autocast(kind: str) -> None:
     student = build_student(tiny_model(kind), Shape(2, width=24), Init("random"), seed=0)
     projections = build_projections(LayerMap((2, 6), embedding=0), 24, 32, seed=0)
-    with ActivationCapture(student, [0, 1, 2]) as taps, torch.autocast("cpu", torch.bfloat16):
+    with (
+        ActivationCapture(student, map(state_of, (0, 1, 2))) as taps,
+        torch.autocast("cpu", torch.bfloat16),
+    ):
         student(**inputs())
-    for number, x_BTD in taps.states.items():
+    for number, x_BTD in taps.values.items():
         projected_BTD = project(projections, number, x_BTD)
         assert (projected_BTD.dtype, projected_BTD.shape) == (torch.float32, (3, 9, 32))
 
@@ -177,9 +181,9 @@ def test_a_narrower_student_trains_with_projections(kind: str) -> None:
     layer_map = LayerMap((2, None, 6), embedding=0)
     projections = build_projections(layer_map, 24, 32, seed=0)
     assert sorted(projections) == ["0", "1", "3"]
-    with ActivationCapture(student, [0, 1, 3]) as taps:
+    with ActivationCapture(student, map(state_of, (0, 1, 3))) as taps:
         logits = student(**inputs()).logits
-    matched = sum(project(projections, s, taps.states[s]).square().mean() for s in (0, 1, 3))
+    matched = sum(project(projections, s, x).square().mean() for s, x in taps.values.items())
     (logits.square().mean() + matched).backward()
     trained = [n for n, p in student.named_parameters() if p.grad is None]
     assert not [n for n in trained if ".layer" in n], trained
@@ -188,33 +192,33 @@ def test_a_narrower_student_trains_with_projections(kind: str) -> None:
 
 def test_taps_are_the_models_own_hidden_states(kind: str) -> None:
     model = tiny_model(kind)
-    with torch.no_grad(), ActivationCapture(model, range(7)) as taps:
+    with torch.no_grad(), ActivationCapture(model, map(state_of, range(7))) as taps:
         expected = model(**inputs(), output_hidden_states=True).hidden_states
         taps.clear()
         model(**inputs())
-    assert sorted(taps.states) == list(range(7))
-    for number, x_BTD in taps.states.items():
-        assert torch.equal(x_BTD, expected[number]), number
+    assert sorted(taps.values) == [state_of(k) for k in range(7)]
+    for number, x_BTD in taps.values.items():
+        assert torch.equal(x_BTD, expected[number.block]), number
 
 
 def test_taps_keep_only_what_is_named_and_go_when_done(kind: str) -> None:
     model = tiny_model(kind)
-    with ActivationCapture(model, [2, 5, 5]) as taps:
+    with ActivationCapture(model, map(state_of, (2, 5, 5))) as taps:
         model(**inputs())
-        assert sorted(taps.states) == [2, 5]
-        assert taps.states[2].requires_grad
+        assert sorted(taps.values) == [state_of(2), state_of(5)]
+        assert taps.values[state_of(2)].requires_grad
     taps.clear()
     model(**inputs())
-    assert not taps.states
+    assert not taps.values
 
 
 def test_padding_changes_neither_logits_nor_states(kind: str) -> None:
     model, lengths = tiny_model(kind), [9, 5, 2]
     found = []
     for pad_to in (0, 23):
-        with torch.no_grad(), ActivationCapture(model, [0, 3, 6]) as taps:
+        with torch.no_grad(), ActivationCapture(model, map(state_of, (0, 3, 6))) as taps:
             logits = model(**inputs(pad_to)).logits
-        valid = [torch.cat([x[i, :n] for i, n in enumerate(lengths)]) for x in taps.states.values()]
+        valid = [torch.cat([x[i, :n] for i, n in enumerate(lengths)]) for x in taps.values.values()]
         found.append([logits, *valid])
     for short, long in zip(*found, strict=True):
         torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ raises at that point, after everything that is tested here."""
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def step(case: Any, device: torch.device) -> None:
     from raykd.teachers.targets import LiveTeacher
     from raykd.training.learner import Learner
 
-    family, spec, padded = every_loss.prepared(case)
+    family, spec, loss = every_loss.prepared(case)
     with torch.device("meta"):
         models = [family.auto.from_config(case.config),
                   family.auto.from_config(student_config(case.config, spec.shape))]  # fmt: skip
@@ -76,7 +77,7 @@ def step(case: Any, device: torch.device) -> None:
 def main() -> None:
     device = install()
     from benchmarks.gpu import every_loss
-    from raykd.losses import hidden
+    from raykd.losses.hidden import registry
     from raykd.training import learner
 
     learner.moved = placed  # type: ignore[assignment]
@@ -90,8 +91,10 @@ def main() -> None:
             outcome = "looked" if HOST in str(error) else "".join(traceback.format_exception(error))
         print(f"{case.name}: {outcome}")
     # Plant a mistake that must be noticed: a loss that creates a weight on the CPU.
-    right = hidden.HIDDEN["mse"]
-    hidden.HIDDEN["mse"] = lambda s, t, n, e: right(s * torch.ones(s.shape[-1]), t, n, e)
+    right = registry.hidden_loss("mse")
+    registry._REGISTERED["mse"] = replace(
+        right, function=lambda s, t, n, e: right.function(s * torch.ones(s.shape[-1]), t, n, e)
+    )
     try:
         step(next(every_loss.cases()), device)
         print("planted: ran")

@@ -17,6 +17,7 @@ from raykd.config.trial import Init, Lora, Shape
 from raykd.data.encoded import Encoded
 from raykd.data.token_lists import flat
 from raykd.losses import outputs
+from raykd.maps.activations import state as state_of
 from raykd.maps.layer_map import LayerMap
 from raykd.models import lora
 from raykd.models.capture import ActivationCapture, stacks
@@ -127,11 +128,11 @@ def test_kinds_of_attention_go_with_the_blocks_they_are_copied_from() -> None:
 def test_tapped_states_are_those_of_output_hidden_states(kind: str) -> None:
     model = tiny_lm(kind)
     batch = FAMILY.collate(rows(), ROWS, 0)
-    with ActivationCapture(model, range(5)) as taps:
+    with ActivationCapture(model, map(state_of, range(5))) as taps:
         FAMILY.forward(model, batch)
         wanted = model(**batch.inputs, output_hidden_states=True).hidden_states
         for state, x_BTD in enumerate(wanted):
-            torch.testing.assert_close(taps.states[state], x_BTD)
+            torch.testing.assert_close(taps.values[state_of(state)], x_BTD)
 
 
 def test_narrow_students_train_with_their_projections(kind: str) -> None:
@@ -166,7 +167,7 @@ def test_gradient_checkpointing_changes_no_gradient(kind: str) -> None:
         if on:
             student.gradient_checkpointing_enable({"use_reentrant": False})
         learner, told = step(teacher, student, LayerMap((2, 4)))
-        assert not learner.taps.states
+        assert not learner.taps.values
         found.append((told, [p.grad for p in learner.parameters]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     torch.testing.assert_close(found[0][1], found[1][1])

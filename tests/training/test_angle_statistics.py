@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from raykd.losses.hidden import HIDDEN
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 from raykd.training.angle_statistics import Angles, at_distance, chunks, gradients, merged
 from raykd.training.angle_values import (
     BINS,
@@ -187,14 +187,14 @@ def test_chunks_are_whole_examples() -> None:
 # Gradients of the loss in use
 
 
-@pytest.mark.parametrize("kind", sorted(HIDDEN))
+@pytest.mark.parametrize("kind", sorted(n for n, loss in hidden_losses().items() if loss.by_token))
 def test_gradients_are_those_of_each_tokens_own_loss(kind: str) -> None:
     s, _, t, _ = states([4])
     found = gradients(kind, s, t)
     for n in range(4):
         for k in range(4):
             state = s[n : n + 1].clone().requires_grad_(True)
-            HIDDEN[kind](state, t[n : n + 1, k], 1, 1).backward()
+            hidden_loss(kind).function(state, t[n : n + 1, k], 1, 1).backward()
             assert torch.allclose(found[n, k], state.grad[0], atol=1e-6)  # type: ignore[index]
 
 

@@ -17,7 +17,9 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.losses.methods import METHODS
+from raykd.losses.hidden import registry
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.depth import Depth
 from raykd.maps.published import PUBLISHED, redrawn
 from raykd.maps.strategies import STRATEGIES
 from raykd.planning.blocks import unfit_for_stacks
@@ -71,8 +73,8 @@ def test_a_method_is_a_trial_like_any_other(study: Study, together: Memory, name
     assert trial.loss == replace(named(study, "forward").loss, kind=PUBLISHED[name].loss)
     assert TrialSpec.from_json(json.loads(json.dumps(trial.to_json()))) == trial
     losses = [m for _, m in together.metrics[trial.id] if "hidden" in m]
-    if trial.loss.kind in METHODS:
-        terms = [f"hidden_{term}" for term in METHODS[trial.loss.kind].terms]
+    if hidden_loss(trial.loss.kind).form == "blocks":
+        terms = [f"hidden_{term}" for term in hidden_loss(trial.loss.kind).terms]
         for m in losses:
             assert m["hidden"] == pytest.approx(sum(m[t] for t in terms), rel=1e-4)
     assert losses[-1]["hidden"] < losses[0]["hidden"]
@@ -87,7 +89,8 @@ def test_blocks_are_drawn_anew_each_epoch(
         epochs.append(epoch)
         return redrawn(layer_map, seed, epoch)
 
-    monkeypatch.setattr("raykd.losses.method_loss.redrawn", drawing)
+    entry = replace(hidden_loss("rail_kd"), map_of_epoch=drawing)
+    monkeypatch.setitem(registry._REGISTERED, "rail_kd", entry)
     train(Cohort((trial,)), sources)
     per_epoch = -(-study.prepared.counts["train"] // trial.training.batch)
     assert epochs == [step // per_epoch for step in range(12)]
@@ -210,10 +213,10 @@ def test_methods_are_refused_for_a_model_of_two_stacks() -> None:
             "confirm": {"strategies": ["forward", *PUBLISHED]},
         }
     )
-    found = unfit_for_stacks(own, (12, 12), (3, 3))
+    found = unfit_for_stacks(own, Depth(12, 12), Depth(3, 3))
     refused = [one.split(":")[0] for one in found if "is for models of one stack" in one]
     # DistilBERT's loss is of states alone, and so is every stack's.
     mixed = [i for i, name in enumerate(PUBLISHED, 1) if name != "distilbert"]
     assert refused == ["losses.kind", *(f"confirm.strategies.{i}.strategy" for i in mixed)]
-    shown = [name for name, _ in maps((12, 12), (3, 3), [], 0, False)]
+    shown = [name for name, _ in maps(Depth(12, 12), Depth(3, 3), [], 0, False)]
     assert shown == list(STRATEGIES)

@@ -17,8 +17,8 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
-from raykd.losses.released import LOSSES
-from raykd.maps.loss_kinds import PADDED
+from raykd.losses.hidden.registry import hidden_losses
+from raykd.maps.activations import Stack, state
 from raykd.models.projections import build_projections
 from raykd.planning import teacher_source
 from raykd.planning.resolve import resolve
@@ -38,6 +38,8 @@ from ..support.loop import Interrupt, run_cohort, series, told, train
 from ..support.smallest import SMALLEST
 from ..support.specs import spec
 
+PADDED = sorted(name for name, loss in hidden_losses().items() if loss.padded)
+STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 CONFIRM = {
     "strategies": [
         "none",
@@ -98,7 +100,11 @@ def test_the_specification_holds_what_the_file_says(world: World) -> None:
     assert [TrialSpec.from_json(t.to_json()) for t in world.trials] == list(world.trials)
     # The release matches embeddings too, but for its decoders.
     matched = {s for s, _ in world.trials[1].layer_map.pairs()}
-    assert matched == ({0, 1, 2, -1, -2, -3} if world.name == "t5" else {1, 2})
+    assert matched == (
+        {state(k, s) for k in (0, 1, 2) for s in STACKS}
+        if world.name == "t5"
+        else {state(1), state(2)}
+    )
 
 
 @pytest.mark.parametrize("change", ["frozen_projections", "teacher_dropout"])
@@ -170,15 +176,15 @@ def test_dropout_is_drawn_anew_at_each_pass_and_off_between_them(world: World) -
     data, family = materials.data, materials.data.family
     batch = family.collate(data.train, np.arange(4), data.pad)
     with_dropout = LiveTeacher(
-        materials.teacher, {1, 4}, family, torch.no_grad(), dropout=True, padded=True
+        materials.teacher, {state(1), state(4)}, family, torch.no_grad(), dropout=True, padded=True
     )
 
     def said(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         found = with_dropout(batch)
         assert not materials.teacher.training
-        assert found.states_BTD[4].shape[:2] == batch.inputs["input_ids"].shape
-        return found.states_ND[4]
+        assert found.states_BTD[state(4)].shape[:2] == batch.inputs["input_ids"].shape
+        return found.states_ND[state(4)]
 
     assert torch.equal(said(1), said(1)) and not torch.equal(said(1), said(2))
     with_dropout.close()
@@ -188,7 +194,7 @@ def test_dropout_is_drawn_anew_at_each_pass_and_off_between_them(world: World) -
 
 
 def test_every_kind_that_looks_at_padding_is_known() -> None:
-    assert set(PADDED) == set(LOSSES)
+    assert set(PADDED) == {"paper_t5", "paper_qwen"}
 
 
 DROPOUT = {"teacher": {"model": "minilm", "dropout": True}}
@@ -235,11 +241,14 @@ def test_what_the_command_line_sets_is_refused_as_well(world: World) -> None:
 
 def test_auto_is_live(world: World) -> None:
     fast = Speeds(tokens=1e4, write=1e9, read=1e9)
-    choice = teacher_source.choose(world.study, (1, 2, 3), 50, fast, None)
+    choice = teacher_source.choose(world.study, tuple(map(state, (1, 2, 3))), 50, fast, None)
     assert choice.source == "live" and "teacher.dropout" in choice.why
     teacher = {"model": str(world.folder / "model")}
     kind_alone = found(world.write(teacher=teacher))
-    choice = teacher_source.choose(kind_alone, (1, 2, 3), 50, fast, None)
+    choice = teacher_source.choose(kind_alone, tuple(map(state, (1, 2, 3))), 50, fast, None)
     assert choice.source == "live" and "looks at padding" in choice.why
     neither = found(world.write(teacher=teacher, losses={"kind": "mse"}))
-    assert teacher_source.choose(neither, (1, 2, 3), 50, fast, None).source == "cached"
+    assert (
+        teacher_source.choose(neither, tuple(map(state, (1, 2, 3))), 50, fast, None).source
+        == "cached"
+    )

@@ -25,18 +25,19 @@ from raykd.config.trial import Init, Shape
 from raykd.data.batches import Batch
 from raykd.data.encoded import Encoded
 from raykd.data.token_lists import flat
-from raykd.losses import released
-from raykd.maps.layer_map import LayerMap, decoder_state
+from raykd.losses.hidden_module import release_mask
+from raykd.maps.activations import Stack, state
+from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student, width
 from raykd.runtime.group import Group
 from raykd.tasks.registry import FAMILIES
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
-from ..support.specs import spec
-from ..support.tiny_lms import tiny_lm
-from ..support.tiny_models import tiny_model
-from ..support.tiny_seq2seq import tiny_seq2seq
+from ...support.specs import spec
+from ...support.tiny_lms import tiny_lm
+from ...support.tiny_models import tiny_model
+from ...support.tiny_seq2seq import tiny_seq2seq
 
 B, PAD, IGNORED, HIDDEN_WEIGHT = 3, 0, -100, 3.0
 SOURCES = [[4, 8, 9, 10, 7, 5, 1], [4, 6, 6, 1], [4, 1]]
@@ -106,16 +107,15 @@ class Trained:
         self.own, self.told = said(self.student, self.batch), said(self.teacher, self.batch)
         self.told = {k: x.detach() for k, x in self.told.items()}
 
-    def pairs(self, decoder: bool = False) -> list[tuple[Tensor, Tensor]]:
+    def pairs(self, stack: Stack = "encoder") -> list[tuple[Tensor, Tensor]]:
         """(student, teacher) states x_BTD of one stack, the student's in the teacher's width."""
         found = []
-        for s, t in self.learner.pairs:
-            if (s < 0) == decoder:
-                own = self.own[f"state {s}"]
+        for s, t in self.learner.hidden.pairs:
+            if s.stack == stack:
+                own = self.own[s.column]
                 if len(self.learner.projections):
-                    name = str(s) if s >= 0 else f"decoder_{decoder_state(s)}"
-                    own = own @ self.learner.projections[name].weight.double().T  # type: ignore[operator]
-                found.append((own, self.told[f"state {t}"]))
+                    own = own @ self.learner.projections[s.number].weight.double().T  # type: ignore[operator]
+                found.append((own, self.told[t.column]))
         return found
 
     def equals(self, wanted: Tensor) -> None:
@@ -144,11 +144,11 @@ def said(model: PreTrainedModel, batch: Batch) -> dict[str, Tensor]:
         inputs["decoder_attention_mask"] = (batch.inputs["labels"] != IGNORED).long()
     out = model.eval()(**inputs, output_hidden_states=True, use_cache=False)
     if model.config.is_encoder_decoder:
-        states = {**dict(enumerate(out.encoder_hidden_states)),
-                  **{~k: x for k, x in enumerate(out.decoder_hidden_states)}}  # fmt: skip
+        states = {state(k): x for k, x in enumerate(out.encoder_hidden_states)}
+        states |= {state(k, "decoder"): x for k, x in enumerate(out.decoder_hidden_states)}
     else:
-        states = dict(enumerate(out.hidden_states))
-    return {"logits": out.logits.double(), **{f"state {k}": x.double() for k, x in states.items()}}
+        states = {state(k): x for k, x in enumerate(out.hidden_states)}
+    return {"logits": out.logits.double(), **{k.column: x.double() for k, x in states.items()}}
 
 
 # The transcription
@@ -255,7 +255,7 @@ def test_bart_where_all_targets_are_equally_long(narrow: bool) -> None:
     source = where(found.batch.inputs["attention_mask"])
     own, told = found.own["logits"], found.told["logits"]
     hid = two_stack_hid(found.pairs(), source, joint=False)
-    hid = hid + two_stack_hid(found.pairs(decoder=True), places, joint=False)
+    hid = hid + two_stack_hid(found.pairs("decoder"), places, joint=False)
     assert found.hidden == pytest.approx(hid.item(), rel=1e-5)
     found.equals(mean_ce(own, labels) + mean_kl(own, told, places, 1.0) + HIDDEN_WEIGHT * hid)
 
@@ -269,7 +269,7 @@ def test_bart_counts_a_place_behind_a_shorter_targets_end_and_we_do_not() -> Non
     source = where(found.batch.inputs["attention_mask"])
     own, told = found.own["logits"], found.told["logits"]
     hid = two_stack_hid(found.pairs(), source, joint=False)
-    hid = hid + two_stack_hid(found.pairs(decoder=True), places, joint=False)
+    hid = hid + two_stack_hid(found.pairs("decoder"), places, joint=False)
     found.equals(mean_ce(own, labels) + mean_kl(own, told, places, 1.0) + HIDDEN_WEIGHT * hid)
 
 
@@ -282,11 +282,11 @@ def test_t5(narrow: bool) -> None:
     theirs = released_places("t5", found.batch)
     assert {*places} - {*theirs} == {(0, 0), (1, 0), (2, 0)}
     assert {*theirs} - {*places} == {(1, 3), (2, 4)}
-    assert where(released.mask(found.student, found.batch, decoder=True)) == theirs
+    assert where(release_mask(found.student, found.batch, "decoder")) == theirs
     own, told = found.own["logits"], found.told["logits"]
     source = where(found.batch.inputs["attention_mask"])
     hid = two_stack_hid(found.pairs(), source, joint=True)
-    hid = hid + two_stack_hid(found.pairs(decoder=True), theirs, joint=True)
+    hid = hid + two_stack_hid(found.pairs("decoder"), theirs, joint=True)
     assert found.ce == pytest.approx(mean_ce(own, labels).item(), rel=1e-5)
     assert found.hidden == pytest.approx(hid.item(), rel=1e-3)
     # KL by design over the target's own places, with the release's T^2.

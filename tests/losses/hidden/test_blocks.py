@@ -16,18 +16,21 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor
 
-from raykd.losses import attention, methods
-from raykd.losses.attention import Rows, relation_heads
-from raykd.losses.methods import METHODS, MethodInputs, flows
-from raykd.maps.activations import KEY, QUERY, VALUE
+from raykd.losses.hidden.attention import relation_heads
+from raykd.losses.hidden.inputs import HiddenInputs, Rows
+from raykd.losses.hidden.kinds.bert_emd import flows
+from raykd.losses.hidden.kinds.pkd import pkd
+from raykd.losses.hidden.kinds.tinybert import tinybert
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses
+from raykd.maps.activations import Activation, ActivationKind, state
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.loss_kinds import read
 from raykd.maps.published import RULES, redrawn
 
 torch.set_num_threads(1)
 LENGTHS, WIDTH, NARROW, HEADS = (3, 5, 2, 4), 32, 16, 4
 TEACHER, STUDENT = 4, 2
-each_loss = pytest.mark.parametrize("kind", METHODS)
+OF_BLOCKS = sorted(name for name, loss in hidden_losses().items() if loss.form == "blocks")
+each_loss = pytest.mark.parametrize("kind", OF_BLOCKS)
 
 
 def rows_of(lengths: tuple[int, ...], T: int = 0, whole: tuple[int, ...] = ()) -> Rows:
@@ -42,31 +45,36 @@ def layer_map(kind: str) -> LayerMap:
     return RULES[name](TEACHER, STUDENT, 0)
 
 
-def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> MethodInputs:
+def in_order(kind: str, matched: list[Activation]) -> list[Activation]:
+    """What a loss reads, states first, as the recorded draws have it."""
+    kinds = ("state", "query", "key", "value")
+    read = hidden_loss(kind).activations(matched)
+    return sorted(read, key=lambda a: (kinds.index(a.kind), a.block))
+
+
+def made(kind: str, seed: int = 0, T: int = 0, narrow: bool = False) -> HiddenInputs:
     """Random vectors of both models. `narrow`: the student's own are half as wide, but for states
     that its loss wants in the teacher's width."""
     g = torch.Generator().manual_seed(seed)
     whole = layer_map(kind)
     pairs = (redrawn(whole, 0, 0) if kind == "rail_kd" else whole).pairs()
     own = NARROW if narrow else WIDTH
-    width = {0: WIDTH if METHODS[kind].projects else own}
+    width = WIDTH if hidden_loss(kind).projects else own
     N = sum(LENGTHS)
     student = {
-        k: torch.randn(N, width.get(k // 10_000, own), generator=g)
-        for k in sorted(read(kind, [s for s, _ in pairs]))
+        k: torch.randn(N, own if k.inside else width, generator=g)
+        for k in in_order(kind, [s for s, _ in pairs])
     }
-    teacher = {
-        k: torch.randn(N, WIDTH, generator=g) for k in sorted(read(kind, [t for _, t in pairs]))
-    }
-    shapes = METHODS[kind].weights
+    teacher = {k: torch.randn(N, WIDTH, generator=g) for k in in_order(kind, [t for _, t in pairs])}
+    shapes = hidden_loss(kind).weights
     weights = {
-        name: torch.randn(shape, generator=g) * 0.02
-        for name, shape in (shapes(whole, width[0], WIDTH) if shapes else {}).items()
+        name: torch.randn(weight.shape, generator=g) * 0.02
+        for name, weight in (shapes(whole, width, WIDTH) if shapes else {}).items()
     }
-    return MethodInputs(pairs, student, teacher, rows_of(LENGTHS, T), HEADS, weights)
+    return HiddenInputs(pairs, student, teacher, rows_of(LENGTHS, T), HEADS, weights)
 
 
-def cut(seen: MethodInputs, examples: range) -> MethodInputs:
+def cut(seen: HiddenInputs, examples: range) -> HiddenInputs:
     """A part of the examples, of the same global batch."""
     ends = np.cumsum((0, *LENGTHS))
     tokens = slice(int(ends[examples.start]), int(ends[examples.stop]))
@@ -74,7 +82,7 @@ def cut(seen: MethodInputs, examples: range) -> MethodInputs:
     student, teacher = (
         {k: x[tokens] for k, x in of.items()} for of in (seen.student, seen.teacher)
     )
-    return MethodInputs(seen.pairs, student, teacher, rows, seen.heads, seen.weights)
+    return HiddenInputs(seen.pairs, student, teacher, rows, seen.heads, seen.weights)
 
 
 def examples(x_ND: Tensor) -> Iterator[Tensor]:
@@ -83,6 +91,8 @@ def examples(x_ND: Tensor) -> Iterator[Tensor]:
 
 
 # The formulas, one number at a time
+
+OF_RELATIONS: tuple[ActivationKind, ...] = ("query", "key", "value")
 
 
 def mean(numbers: Any) -> float:
@@ -93,7 +103,7 @@ def mse(a: Tensor, b: Tensor) -> float:
     return float(((a - b) ** 2).mean())
 
 
-def naive_pkd(seen: MethodInputs) -> list[float]:
+def naive_pkd(seen: HiddenInputs) -> list[float]:
     def distance(s: Tensor, t: Tensor) -> float:
         s, t = s[0] / s[0].norm(), t[0] / t[0].norm()
         return float(((s - t) ** 2).sum())
@@ -102,7 +112,7 @@ def naive_pkd(seen: MethodInputs) -> list[float]:
 
 
 def over_examples(
-    seen: MethodInputs, s: int, t: int, of: Callable[[Tensor, Tensor], float]
+    seen: HiddenInputs, s: Activation, t: Activation, of: Callable[[Tensor, Tensor], float]
 ) -> float:
     pairs = zip(examples(seen.student[s]), examples(seen.teacher[t]), strict=True)
     return mean(of(a, b) for a, b in pairs)
@@ -121,12 +131,12 @@ def dots(a_Td: Tensor, b_Td: Tensor) -> Tensor:
     return table
 
 
-def naive_scores(of: dict[int, Tensor], block: int, example: int) -> list[Tensor]:
-    q, k = (list(examples(of[at + block]))[example] for at in (QUERY, KEY))
+def naive_scores(of: dict[Activation, Tensor], block: Activation, example: int) -> list[Tensor]:
+    q, k = (list(examples(of[a]))[example] for a in (block.of_kind("query"), block.of_kind("key")))
     return [dots(a, b) for a, b in zip(heads_of(q, HEADS), heads_of(k, HEADS), strict=True)]
 
 
-def naive_score_mse(seen: MethodInputs, s: int, t: int, example: int) -> float:
+def naive_score_mse(seen: HiddenInputs, s: Activation, t: Activation, example: int) -> float:
     own, told = (naive_scores(dict(of), k, example)
                  for of, k in ((seen.student, s), (seen.teacher, t)))  # fmt: skip
     return mean(mse(a, b) for a, b in zip(own, told, strict=True))
@@ -138,23 +148,28 @@ def kl_rows(own: Tensor, told: Tensor) -> float:
     return mean(float((t * (t / s).log()).sum()) for s, t in zip(p_s, p_t, strict=True))
 
 
-def naive_relation(seen: MethodInputs, of: int, s: int, t: int, heads: int) -> float:
+def naive_relation(
+    seen: HiddenInputs, of: ActivationKind, s: Activation, t: Activation, heads: int
+) -> float:
     def relation(a: Tensor, b: Tensor) -> float:
         pairs = zip(heads_of(a, heads), heads_of(b, heads), strict=True)
         return mean(kl_rows(dots(x, x), dots(y, y)) for x, y in pairs)
 
-    return over_examples(seen, of + s, of + t, relation)
+    return over_examples(seen, s.of_kind(of), t.of_kind(of), relation)
 
 
-def naive_tinybert(seen: MethodInputs) -> list[float]:
+def naive_tinybert(seen: HiddenInputs) -> list[float]:
     states = mean(mse(seen.student[s], seen.teacher[t]) for s, t in seen.pairs)
     attention = mean(
-        naive_score_mse(seen, s, t, e) for s, t in seen.pairs if s for e in range(len(LENGTHS))
+        naive_score_mse(seen, s, t, e)
+        for s, t in seen.pairs
+        if s.block
+        for e in range(len(LENGTHS))
     )
     return [states, attention]
 
 
-def naive_minilm(seen: MethodInputs) -> list[float]:
+def naive_minilm(seen: HiddenInputs) -> list[float]:
     ((s, t),) = seen.pairs
     attention = mean(
         mean(
@@ -167,16 +182,16 @@ def naive_minilm(seen: MethodInputs) -> list[float]:
         )
         for e in range(len(LENGTHS))
     )
-    return [attention, naive_relation(seen, VALUE, s, t, HEADS)]
+    return [attention, naive_relation(seen, "value", s, t, HEADS)]
 
 
-def naive_minilm_v2(seen: MethodInputs) -> list[float]:
+def naive_minilm_v2(seen: HiddenInputs) -> list[float]:
     ((s, t),) = seen.pairs
     heads = WIDTH // 16  # as the authors' 768 / 48
-    return [naive_relation(seen, of, s, t, heads) for of in (QUERY, KEY, VALUE)]
+    return [naive_relation(seen, of, s, t, heads) for of in OF_RELATIONS]
 
 
-def naive_rail_kd(seen: MethodInputs) -> list[float]:
+def naive_rail_kd(seen: HiddenInputs) -> list[float]:
     found = []
     for e in range(len(LENGTHS)):
         own, told = (
@@ -191,11 +206,11 @@ def naive_rail_kd(seen: MethodInputs) -> list[float]:
     return [mean(found)]
 
 
-def naive_alp_kd(seen: MethodInputs) -> list[float]:
+def naive_alp_kd(seen: HiddenInputs) -> list[float]:
     found = []
     for s, e in product(range(1, STUDENT + 1), range(len(LENGTHS))):
-        own = list(examples(seen.student[s]))[e][0]
-        told = [list(examples(seen.teacher[t]))[e][0] for t in range(1, TEACHER + 1)]
+        own = list(examples(seen.student[state(s)]))[e][0]
+        told = [list(examples(seen.teacher[state(t)]))[e][0] for t in range(1, TEACHER + 1)]
         grown = [float(np.exp(float(own @ t))) for t in told]
         mix = torch.stack([a / sum(grown) * t for a, t in zip(grown, told, strict=True)]).sum(0)
         found.append(mse(own, mix))
@@ -211,8 +226,9 @@ def cheapest(costs_ST: np.ndarray) -> float:
     return float(linprog(costs_ST.ravel(), A_eq=np.vstack([gives, takes]), b_eq=limits).fun)
 
 
-def naive_bert_emd(seen: MethodInputs) -> list[float]:
-    blocks, targets = range(1, STUDENT + 1), range(1, TEACHER + 1)
+def naive_bert_emd(seen: HiddenInputs) -> list[float]:
+    blocks = [state(s) for s in range(1, STUDENT + 1)]
+    targets = [state(t) for t in range(1, TEACHER + 1)]
     states, attention = [], []
     for e in range(len(LENGTHS)):
         own, told = (
@@ -221,15 +237,15 @@ def naive_bert_emd(seen: MethodInputs) -> list[float]:
         states.append(cheapest(np.array([[mse(own[s], told[t]) for t in targets] for s in blocks])))
         table = [[naive_score_mse(seen, s, t, e) for t in targets] for s in blocks]
         attention.append(cheapest(np.array(table)))
-    return [mse(seen.student[0], seen.teacher[0]), mean(states), mean(attention)]
+    return [mse(seen.student[state(0)], seen.teacher[state(0)]), mean(states), mean(attention)]
 
 
-def naive_learned_mix(seen: MethodInputs) -> list[float]:
+def naive_learned_mix(seen: HiddenInputs) -> list[float]:
     found = []
     for s in range(1, STUDENT + 1):
         grown = [float(np.exp(100 * float(w))) for w in seen.weights["mix"][s - 1]]
-        mix = sum(g / sum(grown) * seen.teacher[t] for t, g in enumerate(grown, 1))
-        found.append(mse(seen.student[s], mix))  # type: ignore[arg-type]
+        mix = sum(g / sum(grown) * seen.teacher[state(t)] for t, g in enumerate(grown, 1))
+        found.append(mse(seen.student[state(s)], mix))  # type: ignore[arg-type]
     return [mean(found)]
 
 
@@ -237,8 +253,8 @@ def naive_learned_mix(seen: MethodInputs) -> list[float]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_loss_is_its_formula(kind: str, seed: int) -> None:
     seen = made(kind, seed)
-    found = METHODS[kind].loss(seen)
-    assert len(found) == len(METHODS[kind].terms)
+    found = hidden_loss(kind).function(seen)
+    assert len(found) == len(hidden_loss(kind).terms)
     assert [x.item() for x in found] == pytest.approx(
         globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
     )
@@ -247,7 +263,7 @@ def test_a_loss_is_its_formula(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", ["minilm", "minilm_v2", "rail_kd"])
 def test_a_narrow_student_needs_no_projection_where_none_is_made(kind: str) -> None:
     seen = made(kind, narrow=True)
-    assert [x.item() for x in METHODS[kind].loss(seen)] == pytest.approx(
+    assert [x.item() for x in hidden_loss(kind).function(seen)] == pytest.approx(
         globals()[f"naive_{kind}"](seen), rel=1e-4, abs=1e-6
     )
 
@@ -264,7 +280,7 @@ def test_pkd_is_the_released_patience_loss_without_its_division_by_the_width() -
                            (seen.teacher, [t for _, t in seen.pairs]))
     )  # fmt: skip
     released = F.mse_loss(F.normalize(teacher, p=2, dim=2), F.normalize(student, p=2, dim=2))
-    torch.testing.assert_close(methods.pkd(seen)[0], released * WIDTH)
+    torch.testing.assert_close(pkd(seen)[0], released * WIDTH)
 
 
 def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
@@ -273,22 +289,22 @@ def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
     g = torch.Generator().manual_seed(1)
     whole = layer_map("tinybert")
     names = (
-        read("tinybert", [s for s, _ in whole.pairs()]),
-        read("tinybert", [t for _, t in whole.pairs()]),
+        in_order("tinybert", [s for s, _ in whole.pairs()]),
+        in_order("tinybert", [t for _, t in whole.pairs()]),
     )
-    own, told = ({k: torch.randn(12, WIDTH, generator=g) for k in sorted(n)} for n in names)
-    seen = MethodInputs(whole.pairs(), own, told, rows_of(lengths), HEADS, {})
+    own, told = ({k: torch.randn(12, WIDTH, generator=g) for k in n} for n in names)
+    seen = HiddenInputs(whole.pairs(), own, told, rows_of(lengths), HEADS, {})
 
     def heads(x: Tensor) -> Tensor:
         return x.view(3, 4, HEADS, -1).permute(0, 2, 1, 3)
 
-    def scores(of: dict[int, Tensor], k: int) -> Tensor:
-        q, key = heads(of[QUERY + k]), heads(of[KEY + k])
+    def scores(of: dict[Activation, Tensor], k: Activation) -> Tensor:
+        q, key = heads(of[k.of_kind("query")]), heads(of[k.of_kind("key")])
         return q @ key.transpose(-1, -2) / (WIDTH / HEADS) ** 0.5
 
     rep = sum(F.mse_loss(own[s], told[t]) for s, t in whole.pairs())
-    att = sum(F.mse_loss(scores(own, s), scores(told, t)) for s, t in whole.pairs() if s)
-    states, attention = methods.tinybert(seen)
+    att = sum(F.mse_loss(scores(own, s), scores(told, t)) for s, t in whole.pairs() if s.block)
+    states, attention = tinybert(seen)
     torch.testing.assert_close(states * (STUDENT + 1), rep)
     torch.testing.assert_close(attention * STUDENT, att)
 
@@ -301,15 +317,17 @@ def test_tinybert_is_the_released_loss_on_a_batch_without_padding() -> None:
 @settings(max_examples=10)
 def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, at: int) -> None:
     seen = made(kind, seed)
-    whole = METHODS[kind].loss(seen)
-    parts = [METHODS[kind].loss(cut(seen, part)) for part in (range(at), range(at, len(LENGTHS)))]
+    whole = hidden_loss(kind).function(seen)
+    parts = [
+        hidden_loss(kind).function(cut(seen, part)) for part in (range(at), range(at, len(LENGTHS)))
+    ]
     for total, *shares in zip(whole, *parts, strict=True):
         torch.testing.assert_close(sum(shares), total)
 
 
 @each_loss
 def test_padding_changes_nothing(kind: str) -> None:
-    short, long = (METHODS[kind].loss(made(kind, T=T)) for T in (0, 40))
+    short, long = (hidden_loss(kind).function(made(kind, T=T)) for T in (0, 40))
     for a, b in zip(short, long, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -319,32 +337,32 @@ def test_every_vector_that_is_read_is_learned_from_and_no_gradient_is_lost(kind:
     seen = made(kind)
     for x in (*seen.student.values(), *seen.weights.values()):
         x.requires_grad_()
-    torch.stack(METHODS[kind].loss(seen)).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(hidden_loss(kind).function(seen)).sum().backward()  # type: ignore[no-untyped-call]
     for k, x in (*seen.student.items(), *seen.weights.items()):
         assert x.grad is not None and torch.isfinite(x.grad).all(), k
         assert x.grad.abs().max() > 0, k
 
 
-def twin(kind: str) -> MethodInputs:
+def twin(kind: str) -> HiddenInputs:
     """A student that is its teacher, and as deep."""
     whole = RULES["pkd_skip" if kind == "pkd" else kind](STUDENT, STUDENT, 0)
     pairs = whole.pairs()
     g = torch.Generator().manual_seed(3)
-    names = read(kind, [t for _, t in pairs])
-    vectors = {k: 9 * torch.randn(sum(LENGTHS), WIDTH, generator=g) for k in sorted(names)}
+    names = in_order(kind, [t for _, t in pairs])
+    vectors = {k: 9 * torch.randn(sum(LENGTHS), WIDTH, generator=g) for k in names}
     weights = {}
     if kind == "rail_kd":
         same = torch.randn(8, WIDTH, generator=g)
         weights = {"student": same, "teacher": same}
     if kind == "learned_mix":
         weights = {"mix": torch.eye(STUDENT)}
-    return MethodInputs(pairs, dict(vectors), vectors, rows_of(LENGTHS), HEADS, weights)
+    return HiddenInputs(pairs, dict(vectors), vectors, rows_of(LENGTHS), HEADS, weights)
 
 
 @each_loss
 def test_a_perfect_student_has_no_loss(kind: str) -> None:
     """ALP-KD's too where a vector lies nearer to itself than to the others, as long ones do."""
-    assert sum(METHODS[kind].loss(twin(kind))).item() == pytest.approx(0, abs=1e-4)
+    assert sum(hidden_loss(kind).function(twin(kind))).item() == pytest.approx(0, abs=1e-4)
 
 
 # Their parts
@@ -376,4 +394,4 @@ def test_first_and_mean_are_each_examples_own() -> None:
     rows, x_ND = rows_of(LENGTHS, T=9), torch.arange(14.0)[:, None]
     assert rows.first(x_ND).flatten().tolist() == [0, 3, 8, 10]
     assert rows.mean(x_ND).flatten().tolist() == [1, 5, 8.5, 11.5]
-    assert attention.Rows.padded(rows, x_ND)[2].flatten().tolist() == [8, 9, 0, 0, 0, 0, 0, 0, 0]
+    assert rows.padded(x_ND)[2].flatten().tolist() == [8, 9, 0, 0, 0, 0, 0, 0, 0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raykd.losses import released
+from raykd.losses.hidden.kinds import released
 
 ALL = torch.ones(2, 4, dtype=torch.bool)
 PADDED = torch.tensor([[True] * 4, [True, True, False, False]])

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.losses import hidden, outputs
+from raykd.data.batches import valid
+from raykd.losses import outputs
+from raykd.losses.hidden.kinds.cosine import cosine
+from raykd.losses.hidden.kinds.paper import paper
+from raykd.losses.hidden.kinds.squared_error import mse, normalized_mse
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses
+
+BY_TOKEN = sorted(name for name, loss in hidden_losses().items() if loss.by_token)
+OF_PAIRS = sorted(name for name, loss in hidden_losses().items() if loss.form == "pair")
 
 
 def states(seed: int, n: int = 12, d: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,26 +28,28 @@ def places(mask_BT: torch.Tensor) -> torch.Tensor:
     return mask_BT.flatten().nonzero().squeeze(1)
 
 
-@pytest.mark.parametrize("kind", hidden.HIDDEN)
+@pytest.mark.parametrize("kind", BY_TOKEN)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 11))
 def test_shares_of_a_batch_sum_to_its_loss(kind: str, seed: int, cut: int) -> None:
     s_ND, t_ND = states(seed)
-    whole = hidden.HIDDEN[kind](s_ND, t_ND, 12, 4)
-    parts = [hidden.HIDDEN[kind](s_ND[a:b], t_ND[a:b], 12, 4) for a, b in ((0, cut), (cut, 12))]
+    whole = hidden_loss(kind).function(s_ND, t_ND, 12, 4)
+    parts = [
+        hidden_loss(kind).function(s_ND[a:b], t_ND[a:b], 12, 4) for a, b in ((0, cut), (cut, 12))
+    ]
     torch.testing.assert_close(parts[0] + parts[1], whole)
 
 
-@pytest.mark.parametrize("kind", hidden.HIDDEN)
+@pytest.mark.parametrize("kind", OF_PAIRS)
 def test_a_perfect_student_has_no_loss_and_no_gradient(kind: str) -> None:
     _, t_ND = states(0)
     s_ND = t_ND.clone().requires_grad_()
-    loss = hidden.HIDDEN[kind](s_ND, t_ND, 12, 4)
+    loss = hidden_loss(kind).function(s_ND, t_ND, 12, 4)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert s_ND.grad is not None and s_ND.grad.abs().max().item() < 1e-6
 
 
-@pytest.mark.parametrize("kind", hidden.HIDDEN)
+@pytest.mark.parametrize("kind", OF_PAIRS)
 def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
     g = torch.Generator().manual_seed(3)
     mask_BT = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
@@ -47,8 +57,9 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
     garbage = torch.full((3, 4, 8), 1e6)
 
     def loss(s: torch.Tensor, t: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        pair = (hidden.valid(s, places(mask)), hidden.valid(t, places(mask)))
-        return hidden.hidden(kind, [pair], [9], 3)[0]
+        pair = (valid(s, places(mask)), valid(t, places(mask)))
+        loss: torch.Tensor = hidden_loss(kind).function(*pair, 9, 3)
+        return loss
 
     padded_mask = F.pad(mask_BT, (0, 4))
     padded = loss(torch.cat([s_BTD, garbage], 1), torch.cat([t_BTD, garbage], 1), padded_mask)
@@ -57,19 +68,19 @@ def test_padding_never_reaches_a_hidden_loss(kind: str) -> None:
 
 def test_mse_is_the_mean_over_valid_tokens_and_width() -> None:
     s_ND, t_ND = states(1)
-    torch.testing.assert_close(hidden.mse(s_ND, t_ND, 12, 4), ((s_ND - t_ND) ** 2).mean())
+    torch.testing.assert_close(mse(s_ND, t_ND, 12, 4), ((s_ND - t_ND) ** 2).mean())
 
 
 def test_normalized_mse_ignores_scale_and_offset() -> None:
     s_ND, t_ND = states(2)
-    a = hidden.normalized_mse(s_ND, t_ND, 12, 4)
-    b = hidden.normalized_mse(3 * s_ND + 5, 0.1 * t_ND - 2, 12, 4)
+    a = normalized_mse(s_ND, t_ND, 12, 4)
+    b = normalized_mse(3 * s_ND + 5, 0.1 * t_ND - 2, 12, 4)
     torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_cosine_is_two_for_opposite_vectors() -> None:
     _, t_ND = states(4)
-    assert hidden.cosine(-t_ND, t_ND, 12, 4).item() == pytest.approx(2, abs=1e-5)
+    assert cosine(-t_ND, t_ND, 12, 4).item() == pytest.approx(2, abs=1e-5)
 
 
 def released_hidden(
@@ -97,16 +108,17 @@ def test_paper_preset_is_the_released_arithmetic_in_value_and_gradient(seed: int
     ours = torch.randn(M, B, T, D, generator=g).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     pairs = [
-        (hidden.valid(s, places(mask_BT)), hidden.valid(t, places(mask_BT)))
+        (valid(s, places(mask_BT)), valid(t, places(mask_BT)))
         for s, t in zip(ours, teacher, strict=True)
     ]
-    value, each = hidden.hidden("paper", pairs, [int(mask_BT.sum())] * len(pairs), B)
+    each = [paper(*pair, int(mask_BT.sum()), B) for pair in pairs]
+    assert hidden_loss("paper").averages
+    value = torch.stack(each).mean()
     expected = released_hidden(theirs, teacher, mask_BT)
     value.backward()
     expected.backward()
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(ours.grad, theirs.grad)
-    torch.testing.assert_close(torch.stack(each).mean(), expected)
 
 
 def test_released_ce_and_kl_at_temperature_one() -> None:
