@@ -59,7 +59,7 @@ def maps(
         print_json([{"strategy": name, **m.to_json()} for name, m in named_maps])
         return
     for name, layer_map in named_maps:
-        typer.echo(layer_maps.picture(layer_map, teacher_depth, name))
+        typer.echo(layer_map.picture(teacher_depth, name))
         typer.echo()
 
 

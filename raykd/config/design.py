@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from raykd.config.one_of import OneOf
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.maps.published import PUBLISHED, RULES
@@ -90,10 +91,8 @@ OPTIONS = {
 }
 TIES = ("same", "mirrored")
 
-if TYPE_CHECKING:
-    StrategyName = str
-else:
-    StrategyName = Literal[*RULES, "custom"]
+StrategyName = Annotated[str, OneOf(lambda: [*RULES, "custom"])]
+DecoderName = Annotated[str, OneOf(lambda: [*RULES, "custom", *TIES])]
 
 
 class MapHalves(Model):
@@ -115,7 +114,7 @@ class Strategy(Model):
         ]
         | None
     ) = Field(None, description="for `custom`; of an encoder-decoder, its two halves")
-    decoder: StrategyName | StackTie | None = Field(
+    decoder: DecoderName | None = Field(
         None,
         description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
         "the encoder's; default: the same strategy, drawn anew where it draws",

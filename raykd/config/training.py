@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from raykd.config.design import Positive
+from raykd.config.one_of import OneOf
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
@@ -106,19 +106,7 @@ def _kinds() -> list[str]:
     return [name for name, loss in sorted(hidden_losses().items()) if loss.any_map]
 
 
-def _known_kind(name: object) -> object:
-    if name not in _kinds():
-        expected = ", ".join(f"'{kind}'" for kind in _kinds())
-        raise PydanticCustomError("literal_error", "unknown", {"expected": expected})
-    return name
-
-
-LossKind = Annotated[
-    str,
-    BeforeValidator(_known_kind),
-    # At the time of use: a plug-in may add kinds.
-    Field(json_schema_extra=lambda schema: schema.update(enum=_kinds())),
-]
+LossKind = Annotated[str, OneOf(_kinds)]
 """Hidden losses that work with any map; the others require the map of their method."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -18,13 +20,27 @@ from raykd.models.student import student_config
 def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     """Why a hidden loss of this kind cannot be computed for such a teacher and student, in one
     line; None if it can. Needs only the configuration of the teacher."""
-    loss = hidden_loss(kind)
-    if loss.encoder_only and type(teacher) not in MODEL_FOR_MASKED_LM_MAPPING:
+    return _other_attention(teacher, kind) or _unreadable(
+        teacher, student_config(teacher, shape), kind
+    )
+
+
+def misfit_of_models(teacher: PretrainedConfig, student: PretrainedConfig, kind: str) -> str | None:
+    """The same for a student of any configuration."""
+    return _other_attention(teacher, kind) or _unreadable(teacher, student, kind)
+
+
+def _other_attention(teacher: PretrainedConfig, kind: str) -> str | None:
+    if hidden_loss(kind).encoder_only and type(teacher) not in MODEL_FOR_MASKED_LM_MAPPING:
         return (
             f"{kind} looks at a first token and at attention that see the whole text, as an "
             f"encoder's do, and {teacher.model_type} is none; take another loss"
         )
-    student = student_config(teacher, shape)
+    return None
+
+
+def _unreadable(teacher: PretrainedConfig, student: PretrainedConfig, kind: str) -> str | None:
+    loss = hidden_loss(kind)
     if loss.equal_heads:
         student_heads, teacher_heads = student.num_attention_heads, teacher.num_attention_heads
         if student_heads != teacher_heads:
@@ -36,6 +52,7 @@ def misfit(teacher: PretrainedConfig, shape: Shape, kind: str) -> str | None:
     inside = [activation for activation in loss.reads if activation != "state"]
     if not inside:
         return None
+    student = copy.deepcopy(student)
     student.num_hidden_layers = 1
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(student)

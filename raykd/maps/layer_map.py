@@ -14,6 +14,7 @@ from typing import Any
 
 from raykd.maps.activations import Activation, Stack, state
 from raykd.maps.depth import Depth
+from raykd.maps.grid import grid
 
 Pair = tuple[Activation, Activation]
 """A matched state of the student, and the state of the teacher that it imitates."""
@@ -101,6 +102,29 @@ class LayerMap:
         return tuple(
             "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
         )
+
+    def picture(self, teacher: Depth | int | tuple[int, int], title: str = "") -> str:
+        """The map drawn as text, one grid for each stack: a row for each student block, a column
+        for each block of the teacher, and `emb` for embedding outputs.
+
+        `teacher` is its number of blocks; for an encoder-decoder, (encoder, decoder). Raises
+        ValueError if the map names blocks that the teacher does not have.
+        """
+        depth = Depth.of(teacher)
+        if len(depth.stacks) != len(self.halves):
+            raise ValueError(f"teacher: {depth}; write as many stacks as {self} has")
+        if problem := check(self, depth, self.depth):
+            raise ValueError(f"teacher: {problem}")
+        names = ("",) if self.decoder is None else ("encoder", "decoder")
+        grids = []
+        for half, blocks, stack in zip(self.halves, depth.stacks, names, strict=True):
+            targets: dict[int, list[int]] = {} if half.embedding is None else {0: []}
+            targets |= {block: [] for block in range(1, len(half.blocks) + 1)}
+            for student_state, teacher_state in half.matched_blocks():
+                targets[student_state].append(teacher_state)
+            caption = ", ".join(filter(None, (title, stack)))
+            grids.append(grid(targets, blocks, f"{caption}  {half}".lstrip()))
+        return "\n".join(grids)
 
     def __str__(self) -> str:
         if self.decoder is not None:
@@ -191,8 +215,3 @@ def _check(layer_map: LayerMap, teacher: int, student: int, stack: str) -> str |
             f"{layer_map} names teacher block {beyond[0]}, the teacher has {teacher} {stack}blocks"
         )
     return None
-
-
-def state_label(block: int) -> str:
-    """Label of a state in a drawing of a map."""
-    return str(block) if block else "emb"

@@ -8,11 +8,12 @@ torch.
 from __future__ import annotations
 
 import random as stdlib_random
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raykd.maps.layer_map import LayerMap
-from raykd.maps.strategies import STRATEGIES, Strategy, forward, last
+from raykd.maps.strategies import STRATEGIES, Strategy, forward, last, reverse
 
 RELATION_SHARE = 7 / 8  # in a deep teacher: block 21 of 24, as the authors use for BERT-large
 
@@ -123,8 +124,8 @@ PUBLISHED: Mapping[str, Published] = {
     "learned_mix": Published(learned_mix, "learned_mix"),
     "distilbert": Published(distilbert, "cosine"),
 }
-RULES: Mapping[str, Strategy] = {**STRATEGIES, **{n: p.rule for n, p in PUBLISHED.items()}}
-"""All named strategies."""
+RULES: Mapping[str, Strategy] = ChainMap({n: p.rule for n, p in PUBLISHED.items()}, STRATEGIES)
+"""All named strategies, also those that are registered later; the published methods last."""
 
 
 def own_loss(strategy: str) -> str | None:
@@ -139,3 +140,9 @@ def every_other(teacher: int, student: int, seed: int) -> LayerMap:
         return LayerMap((1,))
     steps = (k * (teacher - 1) / (student - 1) for k in range(student))
     return LayerMap(tuple(int(1 + step + 0.5) for step in steps))
+
+
+INIT_MAPS: Mapping[str, Strategy] = {
+    "forward": forward, "reverse": reverse, "every_other": every_other
+}  # fmt: skip
+"""The named init maps, which state the teacher block that each student block starts from."""

@@ -11,11 +11,9 @@ from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
-from raykd.maps.published import every_other, own_loss
-from raykd.maps.strategies import Rule, apply_to_stacks, forward, reverse
+from raykd.maps.published import INIT_MAPS, own_loss
+from raykd.maps.strategies import apply_to_stacks
 from raykd.tasks.kinds.task_kind import in_words, task_kinds
-
-RULES: dict[str, Rule] = {"forward": forward, "reverse": reverse, "every_other": every_other}
 
 
 def student_depth(blocks: int | Blocks, teacher: Depth, file: str) -> Depth:
@@ -37,7 +35,7 @@ def init_map(init: CopiedInit, teacher: Depth, student: Depth) -> LayerMap:
     the stacks is for `layermap.check` to say."""
     named = init.copied
     if isinstance(named, str):
-        return apply_to_stacks(RULES[named], teacher, student, 0)
+        return apply_to_stacks(INIT_MAPS[named], teacher, student, 0)
     if not isinstance(named, CopiedHalves):
         return LayerMap(named)
     encoder = _half(named.encoder, teacher.encoder, student.encoder)
@@ -48,7 +46,7 @@ def init_map(init: CopiedInit, teacher: Depth, student: Depth) -> LayerMap:
 
 
 def _half(half: str | Sequence[int], teacher: int, student: int) -> tuple[int | None, ...]:
-    return RULES[half](teacher, student, 0).blocks if isinstance(half, str) else tuple(half)
+    return INIT_MAPS[half](teacher, student, 0).blocks if isinstance(half, str) else tuple(half)
 
 
 def deeper(student: Depth, teacher: Depth) -> tuple[int, int] | None:

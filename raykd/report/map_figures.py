@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raykd.maps.depth import Depth
-from raykd.maps.layer_map import LayerMap, state_label
+from raykd.maps.grid import state_label
+from raykd.maps.layer_map import LayerMap
 from raykd.report.plotting import GREY, INK, Drawing, Mark, canvas, faded, text
 
 ROW, PITCH = 132, 3.3  # height of one strategy's row, in pixels and in axis units

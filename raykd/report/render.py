@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 from plotly.offline import get_plotlyjs
 
-import raykd
 from raykd.errors import UserError
 from raykd.report.page import Page
 from raykd.report.plotting import Drawing
 from raykd.report.sections import sections
+from raykd.version import __version__
 
 PAPER_WIDTH = 720  # pixels of a figure for a paper
 
@@ -35,7 +35,7 @@ def html(page: Page) -> str:
     return environment.get_template("report.html").render(
         page=page,
         sections=parts,
-        version=raykd.__version__,
+        version=__version__,
         style=_asset("report.css"),
         script=_asset("report.js"),
         plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),

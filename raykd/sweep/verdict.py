@@ -6,11 +6,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import units
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
-from raykd.analysis.verdict import foresight
+from raykd.analysis.verdict import foresight, public
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
@@ -22,8 +21,6 @@ from raykd.sweep.interim import scores
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
-
-ALPHA, COMPARISONS = 0.05, 4
 
 
 def verdict(
@@ -43,21 +40,13 @@ def verdict(
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
         scores = from_table(table, smaller_is_better)
-        result = of_table(scores, margin)
-        return None, replace(result, caveats=caveats(result, scores))
+        return None, public.judge_table(scores, margin, public.ALPHA, "--margin ")
     if sweep is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
         raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
     state = Sweep.open(sweep, tracking_uri).state()
     return state, of_sweep(state, margin)
-
-
-def of_table(scores: Scores, margin: float | None = None) -> Verdict:
-    """Judge a table at the given margin, else at the margin that it states. Raises UserError."""
-    result = judge(scores, units.stated(scores, margin), ALPHA)
-    notes = units.notes(scores, result.margin, chosen=margin is not None)
-    return replace(result, notes=(*result.notes, *notes))
 
 
 def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
@@ -145,4 +134,6 @@ def power(
         )
         source = f"SD from {pilot_verdict.source}, {df} degrees of freedom"
     assert sd is not None and margin is not None
-    return powers.needed(sd, margin, alpha or ALPHA, comparisons or COMPARISONS, source)
+    return powers.needed(
+        sd, margin, alpha or public.ALPHA, comparisons or public.COMPARISONS, source
+    )

@@ -54,14 +54,19 @@ class CausalLM(Task):
         cannot compute the logits from the last hidden state."""
         model, lacking = loading.read_model(self.auto, folder)
         loading.refuse_foreign(folder, lacking)
-        x_BT = torch.tensor([[0, 1]])
+        self.refuse_other_head(model.eval())
+        return model
+
+    def refuse_other_head(self, model: PreTrainedModel) -> None:
+        """Raises UserError if `head` does not compute the logits of a model in eval mode."""
+        x_BT = torch.tensor([[0, 1]], device=model.device)
+        inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
         with torch.no_grad():
-            expected = model.eval()(input_ids=x_BT, use_cache=False).logits
-            computed = self.head(model)(model.base_model(input_ids=x_BT, use_cache=False)[0])
+            expected = model(**inputs, use_cache=False).logits
+            computed = self.head(model)(model.base_model(**inputs, use_cache=False)[0])
         loading.refuse_other_logits(
             model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
         )
-        return model
 
     def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         """A tokenizer that pads at the right, with the end-of-text token if it has no padding

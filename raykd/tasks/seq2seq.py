@@ -50,12 +50,15 @@ class Seq2Seq(Task):
         cannot compute the logits from the last state of the decoder."""
         model, lacking = loading.read_model(self.auto, folder)
         loading.refuse_foreign(folder, lacking)
-        x_BT = torch.tensor([[0, 1, 2]])
+        self.refuse_other_head(model.eval())
+        return model
+
+    def refuse_other_head(self, model: PreTrainedModel) -> None:
+        """Raises UserError if `head` does not compute the logits of a model in eval mode."""
+        x_BT = torch.tensor([[0, 1, 2]], device=model.device)
         encoder_inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
         with torch.no_grad():
-            expected = model.eval()(
-                **encoder_inputs, decoder_input_ids=x_BT, use_cache=False
-            ).logits
+            expected = model(**encoder_inputs, decoder_input_ids=x_BT, use_cache=False).logits
             encoded = model.get_encoder()(**encoder_inputs).last_hidden_state
             state_BTD = model.get_decoder()(
                 input_ids=x_BT,
@@ -66,7 +69,6 @@ class Seq2Seq(Task):
             loading.refuse_other_logits(
                 model, expected, self.head(model)(state_BTD), "T5, BART or Marian"
             )
-        return model
 
     def encode(
         self, prepared: Prepared, split: str, tokenizer: PreTrainedTokenizerBase, names: Names,

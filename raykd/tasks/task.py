@@ -98,6 +98,10 @@ class Task(ABC):
         """Maps `forward`'s x_PC to logits; None if they are logits."""
         return None
 
+    def refuse_other_head(self, model: PreTrainedModel) -> None:  # noqa: B027  most have none
+        """Raises UserError if `head` does not compute the logits of a model in eval mode; for tasks
+        that have one."""
+
     def output_width(self, config: PretrainedConfig) -> int:
         """The C of `forward`'s x_PC."""
         return int(config.num_labels)

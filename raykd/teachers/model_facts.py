@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import raykd
 from raykd.config.trial import Init, Shape
 from raykd.maps.depth import Depth
 from raykd.runtime.memo import memoised
+from raykd.version import __version__
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -160,7 +160,7 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 def remembered(home: Path, question: list[object], ask: Callable[[], T]) -> T:
     """Return the memoised answer of `ask`, computed once per version of raykd and transformers."""
-    return memoised(home, [*question, raykd.__version__, _transformers()], ask)
+    return memoised(home, [*question, __version__, _transformers()], ask)
 
 
 @cache  # reading it takes a millisecond, and an estimate calls it once per cohort

@@ -15,11 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
-from raykd.config.trial import TargetKind, TrialSpec
+from raykd.config.trial import TrialSpec
 from raykd.data.batches import Step, by_epoch, prefetch, shard
 from raykd.models.embedding_rows import tokens_in
 from raykd.runtime import memory
@@ -34,6 +33,7 @@ from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
+from raykd.training.step import optimize, with_targets
 
 TICKS = 10  # times per training that the losses are logged and checked for divergence
 
@@ -88,11 +88,11 @@ def distill(
         teacher_rows += parts[0][0].examples
         examples += parts[0][0].examples * len(active)
         began = time.perf_counter()
-        teacher_parts = _with_targets(teacher, parts, where, cohort.trials[0].seed, done - 1)
+        teacher_parts = with_targets(teacher, parts, where, cohort.trials[0].seed, done - 1)
         kinds = {learner.trial.targets for learner in active}
         targets = by_kind(kinds, teacher_parts, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
-        _step(active, targets, done - 1)
+        optimize(active, targets, done - 1)
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
@@ -133,37 +133,6 @@ def _learners(
         for t, train in zip(cohort.trials, shared_to_train, strict=True)
         if train
     ]  # fmt: skip
-
-
-def _with_targets(
-    teacher: TeacherSource | None, parts: list[Part], where: Execution, seed: int, step: int
-) -> list[Part]:
-    """Return this worker's parts on its device, each with its targets. The teacher's dropout, if
-    enabled, depends only on seed, step, worker and part, like the students' dropout."""
-    with_targets: list[Part] = []
-    for part, (batch, prefetched) in enumerate(parts):
-        torch.manual_seed(stream(seed, "teacher", step, where.group.rank, part))
-        on_device = batch.to(where.device)
-        with_targets.append(
-            (on_device, teacher(on_device, prefetched) if teacher and len(batch.ids) else None)
-        )
-    return with_targets
-
-
-def _step(active: list[Learner], targets: Mapping[TargetKind, list[Part]], step: int) -> None:
-    """Run one optimisation step of every student. A student is updated after the next one has
-    computed its gradients: the all-reduce overlaps with that computation, and at most two students'
-    gradients exist at a time."""
-    previous: Learner | None = None
-    for learner in active:
-        parts = targets[learner.trial.targets]
-        for i, (batch, part_targets) in enumerate(parts):
-            learner.backward(batch, part_targets, step, i, len(parts))
-        if previous is not None:
-            previous.update(step)
-        previous = learner
-    assert previous is not None
-    previous.update(step)
 
 
 def _log_losses(active: list[Learner], step: int, recorder: Recorder) -> None:

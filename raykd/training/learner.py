@@ -187,16 +187,19 @@ class Learner:
         self.seconds += time.perf_counter() - start
 
     def running_losses(self, step: int) -> dict[str, float]:
-        """Return the mean loss terms since the last call, and stop the student if it diverged.
+        """Return the mean loss terms since the last call, and stop the student if it diverged."""
+        means = self.mean_losses()
+        if not means["loss"] <= self.trial.training.diverged:  # NaN compares false
+            self.failure = f"diverged: training loss {means['loss']:.4g} at step {step}"
+            self._release()
+        return means
 
-        This is the only place where the host waits for the device.
-        """
+    def mean_losses(self) -> dict[str, float]:
+        """Return the mean loss terms since the last call, by name. This is the only place where the
+        host waits for the device."""
         means = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
         self.sums.zero_()
         self.counted = 0
-        if not means[0] <= self.trial.training.diverged:  # NaN compares false
-            self.failure = f"diverged: training loss {means[0]:.4g} at step {step}"
-            self._release()
         return dict(zip(self.names, means, strict=True))
 
     def _release(self) -> None:

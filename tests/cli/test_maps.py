@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.cli.maps import WIDTH, depth, maps, picture
+from raykd.cli.maps import depth, maps
 from raykd.errors import UserError
 from raykd.maps.depth import Depth
+from raykd.maps.grid import WIDTH
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.maps.strategies import STRATEGIES, match_embedding
+
+
+def picture(layer_map: LayerMap, teacher: Depth | int, title: str) -> str:
+    return layer_map.picture(teacher, title)
 
 
 @st.composite

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raykd.cli.maps import depth, maps, picture
+from raykd.cli.maps import depth, maps
 from raykd.config.design import Strategy, rules
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
 from raykd.maps.activations import Activation, state
@@ -185,7 +185,7 @@ def test_the_space_of_both_halves_is_searched_without_repeats(
 def test_maps_of_two_stacks_are_drawn_one_under_the_other() -> None:
     deep = depth("--teacher", "12+6")
     [(_, layer_map)] = maps(deep, depth("--student", "3+2"), ["forward"], 0, True)
-    drawn = picture(layer_map, deep, "forward")
+    drawn = layer_map.picture(deep, "forward")
     assert "forward, encoder  [4, 8, 12] + embedding" in drawn
     assert "forward, decoder  [3, 6] + embedding" in drawn
 

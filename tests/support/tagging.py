@@ -98,7 +98,9 @@ class Tagging(Task):
             with where.autocast():
                 tags_P = 1 + self.forward(model, batch).logits()[:, 1:].argmax(-1)
             ends = np.cumsum(encoded.lengths[rows])[:-1].tolist()
-            per_row = zip(tags_P.cpu().tensor_split(ends), batch.labels.cpu().tensor_split(ends))
+            per_row = zip(
+                tags_P.cpu().tensor_split(ends), batch.labels.cpu().tensor_split(ends), strict=True
+            )
             said = [" ".join(TAGS[t] for t in tags[words > 0]) for tags, words in per_row]
             return np.array(said, dtype=object)
 

@@ -21,7 +21,7 @@ def test_each_question_names_the_file_that_it_always_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked = list[Any]()
-    monkeypatch.setattr(model_facts.raykd, "__version__", "0.1.0")
+    monkeypatch.setattr(model_facts, "__version__", "0.1.0")
     monkeypatch.setattr(model_facts, "_transformers", lambda: "5.0.0")
     monkeypatch.setattr(model_facts, "memoised", lambda _, question, ask: asked.append(question))
     base = model_facts.Base(tmp_path, "b" * 12, 4, 16, ("neg", "pos"))

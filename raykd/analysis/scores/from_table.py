@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from raykd.analysis.scores import coarse, lost_rows, table_rows, units
 from raykd.analysis.scores.loss_weights import label, over_weights
@@ -36,8 +37,11 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     maps) and status (or state); others are ignored. A row without a score, or whose status is not
     finished, is a missing run. Without a seed column each arm has one score. Scores stay in the
     table's units. Raises UserError."""
-    file = Path(path)
-    rows = table_rows.read(file)
+    return from_rows(Path(path), table_rows.read(Path(path)), smaller_is_better)
+
+
+def from_rows(file: Path, rows: list[dict[str, Any]], smaller_is_better: bool = False) -> Scores:
+    """The same from rows that were read already; `file` names them in errors."""
     columns = list(rows[0])
     if missing := [c for c in NEEDED if c not in columns]:
         raise UserError(

@@ -8,7 +8,7 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,22 @@ def read(file: Path) -> list[dict[str, Any]]:
                 f"{file}: row {number}: {len(names)} columns in the header, {len(row)} here{hint}"
             )
     return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def of_records(source: Path, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows, at least one, of dicts by column name, such as those of
+    `frame.to_dict("records")`. `source` names them in errors. Raises UserError."""
+    rows = []
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping):
+            raise UserError(
+                f"{source}: row {number} is a {type(record).__name__}; write a dict with {COLUMNS}"
+            )
+        rows.append({str(name).strip().lower(): value for name, value in record.items()})
+    if not rows:
+        raise UserError(f"{source}: there are no rows; a table of scores has {COLUMNS}")
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in columns} for row in rows]
 
 
 def _csv(file: Path) -> tuple[list[str], list[list[str]]]:

@@ -99,9 +99,10 @@ def doubts(items: Sequence[Score]) -> tuple[str, ...]:
     )
 
 
-def stated(scores: Scores, margin: float | None) -> float:
+def stated(scores: Scores, margin: float | None, key: str) -> float:
     """Return the margin for a table: the given one, else that of the table. Raises UserError if
-    there is none, or if it is larger than any possible difference."""
+    there is none, or if it is larger than any possible difference. `key` is what the user writes
+    the margin with."""
     chosen = scores.margin if margin is None else margin
     values = [s.score for s in scores.items]
     digits = Digits.of(0.0, *values)
@@ -109,15 +110,15 @@ def stated(scores: Scores, margin: float | None) -> float:
     example = EXAMPLES.get(scores.scale or 0.0, "")
     if chosen is None:
         raise UserError(
-            f"{scores.source}: no margin is stated; write --margin X, the smallest difference that "
+            f"{scores.source}: no margin is stated; write {key}X, the smallest difference that "
             f"would matter{example}, in units of {scores.metric}, {span}; or add a column margin"
         )
     largest = scores.scale or max(map(abs, values))
     if 0 < largest <= chosen:
-        key = "margin" if margin is None else "--margin"
+        name = "margin" if margin is None else key.rstrip(" =")
         percent = "; if they are in percent, a column scale with 100 says so"
         raise UserError(
-            f"{scores.source}: {key}: {chosen:g} is too large for {scores.metric}, {span}; write "
+            f"{scores.source}: {name}: {chosen:g} is too large for {scores.metric}, {span}; write "
             f"the smallest difference that would matter{example}{percent * (largest == FRACTION)}"
         )
     return chosen

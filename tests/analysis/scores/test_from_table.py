@@ -13,7 +13,7 @@ import pytest
 
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.to_table import save
-from raykd.sweep.verdict import of_table
+from raykd.analysis.verdict.public import judge
 
 from ..tables import HEADER, arms, fraction, judged, refused, run, table
 
@@ -72,7 +72,7 @@ def test_a_saved_table_states_margin_and_scale(tmp_path: Path) -> None:
     save(scores, file, 1.0)
     again = from_table(file)
     assert (again.scale, again.margin, again.items) == (100, 1.0, scores.items)
-    assert of_table(again).margin == 1.0
+    assert judge(again).margin == 1.0
 
 
 def test_power_assumes_no_margin() -> None:

@@ -1,0 +1,197 @@
+"""Distils a caller's own teacher into their own student, over their own batches.
+
+The step is that of a sweep (step.py): the same losses, gradients and update. Nothing is stored,
+searched or evaluated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from raykd.config.trial import TrialSpec
+from raykd.data.batches import prefetch
+from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.layer_map import LayerMap
+from raykd.models.student import width
+from raykd.runtime.execution import Execution
+from raykd.runtime.group import Group
+from raykd.tasks.own_batches import BatchReader
+from raykd.tasks.registry import task as task_of
+from raykd.teachers.own_rows import OwnRows, stored_outputs
+from raykd.teachers.targets import LiveTeacher, Part, TeacherSource
+from raykd.training.learner import Learner, moved
+from raykd.training.own_models import (
+    Precision,
+    check_map,
+    check_models,
+    evaluating,
+    loss_of,
+    map_of,
+    training_of,
+    trial_of,
+)
+from raykd.training.own_stream import Batches, Item, Stream, number_of_steps
+from raykd.training.step import optimize, with_targets
+
+Losses = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A trained student, and its losses.
+
+    `losses` holds, at every reported step (1-based), the means since the report before: `loss`,
+    its terms `ce`, `kl` and `hidden` without their weights, and one term for each matched pair,
+    such as `hidden_1_to_4`. Cross entropy and KL are in nats.
+    """
+
+    student: PreTrainedModel
+    losses: Mapping[int, Losses]
+
+
+def distill(
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    batches: Batches,
+    layer_map: LayerMap | Sequence[int | None],
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    kind: str = "normalized_mse",
+    options: Mapping[str, float] | None = None,
+    ce: float | None = None,
+    kl: float = 1.0,
+    hidden: float = 1.0,
+    temperature: float = 1.0,
+    lr: float = 1e-4,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    clip: float = 1.0,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    precision: Precision = "fp32",
+    cache: bool | str | Path | None = None,
+    every: int = 50,
+    callback: Callable[[int, Losses], None] | None = None,
+) -> Distilled:
+    """Train `student` in place to imitate `teacher`, and return it in eval mode with its losses.
+
+    Both are transformers models for sequence classification, causal language modelling or
+    sequence to sequence, of one kind. They must share their tokenizer, which raykd cannot see.
+    The teacher is frozen meanwhile and left as it was, apart from its device.
+
+    `batches` yields dicts of tensors: `input_ids` and `attention_mask` [B, T], and `labels` as
+    transformers has them: [B] classes, [B, T] tokens, or [B, U] target tokens, with -100 at
+    positions without a loss. Positions of padding have none. Without labels (not for sequence to
+    sequence) KL and hidden loss are learned alone, over all tokens. Give `epochs` for batches that
+    have a length and can be read again, such as a DataLoader, or `steps` for any iterable; it is
+    read again where it ends and can be. There is one optimiser step (AdamW) for each batch, with a
+    rate that rises over the share `warmup` of the steps and then decays to zero.
+
+    `layer_map` states the teacher block (1-based) of each student block: `[4, 8, 12]`, or
+    `raykd.strategy(...)`. The loss is ce * cross entropy + kl * KL(teacher || student) at
+    `temperature` + hidden * hidden loss. `kind` is one of `raykd.hidden_losses()`, with its
+    `options`. By default `ce` is 1, and 0 without labels. States of another width are projected by
+    linear maps that are trained and then dropped.
+
+    `device` is by default that of the student; `precision` bf16 is autocast. `cache`: teacher
+    outputs are computed once for each distinct row, and stored in this folder, where a later call
+    finds them, or with True in a temporary one. That takes a pass over the batches first.
+    `callback` gets the step and the mean losses at every `every`-th step and the last.
+
+    Raises ValueError or UserError for what does not fit, and FloatingPointError if the loss is no
+    longer finite.
+    """
+    layer_map, steps = map_of(layer_map), number_of_steps(batches, steps, epochs)
+    training = training_of(steps, lr, warmup, weight_decay, clip, precision)
+    if every < 1:
+        raise ValueError(f"every: {every}; write a number of steps from 1 on")
+    loss = loss_of(kind, options, 1.0 if ce is None else ce, kl, hidden, temperature)
+    task = check_models(teacher, student, kl)
+    check_map(teacher, student, layer_map, kind)
+    if cache and hidden and hidden_loss(kind).padded:
+        raise ValueError(f"cache: {kind} looks at padding, which is not stored")
+    reader = BatchReader.of(task, teacher, student)
+    pad = getattr(teacher.config, "pad_token_id", None) or 0
+    rows = OwnRows(reader, pad) if cache else None
+    stream = Stream(batches, reader, steps, rows)
+    if not stream.labelled:
+        if ce:
+            raise ValueError(f"ce: {ce:g}, and the batches have no labels; leave ce out")
+        loss = loss_of(kind, options, 0.0, kl, hidden, temperature)
+    trial = trial_of(task, student, layer_map, loss, training, seed)
+    at = torch.device(student.device if device is None else device)
+    where = Execution(at, bf16=precision == "bf16")
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(teacher))
+        moved(teacher, at).requires_grad_(False)
+        source = _source(teacher, trial, where, rows, cache, stack)
+        learner = Learner(
+            trial, student, task_of(task), width(teacher), Group(), at, where.autocast()
+        )  # fmt: skip
+        stack.callback(learner.taps.remove)
+        losses = _train(learner, source, stream, where, every, callback)
+    return Distilled(student.eval(), losses)
+
+
+def _source(
+    teacher: PreTrainedModel, trial: TrialSpec, where: Execution, rows: OwnRows | None,
+    cache: bool | str | Path | None, stack: ExitStack,
+) -> TeacherSource | None:  # fmt: skip
+    """Where targets come from; None if the student imitates nothing. `stack` cleans up after it."""
+    loss, family = trial.loss, task_of(trial.task)
+    states = trial.teacher_states if loss.hidden else frozenset()
+    if not loss.kl and not states:
+        return None
+    if rows is None:
+        padded = hidden_loss(loss.kind).padded
+        live = LiveTeacher(teacher, states, family, where.autocast(), padded=padded)
+        stack.callback(live.close)
+        return live
+    root = cache
+    if isinstance(root, bool) or root is None:
+        root = stack.enter_context(tempfile.TemporaryDirectory(prefix="raykd-teacher-"))
+    return stored_outputs(teacher, family, rows, states, where, Path(root))
+
+
+def _train(
+    learner: Learner, source: TeacherSource | None, stream: Stream, where: Execution, every: int,
+    callback: Callable[[int, Losses], None] | None,
+) -> dict[int, Losses]:  # fmt: skip
+    trial, losses = learner.trial, dict[int, Losses]()
+
+    def prepare(item: Item) -> Part:
+        batch = stream.batch(item)
+        return batch.pinned(where.device), None if source is None else source.prefetch(batch)
+
+    for step, part in enumerate(prefetch(stream, prepare)):
+        with torch.random.fork_rng(_gpus(where.device)):
+            targets = with_targets(source, [part], where, trial.seed, step)
+            optimize([learner], {"teacher": targets}, step)
+        done = step + 1
+        if done % every and done != stream.steps:
+            continue
+        means = learner.mean_losses()
+        if not stream.labelled:
+            del means["ce"]
+        if not abs(means["loss"]) < float("inf"):
+            raise FloatingPointError(f"the loss is {means['loss']} at step {done}; lower lr")
+        losses[done] = means
+        if callback is not None:
+            callback(done, means)
+            learner.taps.clear()  # of what the callback asked the student
+    return losses
+
+
+def _gpus(device: torch.device) -> list[int]:
+    """The GPU whose random state training changes."""
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]
