@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,8 @@ def stored_outputs(
 ) -> CachedTeacher:  # fmt: skip
     """The outputs of the teacher for all rows, found under `root` or computed and stored there."""
     encoded, needed = rows.encoded(), sorted(set(states))
-    family = replace(family, collate=rows.collate)
+    family = copy.copy(family)
+    family.collate = rows.collate  # type: ignore[method-assign]  # all else is as for any rows
     filler = Filler(teacher, encoded, rows.pad, where.device, where.autocast, family)
     half = choose_half(filler, stacks.depth(teacher.config))
     precision = f"{'bf16' if where.bf16 else 'fp32'}, weights {teacher.dtype}"

@@ -93,7 +93,8 @@ def test_the_family_leaves_out_the_map_and_its_name_alone(path: Path) -> None:
 
 
 def test_the_walk_reaches_every_field() -> None:
-    assert {path[0] for path in LEAVES} == set(TrialSpec.__dataclass_fields__)
+    later = {"plugins"}  # left out where there are none: tests/runtime/test_plugins.py
+    assert {path[0] for path in LEAVES} | later == set(TrialSpec.__dataclass_fields__)
     assert len(LEAVES) > 20
 
 

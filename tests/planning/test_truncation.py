@@ -17,7 +17,8 @@ from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.planning import truncation
 from raykd.planning.resolve import resolve
-from raykd.tasks import prompt_tokens, seq2seq
+from raykd.tasks import prompt_tokens
+from raykd.tasks.seq2seq import Seq2Seq
 
 from ..support.lm_world import lm_tokenizer, write_lm_sweep
 from ..support.world import PLAIN
@@ -157,13 +158,13 @@ def test_targets_and_sources_are_counted_before_the_cut(tmp_path: Path) -> None:
     task = TaskConfig(kind="seq2seq", data=str(path), source="en", target="ro", **limits)
     found = prepare(task, tmp_path / "home", "sweep.yaml")
     for split in ("train", "select"):
-        rows = seq2seq.encode(found, split, tokenizer_seq2seq(), (), task, tmp_path / "home")
+        rows = Seq2Seq().encode(found, split, tokenizer_seq2seq(), (), task, tmp_path / "home")
         by_what = {c.what: c for c in truncation.of_split(rows, split, task, 60)}
         lengths = np.array([len(text.split()) + 1 for text in found.rows(split)["text"]])
         assert by_what["sources"].cut == (lengths > 4).sum()
         assert by_what["sources"].lost == (lengths - 4).clip(0).sum()
         assert ("targets" in by_what) == (split == "train")
-    rows = seq2seq.encode(found, "train", tokenizer_seq2seq(), (), task, tmp_path / "home")
+    rows = Seq2Seq().encode(found, "train", tokenizer_seq2seq(), (), task, tmp_path / "home")
     (targets,) = (c for c in truncation.of_split(rows, "train", task, 60) if c.what == "targets")
     lengths = np.array([len(text.split()) + 1 for text in found.rows("train")["label"]])
     assert (targets.cut, targets.tokens) == ((lengths > 3).sum(), lengths.sum())

@@ -98,10 +98,8 @@ class Tagging(Task):
             with where.autocast():
                 tags_P = 1 + self.forward(model, batch).logits()[:, 1:].argmax(-1)
             ends = np.cumsum(encoded.lengths[rows])[:-1].tolist()
-            per_row = zip(
-                tags_P.cpu().tensor_split(ends), batch.labels.cpu().tensor_split(ends), strict=True
-            )
-            said = [" ".join(TAGS[t] for t in tags[words > 0]) for tags, words in per_row]
+            tags_and_words = torch.stack([tags_P.cpu(), batch.labels.cpu()]).tensor_split(ends, 1)
+            said = [" ".join(TAGS[t] for t in tags[words > 0]) for tags, words in tags_and_words]
             return np.array(said, dtype=object)
 
         return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
@@ -120,9 +118,12 @@ class Tagging(Task):
 
 def word_accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
     """The share of words with the right tag. Words that were cut off have none."""
-    pairs = [(said.split(), str(label).split()) for said, label in zip(answers, labels)]
-    right = sum(s == t for said, tags in pairs for s, t in zip(said, tags))
-    return 100 * right / sum(len(tags) for _, tags in pairs)
+    right = words = 0
+    for answer, label in zip(answers, labels, strict=True):
+        tags = str(label).split()
+        right += sum(map(str.__eq__, answer.split(), tags))
+        words += len(tags)
+    return 100 * right / words
 
 
 register_metric("word_accuracy", word_accuracy, tasks=("tagging",))

@@ -64,7 +64,7 @@ def test_the_teacher_is_measured_on_the_first_part(study: Study) -> None:
     data = CohortTrainer.load(sources, Execution()).data
     assert first_part(data) == slice(0, 30)
     labels = data.test_labels()[:30]
-    assert stored.test_majority == classification.baseline("accuracy", labels)
+    assert stored.test_majority == classification.Classification().baseline("accuracy", labels)
 
 
 class Labels:
