@@ -13,6 +13,7 @@ from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY, Size
 from raykd.config.trial import TrialSpec
 from raykd.maps import strategies
+from raykd.maps.activations import state
 from raykd.training.recorder import Memory
 
 # Largest relative difference of any loss at any tick. Between two ways of CPUs to sum (oneDNN or
@@ -44,7 +45,7 @@ def cohort(run: Run) -> Answer:
 
     def trained(device: torch.device, precision: str, cached: bool = False) -> Memory:
         began = time.perf_counter()
-        states = tuple(range(1, size.blocks + 1))
+        states = tuple(state(block) for block in range(1, size.blocks + 1))
         made = world.materials(size, rows, device, run.folder, cached=cached, states=states)
         found = world.train(made, trials(size, steps=steps, batch=32, precision=precision))
         source = "stored" if cached else "live"

@@ -162,10 +162,10 @@ WRONG = [
     ("name", "a/b", '"a/b" will not do; write letters, digits, dots, dashes, underscores or '
      "spaces, a letter or digit first"),
     ("losses.kind", "normalised", '"normalised" is not known; did you mean normalized_mse? Known: '
-     "mse, normalized_mse, cosine, paper, paper_bart, paper_t5, paper_qwen, pkd, tinybert, "
-     "minilm, minilm_v2"),
-    ("losses.kind", 7, "7 is not known; write one of mse, normalized_mse, cosine, paper, "
-     "paper_bart, paper_t5, paper_qwen, pkd, tinybert, minilm, minilm_v2"),
+     "cosine, linear_cka, minilm, minilm_v2, mse, normalized_mse, paper, paper_bart, "
+     "paper_qwen, paper_t5, pkd, tinybert"),
+    ("losses.kind", 7, "7 is not known; write one of cosine, linear_cka, minilm, "
+     "minilm_v2, mse, normalized_mse, paper, paper_bart, paper_qwen, paper_t5, pkd, tinybert"),
     ("task.text", ["a", "b", "c"], "name one text column, or two for a pair of texts"),
     ("confirm.seeds", 0, "0 will not do; write a number greater than 0, or a list"),
     ("confirm.seeds", [], "[] is empty; name at least one"),

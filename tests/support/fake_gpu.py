@@ -68,7 +68,9 @@ def step(case: Any, device: torch.device) -> None:
         teacher, student = (placed(m, device) for m in models)
         arguments = (family, width(teacher), Group(), device, where.autocast())
         learner = Learner(spec, student, *arguments)
-        live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=padded)
+        live = LiveTeacher(
+            teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded
+        )
         batch = family.collate(encoded, indices, world.PAD).to(device)
         learner.backward(batch, live(batch), 0)
         learner.update(0)
