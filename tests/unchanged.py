@@ -38,6 +38,7 @@ import yaml
 from raykd.config import sweep
 from raykd.config.cohort import Cohort
 from raykd.data.assets import packages
+from raykd.maps.activations import Activation, ActivationKind, state
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
@@ -194,6 +195,29 @@ class Quickstart:
         return self
 
 
+def with_columns(records: dict[str, Any]) -> dict[str, Any]:
+    """Records whose plans name the teacher's states by their columns, sorted. Plans of older
+    commits number them: state k of an encoder as k, of a decoder as ~k, and queries, keys and
+    values of block k as k beyond 10,000, 20,000 and 30,000."""
+    kinds: tuple[ActivationKind, ...] = ("state", "query", "key", "value")
+
+    def column(named: int | str) -> str:
+        if isinstance(named, str):
+            return named
+        if named < 0:
+            return state(~named, "decoder").column
+        return Activation(kinds[named // 10_000], named % 10_000).column
+
+    def of_plan(plan: dict[str, Any]) -> dict[str, Any]:
+        states = plan["states"]
+        return {**plan, "states": {**states, "states": sorted(map(column, states["states"]))}}
+
+    return {
+        name: of_plan(record) if name.startswith("plan: ") else record
+        for name, record in records.items()
+    }
+
+
 def _stripped(value: Any) -> Any:
     """Without times, the folder, and what depends on free memory."""
     if isinstance(value, dict):
@@ -224,9 +248,9 @@ def main() -> None:
                 packed.add(killed.folder, "killed")
         file.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
         return
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = with_columns(json.loads(file.read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory() as own:
-        records = {**trainings(), **packaged(), **paper(), **plans(folder)}
+        records = {**trainings(), **packaged(), **paper(), **with_columns(plans(folder))}
         again: dict[str, Any] = {}
         if not arguments.no_sweeps:
             records["quickstart"] = whole.records()

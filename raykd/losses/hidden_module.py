@@ -73,12 +73,12 @@ class HiddenLossModule(nn.Module):
 
     def without_rows(self, batch: Batch) -> Value:
         """The share of a worker without rows in a batch, for a kind that gathers all rows."""
-        # As on other workers, gradients flow to student states and not to teacher states.
-        own, targets = torch.zeros(0, 0, requires_grad=True), torch.zeros(0, 0)
+        device = batch.valid.device
+        own, targets = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
         if self.kind.form == "blocks":
             student = dict.fromkeys(self.reads, own)
             teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), targets)
-            lengths_B = torch.zeros(0, dtype=torch.int64)
+            lengths_B = torch.zeros(0, dtype=torch.int64, device=device)
             return self._summed(self._of_gathered_blocks(student, teacher, lengths_B, batch))
         stacks = [s.stack for s, _ in self.pairs]
         return self._summed([self._of_whole_batch(own, targets, s, batch) for s in stacks])
@@ -105,7 +105,7 @@ class HiddenLossModule(nn.Module):
         self, student_ND: Tensor, teacher_ND: Tensor, stack: Stack, batch: Batch
     ) -> Tensor:
         if self.gathers:
-            student_ND = self._group.gather_rows(student_ND)
+            student_ND = self._group.gather_rows(_with_graph(student_ND))
             teacher_ND = self._group.gather_rows(teacher_ND)
         loss: Tensor = self._function(student_ND, teacher_ND, batch.count_in(stack), batch.examples)
         return loss
@@ -140,10 +140,10 @@ class HiddenLossModule(nn.Module):
         self, student_ND: Values, teacher_ND: Values, lengths_B: Tensor, batch: Batch
     ) -> list[Tensor]:
         # Sorted: workers must gather in one order.
-        student, teacher = (
-            {a: self._group.gather_rows(values[a]) for a in sorted(values)}
-            for values in (student_ND, teacher_ND)
-        )
+        student = {
+            a: self._group.gather_rows(_with_graph(student_ND[a])) for a in sorted(student_ND)
+        }
+        teacher = {a: self._group.gather_rows(teacher_ND[a]) for a in sorted(teacher_ND)}
         lengths = self._group.gather_rows(lengths_B[:, None].float())[:, 0].long()
         rows = Rows.of_lengths(lengths, batch.examples, batch.tokens)
         return self._terms(student, teacher, rows, batch)
@@ -158,6 +158,12 @@ class HiddenLossModule(nn.Module):
             layer_map.pairs(), student_ND, teacher_ND, rows, self._heads, dict(self.weights)
         )
         return list(self._function(inputs))
+
+
+def _with_graph(x_ND: Tensor) -> Tensor:
+    """x_ND as part of a graph on every worker, since the backward pass of a gather waits for all of
+    them: states of frozen embeddings have no graph, nor has a worker without rows."""
+    return x_ND if x_ND.requires_grad else x_ND.detach().requires_grad_()
 
 
 def release_mask(model: PreTrainedModel, batch: Batch, stack: Stack) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
+from raykd.maps.activations import state
 from raykd.runtime.group import Group
 from raykd.tasks.classification import Classification
 from raykd.teachers.cache import Entry
@@ -29,7 +30,7 @@ def root(tmp_path: Path) -> Path:
         tiny_model("bert", blocks=2), rows, 0, torch.device("cpu"), nullcontext, Classification()
     )
     entry = Entry("teacher", rows.fingerprint, "fp32", 32, "float16")
-    open_cache(str(tmp_path), entry, filler, (1, 2), tmp_path / "near", Group())
+    open_cache(str(tmp_path), entry, filler, (state(1), state(2)), tmp_path / "near", Group())
     return tmp_path
 
 

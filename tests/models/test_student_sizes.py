@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from raykd.config.trial import Init, Shape
+from raykd.maps.activations import state
 from raykd.maps.layer_map import LayerMap
 from raykd.models.projections import build_projections, project
 from raykd.models.student import build_student, misfit, student_config, student_parameters
@@ -141,7 +142,7 @@ def test_projections_stand_at_the_matched_states_and_depend_on_the_seed_alone() 
         assert not torch.equal(weight, other.state_dict()[name])
     assert all(p.requires_grad for p in first.parameters())
     x_ND = torch.randn(5, 24)
-    assert torch.equal(project(first, 3, x_ND), x_ND @ first.state_dict()["3.weight"].T)
+    assert torch.equal(project(first, state(3), x_ND), x_ND @ first.state_dict()["3.weight"].T)
 
 
 def test_equal_widths_need_no_projection() -> None:

@@ -153,7 +153,10 @@ def test_maps_are_the_papers(name: str, variant: str, at_full_size: Path) -> Non
     assert forward is not None
     for trial in trials(name, variant, at_full_size):
         for half in trial.layer_map.halves:
-            found, known = half.pairs(), paper_maps.written(trial.strategy, blocks, teacher)
+            found, known = (
+                half.matched_blocks(),
+                paper_maps.written(trial.strategy, blocks, teacher),
+            )
             if known is not None:
                 assert found == tuple(p for p in known if p[0] or embedding)
                 continue
@@ -166,7 +169,7 @@ def test_maps_are_the_papers(name: str, variant: str, at_full_size: Path) -> Non
             assert sorted(named) == [t for s, t in forward if s]
             if teacher == 36 and variant == "as_released":
                 assert found == paper_maps.pairs(paper_maps.QWEN_DRAWN)
-        drawn = [t for h in trial.layer_map.halves for s, t in h.pairs() if s]
+        drawn = [t for h in trial.layer_map.halves for s, t in h.matched_blocks() if s]
         if trial.strategy == "random" and variant == "clean":
             assert drawn != [t for s, t in forward if s] * len(trial.layer_map.halves)
 

@@ -10,6 +10,8 @@ import yaml
 
 from raykd.config.sweep import load
 from raykd.errors import UserError
+from raykd.maps.activations import Stack, state
+from raykd.maps.depth import Depth
 from raykd.planning.plan import Explored, Power, make
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
@@ -164,13 +166,15 @@ def test_a_search_over_both_halves_is_planned(
         tmp_path, student={"blocks": blocks}, explore=explore, confirm={"sampled": 3, "seeds": 1}
     )
     study = resolved(sweep)
-    assert str(study.shape) == "2+1" and study.depth == (2, 1)
+    assert str(study.shape) == "2+1" and study.depth == Depth(2, 1)
     made = make(study, (), Explored({}), 8 * 2**30, Power(2, 0, 1))
     assert made.space is not None and made.space.size() == 6 * 4
-    assert made.teacher_states() == (-5, -4, -3, -2, 1, 2, 3, 4)
+    stacks: tuple[Stack, ...] = ("encoder", "decoder")
+    every = {state(block, stack) for block in (1, 2, 3, 4) for stack in stacks}
+    assert set(made.teacher_states()) == every and len(made.teacher_states()) == 8
     sampled = [t for t in confirm_trials(study) if t.strategy.startswith("uniform_random")]
     assert len({t.layer_map for t in sampled}) == 3
-    assert all(t.layer_map.depth == (2, 1) for t in sampled)
+    assert all(t.layer_map.depth == Depth(2, 1) for t in sampled)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
     overview = outline(Sweep.open(sweep, f"sqlite:///{tmp_path}/mlflow.db").state())
     assert overview["teacher"]["blocks"] == "4+4" and overview["student"]["blocks"] == "2+1"

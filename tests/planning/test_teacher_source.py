@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from raykd.config.sweep import load
 from raykd.errors import UserError
+from raykd.maps.activations import state
 from raykd.planning import teacher_source
 from raykd.planning.plan import Explored, Power, make
 from raykd.planning.resolve import resolve
@@ -22,7 +23,7 @@ from raykd.sweep.fine_tune import fine_tune
 from ..support.world import write_sweep
 
 FAST_DISK = Speeds(tokens=1e4, write=1e9, read=1e9)
-NAMED = (1, 2, 3)
+NAMED = (state(1), state(2), state(3))
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +79,15 @@ def test_a_plan_names_every_state_that_its_maps_may(tmp_path: Path) -> None:
     confirm = {"strategies": ["none", {"strategy": "custom", "map": [3, 1]}], "seeds": 2}
     power = Power(2, 0, 1)
 
-    def named(**changes: Any) -> tuple[int, ...]:
+    def named(**changes: Any) -> list[str]:
         sweep = write_sweep(tmp_path, confirm=confirm, **changes)
         found = resolve(load(sweep), tmp_path / "home", str(sweep))
-        return make(found, (), Explored({}), 2**40, power).teacher_states()
+        named = make(found, (), Explored({}), 2**40, power).teacher_states()
+        return [activation.column for activation in named]
 
-    assert named() == (1, 3)
-    assert named(losses={"embedding": True}) == (0, 1, 3)
-    assert named(explore={"maps": 5}) == (1, 2, 3, 4)
+    assert named() == ["state-1", "state-3"]
+    assert named(losses={"embedding": True}) == ["state-0", "state-1", "state-3"]
+    assert named(explore={"maps": 5}) == [f"state-{block}" for block in (1, 2, 3, 4)]
 
 
 def test_a_plan_counts_a_pass_for_each_cohort(study: Study) -> None:

@@ -9,6 +9,7 @@ from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
+from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import STRATEGIES
 from raykd.report.figures import Course
@@ -93,7 +94,7 @@ def page(seeds: int = 6, evaluations: int = 4) -> Page:
                       "0123456789abcdef", "The sweep file", "name: tiny\n"),
         courses=courses,
         maps=(*maps, Drawn("best_1", (BEST,))),
-        teacher_blocks=TEACHER,
+        teacher_blocks=Depth(TEACHER),
         tried=tried(),
         costs=(Cost("confirm", "cpu", 84, 15.2, 410.0, 0.35),
                Cost("explore", "cuda", 40, 7.6, 405.0, 0.08)),

@@ -11,6 +11,7 @@ from scipy import stats
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Arm, Comparison
+from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.report import figures, search_figures
 from raykd.report.figures import Course, curves, half_width, mean_course, spread, stacked
@@ -108,7 +109,7 @@ def test_a_line_for_every_pair_of_every_map() -> None:
         Drawn("mixed", (LayerMap((1, 4), embedding=0), LayerMap((1, 3), embedding=0))),
         Drawn("ranges", (LayerMap((1, None), upto=(2, None)),)),
     )
-    figure = layer_maps(drawn, 4, marks(["none", "mixed", "ranges"])).figure
+    figure = layer_maps(drawn, Depth(4), marks(["none", "mixed", "ranges"])).figure
     lines = {t.hovertext for t in figure.data if t.mode == "lines"}
     assert lines == {
         "student block 0 imitates teacher block 0, 2 of 2 maps",
@@ -130,7 +131,7 @@ def test_the_search_ends_at_its_best_map() -> None:
 def test_the_landscape_is_the_verdicts() -> None:
     found = verdict().cells[0].landscape
     assert found is not None
-    grid = search_figures.landscape(found, TEACHER, "select accuracy").figure.data[0]
+    grid = search_figures.landscape(found, Depth(TEACHER), "select accuracy").figure.data[0]
     place = next(p for p in found.places if (p.student, p.teacher) == (2, 3))
     assert grid.z[1][list(grid.x).index("3")] == place.mean
     bars = search_figures.importance(found).figure.data[0]

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from raykd.analysis.stats import importance
+from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.report import search_figures
 from raykd.report.map_figures import Drawn, layer_maps
@@ -17,7 +18,7 @@ FORWARD = "{encoder: [2, 4], decoder: [2, 4]}"
 
 def test_each_stack_has_a_row_of_its_own() -> None:
     both = LayerMap((2, 4), 0, decoder=LayerMap((6, None)))
-    drawn = layer_maps([Drawn("mixed", (both,))], (4, 6), marks(["mixed"])).figure
+    drawn = layer_maps([Drawn("mixed", (both,))], Depth(4, 6), marks(["mixed"])).figure
     titles = [a.text for a in drawn.layout.annotations]
     assert [t.split("  ")[0] for t in titles] == ["<b>mixed</b>, encoder", "<b>mixed</b>, decoder"]
     said = [t.hovertext for t in drawn.data if t.mode == "lines"]
@@ -44,4 +45,7 @@ def test_the_search_tells_the_decoders_blocks_from_the_encoders() -> None:
     reverse = next(p for p in found.points if p.map == "{encoder: [3, 2], decoder: [3, 2]}")
     assert (reverse.inversions, reverse.displacement, reverse.span) == (2, 1.5, 1)
     assert "student block decoder 2 100 percent" in search_figures.importance(found).alt
-    assert search_figures.landscape(found, (4, 4), "select chrf").figure.data[0].y[2] == "decoder 1"
+    assert (
+        search_figures.landscape(found, Depth(4, 4), "select chrf").figure.data[0].y[2]
+        == "decoder 1"
+    )

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import states
+from raykd.maps.depth import Depth
 from raykd.tasks import metrics, seq2seq
 from raykd.tasks.seq2seq import IGNORED, Seq2Seq
 from raykd.teachers.targets import LiveTeacher
@@ -85,11 +86,11 @@ def test_the_decoder_reads_the_target_shifted_right_and_its_mask_is_the_labels(k
 def test_padding_changes_nothing(kind: str, rows: list[int]) -> None:
     """Invariant 6: for logits and for the states of both stacks."""
     model, places = tiny_seq2seq(kind, (2, 2)), np.array(rows)
-    live = LiveTeacher(model, states((2, 2)), TASK, torch.no_grad())
+    live = LiveTeacher(model, states(Depth(2, 2)), TASK, torch.no_grad())
     near, far = (live(TASK.collate(encoded(), places, 0, pad_to=n)) for n in (None, 13))
     assert torch.allclose(near.outputs.x_PC, far.outputs.x_PC, atol=1e-5)
     for state, x_ND in near.states_ND.items():
-        count = sum((LENGTHS if state >= 0 else TARGETS)[i] for i in rows)
+        count = sum((LENGTHS if state.stack == "encoder" else TARGETS)[i] for i in rows)
         assert x_ND.shape == (count, 32)
         assert torch.allclose(x_ND, far.states_ND[state], atol=1e-5), state
 

@@ -17,6 +17,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import TargetKind, TrialSpec
 from raykd.data.batches import collate, shard
+from raykd.maps.activations import Activation, state
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
@@ -39,7 +40,7 @@ from ..support.tiny_models import tiny_model
 from ..support.world import write_sweep
 
 KINDS: tuple[TargetKind, ...] = ("untrained", "shuffled", "mean")
-STATES = (1, 2, 4)
+STATES = (state(1), state(2), state(4))
 LENGTHS = np.random.default_rng(2).integers(1, 30, 60)
 
 
@@ -63,7 +64,7 @@ def part(filler: Filler, rows: np.ndarray, pad_to: int | None = None) -> Part:
         return batch, live(batch)
 
 
-def states(parts: list[Part]) -> dict[int, torch.Tensor]:
+def states(parts: list[Part]) -> dict[Activation, torch.Tensor]:
     """Over the whole share, in the order of its tokens."""
     told = [targets.states_ND for _, targets in parts if targets is not None]
     return {k: torch.cat([x[k] for x in told]) for k in STATES}
@@ -107,7 +108,7 @@ def test_shuffles_differ_by_seed_and_step_and_are_the_same_again(filler: Filler)
     one = part(filler, np.arange(20))
 
     def shuffle(seed: int, step: int, rank: int = 0) -> torch.Tensor:
-        return states(Controls(seed, rank).of("shuffled", [one], step))[4]
+        return states(Controls(seed, rank).of("shuffled", [one], step))[state(4)]
 
     assert torch.equal(shuffle(1, 0), shuffle(1, 0))
     others = [shuffle(1, 1), shuffle(2, 0), shuffle(1, 0, rank=1)]
@@ -251,7 +252,9 @@ def test_controls_of_a_stored_teacher_are_those_of_a_live_one(
     trials: tuple[TrialSpec, ...], sources: TrainingInputs, together: Memory, tmp_path: Path
 ) -> None:
     """Invariant 3: to the storage's precision."""
-    stored = replace(sources, source="cached", cache=str(tmp_path), states=tuple(range(1, 5)))
+    stored = replace(
+        sources, source="cached", cache=str(tmp_path), states=tuple(map(state, range(1, 5)))
+    )
     cached = train(Cohort(trials), stored)
     for trial in trials:
         a, b = series(together, trial), series(cached, trial)

@@ -19,6 +19,8 @@ import torch
 from raykd.data.batches import Batch, collate
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
+from raykd.maps.activations import Activation, state
+from raykd.maps.depth import Depth
 from raykd.models.outputs import Outputs
 from raykd.runtime.group import Group
 from raykd.tasks.classification import Classification
@@ -31,7 +33,7 @@ from ..data.test_batches import encoded
 from ..support.tiny_models import tiny_model
 
 LENGTHS = np.random.default_rng(1).integers(1, 30, 90)
-STATES = (0, 2, 4)
+STATES = (state(0), state(2), state(4))
 SHARD = 8192  # so that ninety rows lie in several shards
 
 
@@ -62,7 +64,7 @@ def entry(filler: Filler, half: str = "float16", teacher: str = "t1") -> Entry:
 
 
 def opened(
-    root: Path | str, filler: Filler, states: tuple[int, ...] = STATES, **changes: Any
+    root: Path | str, filler: Filler, states: tuple[Activation, ...] = STATES, **changes: Any
 ) -> CachedTeacher:
     scratch = Path(fsspec.url_to_fs("file:///tmp")[1]) if "://" in str(root) else Path(root)
     return open_cache(
@@ -111,7 +113,7 @@ def test_targets_are_the_teachers_at_the_valid_tokens(
     with torch.no_grad():
         whole = filler.teacher(**batch.inputs, output_hidden_states=True)
     mask = batch.inputs["attention_mask"].bool()
-    wanted = Targets(Outputs(whole.logits), {k: whole.hidden_states[k][mask] for k in STATES})
+    wanted = Targets(Outputs(whole.logits), {k: whole.hidden_states[k.block][mask] for k in STATES})
     close(found, wanted, torch.finfo(torch.float16).eps)
     assert found.outputs.x_PC.dtype == torch.float32
     assert {x.dtype for x in found.states_ND.values()} == {torch.float32}
@@ -151,13 +153,13 @@ def test_a_second_opening_asks_the_teacher_only_for_a_sample(
 ) -> None:
     opened(tmp_path, filler)
     monkeypatch.setattr(fill_cache, "write_span", None)
-    opened(tmp_path, filler, (2,))
+    opened(tmp_path, filler, (state(2),))
 
 
 def test_more_states_are_added_to_what_is_there(
     filler: Filler, tmp_path: Path, rows: Encoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened(tmp_path, filler, (2,))
+    opened(tmp_path, filler, (state(2),))
     written: list[str] = []
     whole = Cache.write
 
@@ -166,9 +168,9 @@ def test_more_states_are_added_to_what_is_there(
         whole(self, name, span, values)
 
     monkeypatch.setattr(Cache, "write", note)
-    source = opened(tmp_path, filler, (2, 3))
+    source = opened(tmp_path, filler, (state(2), state(3)))
     assert set(written) == {"state-3"}
-    assert set(ask(source, batch_of(rows, [4])).states_ND) == {2, 3}
+    assert set(ask(source, batch_of(rows, [4])).states_ND) == {state(2), state(3)}
 
 
 def test_an_interrupted_writer_is_gone_on_from(
@@ -293,17 +295,17 @@ def test_an_unknown_example_is_an_error(filler: Filler, tmp_path: Path, rows: En
 
 
 def test_large_values_are_kept_in_bfloat16(filler: Filler, tmp_path: Path, rows: Encoded) -> None:
-    assert choose_half(filler, 4) == "float16"
+    assert choose_half(filler, Depth(4)) == "float16"
     wild = replace(filler, teacher=tiny_model("bert", blocks=4, labels=3, seed=3))
     with torch.no_grad():
         wild.teacher.bert.encoder.layer[1].output.LayerNorm.weight.mul_(1e5)
-    assert choose_half(wild, 4) == "bfloat16"
+    assert choose_half(wild, Depth(4)) == "bfloat16"
     with pytest.raises(UserError, match="does not fit float16; write .*bfloat16"):
         opened(tmp_path, wild, teacher="wild")
     source = opened(tmp_path, wild, teacher="wild", half="bfloat16")
     with wild.live(STATES) as live:
         a, b = ask(source, batch_of(rows, [3])), ask(live, batch_of(rows, [3]))
-    torch.testing.assert_close(a.states_ND[2], b.states_ND[2], rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(a.states_ND[state(2)], b.states_ND[state(2)], rtol=1e-2, atol=1e-2)
 
 
 # The shelf

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import Lora, TrialSpec
+from raykd.maps.activations import state
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
@@ -125,7 +126,9 @@ def test_a_stored_teacher_in_bf16_gives_the_losses_of_a_live_one(
 ) -> None:
     trials = adapted(study, weights="bf16")
     held = replace(sources, weights="bf16", cache_dtype="bfloat16")
-    stored = replace(held, source="cached", cache=str(tmp_path), states=(1, 2, 3, 4))
+    stored = replace(
+        held, source="cached", cache=str(tmp_path), states=tuple(map(state, (1, 2, 3, 4)))
+    )
     live, cached = train(Cohort(trials), held), train(Cohort(trials), stored)
     for trial in trials:
         a, b = series(live, trial), series(cached, trial)

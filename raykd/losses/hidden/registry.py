@@ -131,6 +131,13 @@ def register_hidden_loss(**entry: Any) -> Callable[[Function], Function]:
             raise ValueError(f"hidden loss {loss.name!r}: `terms` are those of form `blocks`")
         if loss.form != "blocks" and loss.reads != ("state",):
             raise ValueError(f"hidden loss {loss.name!r}: form `{loss.form}` compares states alone")
+        if loss.form != "blocks" and (loss.weights or loss.map_of_epoch):
+            raise ValueError(f"hidden loss {loss.name!r}: trained weights and maps of an epoch are "
+                             "those of form `blocks`")  # fmt: skip
+        if loss.padded and not loss.additive:
+            raise ValueError(
+                f"hidden loss {loss.name!r}: form `padded_pair` is computed by one worker"
+            )
         _REGISTERED[loss.name] = loss
         return function
 
