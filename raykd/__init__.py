@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raykd.analysis.scores.public import read_scores
     from raykd.analysis.verdict.public import judge, power
     from raykd.analysis.verdict.verdict import Verdict
+    from raykd.cluster.launch.public import Sweep
     from raykd.config.sweep import SweepConfig
     from raykd.config.sweep import load as load_sweep
     from raykd.errors import UserError
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from raykd.maps.published import RULES as STRATEGIES
     from raykd.maps.registry import register_strategy, strategy
     from raykd.models.public import build_student
-    from raykd.sweep.sweep import Sweep
+    from raykd.tasks.kinds.metric import register_metric
+    from raykd.tasks.registry import register_task
     from raykd.training.public import distill
 
 __all__ = [
@@ -42,7 +44,9 @@ __all__ = [
     "power",
     "read_scores",
     "register_hidden_loss",
+    "register_metric",
     "register_strategy",
+    "register_task",
     "strategy",
 ]
 
@@ -50,7 +54,7 @@ __all__ = [
 _DEFINED = {
     "STRATEGIES": ("raykd.maps.published", "RULES"),
     "LayerMap": ("raykd.maps.layer_map", "LayerMap"),
-    "Sweep": ("raykd.sweep.sweep", "Sweep"),
+    "Sweep": ("raykd.cluster.launch.public", "Sweep"),
     "SweepConfig": ("raykd.config.sweep", "SweepConfig"),
     "UserError": ("raykd.errors", "UserError"),
     "Verdict": ("raykd.analysis.verdict.verdict", "Verdict"),
@@ -62,7 +66,9 @@ _DEFINED = {
     "power": ("raykd.analysis.verdict.public", "power"),
     "read_scores": ("raykd.analysis.scores.public", "read_scores"),
     "register_hidden_loss": ("raykd.losses.hidden.registry", "register_hidden_loss"),
+    "register_metric": ("raykd.tasks.kinds.metric", "register_metric"),
     "register_strategy": ("raykd.maps.registry", "register_strategy"),
+    "register_task": ("raykd.tasks.registry", "register_task"),
     "strategy": ("raykd.maps.registry", "strategy"),
 }
 

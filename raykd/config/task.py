@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from raykd.config.design import Positive
 from raykd.config.yaml_file import Compound, Model, Plain, by, unknown
+from raykd.runtime.plugins import plugin_hash
 from raykd.tasks.kinds.metric import default_metric, metric_of, metrics
 from raykd.tasks.kinds.task_kind import FIELD, KEYS, TaskKind, in_words, task_kind, task_kinds
 
@@ -212,7 +213,10 @@ class TaskConfig(Model):
     @property
     def reading(self) -> object:
         """What decides how rows come to be tokens and answers, beside the tokenizer."""
-        return [self.kind, self._reading] if self.of_kind.named else self._reading
+        reading = [self.kind, self._reading] if self.of_kind.named else self._reading
+        implementation = self.of_kind.implementation
+        plugin = None if isinstance(implementation, str) else plugin_hash(implementation)
+        return reading if plugin is None else [reading, plugin]
 
     @property
     def _reading(self) -> object:

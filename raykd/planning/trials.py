@@ -8,6 +8,7 @@ from functools import cache, partial
 from random import Random
 
 from raykd.config import design
+from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.layer_map import LayerMap, everywhere
@@ -17,6 +18,7 @@ from raykd.planning import inits
 from raykd.planning.study import Study
 from raykd.runtime.plugins import plugin_hash
 from raykd.search.space import space_of
+from raykd.tasks.kinds.metric import metric_of
 
 
 def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
@@ -138,13 +140,16 @@ def trial(
             loss or losses.kind,
             losses.stated_options if loss is None else None,
         ),  # fmt: skip
-        plugins=_plugins(loss or losses.kind),
+        plugins=_plugins(config, loss or losses.kind),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )
 
 
-def _plugins(loss: str) -> tuple[str, ...]:
+def _plugins(config: SweepConfig, loss: str) -> tuple[str, ...]:
     """Hashes of the plug-ins that a trial uses. A strategy needs none: its map is in the id."""
-    hashes = {plugin_hash(hidden_loss(loss).function)}
+    task = config.task
+    metric = metric_of(task.kind, task.metric)
+    used = (hidden_loss(loss).function, task.of_kind.implementation, metric.function)
+    hashes = {plugin_hash(part) for part in used if not isinstance(part, str)}
     return tuple(sorted(h for h in hashes if h is not None))

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 
 from raykd.analysis.scores.loss_weights import label, over_weights
-from raykd.analysis.scores.metric_names import smaller_is_better
 from raykd.analysis.scores.scores import (
     Explored,
     Problem,
@@ -92,7 +91,7 @@ def from_trials(
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
-    larger = not smaller_is_better(metric)
+    larger = True  # a sweep refuses a metric of which smaller is better (config/task.py)
     unfinished = _not_finished(records, planned, task, controls)
     scores, problems = over_weights(items, unfinished, larger)
     factor = any(s.weight for s in scores)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from raykd.runtime.plugins import import_entry_points
+
 Rows = Literal["text", "source", "prompt"]
 
 KEYS: Mapping[Rows, tuple[str, ...]] = {
@@ -108,12 +110,13 @@ def _module(kind: TaskKind) -> str:
 
 def task_kinds() -> Mapping[str, TaskKind]:
     """All registered kinds by name. Read at the time of use: a plug-in may add kinds."""
+    import_entry_points()
     return _REGISTERED
 
 
 def task_kind(name: str) -> TaskKind:
     """The kind of this name. Raises KeyError."""
-    return _REGISTERED[name]
+    return task_kinds()[name]
 
 
 def in_words(kinds: Iterable[TaskKind]) -> str:
