@@ -4,6 +4,7 @@ invariants of the loop is shown beside the model classes (test_model_classes.py)
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from raykd.config.sweep import SweepConfig, load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.hidden import registry
-from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 from raykd.maps.depth import Depth
 from raykd.maps.published import PUBLISHED, redrawn
 from raykd.maps.strategies import STRATEGIES
@@ -31,7 +32,7 @@ from raykd.sweep.fine_tune import fine_tune
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 
-from ..support.loop import Interrupt, train
+from ..support.loop import Interrupt, told, train
 from ..support.smallest import SMALLEST
 from ..support.world import write_model, write_sweep
 
@@ -220,3 +221,38 @@ def test_methods_are_refused_for_a_model_of_two_stacks() -> None:
     assert refused == ["losses.kind", *(f"confirm.strategies.{i}.strategy" for i in mixed)]
     shown = [name for name, _ in maps(Depth(12, 12), Depth(3, 3), [], 0, False)]
     assert shown == list(STRATEGIES)
+
+
+# Every kind of the registry
+
+
+def test_every_kind_trains_in_one_cohort(study: Study, sources: TrainingInputs) -> None:
+    base = named(study, "forward")
+    own_maps = {p.loss: name for name, p in PUBLISHED.items()}
+    trials = []
+    for kind, loss in sorted(hidden_losses().items()):
+        trial = base if loss.any_map else named(study, own_maps[kind])
+        trials.append(replace(trial, strategy=kind, loss=replace(base.loss, kind=kind)))
+    memory = train(Cohort(tuple(trials)), sources)
+    for trial in trials:
+        losses = [m["hidden"] for _, m in memory.metrics[trial.id] if "hidden" in m]
+        assert all(0 < loss < float("inf") for loss in losses), trial.loss.kind
+        assert losses[-1] < losses[0], trial.loss.kind
+        assert trial.id in memory.results
+
+
+@pytest.mark.parametrize("name", ["rail_kd", "learned_mix", "tinybert", "forward"])
+def test_a_checkpoint_has_the_keys_of_the_first_release_and_is_gone_on_from(
+    study: Study, sources: TrainingInputs, together: Memory, tmp_path: Path, name: str
+) -> None:
+    """Stores of 0.1.0 hold checkpoints whose keys are these."""
+    cohort = Cohort((named(study, name),))
+    with pytest.raises(InterruptedError):
+        train(cohort, sources, hooks=Interrupt(tmp_path, 6))
+    resume = torch.load(tmp_path / "state.pt", weights_only=True)
+    (student,) = resume["students"].values()
+    weights = {"rail_kd": {"_weights.student", "_weights.teacher"}, "learned_mix": {"_weights.mix"}}
+    assert student["matching"].keys() == weights.get(name, set())
+    assert all(re.fullmatch(r"\d+\.weight", key) for key in student["projections"])
+    again = train(cohort, sources, resume=resume)
+    assert told(again, cohort.trials[0])[:2] == told(together, cohort.trials[0])[:2]

@@ -1,0 +1,94 @@
+"""One step of a loss of the whole batch with two workers, each a process: `python -m
+tests.support.gathered_losses RANK STORE` prints as JSON, one line per case, the losses and the
+gradient that this worker has after the step's sum."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from raykd.config.trial import Init, Shape
+from raykd.data.batches import shard
+from raykd.data.encoded import Encoded
+from raykd.losses.hidden.inputs import HiddenInputs
+from raykd.losses.hidden.registry import register_hidden_loss
+from raykd.maps.layer_map import LayerMap
+from raykd.models.student import build_student
+from raykd.runtime.group import Group
+from raykd.tasks.classification import FAMILY
+from raykd.teachers.targets import LiveTeacher
+from raykd.training.learner import Learner
+
+from .specs import spec
+from .tiny_models import tiny_model
+
+LENGTHS = np.array([7, 3, 9, 4, 5])
+CASES = [
+    (kind, rows, frozen)
+    for kind in ("linear_cka", "rkd_distance")
+    for rows, frozen in ((5, False), (2, False), (1, False), (1, True))
+]
+"""Kind, rows of the batch (of one row, the second worker has none), frozen embeddings."""
+
+
+@register_hidden_loss(form="blocks", terms=("distances",), additive=False)
+def rkd_distance(inputs: HiddenInputs) -> tuple[Tensor]:
+    """Squared error of the distances between examples, which are the means of their tokens."""
+    losses = []
+    for s, t in inputs.pairs:
+        tables = []
+        for x_ND in (inputs.student[s], inputs.teacher[t]):
+            x_BD = inputs.rows.mean(x_ND.float())
+            tables.append((x_BD[:, None] - x_BD).square().sum(-1))
+        losses.append((tables[0] - tables[1]).square().mean())
+    return (torch.stack(losses).mean(),)
+
+
+def rows(count: int) -> Encoded:
+    lengths = LENGTHS[:count]
+    rng = np.random.default_rng(0)
+    return Encoded(
+        fingerprint="made up",
+        input_ids=rng.integers(10, 90, lengths.sum(), dtype=np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        type_ids=None,
+        labels=rng.integers(0, 2, count, dtype=np.int64),
+        ids=np.array([f"row-{i}" for i in range(count)]),
+    )
+
+
+def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
+    """The terms of the loss, summed over the workers, and the gradient of all parameters."""
+    teacher = tiny_model("bert", blocks=4, labels=2, dropout=0.0)
+    shape = Shape(2, width=None if frozen else 16)
+    trial = spec(
+        shape=shape, layer_map=LayerMap((4, 2), embedding=0), kind=kind, freeze_embeddings=frozen
+    )
+    student = build_student(teacher, shape, Init("random"), 0)
+    learner = Learner(trial, student, FAMILY, 32, group, torch.device("cpu"), nullcontext())
+    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
+    whole = np.arange(count)
+    batch = FAMILY.collate(rows(count), shard(whole, group.rank, group.world), 0, whole)
+    learner.backward(batch, live(batch) if len(batch.ids) else None, 0)
+    learner.gradients.wait()
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]
+    losses = learner.running_losses(1)
+    return {"losses": losses, "gradient": torch.cat([g.flatten() for g in gradients]).tolist()}
+
+
+def main(rank: int, store: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=rank, world_size=2)
+    for case in CASES:
+        print(json.dumps(step(*case, Group.current())), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
