@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import memory, ratios, report, run
 from benchmarks.frame import Rows, Setting, normalized_mse
-from raykd.losses import hidden
+from raykd.data.batches import valid
+from raykd.losses.hidden.kinds.squared_error import normalized_mse
 
 HERE = Path(__file__).parents[2] / "benchmarks"
 
@@ -178,8 +179,8 @@ def test_the_arms_loss_is_raykds() -> None:
     student, teacher = torch.randn(2, 3, 5, 8)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
     places = mask.flatten().nonzero().squeeze(1)
-    pair = hidden.valid(student, places), hidden.valid(teacher, places)
-    wanted = hidden.normalized_mse(*pair, tokens=int(mask.sum()), examples=3)
+    pair = valid(student, places), valid(teacher, places)
+    wanted = normalized_mse(*pair, tokens=int(mask.sum()), examples=3)
     torch.testing.assert_close(normalized_mse(student, teacher, mask), wanted)
 
 
