@@ -22,7 +22,7 @@ from raykd.losses.hidden.registry import register_hidden_loss
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
-from raykd.tasks.classification import FAMILY
+from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 
@@ -72,10 +72,12 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
         shape=shape, layer_map=LayerMap((4, 2), embedding=0), kind=kind, freeze_embeddings=frozen
     )
     student = build_student(teacher, shape, Init("random"), 0)
-    learner = Learner(trial, student, FAMILY, 32, group, torch.device("cpu"), nullcontext())
-    live = LiveTeacher(teacher, trial.teacher_states, FAMILY, nullcontext())
+    learner = Learner(
+        trial, student, Classification(), 32, group, torch.device("cpu"), nullcontext()
+    )
+    live = LiveTeacher(teacher, trial.teacher_states, Classification(), nullcontext())
     whole = np.arange(count)
-    batch = FAMILY.collate(rows(count), shard(whole, group.rank, group.world), 0, whole)
+    batch = Classification().collate(rows(count), shard(whole, group.rank, group.world), 0, whole)
     learner.backward(batch, live(batch) if len(batch.ids) else None, 0)
     learner.gradients.wait()
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]

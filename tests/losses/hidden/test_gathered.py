@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]
         )
         for rank in range(2)
     ]  # fmt: skip
-    printed = [process.communicate()[0] for process in running]
+    # Both are read at once: a worker that waits for its pipe keeps the other waiting in a gather.
+    with ThreadPoolExecutor(2) as pool:
+        printed = list(pool.map(lambda process: process.communicate()[0], running))
     assert all(process.returncode == 0 for process in running)
     return [[json.loads(line) for line in lines.splitlines()] for lines in printed]
 
