@@ -98,7 +98,7 @@ def main() -> None:
         right, function=lambda s, t, n, e: right.function(s * torch.ones(s.shape[-1]), t, n, e)
     )
     try:
-        step(next(every_loss.cases()), device)
+        step(next(case for case in every_loss.cases() if case.kind == "mse"), device)
         print("planted: ran")
     except Exception as error:
         print(f"planted: {type(error).__name__}")

@@ -20,6 +20,7 @@ from raykd.data.batches import Batch, collate
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
 from raykd.maps.activations import Activation, state
+from raykd.maps.depth import Depth
 from raykd.models.outputs import Outputs
 from raykd.runtime.group import Group
 from raykd.tasks.classification import FAMILY
@@ -294,11 +295,11 @@ def test_an_unknown_example_is_an_error(filler: Filler, tmp_path: Path, rows: En
 
 
 def test_large_values_are_kept_in_bfloat16(filler: Filler, tmp_path: Path, rows: Encoded) -> None:
-    assert choose_half(filler, 4) == "float16"
+    assert choose_half(filler, Depth(4)) == "float16"
     wild = replace(filler, teacher=tiny_model("bert", blocks=4, labels=3, seed=3))
     with torch.no_grad():
         wild.teacher.bert.encoder.layer[1].output.LayerNorm.weight.mul_(1e5)
-    assert choose_half(wild, 4) == "bfloat16"
+    assert choose_half(wild, Depth(4)) == "bfloat16"
     with pytest.raises(UserError, match="does not fit float16; write .*bfloat16"):
         opened(tmp_path, wild, teacher="wild")
     source = opened(tmp_path, wild, teacher="wild", half="bfloat16")
