@@ -1,7 +1,7 @@
 """Published matching methods as strategies: the map of each method, and its hidden loss.
 
 A map states the teacher blocks that a method can use. Where it has a range, the loss of the method
-(losses/methods.py) mixes the blocks of the range, or draws from it each epoch. Plain Python, no
+(losses/hidden/kinds/) mixes the blocks of the range, or draws from it each epoch. Plain Python, no
 torch.
 """
 
@@ -20,8 +20,7 @@ RELATION_SHARE = 7 / 8  # in a deep teacher: block 21 of 24, as the authors use 
 
 @dataclass(frozen=True)
 class Published:
-    """`rule` yields the map; `loss` is the kind of hidden loss of the method (losses/hidden.py or
-    losses/methods.py)."""
+    """`rule` yields the map; `loss` is the kind of hidden loss of the method (losses/hidden/)."""
 
     rule: Strategy
     loss: str

@@ -1,12 +1,13 @@
 """One step of a loss of the whole batch with two workers, each a process: `python -m
-tests.support.gathered_losses RANK STORE` prints as JSON, one line per case, the losses and the
-gradient that this worker has after the step's sum."""
+tests.support.gathered_losses RANK FOLDER` writes to FOLDER/RANK.json, for each case, the losses and
+the gradient that this worker has after the step's sum."""
 
 from __future__ import annotations
 
 import json
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,6 @@ CASES = [
 """Kind, rows of the batch (of one row, the second worker has none), frozen embeddings."""
 
 
-@register_hidden_loss(form="blocks", terms=("distances",), additive=False)
 def rkd_distance(inputs: HiddenInputs) -> tuple[Tensor]:
     """Squared error of the distances between examples, which are the means of their tokens."""
     losses = []
@@ -49,6 +49,10 @@ def rkd_distance(inputs: HiddenInputs) -> tuple[Tensor]:
             tables.append((x_BD[:, None] - x_BD).square().sum(-1))
         losses.append((tables[0] - tables[1]).square().mean())
     return (torch.stack(losses).mean(),)
+
+
+def register() -> None:
+    register_hidden_loss(form="blocks", terms=("distances",), additive=False)(rkd_distance)
 
 
 def rows(count: int) -> Encoded:
@@ -85,12 +89,14 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
     return {"losses": losses, "gradient": torch.cat([g.flatten() for g in gradients]).tolist()}
 
 
-def main(rank: int, store: str) -> None:
+def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", store=dist.FileStore(store, 2), rank=rank, world_size=2)
-    for case in CASES:
-        print(json.dumps(step(*case, Group.current())), flush=True)
+    store = dist.FileStore(str(folder / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    register()
+    steps = [step(*case, Group.current()) for case in CASES]
+    (folder / f"{rank}.json").write_text(json.dumps(steps), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), Path(sys.argv[2]))

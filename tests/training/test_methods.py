@@ -237,7 +237,8 @@ def test_every_kind_trains_in_one_cohort(study: Study, sources: TrainingInputs) 
     for trial in trials:
         losses = [m["hidden"] for _, m in memory.metrics[trial.id] if "hidden" in m]
         assert all(0 < loss < float("inf") for loss in losses), trial.loss.kind
-        assert losses[-1] < losses[0], trial.loss.kind
+        # Of the last two batches, one is whole: `paper` is larger in the shorter one of an epoch.
+        assert min(losses[-2:]) < losses[0], trial.loss.kind
         assert trial.id in memory.results
 
 

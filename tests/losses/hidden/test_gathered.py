@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,26 @@ from ...support.gathered_losses import CASES
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Any:
-    """The loss of the tests is known here, and no longer afterwards."""
-    yield
-    registry._REGISTERED.pop("rkd_distance", None)
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of these tests is known here and nowhere else."""
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry.hidden_losses()))
+    gathered_losses.register()
 
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
     """What both workers have of each case."""
-    store = str(tmp_path_factory.mktemp("two") / "store")
+    folder = tmp_path_factory.mktemp("two")
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.support.gathered_losses", str(rank), store],
-            cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            [sys.executable, "-m", "tests.support.gathered_losses", str(rank), folder],
+            cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)
     ]  # fmt: skip
-    # Both are read at once: a worker that waits for its pipe keeps the other waiting in a gather.
-    with ThreadPoolExecutor(2) as pool:
-        printed = list(pool.map(lambda process: process.communicate()[0], running))
-    assert all(process.returncode == 0 for process in running)
-    return [[json.loads(line) for line in lines.splitlines()] for lines in printed]
+    assert [process.wait() for process in running] == [0, 0]
+    return [json.loads((folder / f"{rank}.json").read_text("utf-8")) for rank in range(2)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
