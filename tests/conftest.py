@@ -62,6 +62,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_is_there_is_not_looked_through() -> None:
+    """The same for what earlier files have left: imports, fixtures of a session, caches."""
+    gc.collect()
+    gc.freeze()
+
+
 class Files(LoadFileScheduling):  # type: ignore[misc]
     """A file is one worker's, and so are all that ask the one MLflow server."""
 

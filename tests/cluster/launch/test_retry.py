@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,16 +16,32 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from torch import OutOfMemoryError
 
-from raykd.cluster.launch.driver import explain
+from raykd.cluster.launch import worker
+from raykd.cluster.launch.driver import _give_up, explain, tags
 from raykd.cluster.launch.retry import Failure, Part, after, counted, without
-from raykd.config.cohort import Cohort, packed, unpacked
+from raykd.cluster.launch.settings import LaunchSettings
+from raykd.config.cohort import Cohort, Job, packed, unpacked
 from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
+from raykd.runtime.execution_settings import ExecutionSettings
+from raykd.sweep.resources import Share
+from raykd.tracking import logs
 
 from ...support.specs import spec
+from ...tracking.conftest import Place
+from ...tracking.helpers import records
 
 RETRIES, SHARE = 2, 32
 OWN, LOST, MEMORY = (Failure(k, "why") for k in ("own", "lost", "memory"))  # type: ignore[arg-type]
+
+
+def launch_settings(**stated: Any) -> LaunchSettings:
+    """Settings of a launch that trains nothing."""
+    settings = LaunchSettings(
+        Share(1, 1, 0, 1), "", (), 0, 32, cast("TrainingInputs", None), ExecutionSettings(), "", "",
+        "0" * 32, Path(), Path(), 0.0, {}, "none", None,
+    )  # fmt: skip
+    return replace(settings, **stated)
 
 
 def trials(count: int, seed: int = 0) -> tuple[TrialSpec, ...]:
@@ -103,6 +123,24 @@ def test_short_memory_halves_the_rows_before_it_takes_a_cohort_apart() -> None:
     assert {p.micro_batch for p in attempts if len(p.trials) == 1} == {1}
 
 
+def test_rows_stay_halved_where_a_bad_student_is_then_singled_out() -> None:
+    cohort = Cohort(trials(4))
+    sick = cohort.trials[2].id
+
+    def outcome(part: Part) -> Failure | None:
+        if (part.micro_batch or SHARE) > 8:
+            return MEMORY
+        return OWN if sick in {t.id for t in part.trials} else None
+
+    attempts, given_up = play(Part((cohort,)), outcome)
+    assert [t.id for p in given_up for t in p.trials] == [sick]
+    assert [p.micro_batch for p in attempts[:3]] == [None, 16, 8]
+    assert {p.micro_batch for p in attempts[3:]} == {8}
+    settings = launch_settings(tags={"raykd.commit": "abc"})
+    assert tags(settings, attempts[0]) == settings.tags
+    assert tags(settings, given_up[0]) == {"raykd.commit": "abc", "raykd.micro_batch": "8"}
+
+
 def test_short_memory_leaves_a_loss_of_the_whole_batch_whole() -> None:
     own = tuple(spec(kind="paper_t5", layer_map=LayerMap((1, 2, i + 1))) for i in range(2))
     attempts, given_up = play(Part((Cohort(own),)), lambda p: MEMORY if len(p.trials) > 1 else None)
@@ -163,6 +201,34 @@ DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
 def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: str) -> None:
     found = explain(WorkerGroupError("of no use", failures))
     assert found.kind == kind and found.reason.startswith(reason)
+
+
+def test_a_student_given_up_has_the_workers_error_and_traceback(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error as it comes out of the worker's process, which drops its traceback."""
+
+    def step(job: Job, settings: LaunchSettings) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(worker, "_train", step)
+    with pytest.raises(RuntimeError) as raised:
+        worker.train_job({"job": packed(()), "settings": None})
+    sent = pickle.loads(pickle.dumps(raised.value))
+    failure = explain(WorkerGroupError("of no use", {0: sent}))
+    part = Part((Cohort(trials(1)),), micro_batch=8)
+    settings = launch_settings(
+        tracking_uri=place.uri, experiment=place.experiment, spool=tmp_path / "spool"
+    )
+    _give_up(part, Failure("lost", "gone"), settings)
+    assert records(place) == ()  # what lost its machine stays open
+    _give_up(part, failure, settings)
+    log = logs.read(part.trials[0].id, place.uri)
+    assert (log.status, log.head["micro_batch"]) == ("FAILED", "8")
+    told_lines = list(log.lines())
+    where = told_lines[told_lines.index(f"failed: {failure.reason}") + 1 :]
+    assert where[0].startswith("Traceback") and any("in step" in line for line in where)
+    assert where[-1] == failure.reason == f"RuntimeError: {sent}"
 
 
 def test_a_lost_controller_is_a_loss() -> None:

@@ -1,4 +1,5 @@
-"""A fault of each kind over one sweep; `python -m benchmarks.faults` is the long form."""
+"""A fault of each kind over one sweep, of which `python -m benchmarks.faults` is the long form;
+short memory and one bad student over another."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import faults
+from raykd.tracking import store
 
+from ...support.world import write_model, write_sweep
+from . import faults as planted
 from .aftermath import check
 from .disturbed import KINDS, Disturbed
+from .helpers import SLOW, WHOLE, curves, eventually, ours, raykd, records, said
 
 pytestmark = pytest.mark.long
 
@@ -30,3 +35,33 @@ def test_a_sweep_survives_a_fault_of_each_kind(
         assert any("in halves" in row.what for row in world.rows)
     finally:
         world.end()
+
+
+def test_short_memory_and_one_bad_student_leave_the_others_as_they_were(
+    folder: Path,
+    without_dropout: dict[str, dict[int, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Short memory halves the micro batch, which is recorded. Then one student fails, and its
+    neighbours finish."""
+    planted.install(monkeypatch, folder, planted.OUT_OF_MEMORY + planted.ONE_BAD_STUDENT)
+    write_model(folder / "model", dropout=0.0)
+    two = {"strategies": ["forward", "reverse"], "seeds": 2}
+    done = raykd("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=two))
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = records(folder)
+    assert Counter(r.status for r in found) == {"finished": 3, "failed": 1}
+    client = store.connect(store.resolve(None, folder))
+    assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"8"}
+    (bad,) = (r for r in found if r.status == "failed")
+    assert (bad.strategy, bad.seed) == ("reverse", 0)
+    assert bad.error == "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
+    assert "Traceback" not in done.stdout + done.stderr
+    told = said("logs", bad.trial).stdout
+    first, *where = told[told.index("failed: ") :].splitlines()
+    assert first == f"failed: {bad.error}" and where[0].startswith("Traceback")
+    assert any("in backward" in line for line in where) and where[-1] in first
+    drawn = curves(folder)
+    for good in (r for r in found if r.status == "finished"):
+        assert drawn[good.trial] == pytest.approx(without_dropout[good.trial], rel=2e-3)
+    eventually(lambda: not ours(folder))

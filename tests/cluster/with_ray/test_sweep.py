@@ -7,25 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from raykd.tracking import store
-
 from ...support.plugins import with_plugin
-from ...support.world import write_model, write_sweep
-from . import faults
-from .helpers import (
-    SLOW,
-    WHOLE,
-    at_a_terminal,
-    curves,
-    eventually,
-    once_each,
-    ours,
-    raykd,
-    records,
-    said,
-)
+from ...support.world import write_sweep
+from .helpers import WHOLE, at_a_terminal, once_each, raykd, records, said
 
 
 def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(folder: Path) -> None:
@@ -79,33 +63,3 @@ def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None
     found = records(folder, "tiny-smoke")
     assert once_each(found)
     assert {r.phase for r in found} == {"explore", "confirm"}
-
-
-def test_short_memory_and_one_bad_student_leave_the_others_as_they_were(
-    folder: Path,
-    without_dropout: dict[str, dict[int, float]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Short memory halves the micro batch, which is recorded. Then one student fails, and its
-    neighbours finish."""
-    faults.install(monkeypatch, folder, faults.OUT_OF_MEMORY + faults.ONE_BAD_STUDENT)
-    write_model(folder / "model", dropout=0.0)
-    two = {"strategies": ["forward", "reverse"], "seeds": 2}
-    done = raykd("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=two))
-    assert done.returncode == 1, done.stdout + done.stderr
-    found = records(folder)
-    assert Counter(r.status for r in found) == {"finished": 3, "failed": 1}
-    client = store.connect(store.resolve(None, folder))
-    assert {client.get_run(r.run_id).data.tags["raykd.micro_batch"] for r in found} == {"8"}
-    (bad,) = (r for r in found if r.status == "failed")
-    assert (bad.strategy, bad.seed) == ("reverse", 0)
-    assert bad.error == "RuntimeError: mat1 and mat2 shapes cannot be multiplied"
-    assert "Traceback" not in done.stdout + done.stderr
-    told = said("logs", bad.trial).stdout
-    first, *where = told[told.index("failed: ") :].splitlines()
-    assert first == f"failed: {bad.error}" and where[0].startswith("Traceback")
-    assert any("in backward" in line for line in where) and where[-1] in first
-    drawn = curves(folder)
-    for good in (r for r in found if r.status == "finished"):
-        assert drawn[good.trial] == pytest.approx(without_dropout[good.trial], rel=2e-3)
-    eventually(lambda: not ours(folder))
