@@ -38,7 +38,7 @@ OWN, LOST, MEMORY = (Failure(k, "why") for k in ("own", "lost", "memory"))  # ty
 def launch_settings(**stated: Any) -> LaunchSettings:
     """Settings of a launch that trains nothing."""
     settings = LaunchSettings(
-        Share(1, 1, 0, 1), "", (), 0, 32, cast("TrainingInputs", None), ExecutionSettings(), "", "",
+        Share(1, 1, 0, 1), "", (), 0, 32, cast("Any", None), ExecutionSettings(), "", "",
         "0" * 32, Path(), Path(), 0.0, {}, "none", None,
     )  # fmt: skip
     return replace(settings, **stated)
