@@ -123,6 +123,7 @@ def unreadable_losses(
     found = [
         f"{file}: {key}: {problem}"
         for key, own in asked.items()
+        if hidden_loss(own).has_requirements
         if (problem := model_facts.unreadable(base, shape, own, home))
     ]
     controls = [s.label for s in strategies if s.control]

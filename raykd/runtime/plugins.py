@@ -8,14 +8,16 @@ not need them. An installed package registers by the entry-point group `raykd.pl
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -83,6 +85,7 @@ def install_plugins(plugins: Sequence[Plugin]) -> None:
         if _is_installed(plugin):
             continue
         folder = Path(tempfile.mkdtemp(prefix="raykd-plugin-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         for path, text in plugin.files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
@@ -94,17 +97,19 @@ def _is_installed(plugin: Plugin) -> bool:
 
 
 def _install(plugin: Plugin, folder: Path) -> None:
+    """Import the plug-in with all its files: those that it imports inside functions are not found
+    later, when its folder is not on the path. Raises ImportError for a name that is taken."""
     if _is_installed(plugin):
         return
-    if plugin.module in sys.modules and plugin.module not in _INSTALLED:
-        raise ImportError(f"a module {plugin.module!r} exists already; rename the file")
-    for path, _ in plugin.files:  # of an earlier text of the file, in a process that lives on
-        sys.modules.pop(_module_name(path), None)
+    for path, text in plugin.files:
+        _make_room(plugin, path, text)
     _INSTALLED[plugin.module] = (plugin, folder)
     sys.path.insert(0, str(folder))
     try:
         importlib.invalidate_caches()
         importlib.import_module(plugin.module)
+        for path, _ in plugin.files:
+            importlib.import_module(_module_name(path))
     except BaseException:
         del _INSTALLED[plugin.module]
         raise
@@ -112,10 +117,27 @@ def _install(plugin: Plugin, folder: Path) -> None:
         sys.path.remove(str(folder))
 
 
+def _make_room(plugin: Plugin, path: str, text: str) -> None:
+    """Forget an earlier text of the plug-in's file. Raises ImportError if its name is that of
+    another module."""
+    name = _module_name(path)
+    owners = [p for p, _ in _INSTALLED.values() if path in dict(p.files)]
+    foreign = [p for p in owners if p.module != plugin.module and dict(p.files)[path] != text]
+    if foreign or (name in sys.modules and not owners):
+        raise ImportError(f"a module {name!r} exists already; rename the file")
+    if any(p.module == plugin.module for p in owners):
+        sys.modules.pop(name, None)
+
+
+@cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
 @cache
 def import_entry_points() -> None:
     """Import the plug-ins of installed packages, once. Raises UserError where one fails."""
-    for point in entry_points(group=GROUP):
+    for point in _entry_points():
         try:
             point.load()
         except Exception as error:  # whatever the package raises
@@ -128,11 +150,13 @@ def import_entry_points() -> None:
 def plugin_hash(function: Any) -> str | None:
     """Return the hash of the plug-in that a function or class stands in; None for raykd's own."""
     module: str = function.__module__
+    if module.startswith("raykd."):
+        return None
     for plugin, _ in _INSTALLED.values():
         if module in (_module_name(path) for path, _ in plugin.files):
             return plugin.hash
     package = module.split(".")[0]
-    for point in entry_points(group=GROUP):
+    for point in _entry_points():
         if point.dist is not None and package == point.module.split(".")[0]:
             return _distribution_hash(point.dist, package)
     return None

@@ -149,4 +149,4 @@ def test_equal_widths_need_no_projection() -> None:
     projections = build_projections(LayerMap((2, 6)), 32, 32, seed=0)
     assert len(projections) == 0
     x_ND = torch.randn(5, 32)
-    assert project(projections, 1, x_ND) is x_ND
+    assert project(projections, state(1), x_ND) is x_ND

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
@@ -94,6 +95,30 @@ def test_a_mistake_is_a_line(folder: Path, name: str, text: str | None, line: st
     with pytest.raises(UserError, match=f"plugins.0: {name}: ") as raised:
         load(file)
     assert line in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def test_a_module_that_is_imported_inside_a_function_is_found_there(folder: Path) -> None:
+    text = (
+        "from raykd.losses.hidden.registry import register_hidden_loss\n"
+        "@register_hidden_loss()\ndef later(s, t, n, e):\n    import latent\n"
+        "    return latent.SCALE * (s - t).abs().sum() / n\n"
+    )
+    (folder / "late.py").write_text(text)
+    (folder / "latent.py").write_text("SCALE = 4.0")
+    load(write_sweep(folder, plugins=["late.py"], losses={"kind": "later"}))
+    assert float(hidden_loss("later").function(torch.ones(2, 3), torch.zeros(2, 3), 2, 1)) == 12
+
+
+def test_plugins_share_a_module_only_if_it_is_one(folder: Path, tmp_path: Path) -> None:
+    other = folder / "other"
+    other.mkdir()
+    for place, text in ((folder, "A = 1"), (other, "A = 2")):
+        (place / "shared_helper.py").write_text(text)
+        for name in ("one", "two", "three"):
+            (place / f"plugin_{name}.py").write_text("import shared_helper")
+    load(write_sweep(folder, plugins=["plugin_one.py", "plugin_two.py"]))
+    with pytest.raises(UserError, match="a module 'shared_helper' exists already; rename the file"):
+        load(write_sweep(folder, plugins=["other/plugin_three.py"]))
 
 
 def run(code: str, path: Path) -> str:

@@ -100,8 +100,8 @@ def test_shares_of_a_batch_count_the_whole() -> None:
     parts = [TASK.collate(encoded(), whole[i::2], 0, whole) for i in range(2)]
     assert [p.positions for p in parts] == [sum(TARGETS)] * 2
     assert [p.tokens for p in parts] == [sum(LENGTHS)] * 2
-    assert [p.count_in(-1) for p in parts] == [sum(TARGETS)] * 2
-    assert [len(p.valid_in(-1)) for p in parts] == [4 + 2, 6 + 5]
+    assert [p.count_in("decoder") for p in parts] == [sum(TARGETS)] * 2
+    assert [len(p.valid_in("decoder")) for p in parts] == [4 + 2, 6 + 5]
     assert (parts[0].inputs["labels"] == IGNORED).sum() == 2
 
 

@@ -91,9 +91,8 @@ def from_trials(
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
-    larger = True  # a sweep refuses a metric of which smaller is better (config/task.py)
     unfinished = _not_finished(records, planned, task, controls)
-    scores, problems = over_weights(items, unfinished, larger)
+    scores, problems = over_weights(items, unfinished, True)
     factor = any(s.weight for s in scores)
     explored = tuple(
         Explored(
@@ -111,7 +110,7 @@ def from_trials(
     return Scores(
         scores,
         metric=metric,
-        larger_is_better=larger,
+        larger_is_better=True,  # a sweep refuses other metrics (config/task.py)
         resolution=100 / examples if examples else 0.0,
         explored=explored,
         problems=problems,

@@ -93,6 +93,11 @@ class HiddenLoss:
         return self.form == "pair" and self.additive
 
     @property
+    def has_requirements(self) -> bool:
+        """Whether there are models for which it cannot be computed (losses/fit.py)."""
+        return self.encoder_only or self.equal_heads or self.reads != ("state",)
+
+    @property
     def divisible(self) -> bool:
         """Whether it can be computed in micro-batches."""
         return self.additive and not self.padded
