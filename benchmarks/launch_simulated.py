@@ -29,17 +29,14 @@ Requests = defaultdict[str, list[float]]
 
 def launch(file: str, server: str, database: str, out: str) -> None:
     """Launch as `raykd sweep` does, with simulated training; writes its samples as JSON."""
-    from raykd.cli import costs as show_costs
     from raykd.cli import errors
 
     errors.quiet()
     timings = timed_requests()
     from raykd.cli.progress import SweepProgress
     from raykd.cluster import estimate
-    from raykd.cluster.launch import run
-    from raykd.cluster.ray_session import machine
+    from raykd.cluster.launch import run, run_sweep
     from raykd.sweep.sweep import Sweep
-    from raykd.sweep.teacher import ready_teacher
 
     opened = Sweep.open(Path(file))
     rows: list[dict[str, Any]] = []
@@ -69,15 +66,16 @@ def launch(file: str, server: str, database: str, out: str) -> None:
                 }
             )  # fmt: skip
 
+    class Sampling(run_sweep.Observer):
+        def training(self) -> Watch:
+            return Watch()
+
     without_training: Any = run
     without_training.drive = simulated
     without_training = estimate
     without_training.WORTH_SECONDS = math.inf  # its time would be measured
-    with machine(opened.state(), None) as state:
-        forecast = show_costs.foretell(state, None, yes=True)
-        stored_teacher = ready_teacher(opened.study, opened.ledger)
-        with Watch() as callback:
-            outcome = run.run(state, stored_teacher, callback, forecast)
+    state, outcome = run_sweep.run_sweep(opened, None, Sampling())
+    assert outcome is not None
     assert not outcome.count or outcome.budget, outcome.not_run()
     record = {"at_once": state.share.at_once, "rows": rows}
     Path(out).write_text(json.dumps(record), encoding="utf-8")

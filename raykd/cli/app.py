@@ -147,45 +147,21 @@ def run_sweep(
     ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd.cli import costs as show_costs
     from raykd.cli import output
-    from raykd.cli.progress import StepBar, SweepProgress
-    from raykd.cluster.ray_session import check_budget, machine, teacher_maker
-    from raykd.config.budget import countable
-    from raykd.sweep.overview import outline
+    from raykd.cli.progress import Terminal
+    from raykd.cluster.launch import run_sweep as launch
     from raykd.sweep.status import status as sweep_status
     from raykd.sweep.sweep import Sweep
-    from raykd.sweep.teacher import ready_teacher
 
     stop_on_sigterm()
     opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
-    study, ledger = opened.study, opened.ledger
     try:
-        with machine(opened.state(), address) as state:
-            countable(study.config.budget, study.file, state.share.gpus)
-            output.intent(outline(state))
-            output.data(study)
-            forecast = show_costs.foretell(state, address, yes)
-            with StepBar.of_teacher(study) as progress:
-                make_teacher = teacher_maker(None if address is None else state.share)
-                stored_teacher, forecast = forecast.after(
-                    lambda: ready_teacher(study, ledger, progress, make_teacher)
-                )
-            output.teacher(stored_teacher)
-            state = state.updated()
-            check_budget(state)
-            outcome = None
-            if state.missing:
-                from raykd.cluster.launch.run import run
-
-                with SweepProgress() as sweep_progress:
-                    outcome = run(state, stored_teacher, sweep_progress, forecast)
+        state, outcome = launch.run_sweep(opened, address, Terminal(yes))
     except KeyboardInterrupt:
         typer.echo(
             f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
         )
         raise typer.Exit(130) from None
-    state = state.updated()
     output.status(sweep_status(state))
     output.next_steps(state, sweep)
     if outcome is not None and outcome.leaked:

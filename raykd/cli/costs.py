@@ -4,8 +4,6 @@ above a limit of the file, a question."""
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -15,10 +13,6 @@ from raykd.cli.output import err, out
 from raykd.config.budget import Budget, above
 from raykd.errors import UserError
 from raykd.planning.estimate.estimate import Estimate
-from raykd.tracking.costs import Forecast
-
-if TYPE_CHECKING:
-    from raykd.sweep.state import SweepState
 
 
 def table(estimate: Estimate) -> None:
@@ -56,18 +50,10 @@ def line(estimate: Estimate) -> str:
     return "estimate: " + "; ".join(parts)
 
 
-def foretell(state: SweepState, address: str | None, yes: bool) -> Forecast:
-    """Show the estimate of a launch, and ask for consent where it is above the file's limits.
-
-    Raises as `consent` does.
-    """
-    from raykd.cluster.estimate import foresee
-
-    estimate = foresee(state, "here" if address is None else "joined")
+def show(estimate: Estimate) -> None:
+    """Print the line before a launch, if there is anything to run."""
     if estimate.total.seconds.likely:
         err.print(line(estimate))
-    consent(estimate, state.study.config.budget, state.study.file, yes)
-    return Forecast(estimate.to_json(), time.time())
 
 
 def consent(estimate: Estimate, budget: Budget, file: str, yes: bool) -> None:

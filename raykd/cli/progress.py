@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import RenderableType
@@ -17,10 +19,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from raykd.cli import costs, output
 from raykd.cli.format import duration
 from raykd.cli.output import err
+from raykd.cluster.launch.run_sweep import Observer
 from raykd.cluster.launch.tally import Tally
+from raykd.planning.estimate.estimate import Estimate
 from raykd.planning.teacher_trial import teacher_trial
+from raykd.sweep.overview import outline
+from raykd.sweep.state import SweepState
+from raykd.teachers.teacher import Stored
 
 if TYPE_CHECKING:
     from raykd.planning.study import Study
@@ -162,3 +170,27 @@ def progress_line(now: Mapping[str, Any]) -> str:
         (high_name, high), (low_name, low) = now["best"], now["worst"]
         parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
     return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Terminal(Observer):
+    """Shows a sweep on the terminal. `yes`: run it, whatever it is estimated to take."""
+
+    yes: bool
+
+    def planned(self, state: SweepState) -> None:
+        output.intent(outline(state))
+        output.data(state.study)
+
+    def estimated(self, estimate: Estimate, study: Study) -> None:
+        costs.show(estimate)
+        costs.consent(estimate, study.config.budget, study.file, self.yes)
+
+    def teaching(self, study: Study) -> AbstractContextManager[StepBar]:
+        return StepBar.of_teacher(study)
+
+    def taught(self, teacher: Stored) -> None:
+        output.teacher(teacher)
+
+    def training(self) -> AbstractContextManager[SweepProgress]:
+        return SweepProgress()

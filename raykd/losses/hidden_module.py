@@ -46,7 +46,7 @@ class HiddenLossModule(nn.Module):
         self._forward = {
             "pair": self._of_pairs, "padded_pair": self._of_padded_pairs, "blocks": self._of_blocks,
         }[self.kind.form]  # fmt: skip
-        self._function = partial(self.kind.function, **dict(trial.loss.options or ()))
+        self._function = self.kind.with_options(trial.loss.options)
         projected = trial.layer_map
         if self.pairs and not self.kind.projects:
             projected = LayerMap((None,) * len(trial.layer_map.blocks))

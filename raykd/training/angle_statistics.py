@@ -249,7 +249,7 @@ def gradients(kind: str, s_ND: Tensor, t_NLD: Tensor) -> Tensor:
     N, L, D = t_NLD.shape
     with torch.enable_grad():
         state = s_ND[:, None].expand(N, L, D).detach().reshape(N * L, D).requires_grad_(True)
-        loss = hidden_loss(kind).function(state, t_NLD.reshape(N * L, D), 1, 1)
+        loss = hidden_loss(kind).with_options(None)(state, t_NLD.reshape(N * L, D), 1, 1)
         (gradient,) = torch.autograd.grad(loss, state)
     gradient_NLD: Tensor = gradient.reshape(N, L, D)
     return gradient_NLD

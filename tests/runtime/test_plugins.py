@@ -97,6 +97,14 @@ def test_a_mistake_is_a_line(folder: Path, name: str, text: str | None, line: st
     assert line in str(raised.value) and len(str(raised.value).splitlines()) == 1
 
 
+def test_an_option_that_is_not_stated_has_its_default(folder: Path) -> None:
+    load(write_sweep(folder, **with_plugin(folder)))
+    student, teacher = torch.full((2, 3), 3.0), torch.zeros(2, 3)
+    loss = hidden_loss("half_power")
+    for stated, value in ((None, 4.5), ((("exponent", 3.0),), 13.5)):
+        assert float(loss.with_options(stated)(student, teacher, 2, 1)) == value
+
+
 def test_a_module_that_is_imported_inside_a_function_is_found_there(folder: Path) -> None:
     text = (
         "from raykd.losses.hidden.registry import register_hidden_loss\n"

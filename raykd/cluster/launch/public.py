@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.cluster.estimate import foresee
-from raykd.cluster.launch.tally import Tally
-from raykd.cluster.ray_session import check_budget, machine, teacher_maker
-from raykd.config.budget import countable
+from raykd.cluster.launch.run_sweep import run_sweep
 from raykd.errors import UserError
 from raykd.sweep import overview, verdict
 from raykd.sweep import status as sweep_status
 from raykd.sweep.status import Status
 from raykd.sweep.sweep import Sweep as OpenedSweep
-from raykd.sweep.teacher import ready_teacher
-from raykd.tracking.costs import Forecast
 
 
 @dataclass(frozen=True)
@@ -55,22 +49,11 @@ class Sweep:
 
         Raises UserError where the sweep cannot run there, and where trials did not finish.
         """
-        study, ledger = self.opened.study, self.opened.ledger
-        with machine(self.opened.state(), address) as state:
-            countable(study.config.budget, study.file, state.share.gpus)
-            estimate = foresee(state, "here" if address is None else "joined")
-            forecast = Forecast(estimate.to_json(), time.time())
-            make = teacher_maker(None if address is None else state.share)
-            teacher, forecast = forecast.after(lambda: ready_teacher(study, ledger, None, make))
-            state = state.updated()
-            check_budget(state)
-            if state.missing:
-                from raykd.cluster.launch.run import run  # imports Ray and its Tune
-
-                outcome = run(state, teacher, Tally(), forecast)
-                if outcome.count and not outcome.budget:
-                    raise UserError(
-                        f"{study.file}: {outcome.count} trials did not finish "
-                        f"({outcome.not_run()}); see `raykd status {study.file}`"
-                    )
-        return sweep_status.status(state.updated())
+        state, outcome = run_sweep(self.opened, address)
+        if outcome is not None and outcome.count and not outcome.budget:
+            file = state.study.file
+            raise UserError(
+                f"{file}: {outcome.count} trials did not finish ({outcome.not_run()}); see "
+                f"`raykd status {file}`"
+            )
+        return sweep_status.status(state)

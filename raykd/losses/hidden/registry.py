@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raykd.maps.activations import Activation, ActivationKind
@@ -81,6 +81,10 @@ class HiddenLoss:
     stand_in: str | None = None
     """A kind with as many tensors that does not depend on values, for the forecast of memory on
     shapes alone. For losses whose control flow depends on values."""
+
+    def with_options(self, stated: Iterable[tuple[str, float]] | None) -> Callable[..., Any]:
+        """`function` with its options: those that are stated, and the defaults of the others."""
+        return partial(self.function, **{**self.options, **dict(stated or ())})
 
     @property
     def padded(self) -> bool:
