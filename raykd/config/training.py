@@ -139,7 +139,7 @@ class Losses(Model):
         known = hidden_loss(self.kind).options
         for name in self.options:
             if name not in known:
-                takes = f"takes {', '.join(known)}" if known else "has none; leave it out"
+                takes = f"takes {', '.join(known)}" if known else "has no options; leave it out"
                 raise ValueError(f"options.{name}: {self.kind} {takes}")
         return self
 

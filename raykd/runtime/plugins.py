@@ -67,7 +67,9 @@ def import_plugins(files: Iterable[str], sweep_file: Path) -> tuple[Plugin, ...]
         key = f"{sweep_file}: plugins.{index}: {name}"
         path = sweep_file.parent / name
         if path.suffix != ".py" or not path.is_file():
-            raise UserError(f"{key}: no such file; write the path of a Python file, from here")
+            raise UserError(
+                f"{key}: no such Python file; write its path from the folder of the sweep file"
+            )
         if not path.stem.isidentifier():
             raise UserError(f"{key}: not the name of a module; write letters, digits and `_`")
         try:

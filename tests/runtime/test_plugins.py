@@ -76,8 +76,8 @@ def test_an_option_stands_in_the_id_where_it_is_not_the_default(folder: Path) ->
 @pytest.mark.parametrize(
     ("name", "text", "line"),
     [
-        ("absent.py", None, "no such file; write the path of a Python file"),
-        ("notes.txt", "", "no such file; write the path of a Python file"),
+        ("absent.py", None, "no such Python file; write its path"),
+        ("notes.txt", "", "no such Python file; write its path"),
         ("my-loss.py", "", "not the name of a module"),
         ("broken.py", "def", "SyntaxError"),
         ("raising.py", "raise KeyError('x')", "KeyError"),

@@ -121,7 +121,9 @@ def test_neither_the_registry_nor_a_sweep_file_needs_torch() -> None:
 
 def test_options_are_refused_or_known_by_name(tmp_path: Path) -> None:
     told = complaints(tmp_path, {**SMALLEST, "losses": {"options": {"warmth": 2}}})
-    assert len(told) == 1 and "options.warmth: normalized_mse has none; leave it out" in told[0]
+    assert (
+        len(told) == 1 and "options.warmth: normalized_mse has no options; leave it out" in told[0]
+    )
     register_hidden_loss(options={"warmth": 1.0})(warm)
     told = complaints(tmp_path, {**SMALLEST, "losses": {"kind": "warm", "options": {"heat": 2}}})
     assert len(told) == 1 and "options.heat: warm takes warmth" in told[0]
