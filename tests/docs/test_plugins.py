@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
 from raykd.config.sweep import load
 from raykd.losses.hidden.registry import HiddenLoss, hidden_loss
 
+from ..support.plugins import forgotten  # noqa: F401  a fixture
 from ..support.world import write_sweep
 
 TEXT = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_the_example_is_a_loss_of_a_sweep_file(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     (keys,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))

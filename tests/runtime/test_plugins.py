@@ -19,8 +19,10 @@ from raykd.planning.resolve import resolve
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.plugins import Plugin, plugin_hash, read_plugin
 
-from ..support.plugins import with_plugin
+from ..support.plugins import forgotten, with_plugin  # noqa: F401  a fixture
 from ..support.world import write_sweep
+
+pytestmark = pytest.mark.usefixtures("forgotten")
 
 
 @pytest.fixture
