@@ -128,7 +128,7 @@ def test_each_ends_as_it_would_alone_and_none_goes_on_from_anothers_student(
     # two, one begins the first cohort anew.
     assert faults.begun(folder) == {HELD_AT: 6, 0: 12}
     for sweep in (new, first, second, copy):
-        found = sweep.ledger.refresh()
+        found = sweep.records()
         assert once_each(found) and len(found) == 6 and scores(found) == undisturbed
         assert sweep.steps() == {WHOLE_HISTORY}
         assert "begins anew" not in sweep.log.read_text()
@@ -156,6 +156,6 @@ def test_a_checkpoint_that_is_ahead_of_its_store_is_removed_in_a_line(
     finish(sweep)
     assert faults.begun(folder) == {0: 6}
     assert f"its checkpoint at step {HELD_AT} was removed" in sweep.log.read_text()
-    found = sweep.ledger.refresh()
+    found = sweep.records()
     assert once_each(found) and scores(found) == undisturbed
     assert sweep.steps() == {WHOLE_HISTORY}
