@@ -243,9 +243,9 @@ class Confirm(Model):
         return self
 
     @property
-    def controls(self) -> frozenset[str]:
-        """The names of the controls among the strategies."""
-        return frozenset(s.label for s in self.strategies if s.control)
+    def controls(self) -> tuple[str, ...]:
+        """The names of the controls among the strategies, in the order of the file."""
+        return tuple(s.label for s in self.strategies if s.control)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

@@ -164,7 +164,7 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
         return
     if workers > 1:
         yield f"cluster.workers: {workers}, and {kind} is of {whole}; write 1"
-    controls = [s.label for s in config.confirm.strategies if s.control] if config.confirm else []
+    controls = config.confirm.controls if config.confirm else ()
     if controls:
         yield (
             f"losses.kind: {kind} looks at padding, and a control ({controls[0]}) has targets for "

@@ -176,9 +176,17 @@ class TrialSpec:
     def teacher_states(self) -> frozenset[Activation]:
         """What this trial reads of the teacher: states, and under some hidden losses queries, keys
         and values."""
-        if self.targets not in ("teacher", "shuffled"):
-            return frozenset()
+        return self.imitated if self.targets in ("teacher", "shuffled") else frozenset()
+
+    @property
+    def imitated(self) -> frozenset[Activation]:
+        """What the student imitates, of the teacher or of what a control has in its place."""
         return hidden_loss(self.loss.kind).activations(t for _, t in self.layer_map.pairs())
+
+    @property
+    def learns_from_teacher(self) -> bool:
+        """Whether its loss has other targets than the labels."""
+        return bool(self.loss.kl or (self.loss.hidden and self.layer_map.pairs()))
 
     @cached_property
     def id(self) -> str:

@@ -47,9 +47,9 @@ class HiddenLossModule(nn.Module):
             "pair": self._of_pairs, "padded_pair": self._of_padded_pairs, "blocks": self._of_blocks,
         }[self.kind.form]  # fmt: skip
         self._function = self.kind.with_options(trial.loss.options)
-        projected = trial.layer_map
-        if self.pairs and not self.kind.projects:
-            projected = LayerMap((None,) * len(trial.layer_map.blocks))
+        # Projections are drawn at a weight of 0 too: the angle probe uses them.
+        projects = self.kind.projects or not self.pairs
+        projected = [s for s, _ in trial.layer_map.pairs()] if projects else []
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(projected, width(model), teacher_width, seed)
         weights = _weights(self.kind, trial.layer_map, width(model), teacher_width)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from raykd.maps.activations import Activation
-from raykd.maps.layer_map import LayerMap
 from raykd.runtime.seeds import seeded
 
 
 def build_projections(
-    layer_map: LayerMap, student_width: int, teacher_width: int, seed: int
+    states: Iterable[Activation], student_width: int, teacher_width: int, seed: int
 ) -> nn.ModuleDict:
-    """Linear maps without bias from student to teacher width, one for each matched student state;
-    empty if the widths are equal. They are trained with the student and never exported."""
+    """Linear maps without bias from student to teacher width, one for each of these student
+    states; empty if the widths are equal. They are trained with the student and never exported."""
     if student_width == teacher_width:
         return nn.ModuleDict()
     with seeded(seed):
         return nn.ModuleDict(
             {
                 state.number: nn.Linear(student_width, teacher_width, bias=False)
-                for state in dict(layer_map.pairs())
+                for state in dict.fromkeys(states)
             }
         )
 

@@ -11,12 +11,11 @@ from raykd.config.trial import Init, Shape
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
-from raykd.maps.layer_map import check
-from raykd.maps.published import PUBLISHED, own_loss
+from raykd.maps.published import own_loss
 from raykd.planning import inits
 from raykd.planning.blocks import deeper, other_stacks, unfit_for_stacks
 from raykd.planning.study import Study
-from raykd.planning.trials import strategy_map
+from raykd.planning.trials import strategy_problems
 from raykd.runtime.memo import digest
 from raykd.runtime.plugins import import_plugins
 from raykd.search.space import space_of
@@ -24,11 +23,6 @@ from raykd.tasks import labels
 from raykd.teachers import model_facts
 from raykd.teachers import teacher as teachers
 from raykd.teachers.model_facts import Base
-
-TOO_SHALLOW = (
-    "leaves the last blocks to the logits, so it needs a student and a teacher of two blocks or "
-    "more; take another"
-)
 
 
 def resolve(config: SweepConfig, home: Path, file: str) -> Study:
@@ -74,25 +68,7 @@ def _check(study: Study) -> None:
             study.base, study.shape, inits.resolved(study, init), study.home
         ):
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
-    for index, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
-        key = f"{file}: confirm.strategies.{index}"
-        if strategy.decoder is not None and depth.decoder is None:
-            problems.append(f"{key}.decoder: the teacher has one stack; leave it out")
-            continue
-        for option, whose, has in (
-            ("block", "teacher", depth),
-            ("student_block", "student", blocks),
-        ):
-            value, limit = getattr(strategy, option), min(has.stacks)
-            if value is not None and value > limit:
-                problems.append(f"{key}.{option}: {value}, the {whose} has {limit} blocks")
-                break
-        else:
-            layer_map = strategy_map(study, strategy, 0)
-            problem = check(layer_map, depth, blocks)
-            problems += [f"{key}.map: {problem}"] if problem else []
-            if strategy.strategy in PUBLISHED and not layer_map.pairs():
-                problems.append(f"{key}.strategy: {strategy.strategy} {TOO_SHALLOW}")
+    problems += strategy_problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
     lora = config.training.lora
@@ -126,7 +102,7 @@ def unreadable_losses(
         if hidden_loss(own).has_requirements
         if (problem := model_facts.unreadable(base, shape, own, home))
     ]
-    controls = [s.label for s in strategies if s.control]
+    controls = config.confirm.controls if config.confirm else ()
     if hidden_loss(kind).reads != ("state",) and controls:
         found.append(
             f"{file}: losses.kind: {kind} compares more than states, and a control "

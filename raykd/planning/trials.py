@@ -11,7 +11,7 @@ from raykd.config import design
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
 from raykd.losses.hidden.registry import hidden_loss
-from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.maps.layer_map import LayerMap, check, everywhere
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.maps.strategies import apply_to_stacks, match_embedding
 from raykd.planning import inits
@@ -19,6 +19,11 @@ from raykd.planning.study import Study
 from raykd.runtime.plugins import plugin_hash
 from raykd.search.space import space_of
 from raykd.tasks.kinds.metric import metric_of
+
+TOO_SHALLOW = (
+    "leaves the last blocks to the logits, so it needs a student and a teacher of two blocks or "
+    "more; take another"
+)
 
 
 def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
@@ -46,6 +51,32 @@ def _with_embedding(
     if wanted is None:
         wanted = hidden_loss(losses.kind).embedding
     return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
+
+
+def strategy_problems(study: Study) -> list[str]:
+    """A line for each strategy of the file that does not fit the depths of teacher and student."""
+    teacher, student, problems = study.base.depths, study.depth, []
+    strategies = study.config.confirm.strategies if study.config.confirm else ()
+    for index, strategy in enumerate(strategies):
+        key = f"{study.file}: confirm.strategies.{index}"
+        if strategy.decoder is not None and teacher.decoder is None:
+            problems.append(f"{key}.decoder: the teacher has one stack; leave it out")
+            continue
+        for option, model, depth in (
+            ("block", "teacher", teacher),
+            ("student_block", "student", student),
+        ):
+            block, blocks = getattr(strategy, option), min(depth.stacks)
+            if block is not None and block > blocks:
+                problems.append(f"{key}.{option}: {block}, the {model} has {blocks} blocks")
+                break
+        else:
+            layer_map = strategy_map(study, strategy, 0)
+            problem = check(layer_map, teacher, student)
+            problems += [f"{key}.map: {problem}"] if problem else []
+            if strategy.strategy in PUBLISHED and not layer_map.pairs():
+                problems.append(f"{key}.strategy: {strategy.strategy} {TOO_SHALLOW}")
+    return problems
 
 
 def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:

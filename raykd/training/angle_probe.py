@@ -209,9 +209,8 @@ class _Subject:
         self.angles: list[Angles] = []
         self._untrained = build(trial).eval().to(where.device)
         seed = stream(trial.seed, "projections")
-        self._untrained_projections = build_projections(
-            trial.layer_map, student_width, teacher_width, seed
-        )
+        matched = [s for s, _ in trial.layer_map.pairs()]
+        self._untrained_projections = build_projections(matched, student_width, teacher_width, seed)
         self._untrained_projections.to(where.device)
         self._was_training = student.model.training
         student.model.eval()

@@ -139,7 +139,7 @@ class CohortTrainer:
         bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
         where = replace(self.where, bf16=bf16)
         teacher_states = {state for trial in cohort.trials for state in trial.teacher_states}
-        imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in cohort.trials)
+        imitates = any(trial.learns_from_teacher for trial in cohort.trials)
         # A resumed training keeps its first source, so its results equal an uninterrupted run's.
         source_name = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
@@ -181,14 +181,13 @@ class CohortTrainer:
         kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
         untrained_teacher, precision = None, self._precision(where)
         if "untrained" in kinds:
-            pairs = {
-                pair
-                for t in cohort.trials
-                if t.targets == "untrained"
-                for pair in t.layer_map.pairs()
-            }
             model = untrained(self.plain, seed).to(where.device)
-            states = {state for _, state in pairs}
+            states = {
+                state
+                for trial in cohort.trials
+                if trial.targets == "untrained"
+                for state in trial.imitated
+            }
             untrained_teacher = LiveTeacher(model, states, self.data.family, where.autocast())
         if "mean" in kinds and precision not in self.means:
             self.means[precision] = mean_states(self._filler(where))

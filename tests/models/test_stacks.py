@@ -137,7 +137,7 @@ def test_students_of_another_width_run_and_are_projected_by_stack(kind: str, wid
     if "t5" in kind:
         assert student.config.d_kv == width // 4
     layer_map = LayerMap((2, 4), decoder=LayerMap((6, 4, 2)))
-    projections = build_projections(layer_map, width, 32, 0)
+    projections = build_projections(dict(layer_map.pairs()), width, 32, 0)
     assert set(projections) == {"1", "2", "decoder_1", "decoder_2", "decoder_3"}
     with torch.no_grad(), ActivationCapture(student, [s for s, _ in layer_map.pairs()]) as taps:
         student(**inputs())

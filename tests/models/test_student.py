@@ -140,7 +140,7 @@ def test_a_student_has_the_teachers_settings_but_for_its_size(kind: str) -> None
 
 def test_narrow_states_are_projected_under_bf16_autocast(kind: str) -> None:
     student = build_student(tiny_model(kind), Shape(2, width=24), Init("random"), seed=0)
-    projections = build_projections(LayerMap((2, 6), embedding=0), 24, 32, seed=0)
+    projections = build_projections(dict(LayerMap((2, 6), embedding=0).pairs()), 24, 32, seed=0)
     with (
         ActivationCapture(student, map(state_of, (0, 1, 2))) as taps,
         torch.autocast("cpu", torch.bfloat16),
@@ -179,7 +179,7 @@ def test_a_narrower_student_trains_with_projections(kind: str) -> None:
     student = build_student(teacher, Shape(3, width=24), Init("random"), seed=0)
     assert width(student) == 24
     layer_map = LayerMap((2, None, 6), embedding=0)
-    projections = build_projections(layer_map, 24, 32, seed=0)
+    projections = build_projections(dict(layer_map.pairs()), 24, 32, seed=0)
     assert sorted(projections) == ["0", "1", "3"]
     with ActivationCapture(student, map(state_of, (0, 1, 3))) as taps:
         logits = student(**inputs()).logits

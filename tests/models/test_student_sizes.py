@@ -132,7 +132,9 @@ def test_blocks_of_different_build_do_not_change_places() -> None:
 def test_projections_stand_at_the_matched_states_and_depend_on_the_seed_alone() -> None:
     layer_map = LayerMap((2, None, 6), embedding=0)
     before = torch.get_rng_state()
-    first, again, other = (build_projections(layer_map, 24, 32, seed=s) for s in (3, 3, 4))
+    first, again, other = (
+        build_projections(dict(layer_map.pairs()), 24, 32, seed=s) for s in (3, 3, 4)
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert set(first) == {"0", "1", "3"}
     shapes = {name: value.shape for name, value in first.state_dict().items()}
@@ -146,7 +148,7 @@ def test_projections_stand_at_the_matched_states_and_depend_on_the_seed_alone() 
 
 
 def test_equal_widths_need_no_projection() -> None:
-    projections = build_projections(LayerMap((2, 6)), 32, 32, seed=0)
+    projections = build_projections(dict(LayerMap((2, 6)).pairs()), 32, 32, seed=0)
     assert len(projections) == 0
     x_ND = torch.randn(5, 32)
     assert project(projections, state(1), x_ND) is x_ND

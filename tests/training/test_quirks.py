@@ -153,7 +153,7 @@ def test_frozen_projections_stay_and_trained_ones_move(world: World, tmp_path: P
     train(cohort, world.sources, hooks=Interrupt(tmp_path, None))
     state = torch.load(tmp_path / "state.pt", weights_only=True)["students"]
     seed = stream(frozen.seed, "projections")
-    drawn = build_projections(frozen.layer_map, 16, 32, seed).state_dict()
+    drawn = build_projections(dict(frozen.layer_map.pairs()), 16, 32, seed).state_dict()
     assert len(drawn) == len(frozen.layer_map.pairs())
     for name, weight in drawn.items():
         assert torch.equal(state[frozen.id]["projections"][name], weight)

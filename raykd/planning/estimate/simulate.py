@@ -237,7 +237,7 @@ def _confirm(made: Plan) -> list[list[Load]]:
 
 def _left(made: Plan, trials: Sequence[TrialSpec]) -> Load:
     left, keep = [t for t in trials if t.id not in made.finished], 0
-    imitates = any(t.loss.kl or (t.loss.hidden and t.layer_map.pairs()) for t in left)
+    imitates = any(trial.learns_from_teacher for trial in left)
     if made.study.config.tracking.students == "all":
         keep = len(left)
     elif made.study.config.tracking.students == "first_seed":
