@@ -30,7 +30,6 @@ def home() -> Path:
 LONGEST = (
     "cluster/with_ray/test_sweep.py",
     "cluster/with_ray/test_shared_store.py",
-    "cluster/with_ray/test_joined.py",
     "cluster/with_ray/",
     "training/test_model_classes.py",
     "tracking/",

@@ -98,12 +98,12 @@ def scores(found: tuple[Record, ...]) -> dict[str, dict[str, float]]:
     return {r.trial: {k: v for k, v in r.metrics.items() if k not in TIMES} for r in found}
 
 
-def curves(folder: Path) -> dict[str, dict[int, float]]:
+def curves(folder: Path, name: str = "tiny") -> dict[str, dict[int, float]]:
     """The loss of every trial by step."""
     client = store.connect(store.resolve(None, folder))
     return {
         r.trial: {m.step: m.value for m in client.get_metric_history(r.run_id, "loss")}
-        for r in records(folder)
+        for r in records(folder, name)
     }
 
 

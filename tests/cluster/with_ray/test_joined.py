@@ -26,6 +26,7 @@ def test_a_model_that_a_node_does_not_see_is_a_line(folder: Path) -> None:
         make(elsewhere, 1, None)
 
 
+@pytest.mark.long
 def test_a_teacher_made_there_and_two_workers_give_the_loss_curve_of_one(
     folder: Path, nodes: Nodes, dry: Path, without_dropout: dict[str, dict[int, float]]
 ) -> None:

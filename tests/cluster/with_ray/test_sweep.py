@@ -7,9 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ...support.plugins import with_plugin
-from ...support.world import write_sweep
-from .helpers import WHOLE, at_a_terminal, once_each, raykd, records, said
+import pytest
+
+from ...support.finished import finish
+from ...support.plugins import forgotten, with_plugin  # noqa: F401  a fixture
+from ...support.world import write_model, write_sweep
+from .conftest import train_teacher
+from .helpers import SLOW, WHOLE, at_a_terminal, curves, once_each, raykd, records, said
 
 
 def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(folder: Path) -> None:
@@ -52,14 +56,23 @@ def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(fol
     assert records(folder) == found
 
 
-def test_smoke_runs_the_whole_path_apart_from_real_results(folder: Path) -> None:
-    """At a terminal, as a person runs it: progress is drawn there. By two workers of this machine's
-    own Ray; what two workers compute is held in test_joined.py."""
-    plugin = with_plugin(folder, "half_spread")  # a loss of the whole batch, of both workers
-    sweep = write_sweep(folder, explore={"maps": 5}, **plugin)
-    code, told = at_a_terminal("sweep", sweep, "--smoke", "--workers", 2)
-    assert code == 0 and "cohorts" in told, told
-    assert records(folder) == ()
-    found = records(folder, "tiny-smoke")
-    assert once_each(found)
-    assert {r.phase for r in found} == {"explore", "confirm"}
+@pytest.mark.usefixtures("forgotten")
+def test_two_workers_give_the_loss_curves_of_one(folder: Path) -> None:
+    """Invariant 2: the same global batch, dropout off; under a plug-in's loss of the whole batch.
+    At a terminal, as a person runs it: progress is drawn there."""
+    write_model(folder / "model", dropout=0.0)
+    train_teacher(folder)
+    parts: dict[str, Any] = {
+        "training": SLOW,
+        "confirm": {"strategies": ["forward", "reverse"], "seeds": 1},
+        **with_plugin(folder, "half_spread"),
+    }
+    finish(write_sweep(folder, name="one", **parts), chosen=True)
+    code, output = at_a_terminal("sweep", write_sweep(folder, name="two", **parts), "--workers", 2)
+    assert code == 0 and "cohorts" in output, output
+    assert once_each(records(folder, "two"))
+    of_one, of_two = curves(folder, "one"), curves(folder, "two")
+    assert of_one.keys() == of_two.keys() and len(of_one) == 2
+    for trial, curve in of_two.items():
+        assert len(curve) >= 10
+        assert curve == pytest.approx(of_one[trial], rel=2e-3)
