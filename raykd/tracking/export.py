@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raykd.errors import UserError
-from raykd.tasks.kinds.task_kind import task_kind
+from raykd.tasks.kinds.task_kind import task_kind, task_kinds
 from raykd.tracking import ledger, store
 
 HUB_NAME = r"[\w.-]+/[\w.-]+"
@@ -68,13 +68,25 @@ def export(run: str, folder: Path, tracking_uri: str | None) -> str:
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(student, folder, dirs_exist_ok=True)
-        _card(trial_run, _sweep_file(client, trial_run, Path(scratch))).save(folder / "README.md")
+        auto, pipeline = _loading(trial_run.data.params["task"], student)
+        sweep = _sweep_file(client, trial_run, Path(scratch))
+        _card(trial_run, sweep, auto, pipeline).save(folder / "README.md")
     params = trial_run.data.params
-    metric, auto = params["metric"], task_kind(params["task"]).auto
+    metric = params["metric"]
     return (
         f"{params['strategy']} {params['map']}, test {metric} "
         f"{trial_run.data.metrics[f'test_{metric}']:.2f}; load it with {auto}.from_pretrained"
     )
+
+
+def _loading(task: str, student: Path) -> tuple[str, str | None]:
+    """Return the class that loads a student, and its pipeline on the hub. A task of a plug-in that
+    is not installed here has no known pipeline; its class is that of the stored configuration."""
+    if task in task_kinds():
+        kind = task_kind(task)
+        return kind.auto, kind.pipeline
+    config = json.loads((student / "config.json").read_text(encoding="utf-8"))
+    return next(iter(config.get("architectures") or ()), "AutoModel"), None
 
 
 def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]:
@@ -83,15 +95,15 @@ def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]
     return json.loads(file.read_text(encoding="utf-8")) if file else {}
 
 
-def _card(run: Run, sweep: dict[str, Any]) -> ModelCard:
+def _card(run: Run, sweep: dict[str, Any], auto: str, pipeline: str | None) -> ModelCard:
     params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    metric, kind = params["metric"], task_kind(params["task"])
+    metric = params["metric"]
     name = f"{params['strategy']}, {params['init']}, seed {params['seed']}"
     text = CARD.format(
         **{**params, "precision": tags.get("raykd.precision", params["precision"])},
-        metadata=_metadata(run, sweep, name, kind.pipeline).to_yaml(),
+        metadata=_metadata(run, sweep, name, pipeline).to_yaml(),
         name=name,
-        auto=kind.auto,
+        auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],
@@ -104,7 +116,7 @@ def _card(run: Run, sweep: dict[str, Any]) -> ModelCard:
     return ModelCard(text)
 
 
-def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str) -> ModelCardData:
+def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str | None) -> ModelCardData:
     """Return the card's metadata without a license, which depends on the teacher's and the
     data's."""
     metric = run.data.params["metric"]
@@ -123,7 +135,9 @@ def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str) -> Mode
         base_model=base if on_hub else None,
         metrics=[metric],
         model_name=name,
-        eval_results=[
+        eval_results=None
+        if pipeline is None
+        else [
             EvalResult(
                 task_type=pipeline,
                 dataset_type=dataset,

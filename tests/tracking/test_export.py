@@ -61,3 +61,22 @@ def test_the_hub_reads_the_card_and_no_path_of_this_machine_is_in_it(
     assert card.data.license is None  # the teacher's and the data's decide it
     assert "/elsewhere" not in str(card)
     assert "| test accuracy | 81.25 |" in card.text
+
+
+def test_a_task_of_a_plug_in_that_is_not_here_is_exported_by_its_architecture(
+    place: Place, tmp_path: Path
+) -> None:
+    launch = Launch.start(place.client, place.experiment, {}, "raykd sweep f.yaml")
+    student = tmp_path / "student"
+    student.mkdir()
+    config = {"architectures": ["BertForTokenClassification"]}
+    (student / "config.json").write_text(json.dumps(config))
+    trial = replace(spec(), task="a_tag_for_each_word")
+    writing = writer(place, launch.run_id)
+    assert writing.open(trial, {})
+    writing.finish(trial, replace(RESULT, student=student))
+    line = export(trial.id, tmp_path / "out", place.uri)
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    for text in (line, card.text):
+        assert "BertForTokenClassification.from_pretrained" in text
+    assert card.data.pipeline_tag is None and not card.data.eval_results
