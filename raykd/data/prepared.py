@@ -25,7 +25,7 @@ from raykd.data.readers import read
 from raykd.data.splits import into_splits, label_names, part_sizes
 from raykd.errors import UserError
 from raykd.runtime.memo import digest
-from raykd.tasks.kinds.metric import metric_of
+from raykd.tasks.kinds.metric import metric_of, metrics
 from raykd.tasks.kinds.task_kind import KEYS
 
 if TYPE_CHECKING:
@@ -104,13 +104,25 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
         _store(folder, splits, names, labels, report, part_sizes(splits["test"], task))
     prepared = load(folder)
-    classes = metric_of(task.kind, task.metric).classes
-    if classes is not None and task.of_kind.classes and len(prepared.labels) != classes:
-        raise UserError(
-            f"{file}: task.metric: f1 is for two classes, and {task.named} has "
-            f"{len(prepared.labels)}; write macro_f1"
-        )
+    if task.of_kind.classes and (problem := _metric_problem(task, len(prepared.labels))):
+        raise UserError(f"{file}: task.metric: {problem}")
     return prepared
+
+
+def _metric_problem(task: TaskConfig, classes: int) -> str | None:
+    """A line if the metric of the task is not defined for this number of classes."""
+    wanted = metric_of(task.kind, task.metric).classes
+    if wanted in (None, classes):
+        return None
+    fitting = [
+        name
+        for name, metric in metrics(task.kind).items()
+        if metric.classes in (None, classes) and metric.larger_is_better
+    ]
+    return (
+        f"{task.metric} is for {wanted} classes, and {task.named} has {classes}; write "
+        f"{' or '.join(fitting)}"
+    )
 
 
 def _classes(names: tuple[str, ...], labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:

@@ -3,6 +3,7 @@ tests/tasks/conformance runs for it."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,18 @@ def write_tags(folder: Path) -> Path:
     return world.write_sweep(folder, task={"kind": "tagging", "data": str(path)})
 
 
+def write_pairs(folder: Path) -> Path:
+    """Classification of pairs of texts: its first word, and the others."""
+    rows = [(*text.split(" ", 1), label) for text, label in world.texts(240)]
+    path = folder / "pairs.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("first", "others", "label"), *rows])
+    return world.write_sweep(folder, task={"data": str(path), "text": ["first", "others"]})
+
+
 WORLDS: dict[str, Callable[[Path], Path]] = {
     "classification": world.write_sweep,
+    "classification of pairs": write_pairs,
     "causal_lm of choices": write_lm_sweep,
     "causal_lm that writes": partial(write_lm_sweep, task=WRITTEN),
     "seq2seq": write_seq2seq,
