@@ -61,7 +61,12 @@ def drain(node: str, seconds: float) -> None:
         raise RuntimeError(f"Ray does not drain {node}: {why}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Wait for a notice, and drain this node then."""
     watch()
     ray.init("auto", log_to_driver=False)
     drain(ray.get_runtime_context().get_node_id(), WARNING_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

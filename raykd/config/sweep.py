@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from raykd.config import variants, yaml_file
+from raykd.config import variants, versions, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
@@ -25,6 +25,7 @@ from raykd.config.training import (
     Training,
 )
 from raykd.config.yaml_file import Compound, Model, Plain, by
+from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.runtime.plugins import import_plugins
 
@@ -53,7 +54,25 @@ class Variants(Model):
     )
 
 
-class SweepConfig(Model):
+class Versioned(Model):
+    """The key that says how the others are to be read."""
+
+    version: int = Field(
+        versions.SWEEP_FILE,
+        ge=1,
+        json_schema_extra={"maximum": versions.SWEEP_FILE},
+        description="of the sweep file's format",
+    )
+
+    @field_validator("version")
+    @classmethod
+    def _readable(cls, version: int) -> int:
+        if version > versions.SWEEP_FILE:
+            raise ValueError(versions.too_new(str(version), versions.SWEEP_FILE))
+        return version
+
+
+class SweepConfig(Versioned):
     """A sweep file."""
 
     variant: Literal["clean", "as_released"] = Field(
@@ -112,10 +131,19 @@ def load(path: str | Path) -> SweepConfig:
     for each mistake in any variant."""
     file = Path(path)
     content = yaml_file.read(file)
+    _check_version(file, content)  # first: a newer file may have keys that are unknown here
     plugins = content.get("plugins")
     if isinstance(plugins, list) and all(isinstance(name, str) for name in plugins):
-        import_plugins(plugins, file)  # first: what they register is valid in the file
+        import_plugins(plugins, file)  # before the rest: what they register is valid in the file
     return variants.chosen(file, content, SweepConfig)
+
+
+def _check_version(file: Path, content: dict[str, Any]) -> None:
+    try:
+        Versioned.model_validate({k: v for k, v in content.items() if k in Versioned.model_fields})
+    except ValidationError as error:
+        problems = yaml_file.explain(error, Versioned)
+        raise UserError(*(yaml_file.line(file, problem) for problem in problems)) from None
 
 
 SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}

@@ -13,7 +13,7 @@ from raykd.errors import UserError
 
 AS_RELEASED = "as_released"
 HOME = ("variants", AS_RELEASED)
-OF_THE_FILE = ("variant", "variants")
+OF_THE_FILE = ("version", "variant", "variants")
 
 Config = TypeVar("Config", bound=BaseModel)
 

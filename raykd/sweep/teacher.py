@@ -35,9 +35,11 @@ def ready_teacher(
     study: Study, ledger: Ledger, hooks: Hooks | None = None, make: MakeTeacher = fine_tune_here
 ) -> teachers.Stored:
     """Return the teacher, made by `make` if it is not stored, and log its MLflow run. Raises
-    UserError for a teacher that is no better than the majority class."""
+    UserError for a teacher that is no better than the majority class, and for an experiment that
+    is deleted or of a newer raykd."""
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:
+        ledger.find_experiment()  # one that cannot take the teacher's run is refused before
         teacher = make(study, hooks)
         store.patiently(ledger.refresh)  # that took long: other launches may have ended
     config = study.config.teacher

@@ -17,7 +17,7 @@ from raykd.errors import UserError
 from raykd.tracking import bulk
 from raykd.tracking.bulk import Row
 from raykd.tracking.snapshot import glance, whole
-from raykd.tracking.store import patiently
+from raykd.tracking.store import patiently, refuse_newer
 
 MOST = 50_000  # the most results that one MLflow request returns
 State = Literal["finished", "running", "failed", "pruned", "interrupted"]
@@ -170,10 +170,10 @@ def log_teacher(
 
 def open_run(client: MlflowClient, name: str) -> Run:
     """Return the trial run that matches a run id or a trial id, or the beginning of one. Raises
-    UserError where none or several match."""
+    UserError where none or several match, and where a newer raykd has written it."""
     if not re.fullmatch(r"[0-9a-f]{4,32}", name):
         raise UserError(f"{name!r} is neither a run id nor a trial id (hexadecimal digits)")
-    experiments = {e.experiment_id: e.name for e in client.search_experiments(max_results=MOST)}
+    experiments = {e.experiment_id: e for e in client.search_experiments(max_results=MOST)}
     ids = list(experiments)
     runs = list(bulk.pages(client, ids, f"tags.`raykd.trial` LIKE '{name}%'")) or [
         run
@@ -184,10 +184,11 @@ def open_run(client: MlflowClient, name: str) -> Run:
         raise UserError(f"no trial {name!r} in this store; `raykd status SWEEP --json` lists them")
     if len(runs) > 1:
         candidates = [
-            f"{r.info.run_id} ({experiments[r.info.experiment_id]}: {r.info.run_name})"
+            f"{r.info.run_id} ({experiments[r.info.experiment_id].name}: {r.info.run_name})"
             for r in runs[:5]
         ]
         raise UserError(f"{name!r} fits {len(runs)} runs; write the run id of one:", *candidates)
+    refuse_newer(client, experiments[runs[0].info.experiment_id])
     return runs[0]
 
 

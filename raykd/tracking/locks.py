@@ -19,6 +19,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 BOARD = "raykd.claims"
@@ -36,14 +37,15 @@ def give_board(client: MlflowClient, experiment: str) -> str:
     return str(run.info.run_id)
 
 
-def board(client: MlflowClient, experiment: str) -> str:
+def board(client: MlflowClient, experiment: Experiment) -> str:
     """Return the id of the run that holds an experiment's claims, creating it if needed."""
-    run_id = client.get_experiment(experiment).tags.get(BOARD)
+    run_id = experiment.tags.get(BOARD)
     if run_id is None:
-        give_board(client, experiment)
+        experiment_id = experiment.experiment_id
+        give_board(client, experiment_id)
         # By then every process that saw no board has written its own, and the last one counts.
         time.sleep(GRACE_SECONDS)
-        run_id = client.get_experiment(experiment).tags[BOARD]
+        run_id = client.get_experiment(experiment_id).tags[BOARD]
     return str(run_id)
 
 

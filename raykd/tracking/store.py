@@ -19,8 +19,10 @@ from uuid import uuid4
 
 import tenacity
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException, RestException
 
+from raykd.config.versions import check_store
 from raykd.errors import UserError, first_line
 from raykd.tracking import locks, sweep_id
 
@@ -215,7 +217,7 @@ def _probe_database(uri: str, port: int) -> None:
 
 def find_experiment(client: MlflowClient, name: str) -> str | None:
     """Return the id of a sweep's experiment; None if there is none. Raises UserError if it was
-    deleted."""
+    deleted, or written by a newer raykd."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return None
@@ -225,7 +227,13 @@ def find_experiment(client: MlflowClient, name: str) -> str | None:
             f"(mlflow experiments restore -x {experiment.experiment_id}) or name the sweep "
             "otherwise"
         )
+    refuse_newer(client, experiment)
     return str(experiment.experiment_id)
+
+
+def refuse_newer(client: MlflowClient, experiment: Experiment) -> None:
+    """Raises UserError if the experiment is of a version that only a newer raykd reads."""
+    check_store(experiment.name, experiment.tags, safe(client.tracking_uri))
 
 
 def experiment(client: MlflowClient, name: str) -> str:

@@ -29,7 +29,7 @@ from raykd.tracking.artifacts import write_angles
 from raykd.tracking.launch import launch_is_alive
 from raykd.tracking.outbox import Spool
 from raykd.tracking.outbox_entries import End, Entry
-from raykd.tracking.store import patiently
+from raykd.tracking.store import patiently, refuse_newer
 from raykd.training.angle_values import Measured
 from raykd.training.recorder import Result
 
@@ -73,11 +73,16 @@ class Writer:
 
     @cached_property
     def _board(self) -> str:
-        return patiently(lambda: locks.board(self._client, self._experiment))
+        def read() -> str:
+            experiment = self._client.get_experiment(self._experiment)
+            refuse_newer(self._client, experiment)
+            return locks.board(self._client, experiment)
+
+        return patiently(read)
 
     def open(self, trial: TrialSpec, facts: Mapping[str, str]) -> bool:
         """Claim a trial and open its run. Returns False where another launch holds it, or it is
-        finished or pruned."""
+        finished or pruned. Raises UserError where a newer raykd has written the experiment."""
         tags = {**self._tags, **trial_tags(trial), **{f"raykd.{k}": v for k, v in facts.items()}}
         # Claim before reading: the earlier owner may have ended the trial just now.
         if not self._claim(trial):

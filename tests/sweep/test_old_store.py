@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.config import older_rules
+from raykd.config.versions import STORE_TAG
 from raykd.tracking.writer import trial_tags
 
 from ..support.specs import SPEC
@@ -54,8 +56,26 @@ def said(*args: str) -> Any:
     return json.loads(result.stdout)
 
 
+def without_memory(answer: Any) -> Any:
+    """Without what is free now, which changes from one plan to the next."""
+    return {k: v for k, v in answer.items() if k not in ("memory", "cohort_size")}
+
+
 def then(folder: Path, command: str) -> Any:
     return json.loads((folder / f"{command}.json").read_text(encoding="utf-8"))
+
+
+def test_the_store_has_no_version_and_a_file_of_then_none(old: Path) -> None:
+    client = MlflowClient(f"sqlite:///{old / 'mlflow.db'}")
+    tags = {e.name: e.tags for e in client.search_experiments()}
+    assert len(tags) == 2 and not [t for t in tags.values() if STORE_TAG in t]
+    text = (old / "sweep.yaml").read_text(encoding="utf-8")
+    assert "version" not in yaml.safe_load(text)
+    (old / "stated.yaml").write_text(f"version: 1\n{text}", encoding="utf-8")
+    for command in ("plan", "status", "verdict"):
+        files = "sweep.yaml", "stated.yaml"
+        bare, stated = (json.dumps(without_memory(said(command, file))) for file in files)
+        assert bare == stated.replace(*reversed(files))
 
 
 def test_every_trial_is_finished(old: Path) -> None:

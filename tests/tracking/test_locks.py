@@ -28,7 +28,9 @@ def launch(place: Place, **tags: str) -> str:
 
 
 def test_of_many_that_claim_at_once_one_succeeds(every_place: Place) -> None:
-    board = locks.board(every_place.client, every_place.experiment)
+    board = locks.board(
+        every_place.client, every_place.client.get_experiment(every_place.experiment)
+    )
     owners = [f"{i:032x}" for i in range(8)]
     for trial in ("a" * 12, "b" * 12, "c" * 12):
         with ThreadPoolExecutor(8) as pool:
@@ -42,7 +44,7 @@ def test_of_many_that_claim_at_once_one_succeeds(every_place: Place) -> None:
 
 
 def test_a_claim_is_its_owners_until_the_owner_is_dead(place: Place) -> None:
-    board = locks.board(place.client, place.experiment)
+    board = locks.board(place.client, place.client.get_experiment(place.experiment))
     living = {"1" * 32, "2" * 32, "3" * 32}
 
     def take(owner: str) -> bool:
@@ -61,6 +63,7 @@ def test_an_experiment_made_elsewhere_gets_one_board(
 ) -> None:
     """Of two that both found none, the one that was slower to write is followed by both."""
     foreign = place.client.create_experiment("made in MLflow's UI")
+    empty = place.client.get_experiment(foreign)
     waits = list[float]()
 
     def another_writes(seconds: float) -> None:
@@ -68,9 +71,9 @@ def test_an_experiment_made_elsewhere_gets_one_board(
         locks.give_board(place.client, foreign)
 
     monkeypatch.setattr(locks, "time", SimpleNamespace(sleep=another_writes))
-    board = locks.board(place.client, foreign)
+    board = locks.board(place.client, empty)
     assert place.client.get_experiment(foreign).tags[locks.BOARD] == board
-    assert locks.board(place.client, foreign) == board
+    assert locks.board(place.client, place.client.get_experiment(foreign)) == board
     assert waits == [locks.GRACE_SECONDS]
 
 
