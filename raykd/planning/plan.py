@@ -234,16 +234,16 @@ def make(
             study.base.depths, study.depth, explore.space, explore.skip, explore.decoder
         )
         wanted = min(explore.maps, space.size())
-    done = len(explored.tried)
+    explored_count = len(explored.tried)
     confirm = study.config.confirm
     best: list[LayerMap] = []
-    if confirm is not None and done >= wanted:
+    if confirm is not None and explored_count >= wanted:
         best = best_maps(explored.tried, confirm.best)
     plan = Plan(
         study=study,
         space=space,
         explore_wanted=wanted,
-        explore_done=min(done, wanted),
+        explore_done=min(explored_count, wanted),
         confirm=confirm_trials(study, best),
         finished=frozenset(finished),
         cohort_size=study.config.cluster.cohort or 1,

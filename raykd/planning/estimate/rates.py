@@ -81,11 +81,11 @@ class TimingRequest:
         trial, loss = self.trial.to_json(), self.trial.loss
         sizes = {k: v for k, v in trial["training"].items() if k not in NOT_SIZES}
         execution = asdict(self.execution).values()
-        where = [device, self.workers, self.threads, neighbours, *execution]
+        device_key = [device, self.workers, self.threads, neighbours, *execution]
         # A teacher has the shape of its base model, so a measurement of one holds for the other.
         return [
             "rates",
-            *where,
+            *device_key,
             trial["data"],
             trial["shape"],
             sizes,

@@ -194,8 +194,8 @@ def _cohort(
     evaluations = min(training.evaluations, load.steps)
     rows = alive * (evaluations + load.rungs) * counts["select"] + load.tested * counts["test"]
     spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * evaluations * rates.look
-    due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
-    checkpoints = min(evaluations, int(due)) * alive * plan.checkpoint
+    checkpoints_due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
+    checkpoints = min(evaluations, int(checkpoints_due)) * alive * plan.checkpoint
     kept_bytes = load.tested * counts["test"] * ROW_BYTES + load.kept * student_bytes
     spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept_bytes) / disk.write
     amounts.kept += kept_bytes

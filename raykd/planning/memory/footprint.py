@@ -70,9 +70,9 @@ class MemoryQuestion:
     def question(self) -> dict[str, Any]:
         """Return the memo key: plain values, without those that do not change the memory."""
         trial, loss = self.trial, self.trial.loss
-        rest = {k: v for k, v in vars(self).items() if k != "trial"}
+        settings = {k: v for k, v in vars(self).items() if k != "trial"}
         return {
-            **rest,
+            **settings,
             "states": [state.column for state in self.states],
             "task": trial.task,
             "shape": asdict(trial.shape),
