@@ -169,6 +169,6 @@ def hidden_losses() -> Mapping[str, HiddenLoss]:
 
 
 def hidden_loss(name: str) -> HiddenLoss:
-    """The hidden loss of this name. Raises KeyError, for example where a package with the plug-in
-    is not installed."""
+    """The hidden loss of this name. Raises KeyError, for example if a package with the plug-in is
+    not installed."""
     return hidden_losses()[name]

@@ -30,7 +30,7 @@ class Footprint:
     """Additional bytes of a batch of an evaluation."""
 
     def peak(self, students: int) -> int:
-        """Return the peak of a cohort of so many students."""
+        """Return the peak of a cohort with this number of students."""
         step = self.step + (self.gradients if students > 1 else 0)
         return self.teacher + students * self.student + max(step, self.evaluation)
 
