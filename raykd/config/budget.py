@@ -1,5 +1,4 @@
-"""What a launch may spend, in the sweep file and as it is counted. Whichever limit is met first
-ends the launch in order."""
+"""Limits on the cost of a launch. The first limit that is reached ends the launch in order."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from pydantic import Field
 from raykd.config.yaml_file import Model
 from raykd.errors import UserError
 
-START_SECONDS = 15.0  # that a job's workers take before they train
+START_SECONDS = 15.0  # until the workers of a job train
 
 Limit = Annotated[float, Field(gt=0)]
 
@@ -39,13 +38,13 @@ class Budget(Model):
     ask_above: AskAbove | None = Field(None, description="ask before a launch of more than this")
 
     def hourly(self, gpus: float, workers: int) -> float:
-        """What an hour of one job costs; 0 where nobody said."""
+        """Return the price of an hour of one job; 0 if the file has no price."""
         return (self.price or 0.0) * (gpus or workers)
 
 
 @dataclass(frozen=True)
 class Spent:
-    """So far. Seconds of wall time, and of what jobs held: each job's, times its units."""
+    """Seconds of a launch so far: wall time, and seconds of jobs times their GPUs or workers."""
 
     seconds: float
     gpu_seconds: float
@@ -53,7 +52,7 @@ class Spent:
 
     @property
     def hours(self) -> float:
-        """Of GPUs, or of workers where there are none."""
+        """Hours of GPUs, or of workers without GPUs."""
         return (self.gpu_seconds or self.worker_seconds) / 3600
 
     def money(self, budget: Budget) -> float:
@@ -61,8 +60,7 @@ class Spent:
 
 
 def reached(budget: Budget, spent: Spent) -> str | None:
-    """Which limit is met, in words; None while there is something left. Trials are counted by
-    whoever hands them out."""
+    """Return the limit that is reached, in words; None if none is. The caller counts trials."""
     if budget.hours is not None and spent.seconds >= budget.hours * 3600:
         return f"budget.hours: {budget.hours:g} hours are over"
     if budget.gpu_hours is not None and spent.gpu_seconds >= budget.gpu_hours * 3600:
@@ -73,8 +71,8 @@ def reached(budget: Budget, spent: Spent) -> str | None:
 
 
 def above(budget: Budget, file: str, estimated: Mapping[str, float | None]) -> str | None:
-    """Which estimate is above what the file wants to be asked for, in words; None where none is.
-    Raises UserError where the file asks by money, and has no price."""
+    """Return the estimate that is above a limit of `ask_above`, in words; None if none is. Raises
+    UserError if the limit is in money and the file has no price."""
     for key, limit in (budget.ask_above.model_dump() if budget.ask_above else {}).items():
         amount = estimated[key]
         if limit is not None and amount is None:
@@ -88,7 +86,7 @@ def above(budget: Budget, file: str, estimated: Mapping[str, float | None]) -> s
 
 
 def countable(budget: Budget, file: str, gpus: float) -> None:
-    """Raises UserError where a limit cannot be counted for jobs with these GPUs."""
+    """Raise UserError if a limit cannot be counted for jobs with these GPUs."""
     if budget.money is not None and budget.price is None:
         raise UserError(
             f"{file}: budget.money: {budget.money:g} needs a price; write budget.price, or "
@@ -102,8 +100,8 @@ def countable(budget: Budget, file: str, gpus: float) -> None:
 
 
 def check(budget: Budget, file: str, gpus: float, workers: int, least: float) -> None:
-    """Raises UserError where a job with these GPUs and workers could not get anywhere; `least`:
-    the seconds until the first cohort has something to keep."""
+    """Raise UserError if a limit is too low for a job with these resources to store anything.
+    `least`: seconds until the first evaluation of a cohort."""
     hours = (START_SECONDS + least) / 3600
     needed = {
         "hours": hours,

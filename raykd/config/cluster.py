@@ -1,4 +1,4 @@
-"""The keys of a sweep file that say what a cohort may use, and where results are kept."""
+"""The sections of a sweep file for the resources of a cohort and for the tracking of results."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Cluster(Model):
 
     @property
     def execution(self) -> ExecutionSettings:
-        """How a worker computes its share of a step."""
+        """Settings of how a worker computes its share of a step."""
         return ExecutionSettings(
             micro_batch=self.micro_batch, compile=self.compile,
             gradient_checkpointing=self.gradient_checkpointing,

@@ -29,13 +29,13 @@ class Cohort:
 
 
 Job = tuple[Cohort, ...]
-"""Cohorts that one group of workers trains one after another, so that starting the workers costs
-little beside the training."""
+"""Cohorts that one group of workers trains in sequence, so that starting the workers costs little
+compared with the training."""
 
 
 def packed(job: Job) -> str:
-    """As text. Compressed, since trials are much alike, and Ray Tune keeps several copies of every
-    job's for as long as a launch lives."""
+    """Return a job as compressed text: trials are similar, and Ray Tune keeps several copies of the
+    text of every job during a launch."""
     text = json.dumps([[t.to_json() for t in cohort.trials] for cohort in job])
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
@@ -46,19 +46,20 @@ def unpacked(text: str) -> Job:
 
 
 def shared(trial: TrialSpec) -> tuple[object, ...]:
-    """What the trials of one cohort have in common: the batches, their order and the teacher."""
-    t = trial.training
+    """Return what the trials of one cohort share: the batches, their order and the teacher."""
+    training = trial.training
     return (
         trial.task, trial.metric, trial.data, trial.teacher, trial.phase, trial.seed,
-        t.steps, t.batch, t.batch_tokens, t.evaluations, t.teacher_dropout,
+        training.steps, training.batch, training.batch_tokens, training.evaluations,
+        training.teacher_dropout,
     )  # fmt: skip
 
 
 def into_cohorts(trials: Iterable[TrialSpec], size: int) -> tuple[Cohort, ...]:
     """Group trials that share their batches, in order of first appearance, at most `size` each.
 
-    Groups larger than `size` are cut into parts as even as can be: eight at a size of five is
-    4 + 4, so that the last cohort does not idle.
+    Groups larger than `size` are split into parts of nearly equal size, so that the last cohort
+    does not idle: eight trials at a size of five give 4 + 4.
     """
     groups: dict[tuple[object, ...], list[TrialSpec]] = {}
     for trial in trials:

@@ -1,4 +1,4 @@
-"""The part of the sweep file that says what is compared: inits, explore, strategies, confirm."""
+"""The sections of a sweep file for inits, explore, strategies and confirm."""
 
 from __future__ import annotations
 
@@ -163,13 +163,13 @@ class Strategy(Model):
 
     @property
     def control(self) -> bool:
-        """Whether it stands apart from the strategies under test."""
+        """Whether the strategy is a control, not under test."""
         return self.targets != "teacher"
 
     @property
     def label(self) -> str:
-        both = self.strategy if self.decoder is None else f"{self.strategy}_{self.decoder}"
-        return self.name or (f"{self.targets}_{both}" if self.control else both)
+        strategies = self.strategy if self.decoder is None else f"{self.strategy}_{self.decoder}"
+        return self.name or (f"{self.targets}_{strategies}" if self.control else strategies)
 
 
 class Confirm(Model):
@@ -253,7 +253,7 @@ class Confirm(Model):
 
 
 def rules(strategy: Strategy) -> tuple[Rule, Rule | StackTie | None]:
-    """A strategy's rule with its options, and what the file says of the decoder's half."""
+    """Return the rule of a strategy with its options, and the rule or tie of the decoder."""
     decoder = strategy.decoder
     if decoder is None or decoder in TIES:
         return _rule(strategy, strategy.strategy), cast("StackTie | None", decoder)

@@ -1,21 +1,21 @@
-"""Rules that decide a trial's id, counted: a default that changes gives the same file new ids."""
+"""Versions of the rules that decide trial ids: a changed default gives the same file new ids."""
 
 from __future__ import annotations
 
 from raykd.config.sweep import SweepConfig
 
 RULES = 3
-"""Tagged on every trial's run (`raykd.rules`); a run without the tag is of rules 1.
+"""Tag of the run of every trial (`raykd.rules`); a run without the tag has version 1.
 
-1: raykd before this tag. 2: `teacher.epochs` is `auto` by default, and was `EPOCHS_BEFORE`.
-3: `training.buffers` and `teacher.buffers` are `fp32` by default; all buffers were as the weights.
+1: raykd before this tag. 2: `teacher.epochs` is `auto` by default instead of `EPOCHS_BEFORE`.
+3: `training.buffers` and `teacher.buffers` are `fp32` by default instead of the weights' dtype.
 """
 EPOCHS_BEFORE = 2.0
 
 
 def before(config: SweepConfig, rules: int) -> tuple[SweepConfig, tuple[str, ...]] | None:
-    """What the file meant under such rules, and the keys that say so now; None where it means the
-    same."""
+    """Return the meaning of a file under an older version of the rules, and the keys that state it
+    today; None if the meaning did not change."""
     teacher, training = config.teacher, config.training
     keys: list[str] = []
     if rules < 2 and teacher.epochs == "auto" and teacher.fine_tune:

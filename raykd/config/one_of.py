@@ -1,4 +1,4 @@
-"""Texts in a sweep file that name something registered."""
+"""Texts in a sweep file that must be a registered name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class OneOf:
-    """Annotates a text that is one of `names()`, asked at the time of use: a plug-in may add
+    """Annotates a text that must be one of `names()`, which is called on use, as a plug-in may add
     names."""
 
     names: Callable[[], Sequence[str]]
@@ -30,6 +30,6 @@ class OneOf:
 
     def _known(self, name: Any) -> Any:
         if name not in self.names():
-            expected = ", ".join(f"'{known}'" for known in self.names())
+            expected = ", ".join(f"'{option}'" for option in self.names())
             raise PydanticCustomError("literal_error", "unknown", {"expected": expected})
         return name

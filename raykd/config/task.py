@@ -1,4 +1,4 @@
-"""The part of the sweep file that says what is learned, and from which rows."""
+"""The section `task` of a sweep file: the task, its data and its metric."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _known_kind(name: object) -> object:
 Kind = Annotated[
     str,
     BeforeValidator(_known_kind),
-    # At the time of use: a plug-in may add kinds.
+    # Evaluated on use, as a plug-in may add kinds.
     Field(json_schema_extra=lambda schema: schema.update(enum=[*task_kinds()])),
 ]
 
@@ -128,8 +128,8 @@ class TaskConfig(Model):
             return None
         if len(parts) < 2 or len({*parts.values()}) < len(parts):
             raise ValueError("name two different splits or more, such as {m: matched, mm: other}")
-        if odd := [part for part in parts if not PART.fullmatch(part)]:
-            raise ValueError(f"{odd[0]!r} is part of a metric's name; write letters and digits")
+        if invalid := [part for part in parts if not PART.fullmatch(part)]:
+            raise ValueError(f"{invalid[0]!r} is part of a metric's name; write letters and digits")
         return parts
 
     @field_validator("text")
@@ -144,21 +144,21 @@ class TaskConfig(Model):
     def _usual_metric(cls, value: Any) -> Any:
         if isinstance(value, dict) and "metric" not in value:
             kind = value.get("kind", "classification")
-            usual = default_metric(str(kind), value.get("choices") is not None)
-            return value if usual is None else {**value, "metric": usual}
+            metric = default_metric(str(kind), value.get("choices") is not None)
+            return value if metric is None else {**value, "metric": metric}
         return value
 
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str, info: ValidationInfo) -> str:
-        if "kind" not in info.data:  # an error of its own
+        if "kind" not in info.data:  # an error of `kind` itself
             return metric
         kind = info.data["kind"]
-        known = metrics(kind)
-        if metric not in known:
-            raise ValueError(unknown(metric, tuple(known)))
-        if not known[metric].larger_is_better:
-            larger = [name for name, other in known.items() if other.larger_is_better]
+        metrics_of_kind = metrics(kind)
+        if metric not in metrics_of_kind:
+            raise ValueError(unknown(metric, tuple(metrics_of_kind)))
+        if not metrics_of_kind[metric].larger_is_better:
+            larger = [name for name, other in metrics_of_kind.items() if other.larger_is_better]
             raise ValueError(
                 f"of {metric} smaller is better, and students are selected by a larger score; "
                 f"write {' or '.join(larger)}, with which it can be reported"
@@ -168,20 +168,20 @@ class TaskConfig(Model):
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
         rows = self.of_kind.rows
-        others = {k for keys in KEYS.values() for k in keys} - {*KEYS[rows]}
-        usual = {k: type(self).model_fields[k].default for k in others}
-        if alien := sorted(k for k in others if getattr(self, k) != usual[k]):
-            kinds = in_words(k for k in task_kinds().values() if alien[0] in KEYS[k.rows])
-            raise ValueError(f"`{alien[0]}` goes with {kinds}; leave it out, or write that kind")
+        other_keys = {k for keys in KEYS.values() for k in keys} - {*KEYS[rows]}
+        defaults = {k: type(self).model_fields[k].default for k in other_keys}
+        if foreign := sorted(k for k in other_keys if getattr(self, k) != defaults[k]):
+            kinds = in_words(k for k in task_kinds().values() if foreign[0] in KEYS[k.rows])
+            raise ValueError(f"`{foreign[0]}` goes with {kinds}; leave it out, or write that kind")
         if rows == "prompt":
             self._with_what_follows()
         return self
 
     def _with_what_follows(self) -> None:
         if self.prompt is None or self.completion is None:
-            lacking = "prompt" if self.prompt is None else "completion"
+            missing = "prompt" if self.prompt is None else "completion"
             raise ValueError(
-                f"`kind: {self.kind}` needs a `{lacking}`; write for example "
+                f"`kind: {self.kind}` needs a `{missing}`; write for example "
                 '`prompt: "Review: {text} Sentiment:"` and `completion: label`'
             )
         if not isinstance(self.choices, str | None) and len({*self.choices}) < 2:
@@ -200,19 +200,19 @@ class TaskConfig(Model):
 
     @property
     def named(self) -> str:
-        """The data, in words."""
+        """Name of the data in messages."""
         if isinstance(self.data, str):
             return self.data
         return ", ".join(path for _, path in self.data if path is not None)
 
     @property
     def of_kind(self) -> TaskKind:
-        """What is known of the kind."""
+        """The description of the task kind."""
         return task_kind(self.kind)
 
     @property
     def reading(self) -> object:
-        """What decides how rows come to be tokens and answers, beside the tokenizer."""
+        """All settings that decide how rows become tokens and answers, except the tokenizer."""
         reading = [self.kind, self._reading] if self.of_kind.named else self._reading
         implementation = self.of_kind.implementation
         plugin = None if isinstance(implementation, str) else plugin_hash(implementation)
@@ -223,13 +223,13 @@ class TaskConfig(Model):
         if self.of_kind.rows == "text":
             return self.max_length
         if self.of_kind.rows == "source":
-            own = {"max_length", "max_target_length", "prefix", "languages", "generation"}
-            return self.model_dump(mode="json", include=own)
+            keys = {"max_length", "max_target_length", "prefix", "languages", "generation"}
+            return self.model_dump(mode="json", include=keys)
         return [self.max_length, self.separator, self.chat, self.generate]
 
     @property
     def writes(self) -> int | None:
-        """Tokens that an answer may have; None where answers are no texts."""
+        """The most tokens of a generated answer; None if answers are not texts."""
         if not self.of_kind.generates or self.choices is not None:
             return None
         if self.of_kind.rows == "source":
@@ -238,12 +238,12 @@ class TaskConfig(Model):
 
     @property
     def prompt_columns(self) -> list[str]:
-        """The columns that a prompt names in braces; a prompt without any is itself a column."""
+        """Columns that the prompt names in braces; a prompt without braces names one column."""
         return list(dict.fromkeys(FIELD.findall(self.prompt or ""))) or [self.prompt or ""]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those of what is read."""
+        """Columns of the input."""
         if self.of_kind.rows == "source":
             return (self.source,)
         return (self.text,) if isinstance(self.text, str) else self.text

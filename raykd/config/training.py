@@ -1,4 +1,4 @@
-"""The keys of a sweep file that say how a teacher, students and their losses are trained."""
+"""The sections of a sweep file for teacher, student, losses and training."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Precision = Literal["fp32", "bf16"]
 
 
 def _buffers(weights: Precision, buffers: Precision) -> Literal["fp32"] | None:
-    """In what buffers differ from weights; None where in nothing. Raises ValueError where the
-    weights give no choice."""
+    """Return the dtype of buffers if it differs from that of the weights, else None. Raises
+    ValueError for bf16 buffers with fp32 weights."""
     if weights == "fp32" and buffers == "bf16":
         raise ValueError("`buffers: bf16` is for `weights: bf16`; leave `buffers` out")
     return None if weights == buffers else "fp32"
@@ -136,10 +136,10 @@ class Losses(Model):
 
     @model_validator(mode="after")
     def _known_options(self) -> Self:
-        known = hidden_loss(self.kind).options
+        options = hidden_loss(self.kind).options
         for name in self.options:
-            if name not in known:
-                takes = f"takes {', '.join(known)}" if known else "has no options; leave it out"
+            if name not in options:
+                takes = f"takes {', '.join(options)}" if options else "has no options; leave it out"
                 raise ValueError(f"options.{name}: {self.kind} {takes}")
         return self
 

@@ -1,7 +1,7 @@
-"""TrialSpec: one student under one fully stated configuration, and the id that names it.
+"""The specification of a trial, one student under one configuration, and its id.
 
-The spec holds all that decides the result and nothing that must not (worker count, cohort,
-machine). Same id, same experiment.
+A `TrialSpec` holds everything that may affect the result and nothing else: no number of workers,
+cohort or machine. Equal ids mean the same experiment.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.runtime.memo import digest
 
 MOST_EPOCHS = 20
-"""Of a teacher whose length is `auto`; it is evaluated once an epoch."""
+"""Limit for a teacher with `epochs: auto`; it is evaluated once per epoch."""
 PATIENCE = 3
-"""Evaluations in a row without a new best score, after which such a teacher's training ends."""
+"""Consecutive evaluations without a new best score after which such a training ends."""
 WARMED = 2
-"""Epochs of which `teacher.warmup` is a share then: the length of the training is not known."""
+"""Epochs of which `teacher.warmup` is a share then, as the length of the training is unknown."""
 LIKELY_EPOCHS = 9
-"""Epochs of such a training that an estimate counts: a guess (MiniLM took 7, docs/tasks.md)."""
+"""Epochs of such a training in an estimate: a guess (MiniLM took 7, docs/tasks.md)."""
 
 Phase = Literal["explore", "confirm"]
 TargetKind = Literal["teacher", "untrained", "shuffled", "mean"]
-"""What matched hidden states imitate; all but `teacher` make a trial a control (controls.py)."""
+"""Targets of matched hidden states; a trial with any but `teacher` is a control (controls.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The student's size. None means: as the teacher has it. `decoder_blocks` is an
-    encoder-decoder's alone, whose `blocks` are its encoder's."""
+    """The size of a student. None means the value of the teacher. For an encoder-decoder, `blocks`
+    are those of the encoder and `decoder_blocks` those of the decoder."""
 
     blocks: int
     width: int | None = None
@@ -43,7 +43,7 @@ class Shape:
 
     @classmethod
     def of(cls, depth: Depth) -> Shape:
-        """A model so deep, and else as the teacher."""
+        """Return the shape with this depth and the other sizes of the teacher."""
         return cls(depth.encoder, decoder_blocks=depth.decoder)
 
     @property
@@ -52,7 +52,7 @@ class Shape:
 
     @property
     def told(self) -> int | str:
-        """Its blocks: a number, or `3+2` of two stacks."""
+        """The blocks: a number, or for two stacks a text such as `3+2`."""
         return (
             self.blocks if self.decoder_blocks is None else f"{self.blocks}+{self.decoder_blocks}"
         )
@@ -63,10 +63,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """How the student's weights start; a factor apart from the layer map.
+    """The initial weights of a student, a factor independent of the layer map.
 
-    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from;
-    `decoder` says the same of an encoder-decoder's decoder, and `blocks` then of its encoder.
+    `blocks[i]` is the teacher block (1-based) whose weights student block `i + 1` starts from.
+    For an encoder-decoder, `blocks` are those of its encoder and `decoder` those of its decoder.
     """
 
     kind: Literal["random", "copied"]
@@ -76,13 +76,13 @@ class Init:
 
     @classmethod
     def of(cls, layer_map: LayerMap, head: bool = False) -> Init:
-        """Weights copied by an init map, which names a block for each."""
+        """Return the init that copies the teacher blocks of an init map."""
         encoder, *decoder = (tuple(b for b in h.blocks if b) for h in layer_map.halves)
         return cls("copied", encoder, head, decoder[0] if decoder else None)
 
     @property
     def layer_map(self) -> LayerMap | None:
-        """The init map; None where nothing is copied."""
+        """The init map; None if nothing is copied."""
         if self.blocks is None:
             return None
         decoder = None if self.decoder is None else LayerMap(self.decoder)
@@ -104,13 +104,13 @@ class Loss:
     temperature: float
     kind: str
     options: tuple[tuple[str, float], ...] | None = None
-    """Parameters of the kind that differ from its defaults, sorted by name; None: none does."""
+    """Parameters of the kind that differ from its defaults, sorted by name; None if none does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Low-rank adapters on linear layers (all inside the blocks where `targets` names none); the
-    student's own weights stay as they began."""
+    """Low-rank adapters on linear layers: on `targets`, or if None on all inside the blocks. The
+    other weights of the student stay at their initial values."""
 
     rank: int
     alpha: float
@@ -120,9 +120,9 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The optimisation: AdamW, linear decay with warm-up, gradient clipping.
+    """Settings of the optimisation: AdamW, linear decay with warm-up, gradient clipping.
 
-    Under `patience` the rate stays constant after the warm-up, since the length is not known.
+    With `patience` the rate stays constant after the warm-up, as the length is not known.
     """
 
     steps: int
@@ -137,21 +137,21 @@ class Training:
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
     weights: Literal["fp32", "bf16"] = "fp32"
-    """How the weights of students and teacher are held; adapters are fp32 always."""
+    """Dtype of the weights of students and teacher; adapters are always fp32."""
     buffers: Literal["fp32"] | None = None
-    """Of weights in bf16: in fp32 where transformers has them so (models/dtypes.py). None: as the
-    weights, which is all that raykd 0.1.0 had."""
+    """With weights in bf16: `fp32` keeps the buffers in fp32 that transformers has in fp32
+    (models/dtypes.py). None: the dtype of the weights, as always in raykd 0.1.0."""
     lora: Lora | None = None
     freeze_embeddings: bool = False
-    """Whether the embedding tables stay as they began, and with them an output layer that shares
-    their weights."""
+    """Whether the embedding tables, and an output layer that shares their weights, stay at their
+    initial values."""
     frozen_projections: bool = False
-    """Whether the maps to the teacher's width stay as they were drawn."""
+    """Whether the projections to the teacher's width stay at their initial values."""
     teacher_dropout: bool = False
-    """Whether the teacher's dropout is on while it is imitated."""
+    """Whether the teacher's dropout is active during distillation."""
     patience: int | None = None
-    """Evaluations without a new best score on select after which the training ends; None: it has
-    all its steps."""
+    """Evaluations without a new best score on select after which the training ends; None: it runs
+    all steps."""
 
 
 @dataclass(frozen=True)
@@ -170,22 +170,22 @@ class TrialSpec:
     seed: int
     targets: TargetKind = "teacher"
     plugins: tuple[str, ...] = ()
-    """Hashes of the plug-ins that its loss, task and metric come from, sorted."""
+    """Hashes of the plug-ins that define the loss, task and metric, sorted."""
 
     @property
     def teacher_states(self) -> frozenset[Activation]:
-        """What this trial reads of the teacher: states, and under some hidden losses queries, keys
-        and values."""
+        """Activations of the teacher that this trial reads: states, and for some hidden losses
+        queries, keys and values."""
         return self.imitated if self.targets in ("teacher", "shuffled") else frozenset()
 
     @property
     def imitated(self) -> frozenset[Activation]:
-        """What the student imitates, of the teacher or of what a control has in its place."""
+        """Activations that the student imitates: the teacher's, or those of a control."""
         return hidden_loss(self.loss.kind).activations(t for _, t in self.layer_map.pairs())
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether its loss has other targets than the labels."""
+        """Whether its loss has targets other than the labels."""
         return bool(self.loss.kl or (self.loss.hidden and self.layer_map.pairs()))
 
     @cached_property
@@ -195,21 +195,21 @@ class TrialSpec:
 
     @cached_property
     def family(self) -> str:
-        """The id of everything but the map and its name: explore trials of one search share it."""
+        """The id of everything but the map and its strategy, shared by the trials of one search."""
         blank = replace(self, strategy="", layer_map=everywhere(self.shape.depth, None))
         return digest(blank.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        # Not asdict, which copies value by value: a plan names ten thousand trials.
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        # asdict copies value by value, which is slow for the ten thousand trials of a plan.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         parts: dict[str, Any] = {
-            name: _plain(own[name]) for name in ("shape", "init", "loss", "training")
+            name: _section_json(values[name]) for name in ("shape", "init", "loss", "training")
         }
         if self.plugins:
             parts["plugins"] = list(self.plugins)
         else:
-            del own["plugins"]
-        return {**own, **parts, "layer_map": self.layer_map.to_json()}
+            del values["plugins"]
+        return {**values, **parts, "layer_map": self.layer_map.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
@@ -228,8 +228,8 @@ class TrialSpec:
         )
 
 
-# Fields that came later: left out where they say nothing, so that the ids of trials that ran
-# before they came stay what they were.
+# Fields that were added later. They are left out at these values, so that ids of earlier trials do
+# not change.
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
     "buffers": None, "lora": None, "frozen_projections": False, "teacher_dropout": False,
@@ -237,12 +237,12 @@ LATER = {
 }  # fmt: skip
 
 
-def _plain(part: Shape | Init | Loss | Training) -> dict[str, Any]:
-    own = {name: getattr(part, name) for name in part.__slots__}
-    found = {k: v for k, v in own.items() if k not in LATER or v != LATER[k]}
-    if isinstance(part, Training) and part.lora is not None:
-        found["lora"] = asdict(part.lora)
-    return found
+def _section_json(section: Shape | Init | Loss | Training) -> dict[str, Any]:
+    values = {name: getattr(section, name) for name in section.__slots__}
+    stated = {k: v for k, v in values.items() if k not in LATER or v != LATER[k]}
+    if isinstance(section, Training) and section.lora is not None:
+        stated["lora"] = asdict(section.lora)
+    return stated
 
 
 def _loss(data: dict[str, Any]) -> Loss:

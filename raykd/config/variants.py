@@ -1,4 +1,4 @@
-"""The variants of a sweep file: the file as it stands, and a part of a sweep laid over it."""
+"""The variants of a sweep file: the plain file, and the file with overrides."""
 
 from __future__ import annotations
 
@@ -13,54 +13,60 @@ from raykd.errors import UserError
 
 AS_RELEASED = "as_released"
 HOME = ("variants", AS_RELEASED)
-OF_THE_FILE = ("version", "variant", "variants")
+TOP_LEVEL_KEYS = ("version", "variant", "variants")
 
 Config = TypeVar("Config", bound=BaseModel)
 
 
 def chosen(file: Path, data: dict[Any, Any], model: type[Config]) -> Config:
-    """The variant that a sweep file asks for; what is laid over it is worked in, and the name tells
-    it apart, so that its results are never those of another. Each variant is checked, whichever is
-    asked for. Raises UserError with a line for each mistake."""
+    """Return the selected variant of a sweep file, with its overrides applied.
+
+    The name of the variant is part of the sweep's name, so results of variants never mix. Every
+    variant is validated, selected or not. Raises UserError with a line for each mistake.
+    """
     plain = {k: v for k, v in data.items() if k != "variants"}
     problems = _problems(data, model)
-    asked, over = data.get("variant") == AS_RELEASED, _over(data)
-    whole = plain
-    if over is not None:
-        said = "stands at the top of the file; leave it out here"
-        own: list[Problem] = [
-            ((key,), said) for key in OF_THE_FILE if over.pop(key, None) is not None
+    selected, overrides = data.get("variant") == AS_RELEASED, _overrides(data)
+    merged = plain
+    if overrides is not None:
+        message = "stands at the top of the file; leave it out here"
+        variant_problems: list[Problem] = [
+            ((key,), message) for key in TOP_LEVEL_KEYS if overrides.pop(key, None) is not None
         ]
-        whole = {**laid(over, plain), "variant": AS_RELEASED}
-        own += [p for p in _problems(whole, model) if p not in problems or _says(over, p[0])]
-        problems += [((*HOME, *key), said) for key, said in own]
-    elif asked and data.get("variants") is None:
-        said = f"{AS_RELEASED}, and there is no `{'.'.join(HOME)}`; write it, or `variant: clean`"
-        problems.append((("variant",), said))
+        merged = {**laid(overrides, plain), "variant": AS_RELEASED}
+        variant_problems += [
+            p for p in _problems(merged, model) if p not in problems or _has_value(overrides, p[0])
+        ]
+        problems += [((*HOME, *key), message) for key, message in variant_problems]
+    elif selected and data.get("variants") is None:
+        key = ".".join(HOME)
+        message = f"{AS_RELEASED}, and there is no `{key}`; write it, or `variant: clean`"
+        problems.append((("variant",), message))
     if problems:
         raise UserError(*(yaml_file.line(file, problem) for problem in problems))
-    if not asked:
+    if not selected:
         return model.model_validate(plain)
-    found = model.model_validate(whole)
-    return found.model_copy(update={"name": f"{whole['name']} {AS_RELEASED}"})
+    config = model.model_validate(merged)
+    return config.model_copy(update={"name": f"{merged['name']} {AS_RELEASED}"})
 
 
-def laid(over: dict[Any, Any], under: dict[Any, Any]) -> dict[Any, Any]:
-    """Mappings are merged key by key; all else that stands in `over` is in place of `under`'s."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = under.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            value = laid(value, below)
+def laid(overrides: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
+    """Return `base` with `overrides` applied: mappings are merged key by key, all other values
+    replaced."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        base_value = base.get(key)
+        if isinstance(value, dict) and isinstance(base_value, dict):
+            value = laid(value, base_value)
         merged[key] = value
     return merged
 
 
-def _over(data: dict[Any, Any]) -> dict[Any, Any] | None:
-    """What is laid over, a copy; None where it is none, or no mapping."""
+def _overrides(data: dict[Any, Any]) -> dict[Any, Any] | None:
+    """Return a copy of the overrides; None if there are none or they are no mapping."""
     variants = data.get("variants")
-    over = variants.get(AS_RELEASED) if isinstance(variants, dict) else None
-    return dict(over) if isinstance(over, dict) else None
+    overrides = variants.get(AS_RELEASED) if isinstance(variants, dict) else None
+    return dict(overrides) if isinstance(overrides, dict) else None
 
 
 def _problems(data: dict[Any, Any], model: type[BaseModel]) -> list[Problem]:
@@ -71,13 +77,13 @@ def _problems(data: dict[Any, Any], model: type[BaseModel]) -> list[Problem]:
     return []
 
 
-def _says(over: Any, location: tuple[str, ...]) -> bool:
-    """Whether a value stands there."""
-    for part in location:
-        if not isinstance(over, dict):
+def _has_value(overrides: Any, location: tuple[str, ...]) -> bool:
+    """Whether the overrides have a value at this location."""
+    for key in location:
+        if not isinstance(overrides, dict):
             return True
-        named = {str(k): v for k, v in over.items()}
-        if part not in named:
+        by_name = {str(k): v for k, v in overrides.items()}
+        if key not in by_name:
             return False
-        over = named[part]
-    return not isinstance(over, dict)
+        overrides = by_name[key]
+    return not isinstance(overrides, dict)

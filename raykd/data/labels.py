@@ -100,11 +100,11 @@ def _trimmed(values: Sequence[Any]) -> dict[str, int]:
 
 def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
     """Groups of labels that are equal as numbers."""
-    alike: dict[Fraction, list[str]] = {}
+    by_value: dict[Fraction, list[str]] = {}
     for label in sorted(labels, key=lambda v: (len(v), v)):
         if NUMBER.fullmatch(label):
-            alike.setdefault(Fraction(label), []).append(label)
-    return tuple(tuple(group) for group in alike.values() if len(group) > 1)
+            by_value.setdefault(Fraction(label), []).append(label)
+    return tuple(tuple(group) for group in by_value.values() if len(group) > 1)
 
 
 def label_names(table: Any, column: str) -> list[str] | None:

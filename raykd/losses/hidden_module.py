@@ -1,4 +1,4 @@
-"""The hidden loss of one trial: what it reads of the student, its trained weights, its value."""
+"""The hidden loss of one trial: the activations it reads, its trained weights and its value."""
 
 from __future__ import annotations
 
@@ -74,14 +74,16 @@ class HiddenLossModule(nn.Module):
     def without_rows(self, batch: Batch) -> Value:
         """The share of a worker without rows in a batch, for a kind that gathers all rows."""
         device = batch.valid.device
-        own, targets = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
+        student_ND, teacher_ND = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
         if self.kind.form == "blocks":
-            student = dict.fromkeys(self.reads, own)
-            teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), targets)
+            student = dict.fromkeys(self.reads, student_ND)
+            teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), teacher_ND)
             lengths_B = torch.zeros(0, dtype=torch.int64, device=device)
             return self._summed(self._of_gathered_blocks(student, teacher, lengths_B, batch))
         stacks = [s.stack for s, _ in self.pairs]
-        return self._summed([self._of_whole_batch(own, targets, s, batch) for s in stacks])
+        return self._summed(
+            [self._of_whole_batch(student_ND, teacher_ND, s, batch) for s in stacks]
+        )
 
     def _summed(self, losses: list[Tensor]) -> Value:
         if not self.kind.additive:  # the loss of the whole batch, which all workers computed

@@ -24,16 +24,16 @@ def grid(targets: Mapping[int, Sequence[int]], teacher: int, caption: str) -> st
     tenth is numbered; for a teacher that still does not fit, only the text at the end of each row
     is shown.
     """
-    notes = {state: _note(found) for state, found in targets.items()}
+    notes = {state: _note(blocks) for state, blocks in targets.items()}
     columns = range(min((1, *targets)), teacher + 1)
     text_width = 12 + 2 + max(map(len, notes.values()))
     cell = next((c for c in (3, 2, 1) if text_width + _width(columns, c) <= WIDTH), 0)
     lines = textwrap.wrap(caption, WIDTH, subsequent_indent="    ")
     if cell:
         lines += ["  student │ teacher block", f"    block │ {_numbers(columns, cell)}"]
-    for state, found in targets.items():
+    for state, blocks in targets.items():
         name, note = state_label(state), notes[state]
-        dots = "".join(("●" if c in found else "·").rjust(_cell(c, cell)) for c in columns)
+        dots = "".join(("●" if c in blocks else "·").rjust(_cell(c, cell)) for c in columns)
         lines.append(f"{name:>9} │ {dots}  {note}" if cell else f"{name:>9} │ {note}")
     return "\n".join(line.rstrip() for line in lines)
 

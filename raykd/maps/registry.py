@@ -39,9 +39,9 @@ def strategy(
     Raises ValueError for an unknown name or option, and if the map does not fit the depths.
     """
     depths = Depth.of(teacher), Depth.of(student)
-    for what, depth in zip(("teacher", "student"), depths, strict=True):
+    for model, depth in zip(("teacher", "student"), depths, strict=True):
         if any(type(blocks) is not int or blocks < 1 for blocks in depth.stacks):
-            raise ValueError(f"{what}: {depth}; write a number of blocks from 1 on")
+            raise ValueError(f"{model}: {depth}; write a number of blocks from 1 on")
     if len(depths[0].stacks) != len(depths[1].stacks):
         raise ValueError(
             f"student: {depths[1]}, and the teacher has {depths[0]}; write as many stacks, such as "
@@ -88,9 +88,9 @@ def register_strategy(function: Registered) -> Registered:
     name = function.__name__
     if RESERVED.fullmatch(name):
         raise ValueError(f"strategy {name!r}: the name has a meaning of its own; take another")
-    known = RULES.get(name)
-    if known is not None and known.__module__ != function.__module__:
-        raise ValueError(f"strategy {name!r} is registered by {known.__module__} already")
+    existing = RULES.get(name)
+    if existing is not None and existing.__module__ != function.__module__:
+        raise ValueError(f"strategy {name!r} is registered by {existing.__module__} already")
 
     @wraps(function)
     def checked(teacher: int, student: int, seed: int, **options: Any) -> LayerMap:
@@ -111,9 +111,9 @@ def register_strategy(function: Registered) -> Registered:
 def _with_options(name: str, options: dict[str, Any]) -> Rule:
     rule = named(name)
     parameters = inspect.signature(rule).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    accepted = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     for option in options:
-        if option not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it has none"
+        if option not in accepted:
+            takes = f"it takes {', '.join(accepted)}" if accepted else "it has none"
             raise ValueError(f"{name} has no option {option!r}; {takes}")
     return partial(rule, **options)

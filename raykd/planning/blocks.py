@@ -1,4 +1,4 @@
-"""What a sweep file says of blocks, met with the teacher's stacks."""
+"""Checks the keys of a sweep file about blocks against the stacks of the teacher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from raykd.tasks.kinds.task_kind import in_words, task_kinds
 
 
 def student_depth(blocks: int | Blocks, teacher: Depth, file: str) -> Depth:
-    """The student's blocks, in each stack that the teacher has; one number is both stacks'."""
+    """Return the depth of the student. One number applies to both stacks of the teacher.
+
+    Raises UserError for two numbers if the teacher has one stack.
+    """
     if teacher.decoder is None:
         if isinstance(blocks, Blocks):
             raise UserError(
@@ -31,39 +34,39 @@ def student_depth(blocks: int | Blocks, teacher: Depth, file: str) -> Depth:
 
 
 def init_map(init: CopiedInit, teacher: Depth, student: Depth) -> LayerMap:
-    """The teacher block that each student block starts from, as the file has it: whether it fits
-    the stacks is for `layermap.check` to say."""
-    named = init.copied
-    if isinstance(named, str):
-        return apply_to_stacks(INIT_MAPS[named], teacher, student, 0)
-    if not isinstance(named, CopiedHalves):
-        return LayerMap(named)
-    encoder = _half(named.encoder, teacher.encoder, student.encoder)
-    decoder = _half(
-        named.decoder, teacher.decoder or teacher.encoder, student.decoder or student.encoder
+    """Return the teacher block that each student block starts from, as the file states it.
+    `layer_map.check` tests whether it fits the stacks."""
+    rule = init.copied
+    if isinstance(rule, str):
+        return apply_to_stacks(INIT_MAPS[rule], teacher, student, 0)
+    if not isinstance(rule, CopiedHalves):
+        return LayerMap(rule)
+    encoder = _stack_blocks(rule.encoder, teacher.encoder, student.encoder)
+    decoder = _stack_blocks(
+        rule.decoder, teacher.decoder or teacher.encoder, student.decoder or student.encoder
     )
     return LayerMap(encoder, decoder=LayerMap(decoder))
 
 
-def _half(half: str | Sequence[int], teacher: int, student: int) -> tuple[int | None, ...]:
+def _stack_blocks(half: str | Sequence[int], teacher: int, student: int) -> tuple[int | None, ...]:
     return INIT_MAPS[half](teacher, student, 0).blocks if isinstance(half, str) else tuple(half)
 
 
 def deeper(student: Depth, teacher: Depth) -> tuple[int, int] | None:
-    """The first stack of the student that is deeper than the teacher's, with the teacher's."""
+    """Return the student's and the teacher's depth of the first stack with a deeper student."""
     pairs = zip(student.stacks, teacher.stacks, strict=True)
-    return next(((own, theirs) for own, theirs in pairs if own > theirs), None)
+    return next((pair for pair in pairs if pair[0] > pair[1]), None)
 
 
-def other_stacks(named: LayerMap | None, teacher: Depth, student: Depth) -> str | None:
-    """What is wrong with an init map of another number of stacks than the models have."""
-    if named is None or len(named.halves) == len(student.stacks):
+def other_stacks(copied_map: LayerMap | None, teacher: Depth, student: Depth) -> str | None:
+    """Return the problem of an init map whose number of stacks is not that of the models."""
+    if copied_map is None or len(copied_map.halves) == len(student.stacks):
         return None
-    return check(named, teacher, student)
+    return check(copied_map, teacher, student)
 
 
 def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Iterator[str]:
-    """Keys that ask for what models of so many stacks do not have, each with what is wrong."""
+    """Yield a line for each key that models with this number of stacks cannot satisfy."""
     tie = config.explore.decoder if config.explore else None
     kind = config.task.of_kind
     if kind.encoder_decoder == (teacher.decoder is None):
@@ -83,7 +86,7 @@ def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Ite
             f"explore.decoder: {tie}, and the two stacks are not equally deep; leave it out to "
             "search both halves"
         )
-    yield from _published(config)
+    yield from _single_stack_losses(config)
     if config.angles:
         yield (
             "angles: they are measured in models of one stack, and the teacher is an "
@@ -91,12 +94,12 @@ def unfit_for_stacks(config: SweepConfig, teacher: Depth, student: Depth) -> Ite
         )
 
 
-def _published(config: SweepConfig) -> Iterator[str]:
-    """Methods whose loss was written for one stack."""
-    asked: dict[str, str] = {"losses.kind": config.losses.kind}
+def _single_stack_losses(config: SweepConfig) -> Iterator[str]:
+    """Yield a line for each key whose loss is defined for models of one stack only."""
+    kinds: dict[str, str] = {"losses.kind": config.losses.kind}
     for i, strategy in enumerate(config.confirm.strategies if config.confirm else ()):
-        own = own_loss(strategy.strategy)
-        asked |= {f"confirm.strategies.{i}.strategy": own} if own else {}
-    for key, kind in asked.items():
+        method_kind = own_loss(strategy.strategy)
+        kinds |= {f"confirm.strategies.{i}.strategy": method_kind} if method_kind else {}
+    for key, kind in kinds.items():
         if hidden_loss(kind).form == "blocks":
             yield f"{key}: {kind} is for models of one stack, and the teacher has two; take another"

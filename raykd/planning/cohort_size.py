@@ -1,4 +1,4 @@
-"""How many students fit into a worker's memory: what a study's largest cohort takes there."""
+"""The memory of the largest cohort of a study, and with it how many students fit a worker."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from raykd.teachers.model_facts import Base, read_config, remembered
 
 
 def usable(memory: int, gpu: bool) -> int:
-    """Bytes for a cohort, of so many that a worker may use: a GPU's, or of the host's memory."""
+    """Return the bytes for a cohort, given the `memory` that a worker may use (GPU or host)."""
     return max(0, int(memory * MEMORY_SHARE) - (0 if gpu else RUNTIME_BYTES))
 
 
 def footprint(study: Study, gpu: bool) -> Footprint:
-    """Of the hidden loss that takes the most. Workers hold each other's gradients once more while
-    they sum them; a control may have an untrained teacher, in fp32, beside the teacher."""
+    """Return the largest footprint over the hidden losses of a study. Workers hold a second copy of
+    the gradients while they sum them. A control may need an untrained teacher in fp32 as well."""
     config, labels = study.config, len(study.prepared.labels)
-    found = [
-        Footprint(**measured_footprint(study.base, load, labels, study.home))
-        for load in _loads(study, gpu)
+    footprints = [
+        Footprint(**measured_footprint(study.base, question, labels, study.home))
+        for question in _memory_questions(study, gpu)
     ]
-    largest = max(found, key=lambda f: f.peak(LARGEST_COHORT))
+    largest = max(footprints, key=lambda f: f.peak(LARGEST_COHORT))
     if config.cluster.workers > 1:
         summed = largest.step + largest.gradients
         largest = replace(largest, step=summed, gradients=2 * largest.gradients)
@@ -44,25 +44,25 @@ def footprint(study: Study, gpu: bool) -> Footprint:
     return largest if gpu else largest.in_heap()
 
 
-def _loads(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
-    """Of each hidden loss the trial that matches the most."""
+def _memory_questions(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
+    """Yield the question of the trial with the most matched pairs, for each hidden loss."""
     config, trials = study.config, confirm_trials(study)
     training, task, cluster = config.training, config.task, config.cluster
-    named = {state for t in trials if t.seed == trials[0].seed for state in t.teacher_states}
+    states = {state for t in trials if t.seed == trials[0].seed for state in t.teacher_states}
     if config.explore is not None:
         trials = (*trials, explore_trial(study, everywhere(study.depth, 1)))
-        named |= explored_states(study)
-    whole = training.batch
+        states |= explored_states(study)
+    batch_rows = training.batch
     if training.batch_tokens is not None:
-        whole = max(1, training.batch_tokens // task.max_length)
-    rows = math.ceil(whole / cluster.workers)
+        batch_rows = max(1, training.batch_tokens // task.max_length)
+    rows = math.ceil(batch_rows / cluster.workers)
     bf16 = training.precision == "bf16" or (training.precision == "auto" and gpu)
     for kind in dict.fromkeys(t.loss.kind for t in trials):
-        alike = [t for t in trials if t.loss.kind == kind]
-        largest = max(alike, key=lambda t: len(t.layer_map.pairs()))
+        same_kind = [t for t in trials if t.loss.kind == kind]
+        largest = max(same_kind, key=lambda t: len(t.layer_map.pairs()))
         yield MemoryQuestion(
             largest,
-            tuple(sorted(named)),
+            tuple(sorted(states)),
             min(rows, cluster.micro_batch or rows),
             task.max_length,
             task.max_target_length if task.of_kind.encoder_decoder else None,
@@ -75,15 +75,17 @@ def _loads(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
         )
 
 
-def measured_footprint(base: Base, load: MemoryQuestion, labels: int, home: Path) -> dict[str, int]:
-    """`dry_run.measure` for students of this base with so many labels."""
+def measured_footprint(
+    base: Base, question: MemoryQuestion, labels: int, home: Path
+) -> dict[str, int]:
+    """Return the footprint of students of this base, from the memo or by `dry_run.measure`."""
 
-    def ask() -> dict[str, int]:
+    def run_dry() -> dict[str, int]:
         from raykd.planning.memory.dry_run import measure
 
         config = read_config(base.folder)
         if labels:
             config.num_labels = labels
-        return asdict(measure(config, load))
+        return asdict(measure(config, question))
 
-    return remembered(home, ["footprint", base.fingerprint, labels, load.question()], ask)
+    return remembered(home, ["footprint", base.fingerprint, labels, question.question()], run_dry)

@@ -1,4 +1,4 @@
-"""The inits of a sweep file, met with the teacher: which of its blocks students start from."""
+"""Resolves the inits of a sweep file: which blocks of the teacher students start from."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ if TYPE_CHECKING:
 
 
 def stated(config: SweepConfig) -> dict[str, design.Init]:
-    """As the file has them, by key."""
-    found: dict[str, design.Init] = {"explore.init": config.explore.init} if config.explore else {}
-    confirmed = config.confirm.inits if config.confirm else ()
-    return {**found, **{f"confirm.inits.{i}": init for i, init in enumerate(confirmed)}}
+    """Return the inits as the file states them, by key."""
+    inits: dict[str, design.Init] = {"explore.init": config.explore.init} if config.explore else {}
+    confirm_inits = config.confirm.inits if config.confirm else ()
+    return {**inits, **{f"confirm.inits.{i}": init for i, init in enumerate(confirm_inits)}}
 
 
 def copied(study: Study) -> dict[str, Init]:
-    """Those that copy blocks, by key."""
-    found = {key: resolved(study, init) for key, init in stated(study.config).items()}
-    return {key: init for key, init in found.items() if init.kind == "copied"}
+    """Return the resolved inits that copy blocks, by key."""
+    inits = {key: resolved(study, init) for key, init in stated(study.config).items()}
+    return {key: init for key, init in inits.items() if init.kind == "copied"}
 
 
 def resolved(study: Study, init: design.Init) -> Init:
-    """An init of the file with its blocks.
+    """Return an init of the file with its blocks.
 
-    Where the forward map's first block cannot come first and the teacher's own first can (of
-    ModernBERT it alone has no norm before its attention), that one comes first: `moved` says so.
+    If the first block of the forward map cannot come first and the teacher's block 1 can, block 1
+    takes its place, and `moved` reports it. Only block 1 of ModernBERT has no norm before its
+    attention.
     """
     if init == "random":
         return Init("random")
-    named = _as_stated(study, init)
+    as_stated = _as_stated(study, init)
     if init != "copied" and init.copied != "forward":
-        return named
-    assert named.blocks is not None
-    led = replace(named, blocks=(1, *named.blocks[1:]))
-    if led == named or _unfit(study, named) is None or _unfit(study, led):
-        return named
-    return led
+        return as_stated
+    assert as_stated.blocks is not None
+    candidate = replace(as_stated, blocks=(1, *as_stated.blocks[1:]))
+    if candidate == as_stated or _unfit(study, as_stated) is None or _unfit(study, candidate):
+        return as_stated
+    return candidate
 
 
 def _as_stated(study: Study, init: design.Init) -> Init:
@@ -53,16 +54,16 @@ def _as_stated(study: Study, init: design.Init) -> Init:
 
 
 def _unfit(study: Study, init: Init) -> str | None:
-    asked = (study.base, study.shape, init, study.home)
-    return model_facts.misfit(*asked) or model_facts.unequal(*asked)
+    model_parts = (study.base, study.shape, init, study.home)
+    return model_facts.misfit(*model_parts) or model_facts.unequal(*model_parts)
 
 
 def moved(study: Study) -> list[str]:
-    """Which inits do not start from the blocks that their rule names, a line each."""
+    """Return a line for each init that does not start from the blocks that its rule names."""
     lines = {
-        f"{found} and not {named.layer_map}: of this model only block 1 can come first": None
+        f"{final} and not {as_stated.layer_map}: of this model only block 1 can come first": None
         for init in stated(study.config).values()
         if init != "random"
-        and (found := resolved(study, init)) != (named := _as_stated(study, init))
+        and (final := resolved(study, init)) != (as_stated := _as_stated(study, init))
     }
     return list(lines)

@@ -29,28 +29,28 @@ from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.proposer import Tried, best_maps
 from raykd.search.space import AnySpace, space_of
 
-JOB_SECONDS = 300.0  # a job's workers take some fifteen seconds to start: 5 % of this
+JOB_SECONDS = 300.0  # the workers of a job take about fifteen seconds to start: 5 % of this
 
 
 @dataclass(frozen=True)
 class Explored:
-    """What the ledger holds of this sweep's search."""
+    """What the ledger records about the search of this sweep."""
 
     tried: Mapping[LayerMap, Tried]
-    """What became of every map that is done with."""
+    """The outcome of each finished map."""
     interrupted: tuple[tuple[LayerMap, ...], ...] = ()
-    """Cohorts that were cut short, with those of their maps that were done; they go first, from
-    their checkpoints, which a cohort finds by all its trials."""
+    """Cohorts that were interrupted, with their finished maps. They run first and continue from
+    their checkpoints, which are found by all trials of a cohort."""
 
     @property
     def open(self) -> list[LayerMap]:
-        """Maps of the interrupted cohorts that are still to be tried."""
+        """Maps of the interrupted cohorts that still have to be tried."""
         return [m for maps in self.interrupted for m in maps if m not in self.tried]
 
 
 @dataclass(frozen=True)
 class Power:
-    """What one job has to train with, and how many jobs run at once."""
+    """Resources of one job, and how many jobs run at once."""
 
     cpus: float
     gpus: float
@@ -72,27 +72,29 @@ class Plan:
     cohort_size: int
     power: Power
     usable: int
-    """Bytes that a worker has for its cohort."""
+    """Bytes that a worker may use for its cohort."""
     seeds: int | None = None
-    """Confirm's first so many, where a look after them ended it; None: all of the file's."""
+    """Number of seeds after which an interim analysis ended confirm; None: all of the file."""
 
     @cached_property
     def footprint(self) -> Footprint:
-        """What a worker takes of them."""
+        """Memory of a worker in training."""
         return footprint(self.study, self.power.gpus > 0)
 
     @cached_property
     def checkpoint(self) -> int:
-        """Bytes of a student in a checkpoint, at most: the weights that are trained, the best of
-        them so far, and two moments. Beside adapters all others are as they were built."""
+        """The most bytes of a student in a checkpoint: the trained weights, the best of them so
+        far, and two moments. With adapters, a checkpoint has no other weights."""
         trained = 4 * self.study.student_parameters
         if self.study.config.training.lora is not None:
-            several = self.study.config.cluster.workers > 1  # a footprint has those of two then
-            trained = self.footprint.gradients // (1 + several)
+            # With several workers, a footprint has two copies of the gradients.
+            summed = self.study.config.cluster.workers > 1
+            trained = self.footprint.gradients // (1 + summed)
         return 4 * trained
 
     def stages(self, trials: Sequence[TrialSpec]) -> tuple[tuple[TrialSpec, ...], ...]:
-        """Confirm's `trials` from each look to the next: whole seeds, so that cells stay paired."""
+        """Return confirm's `trials` between consecutive interim analyses: whole seeds, so cells
+        stay paired."""
         confirm = self.study.config.confirm
         if confirm is None or confirm.looks is None:
             return (tuple(trials),)
@@ -101,16 +103,16 @@ class Plan:
         return tuple(tuple(t for t in trials if t.seed in part) for part in parts)
 
     def jobs(self, trials: Sequence[TrialSpec]) -> list[Job]:
-        """The jobs of confirm's `trials` that have anything left to do, each of a few minutes.
+        """Return the jobs with unfinished trials, each of a few minutes.
 
-        They are made of all trials, finished or not, so that a launch that goes on finds the same
-        jobs, and with them their checkpoints; a worker passes over what is finished.
+        The split covers all of confirm's `trials`, finished or not, so a resumed launch gets the
+        same jobs and finds their checkpoints. A worker skips finished trials.
         """
         timed = [(self.seconds(c), c) for c in self._cut(trials)]
         rounds = int(sum(seconds for seconds, _ in timed) / (JOB_SECONDS * self.power.at_once))
         count = max(1, rounds) * self.power.at_once
         jobs, loads = [list[Cohort]() for _ in range(count)], [0.0] * count
-        # The largest first, each to the job that has the least: they end at about the same time.
+        # Largest cohort first, to the job with the least load: jobs end at about the same time.
         for seconds, cohort in sorted(timed, key=lambda pair: -pair[0]):
             least = loads.index(min(loads))
             jobs[least].append(cohort)
@@ -118,31 +120,32 @@ class Plan:
         return [tuple(job) for job in jobs if any(self._unfinished(c) for c in job)]
 
     def _cut(self, trials: Sequence[TrialSpec]) -> tuple[Cohort, ...]:
-        """Cohorts of `trials`; the last are cut smaller where not all jobs would have as many."""
+        """Return the cohorts of `trials`; the last are smaller, so jobs get equal numbers."""
         cohorts, at_once = into_cohorts(trials, self.cohort_size), self.power.at_once
-        over = len(cohorts) % at_once
-        if not over:
+        surplus = len(cohorts) % at_once
+        if not surplus:
             return cohorts
-        parts = math.ceil(at_once / over)
+        parts = math.ceil(at_once / surplus)
         smaller = (
-            into_cohorts(c.trials, math.ceil(len(c.trials) / parts)) for c in cohorts[-over:]
+            into_cohorts(c.trials, math.ceil(len(c.trials) / parts)) for c in cohorts[-surplus:]
         )
-        return (*cohorts[:-over], *(part for cut in smaller for part in cut))
+        return (*cohorts[:-surplus], *(part for pieces in smaller for part in pieces))
 
     def _unfinished(self, cohort: Cohort) -> bool:
         return any(t.id not in self.finished for t in cohort.trials)
 
     def seconds(self, cohort: Cohort) -> float:
-        """Roughly: six operations a parameter and token forward and backward, two forward."""
+        """Return a rough time: six operations per parameter and token for a training step, two for
+        a forward pass."""
         training, study = cohort.trials[0].training, self.study
         tokens = training.steps * study.batch_rows * study.mean_tokens
-        own, theirs = (sum(d.stacks) for d in (study.depth, study.base.depths))
-        blocks = len(cohort.trials) * own * 6 + theirs * 2
-        return tokens * blocks * 12 * study.base.width**2 / self.power.flops
+        student_blocks, teacher_blocks = (sum(d.stacks) for d in (study.depth, study.base.depths))
+        weighted_blocks = len(cohort.trials) * student_blocks * 6 + teacher_blocks * 2
+        return tokens * weighted_blocks * 12 * study.base.width**2 / self.power.flops
 
     @property
     def covered(self) -> bool:
-        """Whether explore tries every map there is."""
+        """Whether explore tries every map of the space."""
         return self.space is not None and self.explore_wanted == self.space.size()
 
     @property
@@ -151,7 +154,7 @@ class Plan:
 
     @property
     def wanted(self) -> tuple[TrialSpec, ...]:
-        """Confirm's trials, but for those that a look called off."""
+        """Confirm's trials without those that an interim analysis called off."""
         confirm = self.study.config.confirm
         if confirm is None or self.seeds is None:
             return self.confirm
@@ -160,19 +163,19 @@ class Plan:
 
     @property
     def called_off(self) -> tuple[TrialSpec, ...]:
-        """Those that a look spared."""
+        """Unfinished confirm trials that an interim analysis called off."""
         wanted = {t.id for t in self.wanted} | self.finished
         return tuple(t for t in self.confirm if t.id not in wanted)
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:
-        """Of confirm, where a trial is missing; explore's are proposed as it goes."""
-        cut = (c for stage in self.stages(self.wanted) for c in self._cut(stage))
-        return tuple(c for c in cut if self._unfinished(c))
+        """Confirm's cohorts with a missing trial; explore's are proposed during the search."""
+        cohorts = (c for stage in self.stages(self.wanted) for c in self._cut(stage))
+        return tuple(c for c in cohorts if self._unfinished(c))
 
     @property
     def explore_cohort(self) -> int:
-        """Maps of a cohort: no more than share them out evenly over the jobs at once."""
+        """Maps per explore cohort: at most an even share of the missing maps per concurrent job."""
         return max(1, min(self.cohort_size, math.ceil(self.explore_missing / self.power.at_once)))
 
     @property
@@ -180,15 +183,15 @@ class Plan:
         return max(0, self.explore_wanted - self.explore_done)
 
     def teacher_states(self) -> tuple[Activation, ...]:
-        """The teacher states that the missing trials' maps name, or may come to name."""
-        named = {state for trial in self.missing for state in trial.teacher_states}
+        """Return the teacher states that the maps of missing trials match, or may match."""
+        states = {state for trial in self.missing for state in trial.teacher_states}
         if self.explore_missing:
-            named |= explored_states(self.study)
-        return tuple(sorted(named))
+            states |= explored_states(self.study)
+        return tuple(sorted(states))
 
     def teacher_passes(self) -> float:
-        """How often the missing cohorts go over the training rows; each has a teacher pass where
-        the teacher is live."""
+        """Return how many passes over the training rows the missing cohorts make. With a live
+        teacher, each includes a teacher pass."""
         study, steps = self.study, sum(c.trials[0].training.steps for c in self.cohorts)
         if self.explore_missing:
             example = explore_trial(study, everywhere(study.depth, 1))
@@ -197,15 +200,15 @@ class Plan:
         return steps * study.batch_rows / study.prepared.counts["train"]
 
     def choice(self) -> TeacherSourceChoice:
-        """Where the missing trials get the teacher's outputs from."""
+        """Return where the missing trials get the teacher's outputs from."""
         study = self.study
-        known = speeds(study, study.teacher_parameters, self.power.gpus > 0)
-        free = free_bytes(cache_root(study))
-        return choose(study, self.teacher_states(), self.teacher_passes(), known, free)
+        rates = speeds(study, study.teacher_parameters, self.power.gpus > 0)
+        free_disk = free_bytes(cache_root(study))
+        return choose(study, self.teacher_states(), self.teacher_passes(), rates, free_disk)
 
     @property
     def best_missing(self) -> int:
-        """Confirm trials of the best explored maps, where those maps are not known yet."""
+        """Number of confirm trials of the best explored maps, if those maps are not known yet."""
         config = self.study.config
         if config.explore is None or config.confirm is None or not self.explore_missing:
             return 0
@@ -214,7 +217,7 @@ class Plan:
 
 
 def by_strategy(trials: Iterable[TrialSpec]) -> str:
-    """How many of each, in words."""
+    """Return the number of trials per strategy, in words."""
     counts = Counter(t.strategy for t in trials)
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
@@ -222,8 +225,8 @@ def by_strategy(trials: Iterable[TrialSpec]) -> str:
 def make(
     study: Study, finished: Collection[str], explored: Explored, memory: int, power: Power
 ) -> Plan:
-    """`finished`: ids of FINISHED trials; `memory`: bytes that a cohort's worker may use,
-    of its GPU where it has one."""
+    """Return the plan of a study. `finished`: ids of FINISHED trials. `memory`: bytes that a worker
+    may use, of its GPU if it has one."""
     explore = study.config.explore
     space, wanted = None, 0
     if explore is not None:
@@ -231,16 +234,16 @@ def make(
             study.base.depths, study.depth, explore.space, explore.skip, explore.decoder
         )
         wanted = min(explore.maps, space.size())
-    done = len(explored.tried)
+    explored_count = len(explored.tried)
     confirm = study.config.confirm
     best: list[LayerMap] = []
-    if confirm is not None and done >= wanted:
+    if confirm is not None and explored_count >= wanted:
         best = best_maps(explored.tried, confirm.best)
-    made = Plan(
+    plan = Plan(
         study=study,
         space=space,
         explore_wanted=wanted,
-        explore_done=min(done, wanted),
+        explore_done=min(explored_count, wanted),
         confirm=confirm_trials(study, best),
         finished=frozenset(finished),
         cohort_size=study.config.cluster.cohort or 1,
@@ -248,20 +251,20 @@ def make(
         usable=usable(memory, power.gpus > 0),
     )
     if study.config.cluster.cohort is None:
-        return replace(made, cohort_size=made.footprint.fitting(made.usable))
-    return made
+        return replace(plan, cohort_size=plan.footprint.fitting(plan.usable))
+    return plan
 
 
 def stored_bytes(plan: Plan) -> int:
-    """What the sweep will have on disk at most: the teacher, kept students, checkpoints."""
+    """Return the most bytes of the sweep on disk: teacher, saved students and checkpoints."""
     study = plan.study
-    keep = study.config.tracking.students
+    policy = study.config.tracking.students
     seeds = {t.seed for t in plan.missing}
-    kept = 0 if keep == "none" else len(plan.missing)
-    if keep == "first_seed" and seeds:
-        kept = sum(t.seed == min(seeds) for t in plan.missing)
+    saved = 0 if policy == "none" else len(plan.missing)
+    if policy == "first_seed" and seeds:
+        saved = sum(t.seed == min(seeds) for t in plan.missing)
     largest = max((len(c.trials) for c in plan.cohorts), default=0)
     largest = max(largest, min(plan.cohort_size, plan.explore_missing))
-    # The newest is written, and copied into the storage, before the one before it is dropped.
+    # A checkpoint is written and copied into the storage before the previous one is deleted.
     checkpoints = 0 if study.config.cluster.checkpoints else 3 * largest * plan.checkpoint
-    return 4 * (study.teacher_parameters + kept * study.student_parameters) + checkpoints
+    return 4 * (study.teacher_parameters + saved * study.student_parameters) + checkpoints

@@ -1,5 +1,5 @@
-"""From a sweep file to a study: data and base are read, and all that the file names is checked
-against them."""
+"""Resolves a sweep file into a study: reads data and base model and checks the file against
+them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from raykd.teachers.model_facts import Base
 
 
 def resolve(config: SweepConfig, home: Path, file: str) -> Study:
-    """Read the data, find the teacher's base, and check all that the file names against them."""
+    """Return the study of a sweep file: read the data, find the teacher's base model and check the
+    file against both. Raises UserError with a line per mistake."""
     base = teachers.find_base(config.teacher, home, file)
     if problem := model_facts.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
@@ -43,7 +44,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
 
 
 def _check(study: Study) -> None:
-    """Everything the file says of blocks, against the depths; one line a mistake."""
+    """Check all keys of the file about blocks against the depths; one line per mistake."""
     config, file, depth = study.config, study.file, study.base.depths
     blocks, problems = study.depth, []
     for key, init in inits.stated(config).items():
@@ -51,10 +52,11 @@ def _check(study: Study) -> None:
         if problem:
             problems.append(f"{file}: student: {problem}")
         elif init != "random" and (too_deep := deeper(blocks, depth)):
-            own, theirs = too_deep
+            student_blocks, teacher_blocks = too_deep
             problems.append(
-                f"{file}: student.blocks: {own} is deeper than the teacher's {theirs}, which "
-                f"{key} copies from; write at most {theirs}, or the init `random`"
+                f"{file}: student.blocks: {student_blocks} is deeper than the teacher's "
+                f"{teacher_blocks}, which {key} copies from; write at most {teacher_blocks}, or "
+                "the init `random`"
             )
         elif problem := other_stacks(inits.resolved(study, init).layer_map, depth, blocks):
             problems.append(f"{file}: {key}: {problem}")
@@ -70,7 +72,7 @@ def _check(study: Study) -> None:
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
     problems += strategy_problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)
-    problems += [f"{file}: {told}" for told in unfit_for_stacks(config, depth, blocks)]
+    problems += [f"{file}: {problem}" for problem in unfit_for_stacks(config, depth, blocks)]
     lora = config.training.lora
     if lora is not None and lora.targets is not None and not problems:
         kind = config.task.kind
@@ -89,24 +91,25 @@ def _check(study: Study) -> None:
 def unreadable_losses(
     config: SweepConfig, base: Base, shape: Shape, home: Path, file: str
 ) -> list[str]:
-    """A line for each loss that looks at what these models have not, or have otherwise."""
+    """Return a line for each hidden loss that reads something that these models lack or lay out
+    differently."""
     kind = config.losses.kind
-    asked: dict[str, str] = {"losses.kind": kind}
+    kinds: dict[str, str] = {"losses.kind": kind}
     strategies = config.confirm.strategies if config.confirm else ()
     for index, strategy in enumerate(strategies):
-        if own := own_loss(strategy.strategy):
-            asked[f"confirm.strategies.{index}.strategy"] = own
-    found = [
+        if method_kind := own_loss(strategy.strategy):
+            kinds[f"confirm.strategies.{index}.strategy"] = method_kind
+    problems = [
         f"{file}: {key}: {problem}"
-        for key, own in asked.items()
-        if hidden_loss(own).has_requirements
-        if (problem := model_facts.unreadable(base, shape, own, home))
+        for key, method_kind in kinds.items()
+        if hidden_loss(method_kind).has_requirements
+        if (problem := model_facts.unreadable(base, shape, method_kind, home))
     ]
     controls = config.confirm.controls if config.confirm else ()
     if hidden_loss(kind).reads != ("state",) and controls:
-        found.append(
+        problems.append(
             f"{file}: losses.kind: {kind} compares more than states, and a control "
             f"({controls[0]}) has no other targets; write another kind, or leave the controls out"
         )
-    # Once more: what the command line sets comes after the file was read.
-    return found + [f"{file}: {told}" for told in sweep.conflicts(config)]
+    # Checked again, because options of the command line apply after the file was read.
+    return problems + [f"{file}: {conflict}" for conflict in sweep.conflicts(config)]

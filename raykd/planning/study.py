@@ -1,4 +1,4 @@
-"""A sweep file met with its data and its teacher."""
+"""A resolved sweep file: its settings with data and teacher."""
 
 from __future__ import annotations
 
@@ -31,36 +31,38 @@ class Study:
     teacher: str
     data: str
     plugins: tuple[Plugin, ...] = ()
-    """Those that the file names; they are imported."""
+    """Plug-ins that the file names, already imported."""
 
     @property
     def steps(self) -> int:
         """Optimisation steps of a full-length training."""
-        t = self.config.training
-        if t.steps:
-            return t.steps
-        epochs, rows = t.epochs or DEFAULT_EPOCHS, self.prepared.counts["train"]
+        training = self.config.training
+        if training.steps:
+            return training.steps
+        epochs, rows = training.epochs or DEFAULT_EPOCHS, self.prepared.counts["train"]
         return math.ceil(epochs * math.ceil(rows / self.batch_rows))
 
     @property
     def batch_rows(self) -> float:
-        """Rows of a global batch; under a token budget the mean, roughly."""
-        t = self.config.training
-        return t.batch if t.batch_tokens is None else max(1.0, t.batch_tokens / self.mean_tokens)
+        """Rows of a global batch; with a token budget, roughly their mean."""
+        training = self.config.training
+        if training.batch_tokens is None:
+            return training.batch
+        return max(1.0, training.batch_tokens / self.mean_tokens)
 
     @property
     def mean_tokens(self) -> float:
-        """Of a training row, roughly: word pieces and the special tokens."""
+        """Rough mean length of a training row in tokens: word pieces and special tokens."""
         return min(self.prepared.mean_words * 1.3 + 2, self.config.task.max_length)
 
     @cached_property
     def designs(self) -> dict[tuple[LayerMap, ...], tuple[TrialSpec, ...]]:
-        """`confirm_trials` by the best maps, kept: with their ids, thousands take a while."""
+        """Cache of `confirm_trials` by the best maps, as thousands of trial ids take a while."""
         return {}
 
     @property
     def hidden_weights(self) -> tuple[float, ...]:
-        """Those under which confirm's strategies are tried."""
+        """Hidden weights of confirm's strategies."""
         stated = self.config.confirm.hidden_weights if self.config.confirm else None
         return stated or (self.config.losses.hidden,)
 
@@ -84,5 +86,5 @@ class Study:
 
     @property
     def depth(self) -> Depth:
-        """The student's, of both stacks where there are two."""
+        """Depth of the student, of both stacks if it has two."""
         return self.shape.depth

@@ -1,4 +1,4 @@
-"""Whether students get the teacher's outputs live or from a store: what each would cost."""
+"""Chooses whether students get the teacher's outputs live or from a store, by cost."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from raykd.runtime.memo import write_json
 from raykd.training.inputs import TrainingInputs
 
 GB = 10**9
-CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # what training reaches, roughly, where nothing was measured
-DISK_BYTES = 5e8  # a second, likewise
+CPU_FLOPS, GPU_FLOPS = 4e10, 3e13  # roughly what training reaches, before any measurement
+DISK_BYTES = 5e8  # per second, likewise
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """Tokens a second through the teacher, and bytes a second to and from the store."""
+    """Tokens per second through the teacher, and bytes per second to and from the store."""
 
     tokens: float
     write: float
@@ -36,9 +36,10 @@ class Speeds:
 
 
 def measure(folder: Path, tokens: int, seconds: float) -> Speeds:
-    """`tokens` went through the teacher in so many seconds; `folder` is where its store would be.
+    """Return the speeds: `tokens` took the teacher `seconds`; `folder` is the place of its store.
 
-    The reading is of a file just written, from memory as it will be for most of a training.
+    The read test uses a file that was just written, so it is read from memory, as in most of a
+    training.
     """
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ def remember(home: Path, teacher: str, speeds: Speeds) -> None:
 
 
 def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
-    """As measured when the teacher was made; before that, rough figures."""
+    """Return the speeds measured when the teacher was trained; before that, rough figures."""
     path = study.home / "speeds" / f"{study.teacher}.json"
     if path.is_file():
         return Speeds(**json.loads(path.read_text(encoding="utf-8")))
@@ -71,13 +72,14 @@ def speeds(study: Study, parameters: int, gpu: bool) -> Speeds:
 
 
 def bytes_needed(tokens: int, positions: int, width: int, outputs: int, states: int) -> int:
-    """What so many states take in half precision, and the outputs at loss positions in fp32."""
+    """Return the bytes of stored states, in half precision, and of outputs at loss positions, in
+    fp32."""
     return tokens * width * 2 * states + positions * outputs * 4
 
 
 @dataclass(frozen=True)
 class TeacherSourceChoice:
-    """What a sweep's missing cohorts would spend on the teacher either way, in seconds."""
+    """The source of the teacher's outputs, and the seconds that each source would cost."""
 
     source: Literal["live", "cached"]
     why: str
@@ -96,21 +98,22 @@ def cache_root(study: Study) -> str:
 
 
 def choose(
-    study: Study, states: tuple[Activation, ...], passes: float, known: Speeds, free: int | None
+    study: Study, states: tuple[Activation, ...], passes: float, rates: Speeds, free: int | None
 ) -> TeacherSourceChoice:
-    """`passes`: how often the teacher would see the training rows; `free`: bytes on the store's
-    disk, where that can be known. Raises UserError where a stated `cached` cannot be."""
+    """Return the cheaper source, or that of the file. `passes`: passes of the teacher over the
+    training rows. `free`: free bytes on the disk of the store, if known. Raises UserError if the
+    file says `cached` and the outputs do not fit."""
     config, rows = study.config.states, study.prepared.counts["train"]
     tokens = round(rows * study.mean_tokens)
-    # With loss positions at tokens, at most all of them have outputs, such as a last state.
+    # If loss positions are tokens, at most every token has outputs, such as a last state.
     at_tokens = study.config.task.of_kind.token_positions
     positions, outputs = (
         (tokens, study.base.width) if at_tokens else (rows, len(study.prepared.labels))
     )
     needed = bytes_needed(tokens, positions, study.base.width, outputs, len(states))
-    once = tokens / known.tokens
-    live = passes * once
-    cached = once + needed / known.write + passes * needed / known.read
+    pass_seconds = tokens / rates.tokens
+    live_seconds = passes * pass_seconds
+    cached_seconds = pass_seconds + needed / rates.write + passes * needed / rates.read
     too_large = None
     if needed > config.limit_gb * GB:
         too_large = (
@@ -123,26 +126,28 @@ def choose(
             f"{study.file}: states.source: the teacher's outputs take {too_large[0]}; "
             f"{too_large[1]}, or write `live`"
         )
-    bound = sweep.needs_live(study.config)
-    cheaper = not too_large and not bound and cached < live
-    source: Literal["live", "cached"] = "cached" if cheaper else "live"
+    live_reason = sweep.needs_live(study.config)
+    use_cache = not too_large and not live_reason and cached_seconds < live_seconds
+    source: Literal["live", "cached"] = "cached" if use_cache else "live"
     why = "the cheaper" if not too_large else f"stored they take {too_large[0]}"
-    why = bound or why
+    why = live_reason or why
     if config.source != "auto":
         source, why = config.source, "the file says so"
-    return TeacherSourceChoice(source, why, states, live, cached, needed, known.measured)
+    return TeacherSourceChoice(
+        source, why, states, live_seconds, cached_seconds, needed, rates.measured
+    )
 
 
 def explored_states(study: Study) -> frozenset[Activation]:
-    """The teacher states that a search's maps may come to name."""
+    """Return the teacher states that maps of the search may match."""
     example = explore_trial(study, everywhere(study.depth, 1))
-    may = {state for state in states(study.base.depths) if state.block}
-    may |= {t for s, t in example.layer_map.pairs() if not s.block}
-    return hidden_loss(example.loss.kind).activations(may)
+    candidates = {state for state in states(study.base.depths) if state.block}
+    candidates |= {target for state, target in example.layer_map.pairs() if not state.block}
+    return hidden_loss(example.loss.kind).activations(candidates)
 
 
 def free_bytes(root: str) -> int | None:
-    """On the disk of a local folder; None for a store elsewhere."""
+    """Return the free bytes on the disk of a local folder; None for a remote store."""
     if "://" in root:
         return None
     path = Path(root).absolute()
@@ -152,12 +157,12 @@ def free_bytes(root: str) -> int | None:
 def training_inputs(
     study: Study, teacher: Path, choice: TeacherSourceChoice | None = None
 ) -> TrainingInputs:
-    """For a process that trains students of the teacher in a folder; `choice` says where that
-    process gets the teacher's outputs from, by default from the teacher itself."""
-    wanted = study.config.states
+    """Return the inputs of a process that trains students of the teacher in the folder `teacher`.
+    `choice`: source of the teacher's outputs, by default the live teacher."""
+    states_config = study.config.states
     sources = TrainingInputs(
         study.home, study.prepared.folder, teacher, study.teacher, study.config.task,
-        cache_root(study), cache_dtype=wanted.half, limit=wanted.limit_gb * GB,
+        cache_root(study), cache_dtype=states_config.half, limit=states_config.limit_gb * GB,
         angles=study.config.angle_rows, weights=study.config.training.weights,
         buffers=study.config.training.own_buffers, bits=study.config.teacher.bits,
         plugins=study.plugins,

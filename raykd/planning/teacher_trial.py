@@ -1,4 +1,4 @@
-"""Fine-tuning the teacher, as a trial of the students' own loop."""
+"""The trial that fine-tunes the teacher in the training loop of the students."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from raykd.teachers import teacher
 
 
 def teacher_trial(study: Study) -> TrialSpec:
-    """All the teacher's own blocks, labels only, nobody to imitate. Under `epochs: auto` its steps
-    are the most that there can be."""
+    """Return the trial: all blocks of the teacher, trained on labels only. With `epochs: auto` its
+    steps are the upper limit."""
     t, depth = study.config.teacher, study.base.depths
     auto = t.epochs == "auto"
     epochs = MOST_EPOCHS if t.epochs == "auto" else t.epochs

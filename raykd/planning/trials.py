@@ -1,4 +1,4 @@
-"""Every trial that a study asks for, fully stated: its map, init, losses and seed."""
+"""Builds the trials of a study, each with its map, init, losses and seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOO_SHALLOW = (
 
 
 def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
-    """The map a strategy of the file yields under a seed, embeddings as the file says."""
+    """Return the map of a strategy of the file under a seed, with the embeddings of the file."""
     if strategy.strategy == "custom":
         if isinstance(strategy.map, design.MapHalves):
             layer_map = LayerMap(strategy.map.encoder, decoder=LayerMap(strategy.map.decoder))
@@ -37,20 +37,20 @@ def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap
     else:
         rule, decoder = design.rules(strategy)
         layer_map = apply_to_stacks(rule, study.base.depths, study.depth, seed, decoder)
-    own = None if strategy.decoder in design.TIES else strategy.decoder
-    return _with_embedding(study, layer_map, strategy.strategy, own)
+    decoder_strategy = None if strategy.decoder in design.TIES else strategy.decoder
+    return _with_embedding(study, layer_map, strategy.strategy, decoder_strategy)
 
 
 def _with_embedding(
     study: Study, layer_map: LayerMap, strategy: str, decoder: str | None = None
 ) -> LayerMap:
     losses = study.config.losses
-    if strategy in PUBLISHED:  # it matches what its paper does, but for what the file leaves out
+    if strategy in PUBLISHED:  # it matches what its paper matches, unless the file leaves it out
         return replace(layer_map, embedding=None) if losses.embedding is False else layer_map
-    wanted = losses.embedding
-    if wanted is None:
-        wanted = hidden_loss(losses.kind).embedding
-    return match_embedding(layer_map, strategy, decoder) if wanted else layer_map
+    matches_embedding = losses.embedding
+    if matches_embedding is None:
+        matches_embedding = hidden_loss(losses.kind).embedding
+    return match_embedding(layer_map, strategy, decoder) if matches_embedding else layer_map
 
 
 def strategy_problems(study: Study) -> list[str]:
@@ -80,8 +80,8 @@ def strategy_problems(study: Study) -> list[str]:
 
 
 def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:
-    """Every strategy x init x seed of the file, and the best explored maps; seeds outermost, so
-    that the trials that share their batches stand together."""
+    """Return a trial for every strategy, init and seed of the file and for the best explored maps.
+    Seeds vary slowest, so trials that share their batches are adjacent."""
     confirm = study.config.confirm
     if confirm is None:
         return ()
@@ -93,8 +93,9 @@ def _design(
     study: Study, confirm: design.Confirm, best_maps: tuple[LayerMap, ...]
 ) -> tuple[TrialSpec, ...]:
     trials: list[TrialSpec] = []
-    drawn = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)] + sampled_maps(study, confirm)
-    # All but map and seed is stated once: there may be thousands of seeds.
+    named_maps = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)]
+    named_maps += sampled_maps(study, confirm)
+    # Everything except map and seed is built once, as there may be thousands of seeds.
     blank, stated = everywhere(study.depth, None), cache(partial(trial, study, "confirm"))
     for count, seed in enumerate(confirm.seed_list, 1):
         arms = [
@@ -102,26 +103,26 @@ def _design(
             for s in confirm.strategies
             if not s.control or confirm.control_seeds is None or count <= confirm.control_seeds
         ]
-        arms += [(name, m, "teacher", None, None) for name, m in drawn]
+        arms += [(name, m, "teacher", None, None) for name, m in named_maps]
         for init in confirm.inits:
-            made = [
+            arm_trials = [
                 replace(stated(name, blank, init, 0, loss, lr), layer_map=m, seed=seed, targets=t)
                 for name, m, t, loss, lr in arms
             ]
-            trials += [t for one in made for t in _weighted(study, one)]
+            trials += [t for arm_trial in arm_trials for t in _weighted(study, arm_trial)]
     return tuple(trials)
 
 
-def _weighted(study: Study, one: TrialSpec) -> list[TrialSpec]:
-    """A trial at every hidden weight; once where it matches nothing."""
-    if study.hidden_weights == (one.loss.hidden,) or not one.layer_map.pairs():
-        return [one]
-    return [replace(one, loss=replace(one.loss, hidden=w)) for w in study.hidden_weights]
+def _weighted(study: Study, trial: TrialSpec) -> list[TrialSpec]:
+    """Return the trial under every hidden weight, or once if it matches nothing."""
+    if study.hidden_weights == (trial.loss.hidden,) or not trial.layer_map.pairs():
+        return [trial]
+    return [replace(trial, loss=replace(trial.loss, hidden=w)) for w in study.hidden_weights]
 
 
 def sampled_maps(study: Study, confirm: design.Confirm) -> list[tuple[str, LayerMap]]:
-    """Distinct maps, uniformly among all there are, by the file's own seed: the same under every
-    confirm seed, so that what a map does and what a seed does can be told apart."""
+    """Return distinct maps, drawn uniformly from the space with the seed of the file. They are the
+    same under every confirm seed, so effects of maps and of seeds can be separated."""
     if not confirm.sampled:
         return []
     space = space_of(study.base.depths, study.depth)
@@ -134,7 +135,7 @@ def sampled_maps(study: Study, confirm: design.Confirm) -> list[tuple[str, Layer
 
 
 def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
-    """The explore trial of a map."""
+    """Return the explore trial of a map."""
     explore = study.config.explore
     assert explore is not None
     matched = _with_embedding(study, layer_map, "explored")
@@ -145,7 +146,7 @@ def trial(
     study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: design.Init, seed: int,
     loss: str | None = None, lr: float | None = None,
 ) -> TrialSpec:  # fmt: skip
-    """`loss`: a kind of hidden loss in place of the file's; `lr` likewise."""
+    """Return a trial. `loss`, `lr`: hidden loss and learning rate, if not those of the file."""
     config, losses = study.config, study.config.losses
     share = config.explore.fidelity if phase == "explore" and config.explore else 1.0
     training = config.training.model_dump(exclude={"epochs", "steps", "lora"})
@@ -178,7 +179,7 @@ def trial(
 
 
 def _plugins(config: SweepConfig, loss: str) -> tuple[str, ...]:
-    """Hashes of the plug-ins that a trial uses. A strategy needs none: its map is in the id."""
+    """Return hashes of the plug-ins of a trial. A strategy needs none, as its map is in the id."""
     task = config.task
     metric = metric_of(task.kind, task.metric)
     used = (hidden_loss(loss).function, task.of_kind.implementation, metric.function)

@@ -1,4 +1,4 @@
-"""How much of a study's texts its limits on tokens cut off, found once and kept."""
+"""Counts how much of the texts the token limits of a study cut off. The counts are cached."""
 
 from __future__ import annotations
 
@@ -25,70 +25,74 @@ MODEL = "the model's positions"
 
 
 def reported(study: Study) -> DataReport:
-    """The report of a study's rows with what is cut. The first call tokenises them, as training
-    does; what it finds is kept beside the rows, by data, tokenizer and limits.
+    """Return the data report of a study with its cuts.
 
-    Raises UserError for what tokenisation refuses, with the file's name.
+    The first call tokenises the rows, as training does, and stores the cuts next to the rows, by
+    data, tokenizer and limits.
+
+    Raises UserError, with the name of the file, for rows that tokenisation refuses.
     """
-    kept = study.prepared.folder / f"cuts-{study.data}.json"
-    if not kept.is_file():
-        _keep(kept, _found(study))
-    cuts = [Cut(**cut) for cut in json.loads(kept.read_text(encoding="utf-8"))]
+    cache = study.prepared.folder / f"cuts-{study.data}.json"
+    if not cache.is_file():
+        _write_cuts(cache, _count_cuts(study))
+    cuts = [Cut(**cut) for cut in json.loads(cache.read_text(encoding="utf-8"))]
     _refuse(cuts, study)
     return replace(study.prepared.report, cuts=tuple(cuts))
 
 
-def _found(study: Study) -> list[Cut]:
+def _count_cuts(study: Study) -> list[Cut]:
     from raykd.tasks.registry import task as task_of
 
     task, prepared = study.config.task, study.prepared
     family = task_of(task.kind)
     tokenizer = family.load_tokenizer(study.base.folder)
-    found: list[Cut] = []
+    cuts: list[Cut] = []
     for split in SPLITS:
         try:
             encoded = family.encode(prepared, split, tokenizer, prepared.labels, task, study.home)
         except UserError as error:
             raise UserError(*(f"{study.file}: {line}" for line in error.lines)) from error
-        found += of_split(encoded, split, task, tokenizer.model_max_length)
-    return found
+        cuts += of_split(encoded, split, task, tokenizer.model_max_length)
+    return cuts
 
 
 def of_split(encoded: Encoded, split: str, task: TaskConfig, positions: int) -> Iterator[Cut]:
-    """`positions`: tokens that the model has positions for."""
+    """Yield the cuts of one split. `positions`: the number of positions of the model."""
     assert encoded.whole is not None
-    read, whole = encoded.lengths.astype(np.int64), encoded.whole.astype(np.int64)
+    lengths, full_lengths = encoded.lengths.astype(np.int64), encoded.whole.astype(np.int64)
     limit, key = min((task.max_length, "task.max_length"), (positions, MODEL))
     if task.of_kind.rows == "prompt" and encoded.whole_targets is not None:
-        kept = np.diff(encoded.position_offsets)
-        read, whole = read - kept, whole - encoded.whole_targets
+        target_lengths = np.diff(encoded.position_offsets)
+        lengths, full_lengths = lengths - target_lengths, full_lengths - encoded.whole_targets
         what = "completions" if encoded.groups is None else "choices"
-        yield _cut(encoded, split, what, limit, key, kept, encoded.whole_targets)
+        yield _cut(encoded, split, what, limit, key, target_lengths, encoded.whole_targets)
     elif task.of_kind.rows == "prompt":
-        # Texts are written after the prompt, and need positions too.
+        # Texts are generated after the prompt and need positions too.
         limit, key = min((limit, key), (positions - task.generate, MODEL))
-        read = np.minimum(read, limit)
+        lengths = np.minimum(lengths, limit)
     elif encoded.whole_targets is not None:
         longest = min((task.max_target_length, "task.max_target_length"), (positions, MODEL))
-        kept = np.diff(encoded.position_offsets)
-        yield _cut(encoded, split, "targets", *longest, kept, encoded.whole_targets)
-    yield _cut(encoded, split, READ[task.of_kind.rows], limit, key, read, whole)
+        target_lengths = np.diff(encoded.position_offsets)
+        yield _cut(encoded, split, "targets", *longest, target_lengths, encoded.whole_targets)
+    yield _cut(encoded, split, READ[task.of_kind.rows], limit, key, lengths, full_lengths)
 
 
 def _cut(
-    encoded: Encoded, split: str, what: str, limit: int, key: str, kept: np.ndarray,
-    whole: np.ndarray,
+    encoded: Encoded, split: str, what: str, limit: int, key: str, lengths: np.ndarray,
+    full_lengths: np.ndarray,
 ) -> Cut:  # fmt: skip
-    """Of an example with choices, prompt and choices count once, whichever of them is cut."""
-    longer = whole > kept
+    """Return the cut of one part of the examples. An example with choices counts once, however many
+    of its parts are cut."""
+    longer = full_lengths > lengths
     if encoded.groups is not None:
         longer = np.logical_or.reduceat(longer, encoded.groups[:-1])
-    tokens, lost = int(whole.sum()), int((whole - kept).sum())
+    tokens, lost = int(full_lengths.sum()), int((full_lengths - lengths).sum())
     return Cut(split, what, limit, key, len(longer), int(longer.sum()), tokens, lost)
 
 
 def _refuse(cuts: list[Cut], study: Study) -> None:
-    """What `cut_completions` allows is no part of what is kept: it may have changed since."""
+    """Raise UserError if more completions are cut than `cut_completions` allows. The stored cuts do
+    not depend on that limit, so it is checked on every call."""
     allowed = study.config.task.cut_completions
     for cut in cuts:
         if cut.what in ("completions", "choices") and cut.cut > allowed * cut.rows:
@@ -99,7 +103,7 @@ def _refuse(cuts: list[Cut], study: Study) -> None:
             )
 
 
-def _keep(final: Path, cuts: list[Cut]) -> None:
+def _write_cuts(final: Path, cuts: list[Cut]) -> None:
     text = json.dumps([asdict(cut) for cut in cuts])
     with tempfile.NamedTemporaryFile("w", dir=final.parent, delete=False) as stream:
         stream.write(text)

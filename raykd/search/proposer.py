@@ -97,8 +97,8 @@ class Proposer:
         return maps
 
     def _informative(self, limit: int) -> list[tuple[LayerMap, Tried]]:
-        """All tried maps in order; if there are more than `most`, the best ones and a random sample
-        of the others."""
+        """All tried maps in order; if there are more than `limit`, the best ones and a random
+        sample of the others."""
         history = list(self._tried.items())
         if not self._renews or len(history) <= limit:
             return history
@@ -234,10 +234,10 @@ def _decode(space: AnySpace, params: dict[str, int]) -> LayerMap:
 def _half(space: Space, prefix: str, params: dict[str, int]) -> LayerMap:
     """In order: block k is the k-th smallest value plus k - 1, which yields every in-order map and
     no other."""
-    drawn = [params[f"{prefix}_{i}"] for i in range(1, space.student + 1)]
+    blocks = [params[f"{prefix}_{i}"] for i in range(1, space.student + 1)]
     if space.kind == "in_order" and not space.skip:
-        drawn = [block + i for i, block in enumerate(sorted(drawn))]
-    return LayerMap(tuple(b or None for b in drawn))
+        blocks = [block + i for i, block in enumerate(sorted(blocks))]
+    return LayerMap(tuple(b or None for b in blocks))
 
 
 def _encode(space: AnySpace, layer_map: LayerMap) -> dict[str, int]:

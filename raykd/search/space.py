@@ -154,8 +154,8 @@ def _unseen(space: AnySpace, seen: Collection[LayerMap], count: int, rng: Random
     # In a larger space repeats are rare: draw again.
     maps: list[LayerMap] = []
     while len(maps) < count:
-        drawn = space.draw(rng)
-        if drawn not in excluded:
-            excluded.add(drawn)
-            maps.append(drawn)
+        layer_map = space.draw(rng)
+        if layer_map not in excluded:
+            excluded.add(layer_map)
+            maps.append(layer_map)
     return maps

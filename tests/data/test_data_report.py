@@ -230,7 +230,7 @@ def test_cuts_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def tokenise(*_: object) -> None:
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(truncation, "_found", tokenise)
+    monkeypatch.setattr(truncation, "_count_cuts", tokenise)
     assert truncation.reported(study(found, tmp_path, max_length=20)) == first
     with pytest.raises(AssertionError):
         truncation.reported(study(found, tmp_path, max_length=21))

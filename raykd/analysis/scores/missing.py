@@ -29,13 +29,13 @@ class Expected:
     seeds: Mapping[str, frozenset[int]]
     worst: float
     best: float
-    known: Mapping[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    bounds: Mapping[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
     """Tighter (worst, best) bounds of a missing run, such as a mean of which only a part is
     missing."""
 
     def range(self, arm: str, seed: int) -> tuple[float, float]:
         """Return (worst, best) of a missing run."""
-        return self.known.get((arm, seed), (self.worst, self.best))
+        return self.bounds.get((arm, seed), (self.worst, self.best))
 
 
 def expected(
@@ -84,8 +84,8 @@ def filled(scores: Array, high: Array, worst_seen: float = np.inf) -> Array:
     return np.where(np.isnan(scores), np.where(high, best, worst), scores)
 
 
-def matrix(arms: ByArm, wanted: Expected, sign: int) -> Array:
+def matrix(arms: ByArm, expected_runs: Expected, sign: int) -> Array:
     """Return the scores [seeds, arms], larger is better, NaN for missing runs."""
-    seeds = sorted(frozenset().union(*(wanted.seeds[a] for a in arms)))
+    seeds = sorted(frozenset().union(*(expected_runs.seeds[a] for a in arms)))
     rows = [[sign * arm[s].score if s in arm else np.nan for arm in arms.values()] for s in seeds]
     return np.array(rows).reshape(len(seeds), len(arms))

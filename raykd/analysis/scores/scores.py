@@ -45,7 +45,7 @@ class Score:
     control: bool = False
     select: float | None = None
     weight: str = ""
-    """Of the hidden loss, where that is a factor (loss_weights.py): a number, or `tuned`."""
+    """Weight of the hidden loss, if it is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
     """The weight that the strategy was tuned to."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)

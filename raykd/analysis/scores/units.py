@@ -71,15 +71,15 @@ def refuse_other_unit(
 ) -> None:
     """Raise UserError if the shares are fractions and `others`, scores of the same metrics on
     select, are in percent, or the other way round."""
-    ours, theirs = (
+    test_scores, select_scores = (
         [abs(s.score) for s in items if is_share(s.metric)],
         [abs(score) for score in others if score],
     )
-    for small, large in ((ours, theirs), (theirs, ours)):
+    for small, large in ((test_scores, select_scores), (select_scores, test_scores)):
         if small and large and max(small) <= FRACTION and max(large) > SURE:
             raise UserError(
-                f"{where}: {what} go up to {max(theirs):g} and the column score up to "
-                f"{max(ours):g}; write all of them as fractions or all in percent; {HOW}"
+                f"{where}: {what} go up to {max(select_scores):g} and the column score up to "
+                f"{max(test_scores):g}; write all of them as fractions or all in percent; {HOW}"
             )
 
 

@@ -60,8 +60,8 @@ def variances(d: Array) -> tuple[float, float, float]:
     d = np.asarray(d, dtype=float)
     n, examples = d.shape
     rows, columns = d.mean(axis=1), d.mean(axis=0)
-    left = d - rows[:, None] - columns + d.mean()
+    residuals = d - rows[:, None] - columns + d.mean()
     return (
         float(rows.var() / n), float(columns.var() / examples),
-        float((left**2).mean() / (n * examples)),
+        float((residuals**2).mean() / (n * examples)),
     )  # fmt: skip

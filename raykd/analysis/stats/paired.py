@@ -95,5 +95,5 @@ def last_step(p: Array, alpha: float) -> float:
     """Return the level at which Holm's procedure stops: it rejects exactly the hypotheses whose
     p-values are at most this level. p: [comparisons]."""
     p = np.asarray(p, dtype=float)
-    left = int((holm(p) > alpha).sum())
-    return alpha / max(1, left)
+    remaining = int((holm(p) > alpha).sum())
+    return alpha / max(1, remaining)

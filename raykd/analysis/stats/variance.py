@@ -76,8 +76,8 @@ def shares(scores: Array, alpha: float, seed: int = 0) -> Shares | None:
     mean_squares = np.array([ss / df for ss, df in squares.values()])
     estimate = _components(mean_squares[:, None], mixing)[:, 0]
     rng = np.random.default_rng(seed)
-    drawn = np.stack([ss / rng.chisquare(df, DRAWS) for ss, df in squares.values()])
-    parts = _components(drawn, mixing)
+    draws = np.stack([ss / rng.chisquare(df, DRAWS) for ss, df in squares.values()])
+    parts = _components(draws, mixing)
     total = parts.sum(axis=0)
     ratio = np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
     low, high = np.quantile(ratio, [alpha / 2, 1 - alpha / 2], axis=1)

@@ -43,12 +43,16 @@ class Rule:
 
 
 def to_forward(
-    arms: Mapping[str, Arm], forward: Arm, rule: Rule, wanted: Expected, complete: bool = True
+    arms: Mapping[str, Arm],
+    forward: Arm,
+    rule: Rule,
+    expected_runs: Expected,
+    complete: bool = True,
 ) -> tuple[Comparison, ...]:
     """Compare each strategy with forward: equivalent, different or undecided at the margin.
     `complete`: whether `arms` holds every strategy that the claim covers."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
-    comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
+    comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
     settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
@@ -61,11 +65,14 @@ def to_forward(
 
 
 def to_reference(
-    pairs: Sequence[tuple[str, Arm, str, Arm]], rule: Rule, wanted: Expected, complete: bool = True
+    pairs: Sequence[tuple[str, Arm, str, Arm]],
+    rule: Rule,
+    expected_runs: Expected,
+    complete: bool = True,
 ) -> tuple[Comparison, ...]:
     """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `complete`:
     as for `to_forward`."""
-    comparisons = [_pair(*pair, rule, wanted) for pair in pairs]
+    comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
     p_for = _p_values(comparisons, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
     p_against = _p_values(comparisons, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
     settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, complete)
@@ -187,7 +194,7 @@ def _populations(
 
 
 def _pair(
-    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, wanted: Expected
+    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, expected_runs: Expected
 ) -> Comparison:
     seeds = tuple(sorted(arm.keys() & base.keys()))
     d = np.array([rule.sign * (arm[s].score - base[s].score) for s in seeds])
@@ -207,27 +214,31 @@ def _pair(
         seeds=seeds,
         differences=tuple(map(float, d)),
         mcnemar=tuple(mcnemar(s, arm[s].correct, base[s].correct) for s in counted),
-        missing=_missing(name, arm, reference, base, rule, wanted),
+        missing=_missing(name, arm, reference, base, rule, expected_runs),
     )
 
 
 def _missing(
-    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, wanted: Expected
+    name: str, arm: Arm, reference: str, base: Arm, rule: Rule, expected_runs: Expected
 ) -> Missing | None:
-    wanted_seeds = wanted.seeds[name] & wanted.seeds[reference]
-    lacking = tuple(sorted(s for s in wanted_seeds if s not in arm or s not in base))
+    expected_seeds = expected_runs.seeds[name] & expected_runs.seeds[reference]
+    lacking = tuple(sorted(s for s in expected_seeds if s not in arm or s not in base))
     seeds = sorted({*lacking, *(arm.keys() & base.keys())})
     if not lacking or len(seeds) < 2:
         return None
 
-    def case(ours: int, theirs: int) -> Case:
+    def case(arm_end: int, base_end: int) -> Case:
         """Fill missing runs of each arm with their worst (0) or best (1) score."""
-        d = [
-            (rule.sign * arm[s].score if s in arm else wanted.range(name, s)[ours])
-            - (rule.sign * base[s].score if s in base else wanted.range(reference, s)[theirs])
+        differences = [
+            (rule.sign * arm[s].score if s in arm else expected_runs.range(name, s)[arm_end])
+            - (
+                rule.sign * base[s].score
+                if s in base
+                else expected_runs.range(reference, s)[base_end]
+            )
             for s in seeds
         ]
-        mean, sd = summary(d, rule.resolution)
+        mean, sd = summary(differences, rule.resolution)
         return Case(float(mean), float(sd), len(seeds))
 
     return Missing(lacking, low=case(0, 1), high=case(1, 0), failed=case(0, 0))

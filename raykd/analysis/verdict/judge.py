@@ -77,25 +77,27 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     arms = by_arm(scores, cell)
     none, forward = arms.get(NONE), arms.get(FORWARD)
     tested = {a: s for a, s in arms.items() if a != NONE and not any(_untested(s))}
-    others = {a: s for a, s in tested.items() if a != FORWARD}
+    not_forward = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
-    forward_arms, none_arms = _shared(others, forward), _shared(tested, none)
-    without_forward = [*absent, *(a for a in others if a not in forward_arms)]
+    forward_arms, none_arms = _shared(not_forward, forward), _shared(tested, none)
+    without_forward = [*absent, *(a for a in not_forward if a not in forward_arms)]
     without_none = [*absent, *(a for a in tested if a not in none_arms)]
     compared = [*tested, *([NONE] if none else [])]
-    wanted = missing.expected(scores, cell, arms, compared, rule.sign)
+    expected_runs = missing.expected(scores, cell, arms, compared, rule.sign)
     forward_pairs = (
-        to_forward(forward_arms, forward, rule, wanted, not without_forward) if forward else ()
+        to_forward(forward_arms, forward, rule, expected_runs, not without_forward)
+        if forward
+        else ()
     )
     none_pairs = to_reference([(a, s, NONE, none) for a, s in none_arms.items()] if none else [],
-                              rule, wanted, not without_none)  # fmt: skip
-    h3, ratio = _h3(tested, none, rule, cell, absent, wanted)
+                              rule, expected_runs, not without_none)  # fmt: skip
+    h3, ratio = _h3(tested, none, rule, cell, absent, expected_runs)
     best = [c for c in forward_pairs if c.strategy.startswith("best_")]
     seeds, table = matrix(list(tested.values()), rule.sign)
     enough = len(seeds) > 1 and len(tested) > 1
     result = Cell(
         *cell,
-        arms=_arms(scores, cell, arms, wanted, rule),
+        arms=_arms(scores, cell, arms, expected_runs, rule),
         hypotheses=(
             _hypothesis(
                 equivalence.equivalent(rule.margin), forward_pairs, rule, cell, without_forward
@@ -150,7 +152,7 @@ def _h3(
     rule: Rule,
     cell: CellName,
     absent: list[str],
-    wanted: Expected,
+    expected_runs: Expected,
 ) -> tuple[Hypothesis, SpreadRatio | None]:
     if none is None or len(tested) < 2:
         reason = "no arm without matching (none)" if none is None else "fewer than two strategies"
@@ -158,24 +160,24 @@ def _h3(
             "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
             f"{reason} here, so nothing is said",
         ), None  # fmt: skip
-    table = missing.matrix({**tested, NONE: none}, wanted, rule.sign)
-    return spread.judge(table, rule, cell, absent, wanted.worst)
+    table = missing.matrix({**tested, NONE: none}, expected_runs, rule.sign)
+    return spread.judge(table, rule, cell, absent, expected_runs.worst)
 
 
 def _arms(
-    scores: Scores, cell: CellName, arms: ByArm, wanted: Expected, rule: Rule
+    scores: Scores, cell: CellName, arms: ByArm, expected_runs: Expected, rule: Rule
 ) -> tuple[Arm, ...]:
     """Return every arm with its missing and collapsed runs."""
     if not scores.seeded:
         return tuple(_arm(name, arm) for name, arm in arms.items())
-    table = missing.matrix(arms, wanted, rule.sign)
-    order = sorted(frozenset().union(*wanted.seeds.values()))
+    table = missing.matrix(arms, expected_runs, rule.sign)
+    order = sorted(frozenset().union(*expected_runs.seeds.values()))
     is_collapsed = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
     if scores.majority is not None and scores.larger_is_better:
         is_collapsed = is_collapsed | (table <= scores.majority + scores.resolution / 2)
     result = []
     for column, (name, arm) in enumerate(arms.items()):
-        lacking = tuple(sorted(wanted.seeds[name] - arm.keys()))
+        lacking = tuple(sorted(expected_runs.seeds[name] - arm.keys()))
         failed = missing.lost_seeds(scores, cell, name)
         collapsed = tuple(s for s, flag in zip(order, is_collapsed[:, column], strict=True) if flag)
         result.append(

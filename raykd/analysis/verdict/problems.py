@@ -73,9 +73,9 @@ def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
             else arm.keys() ^ reference_arm.keys()
         )
         if unpaired := sorted(unshared):
-            whose = FORWARD if FORWARD in arms else NONE
+            baseline = FORWARD if FORWARD in arms else NONE
             listed = ", ".join(map(str, unpaired[:8])) + (", ..." if len(unpaired) > 8 else "")
-            add("unpaired", f"{name} and {whose} do not share the seeds {listed}", name)
+            add("unpaired", f"{name} and {baseline} do not share the seeds {listed}", name)
         if reference_arm and len(arm.keys() & reference_arm.keys()) < 2:
             add("few_seeds", f"{name} shares fewer than two seeds with its reference", name)
     return tuple(problems)

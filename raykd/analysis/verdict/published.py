@@ -28,16 +28,16 @@ def compare_published(
     for cell in cells:
         kind = cell.init.split()[0]
         for arm in cell.arms:
-            theirs = [
+            scores = [
                 s for s in published
                 if (s.init, s.shape, s.strategy) == (kind, cell.shape, arm.strategy)
             ]  # fmt: skip
-            if not theirs:
+            if not scores:
                 continue
-            score, low, high = fmean(s.score for s in theirs), min(arm.scores), max(arm.scores)
+            score, low, high = fmean(s.score for s in scores), min(arm.scores), max(arm.scores)
             compared.append(
                 PublishedComparison(
-                    theirs[0].task, cell.init, cell.shape, arm.strategy, theirs[0].metric,
+                    scores[0].task, cell.init, cell.shape, arm.strategy, scores[0].metric,
                     score, arm.mean, low, high, len(arm.scores), arm.mean - score,
                     low <= score <= high if len(arm.scores) > 1 else None,
                 )

@@ -21,7 +21,7 @@ MATCHING = "matching"
 
 
 def controls(
-    arms: ByArm, tested: ByArm, rule: Rule, wanted: Expected, absent: Sequence[str] = ()
+    arms: ByArm, tested: ByArm, rule: Rule, expected_runs: Expected, absent: Sequence[str] = ()
 ) -> Controls | None:
     """Compare the mean of the strategies under test, seed by seed, with each control.
 
@@ -40,27 +40,27 @@ def controls(
     if not shared:
         return None
     absent = [*absent, *(a for a in control_arms if not any(a == s[2] for s in shared))]
-    wanted = _of_the_mean(tested, wanted, rule.sign)
-    pairs = to_reference(shared, rule, wanted, complete=not absent)
+    expected_runs = _of_the_mean(tested, expected_runs, rule.sign)
+    pairs = to_reference(shared, rule, expected_runs, complete=not absent)
     status, says = _of_controls(pairs, absent)
     return Controls(status, pairs, says)
 
 
-def _of_the_mean(tested: ByArm, wanted: Expected, sign: int) -> Expected:
+def _of_the_mean(tested: ByArm, expected_runs: Expected, sign: int) -> Expected:
     """Add the seeds that the mean of the strategies should have, and the range of each of its
     missing values, which follows from the ranges of the missing runs."""
-    seeds = frozenset().union(*(wanted.seeds[a] for a in tested))
+    seeds = frozenset().union(*(expected_runs.seeds[a] for a in tested))
     ranges = {}
     for seed in seeds:
         worst, best = np.mean(
             [
-                [sign * arm[seed].score] * 2 if seed in arm else wanted.range(a, seed)
+                [sign * arm[seed].score] * 2 if seed in arm else expected_runs.range(a, seed)
                 for a, arm in tested.items()
             ],
             axis=0,
         )
         ranges[MATCHING, seed] = (float(worst), float(best))
-    return replace(wanted, seeds={**wanted.seeds, MATCHING: seeds}, known=ranges)
+    return replace(expected_runs, seeds={**expected_runs.seeds, MATCHING: seeds}, bounds=ranges)
 
 
 def _of_controls(pairs: Sequence[Comparison], absent: Sequence[str]) -> tuple[Status, str]:
@@ -87,9 +87,9 @@ def sampled_maps(arms: ByArm, rule: Rule) -> Sampled | None:
     trained under several seeds, or else from the arms with a fixed map."""
     tested = {a: arm for a, arm in arms.items() if not next(iter(arm.values())).control}
     names = [a for a in tested if is_sampled(a)] or [a for a in tested if a == SAMPLED]
-    drawn = [s for a in names for s in tested[a].values()]
+    scores = [s for a in names for s in tested[a].values()]
     by_map: dict[str, dict[int, Score]] = {}
-    for score in drawn:
+    for score in scores:
         by_map.setdefault(score.map, {})[score.seed] = score
     if len(by_map) < 2:
         return None

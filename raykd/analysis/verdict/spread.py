@@ -92,14 +92,14 @@ def _spanning(
 ) -> SpreadRatio:
     """Extend the interval over all cases. A case in which matching shows a loss leaves no upper
     bound."""
-    others = [
+    case_intervals = [
         ratio.against_gain(case[:, :-1], case[:, -1], alpha, resolution=resolution).interval
         for case in cases
     ]
-    intervals = [i for i in (estimate.interval, *others) if i is not None]
+    intervals = [i for i in (estimate.interval, *case_intervals) if i is not None]
     if not intervals:
         return estimate
-    high = max(i[1] for i in intervals) if len(intervals) == len(others) + 1 else np.inf
+    high = max(i[1] for i in intervals) if len(intervals) == len(case_intervals) + 1 else np.inf
     return replace(estimate, interval=(min(i[0] for i in intervals), float(high)))
 
 

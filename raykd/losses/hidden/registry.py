@@ -131,10 +131,10 @@ def register_hidden_loss(**entry: Any) -> Callable[[Function], Function]:
         if not function.__module__.startswith("raykd."):
             _load_kinds()  # a plug-in cannot take the name of a built-in kind
         loss = HiddenLoss(function.__name__, function, **entry)
-        known = _REGISTERED.get(loss.name)
-        if known is not None and known.function.__module__ != function.__module__:
+        existing = _REGISTERED.get(loss.name)
+        if existing is not None and existing.function.__module__ != function.__module__:
             raise ValueError(
-                f"hidden loss {loss.name!r} is registered by {known.function.__module__} already"
+                f"hidden loss {loss.name!r} is registered by {existing.function.__module__} already"
             )
         if (loss.form == "blocks") != bool(loss.terms):
             raise ValueError(f"hidden loss {loss.name!r}: `terms` are those of form `blocks`")
@@ -169,6 +169,6 @@ def hidden_losses() -> Mapping[str, HiddenLoss]:
 
 
 def hidden_loss(name: str) -> HiddenLoss:
-    """The hidden loss of this name. Raises KeyError, for example where a package with the plug-in
-    is not installed."""
+    """The hidden loss of this name. Raises KeyError, for example if a package with the plug-in is
+    not installed."""
     return hidden_losses()[name]

@@ -1,6 +1,7 @@
-"""A few real steps of a study's own student and teacher, timed on this device.
+"""Times a few real steps of student and teacher of a study on this device.
 
-The batches are the study's own, spread over their sizes, so that their mean is that of a training.
+The batches come from the study and are spread over its batch sizes, so their mean is that of a
+training.
 """
 
 from __future__ import annotations
@@ -32,130 +33,140 @@ from raykd.training.recorder import Silent
 from raykd.training.trainer import CohortTrainer, trainable, use_bf16
 
 SIZES = 5  # batches of an epoch, from short to long
-SECONDS = 3.0  # of steps at least, in whole rounds over those batches
-FEW, MANY = 8, 512  # rows by which evaluation is timed: many where that is a matter of seconds
+SECONDS = 3.0  # minimum time of steps, in whole rounds over those batches
+FEW, MANY = 8, 512  # rows of a timed evaluation: many if that takes seconds only
 PATIENCE = 10.0
-NOISE = (0.9, 1.2)  # one minute of a device differs from the next by so much, whatever was seen
+NOISE = (0.9, 1.2)  # the speed of a device varies by at least so much over time
 
 
-def student(order: TimingRequest, began: float, together: Callable[[], object]) -> Rates:
-    """`began`: when this process did, by time.time; `together` waits until the neighbours, which
-    do the same, have come as far."""
-    torch.set_num_threads(order.threads)
-    where, materials = _materials(order)
-    data, trial, teacher = materials.data, order.trial, materials.teacher
-    where = replace(where, bf16=use_bf16(trial, where.device, order.sources.home, width(teacher)))
+def student(request: TimingRequest, began: float, together: Callable[[], object]) -> Rates:
+    """Return the rates of a student. `began`: start of this process, by time.time. `together` waits
+    until the neighbours, which measure at the same time, have got this far."""
+    torch.set_num_threads(request.threads)
+    execution, materials = _materials(request)
+    data, trial, teacher = materials.data, request.trial, materials.teacher
+    execution = replace(
+        execution, bf16=use_bf16(trial, execution.device, request.sources.home, width(teacher))
+    )
     load = time.time() - began
     start = time.perf_counter()
-    learner = _learner(trial, materials.build(trial), data, teacher, where)
+    learner = _learner(trial, materials.build(trial), data, teacher, execution)
     build = time.perf_counter() - start
     live = LiveTeacher(
-        teacher, trial.teacher_states, data.family, where.autocast(),
+        teacher, trial.teacher_states, data.family, execution.autocast(),
         trial.training.teacher_dropout, hidden_loss(trial.loss.kind).padded,
     )  # fmt: skip
-    batches = _batches(data, trial, order.workers)
-    _step(learner, data, batches[-1], where, live)  # the first is slower, and the largest tells
+    batches = _batches(data, trial, request.workers)
+    _step(learner, data, batches[-1], execution, live)  # warm-up, on the largest batch
     together()
-    rounds = list(_rounds(lambda rows: _step(learner, data, rows, where, live), batches))
+    rounds = list(_rounds(lambda rows: _step(learner, data, rows, execution, live), batches))
     live.close()
     step = statistics.fmean(own for _, own in rounds)
     ratios = [own / step for _, own in rounds]
     look = 0.0
-    if order.sources.angles is not None:
+    if request.sources.angles is not None:
         start = time.perf_counter()
-        Probe(teacher, data, order.sources.angles, where, materials.build)([learner], 1, Silent())
+        probe = Probe(teacher, data, request.sources.angles, execution, materials.build)
+        probe([learner], 1, Silent())
         look = time.perf_counter() - start
     passes = statistics.fmean(theirs for theirs, _ in rounds)
-    evaluate = _evaluation(learner.model, data, where)
+    evaluate = _evaluation(learner.model, data, execution)
     low, high = min(NOISE[0], *ratios), max(NOISE[1], *ratios)
     return Rates(load, build, step, passes, evaluate, look, low, high, measured=True)
 
 
-def teacher(order: TimingRequest, began: float) -> TeacherRates:
-    """Fine-tuning by the order's trial, of the model that its sources name."""
-    torch.set_num_threads(order.threads)
-    where, materials = _materials(order)
-    data, trial, model = materials.data, order.trial, materials.teacher
-    where = replace(where, bf16=use_bf16(trial, where.device, order.sources.home, width(model)))
+def teacher(request: TimingRequest, began: float) -> TeacherRates:
+    """Return the rates of fine-tuning the model that the sources name, by the request's trial."""
+    torch.set_num_threads(request.threads)
+    execution, materials = _materials(request)
+    data, trial, model = materials.data, request.trial, materials.teacher
+    execution = replace(
+        execution, bf16=use_bf16(trial, execution.device, request.sources.home, width(model))
+    )
     load = time.time() - began
-    learner = _learner(trial, trainable(model, trial, where), data, model, where)
+    learner = _learner(trial, trainable(model, trial, execution), data, model, execution)
     batches = _batches(data, trial, 1)
-    _step(learner, data, batches[-1], where, None)
-    rounds = list(_rounds(lambda rows: _step(learner, data, rows, where, None), batches))
+    _step(learner, data, batches[-1], execution, None)
+    rounds = list(_rounds(lambda rows: _step(learner, data, rows, execution, None), batches))
     step = statistics.fmean(own for _, own in rounds)
-    return TeacherRates(load, step, _evaluation(learner.model, data, where), True)
+    return TeacherRates(load, step, _evaluation(learner.model, data, execution), True)
 
 
-def _materials(order: TimingRequest) -> tuple[Execution, CohortTrainer]:
-    where = Execution.of(order.execution, "cuda" if order.gpu else "cpu")
-    return where, CohortTrainer.load(order.sources, where, order.fine_tuned)
+def _materials(request: TimingRequest) -> tuple[Execution, CohortTrainer]:
+    execution = Execution.of(request.execution, "cuda" if request.gpu else "cpu")
+    return execution, CohortTrainer.load(request.sources, execution, request.fine_tuned)
 
 
 def _learner(
-    trial: TrialSpec, model: PreTrainedModel, data: Data, teacher: PreTrainedModel, where: Execution
+    trial: TrialSpec,
+    model: PreTrainedModel,
+    data: Data,
+    teacher: PreTrainedModel,
+    execution: Execution,
 ) -> Learner:
     return Learner(
-        trial, model, data.family, width(teacher), Group(), where.device, where.autocast(),
-        where.compile, tokens_in(data.train.input_ids, data.pad),
+        trial, model, data.family, width(teacher), Group(), execution.device, execution.autocast(),
+        execution.compile, tokens_in(data.train.input_ids, data.pad),
     )  # fmt: skip
 
 
 def _batches(data: Data, trial: TrialSpec, workers: int) -> list[np.ndarray]:
-    """A worker's share of a few batches of an epoch: those in the middle of as many equal parts of
-    all, by their padded size."""
-    lengths, t = data.train.lengths, trial.training
-    known = epoch(lengths, t.batch, 0, 0, t.batch_tokens)
-    known.sort(key=lambda rows: float(lengths[rows].max()) * len(rows))
-    count = min(SIZES, len(known))
-    return [shard(known[int((i + 0.5) * len(known) / count)], 0, workers) for i in range(count)]
+    """Return a worker's share of a few batches of an epoch. The batches of the epoch, sorted by
+    padded size, are divided into equal parts; each part gives its middle batch."""
+    lengths, training = data.train.lengths, trial.training
+    batches = epoch(lengths, training.batch, 0, 0, training.batch_tokens)
+    batches.sort(key=lambda rows: float(lengths[rows].max()) * len(rows))
+    count = min(SIZES, len(batches))
+    return [shard(batches[int((i + 0.5) * len(batches) / count)], 0, workers) for i in range(count)]
 
 
 def _step(
-    learner: Learner, data: Data, rows: np.ndarray, where: Execution, live: LiveTeacher | None
+    learner: Learner, data: Data, rows: np.ndarray, execution: Execution, live: LiveTeacher | None
 ) -> tuple[float, float]:
-    """Seconds of the teacher's pass, and of the student's step."""
-    size = where.micro_batch or len(rows)
-    cuts = [rows[i : i + size] for i in range(0, len(rows), size)]
-    batches = [data.family.collate(data.train, cut, data.pad, rows) for cut in cuts]
-    start = _now(where)
+    """Return the seconds of the teacher's pass and of the student's step."""
+    size = execution.micro_batch or len(rows)
+    micro_batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    batches = [data.family.collate(data.train, cut, data.pad, rows) for cut in micro_batches]
+    start = _now(execution)
     parts: list[Part] = []
     for batch in batches:
-        there = batch.to(where.device)
-        parts.append((there, live(there) if live else None))
-    told = _now(where)
+        on_device = batch.to(execution.device)
+        parts.append((on_device, live(on_device) if live else None))
+    targets_ready = _now(execution)
     for i, (batch, targets) in enumerate(parts):
         learner.backward(batch, targets, 0, i, len(parts))
     learner.update(0)
-    return told - start, _now(where) - told
+    return targets_ready - start, _now(execution) - targets_ready
 
 
 def _rounds(
     step: Callable[[np.ndarray], tuple[float, float]], batches: list[np.ndarray]
 ) -> Iterator[tuple[float, float]]:
-    """The mean over the batches, a round each, until enough time has gone."""
-    began = time.perf_counter()
+    """Yield the mean times over the batches, one round at a time, until `SECONDS` have passed."""
+    start = time.perf_counter()
     while True:
         times = [step(rows) for rows in batches]
         yield statistics.fmean(t for t, _ in times), statistics.fmean(s for _, s in times)
-        if time.perf_counter() - began > SECONDS:
+        if time.perf_counter() - start > SECONDS:
             return
 
 
-def _evaluation(model: PreTrainedModel, data: Data, where: Execution) -> float:
-    """Seconds a row, of as many as a split has: sorted by length, few are padded more."""
-    took = 0.0
-    for count in (FEW, FEW, MANY):  # the first is slower, in bf16 on a CPU many times
-        if took * count > PATIENCE:
+def _evaluation(model: PreTrainedModel, data: Data, execution: Execution) -> float:
+    """Return the seconds per row, over as many rows as `PATIENCE` allows. Few rows, sorted by
+    length, are padded more."""
+    row_seconds = 0.0
+    for count in (FEW, FEW, MANY):  # the first is slower, in bf16 on a CPU many times slower
+        if row_seconds * count > PATIENCE:
             break
-        some, rows = _first(data.select, count)
-        start = _now(where)
-        data.family.evaluate(model, some, data, where)
-        took = (_now(where) - start) / rows
-    return took
+        examples, rows = _first(data.select, count)
+        start = _now(execution)
+        data.family.evaluate(model, examples, data, execution)
+        row_seconds = (_now(execution) - start) / rows
+    return row_seconds
 
 
 def _first(encoded: Encoded, count: int) -> tuple[Encoded, int]:
-    """The first examples of a split, and how many that are."""
+    """Return the first examples of a split, and their number."""
     count = min(count, len(encoded.examples))
     rows = count if encoded.groups is None else int(encoded.groups[count])
     last = int(encoded.offsets[rows])
@@ -171,7 +182,7 @@ def _first(encoded: Encoded, count: int) -> tuple[Encoded, int]:
     ), count
 
 
-def _now(where: Execution) -> float:
-    if where.device.type == "cuda":
-        torch.cuda.synchronize(where.device)
+def _now(execution: Execution) -> float:
+    if execution.device.type == "cuda":
+        torch.cuda.synchronize(execution.device)
     return time.perf_counter()

@@ -1,8 +1,8 @@
-"""What a plan will take before it is launched: time, hours of workers or GPUs, disk, traffic and
+"""Estimates the cost of a plan before its launch: time, hours of workers or GPUs, disk, traffic and
 money by phase, each as a range, and what limits it.
 
-The jobs that the sweep will hand out are laid end to end on the places they will have, with rates
-that were measured (rates.py). Done three times: with the quickest, the mean and the slowest rates.
+The launch is simulated (simulate.py) at measured rates (rates.py), three times: with the fastest,
+the mean and the slowest rates.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Range:
 
 @dataclass(frozen=True)
 class Phase:
-    """`hours` are those of GPUs held, or of workers where there are none; `disk` and `traffic`
-    are bytes: what is left there or lies there for a while, and what is sent to and fro."""
+    """Cost of a phase. `hours`: held hours of GPUs, or of workers without GPUs. `disk`: bytes that
+    are left on disk, or lie there for a while. `traffic`: bytes sent to and from storage."""
 
     name: str
     seconds: Range
@@ -43,7 +43,7 @@ class Phase:
 @dataclass(frozen=True)
 class Estimate:
     unit: str
-    """`GPU` or `worker`: what the hours are of."""
+    """Unit of the hours: `GPU` or `worker`."""
     device: str
     measured: bool
     phases: tuple[Phase, ...]
@@ -51,21 +51,22 @@ class Estimate:
     jobs: int
     at_once: int
     limits: tuple[str, ...]
-    """What the time goes into, the most first, in words."""
+    """The largest shares of the time, largest first, in words."""
     note: str
-    """Why the figures are rough, where they are."""
+    """Why the figures are rough, if they are."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def estimate(
-    made: Plan, around: Around, rates: Rates, teacher: TeacherRates | None, device: str,
+    plan: Plan, around: Around, rates: Rates, teacher: TeacherRates | None, device: str,
     price: float | None, note: str = "",
 ) -> Estimate:  # fmt: skip
-    """`teacher`: None where it is made already; `price`: of an hour of one GPU, or worker."""
+    """Return the estimate. `teacher`: None if the teacher exists already. `price`: of one hour of a
+    GPU or worker."""
     cases = [
-        scenario(made, around, rates.slower(factor), teacher and teacher.slower(factor))
+        scenario(plan, around, rates.slower(factor), teacher and teacher.slower(factor))
         for factor in (rates.low, 1.0, rates.high)
     ]
     likely = cases[1]
@@ -74,7 +75,7 @@ def estimate(
         "GPU" if around.gpus else "worker", device, measured,
         tuple(_phase(name, [name], cases, price) for name in PHASES),
         _phase("in all", PHASES, cases, price),
-        likely.jobs, made.power.at_once, _limits(likely, made.power.at_once),
+        likely.jobs, plan.power.at_once, _limits(likely, plan.power.at_once),
         note,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Measures rates in processes of their own: what trains is imported there."""
+"""Measures rates in separate processes, which import the training code."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ import psutil
 from raykd.planning.estimate.rates import MEANS, Rates, TeacherRates, TimingRequest
 
 
-def measure_students(order: TimingRequest, neighbours: int) -> Rates:
-    """So many processes side by side, as jobs will be."""
+def measure_students(request: TimingRequest, neighbours: int) -> Rates:
+    """Return the mean rates of `neighbours` processes that run at once, as jobs do."""
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(neighbours)
-    with ProcessPoolExecutor(neighbours, context, _stand_at, (gate,)) as pool:
-        found = list(pool.map(_student, [order] * neighbours))
-    means: dict[str, Any] = {k: fmean(getattr(r, k) for r in found) for k in MEANS}
+    with ProcessPoolExecutor(neighbours, context, _set_gate, (gate,)) as pool:
+        rates = list(pool.map(_student, [request] * neighbours))
+    means: dict[str, Any] = {k: fmean(getattr(r, k) for r in rates) for k in MEANS}
     return replace(
-        found[0], **means, low=min(r.low for r in found), high=max(r.high for r in found)
+        rates[0], **means, low=min(r.low for r in rates), high=max(r.high for r in rates)
     )
 
 
-def measure_teacher(order: TimingRequest) -> TeacherRates:
+def measure_teacher(request: TimingRequest) -> TeacherRates:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_teacher, order).result()
+        return pool.submit(_teacher, request).result()
 
 
-def alone(order: TimingRequest) -> Rates:
-    """In this process, a worker of a cluster's."""
-    began = time.time()
+def alone(request: TimingRequest) -> Rates:
+    """Return the rates of students, measured in this process: a worker of a cluster."""
+    start = time.time()
     from raykd.planning.estimate import calibrate
 
-    return calibrate.student(order, began, lambda: None)
+    return calibrate.student(request, start, lambda: None)
 
 
-def teacher_alone(order: TimingRequest) -> TeacherRates:
-    """As `alone`."""
-    began = time.time()
+def teacher_alone(request: TimingRequest) -> TeacherRates:
+    """Return the rates of a teacher, measured in this process."""
+    start = time.time()
     from raykd.planning.estimate import calibrate
 
-    return calibrate.teacher(order, began)
+    return calibrate.teacher(request, start)
 
 
 _gate: Barrier
 
 
-def _stand_at(gate: Barrier) -> None:
+def _set_gate(gate: Barrier) -> None:
     global _gate
     _gate = gate
 
 
-def _student(order: TimingRequest) -> Rates:
+def _student(request: TimingRequest) -> Rates:
     from raykd.planning.estimate import calibrate
 
     try:
-        return calibrate.student(order, psutil.Process().create_time(), _gate.wait)
+        return calibrate.student(request, psutil.Process().create_time(), _gate.wait)
     except BaseException:
-        _gate.abort()  # the neighbours would wait for ever
+        _gate.abort()  # otherwise the neighbours would wait forever
         raise
 
 
-def _teacher(order: TimingRequest) -> TeacherRates:
+def _teacher(request: TimingRequest) -> TeacherRates:
     from raykd.planning.estimate import calibrate
 
-    return calibrate.teacher(order, psutil.Process().create_time())
+    return calibrate.teacher(request, psutil.Process().create_time())

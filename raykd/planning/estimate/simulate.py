@@ -1,4 +1,4 @@
-"""The jobs that a plan will hand out, laid end to end on the places they will have."""
+"""Simulates a launch of a plan: every job goes to the slot that is free first."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.search.halving import SuccessiveHalving
 from raykd.teachers.teacher import fine_tune_steps
 
-# Of Ray on two cores, whatever the sweep (docs/performance.md).
-START_SECONDS = 10.0  # until the first job is begun: Ray and Tune
-JOB_SECONDS = 5.0  # a job beside its worker's own loading: driver, controller, placement, end
-END_SECONDS = 4.0  # Ray's end, and a last look at the ledger
-RUN_SECONDS = 0.3  # to open and close a trial's run in MLflow
-NETWORK_BYTES = 1e9  # a second, between two workers of a job
-ROW_BYTES = 100  # of a test prediction as it is stored
-MEASURED_ROWS = 512  # over which a new teacher's speed is taken
+# Overhead of Ray, measured on two cores; the sweep does not change it (docs/performance.md).
+START_SECONDS = 10.0  # Ray and Tune, until the first job starts
+JOB_SECONDS = 5.0  # per job, without loading: driver, controller, placement, end
+END_SECONDS = 4.0  # Ray's shutdown and the last read of the ledger
+RUN_SECONDS = 0.3  # to open and close the MLflow run of a trial
+NETWORK_BYTES = 1e9  # per second, between two workers of a job
+ROW_BYTES = 100  # a stored test prediction
+MEASURED_ROWS = 512  # rows on which the speed of a new teacher is measured
 
 PHASES = ("teacher", "stored states", "explore", "confirm", "start and end")
 TEACHER, STORED, EXPLORE, CONFIRM, ENDS = PHASES
@@ -41,8 +41,8 @@ Spent = defaultdict[str, float]
 
 @dataclass(frozen=True)
 class Around:
-    """Where the jobs run: `workers` of a job, `gpus` of a worker; `stored`: the teacher's outputs
-    are in the store already."""
+    """Resources of a job: its `workers`, and `gpus` per worker. `stored`: whether the store has the
+    outputs of the teacher already."""
 
     workers: int
     gpus: float
@@ -55,8 +55,9 @@ class Around:
 
 @dataclass
 class Amounts:
-    """Of one phase. Wall seconds; seconds of GPUs or workers held; bytes that stay, that lie there
-    for a while, and that go to and from storage or between workers."""
+    """Cost of one phase. `seconds`: wall time. `held`: seconds of GPUs, or of workers. `kept`:
+    bytes left on disk. `passing`: bytes on disk for a while. `traffic`: bytes sent to and from
+    storage and between workers."""
 
     seconds: float = 0.0
     held: float = 0.0
@@ -69,14 +70,14 @@ class Amounts:
 class Scenario:
     phases: dict[str, Amounts] = field(default_factory=lambda: {n: Amounts() for n in PHASES})
     spent: Spent = field(default_factory=lambda: defaultdict(float))
-    """Seconds of places for jobs, by what they are spent on."""
+    """Seconds of job slots, by activity."""
     jobs: int = 0
 
 
 @dataclass(frozen=True)
 class Load:
-    """A cohort that is yet to be trained. `alive`: its students on average over their `steps`,
-    where some leave early; at the end so many are `tested`, and so many `kept`."""
+    """A cohort that is still to be trained. `alive`: mean number of students over the `steps`,
+    since pruned students leave early. `tested` and `kept`: how many are tested and saved."""
 
     students: int
     alive: float
@@ -87,126 +88,127 @@ class Load:
     kept: int = 0
 
 
-def scenario(made: Plan, around: Around, rates: Rates, teacher: TeacherRates | None) -> Scenario:
-    """What the plan takes at these rates. `teacher`: None where it is made."""
-    found, places = Scenario(), made.power.at_once
+def scenario(plan: Plan, around: Around, rates: Rates, teacher: TeacherRates | None) -> Scenario:
+    """Return what the plan costs at these rates. `teacher`: None if the teacher exists already."""
+    result, slots = Scenario(), plan.power.at_once
     if teacher is not None:
-        _make_teacher(made, around, teacher, found)
-    explore, confirm = _explore(made), _confirm(made)
-    found.jobs = len(explore) + len(confirm)
-    if not found.jobs:
-        return found
-    choice = made.choice()
-    busy = min(places, found.jobs)
+        _make_teacher(plan, around, teacher, result)
+    explore, confirm = _explore(plan), _confirm(plan)
+    result.jobs = len(explore) + len(confirm)
+    if not result.jobs:
+        return result
+    choice = plan.choice()
+    busy = min(slots, result.jobs)
     if choice.source == "cached" and not around.stored:
-        _store(made, around, rates, choice, busy, found)
+        _store(plan, around, rates, choice, busy, result)
     for name, jobs in ((EXPLORE, explore), (CONFIRM, confirm)):
         if jobs:
-            _run(made, around, rates, choice, name, jobs, found)
-    ends = found.phases[ENDS]
+            _run(plan, around, rates, choice, name, jobs, result)
+    ends = result.phases[ENDS]
     ends.seconds = START_SECONDS + END_SECONDS
-    found.spent[STARTING] += ends.seconds * places
-    return found
+    result.spent[STARTING] += ends.seconds * slots
+    return result
 
 
-def _make_teacher(made: Plan, around: Around, rates: TeacherRates, found: Scenario) -> None:
-    study, own = made.study, found.phases[TEACHER]
+def _make_teacher(plan: Plan, around: Around, rates: TeacherRates, result: Scenario) -> None:
+    study, amounts = plan.study, result.phases[TEACHER]
     trial, counts = teacher_trial(study), study.prepared.counts
-    looked = counts["select"] + counts["test"]
-    own.seconds = rates.load + min(MEASURED_ROWS, counts["train"]) * rates.evaluate
+    evaluated_rows = counts["select"] + counts["test"]
+    amounts.seconds = rates.load + min(MEASURED_ROWS, counts["train"]) * rates.evaluate
     if study.config.teacher.fine_tune:
         steps = fine_tune_steps(study.config.teacher, counts["train"], auto=LIKELY_EPOCHS)
-        own.seconds += steps * rates.step
+        amounts.seconds += steps * rates.step
         evaluations = round(trial.training.evaluations * steps / trial.training.steps)
-        looked += counts["select"] * (evaluations - 1)
-    own.seconds += looked * rates.evaluate
-    own.kept = 4 * study.teacher_parameters
-    own.held = own.seconds
-    found.spent[FINE_TUNING] += own.seconds * made.power.at_once  # nobody else works meanwhile
+        evaluated_rows += counts["select"] * (evaluations - 1)
+    amounts.seconds += evaluated_rows * rates.evaluate
+    amounts.kept = 4 * study.teacher_parameters
+    amounts.held = amounts.seconds
+    result.spent[FINE_TUNING] += amounts.seconds * plan.power.at_once  # no job runs meanwhile
 
 
 def _store(
-    made: Plan,
+    plan: Plan,
     around: Around,
     rates: Rates,
     choice: TeacherSourceChoice,
     busy: int,
-    found: Scenario,
+    result: Scenario,
 ) -> None:
-    """The first jobs wait for it together."""
-    study, own = made.study, found.phases[STORED]
+    """Add the cost of storing the teacher's outputs; the first `busy` jobs all wait for it."""
+    study, amounts = plan.study, result.phases[STORED]
     batches = study.prepared.counts["train"] / study.batch_rows
     disk = speeds(study, 1, around.gpus > 0)
-    own.seconds = batches * rates.teacher + choice.bytes / disk.write
-    own.held = own.seconds * busy * around.units
-    own.kept = own.traffic = choice.bytes
-    found.spent[STORING] += own.seconds * made.power.at_once
+    amounts.seconds = batches * rates.teacher + choice.bytes / disk.write
+    amounts.held = amounts.seconds * busy * around.units
+    amounts.kept = amounts.traffic = choice.bytes
+    result.spent[STORING] += amounts.seconds * plan.power.at_once
 
 
 def _run(
-    made: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, name: str,
-    jobs: Sequence[Sequence[Load]], found: Scenario,
+    plan: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, name: str,
+    jobs: Sequence[Sequence[Load]], result: Scenario,
 ) -> None:  # fmt: skip
-    """A phase's jobs, each handed to the place that is free first."""
-    own, places = found.phases[name], [0.0] * made.power.at_once
-    teacher = 4 * made.study.teacher_parameters
+    """Add the cost of a phase; each job goes to the slot that is free first."""
+    amounts, slots = result.phases[name], [0.0] * plan.power.at_once
+    teacher_bytes = 4 * plan.study.teacher_parameters
     for job in jobs:
         spent: Spent = defaultdict(float, {LOADS: JOB_SECONDS + rates.load})
-        own.traffic += around.workers * teacher
+        amounts.traffic += around.workers * teacher_bytes
         for load in job:
-            _add(spent, _cohort(made, around, rates, choice, load, own))
-        took = sum(spent.values())
-        heapq.heapreplace(places, places[0] + took)
-        own.held += took * around.units
-        _add(found.spent, spent)
-    own.seconds = max(places)
-    found.spent[IDLE] += sum(own.seconds - place for place in places)
+            _add(spent, _cohort(plan, around, rates, choice, load, amounts))
+        job_seconds = sum(spent.values())
+        heapq.heapreplace(slots, slots[0] + job_seconds)
+        amounts.held += job_seconds * around.units
+        _add(result.spent, spent)
+    amounts.seconds = max(slots)
+    result.spent[IDLE] += sum(amounts.seconds - end for end in slots)
     largest = max((load.students for job in jobs for load in job), default=0)
-    own.passing = 2 * largest * made.checkpoint * min(len(jobs), len(places))
+    amounts.passing = 2 * largest * plan.checkpoint * min(len(jobs), len(slots))
 
 
-def _add(spent: Spent, more: Spent) -> None:
-    for what, seconds in more.items():
-        spent[what] += seconds
+def _add(total: Spent, addition: Spent) -> None:
+    for activity, seconds in addition.items():
+        total[activity] += seconds
 
 
 def _cohort(
-    made: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, load: Load, own: Amounts,
+    plan: Plan, around: Around, rates: Rates, choice: TeacherSourceChoice, load: Load,
+    amounts: Amounts,
 ) -> Spent:  # fmt: skip
-    """Seconds by what they are spent on; bytes are added to the phase's own."""
-    study, n, student = made.study, load.alive, 4 * made.study.student_parameters
+    """Return the seconds of a cohort by activity, and add its bytes to the phase's amounts."""
+    study, alive, student_bytes = plan.study, load.alive, 4 * plan.study.student_parameters
     training, counts = study.config.training, study.prepared.counts
     disk = speeds(study, 1, around.gpus > 0)
     spent: Spent = defaultdict(float)
-    spent[STEPS] = load.steps * n * rates.step + load.students * rates.build
+    spent[STEPS] = load.steps * alive * rates.step + load.students * rates.build
     if around.workers > 1:
-        gradients = 2 * student * load.steps * n
+        gradients = 2 * student_bytes * load.steps * alive
         spent[STEPS] += gradients / NETWORK_BYTES
-        own.traffic += gradients * around.workers
+        amounts.traffic += gradients * around.workers
     if load.imitates and choice.source == "live":
         spent[PASSES] = load.steps * rates.teacher
     elif load.imitates:
-        read = choice.bytes * load.steps * study.batch_rows / counts["train"]
-        spent[PASSES] = read / disk.read
-        own.traffic += read
-    looks = min(training.evaluations, load.steps)
-    rows = n * (looks + load.rungs) * counts["select"] + load.tested * counts["test"]
-    spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * looks * rates.look
-    due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
-    checkpoints = min(looks, int(due)) * n * made.checkpoint
-    kept = load.tested * counts["test"] * ROW_BYTES + load.kept * student
-    spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept) / disk.write
-    own.kept += kept
-    own.traffic += checkpoints + kept
+        read_bytes = choice.bytes * load.steps * study.batch_rows / counts["train"]
+        spent[PASSES] = read_bytes / disk.read
+        amounts.traffic += read_bytes
+    evaluations = min(training.evaluations, load.steps)
+    rows = alive * (evaluations + load.rungs) * counts["select"] + load.tested * counts["test"]
+    spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * evaluations * rates.look
+    checkpoints_due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
+    checkpoints = min(evaluations, int(checkpoints_due)) * alive * plan.checkpoint
+    kept_bytes = load.tested * counts["test"] * ROW_BYTES + load.kept * student_bytes
+    spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept_bytes) / disk.write
+    amounts.kept += kept_bytes
+    amounts.traffic += checkpoints + kept_bytes
     return spent
 
 
-def _explore(made: Plan) -> list[list[Load]]:
-    """A job a cohort."""
-    missing, size, explore = made.explore_missing, made.explore_cohort, made.study.config.explore
+def _explore(plan: Plan) -> list[list[Load]]:
+    """Return the explore jobs, one cohort each."""
+    missing, size, explore = plan.explore_missing, plan.explore_cohort, plan.study.config.explore
     if explore is None or not missing:
         return []
-    steps = explore_trial(made.study, everywhere(made.study.depth, 1)).training.steps
+    steps = explore_trial(plan.study, everywhere(plan.study.depth, 1)).training.steps
     rungs = (
         SuccessiveHalving(explore.prune.at, explore.prune.drop)
         if explore.prune
@@ -217,31 +219,32 @@ def _explore(made: Plan) -> list[list[Load]]:
 
 
 def _alive(size: int, rungs: SuccessiveHalving) -> float:
-    """Students of a cohort on average over its steps."""
-    ends = pairwise((0.0, *rungs.at, 1.0))
-    left = [size, *(rungs.keep(size, i) for i in range(len(rungs.at)))]
-    return sum((b - a) * n for (a, b), n in zip(ends, left, strict=True))
+    """Return the mean number of students of a cohort over its steps."""
+    intervals = pairwise((0.0, *rungs.at, 1.0))
+    counts = [size, *(rungs.keep(size, i) for i in range(len(rungs.at)))]
+    return sum((end - start) * n for (start, end), n in zip(intervals, counts, strict=True))
 
 
-def _confirm(made: Plan) -> list[list[Load]]:
-    """As they will be handed out; for the best maps of a search that is to come, any stand in."""
-    confirm, trials = made.study.config.confirm, made.confirm
-    if confirm is not None and made.best_missing:
-        assert made.space is not None
-        trials = confirm_trials(made.study, made.space.unseen((), confirm.best, Random(0)))
-    if all(t.id in made.finished for t in trials):
+def _confirm(plan: Plan) -> list[list[Load]]:
+    """Return the confirm jobs as they will be submitted. Random maps stand in for the best maps
+    of a search that has not run yet."""
+    confirm, trials = plan.study.config.confirm, plan.confirm
+    if confirm is not None and plan.best_missing:
+        assert plan.space is not None
+        trials = confirm_trials(plan.study, plan.space.unseen((), confirm.best, Random(0)))
+    if all(t.id in plan.finished for t in trials):
         return []
-    loads = ([_left(made, c.trials) for c in job] for job in made.jobs(trials))
+    loads = ([_unfinished_load(plan, c.trials) for c in job] for job in plan.jobs(trials))
     return [[load for load in job if load.students] for job in loads]
 
 
-def _left(made: Plan, trials: Sequence[TrialSpec]) -> Load:
-    left, keep = [t for t in trials if t.id not in made.finished], 0
-    imitates = any(trial.learns_from_teacher for trial in left)
-    if made.study.config.tracking.students == "all":
-        keep = len(left)
-    elif made.study.config.tracking.students == "first_seed":
-        keep = sum(t.seed == made.confirm[0].seed for t in left)
+def _unfinished_load(plan: Plan, trials: Sequence[TrialSpec]) -> Load:
+    missing, kept = [t for t in trials if t.id not in plan.finished], 0
+    imitates = any(trial.learns_from_teacher for trial in missing)
+    if plan.study.config.tracking.students == "all":
+        kept = len(missing)
+    elif plan.study.config.tracking.students == "first_seed":
+        kept = sum(t.seed == plan.confirm[0].seed for t in missing)
     steps = trials[0].training.steps
-    n = len(left)
-    return Load(n, n, steps, imitates=imitates, tested=n, kept=keep)
+    count = len(missing)
+    return Load(count, count, steps, imitates=imitates, tested=count, kept=kept)

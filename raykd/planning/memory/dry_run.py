@@ -1,9 +1,9 @@
-"""The memory that a cohort takes at its peak, found by training it on shapes alone.
+"""Measures the peak memory of a cohort by a training step on fake tensors.
 
-Teacher, student, optimiser and one step are those that train, run under torch's fake tensors, which
-have shapes and no content; what is counted is every storage while it lives. So no model class has a
-formula here. Not counted: what an operator needs inside itself, a GPU's own context, and Python
-with its libraries.
+Teacher, student, optimiser and step are those of a real training. They run under torch's fake
+tensors, which have shapes and no content, and every storage counts as long as it lives. No model
+class needs a formula. Not counted: memory inside operators, the context of a GPU, and Python with
+its libraries.
 """
 
 from __future__ import annotations
@@ -39,95 +39,102 @@ from raykd.training.trainer import trainable
 
 
 class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the storages that operators make inside it, as long as they live."""
+    """Counts the bytes of the storages that operators create in this mode, as long as they live."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
-        self._known: set[int] = set()
+        self._live: set[int] = set()
 
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        made = operator(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
+        outputs = operator(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):
                 self._count(tensor.untyped_storage())
-        return made
+        return outputs
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         name, size = storage._cdata, storage.nbytes()
-        if name not in self._known:  # a view has its base's
-            self._known.add(name)
+        if name not in self._live:  # a view shares the storage of its base
+            self._live.add(name)
             self.now += size
             self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._gone, name, size)
+            weakref.finalize(storage, self._free, name, size)
 
-    def _gone(self, name: int, size: int) -> None:
-        self._known.discard(name)
+    def _free(self, name: int, size: int) -> None:
+        self._live.discard(name)
         self.now -= size
 
     def above(self, held: int) -> int:
-        """The peak since this was asked last, beyond what is held all the time."""
-        found, self.peak = self.peak - held, self.now
-        return found
+        """Return the peak since the last call, without the `held` bytes, and reset the peak."""
+        peak, self.peak = self.peak - held, self.now
+        return peak
 
 
-def measure(teacher: PretrainedConfig, load: MemoryQuestion) -> Footprint:
-    """What a worker holds that trains students of a teacher of this configuration."""
-    family, device = task(load.trial.task), torch.device("cpu")
-    training, loss = load.trial.training, load.trial.loss
+def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
+    """Return the footprint of a worker that trains students of a teacher of this configuration."""
+    trial, device = question.trial, torch.device("cpu")
+    family, training, loss = task(trial.task), trial.training, trial.loss
     loss = replace(loss, kind=hidden_loss(loss.kind).stand_in or loss.kind)
-    load = replace(load, trial=replace(load.trial, loss=loss))
-    where = Execution(
-        device, bf16=load.bf16, gradient_checkpointing=load.gradient_checkpointing
+    trial = replace(trial, loss=loss)
+    question = replace(question, trial=trial)
+    execution = Execution(
+        device, bf16=question.bf16, gradient_checkpointing=question.gradient_checkpointing
     )  # fmt: skip
-    longest = min(load.tokens, positions(teacher) or load.tokens)
-    seen = Storages()
-    with torch.device("meta"):  # where a model can still be given its precision and adapters
-        bare = cast(family.auto.from_config(teacher), training.weights, training.buffers)
-        student = family.auto.from_config(student_config(teacher, load.trial.shape))
-        student = trainable(student, load.trial, where)
-    with FakeTensorMode(allow_non_fake_inputs=True), seen:
-        model = _placed(bare)
-        held = seen.now
+    longest = min(question.tokens, positions(teacher) or question.tokens)
+    storages = Storages()
+    with torch.device("meta"):  # a model here can still change precision and get adapters
+        meta_teacher = cast(family.auto.from_config(teacher), training.weights, training.buffers)
+        student = family.auto.from_config(student_config(teacher, trial.shape))
+        student = trainable(student, trial, execution)
+    with FakeTensorMode(allow_non_fake_inputs=True), storages:
+        model = _on_cpu(meta_teacher)
+        held = storages.now
         learner = Learner(
-            load.trial, _placed(student), family, width(model), Group(), device, where.autocast()
+            trial, _on_cpu(student), family, width(model), Group(), device, execution.autocast()
         )
-        _remembered(learner, best=not load.gpu)
-        resting = seen.now
-        seen.above(0)
-        targets = _step(learner, model, load, _batch(family, load, load.rows, longest), where)
-        step = seen.above(resting)
+        _create_lasting_state(learner, best=not question.gpu)
+        resting = storages.now
+        storages.above(0)
+        targets = _step(
+            learner, model, question, _batch(family, question, question.rows, longest), execution
+        )
+        step = storages.above(resting)
         gradients = sum(p.numel() * p.element_size() for p in learner.parameters)
         del targets
         learner.update(1)
-        resting = seen.now
-        seen.above(0)
-        if load.writes is None:
-            _scored(learner, family, _batch(family, load, Data.eval_batch, longest), where)
-            evaluation = seen.above(resting)
+        resting = storages.now
+        storages.above(0)
+        if question.writes is None:
+            _evaluate(
+                learner, family, _batch(family, question, Data.eval_batch, longest), execution
+            )
+            evaluation = storages.above(resting)
         else:
-            evaluation = _written(learner.model, load, longest, where, seen, resting)
+            evaluation = _generation_peak(
+                learner.model, question, longest, execution, storages, resting
+            )
     return Footprint(
-        teacher=held - quantization.saved(model, load.bits),
+        teacher=held - quantization.saved(model, question.bits),
         student=resting - held,
-        step=step + quantization.scratch(model, load.bits),
+        step=step + quantization.scratch(model, question.bits),
         gradients=gradients,
         evaluation=evaluation,
     )
 
 
-def _placed(model: PreTrainedModel) -> PreTrainedModel:
-    """From the meta device, as if on the CPU; weights that were one are one again."""
+def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:
+    """Move a model from the meta device to the CPU and tie its weights again."""
     model.to_empty(device="cpu")
     model.tie_weights()
     return model
 
 
-def _remembered(learner: Learner, best: bool) -> None:
-    """With what comes into being in training and stays: the optimiser's moments, and the best
-    weights so far, which are in the host's memory."""
+def _create_lasting_state(learner: Learner, best: bool) -> None:
+    """Create what stays in memory after the first step: the optimiser's moments and, if `best`, the
+    best weights so far, which are in the memory of the host."""
     for parameter in learner.parameters:
         parameter.grad = torch.zeros_like(parameter)
     learner.update(0)
@@ -136,10 +143,16 @@ def _remembered(learner: Learner, best: bool) -> None:
 
 
 def _step(
-    learner: Learner, teacher: PreTrainedModel, load: MemoryQuestion, batch: Batch, where: Execution
+    learner: Learner,
+    teacher: PreTrainedModel,
+    question: MemoryQuestion,
+    batch: Batch,
+    execution: Execution,
 ) -> Targets:
     padded = hidden_loss(learner.trial.loss.kind).padded
-    live = LiveTeacher(teacher, load.states, learner.family, where.autocast(), padded=padded)
+    live = LiveTeacher(
+        teacher, question.states, learner.family, execution.autocast(), padded=padded
+    )
     targets = live(batch)
     learner.backward(batch, targets, 1)
     live.close()
@@ -147,48 +160,56 @@ def _step(
 
 
 @torch.no_grad()
-def _scored(learner: Learner, family: Task, batch: Batch, where: Execution) -> None:
+def _evaluate(learner: Learner, family: Task, batch: Batch, execution: Execution) -> None:
     learner.model.eval()
-    with where.autocast():
-        said = family.forward(learner.model, batch)
-        if said.head is not None:
+    with execution.autocast():
+        outputs = family.forward(learner.model, batch)
+        if outputs.head is not None:
             assert batch.labels is not None
-            log_likelihoods(said, batch.labels)
+            log_likelihoods(outputs, batch.labels)
 
 
 @torch.no_grad()
-def _written(
-    model: Any, load: MemoryQuestion, longest: int, where: Execution, seen: Storages, resting: int
+def _generation_peak(
+    model: Any,
+    question: MemoryQuestion,
+    longest: int,
+    execution: Execution,
+    storages: Storages,
+    resting: int,
 ) -> int:
-    """The peak of a batch of which texts are written: as its prompts are read, or at the last
-    token, with a cache of all before it. The cache is filled at once, which is not counted."""
-    assert load.writes is not None
+    """Return the peak of a batch of generated texts.
+
+    It is reached while the model reads the prompts, or at the last token, with a cache of all
+    tokens before it. Filling the cache in one pass is not counted.
+    """
+    assert question.writes is not None
     prompt_BT = torch.zeros(Data.eval_batch, longest, dtype=torch.int64)
-    said_BT = torch.zeros(Data.eval_batch * load.beams, load.writes, dtype=torch.int64)
-    next_B1, write, cache = said_BT[:, :1], model.base_model, None
+    text_BT = torch.zeros(Data.eval_batch * question.beams, question.writes, dtype=torch.int64)
+    next_B1, decode, cache = text_BT[:, :1], model.base_model, None
     model.eval()
-    with where.autocast():
+    with execution.autocast():
         if model.config.is_encoder_decoder:
-            x_BTD = model.get_encoder()(input_ids=prompt_BT).last_hidden_state
-            reading = seen.above(resting)
-            x_BTD = x_BTD.repeat_interleave(load.beams, dim=0)
-            write = partial(model.get_decoder(), encoder_hidden_states=x_BTD)
-            last = {"decoder_input_ids": next_B1, "encoder_outputs": (x_BTD,)}
+            encoded_BTD = model.get_encoder()(input_ids=prompt_BT).last_hidden_state
+            prompt_peak = storages.above(resting)
+            encoded_BTD = encoded_BTD.repeat_interleave(question.beams, dim=0)
+            decode = partial(model.get_decoder(), encoder_hidden_states=encoded_BTD)
+            last = {"decoder_input_ids": next_B1, "encoder_outputs": (encoded_BTD,)}
         else:
-            cache = write(prompt_BT, use_cache=True).past_key_values
-            reading = seen.above(resting)
+            cache = decode(prompt_BT, use_cache=True).past_key_values
+            prompt_peak = storages.above(resting)
             last = {"input_ids": next_B1}
-        # One token by itself before the last: who looks at states keeps those of what was before.
-        for part_BT in (said_BT[:, 2:], next_B1):
+        # One token alone before the last: a cache with hidden states keeps those of earlier tokens.
+        for part_BT in (text_BT[:, 2:], next_B1):
             if part_BT.numel():
-                cache = write(part_BT, past_key_values=cache, use_cache=True).past_key_values
-        seen.above(resting)
+                cache = decode(part_BT, past_key_values=cache, use_cache=True).past_key_values
+        storages.above(resting)
         logits_BTV = model(**last, past_key_values=cache, use_cache=True).logits
-        logits_BTV.float().log_softmax(-1)  # as a search over beams has them
-    return max(reading, seen.above(resting))
+        logits_BTV.float().log_softmax(-1)  # as beam search computes them
+    return max(prompt_peak, storages.above(resting))
 
 
-def _batch(family: Task, load: MemoryQuestion, rows: int, longest: int) -> Batch:
-    """Rows as long as can be, with a loss at every position that can have one."""
-    encoded = family.longest_rows(rows, longest, load.target_tokens)
+def _batch(family: Task, question: MemoryQuestion, rows: int, longest: int) -> Batch:
+    """Return a batch of the longest rows, with a loss at every position that can have one."""
+    encoded = family.longest_rows(rows, longest, question.target_tokens)
     return family.collate(encoded, np.arange(rows), 0)

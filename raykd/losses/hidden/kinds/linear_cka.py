@@ -18,6 +18,6 @@ def linear_cka(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: in
     """
     student, teacher = (x.float() - x.float().mean(0) for x in (student_ND, teacher_ND))
     shared = (student.T @ teacher).square().sum()
-    own = (student.T @ student).norm() * (teacher.T @ teacher).norm()
-    loss: Tensor = 1 - shared / own.clamp_min(1e-12)
+    norms = (student.T @ student).norm() * (teacher.T @ teacher).norm()
+    loss: Tensor = 1 - shared / norms.clamp_min(1e-12)
     return loss
