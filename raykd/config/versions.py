@@ -26,7 +26,10 @@ STORE_TAG = "raykd.store"
 
 def too_new(version: str, readable: int) -> str:
     """Return what is said of a version that only a later raykd reads."""
-    return f"{version} is of a newer raykd; {__version__} reads up to {readable}: upgrade raykd"
+    return (
+        f"{version} is of a newer raykd; the installed raykd {__version__} reads up to {readable}: "
+        "upgrade it"
+    )
 
 
 def check_store(experiment: str, tags: Mapping[str, str], address: str) -> None:

@@ -48,7 +48,7 @@ def test_a_newer_file_is_told_by_its_version_alone(
     """Whatever else it holds: its keys are of another raykd."""
     (line,) = complaints(tmp_path_factory.mktemp("newer"), {**others, "version": version})
     assert line.startswith(f"version: {version} is of a newer raykd; ")
-    assert line.endswith(f"{raykd.__version__} reads up to {SWEEP_FILE}: upgrade raykd")
+    assert line.endswith(f"{raykd.__version__} reads up to {SWEEP_FILE}: upgrade it")
 
 
 def test_plug_ins_of_a_newer_file_are_not_imported(tmp_path: Path) -> None:

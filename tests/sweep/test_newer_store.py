@@ -73,7 +73,7 @@ def test_every_command_refuses_it_and_leaves_it_as_it_was(here: Path, command: s
     for part in (
         f"tracking.uri: sqlite:///{here / 'mlflow.db'}: {STORE_TAG}",
         f"experiment {name!r}: {STORE + 1} is of a newer raykd",
-        f"{raykd.__version__} reads up to {STORE}: upgrade raykd",
+        f"{raykd.__version__} reads up to {STORE}: upgrade it",
     ):
         assert part in line
     assert content(here / "mlflow.db") == before
