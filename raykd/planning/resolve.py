@@ -52,11 +52,10 @@ def _check(study: Study) -> None:
         if problem:
             problems.append(f"{file}: student: {problem}")
         elif init != "random" and (too_deep := deeper(blocks, depth)):
-            student_blocks, teacher_blocks = too_deep
+            size, most = too_deep
             problems.append(
-                f"{file}: student.blocks: {student_blocks} is deeper than the teacher's "
-                f"{teacher_blocks}, which {key} copies from; write at most {teacher_blocks}, or "
-                "the init `random`"
+                f"{file}: student.blocks: {size} is deeper than the teacher's {most}, which "
+                f"{key} copies from; write at most {most}, or the init `random`"
             )
         elif problem := other_stacks(inits.resolved(study, init).layer_map, depth, blocks):
             problems.append(f"{file}: {key}: {problem}")

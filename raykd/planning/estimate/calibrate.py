@@ -61,15 +61,15 @@ def student(request: TimingRequest, began: float, together: Callable[[], object]
     together()
     rounds = list(_rounds(lambda rows: _step(learner, data, rows, execution, live), batches))
     live.close()
-    step = statistics.fmean(own for _, own in rounds)
-    ratios = [own / step for _, own in rounds]
+    step = statistics.fmean(seconds for _, seconds in rounds)
+    ratios = [seconds / step for _, seconds in rounds]
     look = 0.0
     if request.sources.angles is not None:
         start = time.perf_counter()
         probe = Probe(teacher, data, request.sources.angles, execution, materials.build)
         probe([learner], 1, Silent())
         look = time.perf_counter() - start
-    passes = statistics.fmean(theirs for theirs, _ in rounds)
+    passes = statistics.fmean(seconds for seconds, _ in rounds)
     evaluate = _evaluation(learner.model, data, execution)
     low, high = min(NOISE[0], *ratios), max(NOISE[1], *ratios)
     return Rates(load, build, step, passes, evaluate, look, low, high, measured=True)
@@ -88,7 +88,7 @@ def teacher(request: TimingRequest, began: float) -> TeacherRates:
     batches = _batches(data, trial, 1)
     _step(learner, data, batches[-1], execution, None)
     rounds = list(_rounds(lambda rows: _step(learner, data, rows, execution, None), batches))
-    step = statistics.fmean(own for _, own in rounds)
+    step = statistics.fmean(seconds for _, seconds in rounds)
     return TeacherRates(load, step, _evaluation(learner.model, data, execution), True)
 
 
