@@ -33,7 +33,7 @@ def launch(file: str, server: str, database: str, out: str) -> None:
 
     errors.quiet()
     timings = timed_requests()
-    from raykd.cli.progress import SweepProgress
+    from raykd.cli.terminal.progress import SweepProgress
     from raykd.cluster import estimate
     from raykd.cluster.launch import run, run_sweep
     from raykd.sweep.sweep import Sweep

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from raykd.analysis.verdict.angles import BlockAngles
-from raykd.cli.output import out
+from raykd.cli.terminal.output import out
 from raykd.cli.verdict import COLOURS
 from raykd.sweep.angles import Found, Taken
 

@@ -87,7 +87,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List what would run. Starts no Ray, trains nothing but what --cluster times."""
-    from raykd.cli import output
+    from raykd.cli.terminal import output
     from raykd.sweep.overview import outline
     from raykd.sweep.sweep import Sweep
 
@@ -104,7 +104,7 @@ def plan(
         return
     output.plan(overview)
     if estimate:
-        from raykd.cli import costs as show_costs
+        from raykd.cli.terminal import costs as show_costs
 
         show_costs.table(estimate)
 
@@ -113,8 +113,8 @@ def plan(
 @report_errors
 def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
     """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
-    from raykd.cli import output
-    from raykd.cli.progress import StepBar
+    from raykd.cli.terminal import output
+    from raykd.cli.terminal.progress import StepBar
     from raykd.cluster.ray_session import joined, teacher_maker
     from raykd.sweep.sweep import Sweep
     from raykd.sweep.teacher import ready_teacher
@@ -147,8 +147,8 @@ def run_sweep(
     ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd.cli import output
-    from raykd.cli.progress import Terminal
+    from raykd.cli.terminal import output
+    from raykd.cli.terminal.progress import Terminal
     from raykd.cluster.launch import run_sweep as launch
     from raykd.sweep.status import status as sweep_status
     from raykd.sweep.sweep import Sweep
@@ -191,8 +191,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """What is finished, running, failed, missing, and the strategy table so far."""
-    from raykd.cli import output
-    from raykd.cli import watch as show_watch
+    from raykd.cli.terminal import output
+    from raykd.cli.terminal import watch as show_watch
     from raykd.sweep.status import status as sweep_status
     from raykd.sweep.sweep import Sweep
 

@@ -88,7 +88,7 @@ def angles(
     """The angles between the teacher's blocks, seen from the students that were stored or measured
     in training."""
     from raykd.cli import angles as tables
-    from raykd.cli import output
+    from raykd.cli.terminal import output
     from raykd.sweep import angles as sweep_angles
     from raykd.sweep.sweep import Sweep
 

@@ -14,7 +14,7 @@ from raykd.analysis.stats.power import POWER, Needed
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
-from raykd.cli.output import out, whole
+from raykd.cli.terminal.output import out, whole
 
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 CLAIMS = {

@@ -15,8 +15,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
-from raykd.cli import output, verdict
+from raykd.cli import verdict
 from raykd.cli.app import app
+from raykd.cli.terminal import output
 
 from ..support import eight_classes
 from ..support.finished import finish

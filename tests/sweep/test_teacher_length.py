@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from raykd.cli import output
+from raykd.cli.terminal import output
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.training import Teacher

@@ -14,7 +14,7 @@ from raykd.tracking import store
 from raykd.tracking.costs import Forecast
 from raykd.tracking.launch import Launch, newest
 
-from ..support.world import write_sweep
+from ...support.world import write_sweep
 
 
 @pytest.fixture

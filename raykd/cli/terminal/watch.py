@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raykd.cli.format import duration
-from raykd.cli.output import out, say, status
-from raykd.cli.progress import progress_line
+from raykd.cli.terminal.format import duration
+from raykd.cli.terminal.output import out, say, status
+from raykd.cli.terminal.progress import progress_line
 from raykd.cluster.launch.tally import LAST
 
 if TYPE_CHECKING:

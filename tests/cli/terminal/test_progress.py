@@ -8,12 +8,12 @@ import re
 import pytest
 from rich.console import Console
 
-from raykd.cli import progress as show_progress
-from raykd.cli.progress import StepBar
+from raykd.cli.terminal import progress as show_progress
+from raykd.cli.terminal.progress import StepBar
 from raykd.config.cohort import Cohort
 from raykd.training.hooks import TeacherTiming
 
-from ..support.specs import spec
+from ...support.specs import spec
 
 
 def told(steps: list[int], capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raykd.cli.format import duration, forecast_line, memory
+from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 

@@ -19,9 +19,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from raykd.cli import costs, output
-from raykd.cli.format import duration
-from raykd.cli.output import err
+from raykd.cli.terminal import costs, output
+from raykd.cli.terminal.format import duration
+from raykd.cli.terminal.output import err
 from raykd.cluster.launch.run_sweep import Observer
 from raykd.cluster.launch.tally import Tally
 from raykd.planning.estimate.estimate import Estimate

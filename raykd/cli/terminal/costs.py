@@ -8,8 +8,8 @@ import sys
 import typer
 from rich.table import Table
 
-from raykd.cli.format import byte_size, disk_range, duration_range, number_range
-from raykd.cli.output import err, out
+from raykd.cli.terminal.format import byte_size, disk_range, duration_range, number_range
+from raykd.cli.terminal.output import err, out
 from raykd.config.budget import Budget, above
 from raykd.errors import UserError
 from raykd.planning.estimate.estimate import Estimate

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raykd.cli import watch
 from raykd.cli.app import app
+from raykd.cli.terminal import watch
 from raykd.cluster.launch.tally import Tally
 from raykd.config.cohort import Cohort
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import NOW, Launch
 
-from ..support.specs import spec
-from ..support.world import write_sweep
+from ...support.specs import spec
+from ...support.world import write_sweep
 
 
 def cohort(seed: int) -> Cohort:
