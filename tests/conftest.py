@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+gc.disable()  # until everything is imported (below): that makes thousands of objects that stay
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 from hypothesis import settings  # noqa: E402
@@ -60,6 +61,7 @@ def pytest_collection_finish() -> None:
     some libraries ask for one in every call."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
