@@ -66,10 +66,11 @@ def test_what_the_docs_tell_of_ten_thousand_trials_is_in_the_table() -> None:
 
     first = "status by the server, a machine's first"
     for words in (
-        f"takes {min(launch)} to {max(launch)} ms of a processor",
+        f"takes {min(launch)} to {max(launch)} ms of processor time",
         f"goes from {memory[0]} to {memory[-1]} MiB",
-        f"for {min(explore)} to {max(explore)} ms a trial in explore",
-        f"for {min(confirm)} to {max(confirm)} in confirm; for {idle[change]} in the thousand",
+        f"for {min(explore)} to {max(explore)} ms per trial in explore",
+        f"for {min(confirm)} to {max(confirm)} ms in confirm",
+        f"thousand in which confirm follows explore it is {idle[change]} ms",
         f"`status` takes {seconds('status by the server')} and",
         f"and `plan` {seconds('plan by the server')} by the server",
         f"first `status` takes {seconds(first)}",
