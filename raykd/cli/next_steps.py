@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from raykd.cli.options import program
-from raykd.cli.terminal import output
+from raykd.cli.terminal import console
 from raykd.config.trial import Shape
 from raykd.sweep.state import SweepState, best_student
 from raykd.tracking import store
@@ -14,12 +14,12 @@ from raykd.tracking import store
 
 def show(state: SweepState, file: Path, uri: str | None = None, smoke: bool = False) -> None:
     """Print where the results are, and what to run next. `uri` is the option of the command."""
-    output.say(f"\nMLflow runs: {store.safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
-    output.say("Worth trying next:")
+    console.say(f"\nMLflow runs: {store.safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
+    console.say("Worth trying next:")
     steps = after_smoke(state, file, uri) if smoke else commands(state, file, uri)
     width = max(len(command) for command, _ in steps)
     for command, purpose in steps:
-        output.say(f"  {command:<{width}}  {purpose}")
+        console.say(f"  {command:<{width}}  {purpose}")
 
 
 def commands(state: SweepState, file: Path, uri: str | None = None) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from click import Command
@@ -27,7 +28,8 @@ from ..support.world import texts, write_csv, write_sweep
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHOWN = re.compile(r"^(?: {4})?(?:\.venv/bin/)?(raykd [a-z][^\n#`|]*)", re.MULTILINE)
+FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^ {4}(?:\.venv/bin/)?(raykd [a-z][^\n#`|]*)", re.MULTILINE)
 NAMED = re.compile(r"`(?:\.venv/bin/)?(raykd [a-z][^`]*)`")
 NEED_MORE = {
     "raykd plan sweeps/paper/sst2.yaml": "a hub",
@@ -42,8 +44,11 @@ SERVES = ("ui", "quickstart")
 
 
 def commands(pattern: re.Pattern[str]) -> list[str]:
-    found = (pattern.findall(page.read_text(encoding="utf-8")) for page in PAGES)
-    return sorted({" ".join(command.split()) for page in found for command in page})
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    if pattern is SHOWN:  # code between fences is indented, as the other code is
+        texts = [FENCED.sub(lambda m: indent(m[1], " " * 4), text) for text in texts]
+    found = [command for text in texts for command in pattern.findall(text)]
+    return sorted({" ".join(command.split()) for command in found})
 
 
 def known(name: str) -> Command:
@@ -56,7 +61,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("RAYKD_HOME", str(folder / "home"))
-        finish(write_sweep(folder, confirm={"strategies": ["none", "forward"], "seeds": 3}))
+        finish(
+            write_sweep(folder, confirm={"strategies": ["none", "forward", "reverse"], "seeds": 3})
+        )
         os.rename("sweep.yaml", "my.yaml")
         write_csv(folder / "tickets.csv", texts(240))
         for name in ("studies", "sweeps"):

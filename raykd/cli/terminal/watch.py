@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from raykd.cli.terminal import console
+from raykd.cli.terminal.console import say
 from raykd.cli.terminal.format import duration
-from raykd.cli.terminal.output import out, say, status
+from raykd.cli.terminal.output import status
 from raykd.cli.terminal.progress import progress_line
 from raykd.cluster.launch.tally import LAST
 
@@ -51,9 +53,9 @@ def draw(current: Status, now: Mapping[str, Any] | None) -> None:
     """Redraw the screen on a terminal; elsewhere print a line per look, and the table at the
     end."""
     line = "no launch is running" if now is None else launch_line(now)
-    if out.is_terminal or now is None:
-        if out.is_terminal:
-            out.clear()
+    if console.out.is_terminal or now is None:
+        if console.out.is_terminal:
+            console.out.clear()
         status(current)
         say(line)
     else:
