@@ -10,6 +10,7 @@ from raykd.analysis.verdict import foresight
 from raykd.analysis.verdict.published import published_scores
 from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
+from raykd.data.assets import packages
 from raykd.planning import inits, truncation
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
@@ -36,13 +37,14 @@ def outline(state: SweepState) -> dict[str, Any]:
         "task": {
             "data": config.task.named, "rows": study.prepared.counts,
             "labels": list(study.prepared.labels), "metric": config.task.metric,
+            "license": packages.license_of(config.task.named),
         },
         "data": {**report.to_json(), "lines": list(data_report.lines(report))},
         "teacher": {
             "model": config.teacher.model, "fingerprint": study.teacher,
             "blocks": Shape.of(study.base.depths).told, "width": study.base.width,
             "ready": teacher.stored(study.home, study.teacher) is not None,
-            "trained": _trained(study),
+            "trained": _trained(study), "license": packages.license_of(config.teacher.model),
         },
         "student": {
             "blocks": Shape.of(study.depth).told,

@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from raykd.data.assets import packages
 from raykd.errors import UserError
 from raykd.tasks.kinds.task_kind import task_kind, task_kinds
 from raykd.tracking import ledger, store
@@ -36,6 +37,7 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 | test {metric} | {test} |
 | best select {metric} | {select} |
 | data fingerprint | `{data}` |
+| licenses of the teacher's weights and the data | {licenses} |
 | trial, MLflow run | `{trial}`, `{run}` |
 
 Load it with `{auto}.from_pretrained(folder)`.
@@ -108,12 +110,23 @@ def _card(run: Run, sweep: dict[str, Any], auto: str, pipeline: str | None) -> M
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
         teacher=tags["raykd.teacher_fingerprint"],
         data=tags["raykd.data"],
+        licenses=_licenses(sweep),
         trial=tags["raykd.trial"],
         run=run.info.run_id,
         test=f"{metrics[f'test_{metric}']:.2f}",
         select=f"{metrics[f'best_select_{metric}']:.2f}",
     )
     return ModelCard(text)
+
+
+def _licenses(sweep: dict[str, Any]) -> str:
+    """Return the licenses of what raykd packages. Those of other models and data it cannot know."""
+    model, data = sweep.get("teacher", {}).get("model", ""), sweep.get("task", {}).get("data", "")
+    licenses = []
+    for kind, name in (("teacher", model), ("data", data)):
+        known = packages.license_of(name) if isinstance(name, str) else None
+        licenses.append(f"{kind}: {known or 'see its source'}")
+    return "; ".join(licenses)
 
 
 def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str | None) -> ModelCardData:

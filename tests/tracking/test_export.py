@@ -58,6 +58,8 @@ def test_the_hub_reads_the_card_and_no_path_of_this_machine_is_in_it(
     (score,) = card.data.eval_results
     assert (card.data.base_model, score.dataset_name) == (base, dataset)
     assert (score.metric_type, score.metric_value) == ("accuracy", 81.25)
+    license = "Apache-2.0" if model == "mpnet" else "see its source"
+    assert f"teacher: {license}; data: see its source" in card.text
     assert card.data.license is None  # the teacher's and the data's decide it
     assert "/elsewhere" not in str(card)
     assert "| test accuracy | 81.25 |" in card.text

