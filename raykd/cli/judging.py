@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from raykd.cli.errors import report_errors
-from raykd.cli.options import Json, Margin, MaybeSweep, SmallerIsBetter, Table, Uri, print_json
+from raykd.cli.options import (
+    Json,
+    Margin,
+    MaybeSweep,
+    SmallerIsBetter,
+    Smoke,
+    SweepFile,
+    Table,
+    Uri,
+    print_json,
+)
 from raykd.errors import UserError
 
 
@@ -29,14 +39,19 @@ def verdict(
         typer.Option(metavar="TABLE", help="Also write the sweep's scores, CSV or Parquet."),
     ] = None,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """Does the choice of layers matter here? Hypotheses with their evidence, from confirm trials
-    alone."""
+    """Test the hypotheses about the choice of layers, with evidence.
+
+    Only confirm trials count.
+    """
     from raykd.cli import verdict as tables
     from raykd.sweep import verdict as sweep_verdict
 
-    opened, result = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    opened, result = sweep_verdict.verdict(
+        sweep, table, margin, smaller_is_better, tracking_uri, smoke
+    )
     if save is not None:
         typer.echo(sweep_verdict.save(opened, save), err=True)
     if as_json:
@@ -65,7 +80,7 @@ def power(
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
-    """How many seeds a margin takes, before the sweep."""
+    """Compute how many seeds a margin needs, before the sweep."""
     from raykd.cli import verdict as tables
     from raykd.sweep import verdict as sweep_verdict
 
@@ -78,21 +93,24 @@ def power(
 
 @report_errors
 def angles(
-    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")],
+    sweep: SweepFile,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Measure at most so many students now.")
     ] = None,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """The angles between the teacher's blocks, seen from the students that were stored or measured
-    in training."""
+    """Measure angles between the teacher's blocks, seen from students.
+
+    Students are read from the store, unless they were measured in training.
+    """
     from raykd.cli import angles as tables
     from raykd.cli.terminal.console import note
     from raykd.sweep import angles as sweep_angles
     from raykd.sweep.sweep import Sweep
 
-    state = Sweep.open(sweep, tracking_uri).state()
+    state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
     counts = sweep_angles.measure(
         state, trials, lambda done, total: note(f"measured {done} of {total} students")
     )
@@ -117,8 +135,12 @@ def report(
     margin: Margin = None,
     smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
 ) -> None:
-    """One HTML page with the verdict, its evidence and its figures; MLflow's UI shows a sweep's."""
+    """Write an HTML page with the verdict and its figures.
+
+    A sweep's page is stored in MLflow too.
+    """
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out: {out}: write the path of a file, in a folder that is there")
     if figures is not None and figures.exists() and not figures.is_dir():
@@ -127,7 +149,9 @@ def report(
     from raykd.report import gather, render
     from raykd.sweep import verdict as sweep_verdict
 
-    opened, verdict = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    opened, verdict = sweep_verdict.verdict(
+        sweep, table, margin, smaller_is_better, tracking_uri, smoke
+    )
     if opened is not None:
         page = gather.of_sweep(opened, verdict)
     else:

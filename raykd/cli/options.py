@@ -16,8 +16,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
 ]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="The smoke run of the sweep, not its results.")
+]
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 # For commands that take a sweep or a table of scores.
-MaybeSweep = Annotated[Path | None, typer.Argument(metavar="[SWEEP]", help="A sweep file (YAML).")]
+MaybeSweep = Annotated[Path | None, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 Table = Annotated[
     Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
 ]

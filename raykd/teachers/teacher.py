@@ -173,9 +173,9 @@ def refuse_weak(scores: Stored, teacher: Teacher, file: str) -> None:
     if scores.weak and not teacher.allow_weak:
         raise UserError(
             f"{file}: teacher.model: {teacher.model} reaches {scores.select:.1f} {scores.metric} "
-            "on select, no better than always giving the commonest answer "
-            f"({scores.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
-            "write `allow_weak: true` to go on all the same"
+            f"on select, no better than the majority class ({scores.select_majority:.1f}); "
+            "train it longer (teacher.epochs, teacher.lr), or write `allow_weak: true` to go on "
+            "all the same"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from raykd.cli.terminal import console
-from raykd.cli.terminal.console import note, say
+from raykd.cli.terminal.console import complain, note, say
 from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.cli.terminal.tables import Column, name, print_table, result
 from raykd.data.data_report import lines
@@ -98,6 +98,8 @@ def _plan_of_models(overview: Mapping[str, Any]) -> None:
     _entry("student", f"{student['blocks']} blocks x {student['width']}")
     for line in student["moved_inits"]:
         _entry("init", line)
+    for line in student["warnings"]:
+        _entry("warning", line)
 
 
 def _plan_of_trials(overview: Mapping[str, Any]) -> None:
@@ -140,6 +142,8 @@ def _source_line(choice: Mapping[str, Any]) -> str:
 
 def intent(overview: Mapping[str, Any]) -> None:
     """Print one line on what a sweep will train, before it starts."""
+    for warning in overview["student"]["warnings"]:
+        complain(warning)
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
         why = overview["confirm"]["stopped"] or "every trial is finished"
