@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from raykd.analysis.verdict.angle_claim import of_cell
 from raykd.analysis.verdict.angles import Angles, Point, StudentAngles
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.report.figures import Course, mean_course, settings
+from raykd.report.curve_figures import Course, mean_course
+from raykd.report.figures import settings
 from raykd.report.page import Detail, Section, Table
 from raykd.report.plotting import COLOURS, GREY, INK, Drawing, Mark, canvas, marks, text
 from raykd.report.sentences import sentence

@@ -19,7 +19,7 @@ from raykd.maps.layer_map import LayerMap
 from raykd.planning import truncation
 from raykd.report import page
 from raykd.report.angle_figures import section as angle_section
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Origin, Page, Section
 from raykd.report.search_figures import ExploredMap

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.maps.depth import Depth
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
 from raykd.report.search_figures import ExploredMap

@@ -26,6 +26,8 @@ class Drawing:
     figure: go.Figure
     height: int
     """Pixels."""
+    caption: str = ""
+    """How to read the figure, shown below it."""
 
 
 @dataclass(frozen=True)

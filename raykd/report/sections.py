@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict.verdict import Cell
 from raykd.report import figures, provenance, search_figures
-from raykd.report.figures import curves
+from raykd.report.curve_figures import curves
+from raykd.report.equivalence_figure import equivalence
 from raykd.report.map_figures import layer_maps
 from raykd.report.page import Detail, Page, Section
 from raykd.report.plotting import Mark, marks
@@ -114,12 +115,7 @@ def _equivalence(page: Page) -> Section | None:
     return Section(
         "equivalence",
         "Equivalent or different",
-        words=(
-            "The difference to forward over the seeds that both have, with its interval, of the "
-            "level that stands above the figure. Inside the shaded margin: equivalent. Wholly "
-            "outside it: different. Anything else is undecided. Right is better.",
-        ),
-        drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
+        drawings=tuple(equivalence(i, c, page.verdict) for i, c in compared),
         details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
     )
 

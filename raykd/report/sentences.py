@@ -27,7 +27,7 @@ SURE = (
 def headline(verdict: Verdict) -> str:
     """Return H1 over all settings as a sentence: whether the choice of layers matters."""
     h1 = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g}{_unit(verdict)}"
+    margin = f"{verdict.margin:g}{unit(verdict)}"
     contradicted = [h for h in h1 if h.status == "contradicted"]
     undecided = [h for h in h1 if h.status == "undecided"]
     where = f" in {{}} of {len(h1)} settings" if len(h1) > 1 else ""
@@ -54,7 +54,8 @@ def headline(verdict: Verdict) -> str:
     )
 
 
-def _unit(verdict: Verdict) -> str:
+def unit(verdict: Verdict) -> str:
+    """Return the unit of the margin with a space before it: ` points of accuracy`."""
     several = ", " in verdict.metric
     if verdict.scale == FRACTION or not verdict.larger_is_better:
         return "" if several else f" {verdict.metric}"

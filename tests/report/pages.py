@@ -12,7 +12,7 @@ from raykd.analysis.verdict.verdict import Verdict
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import STRATEGIES
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.page import Cost, Origin, Page
 from raykd.report.search_figures import ExploredMap

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.report.angle_figures import section
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.page import Page
 from raykd.report.render import html
 

@@ -14,7 +14,9 @@ from raykd.analysis.verdict.verdict import Arm, Comparison
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.report import figures, search_figures
-from raykd.report.figures import Course, curves, half_width, mean_course, spread, stacked
+from raykd.report.curve_figures import Course, curves, mean_course
+from raykd.report.equivalence_figure import equivalence
+from raykd.report.figures import half_width, spread, stacked
 from raykd.report.map_figures import Drawn, layer_maps
 from raykd.report.plotting import COLOURS, marks
 from raykd.report.sections import sections
@@ -53,7 +55,7 @@ def test_the_margin_is_drawn_around_forward() -> None:
     forward = next(a for a in cell.arms if a.strategy == "forward").mean
     drawn = figures.seeds(1, cell, found, marks(GAINS), "test accuracy")
     assert (forward - 1, forward + 1) in shapes(drawn.figure)
-    assert (-1, 1) in shapes(figures.equivalence(1, cell, found).figure)
+    assert (-1, 1) in shapes(equivalence(1, cell, found).figure)
 
 
 def test_a_means_interval_is_the_t_interval() -> None:
@@ -67,7 +69,7 @@ def test_a_means_interval_is_the_t_interval() -> None:
 def test_every_comparison_is_drawn_in_its_finding() -> None:
     found = verdict()
     for number, cell in enumerate(found.cells, 1):
-        figure = figures.equivalence(number, cell, found).figure
+        figure = equivalence(number, cell, found).figure
         names = list(figure.layout.yaxis.ticktext)
         drawn = {
             (names[y], trace.name, x)

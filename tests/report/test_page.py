@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,23 +20,6 @@ from .opened import NARROW, WIDE, Opened, opened
 from .pages import INITS, page, scores, table_page
 
 MB = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def whole() -> Page:
-    return page()
-
-
-@pytest.fixture(scope="module")
-def text(whole: Page) -> str:
-    return html(whole)
-
-
-@pytest.fixture(scope="module")
-def wide(browser: Browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """One page for the tests that only look."""
-    with opened(browser, text, tmp_path_factory.mktemp("wide")) as found:
-        yield found
 
 
 # Drawn
