@@ -106,7 +106,8 @@ def _course(
         style = styles[strategy]
         figure.add_trace(
             go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": style.colour, "width": 2},
+                       mode="lines+markers",
+                       line={"color": style.colour, "width": 2, "dash": style.dash},
                        marker={"color": style.colour, "symbol": style.sign, "size": 8},
                        hovertemplate="%{y:.3f} at step %{x}")
         )  # fmt: skip

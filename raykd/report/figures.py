@@ -1,4 +1,4 @@
-"""Figures of the comparison: every seed as a dot, and each strategy's difference to forward."""
+"""Figures of every seed as a dot, and words for settings, differences and intervals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from raykd.analysis.digits import Digits
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
+from raykd.report.page import Page, Runs
 from raykd.report.plotting import (  # fmt: skip
     BAND,
     GREY,
@@ -40,47 +41,75 @@ def short(task: str) -> str:
     return task.rstrip("/").rsplit("/", 1)[-1]
 
 
-def seeds(
-    number: int, cell: Cell, verdict: Verdict, styles: Mapping[str, Mark], score: str
-) -> Drawing:
-    """Draw every seed as a dot, each strategy's mean with its t interval, and the margin on both
-    sides of forward's mean."""
-    arms = [*cell.arms][::-1]
-    height = rows_height(len(arms), 40)
-    figure = canvas(height, score, None)
+def seeds(number: int, page: Page, styles: Mapping[str, Mark]) -> Drawing:
+    """Draw every seed of a cell's strategies as a dot, each strategy's mean with its t interval,
+    and the margin on both sides of forward's mean."""
+    cell, verdict = page.verdict.cells[number - 1], page.verdict
+    arms = [a for a in cell.arms if not a.control][::-1]
+    figure = _arms(arms, cell, page, styles)
     forward = next((a for a in arms if a.strategy == FORWARD), None)
     if forward is not None:
         low, high = forward.mean - verdict.margin, forward.mean + verdict.margin
         figure.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
         figure.add_vline(x=forward.mean, line={"color": GREY, "width": 1, "dash": "dot"})
+    title, alt = settings(verdict)[number - 1], _summary(arms[::-1], page)
+    return Drawing(f"seeds-{number}", title, alt, figure, figure.layout.height)
+
+
+def controls(number: int, page: Page, styles: Mapping[str, Mark]) -> Drawing | None:
+    """Draw the seeds of a cell's controls on an axis of their own; None without controls."""
+    cell = page.verdict.cells[number - 1]
+    arms = [a for a in cell.arms if a.control]
+    if not arms:
+        return None
+    figure = _arms(arms[::-1], cell, page, styles)
+    title = f"Controls, {settings(page.verdict)[number - 1]}"
+    alt = _summary(arms, page)
+    return Drawing(f"controls-{number}", title, alt, figure, figure.layout.height)
+
+
+def _arms(arms: Sequence[Arm], cell: Cell, page: Page, styles: Mapping[str, Mark]) -> go.Figure:
+    verdict = page.verdict
+    figure = canvas(rows_height(len(arms), 40), page.score, None)
     measured = [s for a in arms for s in a.scores]
-    near = (max(measured) - min(measured)) / 100
+    near = (max(measured) - min(measured)) / 100 if measured else 0.0
     digits = Digits.of(verdict.margin, *measured)
     for row, arm in enumerate(arms):
-        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits))
+        ids = [page.runs.of(cell, arm, seed) for seed in arm.seeds]
+        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits, ids, page.runs))
         if len(arm.scores) > 1:
             figure.add_trace(_mean(row, arm, verdict.at, digits))
     figure.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
     )  # fmt: skip
+    return figure
+
+
+def _summary(arms: Sequence[Arm], page: Page) -> str:
+    digits = Digits.of(page.verdict.margin, *(s for a in arms for s in a.scores))
     summary = "; ".join(
         f"{a.strategy} {digits.plain(a.mean)} ({digits.plain(min(a.scores))} to "
-        f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in cell.arms
+        f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in arms
     )  # fmt: skip
-    alt = f"Mean, lowest and highest {score}: {summary}."
-    return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+    return f"Mean, lowest and highest {page.score}: {summary}."
 
 
-def _dots(row: int, arm: Arm, style: Mark, near: float, digits: Digits) -> go.Scatter:
+def _dots(
+    row: int, arm: Arm, style: Mark, near: float, digits: Digits, ids: Sequence[str], runs: Runs
+) -> go.Scatter:
+    """Return the dots of an arm. A dot holds the address of its run's page, which a click opens."""
+    labels = (f"{text(arm.strategy)}, seed {seed}" for seed in arm.seeds)
     return go.Scatter(
         x=list(arm.scores),
         y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
         mode="markers",
         marker={"color": style.colour, "symbol": style.sign, "size": 9, "opacity": 0.75},
-        text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
+        text=[f"{label} (run {run[:8]})" if run else label
+              for label, run in zip(labels, ids, strict=True)],
+        customdata=[runs.page(run) for run in ids],
         hovertemplate=f"%{{text}}: %{{x:{digits.code}}}<extra></extra>",
-    )
+    )  # fmt: skip
 
 
 def _mean(row: int, arm: Arm, alpha: float, digits: Digits) -> go.Scatter:

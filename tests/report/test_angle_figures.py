@@ -53,5 +53,5 @@ def test_h6_stands_with_the_other_hypotheses(browser: Browser, tmp_path: Path) -
         rows = found.cells("Evidence")
         assert [row[0] for row in rows] == ["H1", "H2", "H3", "H5", "H6"] * 2
         assert [row[2] for row in rows if row[0] == "H6"] == ["supported"] * 2
-        words = found.page.locator("#verdict").inner_text()
+        words = found.page.locator("#hypotheses").inner_text()
         assert "acute angles" in words and "lowest 0.900" in words

@@ -53,7 +53,7 @@ def test_the_margin_is_drawn_around_forward() -> None:
     found = verdict()
     cell = found.cells[0]
     forward = next(a for a in cell.arms if a.strategy == "forward").mean
-    drawn = figures.seeds(1, cell, found, marks(GAINS), "test accuracy")
+    drawn = figures.seeds(1, table_page(), marks(GAINS))
     assert (forward - 1, forward + 1) in shapes(drawn.figure)
     assert (-1, 1) in shapes(equivalence(1, cell, found).figure)
 
@@ -186,7 +186,10 @@ def test_many_settings_are_told_in_a_table_first() -> None:
     items = scores().items
     tasks = tuple(replace(s, task=f"{s.task} {i}") for i in range(2) for s in items)
     many = replace(table_page(), verdict=judge(replace(scores(), items=tasks), 1.0))
-    first = sections(many)[0]
-    assert not first.findings and len(first.tables[0].rows) == 4
-    assert len(first.details[0].findings) == 16
+    first, second = sections(many)[:2]
+    assert [d.id for d in first.drawings] == ["equivalence-1"]
+    assert not second.findings and len(second.tables[0].rows) == 4
+    assert len(second.details[0].findings) == 16
+    others = next(s for s in sections(many) if s.id == "equivalence")
+    assert [d.id for d in others.drawings] == [f"equivalence-{i}" for i in (2, 3, 4)]
     assert "over all tasks" in {s.title.lower() for s in sections(many)}

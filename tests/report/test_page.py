@@ -48,7 +48,7 @@ def test_every_figure_is_drawn_without_a_word_and_without_the_network(
     with opened(browser, text, tmp_path, width) as found:
         boxes: dict[str, Any] = found.page.evaluate(BOXES)
         wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
-        assert boxes.keys() == wanted and len(wanted) == 13
+        assert boxes.keys() == wanted and len(wanted) == 15
         for name, box in boxes.items():
             assert box["marks"] > 0, name
             assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, name
@@ -63,6 +63,7 @@ def test_every_seed_is_a_dot(wide: Opened) -> None:
     for number, init in enumerate(INITS, 1):
         dots = wide.page.evaluate(
             f"""document.getElementById("figure-seeds-{number}").data
+                .concat(document.getElementById("figure-controls-{number}").data)
                 .filter((t) => t.text).flatMap((t) => [...t.x])"""
         )
         mine = [s.score for s in scores().items if s.init == init]
@@ -91,7 +92,7 @@ def test_the_text_is_the_json(wide: Opened, whole: Page) -> None:
         assert float(row[4]) == pytest.approx(h["effect"], abs=0.005)
         assert (int(row[7]), float(row[8])) == (h["n"], h["margin"])
         assert row[9] == ("-" if h["more_seeds"] is None else str(h["more_seeds"]))
-    badges = wide.page.locator("#verdict .status").all_text_contents()
+    badges = wide.page.locator("#hypotheses .status").all_text_contents()
     assert badges == [h["status"] for h in told["hypotheses"]]
 
 
@@ -103,7 +104,7 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
         findings |= {(c["strategy"], cell["init"]): c["finding"] for c in cell["to_forward"]}
     shown = {
         (row[0].removesuffix(" (control)"), init): float(score.split()[0])
-        for row in wide.cells("Test accuracy")
+        for row in wide.cells("Test accuracy: mean over seeds")
         for init, score in zip(INITS, row[1:], strict=True)
     }
     assert shown == pytest.approx(means, abs=0.005)
@@ -113,7 +114,9 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
 
 
 def test_the_order_of_the_paper(text: str, whole: Page) -> None:
-    table = next(s for s in sections(whole) if s.id == "strategies").tables[0]
+    details = next(s for s in sections(whole) if s.id == "strategies").details
+    table = next(d.table for d in details if d.title == "The layout of the paper's tables")
+    assert table is not None
     names = [row[0] for row in table.rows]
     assert names[:2] == ["none", "forward"] and names[-1] == "untrained (control)"
     assert table.heads == ("strategy", *INITS)
@@ -121,7 +124,7 @@ def test_the_order_of_the_paper(text: str, whole: Page) -> None:
 
 def test_from_the_verdict_down(whole: Page) -> None:
     assert [s.id for s in sections(whole)] == [
-        "verdict", "strategies", "seeds", "equivalence", "published", "variance", "curves", "maps",
+        "verdict", "hypotheses", "strategies", "seeds", "published", "variance", "curves", "maps",
         "search", "cost", "missing", "reproduce",
     ]  # fmt: skip
     missing = next(s for s in sections(whole) if s.id == "missing").points
@@ -135,7 +138,7 @@ def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
     alone = table_page()
     with opened(browser, html(alone), tmp_path, NARROW) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "missing",
+        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "missing",
                        "reproduce"]  # fmt: skip
         assert found.said == []
 

@@ -53,10 +53,10 @@ def report(folder: Path) -> Path:
 def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> None:
     with opened(browser, report.read_text("utf-8"), tmp_path, WIDE) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "curves",
+        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "curves",
                        "maps", "search", "data", "cost", "missing", "reproduce"]  # fmt: skip
         assert "Rows of train: " in found.page.locator("#data").inner_text()
-        assert [row[0] for row in found.cells("Test accuracy")] == [
+        assert [row[0] for row in found.cells("Test accuracy: mean over seeds")] == [
             "teacher", "none", "forward", "best_1", "reverse",
         ]  # fmt: skip
         assert found.cells("Finished students")[0][:3] == ["confirm", "cpu", "8"]
