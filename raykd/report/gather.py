@@ -161,7 +161,8 @@ def _runs(state: SweepState, confirmed: Sequence[Record]) -> Runs:
         return Runs(ids)
     experiment = store.find_experiment(state.ledger.client, state.study.config.name)
     address = re.sub(r"(?<=://).*@", "", uri).partition("?")[0].rstrip("/")
-    return Runs(ids, address, experiment or "")
+    metric = f"test_{state.study.config.task.metric}"
+    return Runs(ids, address, experiment or "", metric)
 
 
 def _angles(state: SweepState, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:

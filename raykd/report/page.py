@@ -29,6 +29,8 @@ class Runs:
     ids: Mapping[tuple[str, str, str, int], str] = field(default_factory=dict)
     server: str = ""
     experiment: str = ""
+    metric: str = ""
+    """Name of the metric in MLflow by which lists are sorted."""
 
     def of(self, cell: Cell, arm: Arm, seed: int) -> str:
         """Return the run id of a student, or an empty string if it is unknown. An arm that matches
@@ -50,7 +52,8 @@ class Runs:
         chosen = f'params.phase = "confirm" AND params.strategy = "{strategy}"'
         query = urlencode(
             {"workflowType": "machine_learning", "compareRunsMode": "TABLE",
-             "searchFilter": chosen}, quote_via=quote,
+             "searchFilter": chosen, "orderByKey": f"metrics.`{self.metric}`",
+             "orderByAsc": "false"}, quote_via=quote,
         )  # fmt: skip
         return f"{self.server}/#/experiments/{self.experiment}/runs?{query}"
 

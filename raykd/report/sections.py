@@ -224,9 +224,9 @@ def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
         "Learning curves",
         words=(
             "Scores on the select split during training, which chose each student's checkpoint: "
-            "a thick line is a strategy's mean, a thin one is a seed.",
+            "a line is a strategy's mean, its band reaches from the lowest to the highest seed.",
         ),
-        drawings=curves(page.courses, styles, score),
+        drawings=curves(page.courses, styles, score, page.verdict.margin),
     )
 
 

@@ -101,8 +101,15 @@ def test_a_mean_curve_has_the_steps_that_every_seed_has() -> None:
         Course("random", "forward", 1, ((10, 72.0), (20, 84.0))),
     ]
     assert mean_course(courses) == ((10, 71.0), (20, 82.0))
-    (drawn,) = curves(courses, marks(["forward"]), "select accuracy")
+    (drawn,) = curves(courses, marks(["forward"]), "select accuracy", 1.0)
     assert "forward 82.00" in drawn.alt
+    singles = [t for t in drawn.figure.data if t.meta == "single"]
+    assert [list(zip(t.x, t.y, strict=True)) for t in singles] == [[*c.scores] for c in courses]
+    assert drawn.singles and not any(t.visible for t in singles)
+    (band,) = [t for t in drawn.figure.data if t.meta == "band"]
+    assert [*zip(band.x, band.y, strict=True)] == [(10, 70), (20, 80), (20, 84), (10, 72)]
+    (alone,) = curves(courses[:1], marks(["forward"]), "select accuracy", 1.0)
+    assert not [t for t in alone.figure.data if t.meta == "band"]
 
 
 def test_a_line_for_every_pair_of_every_map() -> None:

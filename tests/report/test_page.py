@@ -17,7 +17,7 @@ from raykd.report.sections import sections
 from raykd.report.sentences import headline
 
 from .opened import NARROW, WIDE, Opened, opened
-from .pages import INITS, page, scores, table_page
+from .pages import GAINS, INITS, page, scores, table_page
 
 MB = 1_000_000
 
@@ -70,6 +70,18 @@ def test_every_seed_is_a_dot(wide: Opened) -> None:
         assert sorted(dots) == pytest.approx(sorted(mine))
 
 
+def test_single_runs_are_drawn_on_request(wide: Opened) -> None:
+    lines = wide.page.locator("#figure-curves-1 .js-line")
+    switch = wide.page.locator("figure", has=wide.page.locator("#figure-curves-1")).locator("input")
+    means = lines.count()
+    switch.check()
+    wide.page.wait_for_timeout(200)
+    assert lines.count() == means + 6 * len(GAINS)
+    switch.uncheck()
+    wide.page.wait_for_timeout(200)
+    assert lines.count() == means
+
+
 def test_labels_do_not_overlap_their_plots_or_each_other(
     browser: Browser, text: str, tmp_path: Path
 ) -> None:
@@ -77,6 +89,37 @@ def test_labels_do_not_overlap_their_plots_or_each_other(
     with opened(browser, text, tmp_path, NARROW) as found:
         overlaps = found.page.evaluate(OVERLAPS)
         assert overlaps == []
+
+
+LONG = tuple(f"strategy_{i}_with_a_{'very_' * (i % 3)}long_name" for i in range(12))
+
+CUT = """() => [...document.querySelectorAll(".figure")].flatMap((f) => {
+  const box = f.querySelector("svg.main-svg").getBoundingClientRect();
+  const parts = [...f.querySelectorAll(".legendtext, .xtitle, .ytitle, .ytick text, .xtick text")];
+  const out = parts.map((e) => [e.textContent, e.getBoundingClientRect()])
+    .filter(([, b]) => b.left < box.left - 1 || b.right > box.right + 1
+      || b.top < box.top - 1 || b.bottom > box.bottom + 1).map(([name]) => [f.id, name]);
+  const scrolls = [...f.querySelectorAll(".legend .scrollbar")]
+    .filter((e) => e.getBoundingClientRect().height > 0).map(() => [f.id, "scrolls"]);
+  return [...out, ...scrolls];
+})"""
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_many_long_names_are_cut_nowhere(
+    browser: Browser, whole: Page, tmp_path: Path, width: int
+) -> None:
+    cell = whole.verdict.cells[0]
+    arms = tuple(replace(cell.arms[1], strategy=name) for name in LONG)
+    pairs = tuple(replace(cell.to_forward[0], strategy=name) for name in LONG)
+    crowded = replace(cell, arms=(*cell.arms, *arms), to_forward=(*cell.to_forward, *pairs))
+    courses = tuple(replace(whole.courses[0], strategy=name) for name in LONG)
+    verdict = replace(whole.verdict, cells=(crowded,), published=(), shares=())
+    long = replace(whole, verdict=verdict, courses=(*whole.courses, *courses), tried=(), maps=())
+    with opened(browser, html(long), tmp_path, width) as found:
+        assert found.page.evaluate(CUT) == []
+        assert found.page.evaluate(OVERLAPS) == []
+        assert found.page.evaluate("document.documentElement.scrollWidth") == width
 
 
 # What it says
@@ -106,6 +149,7 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
         (row[0].removesuffix(" (control)"), init): float(score.split()[0])
         for row in wide.cells("Test accuracy: mean over seeds")
         for init, score in zip(INITS, row[1:], strict=True)
+        if row[0] != "teacher"
     }
     assert shown == pytest.approx(means, abs=0.005)
     compared = wide.cells("Comparisons")
@@ -118,7 +162,7 @@ def test_the_order_of_the_paper(text: str, whole: Page) -> None:
     table = next(d.table for d in details if d.title == "The layout of the paper's tables")
     assert table is not None
     names = [row[0] for row in table.rows]
-    assert names[:2] == ["none", "forward"] and names[-1] == "untrained (control)"
+    assert names[:3] == ["teacher", "none", "forward"] and names[-1] == "untrained (control)"
     assert table.heads == ("strategy", *INITS)
 
 

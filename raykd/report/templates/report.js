@@ -13,7 +13,9 @@
   const draw = async (how, isDark) => {
     for (const [place, { data, layout }] of placed) {
       const coloured = isDark ? darkened({ data, layout }) : { data, layout };
-      await how(place, structuredClone(coloured.data), structuredClone(coloured.layout), { displayModeBar: false, responsive: true });
+      const fitted = narrowed(structuredClone(coloured.layout), place.clientWidth);
+      await how(place, structuredClone(coloured.data), fitted, { displayModeBar: false, responsive: true });
+      await fitLegend(place, layout.height);
     }
   };
   await draw(Plotly.newPlot, dark.matches);
@@ -26,6 +28,11 @@
     placed.forEach(([place]) => place.dispatchEvent(new Event("redrawn")));
   };
   dark.addEventListener("change", () => redraw(dark.matches));
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (width !== innerWidth) redraw(dark.matches);
+    width = innerWidth;
+  });
   document.documentElement.dataset.drawn = placed.length;
 
   // Paper is white, and narrower than most screens.
@@ -68,6 +75,33 @@ function darkened(value, key = "") {
   if (!found) return value;
   const parts = [1, 3, 5].map((i) => parseInt(found.slice(i, i + 2), 16));
   return `rgba(${parts.join(", ")}, ${Math.min(1, 1.6 * Number(rgba[4]))})`;
+}
+
+// On a phone, long titles and names of strategies are broken into lines.
+function narrowed(layout, width) {
+  if (width > 480) return layout;
+  const lines = (text, most, end) => {
+    const parts = [""];
+    for (const word of text.split(end)) {
+      if (parts.at(-1) && (parts.at(-1) + word).length > most) parts.push("");
+      parts[parts.length - 1] += word;
+    }
+    return parts.join("<br>");
+  };
+  const title = layout.xaxis.title;
+  if (title?.text) title.text = lines(title.text, 24, /(?<= )/);
+  if (layout.yaxis.ticktext) {
+    layout.yaxis.ticktext = layout.yaxis.ticktext.map((name) => lines(name, 16, /(?<=[_ ])/));
+  }
+  return layout;
+}
+
+// A legend of several rows makes its figure higher, not its plot lower.
+async function fitLegend(place, height) {
+  const legend = place.querySelector(".legend .bg");
+  const rows = legend ? Math.max(0, legend.getBoundingClientRect().height - 24) : 0;
+  place.style.height = height + rows + "px";
+  await Plotly.relayout(place, { height: height + rows });
 }
 
 // A dot that holds the address of its run opens it.
