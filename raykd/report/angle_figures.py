@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from raykd.analysis.verdict.angle_claim import of_cell
 from raykd.analysis.verdict.angles import Angles, Point, StudentAngles
 from raykd.analysis.verdict.verdict import Verdict
-from raykd.report.figures import Course, mean_course, settings
+from raykd.report.curve_figures import Course, mean_course
+from raykd.report.figures import settings
 from raykd.report.page import Detail, Section, Table
 from raykd.report.plotting import COLOURS, GREY, INK, Drawing, Mark, canvas, marks, text
 from raykd.report.sentences import sentence
@@ -105,7 +106,8 @@ def _course(
         style = styles[strategy]
         figure.add_trace(
             go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": style.colour, "width": 2},
+                       mode="lines+markers",
+                       line={"color": style.colour, "width": 2, "dash": style.dash},
                        marker={"color": style.colour, "symbol": style.sign, "size": 8},
                        hovertemplate="%{y:.3f} at step %{x}")
         )  # fmt: skip

@@ -1,11 +1,9 @@
-"""Figures of the comparison: every seed as a dot, and each strategy's difference to forward."""
+"""Figures of every seed as a dot, and words for settings, differences and intervals."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 from scipy import stats
@@ -13,25 +11,18 @@ from scipy import stats
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD
-from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
+from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
+from raykd.report.page import Page, Runs
 from raykd.report.plotting import (  # fmt: skip
     BAND,
-    COLOURS,
     GREY,
     INK,
     Drawing,
     Mark,
     canvas,
-    faded,
     rows_height,
     text,
 )
-
-FINDINGS = {
-    "equivalent": Mark(COLOURS[0], "circle"),
-    "different": Mark(COLOURS[1], "square"),
-    "undecided": Mark(GREY, "diamond-open"),
-}
 
 
 def settings(verdict: Verdict) -> tuple[str, ...]:
@@ -50,47 +41,75 @@ def short(task: str) -> str:
     return task.rstrip("/").rsplit("/", 1)[-1]
 
 
-def seeds(
-    number: int, cell: Cell, verdict: Verdict, styles: Mapping[str, Mark], score: str
-) -> Drawing:
-    """Draw every seed as a dot, each strategy's mean with its t interval, and the margin on both
-    sides of forward's mean."""
-    arms = [*cell.arms][::-1]
-    height = rows_height(len(arms), 40)
-    figure = canvas(height, score, None)
+def seeds(number: int, page: Page, styles: Mapping[str, Mark]) -> Drawing:
+    """Draw every seed of a cell's strategies as a dot, each strategy's mean with its t interval,
+    and the margin on both sides of forward's mean."""
+    cell, verdict = page.verdict.cells[number - 1], page.verdict
+    arms = [a for a in cell.arms if not a.control][::-1]
+    figure = _arms(arms, cell, page, styles)
     forward = next((a for a in arms if a.strategy == FORWARD), None)
     if forward is not None:
         low, high = forward.mean - verdict.margin, forward.mean + verdict.margin
         figure.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0, layer="below")
         figure.add_vline(x=forward.mean, line={"color": GREY, "width": 1, "dash": "dot"})
+    title, alt = settings(verdict)[number - 1], _summary(arms[::-1], page)
+    return Drawing(f"seeds-{number}", title, alt, figure, figure.layout.height)
+
+
+def controls(number: int, page: Page, styles: Mapping[str, Mark]) -> Drawing | None:
+    """Draw the seeds of a cell's controls on an axis of their own; None without controls."""
+    cell = page.verdict.cells[number - 1]
+    arms = [a for a in cell.arms if a.control]
+    if not arms:
+        return None
+    figure = _arms(arms[::-1], cell, page, styles)
+    title = f"Controls, {settings(page.verdict)[number - 1]}"
+    alt = _summary(arms, page)
+    return Drawing(f"controls-{number}", title, alt, figure, figure.layout.height)
+
+
+def _arms(arms: Sequence[Arm], cell: Cell, page: Page, styles: Mapping[str, Mark]) -> go.Figure:
+    verdict = page.verdict
+    figure = canvas(rows_height(len(arms), 40), page.score, None)
     measured = [s for a in arms for s in a.scores]
-    near = (max(measured) - min(measured)) / 100
+    near = (max(measured) - min(measured)) / 100 if measured else 0.0
     digits = Digits.of(verdict.margin, *measured)
     for row, arm in enumerate(arms):
-        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits))
+        ids = [page.runs.of(cell, arm, seed) for seed in arm.seeds]
+        figure.add_trace(_dots(row, arm, styles[arm.strategy], near, digits, ids, page.runs))
         if len(arm.scores) > 1:
             figure.add_trace(_mean(row, arm, verdict.at, digits))
     figure.update_yaxes(
         tickvals=list(range(len(arms))), ticktext=[text(named(a)) for a in arms],
         range=[-0.6, len(arms) - 0.4],
     )  # fmt: skip
+    return figure
+
+
+def _summary(arms: Sequence[Arm], page: Page) -> str:
+    digits = Digits.of(page.verdict.margin, *(s for a in arms for s in a.scores))
     summary = "; ".join(
         f"{a.strategy} {digits.plain(a.mean)} ({digits.plain(min(a.scores))} to "
-        f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in cell.arms
+        f"{digits.plain(max(a.scores))}, {len(a.scores)} seeds)" for a in arms
     )  # fmt: skip
-    alt = f"Mean, lowest and highest {score}: {summary}."
-    return Drawing(f"seeds-{number}", settings(verdict)[number - 1], alt, figure, height)
+    return f"Mean, lowest and highest {page.score}: {summary}."
 
 
-def _dots(row: int, arm: Arm, style: Mark, near: float, digits: Digits) -> go.Scatter:
+def _dots(
+    row: int, arm: Arm, style: Mark, near: float, digits: Digits, ids: Sequence[str], runs: Runs
+) -> go.Scatter:
+    """Return the dots of an arm. A dot holds the address of its run's page, which a click opens."""
+    labels = (f"{text(arm.strategy)}, seed {seed}" for seed in arm.seeds)
     return go.Scatter(
         x=list(arm.scores),
         y=[row + 0.1 + 0.13 * level for level in stacked(arm.scores, near)],
         mode="markers",
         marker={"color": style.colour, "symbol": style.sign, "size": 9, "opacity": 0.75},
-        text=[f"{text(arm.strategy)}, seed {s}" for s in arm.seeds],
+        text=[f"{label} (run {run[:8]})" if run else label
+              for label, run in zip(labels, ids, strict=True)],
+        customdata=[runs.page(run) for run in ids],
         hovertemplate=f"%{{text}}: %{{x:{digits.code}}}<extra></extra>",
-    )
+    )  # fmt: skip
 
 
 def _mean(row: int, arm: Arm, alpha: float, digits: Digits) -> go.Scatter:
@@ -126,59 +145,6 @@ def half_width(arm: Arm, alpha: float) -> float:
     if arm.sd is None or n < 2:
         return 0.0
     return float(stats.t.ppf(1 - alpha / 2, n - 1)) * arm.sd / math.sqrt(n)
-
-
-def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
-    """Draw each strategy's difference to forward with its interval, and the band of the margin. An
-    interval inside the band means equivalent, one outside it different."""
-    rows = [*cell.to_forward][::-1]
-    height = rows_height(len(rows)) + 50
-    margin = verdict.margin
-    figure = canvas(height, "difference to forward (right is better)", None, showlegend=True)
-    figure.add_vrect(x0=-margin, x1=margin, fillcolor=BAND, line_width=0, layer="below")
-    for bound in (-margin, 0.0, margin):
-        dash = "solid" if bound == 0 else "dash"
-        figure.add_vline(x=bound, line={"color": GREY, "width": 1, "dash": dash})
-    for finding, style in FINDINGS.items():
-        matching = [(y, c) for y, c in enumerate(rows) if c.finding == finding]
-        figure.add_trace(_intervals(finding, style, matching, margin))
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[text(c.strategy) for c in rows],
-        range=[-0.6, len(rows) - 0.4],
-    )  # fmt: skip
-    reach = [1.15 * margin, *(abs(b) for c in rows for b in (c.effect, *bounds(c)))]
-    figure.update_xaxes(range=[-1.05 * max(reach), 1.05 * max(reach)])
-    summary = "; ".join(
-        f"{c.strategy} {difference(c, margin)}, {c.finding}" for c in cell.to_forward
-    )
-    shown = ", ".join(levels(cell.to_forward))
-    alt = (
-        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: "
-        f"{summary}."
-    )
-    title = settings(verdict)[number - 1] + (f"; {shown}" if shown else "")
-    return Drawing(f"equivalence-{number}", title, alt, figure, height)
-
-
-def _intervals(
-    name: str, style: Mark, rows: Sequence[tuple[int, Comparison]], margin: float
-) -> go.Scatter:
-    sides = [bounds(c) or (c.effect, c.effect) for _, c in rows]
-    return go.Scatter(
-        # A trace without points is left out of the legend, which should show all three findings.
-        x=[c.effect for _, c in rows] if rows else [None],
-        y=[y for y, _ in rows] if rows else [None],
-        name=name,
-        mode="markers",
-        marker={"color": style.colour, "symbol": style.sign, "size": 11, "line": {"width": 2}},
-        error_x={
-            "type": "data", "symmetric": False, "color": style.colour, "thickness": 2.5, "width": 5,
-            "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],
-            "arrayminus": [c.effect - low for (_, c), (low, _) in zip(rows, sides, strict=True)],
-        },
-        text=[f"{text(c.strategy)} {difference(c, margin)}, {c.finding}" for _, c in rows],
-        hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
 
 
 def bounds(comparison: Comparison) -> tuple[float, float] | tuple[()]:
@@ -217,65 +183,3 @@ def spread(interval: tuple[float, float] | None, digits: Digits | None = None) -
     if math.isinf(high):
         return f"{signed(low)} or more"
     return f"{signed(low)} to {signed(high)}"
-
-
-@dataclass(frozen=True)
-class Course:
-    """Select scores of one confirmed student, by step."""
-
-    init: str
-    strategy: str
-    seed: int
-    scores: tuple[tuple[int, float], ...]
-
-
-def curves(
-    courses: Sequence[Course], styles: Mapping[str, Mark], score: str
-) -> tuple[Drawing, ...]:
-    """Draw a figure for each init: the mean of each strategy over its seeds, and each seed as a
-    thin line."""
-    inits = dict.fromkeys(c.init for c in courses)
-    return tuple(
-        _curves(number, init, [c for c in courses if c.init == init], styles, score)
-        for number, init in enumerate(inits, 1)
-    )
-
-
-def _curves(
-    number: int, init: str, courses: Sequence[Course], styles: Mapping[str, Mark], score: str
-) -> Drawing:
-    figure = canvas(380, "step", score, showlegend=True)
-    ends = []
-    for strategy, style in styles.items():
-        of_strategy = [c for c in courses if c.strategy == strategy]
-        for course in of_strategy:
-            figure.add_trace(
-                go.Scatter(x=[s for s, _ in course.scores], y=[v for _, v in course.scores],
-                           mode="lines", showlegend=False, hoverinfo="skip",
-                           line={"color": faded(style.colour, 0.3), "width": 1})
-            )  # fmt: skip
-        means = mean_course(of_strategy)
-        if not means:
-            continue
-        figure.add_trace(
-            go.Scatter(x=[s for s, _ in means], y=[v for _, v in means], name=text(strategy),
-                       mode="lines+markers", line={"color": style.colour, "width": 2},
-                       marker={"color": style.colour, "symbol": style.sign, "size": 8},
-                       hovertemplate="%{y:.2f} at step %{x}")
-        )  # fmt: skip
-        ends.append(f"{strategy} {means[-1][1]:.2f}")
-    alt = f"Mean {score} at the last step, {init}: {', '.join(ends)}."
-    return Drawing(f"curves-{number}", f"Learning curves, {init}", alt, figure, 380)
-
-
-def mean_course(courses: Sequence[Course]) -> tuple[tuple[int, float], ...]:
-    """Return the mean over seeds at the steps that all seeds have."""
-    by_step: dict[int, list[float]] = {}
-    for course in courses:
-        for step, score in course.scores:
-            by_step.setdefault(step, []).append(score)
-    return tuple(
-        (step, statistics.fmean(scores))
-        for step, scores in sorted(by_step.items())
-        if len(scores) == len(courses)
-    )

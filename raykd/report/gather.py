@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
@@ -19,9 +20,9 @@ from raykd.maps.layer_map import LayerMap
 from raykd.planning import truncation
 from raykd.report import page
 from raykd.report.angle_figures import section as angle_section
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
-from raykd.report.page import Origin, Page, Section
+from raykd.report.page import Origin, Page, Runs, Section
 from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs
 from raykd.sweep import angles as angled
@@ -70,6 +71,7 @@ def of_sweep(state: SweepState, verdict: Verdict) -> Page:
         launches=state.ledger.forecasts(),
         missing=tuple(missing),
         angles=angles,
+        runs=_runs(state, confirmed),
     )
 
 
@@ -145,6 +147,22 @@ def _courses(state: SweepState, confirmed: Sequence[Record]) -> tuple[Course, ..
         return f"{r.init}, hidden weight {hidden_weight}" if many and hidden_weight else r.init
 
     return tuple(Course(setting(r), r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+
+
+def _runs(state: SweepState, confirmed: Sequence[Record]) -> Runs:
+    weights = [weight(r) for r in confirmed]
+    many = len(set(weights) - {""}) > 1
+    ids = {
+        (r.init, stated if many else "", r.strategy, r.seed): r.run_id
+        for r, stated in zip(confirmed, weights, strict=True)
+    }
+    uri = state.ledger.uri
+    if not uri.startswith(("http://", "https://")):
+        return Runs(ids)
+    experiment = store.find_experiment(state.ledger.client, state.study.config.name)
+    address = re.sub(r"(?<=://).*@", "", uri).partition("?")[0].rstrip("/")
+    metric = f"test_{state.study.config.task.metric}"
+    return Runs(ids, address, experiment or "", metric)
 
 
 def _angles(state: SweepState, verdict: Verdict, confirmed: Sequence[Record]) -> Section | None:

@@ -8,16 +8,54 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
-from raykd.analysis.verdict.verdict import Verdict
+from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
 from raykd.maps.depth import Depth
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
 from raykd.report.search_figures import ExploredMap
 from raykd.tracking.costs import ForecastOutcome
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The MLflow runs of the confirmed students: run ids by (init, hidden weight, strategy, seed).
+    `server`: the address of MLflow's UI on the store, if the store is a server."""
+
+    ids: Mapping[tuple[str, str, str, int], str] = field(default_factory=dict)
+    server: str = ""
+    experiment: str = ""
+    metric: str = ""
+    """Name of the metric in MLflow by which lists are sorted."""
+
+    def of(self, cell: Cell, arm: Arm, seed: int) -> str:
+        """Return the run id of a student, or an empty string if it is unknown. An arm that matches
+        nothing was trained once for all weights."""
+        weights = (arm.chosen or cell.weight, "")
+        keys = ((cell.init, weight, arm.strategy, seed) for weight in weights)
+        return next((self.ids[key] for key in keys if key in self.ids), "")
+
+    def page(self, run: str) -> str:
+        """Return the address of a run's page, or an empty string without a server."""
+        if not (self.server and run):
+            return ""
+        return f"{self.server}/#/experiments/{self.experiment}/runs/{run}"
+
+    def of_strategy(self, strategy: str) -> str:
+        """Return the address of the list of a strategy's confirmed runs, or an empty string."""
+        if not (self.server and any(name == strategy for _, _, name, _ in self.ids)):
+            return ""
+        chosen = f'params.phase = "confirm" AND params.strategy = "{strategy}"'
+        query = urlencode(
+            {"workflowType": "machine_learning", "compareRunsMode": "TABLE",
+             "searchFilter": chosen, "orderByKey": f"metrics.`{self.metric}`",
+             "orderByAsc": "false"}, quote_via=quote,
+        )  # fmt: skip
+        return f"{self.server}/#/experiments/{self.experiment}/runs?{query}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +85,7 @@ class Page:
     missing: tuple[str, ...] = ()
     angles: Section | None = None
     """The section on angles between teacher layers, if they were measured."""
+    runs: Runs = Runs()
 
     @property
     def slug(self) -> str:
@@ -61,10 +100,20 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A table cell with a number to sort by, and a link."""
+
+    text: str
+    key: float | None = None
+    href: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     caption: str
     heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Entry, ...], ...]
+    sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +140,9 @@ class Section:
     id: str
     title: str
     headline: str = ""
+    shares: Table | None = None
+    """Share of the teacher's score, beside the first figure."""
+    advice: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 # Signs and labels carry the same information, for greyscale print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SIGNS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 INK, GREY, PALE, BAND = "#1a1a1a", "#595959", "#d9d9d9", "rgba(0, 114, 178, 0.12)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -26,19 +27,24 @@ class Drawing:
     figure: go.Figure
     height: int
     """Pixels."""
+    caption: str = ""
+    """How to read the figure, shown below it."""
+    singles: bool = False
+    """Whether the figure has hidden traces of single runs, with a switch that shows them."""
 
 
 @dataclass(frozen=True)
 class Mark:
     colour: str
     sign: str
+    dash: str = "solid"
 
 
 def marks(strategies: Iterable[str]) -> Mapping[str, Mark]:
-    """Return a colour and a sign for each strategy, distinct for up to 56 strategies."""
+    """Return a colour, a sign and a dash for each strategy, distinct for up to 56 strategies."""
     n = len(COLOURS)
     return {
-        name: Mark(COLOURS[i % n], SIGNS[(i % n + i // n) % len(SIGNS)])
+        name: Mark(COLOURS[i % n], SIGNS[(i % n + i // n) % len(SIGNS)], DASHES[i % len(DASHES)])
         for i, name in enumerate(dict.fromkeys(strategies))
     }
 
@@ -69,7 +75,14 @@ def canvas(height: int, x: str, y: str | None = None, **layout: object) -> go.Fi
         plot_bgcolor="white",
         height=height,
         margin={"l": 8, "r": 12, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "maxheight": 2000,
+        },
         hoverlabel={"bgcolor": "white", "font": {"color": INK}},
         dragmode=False,
         showlegend=False,

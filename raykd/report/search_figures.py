@@ -13,6 +13,7 @@ from raykd.maps.depth import Depth
 from raykd.report.plotting import COLOURS, INK, PALE, Drawing, canvas, rows_height
 
 BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], COLOURS[5]
+HEAT = "#b5ddf5"  # light enough under numbers in ink; report.js has its dark form
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
         go.Heatmap(
             z=grid, x=[_block(b) for b in blocks], y=[explored.label(i + 1) for i in range(depth)],
             text=words, texttemplate="%{text}", textfont={"color": INK},
-            colorscale=[[0, "#ffffff"], [1, LIGHT]], xgap=2, ygap=2,
+            colorscale=[[0, "#ffffff"], [1, HEAT]], xgap=2, ygap=2,
             colorbar={"thickness": 12, "outlinewidth": 0},
             hovertemplate="student %{y} on teacher %{x}: %{z:.2f}<extra></extra>",
         )

@@ -6,19 +6,26 @@ from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict.verdict import Cell
-from raykd.report import figures, provenance, search_figures
-from raykd.report.figures import curves
+from raykd.report import figures, provenance, search_figures, strategy_table
+from raykd.report.curve_figures import curves
+from raykd.report.equivalence_figure import equivalence
 from raykd.report.map_figures import layer_maps
 from raykd.report.page import Detail, Page, Section
 from raykd.report.plotting import Mark, marks
-from raykd.report.sentences import SURE, claims, evidence, findings, headline, overview, sentence
+from raykd.report.sentences import (
+    SURE,
+    advice,
+    claims,
+    evidence,
+    findings,
+    headline,
+    overview,
+    sentence,
+)
 from raykd.report.tables import (
-    comparisons,
     curses,
     over_tasks,
-    paper_table,
     published_table,
-    run_table,
     seed_table,
     share_table,
 )
@@ -32,7 +39,8 @@ def sections(page: Page) -> tuple[Section, ...]:
     styles = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
     candidates = (
         _verdict(page),
-        _strategies(page),
+        _hypotheses(page),
+        strategy_table.section(page),
         _seeds(page, styles),
         _equivalence(page),
         _published(page),
@@ -51,23 +59,51 @@ def sections(page: Page) -> tuple[Section, ...]:
 
 
 def _verdict(page: Page) -> Section:
+    """Return the first screen: the headline, the teacher and the students' share of its score, the
+    differences to forward, and what to do now."""
     verdict = page.verdict
-    many = len(verdict.cells) > FEW
+    from_sweep = page.origin.command if page.origin.command.startswith("raykd sweep") else ""
     return Section(
         "verdict",
         "Verdict",
         headline=headline(verdict),
         caveats=tuple(sentence(c.says) for c in verdict.caveats),
+        shares=strategy_table.shares(verdict, FEW),
+        advice=advice(verdict, from_sweep),
+        drawings=tuple(equivalence(i, verdict.cells[i - 1], verdict) for i in _shown_first(page)),
+    )
+
+
+def _shown_first(page: Page) -> tuple[int, ...]:
+    """Return the numbers of the settings on the first screen: all of few, else the first one whose
+    H1 has the status of the headline."""
+    compared = [i for i, c in enumerate(page.verdict.cells, 1) if c.to_forward]
+    if len(compared) <= FEW:
+        return tuple(compared)
+    statuses = {i: page.verdict.cells[i - 1].hypothesis("H1").status for i in compared}
+    worst = next(s for s in ("contradicted", "undecided", "supported") if s in statuses.values())
+    return (next(i for i in compared if statuses[i] == worst),)
+
+
+def _hypotheses(page: Page) -> Section | None:
+    verdict = page.verdict
+    many = len(verdict.cells) > FEW
+    points = (
+        *(claims(verdict) if many else ()),
+        *_each(page, lambda c: c.controls.says if c.controls else ""),
+        *_each(page, lambda c: c.lost.says if c.lost else ""),
+        *_each(page, lambda c: c.collapses.says if c.collapses else ""),
+        # Not capitalised, since a note may begin with the name of a metric.
+        *(sentence(note, capital=False) for note in verdict.notes),
+    )
+    if not verdict.hypotheses and not points:
+        return None
+    return Section(
+        "hypotheses",
+        "Hypotheses",
         words=(SURE,),
         findings=() if many else findings(verdict),
-        points=(
-            *(claims(verdict) if many else ()),
-            *_each(page, lambda c: c.controls.says if c.controls else ""),
-            *_each(page, lambda c: c.lost.says if c.lost else ""),
-            *_each(page, lambda c: c.collapses.says if c.collapses else ""),
-            # Not capitalised, since a note may begin with the name of a metric.
-            *(sentence(note, capital=False) for note in verdict.notes),
-        ),
+        points=points,
         tables=(overview(verdict),) if many else (),
         details=(
             *([Detail("Every hypothesis in words", findings=findings(verdict))] if many else []),
@@ -78,49 +114,45 @@ def _verdict(page: Page) -> Section:
     )
 
 
-def _strategies(page: Page) -> Section | None:
-    if not page.verdict.cells:
-        return None
-    unsound = run_table(page.verdict)
-    details = (Detail("Collapsed and missing runs", table=unsound),) if unsound.rows else ()
-    return Section("strategies", "Strategies", tables=(paper_table(page),), details=details)
-
-
 def _seeds(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     verdict = page.verdict
     if not verdict.cells:
         return None
     level = 100 * (1 - verdict.at)
+    numbers = range(1, len(verdict.cells) + 1)
+    aside = [figures.controls(i, page, styles) for i in numbers]
     return Section(
         "seeds",
         "Every seed",
         words=(
-            f"A dot is one trained student. The upright line is a strategy's mean with its "
-            f"{level:g} percent interval over seeds; the shaded band is the margin, "
-            f"{verdict.margin:g} on either side of forward's mean.",
+            f"A dot is one trained student{_opens(page)}. The upright line is a strategy's mean "
+            f"with its {level:g} percent interval over seeds; the shaded band is the margin, "
+            f"{verdict.margin:g} on either side of forward's mean. Seeds move all strategies "
+            "together, so these intervals are wider than those of the differences.",
         ),
         points=_each(page, lambda c: _gap(c, verdict.margin)),
-        drawings=tuple(
-            figures.seeds(i, c, verdict, styles, page.score) for i, c in enumerate(verdict.cells, 1)
-        ),
-        details=(Detail("Every score as a table", table=seed_table(verdict)),),
+        drawings=(*(figures.seeds(i, page, styles) for i in numbers), *filter(None, aside)),
+        details=(Detail("Every score as a table", table=seed_table(page)),),
     )
 
 
+def _opens(page: Page) -> str:
+    runs = page.runs
+    if runs.server:
+        return "; a click opens its run in MLflow"
+    return "; `raykd ui` shows its run by the id in the table below" if runs.ids else ""
+
+
 def _equivalence(page: Page) -> Section | None:
-    compared = [(i, c) for i, c in enumerate(page.verdict.cells, 1) if c.to_forward]
-    if not compared:
+    """Return the differences to forward in the settings that are not on the first screen."""
+    first = _shown_first(page)
+    others = [i for i, c in enumerate(page.verdict.cells, 1) if c.to_forward and i not in first]
+    if not others:
         return None
     return Section(
         "equivalence",
-        "Equivalent or different",
-        words=(
-            "The difference to forward over the seeds that both have, with its interval, of the "
-            "level that stands above the figure. Inside the shaded margin: equivalent. Wholly "
-            "outside it: different. Anything else is undecided. Right is better.",
-        ),
-        drawings=tuple(figures.equivalence(i, c, page.verdict) for i, c in compared),
-        details=(Detail("Every comparison as a table", table=comparisons(page.verdict)),),
+        "Equivalent or different, other settings",
+        drawings=tuple(equivalence(i, page.verdict.cells[i - 1], page.verdict) for i in others),
     )
 
 
@@ -192,9 +224,9 @@ def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
         "Learning curves",
         words=(
             "Scores on the select split during training, which chose each student's checkpoint: "
-            "a thick line is a strategy's mean, a thin one is a seed.",
+            "a line is a strategy's mean, its band reaches from the lowest to the highest seed.",
         ),
-        drawings=curves(page.courses, styles, score),
+        drawings=curves(page.courses, styles, score, page.verdict.margin),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from raykd.analysis.scores.units import FRACTION
-from raykd.analysis.verdict.verdict import Hypothesis, Verdict
+from raykd.analysis.verdict.verdict import Cell, Hypothesis, Verdict
 from raykd.report.figures import gap, percent, settings
 from raykd.report.page import Finding, Table
 
@@ -27,7 +29,7 @@ SURE = (
 def headline(verdict: Verdict) -> str:
     """Return H1 over all settings as a sentence: whether the choice of layers matters."""
     h1 = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g}{_unit(verdict)}"
+    margin = f"{verdict.margin:g}{unit(verdict)}"
     contradicted = [h for h in h1 if h.status == "contradicted"]
     undecided = [h for h in h1 if h.status == "undecided"]
     where = f" in {{}} of {len(h1)} settings" if len(h1) > 1 else ""
@@ -54,7 +56,8 @@ def headline(verdict: Verdict) -> str:
     )
 
 
-def _unit(verdict: Verdict) -> str:
+def unit(verdict: Verdict) -> str:
+    """Return the unit of the margin with a space before it: ` points of accuracy`."""
     several = ", " in verdict.metric
     if verdict.scale == FRACTION or not verdict.larger_is_better:
         return "" if several else f" {verdict.metric}"
@@ -118,3 +121,59 @@ def _evidence(h: Hypothesis, place: str, margin: float) -> tuple[str, ...]:
         f"{h.margin:g}",
         "-" if h.more_seeds is None else str(h.more_seeds),
     )
+
+
+def advice(verdict: Verdict, command: str = "") -> tuple[str, ...]:
+    """Return what to do now, by the findings of each setting. `command` runs what is missing; empty
+    for a table."""
+    if not verdict.hypotheses:
+        return ("Run forward and one other strategy under the same seeds: see what is missing.",)
+    places: dict[str, list[str]] = {}
+    for place, cell in zip(settings(verdict), verdict.cells, strict=True):
+        for line in _advice(cell, verdict, command):
+            places.setdefault(line, []).append(place)
+    return tuple(
+        line if len(of_line) == len(verdict.cells) else f"{'; '.join(of_line)}: {line}"
+        for line, of_line in places.items()
+    )
+
+
+def _advice(cell: Cell, verdict: Verdict, command: str) -> Iterator[str]:
+    by_id = {h.id: h for h in cell.hypotheses}
+    different = [c for c in cell.to_forward if c.finding == "different"]
+    ahead = ", ".join(c.strategy for c in different if c.effect > 0)
+    behind = ", ".join(c.strategy for c in different if c.effect < 0)
+    margin = f"{verdict.margin:g}{unit(verdict)}"
+    if ahead:
+        yield f"Take {ahead} rather than forward: ahead by more than {margin}."
+    if behind:
+        yield f"Do not take {behind}: behind forward by more than {margin}."
+    h1 = by_id.get("H1")
+    if h1 is not None and h1.status == "supported":
+        yield f"Take forward, or the cheapest strategy: all lie within {margin} of it."
+    elif h1 is not None and h1.status == "contradicted" and not ahead:
+        yield f"Take forward: no strategy is shown to be ahead of it by more than {margin}."
+    elif h1 is not None and h1.status == "undecided":
+        yield _undecided(h1, verdict, command)
+    h2 = by_id.get("H2")
+    if h2 is not None and h2.status == "contradicted":
+        yield f"Prefer no matching to {h2.strategy}: it scores higher."
+    elif h2 is not None and h2.status == "undecided":
+        yield "Do not count on a gain over no matching: none is shown for every strategy."
+
+
+def _undecided(h1: Hypothesis, verdict: Verdict, command: str) -> str:
+    """Return the advice where it is open whether every strategy is equivalent to forward."""
+    if h1.withheld:
+        how = f": {command}" if command else ""
+        return f"Run the missing trials before you choose{how}."
+    if command and verdict.look is not None and verdict.look.ahead:
+        return f"Run the remaining seeds before you choose: {command}."
+    if h1.n < 2:
+        return "Run at least two seeds; `raykd power` says how many the margin takes."
+    if h1.more_seeds is not None:
+        return (
+            f"Run about {h1.more_seeds} more {'seed' if h1.more_seeds == 1 else 'seeds'} of every "
+            "strategy before you choose."
+        )
+    return "Choose by cost: more seeds alone would not decide between these strategies."

@@ -9,7 +9,7 @@ from raykd.analysis.digits import Digits
 from raykd.analysis.scores.scores import FORWARD, NONE
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.figures import gap, named, percent, settings, short
-from raykd.report.page import Cost, Page, Table
+from raykd.report.page import Cost, Entry, Page, Runs, Table
 from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record
 
@@ -26,7 +26,7 @@ def paper_table(page: Page) -> Table:
         for name, label in {a.strategy: named(a) for a in ordered}.items()
     )
     if (teacher := page.verdict.teacher) is not None:
-        rows = (("teacher", *[f"{teacher.test:.2f}"] * len(cells)), *rows)
+        rows = (("teacher", *[s.plain(teacher.test) for s in shown]), *rows)
     caption = f"{page.score[0].upper()}{page.score[1:]}: mean over seeds (lowest to highest, seeds)"
     return Table(caption, ("strategy", *settings(page.verdict)), rows)
 
@@ -78,14 +78,23 @@ def run_table(verdict: Verdict) -> Table:
     return Table("Collapsed and missing runs", heads, rows)
 
 
-def seed_table(verdict: Verdict) -> Table:
-    rows = tuple(
-        (arm.strategy, place, str(seed), digits(cell, verdict.margin).plain(score))
+def seed_table(page: Page) -> Table:
+    """Return every score, with the run of each student where it is known."""
+    verdict, runs = page.verdict, page.runs
+    rows: tuple[tuple[str | Entry, ...], ...] = tuple(
+        (arm.strategy, place, Entry(str(seed), seed),
+         Entry(digits(cell, verdict.margin).plain(score), score),
+         *([_run(runs, runs.of(cell, arm, seed))] if runs.ids else []))
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for arm in cell.arms
         for seed, score in zip(arm.seeds, arm.scores, strict=True)
-    )
-    return Table("Every score", ("strategy", "setting", "seed", verdict.metric), rows)
+    )  # fmt: skip
+    heads = ("strategy", "setting", "seed", verdict.metric, *(("run",) if runs.ids else ()))
+    return Table("Every score", heads, rows, sortable=True)
+
+
+def _run(runs: Runs, run: str) -> Entry:
+    return Entry(run or "-", href=runs.page(run))
 
 
 def comparisons(verdict: Verdict) -> Table:

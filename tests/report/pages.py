@@ -6,22 +6,25 @@ from dataclasses import replace
 from random import Random
 
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import STRATEGIES
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
-from raykd.report.page import Cost, Origin, Page
+from raykd.report.page import Cost, Origin, Page, Runs
 from raykd.report.search_figures import ExploredMap
 from raykd.search.space import Space
 
 TASK, TEACHER, STUDENT = "movie-reviews", 6, 3
+SERVER = "https://mlflow.example"
 INITS = ("copied [2, 4, 6]", "random")
 GAINS = {"none": -5.0, "forward": 0.0, "reverse": 0.0, "all_to_one": 0.9, "random": -2.5,
          "best_1": 0.4, "untrained": -4.5}  # fmt: skip
+TEACHER_SCORE = TeacherScore("", "accuracy", test=82.34, select=83.1, majority=51.2)
 BEST = LayerMap((5, 3, 6))
 MAPS = {"forward": "[2, 4, 6]", "reverse": "[6, 4, 2]", "all_to_one": "[3, 3, 3]",
         "best_1": str(BEST)}  # fmt: skip
@@ -73,6 +76,17 @@ def table_page() -> Page:
     return Page("scores.csv", "Scores from a table.", verdict(), origin)
 
 
+def runs(seeds: int) -> Runs:
+    """Every student's run, on a server of whom nobody asks anything."""
+    keys = [(init, "", name, seed) for init in INITS for name in GAINS for seed in range(seeds)]
+    return Runs(
+        {key: f"{number:032x}" for number, key in enumerate(keys, 2**120)},
+        SERVER,
+        "7",
+        "test_accuracy",
+    )
+
+
 def page(seeds: int = 6, evaluations: int = 4) -> Page:
     rng = Random(0)
     courses = tuple(
@@ -86,10 +100,11 @@ def page(seeds: int = 6, evaluations: int = 4) -> Page:
         for name in GAINS
         if name in STRATEGIES
     )
+    judged = replace(judge(scores(seeds), 1.0, 0.05), teacher=TEACHER_SCORE)
     return Page(
         name="tiny",
         setting="movie-reviews; a teacher of 6 blocks, students of 3.",
-        verdict=beside_a_paper(judge(scores(seeds), 1.0, 0.05)),
+        verdict=beside_a_paper(judged),
         origin=Origin("raykd sweep tiny.yaml", "sqlite:///mlflow.db", {"torch": "2.13.0"},
                       "0123456789abcdef", "The sweep file", "name: tiny\n"),
         courses=courses,
@@ -99,4 +114,5 @@ def page(seeds: int = 6, evaluations: int = 4) -> Page:
         costs=(Cost("confirm", "cpu", 84, 15.2, 410.0, 0.35),
                Cost("explore", "cuda", 40, 7.6, 405.0, 0.08)),
         missing=("The angles were not measured.",),
+        runs=runs(seeds),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.report.angle_figures import section
-from raykd.report.figures import Course
+from raykd.report.curve_figures import Course
 from raykd.report.page import Page
 from raykd.report.render import html
 
@@ -53,5 +53,5 @@ def test_h6_stands_with_the_other_hypotheses(browser: Browser, tmp_path: Path) -
         rows = found.cells("Evidence")
         assert [row[0] for row in rows] == ["H1", "H2", "H3", "H5", "H6"] * 2
         assert [row[2] for row in rows if row[0] == "H6"] == ["supported"] * 2
-        words = found.page.locator("#verdict").inner_text()
+        words = found.page.locator("#hypotheses").inner_text()
         assert "acute angles" in words and "lowest 0.900" in words

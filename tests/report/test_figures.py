@@ -14,7 +14,9 @@ from raykd.analysis.verdict.verdict import Arm, Comparison
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.report import figures, search_figures
-from raykd.report.figures import Course, curves, half_width, mean_course, spread, stacked
+from raykd.report.curve_figures import Course, curves, mean_course
+from raykd.report.equivalence_figure import equivalence
+from raykd.report.figures import half_width, spread, stacked
 from raykd.report.map_figures import Drawn, layer_maps
 from raykd.report.plotting import COLOURS, marks
 from raykd.report.sections import sections
@@ -51,9 +53,9 @@ def test_the_margin_is_drawn_around_forward() -> None:
     found = verdict()
     cell = found.cells[0]
     forward = next(a for a in cell.arms if a.strategy == "forward").mean
-    drawn = figures.seeds(1, cell, found, marks(GAINS), "test accuracy")
+    drawn = figures.seeds(1, table_page(), marks(GAINS))
     assert (forward - 1, forward + 1) in shapes(drawn.figure)
-    assert (-1, 1) in shapes(figures.equivalence(1, cell, found).figure)
+    assert (-1, 1) in shapes(equivalence(1, cell, found).figure)
 
 
 def test_a_means_interval_is_the_t_interval() -> None:
@@ -67,7 +69,7 @@ def test_a_means_interval_is_the_t_interval() -> None:
 def test_every_comparison_is_drawn_in_its_finding() -> None:
     found = verdict()
     for number, cell in enumerate(found.cells, 1):
-        figure = figures.equivalence(number, cell, found).figure
+        figure = equivalence(number, cell, found).figure
         names = list(figure.layout.yaxis.ticktext)
         drawn = {
             (names[y], trace.name, x)
@@ -99,8 +101,15 @@ def test_a_mean_curve_has_the_steps_that_every_seed_has() -> None:
         Course("random", "forward", 1, ((10, 72.0), (20, 84.0))),
     ]
     assert mean_course(courses) == ((10, 71.0), (20, 82.0))
-    (drawn,) = curves(courses, marks(["forward"]), "select accuracy")
+    (drawn,) = curves(courses, marks(["forward"]), "select accuracy", 1.0)
     assert "forward 82.00" in drawn.alt
+    singles = [t for t in drawn.figure.data if t.meta == "single"]
+    assert [list(zip(t.x, t.y, strict=True)) for t in singles] == [[*c.scores] for c in courses]
+    assert drawn.singles and not any(t.visible for t in singles)
+    (band,) = [t for t in drawn.figure.data if t.meta == "band"]
+    assert [*zip(band.x, band.y, strict=True)] == [(10, 70), (20, 80), (20, 84), (10, 72)]
+    (alone,) = curves(courses[:1], marks(["forward"]), "select accuracy", 1.0)
+    assert not [t for t in alone.figure.data if t.meta == "band"]
 
 
 def test_a_line_for_every_pair_of_every_map() -> None:
@@ -184,7 +193,10 @@ def test_many_settings_are_told_in_a_table_first() -> None:
     items = scores().items
     tasks = tuple(replace(s, task=f"{s.task} {i}") for i in range(2) for s in items)
     many = replace(table_page(), verdict=judge(replace(scores(), items=tasks), 1.0))
-    first = sections(many)[0]
-    assert not first.findings and len(first.tables[0].rows) == 4
-    assert len(first.details[0].findings) == 16
+    first, second = sections(many)[:2]
+    assert [d.id for d in first.drawings] == ["equivalence-1"]
+    assert not second.findings and len(second.tables[0].rows) == 4
+    assert len(second.details[0].findings) == 16
+    others = next(s for s in sections(many) if s.id == "equivalence")
+    assert [d.id for d in others.drawings] == [f"equivalence-{i}" for i in (2, 3, 4)]
     assert "over all tasks" in {s.title.lower() for s in sections(many)}

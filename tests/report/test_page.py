@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,9 @@ from raykd.report.sections import sections
 from raykd.report.sentences import headline
 
 from .opened import NARROW, WIDE, Opened, opened
-from .pages import INITS, page, scores, table_page
+from .pages import GAINS, INITS, page, scores, table_page
 
 MB = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def whole() -> Page:
-    return page()
-
-
-@pytest.fixture(scope="module")
-def text(whole: Page) -> str:
-    return html(whole)
-
-
-@pytest.fixture(scope="module")
-def wide(browser: Browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """One page for the tests that only look."""
-    with opened(browser, text, tmp_path_factory.mktemp("wide")) as found:
-        yield found
 
 
 # Drawn
@@ -66,7 +48,7 @@ def test_every_figure_is_drawn_without_a_word_and_without_the_network(
     with opened(browser, text, tmp_path, width) as found:
         boxes: dict[str, Any] = found.page.evaluate(BOXES)
         wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
-        assert boxes.keys() == wanted and len(wanted) == 13
+        assert boxes.keys() == wanted and len(wanted) == 15
         for name, box in boxes.items():
             assert box["marks"] > 0, name
             assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, name
@@ -81,10 +63,23 @@ def test_every_seed_is_a_dot(wide: Opened) -> None:
     for number, init in enumerate(INITS, 1):
         dots = wide.page.evaluate(
             f"""document.getElementById("figure-seeds-{number}").data
+                .concat(document.getElementById("figure-controls-{number}").data)
                 .filter((t) => t.text).flatMap((t) => [...t.x])"""
         )
         mine = [s.score for s in scores().items if s.init == init]
         assert sorted(dots) == pytest.approx(sorted(mine))
+
+
+def test_single_runs_are_drawn_on_request(wide: Opened) -> None:
+    lines = wide.page.locator("#figure-curves-1 .js-line")
+    switch = wide.page.locator("figure", has=wide.page.locator("#figure-curves-1")).locator("input")
+    means = lines.count()
+    switch.check()
+    wide.page.wait_for_timeout(200)
+    assert lines.count() == means + 6 * len(GAINS)
+    switch.uncheck()
+    wide.page.wait_for_timeout(200)
+    assert lines.count() == means
 
 
 def test_labels_do_not_overlap_their_plots_or_each_other(
@@ -94,6 +89,37 @@ def test_labels_do_not_overlap_their_plots_or_each_other(
     with opened(browser, text, tmp_path, NARROW) as found:
         overlaps = found.page.evaluate(OVERLAPS)
         assert overlaps == []
+
+
+LONG = tuple(f"strategy_{i}_with_a_{'very_' * (i % 3)}long_name" for i in range(12))
+
+CUT = """() => [...document.querySelectorAll(".figure")].flatMap((f) => {
+  const box = f.querySelector("svg.main-svg").getBoundingClientRect();
+  const parts = [...f.querySelectorAll(".legendtext, .xtitle, .ytitle, .ytick text, .xtick text")];
+  const out = parts.map((e) => [e.textContent, e.getBoundingClientRect()])
+    .filter(([, b]) => b.left < box.left - 1 || b.right > box.right + 1
+      || b.top < box.top - 1 || b.bottom > box.bottom + 1).map(([name]) => [f.id, name]);
+  const scrolls = [...f.querySelectorAll(".legend .scrollbar")]
+    .filter((e) => e.getBoundingClientRect().height > 0).map(() => [f.id, "scrolls"]);
+  return [...out, ...scrolls];
+})"""
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_many_long_names_are_cut_nowhere(
+    browser: Browser, whole: Page, tmp_path: Path, width: int
+) -> None:
+    cell = whole.verdict.cells[0]
+    arms = tuple(replace(cell.arms[1], strategy=name) for name in LONG)
+    pairs = tuple(replace(cell.to_forward[0], strategy=name) for name in LONG)
+    crowded = replace(cell, arms=(*cell.arms, *arms), to_forward=(*cell.to_forward, *pairs))
+    courses = tuple(replace(whole.courses[0], strategy=name) for name in LONG)
+    verdict = replace(whole.verdict, cells=(crowded,), published=(), shares=())
+    long = replace(whole, verdict=verdict, courses=(*whole.courses, *courses), tried=(), maps=())
+    with opened(browser, html(long), tmp_path, width) as found:
+        assert found.page.evaluate(CUT) == []
+        assert found.page.evaluate(OVERLAPS) == []
+        assert found.page.evaluate("document.documentElement.scrollWidth") == width
 
 
 # What it says
@@ -109,7 +135,7 @@ def test_the_text_is_the_json(wide: Opened, whole: Page) -> None:
         assert float(row[4]) == pytest.approx(h["effect"], abs=0.005)
         assert (int(row[7]), float(row[8])) == (h["n"], h["margin"])
         assert row[9] == ("-" if h["more_seeds"] is None else str(h["more_seeds"]))
-    badges = wide.page.locator("#verdict .status").all_text_contents()
+    badges = wide.page.locator("#hypotheses .status").all_text_contents()
     assert badges == [h["status"] for h in told["hypotheses"]]
 
 
@@ -121,8 +147,9 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
         findings |= {(c["strategy"], cell["init"]): c["finding"] for c in cell["to_forward"]}
     shown = {
         (row[0].removesuffix(" (control)"), init): float(score.split()[0])
-        for row in wide.cells("Test accuracy")
+        for row in wide.cells("Test accuracy: mean over seeds")
         for init, score in zip(INITS, row[1:], strict=True)
+        if row[0] != "teacher"
     }
     assert shown == pytest.approx(means, abs=0.005)
     compared = wide.cells("Comparisons")
@@ -131,15 +158,17 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
 
 
 def test_the_order_of_the_paper(text: str, whole: Page) -> None:
-    table = next(s for s in sections(whole) if s.id == "strategies").tables[0]
+    details = next(s for s in sections(whole) if s.id == "strategies").details
+    table = next(d.table for d in details if d.title == "The layout of the paper's tables")
+    assert table is not None
     names = [row[0] for row in table.rows]
-    assert names[:2] == ["none", "forward"] and names[-1] == "untrained (control)"
+    assert names[:3] == ["teacher", "none", "forward"] and names[-1] == "untrained (control)"
     assert table.heads == ("strategy", *INITS)
 
 
 def test_from_the_verdict_down(whole: Page) -> None:
     assert [s.id for s in sections(whole)] == [
-        "verdict", "strategies", "seeds", "equivalence", "published", "variance", "curves", "maps",
+        "verdict", "hypotheses", "strategies", "seeds", "published", "variance", "curves", "maps",
         "search", "cost", "missing", "reproduce",
     ]  # fmt: skip
     missing = next(s for s in sections(whole) if s.id == "missing").points
@@ -153,7 +182,7 @@ def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
     alone = table_page()
     with opened(browser, html(alone), tmp_path, NARROW) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "missing",
+        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "missing",
                        "reproduce"]  # fmt: skip
         assert found.said == []
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from raykd.cli.app import app
 from raykd.report.gather import of_sweep
+from raykd.report.render import html
 from raykd.sweep import verdict
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import launch, store
@@ -53,10 +54,10 @@ def report(folder: Path) -> Path:
 def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> None:
     with opened(browser, report.read_text("utf-8"), tmp_path, WIDE) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "strategies", "seeds", "equivalence", "variance", "curves",
+        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "curves",
                        "maps", "search", "data", "cost", "missing", "reproduce"]  # fmt: skip
         assert "Rows of train: " in found.page.locator("#data").inner_text()
-        assert [row[0] for row in found.cells("Test accuracy")] == [
+        assert [row[0] for row in found.cells("Test accuracy: mean over seeds")] == [
             "teacher", "none", "forward", "best_1", "reverse",
         ]  # fmt: skip
         assert found.cells("Finished students")[0][:3] == ["confirm", "cpu", "8"]
@@ -144,6 +145,41 @@ def test_mlflows_ui_shows_the_report(
     expect(page.locator("#figure-seeds-1 svg.main-svg").first).to_be_visible()
     expect(page.locator("html")).to_have_attribute("data-drawn", re.compile(r"\d+"))
     ui.screenshot(path=tmp_path / "artifact.png")
+
+
+def test_a_dot_and_a_row_open_their_runs_in_mlflow(
+    server: Server, browser: Browser, sweep: Sweep, tmp_path: Path
+) -> None:
+    state = Sweep.open(sweep.study.file, server.uri).state()
+    page = of_sweep(state, verdict.of_sweep(state))
+    (cell, *_) = page.verdict.cells
+    arm = next(a for a in cell.arms if a.strategy == "forward")
+    record = next(
+        r for r in state.current
+        if (r.phase, r.strategy, r.seed) == ("confirm", "forward", arm.seeds[0])
+    )  # fmt: skip
+    with opened(browser, html(page), tmp_path) as found:
+        dot = found.page.evaluate(
+            """() => {
+              const place = document.getElementById("figure-seeds-1");
+              const trace = place.data.findIndex((t) => t.text?.[0].startsWith("forward, seed"));
+              place.scrollIntoView({ block: "center" });
+              const box = place.querySelectorAll(".scatterlayer .trace")[trace]
+                .querySelector(".point").getBoundingClientRect();
+              return [box.x + box.width / 2, box.y + box.height / 2];
+            }"""
+        )
+        found.page.mouse.move(*dot)
+        with found.page.expect_popup() as popup:
+            found.page.mouse.click(*dot)
+        expect(popup.value.get_by_text("forward copied seed").first).to_be_visible(timeout=SECONDS)
+        assert record.run_id in popup.value.url
+        with found.page.expect_popup() as popup:
+            found.page.locator("#strategies a", has_text="reverse").first.click()
+        row = popup.value.get_by_role("link", name=re.compile("reverse copied seed"))
+        expect(row.first).to_be_visible(timeout=SECONDS)
+        expect(popup.value.get_by_role("link", name=re.compile("forward copied"))).to_have_count(0)
+        assert found.said == []
 
 
 # Other ways in, and mistakes
