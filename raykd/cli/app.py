@@ -154,11 +154,13 @@ def teacher(
         from raykd.planning.truncation import reported
         from raykd.sweep.sweep import Sweep
         from raykd.sweep.teacher import ready_teacher
+        from raykd.teachers import teacher as teachers
 
         opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
         study, ledger = opened.study, opened.ledger
         reported(study)  # tokenizes
-        update(f"making the teacher of {study.config.teacher.model}, or reading its scores")
+        if teachers.stored(study.home, study.teacher) is None:
+            update(f"fine-tuning {study.config.teacher.model}")
     output.data(study)
     with joined(study, address) if address else nullcontext() as nodes:
         with StepBar.of_teacher(study) as progress:

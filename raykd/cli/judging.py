@@ -121,7 +121,7 @@ def angles(
         from raykd.sweep.sweep import Sweep
 
         state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
-        progress = Countdown(update, "measured the angles of", "students")
+        progress = Countdown(update, "measuring angles:", "students")
         counts = sweep_angles.measure(state, trials, progress)
         update("testing hypotheses")
         result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics

@@ -54,7 +54,8 @@ def plan(state: SweepState, address: str | None) -> Estimate:
         nodes = [Node(cluster.grows.cpus, cluster.grows.gpus)] * cluster.grows.nodes
         fitted = share(cluster, nodes, cluster.grows.slots, study.file)
         return foresee(state.on(fitted), "to come", measure=True)
-    return foresee(state.on(here(state)), "here", measure=True)
+    # Where nothing is missing, there is nothing to time.
+    return foresee(state.on(here(state)), "here", measure=bool(state.missing))
 
 
 def foresee(state: SweepState, place: Place, measure: bool = False) -> Estimate:
