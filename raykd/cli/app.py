@@ -109,21 +109,26 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List what would run. No Ray is started, and nothing is trained but what --cluster times."""
-    from raykd.cli.terminal import output
-    from raykd.sweep.overview import outline
-    from raykd.sweep.sweep import Sweep
+    from raykd.cli.terminal.activity import activity
 
-    opened = Sweep.open(sweep, tracking_uri, smoke=smoke, price=price)
-    output.read_records(opened.ledger)
-    state = opened.state()
-    overview, estimate = outline(state), None
-    if cluster or address:
-        from raykd.cluster import estimate as cluster_estimate
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.sweep.overview import outline
+        from raykd.sweep.sweep import Sweep
 
-        estimate = cluster_estimate.plan(state, address)
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke, price=price)
+        opened.ledger.refresh(quick=True)
+        state = opened.state()
+        overview, estimate = outline(state), None
+        if cluster or address:
+            update(f"estimating time on {address or 'this machine'}")
+            from raykd.cluster import estimate as cluster_estimate
+
+            estimate = cluster_estimate.plan(state, address)
     if as_json:
         print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
         return
+    from raykd.cli.terminal import output
+
     output.plan(overview)
     if estimate:
         from raykd.cli.terminal import costs as show_costs
@@ -140,14 +145,22 @@ def teacher(
 
     The score of the majority class stands beside it.
     """
-    from raykd.cli.terminal import output
-    from raykd.cli.terminal.progress import StepBar
-    from raykd.cluster.ray_session import joined, teacher_maker
-    from raykd.sweep.sweep import Sweep
-    from raykd.sweep.teacher import ready_teacher
+    from raykd.cli.terminal.activity import activity
 
-    opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
-    study, ledger = opened.study, opened.ledger
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.cli.terminal import output
+        from raykd.cli.terminal.progress import StepBar
+        from raykd.cluster.ray_session import joined, teacher_maker
+        from raykd.planning.truncation import reported
+        from raykd.sweep.sweep import Sweep
+        from raykd.sweep.teacher import ready_teacher
+        from raykd.teachers import teacher as teachers
+
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+        study, ledger = opened.study, opened.ledger
+        reported(study)  # tokenizes
+        if teachers.stored(study.home, study.teacher) is None:
+            update(f"fine-tuning {study.config.teacher.model}")
     output.data(study)
     with joined(study, address) if address else nullcontext() as nodes:
         with StepBar.of_teacher(study) as progress:
@@ -200,21 +213,26 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Count finished and missing trials, and print the strategy table."""
-    from raykd.cli.terminal import output
-    from raykd.cli.terminal import watch as show_watch
-    from raykd.sweep.status import status as sweep_status
-    from raykd.sweep.sweep import Sweep
+    from raykd.cli.terminal.activity import activity
 
-    opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+    with activity(f"reading {sweep}"):
+        from raykd.cli.terminal import output
+        from raykd.sweep.status import status as sweep_status
+        from raykd.sweep.sweep import Sweep
+
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+        if not watch:
+            opened.ledger.refresh(quick=True)
+            current = sweep_status(opened.state())
     if watch:
-        for current, now in show_watch.looks(opened):
+        from raykd.cli.terminal import watch as show_watch
+
+        for view in show_watch.follow(opened):
             if as_json:
-                print_json({**current.to_json(), "now": now}, indent=None)
+                print_json(view.to_json(), indent=None)
             else:
-                show_watch.draw(current, now)
+                show_watch.draw(view)
         return
-    output.read_records(opened.ledger)
-    current = sweep_status(opened.state())
     if as_json:
         print_json(current.to_json())
     else:

@@ -19,6 +19,7 @@ from raykd.cli.options import (
     Uri,
     print_json,
 )
+from raykd.cli.terminal.console import note, say
 from raykd.errors import UserError
 
 
@@ -46,17 +47,21 @@ def verdict(
 
     Only confirm trials count.
     """
-    from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as sweep_verdict
+    from raykd.cli.terminal.activity import activity
 
-    opened, result = sweep_verdict.verdict(
-        sweep, table, margin, smaller_is_better, tracking_uri, smoke
-    )
+    with activity(f"reading {sweep or table or ''}"):
+        from raykd.sweep import verdict as sweep_verdict
+
+        opened, result = sweep_verdict.verdict(
+            sweep, table, margin, smaller_is_better, tracking_uri, smoke
+        )
     if save is not None:
-        typer.echo(sweep_verdict.save(opened, save), err=True)
+        note(sweep_verdict.save(opened, save))
     if as_json:
         print_json(result.to_json())
     else:
+        from raykd.cli import verdict as tables
+
         tables.verdict(result)
 
 
@@ -81,13 +86,17 @@ def power(
     as_json: Json = False,
 ) -> None:
     """Compute how many seeds a margin needs, before the sweep."""
-    from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as sweep_verdict
+    from raykd.cli.terminal.activity import activity
 
-    needed = sweep_verdict.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
+    with activity("computing the seeds" if pilot is None else f"reading {pilot}"):
+        from raykd.sweep import verdict as sweep_verdict
+
+        needed = sweep_verdict.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
     if as_json:
         print_json(needed.to_json())
     else:
+        from raykd.cli import verdict as tables
+
         tables.power(needed)
 
 
@@ -105,19 +114,22 @@ def angles(
 
     Students are read from the store, unless they were measured in training.
     """
-    from raykd.cli import angles as tables
-    from raykd.cli.terminal.console import note
-    from raykd.sweep import angles as sweep_angles
-    from raykd.sweep.sweep import Sweep
+    from raykd.cli.terminal.activity import Countdown, activity
 
-    state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
-    counts = sweep_angles.measure(
-        state, trials, lambda done, total: note(f"measured {done} of {total} students")
-    )
-    result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.sweep import angles as sweep_angles
+        from raykd.sweep.sweep import Sweep
+
+        state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
+        progress = Countdown(update, "measuring angles:", "students")
+        counts = sweep_angles.measure(state, trials, progress)
+        update("testing hypotheses")
+        result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
     if as_json:
         print_json(result.to_json(counts))
     else:
+        from raykd.cli import angles as tables
+
         tables.angles(result, counts)
 
 
@@ -146,23 +158,31 @@ def report(
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures: {figures} is a file; write a folder")
 
-    from raykd.report import gather, render
-    from raykd.sweep import verdict as sweep_verdict
+    from raykd.cli.terminal.activity import activity
 
-    opened, verdict = sweep_verdict.verdict(
-        sweep, table, margin, smaller_is_better, tracking_uri, smoke
-    )
-    if opened is not None:
-        page = gather.of_sweep(opened, verdict)
-    else:
-        assert table is not None, "a verdict is of a sweep or of a table"
-        page = gather.of_table(table, verdict)
-    text = render.html(page)
-    file = out or Path(f"report-{page.slug}.html")
-    file.write_text(text, encoding="utf-8")
-    typer.echo(f"{file}: open it in a browser")
-    if opened is not None and (run := gather.publish(opened, text)):
-        typer.echo(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
+    with activity(f"reading {sweep or table or ''}", lasting=True) as update:
+        from raykd.report import gather, render
+        from raykd.sweep import verdict as sweep_verdict
+
+        opened, verdict = sweep_verdict.verdict(
+            sweep, table, margin, smaller_is_better, tracking_uri, smoke
+        )
+        if opened is not None:
+            update("reading learning curves")
+            page = gather.of_sweep(opened, verdict)
+        else:
+            assert table is not None, "a verdict is of a sweep or of a table"
+            page = gather.of_table(table, verdict)
+        update("drawing figures")
+        text = render.html(page)
+        file = out or Path(f"report-{page.slug}.html")
+        file.write_text(text, encoding="utf-8")
+        run = None if opened is None else gather.publish(opened, text)
+        if figures is not None:
+            update(f"writing figures to {figures}")
+            written = render.write_figures(page, figures)
+    say(f"{file}: open it in a browser")
+    if run:
+        say(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
     if figures is not None:
-        written = render.write_figures(page, figures)
-        typer.echo(f"{figures}: {len(written)} files")
+        say(f"{figures}: {len(written)} files")

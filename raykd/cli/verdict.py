@@ -152,7 +152,9 @@ def _collapsed(arm: Arm) -> str:
     """Collapsed runs of an arm, and the upper bound of its collapse rate."""
     if arm.collapse_bound is None:
         return ""
-    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
+    bound = 100 * arm.collapse_bound
+    digits = f"{bound:.2g}" if bound < 10 else f"{bound:.0f}"
+    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {digits} %)"
 
 
 def _landscape(landscape: Landscape) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ from raykd.teachers.model_facts import Base
 
 if TYPE_CHECKING:
     from raykd.config.training import Teacher
+
+logger = logging.getLogger(__name__)
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
@@ -87,6 +90,7 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
     """Download the model into the home, which all nodes of a cluster can read."""
     from huggingface_hub import snapshot_download
 
+    logger.info("reading %s from the Hugging Face hub", teacher.model)
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from raykd.cli.terminal import console
 from raykd.cli.terminal.console import complain, note, say
 from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.cli.terminal.tables import Column, name, print_table, result
@@ -17,18 +16,11 @@ from raykd.planning.truncation import reported
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
-    from raykd.sweep.ledger import Ledger
     from raykd.sweep.status import Status
     from raykd.teachers.teacher import Stored
 
 SHOWN = 5  # failures that `raykd status` lists
 LABEL = 12  # columns of the labels of `raykd plan`, with their indent
-
-
-def read_records(ledger: Ledger) -> None:
-    """Read the records of a sweep, with a spinner: the first read from a server can be slow."""
-    with console.err.status(f"reading {ledger.name!r}"):
-        ledger.refresh(quick=True)
 
 
 def plan(overview: Mapping[str, Any]) -> None:
