@@ -17,8 +17,9 @@ ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
     "planning.memory", "planning",
-    "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats",
-    "analysis.verdict", "sweep", "cluster", "cluster.launch", "report", "cli.terminal", "cli",
+    "planning.estimate", "tracking.pages", "tracking", "analysis", "analysis.scores",
+    "analysis.stats", "analysis.verdict", "sweep", "cluster", "cluster.launch", "report",
+    "cli.terminal", "cli",
 ]  # fmt: skip
 
 

@@ -144,6 +144,12 @@ def oldest(client: MlflowClient, experiment: str, tag: str, value: str) -> Run |
     return runs[0] if runs else None
 
 
+def confirm_metric(client: MlflowClient, experiment: str) -> str | None:
+    """Return the metric of an experiment's newest confirm run; None without any."""
+    runs = client.search_runs([experiment], "params.phase = 'confirm'", max_results=1)
+    return runs[0].data.params.get("metric") if runs else None
+
+
 def log_teacher(
     client: MlflowClient,
     experiment: str,

@@ -17,6 +17,7 @@ from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import ready_teacher
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
+from raykd.tracking.pages.links import save_confirm_view
 from raykd.tracking.writer import Writer
 from raykd.training.trainer import CohortTrainer
 
@@ -30,6 +31,7 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     stored_teacher = ready_teacher(opened.study, opened.ledger)
     experiment = store.experiment(opened.ledger.client, opened.study.config.name)
     launch = Launch.start(opened.ledger.client, experiment, {}, "test")
+    save_confirm_view(opened.ledger.client, experiment, opened.study.config.task.metric)
     choice = opened.state().plan.choice() if chosen else None
     trainer = CohortTrainer.load(
         training_inputs(opened.study, stored_teacher.folder, choice), Execution()

@@ -29,6 +29,8 @@ from raykd.teachers.teacher import Stored
 from raykd.tracking.costs import Forecast
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
 from raykd.tracking.launch import Launch, beating, ended, settle_dead
+from raykd.tracking.pages.links import save_confirm_view
+from raykd.tracking.store import patiently
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
     stated = config.model_dump(mode="json")
     launch = Launch.start(ledger.client, experiment, stated, state.command)
     launch.describe(truncation.reported(study))
+    patiently(lambda: save_confirm_view(ledger.client, experiment, config.task.metric))
     places, destination = _places(state, launch.run_id), ledger.destination()
     status = "KILLED"
     try:
