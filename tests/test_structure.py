@@ -18,7 +18,7 @@ ORDER = [
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
     "planning.memory", "planning",
     "planning.estimate", "tracking.pages", "tracking", "analysis", "analysis.scores",
-    "analysis.stats", "analysis.verdict", "sweep", "cluster", "cluster.launch", "report",
+    "analysis.stats", "analysis.verdict", "sweep", "report", "cluster", "cluster.launch",
     "cli.terminal", "cli",
 ]  # fmt: skip
 

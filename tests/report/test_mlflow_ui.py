@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from raykd.cluster.launch import summary
+from raykd.report.sentences import headline
+from raykd.sweep import verdict
 from raykd.sweep.sweep import Sweep
+from raykd.tracking.launch import Launch, newest
 from raykd.tracking.pages import links
 from raykd.tracking.pages.server import installed
 
@@ -43,6 +47,11 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         patch.chdir(folder)
         patch.setenv("RAYKD_HOME", str(folder / "home"))
         sweep = finish(write_sweep(folder))
+        sweep.ledger.refresh()
+        client, experiment = sweep.ledger.client, sweep.ledger.experiment
+        parent = newest(client, experiment)
+        assert parent is not None
+        summary.leave(sweep.state(), Launch(client, parent.info.run_id), print)
         environment = {k: v for k, v in os.environ.items() if not k.endswith("DISPLAY")}
         process = subprocess.Popen(
             [sys.executable, "-m", "raykd", "ui", "sweep.yaml", "--port", str(free_port())],
@@ -72,6 +81,8 @@ def test_the_link_shows_strategy_seed_and_score_of_every_confirm_run(
     expected = {(r.strategy, str(r.seed), round(r.metrics["test_accuracy"], 6)) for r in records}
     assert len(expected) == 6
     page.goto(shown.link)
+    answer = headline(verdict.summary(shown.sweep.state()))
+    expect(page.get_by_text(answer)).to_be_in_viewport()
     cells = [
         page.locator(f"[role=gridcell][col-id='{column}']")
         for column in ("params.`strategy`", "params.`seed`", "metrics.`test_accuracy`")

@@ -52,6 +52,13 @@ def confirm_runs(
     return f"{page}/runs?{WORKFLOW}&{urlencode(query, quote_via=quote)}"
 
 
+def on_page(experiment: str, run: str | None = None) -> str:
+    """Return the address of a run, or of the saved view, for a link on a page of the same server.
+    Releases of MLflow that do not know the view show all runs."""
+    page = f"#/experiments/{experiment}/runs"
+    return f"{page}/{run}?{WORKFLOW}" if run else f"{page}?{WORKFLOW}&viewStateShareKey={VIEW}"
+
+
 def base_of(uri: str) -> str:
     """Return the address of a server's pages, without credentials and a slash at the end."""
     parts = urlsplit(uri)
