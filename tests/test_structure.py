@@ -17,8 +17,9 @@ ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
     "planning.memory", "planning",
-    "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats",
-    "analysis.verdict", "proposal", "sweep", "cluster", "cluster.launch", "report",
+    "planning.estimate", "tracking.pages", "tracking", "analysis", "analysis.scores",
+    "analysis.stats", "analysis.verdict", "proposal", "sweep", "report", "cluster",
+    "cluster.launch",
     "cli.terminal", "cli",
 ]  # fmt: skip
 

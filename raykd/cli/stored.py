@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from raykd.cli.errors import refuse_taken, report_errors
-from raykd.cli.options import Json, Uri, print_json
+from raykd.cli.errors import report_errors
+from raykd.cli.options import Json, MaybeSweep, Smoke, Uri, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -54,22 +52,14 @@ def export(
 
 @report_errors
 def ui(
-    sweep: Annotated[Path | None, typer.Argument(metavar="SWEEP")] = None,
+    sweep: MaybeSweep = None,
     tracking_uri: Uri = None,
-    port: Annotated[int, typer.Option(help="On localhost.")] = 5000,
+    smoke: Smoke = False,
+    port: Annotated[
+        int | None, typer.Option(help="On localhost; default: the first free one from 5000.")
+    ] = None,
 ) -> None:
-    """MLflow's UI on the sweep's store, on localhost."""
-    from raykd.config.sweep import load
-    from raykd.tracking import store
+    """Open MLflow's UI at the confirm runs of a sweep, by default the store's newest."""
+    from raykd.cli import mlflow_ui
 
-    chosen_uri = tracking_uri or (load(sweep).tracking.uri if sweep else None)
-    uri = store.resolve(chosen_uri, Path.cwd())
-    if uri.startswith(("http://", "https://")):
-        typer.echo(f"The store is a server with a UI of its own: {store.safe(uri)}")
-        return
-    store.connect(uri)
-    refuse_taken(port)
-    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
-               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    os.execv(sys.executable, command)
+    mlflow_ui.show(sweep, tracking_uri, smoke, port)

@@ -56,11 +56,7 @@ def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
     """Judge a sweep at the file's margin and alpha. A note names a margin that the file does not
     state."""
     config = state.study.config
-    sweep_scores = scores_of(state)
-    result = judge(sweep_scores, margin or config.margin, config.alpha, state.look)
-    sweep_facts = facts(state.study, state.ledger.client)
-    sentences = caveats(result, sweep_scores, sweep_facts)
-    result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    result = _judge(state, margin or config.margin)
     result = add_angles(result, angles.of_sweep(state))
     published = published_scores(config, state.study.file)
     result = replace(result, published=compare_published(result.cells, published))
@@ -68,6 +64,21 @@ def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
         return result
     note = f"The margin {margin:g} was chosen now; the sweep file states {config.margin:g}"
     return replace(result, notes=(*result.notes, note))
+
+
+def summary(state: SweepState) -> Verdict:
+    """Judge a sweep by its seeds alone, in few requests: without angles, published scores and
+    statistics over test examples. Hypotheses and caveats are those of `of_sweep`, but for H6.
+    Raises UserError."""
+    return _judge(state, state.study.config.margin, examples=1)
+
+
+def _judge(state: SweepState, margin: float, examples: int | None = None) -> Verdict:
+    sweep_scores = scores_of(state, examples)
+    result = judge(sweep_scores, margin, state.study.config.alpha, state.look)
+    sweep_facts = facts(state.study, state.ledger.client)
+    sentences = caveats(result, sweep_scores, sweep_facts)
+    return replace(result, teacher=sweep_facts.teacher, caveats=sentences)
 
 
 def save(state: SweepState | None, file: Path) -> str:
@@ -80,9 +91,9 @@ def save(state: SweepState | None, file: Path) -> str:
     return f"{file}: {written} rows"
 
 
-def scores_of(state: SweepState) -> Scores:
+def scores_of(state: SweepState, examples: int | None = None) -> Scores:
     """Return the confirm trials that the file asks for now, with the correctness of each test
-    example.
+    example, or that of the first `examples` trials only.
 
     With `confirm.looks`, only seeds up to the last completed look count. Raises UserError.
     """
@@ -96,7 +107,8 @@ def scores_of(state: SweepState) -> Scores:
                 "not all of their trials are over; run `raykd sweep` first"
             )
         seeds = seeds[: look.seeds]
-    return scores(state.study, state.ledger.client, state.current, state.plan, frozenset(seeds))
+    counted = frozenset(seeds)
+    return scores(state.study, state.ledger.client, state.current, state.plan, counted, examples)
 
 
 def power(

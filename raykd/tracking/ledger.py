@@ -144,6 +144,12 @@ def oldest(client: MlflowClient, experiment: str, tag: str, value: str) -> Run |
     return runs[0] if runs else None
 
 
+def confirm_metric(client: MlflowClient, experiment: str) -> str | None:
+    """Return the metric of an experiment's newest confirm run; None without any."""
+    runs = client.search_runs([experiment], "params.phase = 'confirm'", max_results=1)
+    return runs[0].data.params.get("metric") if runs else None
+
+
 def log_teacher(
     client: MlflowClient,
     experiment: str,
@@ -157,8 +163,11 @@ def log_teacher(
     earlier = find(client, experiment, "raykd.teacher", fingerprint)
     if earlier is not None and earlier.info.status == "FINISHED":
         return str(earlier.info.run_id)
+    note = "The teacher of this sweep: its scores, and the file's `teacher` block. Not a trial."
     run = earlier or client.create_run(
-        experiment, run_name="teacher", tags={**tags, "raykd.teacher": fingerprint}
+        experiment,
+        run_name="teacher",
+        tags={**tags, "raykd.teacher": fingerprint, "mlflow.note.content": note},
     )
     run_id, now = str(run.info.run_id), int(time.time() * 1000)
     new = [Param(name, value) for name, value in params.items() if name not in run.data.params]

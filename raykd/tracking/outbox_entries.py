@@ -15,12 +15,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from raykd.tracking import ledger
+from raykd.tracking.pages.inputs import show_student
+from raykd.tracking.store import passing
 
 MOST_METRICS = 1000  # MLflow's limit for one call
 FILES, WHAT = "files", "entry.json"
+STUDENT = "student"
+SCORES = ("test_", "best_select_")
 
 Point = tuple[str, float, int, int]
 """A metric's key, value, time (milliseconds since the epoch) and step."""
@@ -81,7 +86,8 @@ def send(client: MlflowClient, place: Path) -> None:
     """Send artifacts first, then metrics, then the status: FINISHED means complete."""
     entry, files = read(place), place / FILES
     end = entry.end
-    if end is not None and not _owned(client, entry.run, end):
+    run = None if end is None else _owned(client, entry.run, end)
+    if end is not None and run is None:
         return
     if files.is_dir():
         client.log_artifacts(entry.run, str(files))
@@ -90,21 +96,32 @@ def send(client: MlflowClient, place: Path) -> None:
         client.log_batch(entry.run, metrics=metrics[i : i + MOST_METRICS])
     if entry.tags:
         client.log_batch(entry.run, tags=[RunTag(k, v) for k, v in entry.tags.items()])
+    if run is not None and (files / STUDENT).is_dir():
+        _show_student(client, run, metrics)
     if end is not None and _owned(client, entry.run, end):
         client.set_terminated(entry.run, end.status, end.time)
 
 
-def _owned(client: MlflowClient, run_id: str, end: End) -> bool:
-    """Return whether the writer may still end the trial.
+def _show_student(client: MlflowClient, run: Run, metrics: list[Metric]) -> None:
+    """Show a stored student among MLflow's models. No result depends on it: what a server does not
+    know or refuses is left out, and a passing fault is raised, so that all is sent again."""
+    scores = [m for m in metrics if m.key.startswith(SCORES)]
+    try:
+        show_student(client, run, scores)
+    except MlflowException as error:
+        if passing(error):
+            raise
+
+
+def _owned(client: MlflowClient, run_id: str, end: End) -> Run | None:
+    """Return the trial's run if the writer may still end it.
 
     The oldest run is the trial's. A twin, created by two processes in the same instant, is deleted.
     """
     run = ledger.oldest(client, end.experiment, "raykd.trial", end.trial)  # the caller retries
     if run is not None and run.info.run_id != run_id:
         client.delete_run(run_id)
-        return False
-    return (
-        run is not None
-        and run.info.status != "FINISHED"
-        and run.data.tags["raykd.writer"] == end.writer
-    )
+        return None
+    if run is None or run.info.status == "FINISHED":
+        return None
+    return run if run.data.tags["raykd.writer"] == end.writer else None

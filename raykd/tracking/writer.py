@@ -10,6 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,7 +29,8 @@ from raykd.tracking import ledger, locks
 from raykd.tracking.artifacts import write_angles
 from raykd.tracking.launch import launch_is_alive
 from raykd.tracking.outbox import Spool
-from raykd.tracking.outbox_entries import End, Entry
+from raykd.tracking.outbox_entries import STUDENT, End, Entry
+from raykd.tracking.pages.inputs import DataUsed
 from raykd.tracking.store import patiently, refuse_newer
 from raykd.training.angle_values import Measured
 from raykd.training.recorder import Result
@@ -44,7 +46,7 @@ class Writer:
     A trial belongs to the launch that claimed it, and within it to the writer that opened it last:
     a writer that was presumed dead but lives on, in a worker cut off from its cluster, can no
     longer end the trial. `spool`: folder of the queue, which outlives the process; default: a
-    temporary one.
+    temporary one. `data`: shown as the input of every run.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class Writer:
         cohort: str,
         tags: Mapping[str, str],
         spool: Path | None = None,
+        data: DataUsed | None = None,
     ) -> None:
         self._client = MlflowClient(tracking_uri=uri)
         self._experiment = experiment
         self._launch = launch
+        self._data = data
         self._name = uuid.uuid4().hex
         self._tags = {
             **tags,
@@ -140,6 +144,14 @@ class Writer:
             patiently(lambda: self._client.update_run(run_id, status="RUNNING"))
         for name in {"raykd.end", "raykd.error", "raykd.traceback"} & old.keys():
             patiently(partial(self._client.delete_tag, run_id, name))
+        if self._data is not None and not (run.inputs and run.inputs.dataset_inputs):
+            self._log_data(run_id, self._data)
+
+    def _log_data(self, run_id: str, data: DataUsed) -> None:
+        """Log the input of a run for MLflow's pages. No result depends on it, so a server that does
+        not take it is let be."""
+        with suppress(MlflowException):
+            patiently(lambda: self._client.log_inputs(run_id, [data.as_input()]))
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         now, logged = _now(), self._steps[trial.id]
@@ -156,7 +168,7 @@ class Writer:
                 pq.write_table(table, folder / "predictions.parquet")
             (folder / "trial.json").write_text(json.dumps(trial.to_json()), encoding="utf-8")
             if result.student is not None:
-                shutil.copytree(result.student, folder / "student")
+                shutil.copytree(result.student, folder / STUDENT)
 
         self._end(trial, "FINISHED", result.metrics, trial.training.steps, fill=fill)
 

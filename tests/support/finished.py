@@ -17,6 +17,8 @@ from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import ready_teacher
 from raykd.tracking import store
 from raykd.tracking.launch import Launch
+from raykd.tracking.pages.inputs import DataUsed
+from raykd.tracking.pages.links import save_confirm_view
 from raykd.tracking.writer import Writer
 from raykd.training.trainer import CohortTrainer
 
@@ -30,6 +32,9 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
     stored_teacher = ready_teacher(opened.study, opened.ledger)
     experiment = store.experiment(opened.ledger.client, opened.study.config.name)
     launch = Launch.start(opened.ledger.client, experiment, {}, "test")
+    study = opened.study
+    data_used = DataUsed.of(study.config.task.named, study.data, study.prepared.counts)
+    save_confirm_view(opened.ledger.client, experiment, opened.study.config.task.metric)
     choice = opened.state().plan.choice() if chosen else None
     trainer = CohortTrainer.load(
         training_inputs(opened.study, stored_teacher.folder, choice), Execution()
@@ -37,7 +42,9 @@ def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
 
     def train(trials: Sequence[TrialSpec], keep: frozenset[str] = frozenset()) -> None:
         for cohort in into_cohorts(trials, 8):
-            writer = Writer(opened.ledger.uri, experiment, launch.run_id, cohort.id, {})
+            writer = Writer(
+                opened.ledger.uri, experiment, launch.run_id, cohort.id, {}, data=data_used
+            )
             trainer.run(cohort, writer, keep=keep)
 
     explore, space = opened.study.config.explore, opened.state().plan.space

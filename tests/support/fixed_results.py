@@ -49,9 +49,9 @@ def status(inits: tuple[str, ...] = ("copied first", "random")) -> Status:
         sweep="reviews", metric="accuracy", finished=len(finished), running=0, failed=1, missing=2,
         pruned=0, saved=0.0, outdated=0,
         failures=(("3f2a91c07b55", "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 "
-                   "GiB; see /home/me/.raykd/logs/cohort-3f2a91c07b55/worker-0/output.txt"),),
+                   "GiB; see /data/me/.raykd/logs/cohort-3f2a91c07b55/worker-0/output.txt"),),
         rows=strategy_table.rows(finished, "accuracy"),
-        tracking_uri="sqlite:////home/me/mlflow.db", teacher=TEACHER,
+        tracking_uri="sqlite:////data/me/mlflow.db", teacher=TEACHER,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import ray
 from ray import tune
 from ray.tune import Callback
 
-from raykd.cluster.launch import checkpoints, placement_groups
+from raykd.cluster.launch import checkpoints, placement_groups, summary
 from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.callbacks import Listener, Watch
 from raykd.cluster.launch.driver import drive
@@ -29,6 +29,8 @@ from raykd.teachers.teacher import Stored
 from raykd.tracking.costs import Forecast
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
 from raykd.tracking.launch import Launch, beating, ended, settle_dead
+from raykd.tracking.pages.links import save_confirm_view
+from raykd.tracking.store import patiently
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
     stated = config.model_dump(mode="json")
     launch = Launch.start(ledger.client, experiment, stated, state.command)
     launch.describe(truncation.reported(study))
+    patiently(lambda: save_confirm_view(ledger.client, experiment, config.task.metric))
     places, destination = _places(state, launch.run_id), ledger.destination()
     status = "KILLED"
     try:
@@ -86,7 +89,8 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
                 places.stop.unlink(missing_ok=True)
             leaked = placement_groups.free_rest()
         wait_until_sent(destination)
-        remaining = state.refreshed().plan
+        ended_state = state.refreshed()
+        remaining = ended_state.plan
         leave_read(destination, launch, watch.failed)
         reason = meter.reason
         waiting = remaining.explore_missing or any(
@@ -95,6 +99,7 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
         if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
             reason = f"budget.trials: {limits.trials} trials were begun"
         forecast.end(launch, meter.spent().hours, limits.price, reason)
+        summary.leave(ended_state, launch, watch.failed)
         outcome = Outcome(remaining.missing, remaining.explore_missing, reason, leaked)
         checkpoints.clear(places, done=not outcome.count)
         status = "FAILED" if outcome.count and not reason else "FINISHED"

@@ -18,6 +18,7 @@ from raykd.sweep.resources import Share
 from raykd.sweep.state import SweepState
 from raykd.teachers.teacher import Stored
 from raykd.tracking.launch import versions
+from raykd.tracking.pages.inputs import DataUsed
 from raykd.training.inputs import TrainingInputs
 
 Keep = Literal["all", "none"] | int
@@ -51,6 +52,7 @@ class LaunchSettings:
     checkpoint_seconds: float
     tags: Mapping[str, str]
     """Tags of every run."""
+    data: DataUsed
     keep: Keep
     rungs: SuccessiveHalving | None
 
@@ -74,6 +76,9 @@ class LaunchSettings:
             stop=places.stop,
             checkpoint_seconds=config.cluster.checkpoint_seconds,
             tags={**versions(), "raykd.sweep": config.name},
+            data=DataUsed.of(
+                config.task.named, study.data, study.prepared.counts, config.task.revision
+            ),
             keep=_students_to_keep(config.tracking.students, state.plan.confirm),
             rungs=_rungs(config),
         )

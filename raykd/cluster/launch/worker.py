@@ -150,7 +150,7 @@ def _train(job: Job, settings: LaunchSettings) -> None:
         if group.rank == 0:
             recorder = Writer(
                 settings.tracking_uri, settings.experiment, settings.launch, cohort.id,
-                settings.tags, settings.spool,
+                settings.tags, settings.spool, settings.data,
             )  # fmt: skip
         # A cohort that an earlier attempt finished opens no trial and returns at once.
         try:

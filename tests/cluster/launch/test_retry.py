@@ -26,6 +26,7 @@ from raykd.maps.layer_map import LayerMap
 from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.sweep.resources import Share
 from raykd.tracking import logs
+from raykd.tracking.pages.inputs import DataUsed
 
 from ...support.specs import spec
 from ...tracking.conftest import Place
@@ -39,7 +40,7 @@ def launch_settings(**stated: Any) -> LaunchSettings:
     """Settings of a launch that trains nothing."""
     settings = LaunchSettings(
         Share(1, 1, 0, 1), "", (), 0, 32, cast("Any", None), ExecutionSettings(), "", "",
-        "0" * 32, Path(), Path(), 0.0, {}, "none", None,
+        "0" * 32, Path(), Path(), 0.0, {}, DataUsed("d", "1", "code", {}, {}), "none", None,
     )  # fmt: skip
     return replace(settings, **stated)
 

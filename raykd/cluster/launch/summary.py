@@ -1,0 +1,124 @@
+"""The summary of a sweep on MLflow's own pages, written at the end of a launch: a note on the
+experiment and on the launch's run, and metrics of that run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+
+from mlflow.entities import Metric, RunTag
+
+from raykd.analysis.verdict.context import TeacherScore
+from raykd.errors import UserError, first_line
+from raykd.sweep.state import SweepState
+from raykd.sweep.status import Status, status
+from raykd.sweep.strategy_table import Row
+from raykd.tracking.launch import TAG, Launch
+from raykd.tracking.outbox_entries import MOST_METRICS
+from raykd.tracking.pages.links import on_page
+from raykd.tracking.store import patiently
+
+NOTE = "mlflow.note.content"
+"""Tag whose Markdown MLflow shows as the description of a run or an experiment."""
+
+
+def leave(state: SweepState, launch: Launch, tell: Callable[[str], None]) -> None:
+    """Write the summary. No result depends on it: where that fails, `tell` is called with one
+    line."""
+    try:
+        _leave(state, launch)
+    except Exception as error:
+        tell("MLflow's pages show no summary of this launch: " + first_line(error))
+
+
+def _leave(state: SweepState, launch: Launch) -> None:
+    client, experiment = launch.client, state.ledger.experiment
+    current = status(state)
+    links = [
+        f"[Confirm runs, the best first]({on_page(experiment)})",
+        f"[This launch]({on_page(experiment, launch.run_id)})",
+    ]
+    text = note([*answer(state), counts(current)], current, links, state.study.file)
+    now = int(time.time() * 1000)
+    values = [Metric(k, v, now, 0) for k, v in metrics(current).items()]
+    tags = [RunTag(NOTE, text)]
+    for i in range(0, len(values), MOST_METRICS):
+        batch = partial(client.log_batch, launch.run_id, values[i : i + MOST_METRICS], tags=tags)
+        patiently(batch)
+    patiently(lambda: client.set_experiment_tag(experiment, NOTE, text))
+
+
+def answer(state: SweepState) -> list[str]:
+    """Return the verdict's headline, and its caveats, as paragraphs."""
+    from raykd.report.sentences import headline, sentence
+    from raykd.sweep import verdict  # imports scipy
+
+    try:
+        result = verdict.summary(state)
+    except UserError as error:
+        return [f"No verdict yet: {first_line(error)}"]
+    return [f"**{headline(result)}**", *(sentence(c.says) for c in result.caveats)]
+
+
+def counts(current: Status) -> str:
+    missing = f", {current.missing} still missing" if current.missing else ""
+    return f"{current.finished} trials finished, {current.failed} failed{missing}."
+
+
+def note(paragraphs: list[str], current: Status, links: list[str], file: str) -> str:
+    """Return the note as Markdown of at most TAG characters, which every release of MLflow takes
+    for a run and for an experiment. Strategies that do not fit are named by their number."""
+    end = [" · ".join(links), f"Details: `raykd verdict {file}`, `raykd report {file}`."]
+    for rows in range(len(current.rows), -1, -1):
+        table = _table(current, rows)
+        if more := len(current.rows) - rows:
+            table += f"\n\n{more} more rows: `raykd status {file}`."
+        text = "\n\n".join([*paragraphs, table, *end])
+        if len(text) <= TAG:
+            return text
+    return "\n\n".join([*paragraphs[:1], *end])[:TAG]
+
+
+def _table(current: Status, count: int) -> str:
+    columns = ["strategy", f"mean test {current.metric}", "seeds", "range", "to forward"]
+    inits, weights = _several(current.rows)
+    head = [*(["init"] if inits else []), *columns, *(["hidden weight"] if weights else [])]
+    lines = [head, ["---"] * len(head)]
+    if current.teacher is not None:
+        cells = ["teacher", f"{current.teacher.test:.2f}", "", "", ""]
+        lines.append([*([""] if inits else []), *cells, *([""] if weights else [])])
+    for row in current.rows[:count]:
+        gap = "" if row.against_forward is None else f"{row.against_forward:+.2f}"
+        name = f"{row.strategy} (control)" if row.control else row.strategy
+        cells = [name, f"{row.mean:.2f}", str(row.seeds), f"{row.low:.2f} to {row.high:.2f}", gap]
+        lines.append([*([row.init] if inits else []), *cells, *([row.weight] if weights else [])])
+    return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
+
+
+def _several(rows: tuple[Row, ...]) -> tuple[bool, bool]:
+    """Return whether there are several inits, and several weights of the hidden loss."""
+    return len({r.init for r in rows}) > 1, len({r.weight for r in rows} - {""}) > 1
+
+
+def metrics(current: Status) -> dict[str, float]:
+    """Return the summary as metrics, in two groups of MLflow's charts: mean test scores by
+    strategy, and numbers of trials."""
+    group = f"mean_test_{current.metric}"
+    inits, weights = _several(current.rows)
+    means = {f"{group}/{_name(row, inits, weights)}": row.mean for row in current.rows}
+    teacher: TeacherScore | None = current.teacher
+    if teacher is not None:
+        means[f"{group}/teacher"] = teacher.test
+    trials = {
+        "finished": current.finished, "failed": current.failed, "missing": current.missing,
+        "pruned": current.pruned,
+    }  # fmt: skip
+    return {**means, **{f"trials/{name}": float(number) for name, number in trials.items()}}
+
+
+def _name(row: Row, inits: bool, weights: bool) -> str:
+    """Return an arm's name in the characters that MLflow takes for a metric."""
+    parts = [row.strategy, row.init if inits else "", f"weight {row.weight}" if weights else ""]
+    return re.sub(r"[^\w.-]+", " ", " ".join(p for p in parts if p)).strip()
