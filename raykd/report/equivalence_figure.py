@@ -71,7 +71,8 @@ def _intervals(
         y=[y for y, _ in rows] if rows else [None],
         name=name,
         mode="markers",
-        marker={"color": style.colour, "symbol": style.sign, "size": 11, "line": {"width": 2}},
+        marker={"color": style.colour, "symbol": style.sign, "size": 11,
+                "line": {"width": 2, "color": style.colour}},
         error_x={
             "type": "data", "symmetric": False, "color": style.colour, "thickness": 2.5, "width": 5,
             "array": [high - c.effect for (_, c), (_, high) in zip(rows, sides, strict=True)],

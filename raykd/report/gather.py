@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores.from_runs import weight
 from raykd.analysis.scores.metric_names import smaller_is_better
 from raykd.analysis.verdict.context import TeacherScore
@@ -121,9 +122,10 @@ def _setting(state: SweepState, verdict: Verdict) -> str:
 def _teacher_scores(teacher: TeacherScore | None) -> str:
     if teacher is None:
         return ""
+    plain = Digits.of(0.0, teacher.test, teacher.select, teacher.majority).plain
     return (
-        f", test {teacher.metric} {teacher.test:.2f}, select {teacher.select:.2f} (majority "
-        f"class: {teacher.majority:.2f})"
+        f", test {teacher.metric} {plain(teacher.test)}, select {plain(teacher.select)} (majority "
+        f"class: {plain(teacher.majority)})"
     )
 
 

@@ -133,6 +133,7 @@ class Detail:
     findings: tuple[Finding, ...] = ()
     table: Table | None = None
     text: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ class Section:
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
     details: tuple[Detail, ...] = ()
+    downloads: tuple[Entry, ...] = ()
+    """Files by name, each with its content as a data: address."""
 
 
 @dataclass(frozen=True)

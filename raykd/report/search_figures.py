@@ -8,6 +8,7 @@ from itertools import accumulate
 
 import plotly.graph_objects as go
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.stats.importance import Landscape, Trend
 from raykd.maps.depth import Depth
 from raykd.report.plotting import COLOURS, INK, PALE, Drawing, canvas, rows_height
@@ -28,6 +29,7 @@ def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = T
     """Draw every explored map in the order of the search, and the best score so far."""
     scores = [t.score for t in tried]
     order = list(range(1, len(scores) + 1))
+    digits = Digits.of(0.0, *scores)
     pick = max if larger_is_better else min
     best = list(accumulate(scores, pick))
     figure = canvas(300, "maps tried", score, showlegend=True)
@@ -35,7 +37,7 @@ def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = T
         go.Scatter(
             x=order, y=scores, mode="markers", name="a map", text=[t.map for t in tried],
             marker={"color": BLUE, "size": 7, "opacity": 0.7},
-            hovertemplate="%{text}<br>%{y:.2f}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>%{{y:{digits.code}}}<extra></extra>",
         )
     )  # fmt: skip
     figure.add_trace(
@@ -48,7 +50,8 @@ def history(tried: Sequence[ExploredMap], score: str, larger_is_better: bool = T
         figure.update_xaxes(dtick=1)
     first = scores.index(best[-1])
     alt = (
-        f"{len(scores)} maps tried, {score} from {min(scores):.2f} to {max(scores):.2f}; the best, "
+        f"{len(scores)} maps tried, {score} from {digits.plain(min(scores))} to "
+        f"{digits.plain(max(scores))}; the best, "
         f"{tried[first].map}, came as number {first + 1}."
     )
     return Drawing("history", "The search, map by map", alt, figure, 300)
@@ -58,6 +61,7 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
     """Draw the mean score by student block and the teacher block that it imitates."""
     depth = max(p.student for p in explored.places)
     deepest = max(teacher.stacks)
+    digits = Digits.of(0.0, *(p.mean for p in explored.places))
     skips = any(p.teacher is None for p in explored.places)
     blocks = [*([None] if skips else []), *range(1, deepest + 1)]
     grid: list[list[float | None]] = [[None] * len(blocks) for _ in range(depth)]
@@ -65,7 +69,7 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
     for place in explored.places:
         row, column = place.student - 1, blocks.index(place.teacher)
         grid[row][column] = place.mean
-        words[row][column] = f"{place.mean:.1f}" if len(blocks) <= 8 else ""
+        words[row][column] = digits.plain(place.mean) if len(blocks) <= 8 else ""
     height = rows_height(depth, 44) + 30
     figure = canvas(height, "imitates teacher block (grey: not tried)", "student block")
     figure.add_trace(
@@ -74,7 +78,7 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
             text=words, texttemplate="%{text}", textfont={"color": INK},
             colorscale=[[0, "#ffffff"], [1, HEAT]], xgap=2, ygap=2,
             colorbar={"thickness": 12, "outlinewidth": 0},
-            hovertemplate="student %{y} on teacher %{x}: %{z:.2f}<extra></extra>",
+            hovertemplate=f"student %{{y}} on teacher %{{x}}: %{{z:{digits.code}}}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_layout(plot_bgcolor=PALE)  # combinations that were not tried
@@ -83,8 +87,9 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
     low, high = (pick(explored.places, key=lambda p: p.mean) for pick in (min, max))
     alt = (
         f"Mean {score} of the maps in which a student block imitates a teacher block: lowest "
-        f"{low.mean:.2f} (student {explored.label(low.student)}, teacher {_block(low.teacher)}), "
-        f"highest {high.mean:.2f} (student {explored.label(high.student)}, teacher "
+        f"{digits.plain(low.mean)} (student {explored.label(low.student)}, teacher "
+        f"{_block(low.teacher)}), "
+        f"highest {digits.plain(high.mean)} (student {explored.label(high.student)}, teacher "
         f"{_block(high.teacher)})."
     )
     return Drawing("landscape", "Score by position and block", alt, figure, height)
@@ -114,12 +119,13 @@ def _against(
     explored: Landscape, name: str, title: str, label: str, trend: Trend | None, score: str
 ) -> Drawing:
     figure = canvas(260, label, score)
+    code = Digits.of(0.0, *(p.score for p in explored.points)).code
     figure.add_trace(
         go.Scatter(
             x=[getattr(p, name) for p in explored.points], y=[p.score for p in explored.points],
             text=[p.map for p in explored.points], mode="markers",
             marker={"color": BLUE, "size": 7, "opacity": 0.6},
-            hovertemplate="%{text}<br>%{y:.2f}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>%{{y:{code}}}<extra></extra>",
         )
     )  # fmt: skip
     if name != "displacement" and max(getattr(p, name) for p in explored.points) <= 12:

@@ -54,6 +54,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         provenance.cost(page),
         provenance.missing(page),
         provenance.reproduce(page),
+        provenance.files(page),
     )
     return tuple(s for s in candidates if s is not None)
 

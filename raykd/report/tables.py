@@ -52,11 +52,13 @@ def _score(arm: Arm | None, digits: Digits) -> str:
 def published_table(verdict: Verdict) -> Table:
     """Return the scores of this sweep next to published ones."""
     rows = tuple(
-        (b.strategy, b.init, f"{b.published:.2f}",
-         f"{b.mean:.2f}" + (f" ({b.low:.2f} to {b.high:.2f}, {b.n})" if b.n > 1 else ""),
+        (b.strategy, b.init, shown.plain(b.published),
+         shown.plain(b.mean)
+         + (f" ({shown.plain(b.low)} to {shown.plain(b.high)}, {b.n})" if b.n > 1 else ""),
          gap(b.difference, None, verdict.margin)[0],
          {True: "yes", False: "no", None: "one seed"}[b.inside])
         for b in verdict.published
+        for shown in [Digits.of(verdict.margin, b.published, b.mean, b.low, b.high)]
     )  # fmt: skip
     heads = ("strategy", "init", "published", "here (range, seeds)", "difference",
              "inside the range of seeds")  # fmt: skip

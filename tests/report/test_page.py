@@ -169,7 +169,7 @@ def test_the_order_of_the_paper(text: str, whole: Page) -> None:
 def test_from_the_verdict_down(whole: Page) -> None:
     assert [s.id for s in sections(whole)] == [
         "verdict", "hypotheses", "strategies", "seeds", "published", "variance", "curves", "maps",
-        "search", "cost", "missing", "reproduce",
+        "search", "cost", "missing", "reproduce", "files",
     ]  # fmt: skip
     missing = next(s for s in sections(whole) if s.id == "missing").points
     assert any("diverged at step 12" in line for line in missing)
@@ -183,7 +183,7 @@ def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
     with opened(browser, html(alone), tmp_path, NARROW) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
         assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "missing",
-                       "reproduce"]  # fmt: skip
+                       "reproduce", "files"]  # fmt: skip
         assert found.said == []
 
 
@@ -234,6 +234,49 @@ CONTRAST = """() => {
 
 def test_dark_on_light(wide: Opened) -> None:
     assert min(ratio for _, ratio in wide.page.evaluate(CONTRAST)) >= 7  # WCAG 2, AAA
+
+
+INKS = """() => [...document.querySelectorAll(".figure")].flatMap((f) =>
+  [...f.querySelectorAll(".xtick text, .ytick text, .legendtext, .xtitle, .annotation text")]
+    .map((e) => [f.id, e.textContent, getComputedStyle(e).fill]))"""
+
+MARKS = """() => [...document.querySelectorAll(".figure")].flatMap((f) =>
+  [...f.querySelectorAll(".scatterlayer .point, .scatterlayer .js-line, path.xerror")]
+    .map((e) => getComputedStyle(e))
+    .map((s) => s.stroke === "none" || parseFloat(s.strokeWidth) === 0 ? s.fill : s.stroke)
+    .filter((colour) => colour !== "none"))"""
+
+
+def luminance(colour: str) -> float:
+    parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_light_on_dark_and_back(wide: Opened) -> None:
+    """The page follows the reader's colour scheme while it is open, and its figures with it."""
+    page, figure = wide.page, "document.getElementById('figure-seeds-1')"
+    before = page.evaluate(f"JSON.stringify({figure}.layout)")
+    try:
+        page.emulate_media(color_scheme="dark")
+        page.locator("html[data-scheme=dark]").wait_for(state="attached")
+        assert min(ratio for _, ratio in page.evaluate(CONTRAST)) >= 7
+        behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert luminance(behind) < 0.05
+        inks, marks = page.evaluate(INKS), page.evaluate(MARKS)
+        assert len(inks) > 100 and min(contrast(ink, behind) for _, _, ink in inks) >= 7
+        visible = {m for m in marks if not m.endswith(", 0)")}
+        assert len(visible) >= 7 and min(contrast(mark, behind) for mark in visible) >= 3
+    finally:
+        page.emulate_media(color_scheme="light")
+    page.locator("html[data-scheme=light]").wait_for(state="attached")
+    assert page.evaluate(f"JSON.stringify({figure}.layout)") == before
+    assert wide.said == []
 
 
 def test_prints_within_the_paper(browser: Browser, text: str, tmp_path: Path) -> None:

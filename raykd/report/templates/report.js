@@ -26,6 +26,7 @@
   const redraw = async (isDark) => {
     await draw(Plotly.react, isDark);
     placed.forEach(([place]) => place.dispatchEvent(new Event("redrawn")));
+    document.documentElement.dataset.scheme = isDark ? "dark" : "light";
   };
   dark.addEventListener("change", () => redraw(dark.matches));
   let width = innerWidth;
