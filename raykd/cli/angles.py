@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from raykd.analysis.verdict.angles import BlockAngles
-from raykd.cli.terminal.output import out
-from raykd.cli.verdict import COLOURS
+from raykd.cli.terminal.console import say
+from raykd.cli.terminal.tables import name, print_table, result
+from raykd.cli.verdict import STYLES
 from raykd.sweep.angles import Found, Taken
 
-NAMES = ("block", "acute", "lowest pair", "cosine", "centred", "gradients agree", "shuffled",
-         "untrained", "ratio", "above 2")  # fmt: skip
+COLUMNS = (
+    name("strategy"), name("block"), result("acute"), result("lowest pair", gives_way=4),
+    result("cosine"), result("centred", gives_way=2), result("gradients\nagree"),
+    result("shuffled"), result("untrained"), result("ratio", gives_way=1),
+    result("above 2", gives_way=3),
+)  # fmt: skip
 
 
-def angles(result: Found, counts: Taken) -> None:
-    for hypothesis in result.hypotheses:
+def angles(found: Found, counts: Taken) -> None:
+    for hypothesis in found.hypotheses:
         weight = f", hidden weight {hypothesis.weight}" if hypothesis.weight else ""
         task, init, shape = hypothesis.task, hypothesis.init, hypothesis.shape
-        out.print(f"\n[bold]{escape(f'{task}, {init}, {shape} blocks{weight}')}[/]")
-        out.print(
-            f"  H6  [{COLOURS[hypothesis.status]}]{hypothesis.status}[/]: {escape(hypothesis.says)}"
-        )
+        say()
+        say(Text(f"{task}, {init}, {shape} blocks{weight}", style="bold"))
+        status = (hypothesis.status, STYLES[hypothesis.status])
+        say(Text.assemble("  H6  ", status, f": {hypothesis.says}"), hang=6)
         cell = (task, init, shape, hypothesis.weight)
-        rows = [b for b in result.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
-        out.print(_table(rows))
-    out.print(f"\n{escape(result.angles.prediction.says)}")
-    out.print(
+        rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
+        print_table(COLUMNS, [_row(block) for block in rows], indent=2)
+    say(f"\n{found.angles.prediction.says}")
+    say(
         "Shares are of tokens that see a pair of teacher blocks at an acute angle, means over all "
         "pairs; `shuffled` and `untrained` are nulls; `ratio` is how far outside the ball of "
         "Thales the student is (docs/angles.md)"
     )
-    out.print(f"{counts.measured} students measured now, {counts.known} before", end="")
-    out.print(f", {counts.unstored} kept no weights" if counts.unstored else "", end="")
-    out.print(
-        f", {counts.unseen} of another width have lost their projections (write `angles: true` to "
-        "measure such students in training)" if counts.unseen else ""
-    )  # fmt: skip
+    parts = [f"{counts.measured} students measured now, {counts.known} before"]
+    parts += [f"{counts.unstored} kept no weights"] if counts.unstored else []
+    if counts.unseen:
+        parts.append(
+            f"{counts.unseen} of another width have lost their projections (write `angles: true` "
+            "to measure such students in training)"
+        )
+    say(", ".join(parts))
 
 
-def _table(rows: list[BlockAngles]) -> Table:
-    table = Table(box=None, pad_edge=True)
-    table.add_column("strategy", no_wrap=True)
-    for name in NAMES:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            escape(f"{row.strategy} (control)" if row.control else row.strategy), str(row.student),
-            f"{row.raw:.3f}", f"{row.lowest:.3f} ({row.first}, {row.second})",
-            f"{row.cosine:+z.2f}", f"{row.centred:.3f}", f"{row.gradient:.3f}",
-            f"{row.shuffled:.3f}", f"{row.untrained:.3f}", f"{row.ratio:.2f}", f"{row.far:.2f}",
-        )  # fmt: skip
-    return table
+def _row(block: BlockAngles) -> list[str]:
+    return [
+        f"{block.strategy} (control)" if block.control else block.strategy, str(block.student),
+        f"{block.raw:.3f}", f"{block.lowest:.3f} ({block.first}, {block.second})",
+        f"{block.cosine:+z.2f}", f"{block.centred:.3f}", f"{block.gradient:.3f}",
+        f"{block.shuffled:.3f}", f"{block.untrained:.3f}", f"{block.ratio:.2f}", f"{block.far:.2f}",
+    ]  # fmt: skip

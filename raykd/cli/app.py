@@ -4,22 +4,21 @@ fast."""
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raykd.cli import cache, first, judging, stored
 from raykd.cli.errors import report_errors
-from raykd.cli.options import Json, Uri, print_json
+from raykd.cli.options import Json, Smoke, SweepFile, Uri, print_json
 from raykd.errors import UserError
+from raykd.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its dim and yellow texts are hard to read on a light background
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Does it matter which teacher layers a distilled student imitates? Sweep it, and see.",
 )
 first.register(app)
 
@@ -27,7 +26,24 @@ Price = Annotated[
     float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
 ]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")]
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raykd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Does it matter which teacher layers a distilled student imitates? Sweep it, and see."""
 
 
 @app.command()
@@ -40,27 +56,32 @@ def maps(
     preset: Annotated[
         str | None, typer.Option(help="`paper`: match embeddings where the paper's release does.")
     ] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Draw each map as a grid of blocks.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show which teacher block each student block imitates, for each strategy."""
+    """Print the layer map of each strategy.
+
+    A map names the teacher block that each student block imitates.
+    """
     from raykd.cli import maps as layer_maps
+    from raykd.cli.terminal.console import complain
+    from raykd.planning.blocks import deeper_warning
 
     if preset not in (None, "paper"):
         raise UserError(f"--preset: {preset!r} is not known; write paper, or leave it out")
     teacher_depth = layer_maps.depth("--teacher", teacher)
+    student_depth = layer_maps.depth("--student", student)
     named_maps = layer_maps.maps(
-        teacher_depth,
-        layer_maps.depth("--student", student),
-        strategy or [],
-        seed,
-        preset == "paper",
+        teacher_depth, student_depth, strategy or [], seed, preset == "paper"
     )
+    if problem := deeper_warning(student_depth, teacher_depth):
+        complain(problem)
     if as_json:
         print_json([{"strategy": name, **m.to_json()} for name, m in named_maps])
         return
-    for name, layer_map in named_maps:
-        typer.echo(layer_map.picture(teacher_depth, name))
-        typer.echo()
+    layer_maps.show(named_maps, teacher_depth if draw else None)
 
 
 @app.command()
@@ -84,24 +105,30 @@ def plan(
         str | None, typer.Option(help="The running Ray cluster that --cluster is about.")
     ] = None,
     price: Price = None,
+    smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """List what would run. Starts no Ray, trains nothing but what --cluster times."""
-    from raykd.cli.terminal import output
-    from raykd.sweep.overview import outline
-    from raykd.sweep.sweep import Sweep
+    """List what would run. No Ray is started, and nothing is trained but what --cluster times."""
+    from raykd.cli.terminal.activity import activity
 
-    opened = Sweep.open(sweep, tracking_uri, price=price)
-    output.read_records(opened.ledger)
-    state = opened.state()
-    overview, estimate = outline(state), None
-    if cluster or address:
-        from raykd.cluster import estimate as cluster_estimate
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.sweep.overview import outline
+        from raykd.sweep.sweep import Sweep
 
-        estimate = cluster_estimate.plan(state, address)
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke, price=price)
+        opened.ledger.refresh(quick=True)
+        state = opened.state()
+        overview, estimate = outline(state), None
+        if cluster or address:
+            update(f"estimating time on {address or 'this machine'}")
+            from raykd.cluster import estimate as cluster_estimate
+
+            estimate = cluster_estimate.plan(state, address)
     if as_json:
         print_json({**overview, **({"estimate": estimate.to_json()} if estimate else {})})
         return
+    from raykd.cli.terminal import output
+
     output.plan(overview)
     if estimate:
         from raykd.cli.terminal import costs as show_costs
@@ -111,16 +138,29 @@ def plan(
 
 @app.command()
 @report_errors
-def teacher(sweep: SweepFile, address: Address = None, tracking_uri: Uri = None) -> None:
-    """Fine-tune or load the teacher, and print its test score beside the majority baseline."""
-    from raykd.cli.terminal import output
-    from raykd.cli.terminal.progress import StepBar
-    from raykd.cluster.ray_session import joined, teacher_maker
-    from raykd.sweep.sweep import Sweep
-    from raykd.sweep.teacher import ready_teacher
+def teacher(
+    sweep: SweepFile, address: Address = None, tracking_uri: Uri = None, smoke: Smoke = False
+) -> None:
+    """Fine-tune or load the teacher, and print its test score.
 
-    opened = Sweep.open(sweep, tracking_uri)
-    study, ledger = opened.study, opened.ledger
+    The score of the majority class stands beside it.
+    """
+    from raykd.cli.terminal.activity import activity
+
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.cli.terminal import output
+        from raykd.cli.terminal.progress import StepBar
+        from raykd.cluster.ray_session import joined, teacher_maker
+        from raykd.planning.truncation import reported
+        from raykd.sweep.sweep import Sweep
+        from raykd.sweep.teacher import ready_teacher
+        from raykd.teachers import teacher as teachers
+
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+        study, ledger = opened.study, opened.ledger
+        reported(study)  # tokenizes
+        if teachers.stored(study.home, study.teacher) is None:
+            update(f"fine-tuning {study.config.teacher.model}")
     output.data(study)
     with joined(study, address) if address else nullcontext() as nodes:
         with StepBar.of_teacher(study) as progress:
@@ -139,7 +179,10 @@ def run_sweep(
     ] = None,
     tracking_uri: Uri = None,
     smoke: Annotated[
-        bool, typer.Option(help="The whole path in about a minute, kept apart from real results.")
+        bool,
+        typer.Option(
+            "--smoke", help="The whole path in about a minute, kept apart from real results."
+        ),
     ] = False,
     price: Price = None,
     yes: Annotated[
@@ -160,28 +203,36 @@ def run_sweep(
 def status(
     sweep: SweepFile,
     tracking_uri: Uri = None,
-    smoke: Annotated[bool, typer.Option(help="Of the smoke run.")] = False,
+    smoke: Smoke = False,
     watch: Annotated[
-        bool, typer.Option(help="Again every few seconds while a launch runs, wherever it does.")
+        bool,
+        typer.Option(
+            "--watch", help="Again every few seconds while a launch runs, wherever it does."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What is finished, running, failed, missing, and the strategy table so far."""
-    from raykd.cli.terminal import output
-    from raykd.cli.terminal import watch as show_watch
-    from raykd.sweep.status import status as sweep_status
-    from raykd.sweep.sweep import Sweep
+    """Count finished and missing trials, and print the strategy table."""
+    from raykd.cli.terminal.activity import activity
 
-    opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+    with activity(f"reading {sweep}"):
+        from raykd.cli.terminal import output
+        from raykd.sweep.status import status as sweep_status
+        from raykd.sweep.sweep import Sweep
+
+        opened = Sweep.open(sweep, tracking_uri, smoke=smoke)
+        if not watch:
+            opened.ledger.refresh(quick=True)
+            current = sweep_status(opened.state())
     if watch:
-        for current, now in show_watch.looks(opened):
+        from raykd.cli.terminal import watch as show_watch
+
+        for view in show_watch.follow(opened):
             if as_json:
-                print_json({**current.to_json(), "now": now}, indent=None)
+                print_json(view.to_json(), indent=None)
             else:
-                show_watch.draw(current, now)
+                show_watch.draw(view)
         return
-    output.read_records(opened.ledger)
-    current = sweep_status(opened.state())
     if as_json:
         print_json(current.to_json())
     else:
@@ -191,17 +242,19 @@ def status(
 @app.command()
 @report_errors
 def doctor(as_json: Json = False) -> None:
-    """What this machine has, one line each, and what to do about what is missing."""
+    """Check this machine, and say what to do about what is missing."""
     from raykd.cli.doctor import examine
+    from raykd.cli.terminal.console import say
 
     checks = examine()
     if as_json:
         print_json([c.to_json() for c in checks])
     else:
         for check in checks:
-            typer.echo(f"{'ok ' if check.ok else 'NO '} {check.what:<14} {check.found}")
+            label = f"{'ok ' if check.ok else 'NO '} {check.what:<14} "
+            say(check.found, label)
             if check.advice:
-                typer.echo(f"{'':18} {check.advice}")
+                say(check.advice, " " * len(label))
     if not all(c.ok for c in checks):
         raise typer.Exit(1)
 

@@ -11,11 +11,11 @@ from raykd.cli.errors import report_errors
 from raykd.cli.options import Json, print_json
 from raykd.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, help="The store of teachers' outputs.")
+app = typer.Typer(no_args_is_help=True, help="List, verify or clear stored teacher outputs.")
 Where = Annotated[
     str | None, typer.Option("--cache", help="Its folder or address; default: the usual one.")
 ]
-Key = Annotated[str | None, typer.Argument(metavar="[ENTRY]", help="One entry's key.")]
+Key = Annotated[str | None, typer.Argument(metavar="ENTRY", help="One entry's key.")]
 
 
 def _root(where: str | None) -> str:
@@ -36,7 +36,12 @@ def _keys(root: str, key: str | None) -> list[str]:
 @app.command("list")
 @report_errors
 def list_entries(cache: Where = None, as_json: Json = False) -> None:
-    """What is stored, the entry unused longest first (it goes first)."""
+    """List the entries, least recently used first.
+
+    The first is evicted first.
+    """
+    from raykd.cli.terminal.console import say
+    from raykd.cli.terminal.tables import Column, name, print_table, result
     from raykd.teachers.cache_entries import entries
 
     root = _root(cache)
@@ -44,20 +49,28 @@ def list_entries(cache: Where = None, as_json: Json = False) -> None:
     if as_json:
         print_json([entry.to_json() for entry in stored_entries])
         return
-    for entry in stored_entries:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        typer.echo(
-            f"{entry.key}  teacher {entry.teacher}  {entry.half}  {entry.bytes / 2**20:,.0f} MiB  "
-            f"used {used}  {' '.join(entry.columns)}"
-        )
+    columns = [
+        name("entry"), result("teacher", left=True), Column("part", left=True),
+        result("MiB"), result("used"), result("columns", left=True, gives_way=1),
+    ]  # fmt: skip
+    rows = [
+        [e.key, e.teacher, e.half, f"{e.bytes / 2**20:,.0f}",
+         time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used)), " ".join(e.columns)]
+        for e in stored_entries
+    ]  # fmt: skip
+    if rows:
+        print_table(columns, rows)
     size = sum(entry.bytes for entry in stored_entries)
-    typer.echo(f"{len(stored_entries)} entries, {size / 2**20:,.0f} MiB, in {root}")
+    say(f"{len(stored_entries)} entries, {size / 2**20:,.0f} MiB, in {root}")
 
 
 @app.command()
 @report_errors
 def verify(entry: Key = None, cache: Where = None) -> None:
-    """Read every shard and compare its checksum; exit code 1 where one is damaged."""
+    """Read every shard and compare its checksum.
+
+    The exit code is 1 if a shard is damaged.
+    """
     from raykd.teachers.cache_entries import damaged
 
     root, damaged_count = _root(cache), 0

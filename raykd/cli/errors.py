@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from raykd.cli.terminal.console import complain
 from raykd.errors import UserError, first_line
 
 DISK_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full")
@@ -33,16 +34,16 @@ def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except UserError as error:
             for line in error.lines:
-                typer.echo(f"raykd: {line}", err=True)
+                complain(line)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("raykd: stopped", err=True)
+            complain("stopped")
             raise typer.Exit(130) from None
         except Exception as error:
             advice = _advice(error)
             if advice is None:
                 raise
-            typer.echo(f"raykd: {advice}; what is finished is kept: run this again then", err=True)
+            complain(f"{advice}; what is finished is kept: run this again then")
             raise typer.Exit(2) from None
 
     return run

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from raykd.cli.errors import report_errors
-from raykd.cli.options import Json, Margin, MaybeSweep, SmallerIsBetter, Table, Uri, print_json
+from raykd.cli.options import (
+    Json,
+    Margin,
+    MaybeSweep,
+    SmallerIsBetter,
+    Smoke,
+    SweepFile,
+    Table,
+    Uri,
+    print_json,
+)
+from raykd.cli.terminal.console import note, say
 from raykd.errors import UserError
 
 
@@ -29,19 +40,28 @@ def verdict(
         typer.Option(metavar="TABLE", help="Also write the sweep's scores, CSV or Parquet."),
     ] = None,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """Does the choice of layers matter here? Hypotheses with their evidence, from confirm trials
-    alone."""
-    from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as sweep_verdict
+    """Test the hypotheses about the choice of layers, with evidence.
 
-    opened, result = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
+    Only confirm trials count.
+    """
+    from raykd.cli.terminal.activity import activity
+
+    with activity(f"reading {sweep or table or ''}"):
+        from raykd.sweep import verdict as sweep_verdict
+
+        opened, result = sweep_verdict.verdict(
+            sweep, table, margin, smaller_is_better, tracking_uri, smoke
+        )
     if save is not None:
-        typer.echo(sweep_verdict.save(opened, save), err=True)
+        note(sweep_verdict.save(opened, save))
     if as_json:
         print_json(result.to_json())
     else:
+        from raykd.cli import verdict as tables
+
         tables.verdict(result)
 
 
@@ -65,41 +85,51 @@ def power(
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
-    """How many seeds a margin takes, before the sweep."""
-    from raykd.cli import verdict as tables
-    from raykd.sweep import verdict as sweep_verdict
+    """Compute how many seeds a margin needs, before the sweep."""
+    from raykd.cli.terminal.activity import activity
 
-    needed = sweep_verdict.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
+    with activity("computing the seeds" if pilot is None else f"reading {pilot}"):
+        from raykd.sweep import verdict as sweep_verdict
+
+        needed = sweep_verdict.power(sd, pilot, margin, alpha, comparisons, tracking_uri)
     if as_json:
         print_json(needed.to_json())
     else:
+        from raykd.cli import verdict as tables
+
         tables.power(needed)
 
 
 @report_errors
 def angles(
-    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")],
+    sweep: SweepFile,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Measure at most so many students now.")
     ] = None,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """The angles between the teacher's blocks, seen from the students that were stored or measured
-    in training."""
-    from raykd.cli import angles as tables
-    from raykd.cli.terminal import output
-    from raykd.sweep import angles as sweep_angles
-    from raykd.sweep.sweep import Sweep
+    """Measure angles between the teacher's blocks, seen from students.
 
-    state = Sweep.open(sweep, tracking_uri).state()
-    counts = sweep_angles.measure(
-        state, trials, lambda done, total: output.err.print(f"looked at {done} of {total}")
-    )
-    result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
+    Students are read from the store, unless they were measured in training.
+    """
+    from raykd.cli.terminal.activity import Countdown, activity
+
+    with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.sweep import angles as sweep_angles
+        from raykd.sweep.sweep import Sweep
+
+        state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
+        progress = Countdown(update, "measuring angles:", "students")
+        counts = sweep_angles.measure(state, trials, progress)
+        update("testing hypotheses")
+        result = sweep_angles.Found.of(state.refreshed())  # the runs have new metrics
     if as_json:
         print_json(result.to_json(counts))
     else:
+        from raykd.cli import angles as tables
+
         tables.angles(result, counts)
 
 
@@ -117,28 +147,42 @@ def report(
     margin: Margin = None,
     smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
+    smoke: Smoke = False,
 ) -> None:
-    """One HTML page with the verdict, its evidence and its figures; MLflow's UI shows a sweep's."""
+    """Write an HTML page with the verdict and its figures.
+
+    A sweep's page is stored in MLflow too.
+    """
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out: {out}: write the path of a file, in a folder that is there")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise UserError(f"--figures: {figures} is a file; write a folder")
 
-    from raykd.report import gather, render
-    from raykd.sweep import verdict as sweep_verdict
+    from raykd.cli.terminal.activity import activity
 
-    opened, verdict = sweep_verdict.verdict(sweep, table, margin, smaller_is_better, tracking_uri)
-    if opened is not None:
-        page = gather.of_sweep(opened, verdict)
-    else:
-        assert table is not None, "a verdict is of a sweep or of a table"
-        page = gather.of_table(table, verdict)
-    text = render.html(page)
-    file = out or Path(f"report-{page.slug}.html")
-    file.write_text(text, encoding="utf-8")
-    typer.echo(f"{file}: open it in a browser")
-    if opened is not None and (run := gather.publish(opened, text)):
-        typer.echo(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
+    with activity(f"reading {sweep or table or ''}", lasting=True) as update:
+        from raykd.report import gather, render
+        from raykd.sweep import verdict as sweep_verdict
+
+        opened, verdict = sweep_verdict.verdict(
+            sweep, table, margin, smaller_is_better, tracking_uri, smoke
+        )
+        if opened is not None:
+            update("reading learning curves")
+            page = gather.of_sweep(opened, verdict)
+        else:
+            assert table is not None, "a verdict is of a sweep or of a table"
+            page = gather.of_table(table, verdict)
+        update("drawing figures")
+        text = render.html(page)
+        file = out or Path(f"report-{page.slug}.html")
+        file.write_text(text, encoding="utf-8")
+        run = None if opened is None else gather.publish(opened, text)
+        if figures is not None:
+            update(f"writing figures to {figures}")
+            written = render.write_figures(page, figures)
+    say(f"{file}: open it in a browser")
+    if run:
+        say(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
     if figures is not None:
-        written = render.write_figures(page, figures)
-        typer.echo(f"{figures}: {len(written)} files")
+        say(f"{figures}: {len(written)} files")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import typer
+
+from raykd.cli.terminal.console import say
 from raykd.errors import UserError
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
@@ -47,3 +50,14 @@ def maps(
             layer_map = match_embedding(layer_map, name)
         named_maps.append((name, layer_map))
     return named_maps
+
+
+def show(named_maps: list[tuple[str, LayerMap]], drawn_on: Depth | None) -> None:
+    """Print the maps, one line a strategy, or as pictures on a teacher of the given depth."""
+    if drawn_on is not None:
+        for name, layer_map in named_maps:
+            typer.echo(f"{layer_map.picture(drawn_on, name)}\n")  # a wrapped grid is no picture
+        return
+    width = max(len(name) for name, _ in named_maps) + 2
+    for name, layer_map in named_maps:
+        say(str(layer_map), name.ljust(width))

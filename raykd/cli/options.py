@@ -16,8 +16,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Uri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
 ]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="The smoke run of the sweep, not its results.")
+]
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 # For commands that take a sweep or a table of scores.
-MaybeSweep = Annotated[Path | None, typer.Argument(metavar="[SWEEP]", help="A sweep file (YAML).")]
+MaybeSweep = Annotated[Path | None, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 Table = Annotated[
     Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
 ]
@@ -53,6 +57,17 @@ def _command(file: Path) -> str:
         return shlex.quote(file.name)
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def command_line(command: str, *arguments: object, uri: str | None = None) -> str:
+    """Return a command of raykd as a shell takes it; passwords in the store's address are
+    hidden."""
+    words = [command, *map(str, arguments)]
+    if uri is not None:
+        from raykd.tracking.store import safe
+
+        words += ["--tracking-uri", safe(uri)]
+    return f"{program()} {shlex.join(words)}"
 
 
 def again(context: typer.Context) -> str:

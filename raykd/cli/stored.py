@@ -25,7 +25,11 @@ def logs(
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
-    """All that one trial told: what it is, its losses and scores by step, how it ended."""
+    """Show one trial: parameters, losses and scores by step.
+
+    The end of the log says how the trial ended.
+    """
+    from raykd.cli.terminal.console import say
     from raykd.tracking.logs import read
 
     trial_log = read(trial, tracking_uri)
@@ -33,7 +37,7 @@ def logs(
         print_json(trial_log.to_json())
     else:
         for line in trial_log.lines():
-            typer.echo(line)
+            say(line)
 
 
 @report_errors
@@ -42,7 +46,7 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     tracking_uri: Uri = None,
 ) -> None:
-    """Write a trained student as a plain transformers folder, with a model card."""
+    """Write a trained student as a transformers folder with a card."""
     from raykd.tracking.export import export as write
 
     typer.echo(f"{folder}: {write(run, folder, tracking_uri)}")
@@ -50,7 +54,7 @@ def export(
 
 @report_errors
 def ui(
-    sweep: Annotated[Path | None, typer.Argument(metavar="[SWEEP]")] = None,
+    sweep: Annotated[Path | None, typer.Argument(metavar="SWEEP")] = None,
     tracking_uri: Uri = None,
     port: Annotated[int, typer.Option(help="On localhost.")] = 5000,
 ) -> None:

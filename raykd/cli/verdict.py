@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.stats.importance import Landscape
+from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.power import POWER, Needed
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
-from raykd.cli.terminal.output import out, whole
+from raykd.cli.terminal.console import say
+from raykd.cli.terminal.tables import Column, name, print_table
+from raykd.cli.terminal.tables import result as outcome
 
-COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+HANG = 19  # indent of a hypothesis: its number and status come before it
+STRATEGY = name("strategy")
+STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold"}
 CLAIMS = {
     "H1": "every strategy is equivalent to forward",
     "H2": "every strategy beats no matching",
@@ -28,41 +32,40 @@ CLAIMS = {
 
 def verdict(result: Verdict) -> None:
     better = "" if result.larger_is_better else " (smaller is better)"
-    out.print(
-        f"[bold]{escape(result.source)}[/]: {result.metric}{better}, margin {result.margin:g}, "
-        f"alpha {result.alpha:g}"
-    )
+    settings = f": {result.metric}{better}, margin {result.margin:g}, alpha {result.alpha:g}"
+    say(Text.assemble((result.source, "bold"), settings))
     if (teacher_score := result.teacher) is not None:
-        out.print(
+        say(
             f"teacher: test {teacher_score.metric} {teacher_score.test:.2f}, "
-            f"select {teacher_score.select:.2f}, always the commonest answer "
-            f"{teacher_score.majority:.2f}"
+            f"select {teacher_score.select:.2f}, majority class {teacher_score.majority:.2f}"
         )
     for caveat in result.caveats:
-        out.print(f"[yellow]caveat:[/] {escape(caveat.says)}", soft_wrap=False)
+        say(Text.assemble(("caveat: ", "bold"), caveat.says))
     for cell in result.cells:
-        out.print(
-            f"\n[bold]{escape(f'{cell.task}, {cell.init}, {cell.shape} blocks')}[/]"
-            f"{escape(_weight(cell))}"
-        )
+        title = f"{cell.task}, {cell.init}, {cell.shape} blocks"
+        say()
+        say(Text.assemble((title, "bold"), _weight(cell)))
         _cell(cell, result)
     for task, shape, shares in result.shares:
-        out.print(f"\n{escape(task)}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
+        say(f"\n{task}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in result.mixed:
-        missing = _lost(cell for cell in result.cells if cell.shape == model.shape)
-        left_out = f", {missing} missing runs left out" if missing else ""
-        out.print(
-            f"\nOver {model.tasks} tasks ({escape(model.init)}, {model.shape} blocks, "
-            f"{model.metric}; mixed model, tasks as a sample{left_out}), against forward "
-            f"({100 * model.level:.3g} % interval):"
-        )
-        for effect in model.effects:
-            gap = estimate(result.margin, effect.effect, effect.interval)
-            out.print(f"  {effect.strategy:<16} {gap}")
+        _mixed(model, result)
     if result.angles is not None:
-        out.print(f"\nAngles: {escape(result.angles.prediction.says)}")
+        say(f"\nAngles: {result.angles.prediction.says}")
     for line in [*(p.says for p in result.problems), *result.notes]:
-        out.print(f"\n{escape(line)}")
+        say(f"\n{line}")
+
+
+def _mixed(model: Mixed, result: Verdict) -> None:
+    missing = _lost(cell for cell in result.cells if cell.shape == model.shape)
+    left_out = f", {missing} missing runs left out" if missing else ""
+    say(
+        f"\nOver {model.tasks} tasks ({model.init}, {model.shape} blocks, {model.metric}; mixed "
+        f"model, tasks as a sample{left_out}), against forward ({100 * model.level:.3g} % "
+        "interval):"
+    )
+    effects = [[e.strategy, estimate(result.margin, e.effect, e.interval)] for e in model.effects]
+    print_table([STRATEGY, outcome("difference")], effects, indent=2)
 
 
 def _weight(cell: Cell) -> str:
@@ -74,25 +77,26 @@ def _weight(cell: Cell) -> str:
 def _cell(cell: Cell, result: Verdict) -> None:
     margin = result.margin
     for hypothesis in cell.hypotheses:
-        colour = COLOURS[hypothesis.status]
-        out.print(f"  {hypothesis.id}  [{colour}]{hypothesis.status:<13}[/]{CLAIMS[hypothesis.id]}")
-        out.print(f"      {'':<13}{escape(hypothesis.says)}")
-    whole(_arms(cell, margin, result.teacher))
+        status = (f"{hypothesis.status:<13}", STYLES[hypothesis.status])
+        claim = Text.assemble(f"  {hypothesis.id}  ", status, CLAIMS[hypothesis.id])
+        say(claim, hang=HANG)
+        say(hypothesis.says, " " * HANG)
+    _arms(cell, margin, result.teacher)
     for reference, pairs in (("forward", cell.to_forward), ("none", cell.to_none)):
         if pairs:
-            out.print(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
-            whole(_differences(pairs, margin))
+            say(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
+            _differences(pairs, margin)
     if cell.gap is not None:
         format_number = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
         low, high = map(format_number, cell.gap.interval)
-        out.print(
+        say(
             f"  largest gap: {cell.gap.best} over {cell.gap.worst} by "
             f"{format_number(cell.gap.effect)} "
             f"({low} to {high}, {100 * cell.gap.level:g} % for whichever pair)"
             f"{_of_survivors(cell, cell.gap.n)}"
         )
     if cell.shares is not None:
-        out.print(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
+        say(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
     for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
@@ -100,11 +104,11 @@ def _cell(cell: Cell, result: Verdict) -> None:
         *([cell.lost.says] if cell.lost else []),
         *([cell.collapses.says] if cell.collapses else []),
     ]:
-        out.print(f"  {escape(sentence)}")
+        say(f"  {sentence}")
     if cell.landscape is not None:
-        out.print(f"  {_landscape(cell.landscape)}")
+        say(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
-        out.print(f"  [yellow]not here:[/] {escape(problem.says)}")
+        say(Text.assemble("  ", ("not here: ", "bold"), problem.says))
 
 
 def _lost(cells: Iterable[Cell]) -> int:
@@ -119,31 +123,24 @@ def _of_survivors(cell: Cell, seeds: int) -> str:
     return f", over the {seeds} seeds that all have, missing runs left out"
 
 
-def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> Table:
-    """Table of the teacher and every arm. The differences are in a table of their own, so that both
-    fit 80 columns."""
-    table = Table(box=None, pad_edge=True)
-    for name in ("strategy", "mean", "seeds", "collapsed"):
-        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
+def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> None:
+    """Print the table of the teacher and every arm. The differences are in a table of their own, so
+    that both fit 80 columns."""
     tests = [arm.mean for arm in cell.arms] + ([] if teacher is None else [teacher.test])
     means = Digits.of(margin, *tests)
-    if teacher is not None:
-        table.add_row("teacher", means.plain(teacher.test), "", "")
+    rows = [] if teacher is None else [["teacher", means.plain(teacher.test), "", ""]]
     for arm in cell.arms:
-        name = f"{arm.strategy} (control)" if arm.control else arm.strategy
-        name += f", weight {arm.chosen}" if arm.chosen else ""
-        table.add_row(escape(name), means.plain(arm.mean), _seeds(arm), _collapsed(arm))
-    return table
+        title = f"{arm.strategy} (control)" if arm.control else arm.strategy
+        title += f", weight {arm.chosen}" if arm.chosen else ""
+        rows.append([title, means.plain(arm.mean), _seeds(arm), _collapsed(arm)])
+    columns = [STRATEGY, outcome("mean"), Column("seeds"), Column("collapsed")]
+    print_table(columns, rows, indent=2)
 
 
-def _differences(pairs: Sequence[Comparison], margin: float) -> Table:
-    table = Table(box=None, pad_edge=True, show_header=False)
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)
-    for pair in pairs:
-        effect = estimate(margin, pair.effect, pair.interval)
-        table.add_row(escape(pair.strategy), effect, pair.finding)
-    return table
+def _differences(pairs: Sequence[Comparison], margin: float) -> None:
+    effects = [[p.strategy, estimate(margin, p.effect, p.interval), p.finding] for p in pairs]
+    columns = [STRATEGY, outcome("difference"), outcome("finding", left=True)]
+    print_table(columns, effects, indent=2)
 
 
 def _seeds(arm: Arm) -> str:
@@ -155,7 +152,9 @@ def _collapsed(arm: Arm) -> str:
     """Collapsed runs of an arm, and the upper bound of its collapse rate."""
     if arm.collapse_bound is None:
         return ""
-    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {100 * arm.collapse_bound:.2g} %)"
+    bound = 100 * arm.collapse_bound
+    digits = f"{bound:.2g}" if bound < 10 else f"{bound:.0f}"
+    return f"{len(arm.collapsed)} of {len(arm.seeds)} (up to {digits} %)"
 
 
 def _landscape(landscape: Landscape) -> str:
@@ -182,10 +181,10 @@ def _shares(shares: Shares) -> str:
 
 def power(needed: Needed) -> None:
     count = needed.comparisons
-    out.print(
+    say(
         f"SD of a paired difference {needed.sd:.3g}, margin {needed.margin:g}, "
         f"alpha {needed.alpha:g}, {count} comparison{'s' * (count != 1)} to forward"
-        + (f"; {escape(needed.source)}" if needed.source else "")
+        + (f"; {needed.source}" if needed.source else "")
     )
     together = "" if count == 1 else f", all {count} together, each tested at alpha"
     strictest = "" if count == 1 else ", at Holm's strictest level"
@@ -197,14 +196,13 @@ def power(needed: Needed) -> None:
             needed.twice,
         ),
     ):
-        out.print(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {purpose}")
-    out.print(f"  (power {POWER:g})\n")
-    table = Table(box=None, pad_edge=True)
-    for name in ("seeds", "equal", "", "half", "twice"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
-    for point in needed.curve:
-        table.add_row(
-            str(point.seeds), f"{point.equal:.2f}", "#" * round(20 * point.equal),
-            f"{point.half:.2f}", f"{point.twice:.2f}",
-        )  # fmt: skip
-    out.print(table)
+        say(f"  {seeds if seeds is not None else 'over 10,000':>6} seeds {purpose}", hang=15)
+    say(f"  (power {POWER:g})\n")
+    columns = [name("seeds"), outcome("equal"), outcome("", left=True), outcome("half"),
+               outcome("twice")]  # fmt: skip
+    curve = [
+        [str(p.seeds), f"{p.equal:.2f}", "#" * round(20 * p.equal), f"{p.half:.2f}",
+         f"{p.twice:.2f}"]
+        for p in needed.curve
+    ]  # fmt: skip
+    print_table(columns, curve, indent=2)

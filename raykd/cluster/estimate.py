@@ -4,6 +4,7 @@ time."""
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from raykd.sweep.resources import Node, Share, share, this_machine
 from raykd.sweep.state import SweepState
 from raykd.teachers import teacher
 
+logger = logging.getLogger(__name__)
+
 Place = Literal["here", "joined", "to come"]
 """This machine; a joined cluster; nodes that an autoscaler has yet to start."""
 
@@ -51,7 +54,8 @@ def plan(state: SweepState, address: str | None) -> Estimate:
         nodes = [Node(cluster.grows.cpus, cluster.grows.gpus)] * cluster.grows.nodes
         fitted = share(cluster, nodes, cluster.grows.slots, study.file)
         return foresee(state.on(fitted), "to come", measure=True)
-    return foresee(state.on(here(state)), "here", measure=True)
+    # Where nothing is missing, there is nothing to time.
+    return foresee(state.on(here(state)), "here", measure=bool(state.missing))
 
 
 def foresee(state: SweepState, place: Place, measure: bool = False) -> Estimate:
@@ -99,6 +103,7 @@ class Scene:
         )
         if note:
             return rates.rough_rates(plan), note
+        logger.info("timing the training of students, about ten seconds")
         try:
             student_rates: Rates = (
                 measure_students(request, processes)
@@ -125,6 +130,7 @@ class Scene:
         note = self._obstacle(request, 5, 1) if measure else "measured by `raykd plan --cluster`"
         if note:
             return rough, note
+        logger.info("timing the training of the teacher")
         try:
             teacher_rates: TeacherRates = (
                 measure_teacher(request)

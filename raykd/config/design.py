@@ -185,7 +185,7 @@ class Confirm(Model):
     looks: tuple[Positive, ...] | None = Field(
         None, examples=[[4, 7, 10]],
         description="after so many seeds, stop if H1 and H5 are decided or hardly will be; the "
-        "last is all; default: no look before the end",
+        "last is all; default: no interim analysis",
     )  # fmt: skip
     control_seeds: Positive | None = Field(
         None, description="controls only under the first so many seeds; default: all"
@@ -236,10 +236,11 @@ class Confirm(Model):
             )
         if looks[-1] != seeds:
             raise ValueError(
-                f"the last look is at {looks[-1]} seeds, confirm has {seeds}; write {seeds} last"
+                f"the last analysis is at {looks[-1]} seeds, confirm has {seeds}; write "
+                f"{seeds} last"
             )
         if all(s.label != "forward" for s in self.strategies):
-            raise ValueError("a look compares with forward, so put forward into `strategies`")
+            raise ValueError("an analysis compares with forward, so put forward into `strategies`")
         return self
 
     @property

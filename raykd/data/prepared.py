@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import datasets
 
     from raykd.config.task import TaskConfig
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
 
@@ -92,6 +95,7 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
     folder = home / "data" / digest([FORMAT, source.key, parts])
     if not (folder / "manifest.json").is_file():
+        logger.info("reading the rows of %s", task.named)
         splits, report = into_splits(source.parse(), task, file)
         if task.of_kind.classes:
             names = label_names(splits, file)

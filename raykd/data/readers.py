@@ -24,6 +24,8 @@ from raykd.runtime.memo import digest
 if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
 
+logger = logging.getLogger(__name__)
+
 READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
@@ -212,6 +214,7 @@ def _hub(name: str, task: TaskConfig, home: Path, file: str) -> Source:
     where = f"{file}: task.data: {name}"
 
     def parse() -> Reading:
+        logger.info("reading %s from the Hugging Face hub", name)
         with _quiet_datasets() as datasets:
             try:
                 _check_hub(name, task, home)

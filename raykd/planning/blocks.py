@@ -58,6 +58,16 @@ def deeper(student: Depth, teacher: Depth) -> tuple[int, int] | None:
     return next((pair for pair in pairs if pair[0] > pair[1]), None)
 
 
+def deeper_warning(student: Depth, teacher: Depth) -> str | None:
+    """Return a sentence about a student that is deeper than its teacher; None if it is not."""
+    if len(student.stacks) != len(teacher.stacks) or not (depths := deeper(student, teacher)):
+        return None
+    return (
+        f"the student has {depths[0]} blocks, more than its teacher ({depths[1]}); distillation "
+        "usually makes a model smaller, so check that this is meant"
+    )
+
+
 def other_stacks(copied_map: LayerMap | None, teacher: Depth, student: Depth) -> str | None:
     """Return the problem of an init map whose number of stacks is not that of the models."""
     if copied_map is None or len(copied_map.halves) == len(student.stacks):

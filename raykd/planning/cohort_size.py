@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -19,6 +20,8 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_source import explored_states
 from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.teachers.model_facts import Base, read_config, remembered
+
+logger = logging.getLogger(__name__)
 
 
 def usable(memory: int, gpu: bool) -> int:
@@ -83,6 +86,7 @@ def measured_footprint(
     def run_dry() -> dict[str, int]:
         from raykd.planning.memory.dry_run import measure
 
+        logger.info("computing the memory of a student's training")
         config = read_config(base.folder)
         if labels:
             config.num_labels = labels

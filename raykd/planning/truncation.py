@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from raykd.data.encoded import Encoded
     from raykd.planning.study import Study
 
+logger = logging.getLogger(__name__)
+
 MODEL = "the model's positions"
 
 
@@ -34,6 +37,7 @@ def reported(study: Study) -> DataReport:
     """
     cache = study.prepared.folder / f"cuts-{study.data}.json"
     if not cache.is_file():
+        logger.info("tokenizing the rows")
         _write_cuts(cache, _count_cuts(study))
     cuts = [Cut(**cut) for cut in json.loads(cache.read_text(encoding="utf-8"))]
     _refuse(cuts, study)

@@ -120,8 +120,8 @@ def _teacher_scores(teacher: TeacherScore | None) -> str:
     if teacher is None:
         return ""
     return (
-        f", test {teacher.metric} {teacher.test:.2f}, select {teacher.select:.2f} (always the "
-        f"commonest answer: {teacher.majority:.2f})"
+        f", test {teacher.metric} {teacher.test:.2f}, select {teacher.select:.2f} (majority "
+        f"class: {teacher.majority:.2f})"
     )
 
 

@@ -120,7 +120,7 @@ def measure(state: SweepState, trials: int | None, progress: Callable[[int, int]
     """Measure stored students that have no angles yet, at most `trials` of them.
 
     The first seed of every strategy and init comes first, then the next seed. `progress` is called
-    with the number of students done and their total.
+    with the number of students done and their total, first with 0.
 
     Raises UserError where no student is measured and none can be.
     """
@@ -163,6 +163,7 @@ def _measure(
     from raykd.training.angle_probe import ROWS, Probe
     from raykd.training.trainer import CohortTrainer
 
+    progress(0, len(chosen))
     study = state.study
     teacher = teachers.stored(study.home, study.teacher)
     if teacher is None:

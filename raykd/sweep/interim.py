@@ -118,7 +118,7 @@ def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> 
 def stopped(look: Look, plan: Plan) -> str:
     """Return a sentence: which look ended confirm, why, and which trials are not run."""
     return (
-        f"confirm stopped at look {look.number} of {len(look.looks)} ({look.seeds} of "
+        f"confirm stopped at interim analysis {look.number} of {len(look.looks)} ({look.seeds} of "
         f"{look.looks[-1]} seeds): {look.stop}; "
         f"not run: {by_strategy(plan.called_off) or 'nothing'}"
     )

@@ -11,6 +11,7 @@ from raykd.analysis.verdict.published import published_scores
 from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
 from raykd.planning import inits, truncation
+from raykd.planning.blocks import deeper_warning
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
 from raykd.sweep.older_trials import older
@@ -48,6 +49,7 @@ def outline(state: SweepState) -> dict[str, Any]:
             "blocks": Shape.of(study.depth).told,
             "width": study.shape.width or study.base.width,
             "moved_inits": inits.moved(study),
+            "warnings": [w for w in [deeper_warning(study.depth, study.base.depths)] if w],
         },
         "explore": {
             "maps": plan.explore_wanted, "finished": plan.explore_done,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from raykd.analysis.as_json import plain
 from raykd.analysis.scores.from_runs import weight
 from raykd.tracking.ledger import Record
 
@@ -31,8 +32,14 @@ class Row:
     weight: str = ""
     """Weight of the hidden loss; empty where nothing is matched."""
 
+    maps: tuple[str, ...] = ()
+    """The maps of its trials; `map` is the one, or their number."""
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return plain values: maps as lists, and None where there is no weight."""
+        values = plain(self)
+        del values["map"]
+        return dict(values)
 
 
 def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
@@ -72,11 +79,12 @@ def _row(
         r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])
     }
     paired = [scores[s] - reference[s] for s in scores if s in reference]
-    maps = {r.map for r in arm}
+    maps = tuple(sorted({r.map for r in arm}))
     return Row(
         init=init,
         strategy=strategy,
-        map=maps.pop() if len(maps) == 1 else f"{len(maps)} maps",
+        map=maps[0] if len(maps) == 1 else f"{len(maps)} maps",
+        maps=maps,
         mean=statistics.fmean(scores.values()),
         seeds=len(scores),
         low=min(scores.values()),

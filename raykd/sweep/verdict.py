@@ -29,6 +29,7 @@ def verdict(
     margin: float | None = None,
     smaller_is_better: bool = False,
     tracking_uri: str | None = None,
+    smoke: bool = False,
 ) -> tuple[SweepState | None, Verdict]:
     """Return the verdict on a sweep file's confirm trials, with the sweep's state, or on a table.
 
@@ -36,6 +37,8 @@ def verdict(
     """
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
+    if smoke and sweep is None:
+        raise UserError("--smoke goes with a sweep file")
     if table is not None:
         if sweep is not None:
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
@@ -45,7 +48,7 @@ def verdict(
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     if smaller_is_better:
         raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
-    state = Sweep.open(sweep, tracking_uri).state()
+    state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
     return state, of_sweep(state, margin)
 
 
@@ -88,7 +91,8 @@ def scores_of(state: SweepState) -> Scores:
     if confirm is not None and confirm.looks is not None:
         if look is None:
             raise UserError(
-                f"{state.study.file}: confirm.looks: the first is at {confirm.looks[0]} seeds, and "
+                f"{state.study.file}: confirm.looks: the first interim analysis is at "
+                f"{confirm.looks[0]} seeds, and "
                 "not all of their trials are over; run `raykd sweep` first"
             )
         seeds = seeds[: look.seeds]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ from raykd.teachers.model_facts import Base
 
 if TYPE_CHECKING:
     from raykd.config.training import Teacher
+
+logger = logging.getLogger(__name__)
 
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
@@ -87,6 +90,7 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
     """Download the model into the home, which all nodes of a cluster can read."""
     from huggingface_hub import snapshot_download
 
+    logger.info("reading %s from the Hugging Face hub", teacher.model)
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
         return Path(
@@ -173,9 +177,9 @@ def refuse_weak(scores: Stored, teacher: Teacher, file: str) -> None:
     if scores.weak and not teacher.allow_weak:
         raise UserError(
             f"{file}: teacher.model: {teacher.model} reaches {scores.select:.1f} {scores.metric} "
-            "on select, no better than always giving the commonest answer "
-            f"({scores.select_majority:.1f}); train it longer (teacher.epochs, teacher.lr), or "
-            "write `allow_weak: true` to go on all the same"
+            f"on select, no better than the majority class ({scores.select_majority:.1f}); "
+            "train it longer (teacher.epochs, teacher.lr), or write `allow_weak: true` to go on "
+            "all the same"
         )
 
 

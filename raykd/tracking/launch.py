@@ -36,6 +36,15 @@ PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlfl
 
 
 @dataclass(frozen=True)
+class LaunchEnd:
+    """The end of a launch. `time`: seconds since the epoch; of a lost one, its last heartbeat."""
+
+    status: str
+    """finished, failed (some trials did not finish), killed (stopped) or lost."""
+    time: float
+
+
+@dataclass(frozen=True)
 class Launch:
     client: MlflowClient
     run_id: str
@@ -237,3 +246,15 @@ def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
         return None
     figures: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
     return figures
+
+
+def last_end(client: MlflowClient, experiment: str) -> LaunchEnd | None:
+    """Return how and when the newest launch ended; None if there is none, or if it still runs."""
+    run = newest(client, experiment)
+    if run is None:
+        return None
+    if run.info.status != "RUNNING":
+        return LaunchEnd(run.info.status.lower(), run.info.end_time / 1000)
+    if alive(run):
+        return None
+    return LaunchEnd("lost", float(run.data.tags["raykd.heartbeat"]))

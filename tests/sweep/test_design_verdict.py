@@ -73,8 +73,8 @@ def test_a_plan_names_them(sweep: Path) -> None:
 def test_status_marks_controls_and_tells_weights_apart(sweep: Path) -> None:
     rows = ask("status", sweep)["strategies"]
     assert {r["strategy"] for r in rows if r["control"]} == CONTROLS
-    assert {(r["strategy"], r["weight"]) for r in rows} == {("none", "")} | {
-        (name, w) for name in ARMS | CONTROLS for w in ("0.5", "2")
+    assert {(r["strategy"], r["weight"]) for r in rows} == {("none", None)} | {
+        (name, w) for name in ARMS | CONTROLS for w in (0.5, 2.0)
     }
     assert {r["seeds"] for r in rows if r["control"]} == {1}
     assert all((r["against_forward"] is None) == (r["strategy"] in ("none", "forward"))
@@ -86,17 +86,17 @@ def test_status_marks_controls_and_tells_weights_apart(sweep: Path) -> None:
 def test_the_verdict_keeps_them_apart(sweep: Path) -> None:
     found = ask("verdict", sweep)
     cells = {c["weight"]: c for c in found["cells"]}
-    assert list(cells) == ["tuned", "0.5", "2"]
+    assert list(cells) == ["tuned", 0.5, 2.0]
     for cell in cells.values():
         assert {a["strategy"] for a in cell["arms"]} == {"none", *ARMS, *CONTROLS}
         assert {a["strategy"] for a in cell["arms"] if a["control"]} == CONTROLS
         assert {c["strategy"] for c in cell["to_forward"]} == {"reverse", "best_1"}
         assert {c["reference"] for c in cell["controls"]["comparisons"]} == CONTROLS
         assert not cell["problems"] or {p["kind"] for p in cell["problems"]} == {"few_seeds"}
-    assert {h["weight"] for h in found["hypotheses"]} == {"tuned", "0.5", "2"}
-    assert {a["chosen"] for a in cells["tuned"]["arms"]} <= {"", "0.5", "2"}
+    assert {h["weight"] for h in found["hypotheses"]} == {"tuned", 0.5, 2.0}
+    assert {a["chosen"] for a in cells["tuned"]["arms"]} <= {None, 0.5, 2.0}
     # The search ran at the losses' own weight.
-    assert [bool(cells[w]["curse"]) for w in ("tuned", "0.5", "2")] == [False, False, True]
+    assert [bool(cells[w]["curse"]) for w in ("tuned", 0.5, 2.0)] == [False, False, True]
     text = said("verdict", sweep)
     assert "each strategy at its best hidden weight" in text and "hidden weight 0.5" in text
 

@@ -72,7 +72,7 @@ def run(sweep: Sweep, seeds: Sequence[int], gaps: Sequence[float], failed: str =
 
 
 def test_a_sweep_goes_from_look_to_look_and_stops_for_good(sweep: Sweep) -> None:
-    with pytest.raises(UserError, match=r"confirm.looks: the first is at 2 seeds, and not all"):
+    with pytest.raises(UserError, match=r"confirm.looks: the first interim analysis is at 2 seeds"):
         of_sweep(sweep.state())
     run(sweep, [5, 3], NEAR)
     assert goes_on(sweep.study, sweep.ledger, 1) and not goes_on(sweep.study, sweep.ledger, 2)
@@ -94,7 +94,7 @@ def test_a_sweep_goes_from_look_to_look_and_stops_for_good(sweep: Sweep) -> None
     assert {p.kind for p in second.cells[0].problems} == set()
     told = sweep.state().stopped
     assert told == (
-        "confirm stopped at look 2 of 3 (4 of 6 seeds): H1 and H5 are decided; "
+        "confirm stopped at interim analysis 2 of 3 (4 of 6 seeds): H1 and H5 are decided; "
         "not run: forward 2, none 2, reverse 2"
     )
     assert "Look 2 of 3, at 4 of 6 seeds" in html(page_of(sweep.state(), second))
@@ -112,7 +112,7 @@ def test_the_same_command_again_starts_nothing(
     """What cannot be decided any more ends it too, at the first look."""
     run(sweep, [5, 3], FAR)
     file = sweep.study.file
-    why = "confirm stopped at look 1 of 3 (2 of 6 seeds): what is open of H1 and H5 would be"
+    why = "stopped at interim analysis 1 of 3 (2 of 6 seeds): what is open of H1 and H5 would be"
     again = said("sweep", file)
     assert why in again and "nothing to train" in again
     assert len(Sweep.open(Path(file)).ledger.read()) == 6
@@ -142,7 +142,7 @@ def test_a_failed_trial_is_run_again_though_a_look_has_stopped_the_rest(sweep: S
     run(sweep, [5, 3, 4], NEAR)
     run(sweep, [9], NEAR, failed="reverse")
     told = sweep.state().stopped
-    assert told is not None and "stopped at look 2 of 3" in told
+    assert told is not None and "stopped at interim analysis 2 of 3" in told
     (again,) = sweep.state().plan.missing
     assert (again.strategy, again.seed) == ("reverse", 9)
     run(sweep, [9], [4.0])
@@ -160,7 +160,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "one": (lambda c: c.update(looks=[6]), "at least two numbers of seeds in rising order"),
     "falling": (lambda c: c.update(looks=[4, 2, 6]), "in rising order"),
     "one seed": (lambda c: c.update(looks=[1, 6]), "the first at least 2"),
-    "last": (lambda c: c.update(looks=[2, 4]), "the last look is at 4 seeds, confirm has 6"),
+    "last": (lambda c: c.update(looks=[2, 4]), "the last analysis is at 4 seeds, confirm has 6"),
     "no forward": (lambda c: c.update(strategies=["none", "reverse"]), "put forward into"),
 }
 

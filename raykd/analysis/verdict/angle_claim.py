@@ -23,8 +23,8 @@ from raykd.training.angle_values import NULLS, View, wilson
 
 HALF = 0.5  # share of acute angles between random directions
 UNMEASURED = (
-    "H6 is left out, as no angles were measured: `raykd angles SWEEP` looks at stored students, "
-    "and `angles: true` in the sweep file at all of them, in training"
+    "H6 is left out, as no angles were measured: `raykd angles SWEEP` measures stored "
+    "students, and `angles: true` in the sweep file measures all of them, in training"
 )
 NULL_NAMES = {
     "shuffled": "to the teacher's states of other tokens, as near",

@@ -80,7 +80,7 @@ def _majority(cells: Sequence[Cell], teacher: TeacherScore, resolution: float) -
         if stuck:
             yield Caveat(
                 "majority",
-                f"no better than always giving the commonest answer ({teacher.majority:.2f})"
+                f"no better than the majority class ({teacher.majority:.2f})"
                 f"{_where(cell, cells)}: {_listed(stuck)}",
             )
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.table import Table
 
+from raykd.cli.terminal import console
+from raykd.cli.terminal.console import complain, note, say
 from raykd.cli.terminal.format import byte_size, disk_range, duration_range, number_range
-from raykd.cli.terminal.output import err, out
+from raykd.cli.terminal.tables import name, print_table, result
 from raykd.config.budget import Budget, above
 from raykd.errors import UserError
 from raykd.planning.estimate.estimate import Estimate
@@ -20,24 +21,26 @@ def table(estimate: Estimate) -> None:
     basis = (
         f"measured on {estimate.device}" if estimate.measured else f"rough, for {estimate.device}"
     )
-    out.print(
-        f"  estimate  {basis}; {estimate.jobs} jobs, {estimate.at_once} at once"
-        + (f" ({estimate.note})" if estimate.note else "")
+    say(
+        f"{basis}; {estimate.jobs} jobs, {estimate.at_once} at once"
+        + (f" ({estimate.note})" if estimate.note else ""),
+        "  estimate  ",
     )
-    grid = Table(box=None, pad_edge=False, padding=(0, 1))
-    headers = ["            phase", "time", f"{estimate.unit}-hours", "disk", "traffic"]
-    money = estimate.total.money is not None
-    for i, head in enumerate(headers + ["money"] * money):
-        grid.add_column(head, justify="right" if i else "left", no_wrap=True)
-    for phase in (*estimate.phases, estimate.total):
-        if phase.seconds.high or phase.disk.high:
-            cells = [duration_range(phase.seconds), number_range(phase.hours),
-                     disk_range(phase.disk), byte_size(phase.traffic.likely)]  # fmt: skip
-            money_cells = [number_range(phase.money)] if phase.money else []
-            grid.add_row(f"            {phase.name}", *cells, *money_cells)
-    out.print(grid)
+    columns = [
+        name("phase"), result("time", spread=True),
+        result(f"{estimate.unit}-hours", spread=True), result("money", spread=True),
+        result("disk", gives_way=1, spread=True), result("traffic", gives_way=2),
+    ]  # fmt: skip
+    rows = [
+        [phase.name, duration_range(phase.seconds), number_range(phase.hours),
+         number_range(phase.money) if phase.money else "", disk_range(phase.disk),
+         byte_size(phase.traffic.likely)]
+        for phase in (*estimate.phases, estimate.total)
+        if phase.seconds.high or phase.disk.high
+    ]  # fmt: skip
+    print_table(columns, rows, indent=4)
     if estimate.limits:
-        out.print(f"  limits    {'; '.join(estimate.limits)}")
+        say("; ".join(estimate.limits), "  limits    ")
 
 
 def line(estimate: Estimate) -> str:
@@ -53,7 +56,7 @@ def line(estimate: Estimate) -> str:
 def show(estimate: Estimate) -> None:
     """Print the line before a launch, if there is anything to run."""
     if estimate.total.seconds.likely:
-        err.print(line(estimate))
+        note(line(estimate))
 
 
 def consent(estimate: Estimate, budget: Budget, file: str, yes: bool) -> None:
@@ -70,8 +73,8 @@ def consent(estimate: Estimate, budget: Budget, file: str, yes: bool) -> None:
     reason = above(budget, file, amounts)
     if reason is None or yes:
         return
-    if not (sys.stdin.isatty() and err.is_terminal):
+    if not (sys.stdin.isatty() and console.err.is_terminal):
         raise UserError(f"{reason}; write --yes to run it all the same (nothing was started)")
     if not typer.confirm(f"{reason}. Run it?", err=True):
-        typer.echo("raykd: nothing was started", err=True)
+        complain("nothing was started")
         raise typer.Exit(130)

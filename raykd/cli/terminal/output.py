@@ -1,124 +1,123 @@
-"""Terminal output: plans and the strategy table. Results go to stdout, the rest to stderr."""
+"""Terminal output: plans, the teacher's scores and the strategy table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from raykd.cli.terminal.console import complain, note, say
 from raykd.cli.terminal.format import duration, forecast_line, memory
+from raykd.cli.terminal.tables import Column, name, print_table, result
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
-    from raykd.sweep.ledger import Ledger
     from raykd.sweep.status import Status
     from raykd.teachers.teacher import Stored
 
-PIPE_WIDTH = 400  # wide enough that lines in pipes and files are neither cut nor wrapped
-
-
-def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
-
-
-out, err = _console(stderr=False), _console(stderr=True)
-say = partial(out.print, markup=False)
-"""Print a line without markup: labels, paths and errors may contain brackets."""
-
-
-def whole(table: Table) -> None:
-    """Print a table at its full width, so that a narrower terminal wraps lines and cuts no
-    number."""
-    table.width = out.measure(table, options=out.options.update(width=PIPE_WIDTH)).maximum
-    out.print(table, crop=False)
-
-
-def read_records(ledger: Ledger) -> None:
-    """Read the records of a sweep, with a spinner: the first read from a server can be slow."""
-    with err.status(f"reading {ledger.name!r}"):
-        ledger.refresh(quick=True)
+SHOWN = 5  # failures that `raykd status` lists
+LABEL = 12  # columns of the labels of `raykd plan`, with their indent
 
 
 def plan(overview: Mapping[str, Any]) -> None:
     """Print the output of `raykd plan`."""
-    task, teacher, student = overview["task"], overview["teacher"], overview["student"]
-    rows = task["rows"]
-    labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
-    out.print(f"[bold]{escape(overview['sweep'])}[/]")
-    say(
-        f"  data      {task['data']}: {rows['train']} train, {rows['select']} select, "
-        f"{rows['test']} test; {labels}{task['metric']}"
-    )
-    for line in overview["data"]["lines"]:
-        say(f"            {line}")
-    ready = "ready" if teacher["ready"] else "to be fine-tuned first"
-    say(
-        f"  teacher   {teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
-        f"{teacher['fingerprint']} ({ready})"
-    )
-    if (training := teacher["trained"]) and not teacher["ready"]:
-        say(
-            "            until its score on select stops rising: at most "
-            f"{training['most_epochs']} epochs ({training['most_steps']} steps); an estimate "
-            f"counts {training['likely_epochs']}"
-        )
-    say(f"  student   {student['blocks']} blocks x {student['width']}")
-    for line in student["moved_inits"]:
-        say(f"  init      {line}")
-    explore, confirm = overview["explore"], overview["confirm"]
-    if explore["maps"]:
-        extent = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
-        say(
-            f"  explore   {explore['missing']} of {explore['maps']} maps to try{extent}; "
-            f"{explore['steps']} steps each, {explore['cohorts']} cohorts"
-        )
-    if confirm["trials"]:
-        say(
-            f"  confirm   {confirm['missing']} of {confirm['trials']} trials to run "
-            f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
-            f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}"
-        )
-    if confirm["looks"]:
-        looks = ", ".join(map(str, confirm["looks"]))
-        say(f"  looks     after {looks} seeds: {confirm['stopped'] or 'none ended it yet'}")
-    if len(confirm["hidden_weights"]) > 1:
-        say(f"  weights   hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
-    if confirm["sampled"]:
-        say(f"  sampled   {confirm['sampled']} maps drawn at random")
-    if confirm["controls"]:
-        say(f"  controls  {', '.join(confirm['controls'])}")
+    say(Text(overview["sweep"], style="bold"))
+    _plan_of_models(overview)
+    _plan_of_trials(overview)
     if overview["examples"]:
-        say(f"  memory    {memory(overview['memory'])}")
-    say(
-        f"  in all    {overview['examples']:,} student examples, "
-        f"{overview['bytes'] / 2**20:,.0f} MiB of disk at most"
+        _entry("memory", memory(overview["memory"]))
+    _entry(
+        "in all",
+        f"{overview['examples']:,} student examples, {overview['bytes'] / 2**20:,.0f} MiB of disk "
+        "at most",
     )
     if overview["examples"]:
-        say(f"  states    {_source_line(overview['states'])}")
+        _entry("states", _source_line(overview["states"]))
     if overview["decides"]:
-        say(f"  decides   {overview['decides']}")
+        _entry("decides", overview["decides"])
     if overview["outdated"]:
-        say(
-            f"  kept      {overview['outdated']} finished trials of this name that the file no "
-            "longer asks for; they stay in MLflow and count for nothing here"
+        _entry(
+            "kept",
+            f"{overview['outdated']} finished trials of this name that the file no longer asks "
+            "for; they stay in MLflow and count for nothing here",
         )
     for older in overview["older_rules"]:
         keys = " and ".join(f"`{key}`" for key in older["keys"])
-        say(
-            f"  rules     {older['finished']} finished trials of this file were made by an older "
-            f"default and are not counted; write {keys} to have them back"
+        _entry(
+            "rules",
+            f"{older['finished']} finished trials of this file were made by an older default and "
+            f"are not counted; write {keys} to have them back",
         )
-    say(f"  results   {overview['tracking_uri']}, experiment {overview['sweep']!r}")
+    _entry("results", f"{overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def _entry(label: str, text: str) -> None:
+    """Print a line of `raykd plan`; an empty label continues the entry above."""
+    say(text, f"  {label}".ljust(LABEL))
+
+
+def _plan_of_models(overview: Mapping[str, Any]) -> None:
+    """Print the lines on the data, the teacher and the student."""
+    task, teacher, student = overview["task"], overview["teacher"], overview["student"]
+    rows = task["rows"]
+    labels = f"labels {', '.join(task['labels'])}; " if task["labels"] else ""
+    _entry(
+        "data",
+        f"{task['data']}: {rows['train']} train, {rows['select']} select, {rows['test']} test; "
+        f"{labels}{task['metric']}",
+    )
+    for line in overview["data"]["lines"]:
+        _entry("", line)
+    ready = "ready" if teacher["ready"] else "to be fine-tuned first"
+    _entry(
+        "teacher",
+        f"{teacher['model']}: {teacher['blocks']} blocks x {teacher['width']}, "
+        f"{teacher['fingerprint']} ({ready})",
+    )
+    if (training := teacher["trained"]) and not teacher["ready"]:
+        _entry(
+            "",
+            f"until its score on select stops rising: at most {training['most_epochs']} epochs "
+            f"({training['most_steps']} steps); an estimate counts {training['likely_epochs']}",
+        )
+    _entry("student", f"{student['blocks']} blocks x {student['width']}")
+    for line in student["moved_inits"]:
+        _entry("init", line)
+    for line in student["warnings"]:
+        _entry("warning", line)
+
+
+def _plan_of_trials(overview: Mapping[str, Any]) -> None:
+    """Print the lines on explore and confirm."""
+    explore, confirm = overview["explore"], overview["confirm"]
+    if explore["maps"]:
+        extent = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
+        _entry(
+            "explore",
+            f"{explore['missing']} of {explore['maps']} maps to try{extent}; "
+            f"{explore['steps']} steps each, {explore['cohorts']} cohorts",
+        )
+    if confirm["trials"]:
+        _entry(
+            "confirm",
+            f"{confirm['missing']} of {confirm['trials']} trials to run "
+            f"({len(confirm['seeds'])} seeds); {confirm['steps']} steps each, "
+            f"{confirm['cohorts']} cohorts of up to {overview['cohort_size']}",
+        )
+    if confirm["looks"]:
+        seeds = ", ".join(map(str, confirm["looks"]))
+        stopped = confirm["stopped"] or "none has ended it so far"
+        _entry("interim", f"analyses after {seeds} seeds: {stopped}")
+    if len(confirm["hidden_weights"]) > 1:
+        _entry("weights", f"hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
+    if confirm["sampled"]:
+        _entry("sampled", f"{confirm['sampled']} maps drawn at random")
+    if confirm["controls"]:
+        _entry("controls", ", ".join(confirm["controls"]))
 
 
 def _source_line(choice: Mapping[str, Any]) -> str:
@@ -132,16 +131,18 @@ def _source_line(choice: Mapping[str, Any]) -> str:
 
 def intent(overview: Mapping[str, Any]) -> None:
     """Print one line on what a sweep will train, before it starts."""
+    for warning in overview["student"]["warnings"]:
+        complain(warning)
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
         why = overview["confirm"]["stopped"] or "every trial is finished"
-        err.print(f"{overview['sweep']}: {why}; nothing to train", markup=False)
+        note(f"{overview['sweep']}: {why}; nothing to train")
         return
     parts = ([f"{explore} maps to explore"] if explore else []) + (
         [f"{confirm} trials to confirm"] if confirm else []
     )
     summary = f"{' and '.join(parts)}; results in {overview['tracking_uri']}"
-    err.print(f"{overview['sweep']}: {summary}", markup=False)
+    note(f"{overview['sweep']}: {summary}")
 
 
 def data(study: Study) -> None:
@@ -154,7 +155,7 @@ def teacher(stored: Stored) -> None:
     """Print the teacher's scores and, if early stopping set its length, its number of epochs."""
     say(
         f"teacher {stored.fingerprint}: test {stored.metric} {stored.test:.1f}, "
-        f"always the commonest answer {stored.test_majority:.1f}"
+        f"majority class {stored.test_majority:.1f}"
     )
     if stored.epochs is not None and stored.epochs == stored.best_epoch:
         say(
@@ -171,16 +172,17 @@ def teacher(stored: Stored) -> None:
 def _teacher_line(score: TeacherScore) -> str:
     return (
         f"teacher {score.fingerprint}: test {score.metric} {score.test:.2f}, select "
-        f"{score.select:.2f}, always the commonest answer {score.majority:.2f}"
+        f"{score.select:.2f}, majority class {score.majority:.2f}"
     )
 
 
 def status(current: Status) -> None:
     """Print the output of `raykd status`: counts, failures and the strategy table so far."""
-    out.print(
-        f"[bold]{escape(current.sweep)}[/]: {current.finished} finished, "
-        f"{current.running} running, {current.failed} failed, {current.missing} missing"
+    counts = (
+        f": {current.finished} finished, {current.running} running, {current.failed} failed, "
+        f"{current.missing} missing"
     )
+    say(Text.assemble((current.sweep, "bold"), counts))
     if current.pruned:
         say(
             f"  {current.pruned} explored trials were dropped early, which saved "
@@ -188,36 +190,35 @@ def status(current: Status) -> None:
         )
     if current.stopped:
         say(f"  {current.stopped}")
-    for trial, error in current.failures[:5]:
+    for trial, error in current.failures[:SHOWN]:
         say(f"  {trial} failed: {error}")
+    if more := current.failures[SHOWN:]:
+        say(f"  and {len(more)} more failed (all of them: --json)")
     for launch in current.costs[-1:]:
         say(f"  {forecast_line(launch)}")
-    if not current.rows:
-        if current.teacher is not None:
-            say(_teacher_line(current.teacher))
+    if current.teacher is not None:
+        say(f"  {_teacher_line(current.teacher)}")
+    if current.rows:
+        _strategy_table(current)
+    else:
         say("no confirmed trial is finished yet")
-        return
-    table = Table(
-        title=f"test {current.metric}, percent", title_justify="left", box=None, pad_edge=False
-    )
-    weighted = len({row.weight for row in current.rows} - {""}) > 1
-    for name, justify in (("init", "left"), ("strategy", "left"), ("map", "left"),
-                          ("weight", "right"), ("mean", "right"), ("seeds", "right"),
-                          ("range", "right"), ("to forward", "right")):  # fmt: skip
-        if name != "weight" or weighted:
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+
+
+def _strategy_table(current: Status) -> None:
+    columns = [
+        name("init"), name("strategy"), Column("map", left=True, gives_way=2),
+        Column("hidden weight"), result("mean"), Column("seeds"), result("range", gives_way=1),
+        result("to forward"),
+    ]  # fmt: skip
+    rows = []
     if (teacher_score := current.teacher) is not None:
-        table.add_row(
-            "", "teacher", "", *([""] if weighted else []), f"{teacher_score.test:.2f}", "",
-            f"select {teacher_score.select:.2f}", "",
-        )  # fmt: skip
+        rows.append(["", "teacher", "", "", f"{teacher_score.test:.2f}", "", "", ""])
+    several = len({row.weight for row in current.rows} - {""}) > 1  # one weight is no factor
     for row in current.rows:
         gap = row.against_forward
-        name = f"{row.strategy} (control)" if row.control else row.strategy
-        table.add_row(
-            escape(row.init), name, row.map.replace("[", "\\["),
-            *([row.weight] if weighted else []),
-            f"{row.mean:.2f}", str(row.seeds),
+        rows.append([
+            row.init, f"{row.strategy} (control)" if row.control else row.strategy, row.map,
+            row.weight if several else "", f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
-        )  # fmt: skip
-    whole(table)
+        ])  # fmt: skip
+    print_table(columns, rows, f"test {current.metric}, percent")

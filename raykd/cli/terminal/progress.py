@@ -19,9 +19,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from raykd.cli.terminal import costs, output
+from raykd.cli.terminal import console, costs, output
+from raykd.cli.terminal.console import note as print_note
 from raykd.cli.terminal.format import duration
-from raykd.cli.terminal.output import err
 from raykd.cluster.launch.run_sweep import Observer
 from raykd.cluster.launch.tally import Tally
 from raykd.planning.estimate.estimate import Estimate
@@ -50,7 +50,7 @@ class StepBar:
         self._scores: dict[int, float] = {}
         steps_done = TextColumn("{task.completed:.0f}/{task.total}")
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._live = _NotedProgress(steps_done, *times) if err.is_terminal else None
+        self._live = _NotedProgress(steps_done, *times) if console.err.is_terminal else None
         self._last_line = self._first = time.monotonic()
         self._done = self._last = 0
 
@@ -84,7 +84,7 @@ class StepBar:
             seconds_left = (now - self._first) * (self._steps - step) / (step - self._done)
             parts = [f"{self._name} {step} of {self._most}{self._steps} steps",
                      f"{self._most}{duration(seconds_left)} left", note]  # fmt: skip
-            err.print("; ".join(p for p in parts if p), markup=False)
+            print_note("; ".join(p for p in parts if p))
         self._last = step
 
     def _scores_line(self, step: int, scores: Mapping[str, float]) -> str:
@@ -108,7 +108,7 @@ class _NotedProgress(Progress):
 
     def __init__(self, *columns: ProgressColumn) -> None:
         name, bar = TextColumn("{task.description}"), BarColumn(bar_width=24)
-        super().__init__(name, bar, *columns, console=err, transient=True)
+        super().__init__(name, bar, *columns, console=console.err, transient=True)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
@@ -125,7 +125,7 @@ class SweepProgress(Tally):
     def __init__(self) -> None:
         super().__init__()
         share = TextColumn("{task.percentage:.0f} %")
-        self._live = _NotedProgress(share, TimeElapsedColumn()) if err.is_terminal else None
+        self._live = _NotedProgress(share, TimeElapsedColumn()) if console.err.is_terminal else None
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -147,7 +147,7 @@ class SweepProgress(Tally):
 
     def failed(self, told: str) -> None:
         super().failed(told)
-        err.print(told, markup=False)
+        print_note(told)
 
     def changed(self, milestone: bool = False) -> None:
         self._draw(progress_line(self.now()), line=milestone)
@@ -157,7 +157,7 @@ class SweepProgress(Tally):
             self._live.update(self._task, completed=self.done, note=note)
         elif line or time.monotonic() - self._last_line > EVERY_SECONDS:
             self._last_line = time.monotonic()
-            err.print(f"{100 * self.done / self.work:3.0f} %  {note}", markup=False)
+            print_note(f"{100 * self.done / self.work:3.0f} %  {note}")
 
 
 def progress_line(now: Mapping[str, Any]) -> str:

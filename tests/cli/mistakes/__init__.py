@@ -21,6 +21,7 @@ def refused(*args: object, wanted: tuple[str, ...], lines: int = 1) -> str:
     result = CliRunner().invoke(app, [str(a) for a in args])
     assert result.exit_code == 2, result.output + repr(result.exception)
     told = [line for line in result.stderr.splitlines() if line.strip()]
+    told = [line for line in told if not line.endswith(" ...")]  # what it was doing
     assert len(told) == lines, result.stderr
     for part in wanted:
         assert part in result.stderr, result.stderr

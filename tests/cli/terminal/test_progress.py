@@ -8,6 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
+from raykd.cli.terminal import console
 from raykd.cli.terminal import progress as show_progress
 from raykd.cli.terminal.progress import StepBar
 from raykd.config.cohort import Cohort
@@ -50,7 +51,7 @@ def test_a_narrow_terminal_shows_the_bar_and_the_whole_note(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(show_progress, "err", Console(file=screen, force_terminal=True, width=60))
+    monkeypatch.setattr(console, "err", Console(file=screen, force_terminal=True, width=60))
     cohort = Cohort(tuple(spec(strategy=s) for s in ("forward", "reverse")))
     steps = cohort.trials[0].training.steps
     with show_progress.SweepProgress() as progress:

@@ -17,7 +17,7 @@ from raykd.cluster.launch.tally import Tally
 from raykd.config.cohort import Cohort
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
-from raykd.tracking.launch import NOW, Launch
+from raykd.tracking.launch import NOW, Launch, LaunchEnd
 
 from ...support.specs import spec
 from ...support.world import write_sweep
@@ -96,7 +96,25 @@ def test_what_is_told_is_all_there() -> None:
                  "4 nodes, 2 coming, 1 going", "6 of 8 CPUs", "3 of 4 GPUs", "1.50 GPU-hours",
                  "3.00 spent, 9.00 to come", "best forward 81.0"):  # fmt: skip
         assert part in line
-    assert watch.launch_line({}) == "a launch is starting"
+    assert line.startswith("running: 25 %")
+    assert watch.launch_line({}) == "starting Ray"
+    begun = {"share_done": 0.0, "cohorts_done": 0, "cohorts_running": 0, "seconds": 1.0}
+    assert watch.launch_line(begun).startswith("starting workers: 0 %")
+
+
+@pytest.mark.parametrize(
+    ("end", "line"),
+    [
+        (None, "no launch has been started"),
+        (LaunchEnd("finished", 820.0), "the launch ended 3 min ago"),
+        (LaunchEnd("failed", 997.0), "the launch ended 3 s ago: some trials did not finish"),
+        (LaunchEnd("killed", 1001.0), "the launch ended 0 s ago: it was stopped"),
+        (LaunchEnd("lost", 400.0),
+         "the launch is gone without an end; its last sign of life was 10 min ago"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_launch_is_said_as_it_was(end: LaunchEnd | None, line: str) -> None:
+    assert watch.end_line(end, 1000.0) == line
 
 
 @pytest.fixture
@@ -135,7 +153,7 @@ def test_it_looks_until_the_launch_has_ended(
 ) -> None:
     said = watched(launched, monkeypatch)
     assert len(re.findall("25 %", said)) == 2 and "cohorts a were lost: x" in said
-    assert said.splitlines()[-1] == "no launch is running"
+    assert re.fullmatch(r"the launch ended \d+ s ago", said.splitlines()[-1])
 
 
 def test_a_script_gets_a_line_of_json_a_look(
@@ -144,6 +162,7 @@ def test_a_script_gets_a_line_of_json_a_look(
     lines = [json.loads(line) for line in watched(launched, monkeypatch, "--json").splitlines()]
     assert [line["now"] for line in lines] == [NOW_TOLD, NOW_TOLD, None]
     assert {line["missing"] for line in lines} == {6}
+    assert [line["ended"] and line["ended"]["status"] for line in lines] == [None, None, "finished"]
 
 
 def test_where_nothing_was_launched_it_ends_at_once(
@@ -152,4 +171,4 @@ def test_where_nothing_was_launched_it_ends_at_once(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
     result = CliRunner().invoke(app, ["status", str(write_sweep(tmp_path)), "--watch"])
-    assert result.exit_code == 0 and "no launch is running" in result.stdout
+    assert result.exit_code == 0 and "no launch has been started" in result.stdout

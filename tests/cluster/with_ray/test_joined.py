@@ -36,7 +36,7 @@ def test_a_teacher_made_there_and_two_workers_give_the_loss_curve_of_one(
     process = nodes.raykd("teacher", write_sweep(folder, teacher=idle))
     output = process.communicate()[0]
     assert process.returncode == 2, output  # a mistake found there is a line here
-    assert "commonest answer" in output and "Traceback" not in output
+    assert "majority class" in output and "Traceback" not in output
 
     sweep = write_sweep(folder, training=SLOW)
     output = nodes.raykd("plan", sweep, "--cluster").communicate()[0]

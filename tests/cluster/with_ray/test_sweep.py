@@ -35,7 +35,7 @@ def test_explore_and_confirm_end_in_mlflow_and_a_third_launch_trains_nothing(fol
     told = " ".join(rest.stdout.split())
     names = ["all_to_one", "best_1", "forward", "none", "random", "reverse"]
     not_run = ", ".join(f"{name} 2" for name in names)
-    assert "confirm stopped at look 1 of 2 (2 of 4 seeds): H1 and H5 are decided" in told
+    assert "stopped at interim analysis 1 of 2 (2 of 4 seeds): H1 and H5 are decided" in told
     assert f"not run: {not_run}" in told
     found = records(folder)
     assert once_each(found)

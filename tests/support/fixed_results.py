@@ -1,0 +1,91 @@
+"""Results of a finished sweep with fixed numbers, for what is printed of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from raykd.analysis.scores.from_runs import from_trials
+from raykd.analysis.verdict.context import Caveat, TeacherScore
+from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.verdict import Verdict
+from raykd.planning.estimate.estimate import Estimate, Phase, Range
+from raykd.sweep import strategy_table
+from raykd.sweep.status import Status
+from raykd.tracking.ledger import Record
+
+MAPS = {
+    "none": "[null, null, null, null, null, null]", "forward": "[2, 4, 6, 8, 10, 12]",
+    "reverse": "[12, 10, 8, 6, 4, 2]", "in_order_random": "5 maps",
+    "all_to_one": "[6, 6, 6, 6, 6, 6]", "row_shuffled": "[2, 4, 6, 8, 10, 12]",
+}  # fmt: skip
+SEEDS = 5
+TEACHER = TeacherScore("001073683df4", "accuracy", 78.71, 77.08, 52.34)
+
+
+def records(inits: tuple[str, ...] = ("copied first", "random")) -> Iterator[Record]:
+    """Finished confirm trials: every strategy and a control, under every init, with five seeds."""
+    random = Random(0)
+    for init in inits:
+        for place, (strategy, layer_map) in enumerate(MAPS.items()):
+            for seed in range(SEEDS):
+                score = 74.0 + 0.2 * place + round(random.uniform(-0.5, 0.5), 2)
+                name = f"{init} {strategy} {seed}"
+                yield Record(
+                    name, name, "finished", "confirm", strategy, layer_map, init, seed, "f", "c",
+                    None, {"test_accuracy": score, "best_select_accuracy": score - 1},
+                    {"depth": "6", "loss_hidden": "1.0", "steps": "100",
+                     "targets": "row_shuffled" if strategy == "row_shuffled" else "teacher"},
+                    float(place), float(place + 1),
+                )  # fmt: skip
+
+
+def status(inits: tuple[str, ...] = ("copied first", "random")) -> Status:
+    finished = list(records(inits))
+    return Status(
+        sweep="reviews", metric="accuracy", finished=len(finished), running=0, failed=1, missing=2,
+        pruned=0, saved=0.0, outdated=0,
+        failures=(("3f2a91c07b55", "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 "
+                   "GiB; see /home/me/.raykd/logs/cohort-3f2a91c07b55/worker-0/output.txt"),),
+        rows=strategy_table.rows(finished, "accuracy"),
+        tracking_uri="sqlite:////home/me/mlflow.db", teacher=TEACHER,
+    )  # fmt: skip
+
+
+def verdict() -> Verdict:
+    from dataclasses import replace
+
+    scores = from_trials(
+        records(), task="reviews.csv", metric="accuracy", source="reviews.yaml",
+        controls=("row_shuffled",),
+    )  # fmt: skip
+    caveat = Caveat(
+        "coarse", "1,005 test rows show differences of 2.7 at best, and the margin is 1"
+    )
+    return replace(judge(scores, margin=1.0), teacher=TEACHER, caveats=(caveat,))
+
+
+def overview() -> dict[str, Any]:
+    """What `raykd plan --json` printed of a sweep."""
+    found = Path(__file__).parent.parent / "files" / "plan.json"
+    values: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return values
+
+
+def estimate() -> Estimate:
+    def spread(likely: float) -> Range:
+        return Range(0.7 * likely, likely, 1.6 * likely)
+
+    def phase(name: str, seconds: float) -> Phase:
+        hours = spread(seconds / 3600)
+        disk = Range(1e6 * seconds, 1e6 * seconds, 2e6 * seconds)
+        return Phase(name, spread(seconds), hours, disk, spread(3e6 * seconds), hours)
+
+    phases = (phase("teacher", 95), phase("stored states", 260), phase("confirm", 21_000))
+    return Estimate(
+        "GPU", "NVIDIA H200", True, phases, phase("in all", 21_355), 24, 4,
+        ("students 92 %, of which 10 % is waiting for the stored states",), "",
+    )  # fmt: skip
