@@ -37,7 +37,7 @@ postgres:
 		else echo "install PostgreSQL's server: apt-get install postgresql" >&2; exit 1; fi; }
 
 quickstart: install
-	@$(BIN)/raykd sweep sweeps/quickstart.yaml
+	@$(BIN)/raykd quickstart
 
 # Two workers, a file at a time, the longest files first (tests/conftest.py), so that both end
 # together. Ray's workers would step back behind everything else on the machine.

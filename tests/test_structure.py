@@ -18,7 +18,8 @@ ORDER = [
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
     "planning.memory", "planning",
     "planning.estimate", "tracking", "analysis", "analysis.scores", "analysis.stats",
-    "analysis.verdict", "sweep", "cluster", "cluster.launch", "report", "cli.terminal", "cli",
+    "analysis.verdict", "proposal", "sweep", "cluster", "cluster.launch", "report",
+    "cli.terminal", "cli",
 ]  # fmt: skip
 
 

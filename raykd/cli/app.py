@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from raykd.cli import cache, judging, stored
+from raykd.cli import cache, first, judging, stored
 from raykd.cli.errors import report_errors
-from raykd.cli.options import Json, Smoke, SweepFile, Uri, again, print_json
+from raykd.cli.options import Json, Smoke, SweepFile, Uri, print_json
 from raykd.errors import UserError
-from raykd.runtime.signals import stop_on_sigterm
 from raykd.version import __version__
 
 app = typer.Typer(
@@ -21,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # its dim and yellow texts are hard to read on a light background
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+first.register(app)
 
 Price = Annotated[
     float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
@@ -199,36 +199,12 @@ def run_sweep(
     ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd.cli.terminal import output
-    from raykd.cli.terminal.progress import Terminal
-    from raykd.cluster.launch import run_sweep as launch
-    from raykd.sweep.status import status as sweep_status
-    from raykd.sweep.sweep import Sweep
+    from raykd.cli import run
 
-    stop_on_sigterm()
-    opened = Sweep.open(sweep, tracking_uri, workers=workers, smoke=smoke, price=price)
-    try:
-        state, outcome = launch.run_sweep(opened, address, Terminal(yes))
-    except KeyboardInterrupt:
-        typer.echo(
-            f"raykd: stopped; finished trials are kept. Go on with: {again(context)}", err=True
-        )
-        raise typer.Exit(130) from None
-    output.status(sweep_status(state))
-    output.next_steps(state, sweep)
-    if outcome is not None and outcome.leaked:
-        typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
-    if outcome is not None and outcome.budget:
-        typer.echo(
-            f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
-            f"{again(context)}",
-            err=True,
-        )
-    elif outcome is not None and outcome.count:
-        typer.echo(
-            f"raykd: {outcome.count} trials did not finish; see `raykd status {sweep}`", err=True
-        )
-        raise typer.Exit(1)
+    run.sweep(
+        context, sweep, address=address, workers=workers, tracking_uri=tracking_uri, smoke=smoke,
+        price=price, yes=yes,
+    )  # fmt: skip
 
 
 @app.command()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,16 +44,49 @@ def print_json(value: Any, indent: int | None = 2) -> None:
     typer.echo(json.dumps(plain(value), indent=indent, allow_nan=False))
 
 
+def program() -> str:
+    """Return what to write to run raykd from here: `raykd` where the shell finds this one, else its
+    path. A virtual environment that is not activated is such a case."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name == "raykd":
+        return f"{_command(Path(sys.executable))} -m raykd"
+    return _command(started) if started.stem == "raykd" else "raykd"
+
+
+def _command(file: Path) -> str:
+    """The name of a program that the shell finds under it, or its path. Links are not followed:
+    the Python of an environment is a link to another one."""
+    found = shutil.which(file.name)
+    path = Path(os.path.abspath(file))
+    if found is not None and Path(os.path.abspath(found)) == path:
+        return shlex.quote(file.name)
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def command_line(command: str, *arguments: object, uri: str | None = None) -> str:
+    """Return a command of raykd as a shell takes it; passwords in the store's address are
+    hidden."""
+    words = [command, *map(str, arguments)]
+    if uri is not None:
+        from raykd.tracking.store import safe
+
+        words += ["--tracking-uri", safe(uri)]
+    return f"{program()} {shlex.join(words)}"
+
+
 def again(context: typer.Context) -> str:
-    """The command line that repeats this command; passwords in the store's address are hidden."""
+    """Return the command line that repeats a command; passwords in the store's address are
+    hidden."""
     from raykd.tracking.store import safe
 
     options = dict(context.params)
-    words = ["raykd", str(context.info_name), str(options.pop("sweep"))]
+    sweep = options.pop("sweep", None)
+    words = [str(context.info_name), *([] if sweep is None else [str(sweep)])]
     for name, value in options.items():
         if value:
             argument = (
                 [] if value is True else [safe(value) if name == "tracking_uri" else str(value)]
             )
             words += [f"--{name.replace('_', '-')}", *argument]
-    return shlex.join(words)
+    return f"{program()} {shlex.join(words)}"

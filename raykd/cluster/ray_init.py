@@ -101,9 +101,18 @@ def ray_started(options: dict[str, Any]) -> Iterator[None]:
             logging_level=logging.CRITICAL,
             **options,
         )
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:
+        expected = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError)
+        # Where one of its processes starts too late, Ray raises no class of its own.
+        if not isinstance(error, expected) and type(error) is not Exception:
+            raise
+        if options["address"] != "local":
+            raise UserError(
+                f"--address: Ray does not start with {options['address']!r}: {one_line(error)}"
+            ) from error
         raise UserError(
-            f"--address: Ray does not start with {options['address']!r}: {one_line(error)}"
+            f"Ray does not start on this machine: {one_line(error)}; if the machine is busy, run "
+            "this again when it is less so"
         ) from error
     stop_on_sigterm()  # Ray has installed its own handler
     try:

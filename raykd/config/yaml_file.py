@@ -112,7 +112,9 @@ def read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{file}: no such file; sweep files ship in sweeps/") from None
+        raise UserError(
+            f"{file}: no such file; `raykd new {file} --data DATA` writes one"
+        ) from None
     except IsADirectoryError:
         raise UserError(f"{file}: is a folder; name a sweep file in it") from None
     except UnicodeDecodeError as error:

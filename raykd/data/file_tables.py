@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -65,11 +65,28 @@ class FileTable:
 def delimited(path: Path, task: TaskConfig, file: str, where: str) -> FileTable:
     """The columns that a task names, as strings. Raises UserError with the line of a row that has
     more or fewer fields than the header, or of a quotation that is never closed."""
+    return _delimited(path, where, lambda header: _places(header, task, file, where))
+
+
+def every_column(path: Path, where: str) -> FileTable:
+    """All columns of a delimited file whose name is not empty and is theirs alone. Raises UserError
+    like `delimited`."""
+
+    def places(header: list[str]) -> dict[str, int]:
+        named = Counter(header)
+        return {name: i for i, name in enumerate(header) if name and named[name] == 1}
+
+    return _delimited(path, where, places)
+
+
+def _delimited(
+    path: Path, where: str, places_of: Callable[[list[str]], dict[str, int]]
+) -> FileTable:
     csv.field_size_limit(sys.maxsize)  # the default rejects long documents
     with path.open(encoding="utf-8-sig", newline="") as stream:
         records = _records(stream, path.suffix, where)
         _, header = next(records, (1, []))
-        places = _places(header, task, file, where)
+        places = places_of(header)
         columns: dict[str, list[Any]] = {name: [] for name in places}
         ragged: list[tuple[int, list[str]]] = []
         for line, cells in records:

@@ -53,7 +53,8 @@ def read(task: TaskConfig, home: Path, file: str) -> Source:
         return Source(asset.fingerprint, lambda: _pairs(task, home, file))
     path = Path(task.data).expanduser()
     if path.is_dir():
-        return _files(_folder_files(path, file), task, home, file)
+        files = folder_files(path, f"{file}: task.data: {path}")
+        return _files(files, task, home, file)
     if path.suffix in READERS or path.exists():
         return _file(path, task, home, file)
     return _hub(task.data, task, home, file)
@@ -98,7 +99,7 @@ def _pairs(task: TaskConfig, home: Path, file: str) -> Reading:
 
 def _file(path: Path, task: TaskConfig, home: Path, file: str) -> Source:
     where = f"{file}: task.data: {path}"
-    sha = _checksum(path, where)
+    sha = checksum(path, where)
 
     def parse() -> Reading:
         with _table(path, task, home, file) as table:
@@ -107,9 +108,8 @@ def _file(path: Path, task: TaskConfig, home: Path, file: str) -> Source:
     return Source(digest([sha, path.suffix]), parse)
 
 
-def _folder_files(folder: Path, file: str) -> dict[str, Path]:
+def folder_files(folder: Path, where: str) -> dict[str, Path]:
     """Files of a folder by stem. The stems are names of splits, as in a hub data set."""
-    where = f"{file}: task.data: {folder}"
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.stem.lower()
@@ -130,7 +130,7 @@ def _folder_files(folder: Path, file: str) -> dict[str, Path]:
 def _files(files: dict[str, Path], task: TaskConfig, home: Path, file: str) -> Source:
     """A source that reads several files as the splits of one data set."""
     where = {name: f"{file}: task.data: {path}" for name, path in files.items()}
-    shas = [[name, _checksum(path, where[name]), path.suffix] for name, path in files.items()]
+    shas = [[name, checksum(path, where[name]), path.suffix] for name, path in files.items()]
 
     def parse() -> Reading:
         with ExitStack() as opened:
@@ -145,7 +145,7 @@ def _files(files: dict[str, Path], task: TaskConfig, home: Path, file: str) -> S
     return Source(digest(shas), parse)
 
 
-def _checksum(path: Path, where: str) -> str:
+def checksum(path: Path, where: str) -> str:
     """SHA-256 of a file. Raises UserError if no reader can read it."""
     if path.suffix not in READERS:
         raise UserError(f"{where}: write a {', '.join(READERS)} file, a folder, or a hub name")
@@ -171,12 +171,12 @@ def _table(path: Path, task: TaskConfig, home: Path, file: str) -> Iterator[Any]
     elif path.suffix != ".parquet":
         yield file_tables.json_table(path, where)
     else:
-        with _parquet(path, home, where) as table:
+        with parquet(path, home, where) as table:
             yield table
 
 
 @contextmanager
-def _parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
+def parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
     home.mkdir(parents=True, exist_ok=True)
     # A cache of its own: `datasets` identifies a file by its modification time, which can be wrong.
     with _quiet_datasets() as datasets, tempfile.TemporaryDirectory(dir=home) as scratch:

@@ -13,6 +13,7 @@ from ray._private.utils import check_version_info
 from typer.testing import CliRunner
 
 from raykd.cli.errors import refuse_taken, report_errors
+from raykd.cluster import ray_init
 from raykd.cluster.ray_init import one_line
 from raykd.cluster.shared_storage import fault
 from raykd.errors import UserError
@@ -27,6 +28,31 @@ def test_a_cluster_of_another_version_is_told_in_one_line() -> None:
     line = one_line(told.value)
     assert "\n" not in line
     assert all(part in line for part in ("2.9.3", "3.10.1", ray.__version__))
+
+
+@pytest.mark.parametrize(
+    ("address", "start"),
+    [("local", "Ray does not start on this machine: "), ("10.0.0.1:6379", "--address: Ray does ")],
+)
+def test_a_ray_that_does_not_start_is_a_line(
+    address: str, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine Ray raises a plain Exception; any other class is an error of ours."""
+
+    def late(**_: object) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because")
+
+    def wrong(**_: object) -> None:
+        raise TypeError("an argument")
+
+    monkeypatch.setattr(ray_init, "SETTINGS", {})
+    for fails, expected in ((late, UserError), (wrong, TypeError)):
+        monkeypatch.setattr(ray, "init", fails)
+        with pytest.raises(expected) as refused, ray_init.ray_started({"address": address}):
+            pass
+        if expected is UserError:
+            assert str(refused.value).startswith(start) and "timed out" in str(refused.value)
+            assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("told_by", ["the system", "a library"])

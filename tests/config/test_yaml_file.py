@@ -43,7 +43,7 @@ def test_what_is_no_sweep_file_is_told_with_its_line(tmp_path: Path, text: str, 
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "no.yaml").endswith("no such file; sweep files ship in sweeps/")
+    assert "no such file; `raykd new" in complaint(tmp_path / "no.yaml")
     assert complaint(tmp_path).endswith("is a folder; name a sweep file in it")
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("name: caf\xe9".encode("latin-1"))

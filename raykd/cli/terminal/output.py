@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -17,7 +16,6 @@ from raykd.planning.truncation import reported
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
     from raykd.planning.study import Study
-    from raykd.sweep.state import SweepState
     from raykd.sweep.status import Status
     from raykd.teachers.teacher import Stored
 
@@ -224,28 +222,3 @@ def _strategy_table(current: Status) -> None:
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         ])  # fmt: skip
     print_table(columns, rows, f"test {current.metric}, percent")
-
-
-def next_steps(state: SweepState, file: Path) -> None:
-    """Print where the results are, and three commands to try next."""
-    from raykd.sweep.state import best_student
-    from raykd.tracking.store import safe
-
-    student = best_student(state)
-    say(f"\nMLflow runs: {safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
-    say("Worth trying next:")
-    from raykd.config.trial import Shape
-
-    teacher_shape, student_shape = Shape.of(state.study.base.depths), Shape.of(state.study.depth)
-    steps = [
-        ("raykd ui", "the runs in MLflow's own UI"),
-        (
-            f"raykd maps --teacher {teacher_shape} --student {student_shape}",
-            "every strategy's map, drawn",
-        ),
-        (f"raykd export {student} student", "a trained student as a transformers folder")
-        if student is not None
-        else (f"raykd status {file} --json", "the numbers above, for scripts"),
-    ]
-    for command, purpose in steps:
-        say(f"  {command:<44} {purpose}")

