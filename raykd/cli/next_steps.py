@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-from raykd.cli.options import program
-from raykd.cli.terminal import console
+from raykd.cli.options import command_line
+from raykd.cli.terminal.console import say, show_commands
 from raykd.config.trial import Shape
 from raykd.sweep.state import SweepState, best_student
 from raykd.tracking import store
@@ -14,12 +13,10 @@ from raykd.tracking import store
 
 def show(state: SweepState, file: Path, uri: str | None = None, smoke: bool = False) -> None:
     """Print where the results are, and what to run next. `uri` is the option of the command."""
-    console.say(f"\nMLflow runs: {store.safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
-    console.say("Worth trying next:")
+    say(f"\nMLflow runs: {store.safe(state.ledger.uri)}, experiment {state.ledger.name!r}")
+    say("Worth trying next:")
     steps = after_smoke(state, file, uri) if smoke else commands(state, file, uri)
-    width = max(len(command) for command, _ in steps)
-    for command, purpose in steps:
-        console.say(f"  {command:<{width}}  {purpose}")
+    show_commands(steps)
 
 
 def commands(state: SweepState, file: Path, uri: str | None = None) -> list[tuple[str, str]]:
@@ -31,12 +28,12 @@ def commands(state: SweepState, file: Path, uri: str | None = None) -> list[tupl
         ("report", "verdict and figures on one page"),
     ]
     finished = any(r.status == "finished" and r.phase == "confirm" for r in state.current)
-    steps = [(_line(name, file, uri=uri), why) for name, why in judged if finished]
+    steps = [(command_line(name, file, uri=uri), why) for name, why in judged if finished]
     depths = ["--teacher", shapes[0], "--student", shapes[1]]
     return [
         *steps,
-        (_line("ui", file, uri=uri), "the runs in MLflow's own UI"),
-        (_line("maps", *depths), "every strategy's map, drawn"),
+        (command_line("ui", file, uri=uri), "the runs in MLflow's own UI"),
+        (command_line("maps", *depths), "every strategy's layer map"),
         *_export(state),
     ]
 
@@ -44,8 +41,8 @@ def commands(state: SweepState, file: Path, uri: str | None = None) -> list[tupl
 def after_smoke(state: SweepState, file: Path, uri: str | None) -> list[tuple[str, str]]:
     """Return commands for after a smoke run, whose results no verdict counts."""
     return [
-        (_line("plan", file, "--cluster", uri=uri), "how long the whole sweep takes"),
-        (_line("sweep", file, uri=uri), "the whole sweep"),
+        (command_line("plan", file, "--cluster", uri=uri), "how long the whole sweep takes"),
+        (command_line("sweep", file, uri=uri), "the whole sweep"),
         *_export(state),
     ]
 
@@ -59,9 +56,4 @@ def _export(state: SweepState) -> list[tuple[str, str]]:
     # Without a sweep file the command looks in the default store.
     default = store.resolve(None, Path.cwd())
     uri = None if state.ledger.uri == default else state.ledger.uri
-    return [(_line("export", trial, folder, uri=uri), "the best student as a folder")]
-
-
-def _line(command: str, *arguments: object, uri: str | None = None) -> str:
-    option = [] if uri is None else ["--tracking-uri", store.safe(uri)]
-    return f"{program()} {shlex.join([command, *map(str, arguments), *option])}"
+    return [(command_line("export", trial, folder, uri=uri), "the best student as a folder")]

@@ -35,8 +35,13 @@ SmallerIsBetter = Annotated[
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    """Print a value as JSON; `indent=None` prints it in one line, for a stream of values."""
-    typer.echo(json.dumps(value, indent=indent))
+    """Print a value as JSON; `indent=None` prints it in one line, for a stream of values.
+
+    Numbers that are not finite are null, since JSON has no other word for them.
+    """
+    from raykd.analysis.as_json import plain
+
+    typer.echo(json.dumps(plain(value), indent=indent, allow_nan=False))
 
 
 def program() -> str:
@@ -57,6 +62,17 @@ def _command(file: Path) -> str:
         return shlex.quote(file.name)
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def command_line(command: str, *arguments: object, uri: str | None = None) -> str:
+    """Return a command of raykd as a shell takes it; passwords in the store's address are
+    hidden."""
+    words = [command, *map(str, arguments)]
+    if uri is not None:
+        from raykd.tracking.store import safe
+
+        words += ["--tracking-uri", safe(uri)]
+    return f"{program()} {shlex.join(words)}"
 
 
 def again(context: typer.Context) -> str:

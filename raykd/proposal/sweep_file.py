@@ -44,7 +44,7 @@ def write(file: Path, proposal: Proposal) -> None:
 
 def taken(file: Path) -> str:
     """The line for a sweep file that is there already."""
-    return f"{file}: there already, and is not written over; write another name"
+    return f"{file}: exists already and is not overwritten; write another name"
 
 
 def text(proposal: Proposal) -> str:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from raykd.cli import next_steps, options
 from raykd.cli.app import app
+from raykd.cli.terminal.console import show_commands
 from raykd.cluster.launch import run_sweep as launch
 from raykd.config.sweep import load
 from raykd.proposal import quickstart
@@ -21,6 +22,7 @@ from raykd.sweep.sweep import Sweep
 
 from ..support.finished import finish
 from ..support.world import write_sweep
+from .terminal.printed import screen
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,7 +76,7 @@ def test_quickstart_writes_its_file_once_and_runs_it(
     assert written == quickstart.text()
     (tmp_path / "quickstart.yaml").write_text(written + "\nalpha: 0.1\n", encoding="utf-8")
     second = CliRunner().invoke(app, ["quickstart", "--smoke"])
-    assert "quickstart.yaml: yours, with changes" in second.stderr
+    assert "quickstart.yaml: exists already, with changes" in second.stderr
     assert (tmp_path / "quickstart.yaml").read_text(encoding="utf-8").endswith("alpha: 0.1\n")
     configs = [sweep.study.config for sweep in no_ray]
     assert [c.name for c in configs] == ["quickstart", "quickstart-smoke"]
@@ -127,6 +129,16 @@ def test_a_sweep_without_a_finished_trial_has_nothing_to_judge(here: Path, tmp_p
     state = Sweep.open(write_sweep(tmp_path, name="begun")).state()
     names = [shlex.split(command)[1] for command, _ in next_steps.commands(state, Path("s.yaml"))]
     assert names == ["ui", "maps"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_command_is_never_broken(width: int) -> None:
+    commands = [("raykd verdict a/long/path/to/a/sweep.yaml", "does it matter"), ("raykd ui", "UI")]
+    with screen(width) as shown:
+        show_commands(commands)
+    lines = [line.strip() for line in shown.getvalue().splitlines()]
+    assert all(any(line.startswith(command) for line in lines) for command, _ in commands)
+    assert (f"{commands[0][0]}  does it matter" in lines) == (width > 58)
 
 
 STARTED: dict[str, tuple[Callable[[Path], Path], str]] = {

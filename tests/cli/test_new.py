@@ -46,12 +46,12 @@ def test_a_written_file_is_planned_as_it_stands(data: list[str], here: Path) -> 
     assert f"margin {overview['margin']:g}" in overview["decides"]
 
 
-def test_nothing_is_written_over(here: Path) -> None:
+def test_no_file_is_overwritten(here: Path) -> None:
     Path("my.yaml").write_text("mine")
     result = CliRunner().invoke(app, ["new", "my.yaml", "--data", "tickets.csv"])
     assert result.exit_code == 2 and Path("my.yaml").read_text() == "mine"
     assert result.stderr == (
-        "raykd: my.yaml: there already, and is not written over; write another name\n"
+        "raykd: my.yaml: exists already and is not overwritten; write another name\n"
     )
 
 

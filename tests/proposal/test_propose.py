@@ -184,6 +184,6 @@ def test_what_cannot_be_written_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no/my.yaml: cannot be written"):
         sweep_file.write(tmp_path / "no" / "my.yaml", proposal)
     (tmp_path / "my.yaml").write_text("mine")
-    with pytest.raises(UserError, match="there already, and is not written over"):
+    with pytest.raises(UserError, match="exists already and is not overwritten"):
         sweep_file.write(tmp_path / "my.yaml", proposal)
     assert (tmp_path / "my.yaml").read_text() == "mine"

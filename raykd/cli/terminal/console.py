@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -46,6 +47,18 @@ def note(text: str | Text, label: str = "", hang: int | None = None) -> None:
 def complain(text: str) -> None:
     """Print an error or a warning on stderr."""
     note(text, "raykd: ")
+
+
+def show_commands(commands: Sequence[tuple[str, str]]) -> None:
+    """Print commands with their purposes, in two columns where the terminal has room."""
+    width = max(cell_len(command) for command, _ in commands)
+    widest = 4 + width + max(cell_len(purpose) for _, purpose in commands)
+    for command, purpose in commands:
+        if out.is_terminal and widest > out.width:
+            out.print(Text(f"  {command}"))  # never broken: it is copied
+            say(purpose, " " * 6)
+        else:
+            out.print(Text(f"  {command:<{width}}  {purpose}"))
 
 
 def show(renderable: RenderableType) -> None:
