@@ -86,10 +86,19 @@ def maps(
 
 @app.command()
 @report_errors
-def schema() -> None:
-    """Print the JSON schema of a sweep file."""
+def schema(
+    command: Annotated[
+        str | None,
+        typer.Argument(metavar="COMMAND", help="Of this command's --json, not of a sweep file."),
+    ] = None,
+) -> None:
+    """Print the JSON schema of a sweep file, or of a --json output."""
+    from raykd.cli import schemas
     from raykd.config.sweep import SweepConfig
 
+    if command is not None:
+        print_json(schemas.schema(command))
+        return
     print_json(SweepConfig.model_json_schema())
 
 
@@ -190,8 +199,10 @@ def run_sweep(
     ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd.cli import run
+    from raykd.cli.terminal.activity import activity
 
+    with activity(f"reading {sweep}", lasting=True):
+        from raykd.cli import run
     run.sweep(
         context, sweep, address=address, workers=workers, tracking_uri=tracking_uri, smoke=smoke,
         price=price, yes=yes,

@@ -35,8 +35,13 @@ SmallerIsBetter = Annotated[
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    """Print a value as JSON; `indent=None` prints it in one line, for a stream of values."""
-    typer.echo(json.dumps(value, indent=indent))
+    """Print a value as JSON; `indent=None` prints it in one line, for a stream of values.
+
+    Numbers that are not finite are null, since JSON has no other word for them.
+    """
+    from raykd.analysis.as_json import plain
+
+    typer.echo(json.dumps(plain(value), indent=indent, allow_nan=False))
 
 
 def program() -> str:

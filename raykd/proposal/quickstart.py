@@ -24,10 +24,9 @@ def write(folder: Path) -> tuple[Path, str]:
     except FileExistsError:
         if not file.is_file():
             raise UserError(f"{file}: is a folder; run this in another folder") from None
-        change = (
-            "" if file.read_bytes() == text().encode() else ", with changes: it is run as it is"
-        )
-        return file, f"{file}: exists already{change}"
+        same = file.read_bytes() == text().encode()
+        changed = "" if same else ", with changes; it is run as it is"
+        return file, f"{file}: exists already{changed}"
     except OSError as error:
         raise UserError(
             f"{file}: cannot be written ({error.strerror}); run this in a folder of yours"

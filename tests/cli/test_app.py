@@ -19,6 +19,7 @@ from raykd.sweep.sweep import Sweep
 
 from ..support.finished import finish
 from ..support.world import texts, write_csv, write_sweep
+from .test_schemas import valid
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,22 @@ def test_status_and_plan_agree_on_a_finished_sweep(here: Path) -> None:
     assert (plan["confirm"]["finished"], plan["confirm"]["missing"], plan["bytes"]) == (6, 0, 0)
     shown = run("status", here / "sweep.yaml")
     assert f"{rows['forward']['mean']:.2f}" in shown and "…" not in shown
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "verdict", "angles", "power --pilot"])
+def test_json_of_a_finished_sweep_is_as_its_schema_says(here: Path, command: str) -> None:
+    valid(command.split()[0], json.loads(run(*command.split(), here / "sweep.yaml", "--json")))
+
+
+def test_json_of_a_trial_of_the_cache_and_of_a_watcher_is_as_its_schema_says(
+    here: Path, sweep: Sweep
+) -> None:
+    trial = sweep.ledger.refresh()[0].trial
+    valid("logs", json.loads(run("logs", trial, "--json")))
+    valid("cache", json.loads(run("cache", "list", "--json")))
+    (line,) = run("status", here / "sweep.yaml", "--watch", "--json").splitlines()
+    valid("watch", json.loads(line))
+    assert json.loads(line)["ended"]["status"] == "finished"
 
 
 def test_mlflow_holds_a_trials_whole_story(here: Path, sweep: Sweep, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ COMMANDS = list(commands())
 def said(*args: str) -> str:
     result = CliRunner().invoke(app, list(args), env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
     assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.output
+    return result.stdout
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -19,7 +19,7 @@ from raykd.tracking.ledger import Record
 
 MAPS = {
     "none": "[null, null, null, null, null, null]", "forward": "[2, 4, 6, 8, 10, 12]",
-    "reverse": "[12, 10, 8, 6, 4, 2]", "in_order_random": "5 maps",
+    "reverse": "[12, 10, 8, 6, 4, 2]", "in_order_random": "[{0}, 7, 8, 9, 11, 12]",
     "all_to_one": "[6, 6, 6, 6, 6, 6]", "row_shuffled": "[2, 4, 6, 8, 10, 12]",
 }  # fmt: skip
 SEEDS = 5
@@ -35,7 +35,8 @@ def records(inits: tuple[str, ...] = ("copied first", "random")) -> Iterator[Rec
                 score = 74.0 + 0.2 * place + round(random.uniform(-0.5, 0.5), 2)
                 name = f"{init} {strategy} {seed}"
                 yield Record(
-                    name, name, "finished", "confirm", strategy, layer_map, init, seed, "f", "c",
+                    name, name, "finished", "confirm", strategy, layer_map.format(seed + 1), init,
+                    seed, "f", "c",
                     None, {"test_accuracy": score, "best_select_accuracy": score - 1},
                     {"depth": "6", "loss_hidden": "1.0", "steps": "100",
                      "targets": "row_shuffled" if strategy == "row_shuffled" else "teacher"},
@@ -49,9 +50,9 @@ def status(inits: tuple[str, ...] = ("copied first", "random")) -> Status:
         sweep="reviews", metric="accuracy", finished=len(finished), running=0, failed=1, missing=2,
         pruned=0, saved=0.0, outdated=0,
         failures=(("3f2a91c07b55", "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 "
-                   "GiB; see /home/me/.raykd/logs/cohort-3f2a91c07b55/worker-0/output.txt"),),
+                   "GiB; see /srv/me/.raykd/logs/cohort-3f2a91c07b55/worker-0/output.txt"),),
         rows=strategy_table.rows(finished, "accuracy"),
-        tracking_uri="sqlite:////home/me/mlflow.db", teacher=TEACHER,
+        tracking_uri="sqlite:////srv/me/mlflow.db", teacher=TEACHER,
     )  # fmt: skip
 
 
