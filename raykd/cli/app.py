@@ -199,8 +199,10 @@ def run_sweep(
     ] = False,
 ) -> None:
     """Run what is missing. Run again after any interruption: finished trials are never repeated."""
-    from raykd.cli import run
+    from raykd.cli.terminal.activity import activity
 
+    with activity(f"reading {sweep}", lasting=True):
+        from raykd.cli import run
     run.sweep(
         context, sweep, address=address, workers=workers, tracking_uri=tracking_uri, smoke=smoke,
         price=price, yes=yes,

@@ -9,6 +9,8 @@ import typer
 from raykd.cli import next_steps
 from raykd.cli.options import again, program
 from raykd.cli.terminal import output
+from raykd.cli.terminal.activity import activity
+from raykd.cli.terminal.console import complain
 from raykd.cli.terminal.progress import Terminal
 from raykd.cluster.launch import run_sweep as launch
 from raykd.runtime.signals import stop_on_sigterm
@@ -30,7 +32,8 @@ def sweep(
     """Run what is missing, and print the results and what to run next. Exits with 1 if trials
     failed, with 130 if it was stopped."""
     stop_on_sigterm()
-    opened = Sweep.open(file, tracking_uri, workers=workers, smoke=smoke, price=price)
+    with activity(f"checking {file} against its data and models", lasting=True):
+        opened = Sweep.open(file, tracking_uri, workers=workers, smoke=smoke, price=price)
     try:
         state, outcome = launch.run_sweep(opened, address, Terminal(yes))
     except KeyboardInterrupt:
@@ -41,7 +44,7 @@ def sweep(
     output.status(status(state))
     next_steps.show(state, file, tracking_uri, smoke)
     if outcome is not None and outcome.leaked:
-        typer.echo(f"raykd: {outcome.leaked} placement groups had no owner: freed", err=True)
+        complain(f"{outcome.leaked} placement groups had no owner: freed")
     if outcome is not None and outcome.budget:
         typer.echo(
             f"raykd: stopped at {outcome.budget}; not run: {outcome.not_run()}. Go on with: "
@@ -49,8 +52,5 @@ def sweep(
             err=True,
         )
     elif outcome is not None and outcome.count:
-        typer.echo(
-            f"raykd: {outcome.count} trials did not finish; see `{program()} status {file}`",
-            err=True,
-        )
+        complain(f"{outcome.count} trials did not finish; see `{program()} status {file}`")
         raise typer.Exit(1)

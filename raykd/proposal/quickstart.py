@@ -25,10 +25,8 @@ def write(folder: Path) -> tuple[Path, str]:
         if not file.is_file():
             raise UserError(f"{file}: is a folder; run this in another folder") from None
         same = file.read_bytes() == text().encode()
-        return (
-            file,
-            f"{file}: exists already" + ("" if same else ", with changes; it is run as it is"),
-        )
+        changed = "" if same else ", with changes; it is run as it is"
+        return file, f"{file}: exists already{changed}"
     except OSError as error:
         raise UserError(
             f"{file}: cannot be written ({error.strerror}); run this in a folder of yours"

@@ -93,7 +93,17 @@ print(first)
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "teacher", "status", "verdict", "angles", "report", "plan --cluster", "power --pilot"],
+    [
+        "sweep",
+        "plan",
+        "teacher",
+        "status",
+        "verdict",
+        "angles",
+        "report",
+        "plan --cluster",
+        "power --pilot",
+    ],
 )
 def test_the_first_line_comes_before_heavy_imports(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
