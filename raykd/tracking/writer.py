@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -36,6 +37,7 @@ from raykd.training.angle_values import Measured
 from raykd.training.recorder import Result
 
 MOST_PARAMS = 100  # MLflow's limit for one call
+PAIR = re.compile(r"hidden_((?:decoder_)?\d+_to_(?:decoder_)?\d+)")
 MOST_TEXT = 5000  # characters of a tag that every store accepts
 
 
@@ -155,7 +157,8 @@ class Writer:
 
     def log(self, trial: TrialSpec, step: int, metrics: Mapping[str, float]) -> None:
         now, logged = _now(), self._steps[trial.id]
-        new = [(k, v, now, step) for k, v in metrics.items() if step not in logged.get(k, ())]
+        named = {k if k in logged else grouped(k): v for k, v in metrics.items()}
+        new = [(k, v, now, step) for k, v in named.items() if step not in logged.get(k, ())]
         self._spool.log(self._runs[trial.id], new)
 
     def angles(self, trial: TrialSpec, measured: Measured) -> None:
@@ -204,6 +207,14 @@ class Writer:
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+def grouped(metric: str) -> str:
+    """Return the name under which the store holds a metric: MLflow draws the metrics of one prefix
+    together, so the terms of matched pairs stand apart from the losses. A trial of raykd 0.1.0 that
+    is resumed keeps its names."""
+    pair = PAIR.fullmatch(metric)
+    return f"hidden_pairs/{pair[1]}" if pair else metric
 
 
 def run_name(trial: TrialSpec) -> str:

@@ -132,7 +132,7 @@ def test_mlflow_holds_a_trials_whole_story(here: Path, sweep: Sweep, tmp_path: P
     assert {"raykd.trial", "raykd.cohort", "raykd.data", "raykd.teacher_fingerprint",
             "mlflow.parentRunId", "raykd.precision"} <= set(tags)  # fmt: skip
     metrics = run_.data.metrics
-    losses = {"loss", "ce", "kl", "hidden", "hidden_1_to_2", "hidden_2_to_4"}
+    losses = {"loss", "ce", "kl", "hidden", "hidden_pairs/1_to_2", "hidden_pairs/2_to_4"}
     scores = {"select_accuracy", "best_select_accuracy", "test_accuracy"}
     costs = {"examples_per_second", "seconds", "peak_memory_mb"}
     assert losses | scores | costs <= set(metrics)

@@ -64,7 +64,8 @@ def answer(state: SweepState) -> list[str]:
 
 def counts(current: Status) -> str:
     missing = f", {current.missing} still missing" if current.missing else ""
-    return f"{current.finished} trials finished, {current.failed} failed{missing}."
+    finished = f"{current.finished} trial{'s' * (current.finished != 1)} finished"
+    return f"{finished}, {current.failed} failed{missing}."
 
 
 def note(paragraphs: list[str], current: Status, links: list[str], file: str) -> str:
