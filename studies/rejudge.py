@@ -10,6 +10,7 @@ search, angles and cost.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -21,6 +22,7 @@ from scipy import stats
 
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.stats.examples import McNemar
+from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
 from raykd.report.page import Origin, Page
@@ -33,7 +35,9 @@ NOTE = (
     "Holm-adjusted p-values, which they do not need; the rule was corrected after the data were "
     "seen"
 )
-OF_THE_VERDICT = ("verdict", "strategies", "seeds", "equivalence")
+OF_THE_VERDICT = ("verdict", "hypotheses", "strategies", "seeds", "equivalence", "files")
+KEPT = ("variance", "curves", "maps", "search", "angles", "cost", "missing", "reproduce")
+ORDER = (*OF_THE_VERDICT[:-1], *KEPT, "files")
 Json = dict[str, Any]
 
 
@@ -83,27 +87,42 @@ def _tuples(value: Json) -> Json:
 
 
 def page(old: str, found: Verdict, data: Json) -> str:
-    """The committed page with the sections, the JSON and the figures of this verdict."""
-    new = html(Page(found.source, "", found, Origin("", "", {}, None, "", "")))
-    for name in OF_THE_VERDICT:
-        old = _put(old, new, rf'<section id="{name}".*?</section>')
+    """The page of this verdict, with the sections and figures that the committed page alone has."""
+    teacher = re.search(r"test accuracy ([\d.]+) \(majority class: ([\d.]+)\)", old)
+    assert teacher is not None, "the header states the teacher's score"
+    test, majority = map(float, teacher.groups())
+    # The teacher's score on select is not on the page, and nothing shows it here.
+    judged = replace(found, teacher=TeacherScore("", found.metric, test, test, majority))
+    new = html(Page(found.source, "", judged, Origin("", "", {}, None, "", "")))
+    section = r'<section id="(\w+)".*?</section>'
+    ours = {m[1]: m[0] for m in re.finditer(section, new, re.DOTALL) if m[1] in OF_THE_VERDICT}
+    kept = {m[1]: m[0] for m in re.finditer(section, old, re.DOTALL) if m[1] in KEPT}
+    parts = [text for name in ORDER if (text := {**kept, **ours}.get(name))]
+    titles = [
+        (_one(t, r'(?<=<section id=")\w+'), _one(t, r'(?<=-title">)[^<\n]+(?=</h2>)'))
+        for t in parts
+    ]
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>\n' for name, title in titles)
+    for pattern, text in (
+        (r"<header>.*?</header>", _one(old, r"<header>.*?</header>")),
+        (r'(?<=<nav aria-label="Sections"><ul>\n).*?(?=</ul></nav>)', links),
+        (r"(?<=<main>\n).*?(?=</main>)", "\n".join(parts) + "\n"),
+    ):
+        new = new.replace(_one(new, pattern), text)
     drawn = r'(?<=<script type="application/json" id="drawings">).*?(?=</script>)'
-    kept, fresh = (json.loads(_one(text, drawn)) for text in (old, new))
-    by_id = {d["id"]: d for d in fresh}
-    drawings = [by_id.get(d["id"], d) for d in kept]
+    drawings = {d["id"]: d for text in (old, new) for d in json.loads(_one(text, drawn))}
     verdict = r'(?<=<script type="application/json" id="verdict-json">).*?(?=</script>)'
-    for pattern, value in ((drawn, drawings), (verdict, data)):
-        old = old.replace(_one(old, pattern), json.dumps(value).replace("<", "\\u003c"))
-    return old
+    for pattern, value in ((drawn, [*drawings.values()]), (verdict, data)):
+        new = new.replace(_one(new, pattern), json.dumps(value).replace("<", "\\u003c"))
+    encoded = base64.b64encode(json.dumps(data, indent=1).encode()).decode()
+    return new.replace(
+        _one(new, r'(?<=href="data:application/json;charset=utf-8;base64,)[^"]*'), encoded
+    )
 
 
 def _one(text: str, pattern: str) -> str:
     (found,) = re.findall(pattern, text, re.DOTALL)
     return str(found)
-
-
-def _put(old: str, new: str, pattern: str) -> str:
-    return old.replace(_one(old, pattern), _one(new, pattern))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -23,20 +23,31 @@ class Course:
 
 
 def curves(
-    courses: Sequence[Course], styles: Mapping[str, Mark], score: str, margin: float
+    courses: Sequence[Course],
+    styles: Mapping[str, Mark],
+    score: str,
+    margin: float,
+    controls: Collection[str] = (),
 ) -> tuple[Drawing, ...]:
-    """Draw a figure for each init: the mean of each strategy over its seeds, a band from the lowest
-    to the highest seed, and each seed as a thin line that is hidden at first."""
-    inits = dict.fromkeys(c.init for c in courses)
-    return tuple(
-        _curves(number, init, [c for c in courses if c.init == init], styles, score, margin)
-        for number, init in enumerate(inits, 1)
-    )
+    """Draw a figure for each init, and one for its controls: the mean of each strategy over its
+    seeds, a band from the lowest to the highest seed, and each seed as a thin line that is hidden
+    at first."""
+    drawings = []
+    for number, init in enumerate(dict.fromkeys(c.init for c in courses), 1):
+        of_init = [c for c in courses if c.init == init]
+        for name, title, aside in (
+            (f"curves-{number}", f"Learning curves, {init}", False),
+            (f"curves-controls-{number}", f"Learning curves of controls, {init}", True),
+        ):
+            shown = [c for c in of_init if (c.strategy in controls) == aside]
+            if shown:
+                drawings.append(_curves(name, title, shown, styles, score, margin))
+    return tuple(drawings)
 
 
 def _curves(
-    number: int,
-    init: str,
+    name: str,
+    title: str,
     courses: Sequence[Course],
     styles: Mapping[str, Mark],
     score: str,
@@ -62,9 +73,8 @@ def _curves(
                        hovertemplate=f"%{{y:{digits.code}}} at step %{{x}}")
         )  # fmt: skip
         ends.append(f"{strategy} {digits.plain(means[-1][1])}")
-    alt = f"Mean {score} at the last step, {init}: {', '.join(ends)}."
-    title = f"Learning curves, {init}"
-    return Drawing(f"curves-{number}", title, alt, figure, 380, singles=True)
+    alt = f"Mean {score} at the last step: {', '.join(ends)}."
+    return Drawing(name, title, alt, figure, 380, singles=True)
 
 
 def _single(course: Course, style: Mark, digits: Digits) -> go.Scatter:

@@ -220,6 +220,7 @@ def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
     if all(len(c.scores) < 2 for c in page.courses):  # one evaluation is no curve
         return None
     score = f"select {page.verdict.metric}"
+    controls = {a.strategy for cell in page.verdict.cells for a in cell.arms if a.control}
     return Section(
         "curves",
         "Learning curves",
@@ -227,7 +228,7 @@ def _curves(page: Page, styles: Mapping[str, Mark]) -> Section | None:
             "Scores on the select split during training, which chose each student's checkpoint: "
             "a line is a strategy's mean, its band reaches from the lowest to the highest seed.",
         ),
-        drawings=curves(page.courses, styles, score, page.verdict.margin),
+        drawings=curves(page.courses, styles, score, page.verdict.margin, controls),
     )
 
 

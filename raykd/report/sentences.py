@@ -22,7 +22,8 @@ CLAIMS = {
 RATIOS = ("H3", "H6")  # their effects are not in the metric's units
 SURE = (
     "Supported and contradicted are findings at the margin and the alpha stated for this sweep; "
-    "undecided says that these seeds cannot tell."
+    "undecided says that these seeds cannot tell. An interval here has the level that stands with "
+    "it; the bars of the figure have the levels in its caption."
 )
 
 

@@ -48,7 +48,7 @@ def test_every_figure_is_drawn_without_a_word_and_without_the_network(
     with opened(browser, text, tmp_path, width) as found:
         boxes: dict[str, Any] = found.page.evaluate(BOXES)
         wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
-        assert boxes.keys() == wanted and len(wanted) == 15
+        assert boxes.keys() == wanted and len(wanted) == 17
         for name, box in boxes.items():
             assert box["marks"] > 0, name
             assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, name
@@ -76,7 +76,7 @@ def test_single_runs_are_drawn_on_request(wide: Opened) -> None:
     means = lines.count()
     switch.check()
     wide.page.wait_for_timeout(200)
-    assert lines.count() == means + 6 * len(GAINS)
+    assert lines.count() == means + 6 * (len(GAINS) - 1)  # the control has a figure of its own
     switch.uncheck()
     wide.page.wait_for_timeout(200)
     assert lines.count() == means
