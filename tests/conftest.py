@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+gc.disable()  # until everything is imported (below): that makes thousands of objects that stay
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 from hypothesis import settings  # noqa: E402
 
 from raykd.data.assets import packages  # noqa: E402
+
+from .support import once  # noqa: E402
 
 settings.register_profile("raykd", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("raykd")
@@ -59,6 +63,7 @@ def pytest_collection_finish() -> None:
     some libraries ask for one in every call."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,6 +71,19 @@ def what_is_there_is_not_looked_through() -> None:
     """The same for what earlier files have left: imports, fixtures of a session, caches."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_is_the_same_is_made_once(shared_folder: Path) -> Iterator[None]:
+    """A file whose subject is how it is made overrides this fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        once.share(patch, shared_folder)
+        yield
 
 
 class Files(LoadFileScheduling):  # type: ignore[misc]

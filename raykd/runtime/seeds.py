@@ -15,6 +15,16 @@ def stream(seed: int, *names: object) -> int:
     return int.from_bytes(digest[:7], "big")
 
 
+def reseed(seed: int) -> None:
+    """Seeds random numbers from here on, as torch.manual_seed does. Without an accelerator that
+    function formats the caller's stack for each kind of absent device, up to a millisecond a step.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seeds random numbers with `seed` inside the context; the surrounding streams do not change.

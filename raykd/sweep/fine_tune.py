@@ -20,7 +20,7 @@ from raykd.planning import inits, teacher_source
 from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.runtime.execution import Execution
-from raykd.runtime.seeds import stream
+from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.evaluation import first_part
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data
@@ -66,7 +66,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
     if not config.teacher.fine_tune:
         names = family.names(base, study.prepared)
     data = load_data(family, study.prepared, names, base, config.task, study.home)
-    torch.manual_seed(stream(trial.seed, "head"))
+    reseed(stream(trial.seed, "head"))
     model = family.load_model(base, names, trained=not config.teacher.fine_tune)
     _refuse_unequal(study, model)
     model.to(where.device)

@@ -18,7 +18,7 @@ from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
 from raykd.models.student import freeze_embeddings
 from raykd.runtime.group import GradientSum, Group
-from raykd.runtime.seeds import stream
+from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
 
@@ -128,7 +128,7 @@ class Learner:
         # Seeded at every step: dropout depends only on seed, step, worker and part, so other
         # students in the cohort, an interruption or another strategy do not change the noise.
         part_key = (part,) if part else ()
-        torch.manual_seed(stream(self.trial.seed, "step", step, self.group.rank, *part_key))
+        reseed(stream(self.trial.seed, "step", step, self.group.rank, *part_key))
         self.model.train()
         if part == 0:
             self.examples += batch.examples

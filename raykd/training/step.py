@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from raykd.config.trial import TargetKind
 from raykd.runtime.execution import Execution
-from raykd.runtime.seeds import stream
+from raykd.runtime.seeds import reseed, stream
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.learner import Learner
 
@@ -25,7 +23,7 @@ def with_targets(
     alone, as that of students does."""
     ready: list[Part] = []
     for part, (batch, prefetched) in enumerate(parts):
-        torch.manual_seed(stream(seed, "teacher", step, where.group.rank, part))
+        reseed(stream(seed, "teacher", step, where.group.rank, part))
         moved = batch.to(where.device)
         targets = teacher(moved, prefetched) if teacher and len(batch.ids) else None
         ready.append((moved, targets))

@@ -93,6 +93,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._studies: dict[str, Study] = {}
 
     def sources(self, case: str, dropout: float) -> TrainingInputs:
         name, build = (CASES | MIXED_DTYPES)[case]
@@ -106,6 +107,11 @@ class Place:
 
     def study(self, case: str) -> Study:
         name, _ = (CASES | MIXED_DTYPES)[case]
+        if name not in self._studies:
+            self._studies[name] = self._study(name)
+        return self._studies[name]
+
+    def _study(self, name: str) -> Study:
         folder = self.root / name
         if not folder.exists():
             folder.mkdir()

@@ -1,10 +1,11 @@
 """Trains cohorts of model classes with two workers, each a process: `python -m
-tests.support.two_workers RANK FOLDER CASE ...` prints the first worker's losses, one line per
-class."""
+tests.support.two_workers FOLDER CASE ...` prints the first worker's losses, one line per class. The
+second is forked from the first, so that both have what one has imported."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -33,4 +34,7 @@ def main(rank: int, root: Path, cases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    second = os.fork()
+    main(int(second == 0), Path(sys.argv[1]), sys.argv[2:])
+    if second:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))

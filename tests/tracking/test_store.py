@@ -24,6 +24,12 @@ from raykd.tracking import store
 from .conftest import Server, free_port
 from .helpers import ROOT, line, program
 
+
+@pytest.fixture(autouse=True, scope="module")
+def what_is_the_same_is_made_once() -> None:
+    """Here each store is created as users' are."""
+
+
 # Addresses
 
 

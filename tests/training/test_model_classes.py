@@ -65,9 +65,13 @@ class Keeping(Memory):
 
 
 @pytest.fixture(scope="module")
-def whole(sources: TrainingInputs, cohort: Cohort) -> Keeping:
+def materials(sources: TrainingInputs) -> CohortTrainer:
+    return CohortTrainer.load(sources, Execution())
+
+
+@pytest.fixture(scope="module")
+def whole(materials: CohortTrainer, cohort: Cohort) -> Keeping:
     """The cohort trained in one go, with dropout, under a live teacher."""
-    materials = CohortTrainer.load(sources, Execution())
     memory = Keeping(materials)
     materials.run(cohort, memory, keep=frozenset(t.id for t in cohort.trials[-1:]))
     return memory
@@ -93,17 +97,12 @@ def by_two(place: Place) -> dict[str, Any]:
     cases = [*CASES, *MIXED_DTYPES]
     for case in cases:
         place.sources(case, dropout=0.0)
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.support.two_workers", str(rank), place.root, *cases],
-            cwd=Path(__file__).parents[2], stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    told_by = [process.communicate()[0] for process in running]
-    assert all(process.returncode == 0 for process in running)
-    return dict(zip(cases, map(json.loads, told_by[0].splitlines()), strict=True))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.two_workers", place.root, *cases],
+        cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
@@ -112,10 +111,9 @@ def curve(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
 
 
 def test_alone_and_in_a_cohort_a_trial_is_the_same_bitwise(
-    sources: TrainingInputs, cohort: Cohort, whole: Memory
+    materials: CohortTrainer, cohort: Cohort, whole: Memory
 ) -> None:
     """Invariant 1, with dropout on."""
-    materials = CohortTrainer.load(sources, Execution())
     for trial in cohort.trials:
         alone = Memory()
         materials.run(Cohort((trial,)), alone)
@@ -165,11 +163,15 @@ def test_a_stored_teacher_gives_the_losses_of_a_live_one(
 
 
 def test_an_interrupted_cohort_ends_as_if_it_had_not_been(
-    sources: TrainingInputs, cohort: Cohort, whole: Memory, tmp_path: Path
+    materials: CohortTrainer,
+    sources: TrainingInputs,
+    cohort: Cohort,
+    whole: Memory,
+    tmp_path: Path,
 ) -> None:
-    """Invariant 4: the interruption is in the second epoch."""
+    """Invariant 4: the interruption is in the second epoch, and all is loaded again."""
     with pytest.raises(InterruptedError):
-        train(cohort, sources, hooks=Interrupt(tmp_path, 4))
+        materials.run(cohort, Memory(), hooks=Interrupt(tmp_path, 4))
     resume = torch.load(tmp_path / "state.pt", weights_only=True)
     assert resume["step"] == 4
     again = train(cohort, sources, resume=resume)
@@ -197,10 +199,9 @@ def test_padding_and_parts_change_no_loss(
 
 
 def test_a_finished_student_loads_in_plain_transformers(
-    whole: Keeping, cohort: Cohort, sources: TrainingInputs
+    whole: Keeping, cohort: Cohort, materials: CohortTrainer
 ) -> None:
     """Its folder answers as the student did when it was scored."""
-    trial = cohort.trials[-1]
-    data = CohortTrainer.load(sources, Execution()).data
+    trial, data = cohort.trials[-1], materials.data
     score = data.family.score(trial.metric, whole.said[trial.id], data.test_labels())
     assert score == whole.results[trial.id].metrics[f"test_{trial.metric}"]

@@ -41,6 +41,10 @@ from raykd.training.trainer import trainable
 class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages that operators create in this mode, as long as they live."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and torch's guard costs as much as the counting
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
@@ -49,6 +53,8 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        if operator is torch.ops.prim.device.default:  # creates nothing, and is most calls
+            return args[0].fake_device
         outputs = operator(*args, **(kwargs or {}))
         for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):
