@@ -62,7 +62,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         name, _, link = process.stdout.readline().strip().partition(": ")
         assert name == "tiny" and link
         yield Shown(sweep, link, link.partition("/#")[0], process)
-        process.kill()
+        process.terminate()  # ends its server too; a kill would leave that behind
+        process.wait()
 
 
 @pytest.fixture
