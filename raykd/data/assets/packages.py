@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import logging
 import os
 import shutil
 import subprocess
@@ -27,8 +26,6 @@ from filelock import FileLock
 from raykd.data.assets import smollm2
 from raykd.data.assets.en_ro import unpack_pairs, unpack_t5
 from raykd.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,6 @@ def _archive(name: str, archive: Archive, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / archive.file
     if not path.exists():
-        logger.info("downloading %s for %s", archive.file, name)
         _download(name, archive, folder)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if sha256 != archive.sha256:
