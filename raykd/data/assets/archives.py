@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import subprocess
 import sys
@@ -13,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raykd.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,6 @@ def fetched(name: str, archive: Archive, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / archive.file
     if not path.exists():
-        logger.info("downloading %s for %s", archive.file, name)
         _download(name, archive, folder)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if sha256 != archive.sha256:
