@@ -11,7 +11,7 @@ from raykd.report.page import Page
 from raykd.report.render import html
 
 from .browser import launched
-from .opened import Opened, opened
+from .opened import NARROW, Opened, opened
 from .pages import page
 
 
@@ -35,4 +35,13 @@ def text(whole: Page) -> str:
 def wide(browser: Browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """One page for the tests that only look."""
     with opened(browser, text, tmp_path_factory.mktemp("wide")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def narrow(
+    browser: Browser, text: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
+    """The same page on a phone."""
+    with opened(browser, text, tmp_path_factory.mktemp("narrow"), NARROW) as found:
         yield found

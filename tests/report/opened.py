@@ -36,6 +36,7 @@ def opened(browser: Browser, html: str, folder: Path, width: int = WIDE) -> Iter
     file = folder / "report.html"
     file.write_text(html, encoding="utf-8")
     context = browser.new_context(viewport={"width": width, "height": 900})
+    context.set_default_timeout(300_000)  # milliseconds; a busy machine draws slowly
     found = Opened(context.new_page())
     found.page.on("console", lambda m: found.said.append(f"{m.type}: {m.text}"))
     found.page.on("pageerror", lambda e: found.said.append(f"uncaught: {e}"))

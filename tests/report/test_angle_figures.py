@@ -46,10 +46,6 @@ def test_drawn_and_readable_at_both_widths(browser: Browser, tmp_path: Path, wid
         assert found.page.evaluate("document.documentElement.scrollWidth") == width
         assert found.said == [] and found.asked == [found.page.url]
         found.page.screenshot(path=tmp_path / f"angles-{width}.png", full_page=True)
-
-
-def test_h6_stands_with_the_other_hypotheses(browser: Browser, tmp_path: Path) -> None:
-    with opened(browser, html(with_angles()), tmp_path) as found:
         rows = found.cells("Evidence")
         assert [row[0] for row in rows] == ["H1", "H2", "H3", "H5", "H6"] * 2
         assert [row[2] for row in rows if row[0] == "H6"] == ["supported"] * 2

@@ -40,7 +40,9 @@ def sweep(number: int) -> Verdict:
     return judge(Scores(tuple(items), "accuracy", larger_is_better=rng.random() < 0.7), margin)
 
 
-SWEEPS = [sweep(number) for number in range(30)]
+@pytest.fixture(scope="module")
+def sweeps() -> list[Verdict]:
+    return [sweep(number) for number in range(30)]
 
 
 def drawn(cell: Cell, verdict: Verdict) -> dict[str, tuple[str, float, float, float]]:
@@ -56,8 +58,8 @@ def drawn(cell: Cell, verdict: Verdict) -> dict[str, tuple[str, float, float, fl
     }  # fmt: skip
 
 
-def test_the_made_up_sweeps_hold_every_case() -> None:
-    cells = [(c, v) for v in SWEEPS for c in v.cells]
+def test_the_made_up_sweeps_hold_every_case(sweeps: list[Verdict]) -> None:
+    cells = [(c, v) for v in sweeps for c in v.cells]
     pairs = [p for c, _ in cells for p in c.to_forward]
     assert {p.finding for p in pairs} == {"equivalent", "different", "undecided"}
     assert any(p.missing and p.interval for p in pairs) and any(p.interval is None for p in pairs)
@@ -66,8 +68,8 @@ def test_the_made_up_sweeps_hold_every_case() -> None:
     assert any("without a bar" in words for words in captions)
 
 
-def test_a_finding_is_read_from_a_bar_as_the_caption_says() -> None:
-    for verdict in SWEEPS:
+def test_a_finding_is_read_from_a_bar_as_the_caption_says(sweeps: list[Verdict]) -> None:
+    for verdict in sweeps:
         for cell in verdict.cells:
             words = caption(cell, verdict)
             margin = float(words.split("margin, ")[1].split()[0])
@@ -83,8 +85,8 @@ def test_a_finding_is_read_from_a_bar_as_the_caption_says() -> None:
                 assert finding == ("undecided" if strategy in unbarred else read), strategy
 
 
-def test_bars_are_those_of_the_json_and_of_the_table() -> None:
-    for verdict in SWEEPS:
+def test_bars_are_those_of_the_json_and_of_the_table(sweeps: list[Verdict]) -> None:
+    for verdict in sweeps:
         told = verdict.to_json()
         table = {row[0]: row for row in comparisons(verdict).rows if row[1] == "forward"}
         for cell, in_json in zip(verdict.cells, told["cells"], strict=True):
@@ -104,8 +106,8 @@ def test_bars_are_those_of_the_json_and_of_the_table() -> None:
                 assert shown == pytest.approx([mark, low, high], abs=verdict.margin / 20)
 
 
-def test_the_levels_in_the_caption_are_those_of_the_bars() -> None:
-    for verdict in SWEEPS:
+def test_the_levels_in_the_caption_are_those_of_the_bars(sweeps: list[Verdict]) -> None:
+    for verdict in sweeps:
         for cell in verdict.cells:
             levels = {f"{100 * c.level:.3g} %" for c in cell.to_forward if c.interval}
             assert {*re.findall(r"([\d.]+ %) interval", caption(cell, verdict))} == levels
@@ -140,9 +142,9 @@ def test_the_svg_is_drawn_at_the_numbers_of_the_json(wide: Opened) -> None:
             assert found["bars"][strategy] == pytest.approx(ends, abs=pixel)
 
 
-def test_without_a_decision_the_caption_does_not_promise_one() -> None:
+def test_without_a_decision_the_caption_does_not_promise_one(sweeps: list[Verdict]) -> None:
     """Marks of single seeds lie inside the band, and are undecided."""
-    single = next(v for v in SWEEPS if all(c.n == 1 for c in v.cells[0].to_forward))
+    single = next(v for v in sweeps if all(c.n == 1 for c in v.cells[0].to_forward))
     page = replace(table_page(), verdict=single)
     figure = next(d for s in sections(page) for d in s.drawings if d.id == "equivalence-1")
     assert "equivalent if" not in figure.caption and "Bars" not in figure.caption

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from raykd.report.page import Page
 from raykd.report.render import html
@@ -41,22 +41,21 @@ OVERLAPS = """() => [...document.querySelectorAll(".figure")].flatMap((f) => {
 })"""
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize(("name", "width"), [("narrow", NARROW), ("wide", WIDE)])
 def test_every_figure_is_drawn_without_a_word_and_without_the_network(
-    browser: Browser, whole: Page, text: str, tmp_path: Path, width: int
+    request: pytest.FixtureRequest, whole: Page, name: str, width: int
 ) -> None:
-    with opened(browser, text, tmp_path, width) as found:
-        boxes: dict[str, Any] = found.page.evaluate(BOXES)
-        wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
-        assert boxes.keys() == wanted and len(wanted) == 17
-        for name, box in boxes.items():
-            assert box["marks"] > 0, name
-            assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, name
-        # Wide tables scroll by themselves, the page never does.
-        assert found.page.evaluate("document.documentElement.scrollWidth") == width
-        found.page.screenshot(path=tmp_path / f"page-{width}.png", full_page=True)
-        assert found.said == []
-        assert found.asked == [found.page.url]
+    found: Opened = request.getfixturevalue(name)
+    boxes: dict[str, Any] = found.page.evaluate(BOXES)
+    wanted = {f"figure-{d.id}" for s in sections(whole) for d in s.drawings}
+    assert boxes.keys() == wanted and len(wanted) == 17
+    for figure, box in boxes.items():
+        assert box["marks"] > 0, figure
+        assert box["svg"]["width"] > 300 and box["svg"]["right"] <= width, figure
+    # Wide tables scroll by themselves, the page never does.
+    assert found.page.evaluate("document.documentElement.scrollWidth") == width
+    assert found.said == []
+    assert found.asked == [found.page.url]
 
 
 def test_every_seed_is_a_dot(wide: Opened) -> None:
@@ -75,20 +74,15 @@ def test_single_runs_are_drawn_on_request(wide: Opened) -> None:
     switch = wide.page.locator("figure", has=wide.page.locator("#figure-curves-1")).locator("input")
     means = lines.count()
     switch.check()
-    wide.page.wait_for_timeout(200)
-    assert lines.count() == means + 6 * (len(GAINS) - 1)  # the control has a figure of its own
+    singles = 6 * (len(GAINS) - 1)  # the control has a figure of its own
+    expect(lines).to_have_count(means + singles, timeout=60_000)
     switch.uncheck()
-    wide.page.wait_for_timeout(200)
-    assert lines.count() == means
+    expect(lines).to_have_count(means, timeout=60_000)
 
 
-def test_labels_do_not_overlap_their_plots_or_each_other(
-    browser: Browser, text: str, tmp_path: Path
-) -> None:
+def test_labels_do_not_overlap_their_plots_or_each_other(narrow: Opened) -> None:
     """Legends, axis titles and tick labels of each figure, on a phone."""
-    with opened(browser, text, tmp_path, NARROW) as found:
-        overlaps = found.page.evaluate(OVERLAPS)
-        assert overlaps == []
+    assert narrow.page.evaluate(OVERLAPS) == []
 
 
 LONG = tuple(f"strategy_{i}_with_a_{'very_' * (i % 3)}long_name" for i in range(12))
@@ -264,7 +258,7 @@ def test_light_on_dark_and_back(wide: Opened) -> None:
     before = page.evaluate(f"JSON.stringify({figure}.layout)")
     try:
         page.emulate_media(color_scheme="dark")
-        page.locator("html[data-scheme=dark]").wait_for(state="attached")
+        page.locator("html[data-scheme=dark][data-drawn]").wait_for(state="attached")
         assert min(ratio for _, ratio in page.evaluate(CONTRAST)) >= 7
         behind = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert luminance(behind) < 0.05
@@ -274,20 +268,26 @@ def test_light_on_dark_and_back(wide: Opened) -> None:
         assert len(visible) >= 7 and min(contrast(mark, behind) for mark in visible) >= 3
     finally:
         page.emulate_media(color_scheme="light")
-    page.locator("html[data-scheme=light]").wait_for(state="attached")
+    page.locator("html[data-scheme=light][data-drawn]").wait_for(state="attached")
     assert page.evaluate(f"JSON.stringify({figure}.layout)") == before
     assert wide.said == []
 
 
 def test_prints_within_the_paper(browser: Browser, text: str, tmp_path: Path) -> None:
     with opened(browser, text, tmp_path) as found:
+        page = found.page
         widths = "[...document.querySelectorAll('.figure > div svg')].map((s) => s.clientWidth)"
-        before = found.page.evaluate(widths)
-        found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert set(found.page.evaluate(widths)) <= {640}
-        found.page.evaluate("dispatchEvent(new Event('afterprint'))")
-        assert found.page.evaluate(widths) == before
-        assert found.page.pdf(format="A4").startswith(b"%PDF")
+        before = page.evaluate(widths)
+        page.emulate_media(color_scheme="dark")
+        page.locator("html[data-scheme=dark][data-drawn]").wait_for(state="attached")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert set(page.evaluate(widths)) <= {640}
+        assert min(contrast(ink, "255, 255, 255") for _, _, ink in page.evaluate(INKS)) >= 7
+        page.emulate_media(color_scheme="light")
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        page.locator("html[data-drawn]").wait_for(state="attached")
+        assert page.evaluate(widths) == before
+        assert page.pdf(format="A4").startswith(b"%PDF")
         assert found.said == []
 
 

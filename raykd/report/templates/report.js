@@ -13,8 +13,9 @@
   const draw = async (how, isDark) => {
     for (const [place, { data, layout }] of placed) {
       const coloured = isDark ? darkened({ data, layout }) : { data, layout };
-      const fitted = narrowed(structuredClone(coloured.layout), place.clientWidth);
-      await how(place, structuredClone(coloured.data), fitted, { displayModeBar: false, responsive: true });
+      const width = place.clientWidth;
+      const fitted = { ...narrowed(structuredClone(coloured.layout), width), width };
+      await how(place, structuredClone(coloured.data), fitted, { displayModeBar: false });
       await fitLegend(place, layout.height);
     }
   };
@@ -23,10 +24,14 @@
     openRuns(place);
     addToggle(place);
   }
+  const root = document.documentElement;
+  const again = (place) => place.dispatchEvent(new Event("redrawn"));
   const redraw = async (isDark) => {
+    delete root.dataset.drawn;
     await draw(Plotly.react, isDark);
-    placed.forEach(([place]) => place.dispatchEvent(new Event("redrawn")));
-    document.documentElement.dataset.scheme = isDark ? "dark" : "light";
+    placed.forEach(([place]) => again(place));
+    root.dataset.scheme = isDark ? "dark" : "light";
+    root.dataset.drawn = placed.length;
   };
   dark.addEventListener("change", () => redraw(dark.matches));
   let width = innerWidth;
@@ -34,18 +39,16 @@
     if (width !== innerWidth) redraw(dark.matches);
     width = innerWidth;
   });
-  document.documentElement.dataset.drawn = placed.length;
+  root.dataset.drawn = placed.length;
 
-  // Paper is white, and narrower than most screens.
-  const sized = (size) => placed.forEach(([place]) => Plotly.relayout(place, size));
+  // Paper is white, and narrower than most screens. A browser prints as soon as this returns.
   addEventListener("beforeprint", () => {
-    if (dark.matches) redraw(false);
-    sized({ width: 640 });
+    for (const [place, { data, layout }] of placed) {
+      Plotly.react(place, structuredClone(data), { ...structuredClone(layout), width: 640 });
+      again(place);
+    }
   });
-  addEventListener("afterprint", () => {
-    if (dark.matches) redraw(true);
-    sized({ width: null, autosize: true });
-  });
+  addEventListener("afterprint", () => redraw(dark.matches));
 })().catch((error) => {
   console.error(error);
   for (const place of document.querySelectorAll(".figure")) {
