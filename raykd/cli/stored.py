@@ -59,7 +59,7 @@ def ui(
         int | None, typer.Option(help="On localhost; default: the first free one from 5000.")
     ] = None,
 ) -> None:
-    """Open MLflow's UI at the confirm runs of a sweep, by default the store's newest."""
+    """Open MLflow's UI at the confirm runs of a sweep."""
     from raykd.cli import mlflow_ui
 
     mlflow_ui.show(sweep, tracking_uri, smoke, port)

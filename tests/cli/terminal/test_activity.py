@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from raykd.cli.app import app
 from raykd.cli.terminal.activity import Countdown, activity
 
+from ...support import once
 from ...support.world import write_sweep
 from .printed import screen
 
@@ -66,6 +67,7 @@ def test_the_layers_below_name_what_takes_their_time(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAYKD_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(once, "FACTS", {})
     sweep = write_sweep(tmp_path)
     first = CliRunner().invoke(app, ["plan", str(sweep)]).stderr.splitlines()
     assert first == [
