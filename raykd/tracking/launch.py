@@ -15,17 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psutil
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from raykd.data.data_report import DataReport, lines
 from raykd.errors import UserError
 from raykd.tracking.bulk import PAGE
+from raykd.tracking.outbox_entries import MOST_METRICS
 from raykd.tracking.store import passing, patiently, safe
+
+NOTE = "mlflow.note.content"
+"""Tag whose Markdown MLflow shows as the description of a run or an experiment."""
 
 BEAT_SECONDS = 10.0
 NOW = "raykd.now"
@@ -85,6 +90,16 @@ class Launch:
         patiently(
             lambda: self.client.set_tag(self.run_id, "raykd.data", "\n".join(lines(data))[:TAG])
         )
+
+    def summarise(self, experiment: str, text: str, metrics: Mapping[str, float]) -> None:
+        """Log a summary: Markdown on the pages of this run and of the experiment, and metrics of
+        this run."""
+        now, tags = int(time.time() * 1000), [RunTag(NOTE, text)]
+        values = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        for i in range(0, len(values), MOST_METRICS):
+            batch = values[i : i + MOST_METRICS]
+            patiently(partial(self.client.log_batch, self.run_id, batch, tags=tags))
+        patiently(lambda: self.client.set_experiment_tag(experiment, NOTE, text))
 
     def end(self, status: str) -> None:
         """Set the run's final status: FINISHED, FAILED or KILLED."""

@@ -15,7 +15,7 @@ from raykd.report.sentences import headline
 from raykd.sweep import verdict
 from raykd.sweep.status import Status, status
 from raykd.sweep.sweep import Sweep
-from raykd.tracking.launch import TAG, Launch, newest
+from raykd.tracking.launch import NOTE, TAG, Launch, newest
 
 from ..support.finished import finish
 from ..support.world import write_sweep
@@ -47,9 +47,9 @@ def test_experiment_and_launch_hold_headline_table_and_scores(sweep: Sweep, laun
     state = sweep.state()
     summary.leave(state, launch, no_line)
     client, current = sweep.ledger.client, status(state)
-    text = client.get_experiment(sweep.ledger.experiment).tags[summary.NOTE]
+    text = client.get_experiment(sweep.ledger.experiment).tags[NOTE]
     run = client.get_run(launch.run_id).data
-    assert run.tags[summary.NOTE] == text
+    assert run.tags[NOTE] == text
     assert text.startswith(f"**{headline(verdict.of_sweep(state))}**")
     for row in current.rows:
         assert f"| {row.strategy} | {row.mean:.2f} | {row.seeds} |" in text

@@ -4,11 +4,7 @@ experiment and on the launch's run, and metrics of that run."""
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
-from functools import partial
-
-from mlflow.entities import Metric, RunTag
 
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.errors import UserError, first_line
@@ -16,12 +12,7 @@ from raykd.sweep.state import SweepState
 from raykd.sweep.status import Status, status
 from raykd.sweep.strategy_table import Row
 from raykd.tracking.launch import TAG, Launch
-from raykd.tracking.outbox_entries import MOST_METRICS
 from raykd.tracking.pages.links import on_page
-from raykd.tracking.store import patiently
-
-NOTE = "mlflow.note.content"
-"""Tag whose Markdown MLflow shows as the description of a run or an experiment."""
 
 
 def leave(state: SweepState, launch: Launch, tell: Callable[[str], None]) -> None:
@@ -34,20 +25,14 @@ def leave(state: SweepState, launch: Launch, tell: Callable[[str], None]) -> Non
 
 
 def _leave(state: SweepState, launch: Launch) -> None:
-    client, experiment = launch.client, state.ledger.experiment
+    experiment = state.ledger.experiment
     current = status(state)
     links = [
         f"[Confirm runs, the best first]({on_page(experiment)})",
         f"[This launch]({on_page(experiment, launch.run_id)})",
     ]
     text = note([*answer(state), counts(current)], current, links, state.study.file)
-    now = int(time.time() * 1000)
-    values = [Metric(k, v, now, 0) for k, v in metrics(current).items()]
-    tags = [RunTag(NOTE, text)]
-    for i in range(0, len(values), MOST_METRICS):
-        batch = partial(client.log_batch, launch.run_id, values[i : i + MOST_METRICS], tags=tags)
-        patiently(batch)
-    patiently(lambda: client.set_experiment_tag(experiment, NOTE, text))
+    launch.summarise(experiment, text, metrics(current))
 
 
 def answer(state: SweepState) -> list[str]:

@@ -147,7 +147,7 @@ def test_any_size_of_numbers_can_be_read_in_the_terminal(size: float, tmp_path: 
     other = judged(file, "--margin", size)
     assert [h["status"] for h in one["hypotheses"]] == [h["status"] for h in other["hypotheses"]]
     _, out, _ = run("verdict", "--from", file, "--margin", size)
-    pattern = re.compile(r"^ (?:reverse|last) +([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", re.MULTILINE)
+    pattern = re.compile(r"^ +(?:reverse|last) +([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", re.MULTILINE)
     shown = list(pattern.finditer(out))
     assert len(shown) == 4  # each to forward and to none
     for line in shown:
