@@ -3,7 +3,6 @@ tests/tasks/conformance runs for it."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,9 +32,7 @@ def write_tags(folder: Path) -> Path:
 def write_pairs(folder: Path) -> Path:
     """Classification of pairs of texts: its first word, and the others."""
     rows = [(*text.split(" ", 1), label) for text, label in world.texts(240)]
-    path = folder / "pairs.csv"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("first", "others", "label"), *rows])
+    path = world.write_csv(folder / "pairs.csv", rows, ("first", "others", "label"))
     return world.write_sweep(folder, task={"data": str(path), "text": ["first", "others"]})
 
 

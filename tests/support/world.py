@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def texts(count: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 def write_csv(
-    path: Path, rows: list[tuple[str, str]], header: tuple[str, ...] = ("text", "label")
+    path: Path, rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ("text", "label")
 ) -> Path:
     with path.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([header, *rows])
