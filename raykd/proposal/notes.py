@@ -25,5 +25,5 @@ def _few(proposal: Proposal) -> Iterator[str]:
             yield f"{split} has no row of {', '.join(lacking)}: give more rows"
     select = prepared.counts["select"]
     if select < FEW_SELECT_ROWS:
-        rows = "1 row chooses" if select == 1 else f"{select} rows choose"
-        yield f"{rows} the checkpoints, hardly better than chance: give more rows"
+        subject = "1 row chooses" if select == 1 else f"{select} rows choose"
+        yield f"{subject} the checkpoints, hardly better than chance: give more rows"

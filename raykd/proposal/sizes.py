@@ -14,7 +14,7 @@ from raykd.planning.study import DEFAULT_EPOCHS
 TEST_SHARE, MOST_TEST_SHARE, SELECT_SHARE = 0.2, 0.4, 0.1
 TEST_ROWS, MOST_TEST_ROWS, MOST_SELECT_ROWS = 400, 4000, 1000
 FEWEST_STEPS, MOST_STEPS = 100, 1000
-MOST_PASSES = 10.0
+MOST_PASSES = 6.0
 """Times through few training rows, which would otherwise be repeated up to `FEWEST_STEPS`."""
 CHEAP_STEPS, MANY_SEEDS, FEW_SEEDS = 300, 10, 5
 STRATEGIES = ("none", "forward", "reverse", "all_to_one", "random")
