@@ -159,9 +159,9 @@ def _task(proposal: Proposal) -> Iterator[Choice]:
     p, task, counts = proposal, proposal.task, proposal.prepared.counts
     if p.chosen is not None:
         how = "found" if "text" in p.chosen.guessed else "as stated"
-        yield Choice("task.text", task.text, f"{how}: {_texts(p.chosen.text)}")
+        yield Choice("task.text", task.text, f"{how}, {_texts(p.chosen.text)}")
         how = "found" if "label" in p.chosen.guessed else "as stated"
-        yield Choice("task.label", task.label, f"{how}: {_classes(p)}")
+        yield Choice("task.label", task.label, f"{how}, {_classes(p)}")
     if task.split is not None:
         yield Choice("task.split", task.split, "holds train, select or test")
     if task.drop_empty:
