@@ -13,9 +13,9 @@ from raykd.planning.study import DEFAULT_EPOCHS
 
 TEST_SHARE, MOST_TEST_SHARE, SELECT_SHARE = 0.2, 0.4, 0.1
 TEST_ROWS, MOST_TEST_ROWS, MOST_SELECT_ROWS = 400, 4000, 1000
-FEWEST_STEPS, MOST_STEPS = 100, 1000
-MOST_PASSES = 6.0
-"""Times through few training rows, which would otherwise be repeated up to `FEWEST_STEPS`."""
+LEAST_STEPS, USUAL_STEPS, MOST_STEPS = 20, 100, 1000
+USUAL_PASSES = 6.0
+"""Times through few training rows, which would otherwise be repeated up to `USUAL_STEPS`."""
 CHEAP_STEPS, MANY_SEEDS, FEW_SEEDS = 300, 10, 5
 STRATEGIES = ("none", "forward", "reverse", "all_to_one", "random")
 COMPARISONS = 3
@@ -51,10 +51,9 @@ def max_length(texts: Sequence[str]) -> int | None:
 
 def steps(train_rows: int) -> int:
     """Steps of the default number of epochs, but enough to learn something, and not too many for a
-    first sweep."""
-    usual = _steps(DEFAULT_EPOCHS, train_rows)
-    fewest = min(FEWEST_STEPS, _steps(MOST_PASSES, train_rows))
-    return min(max(usual, fewest), MOST_STEPS)
+    first sweep: the trials of 200 rows then take minutes."""
+    few_rows = min(USUAL_STEPS, _steps(USUAL_PASSES, train_rows))
+    return min(max(_steps(DEFAULT_EPOCHS, train_rows), few_rows, LEAST_STEPS), MOST_STEPS)
 
 
 def _steps(epochs: float, train_rows: int) -> int:

@@ -79,9 +79,11 @@ def test_shares_leave_most_rows_for_training(rows: int) -> None:
 @given(rows=ROWS)
 def test_steps_lie_between_too_few_and_too_many(rows: int) -> None:
     steps = sizes.steps(rows)
-    assert steps <= sizes.MOST_STEPS and (steps >= sizes.FEWEST_STEPS or rows <= 512)
+    assert sizes.LEAST_STEPS <= steps <= sizes.MOST_STEPS
+    assert steps >= sizes.USUAL_STEPS or rows <= 512
     passes = steps * sizes.batch() / rows
-    assert steps == sizes.MOST_STEPS or 3 <= passes <= 2 * sizes.MOST_PASSES
+    assert passes >= 3 or steps == sizes.MOST_STEPS
+    assert passes <= 2 * sizes.USUAL_PASSES or steps == sizes.LEAST_STEPS
     assert sizes.seeds(steps) >= 5 and sizes.steps(2 * rows) >= steps
 
 
