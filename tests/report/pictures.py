@@ -1,7 +1,7 @@
 """Pictures of a finished sweep's report and of MLflow's pages of it, for docs/figures:
 
-    python -m tests.report.pictures quickstart.yaml
-    python -m tests.report.pictures quickstart.yaml --whole FOLDER    # whole pages, to look at
+python -m tests.report.pictures quickstart.yaml
+python -m tests.report.pictures quickstart.yaml --whole FOLDER    # whole pages, to look at
 """
 
 from __future__ import annotations
