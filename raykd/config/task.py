@@ -206,6 +206,10 @@ class TaskConfig(Model):
         return ", ".join(path for _, path in self.data if path is not None)
 
     @property
+    def has_default_metric(self) -> bool:
+        return self.metric == default_metric(self.kind, self.choices is not None)
+
+    @property
     def of_kind(self) -> TaskKind:
         """The description of the task kind."""
         return task_kind(self.kind)

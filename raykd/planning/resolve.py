@@ -33,7 +33,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
     prepared = prepare(config.task, home, file)
     task = config.task
-    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    name = teachers.fingerprint(config.teacher, base, prepared, task)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune and config.task.of_kind.classes:
         labels.in_order(base.labels, prepared.labels, file)

@@ -45,10 +45,7 @@ def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
 
 
 def _under(study: Study, config: SweepConfig) -> Study:
-    task = config.task
-    name = teacher.fingerprint(
-        config.teacher, study.base, study.prepared, task.reading, task.metric
-    )
+    name = teacher.fingerprint(config.teacher, study.base, study.prepared, config.task)
     return replace(study, config=config, teacher=name)
 
 
