@@ -32,7 +32,10 @@ def before(config: SweepConfig, rules: int) -> tuple[SweepConfig, tuple[str, ...
     if rules < 4 and teacher.names_metric(task):
         teacher = teacher.model_copy(update={"identity": "recipe"})
         keys.append("teacher.identity: recipe")
+    if rules < 4 and task.rows is not None and task.rows_by == "class" and task.of_kind.classes:
+        task = task.model_copy(update={"rows_by": "hash"})
+        keys.append("task.rows_by: hash")
     if not keys:
         return None
-    changed = {"teacher": teacher, "training": training}
+    changed = {"task": task, "teacher": teacher, "training": training}
     return config.model_copy(update=changed), tuple(keys)

@@ -111,6 +111,14 @@ class TaskConfig(Model):
     select_share: float = Field(0.1, gt=0, lt=1, description="share of rows split off by hash")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of rows split off by hash")
     rows: Positive | None = Field(None, description="train on at most so many rows")
+    rows_by: Literal["class", "hash"] = Field(
+        "class",
+        description="classification: how `rows` are chosen. class: each class keeps its share, and "
+        "one row at least; hash: by their hashes alone, as in 0.1.0",
+    )
+    min_class_rows: Positive | None = Field(
+        None, description="classification: leave classes out that have fewer training rows"
+    )
     max_length: Positive = Field(128, description="tokens; longer texts are cut")
     metric: str = Field("accuracy", description="default: accuracy, acc, exact_match or chrf")
 

@@ -31,11 +31,19 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     base = teachers.find_base(config.teacher, home, file)
     if problem := model_facts.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
-    prepared = prepare(config.task, home, file)
-    task = config.task
+    prepared, task = prepare(config.task, home, file), config.task
+    classes = prepared.report.classes.get("select", {})
+    select = [label for label, count in classes.items() if count]
+    if len(select) == 1 and not config.teacher.allow_weak:
+        raise UserError(
+            f"{file}: task.data: every select row has the label {select[0]!r}, so no model scores "
+            "better than the majority class; give more rows, or a larger `select_share`"
+        )
     name = teachers.fingerprint(config.teacher, base, prepared, task)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune and config.task.of_kind.classes:
+        if problem := model_facts.other_problem(base):
+            raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
         labels.in_order(base.labels, prepared.labels, file)
     plugins = import_plugins(config.plugins, Path(file))
     study = Study(config, file, home, prepared, base, name, data, plugins)

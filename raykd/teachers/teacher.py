@@ -185,8 +185,9 @@ def refuse_unfit(scores: Stored, teacher: Teacher, metric: str, file: str) -> No
         if teacher.identity == "recipe":
             advice = "write `identity: metric`, so that each metric has a teacher of its own"
         raise UserError(
-            f"{file}: teacher.identity: {teacher.identity}: the stored teacher {scores.fingerprint} "
-            f"was chosen and scored by {scores.metric}, and task.metric is {metric}; {advice}"
+            f"{file}: teacher.identity: {teacher.identity}: the stored teacher "
+            f"{scores.fingerprint} was chosen and scored by {scores.metric}, and task.metric is "
+            f"{metric}; {advice}"
         )
     if scores.weak and not teacher.allow_weak:
         raise UserError(
