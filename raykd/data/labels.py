@@ -7,8 +7,9 @@ class.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,22 @@ def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
         if NUMBER.fullmatch(label):
             by_value.setdefault(Fraction(label), []).append(label)
     return tuple(tuple(group) for group in by_value.values() if len(group) > 1)
+
+
+def refuse_twins(labels: Iterable[str], file: str) -> None:
+    """Raises UserError for labels that differ only in what is not seen: zero-width characters,
+    kinds of spaces, or composed and decomposed letters."""
+    by_look: dict[str, str] = {}
+    for label in sorted(labels):
+        visible = (" " if unicodedata.category(c) == "Zs" else c for c in label
+                   if unicodedata.category(c) != "Cf")  # fmt: skip
+        look = unicodedata.normalize("NFC", "".join(visible)).strip()
+        other = by_look.setdefault(look, label)
+        if other != label:
+            raise UserError(
+                f"{file}: task.label: the labels {ascii(other)} and {ascii(label)} look alike and "
+                "would be two classes; write them in the same characters"
+            )
 
 
 def label_names(table: Any, column: str) -> list[str] | None:

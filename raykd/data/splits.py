@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from raykd.data.columns import Reading, Row
 from raykd.data.data_report import DataReport
+from raykd.data.labels import refuse_twins
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -238,6 +239,8 @@ def _by_class(train: list[Row]) -> list[Row]:
 
 
 def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
+    all_labels = {row.label for rows in splits.values() for row in rows}
+    refuse_twins((label for label in all_labels if isinstance(label, str)), file)
     train_labels = {r.label for r in splits["train"]}
     if len(train_labels) < 2:
         raise UserError(
