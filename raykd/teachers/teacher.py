@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raykd.config.trial import MOST_EPOCHS, PATIENCE
 from raykd.data import hub
 from raykd.data.assets import packages
+from raykd.data.labels import class_weights
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError, first_line
 from raykd.runtime import memo
@@ -144,6 +145,9 @@ def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, task: TaskConf
         recipe["epochs"] = [MOST_EPOCHS, PATIENCE, task.metric] if teacher.fine_tune else 2.0
     if teacher.names_metric(task):
         recipe["metric"] = task.metric
+    weights = class_weights(task, prepared.report.classes.get("train", {}))
+    if weights is not None and teacher.fine_tune:
+        recipe["class_weights"] = list(weights.items())
     # Newer keys at their default value are left out, so existing fingerprints do not change.
     recipe["buffers"] = teacher.own_buffers if teacher.fine_tune else None
     later = {"buffers": None, "lora": None, "weights": "fp32", "bits": None}

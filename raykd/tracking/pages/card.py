@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 | strategy | {strategy} |
 | initial weights | {init} |
 | hidden states imitated | {imitated} |
-| loss | {loss_ce} CE + {loss_kl} KL (temperature {temperature}) + {loss_hidden} {hidden_loss} |
+| loss | {loss} |
 | training | {steps} steps of {rows}, learning rate {lr}, seed {seed}, {precision} |{more}
 | test {metric} | {test} |
 | best select {metric} | {select} |
@@ -37,6 +37,7 @@ A student of {depth} blocks, distilled from a teacher of fingerprint `{teacher}`
 
 Load it with `{auto}.from_pretrained(folder)`.{truncation}
 """
+LOSS = "{loss_ce} CE + {loss_kl} KL (temperature {temperature}) + {loss_hidden} {hidden_loss}"
 TRUNCATION = """ Texts were cut at {tokens} tokens
 in training and for these scores. The tokenizer states this as `model_max_length`. `transformers`
 cuts texts only if asked to: `pipeline("{pipeline}", folder, truncation=True)`."""
@@ -65,6 +66,7 @@ def model_card(
         teacher=tags["raykd.teacher_fingerprint"],
         data=tags["raykd.data"],
         licenses=_licenses(sweep),
+        loss=LOSS.format(**params) + _weighted(params),
         more="".join(f"\n{row}" for row in _more(sweep, student, pipeline)),
         truncation=_truncation(sweep, pipeline),
         trial=tags["raykd.trial"],
@@ -87,6 +89,11 @@ def _more(sweep: dict[str, Any], student: Path, pipeline: str | None) -> Iterato
         yield "| labels | " + ", ".join(ordered).replace("|", "\\|") + " |"
     if languages := _languages(sweep):
         yield f"| language | {', '.join(languages)} |"
+
+
+def _weighted(params: Mapping[str, str]) -> str:
+    weights = params.get("class_weights")
+    return "" if weights is None else f"; classes weigh {weights} in CE".replace("|", "\\|")
 
 
 def _truncation(sweep: dict[str, Any], pipeline: str | None) -> str:
