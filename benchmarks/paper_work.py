@@ -126,7 +126,7 @@ def study(name: str, home: Path, longer: float = 1.0) -> Study:
         home / "rows", key, rows.labels, counts, majority=0,
         mean_words=rows.words * longer,
     )  # fmt: skip
-    teacher = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    teacher = teachers.fingerprint(config.teacher, base, prepared, task)
     return Study(config, str(FILES[name]), home, prepared, base, teacher, key)
 
 

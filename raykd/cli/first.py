@@ -75,10 +75,10 @@ def new(
     data. Each is printed with its reason. An existing file is never overwritten.
     """
     from raykd.data.assets import packages
-    from raykd.data.readers import READERS
+    from raykd.data.file_format import is_data
     from raykd.proposal import propose, sweep_file
 
-    if file.suffix in READERS:
+    if is_data(file):
         raise UserError(
             f"{file}: is data; write the sweep file first: raykd new my.yaml --data {file}"
         )

@@ -146,7 +146,7 @@ def _check_version(file: Path, content: dict[str, Any]) -> None:
         raise UserError(*(yaml_file.line(file, problem) for problem in problems)) from None
 
 
-SMOKE = {"steps": 4, "rows": 64, "seeds": 1, "maps": 2}
+SMOKE = {"steps": 4, "rows": 256, "seeds": 1, "maps": 2}
 
 
 def smoke_config(config: SweepConfig) -> SweepConfig:

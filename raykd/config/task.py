@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from raykd.runtime.plugins import plugin_hash
 from raykd.tasks.kinds.metric import default_metric, metric_of, metrics
 from raykd.tasks.kinds.task_kind import FIELD, KEYS, TaskKind, in_words, task_kind, task_kinds
 
+CLASS_KEYS = ("rows_by", "min_class_rows", "class_weights")
 PART = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -111,8 +113,35 @@ class TaskConfig(Model):
     select_share: float = Field(0.1, gt=0, lt=1, description="share of rows split off by hash")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of rows split off by hash")
     rows: Positive | None = Field(None, description="train on at most so many rows")
+    rows_by: Literal["class", "hash"] = Field(
+        "class",
+        description="classification: how `rows` are chosen. class: each class keeps its share, and "
+        "one row at least; hash: by their hashes alone, as in 0.1.0",
+    )
+    min_class_rows: Positive | None = Field(
+        None, description="classification: leave classes out that have fewer training rows"
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None,
+        examples=["balanced", {"urgent": 3.0}],
+        description="classification: weights in the cross entropy of teacher and students. "
+        "balanced: the inverse of a class's share; or a mapping, 1 for classes it leaves out",
+    )
     max_length: Positive = Field(128, description="tokens; longer texts are cut")
     metric: str = Field("accuracy", description="default: accuracy, acc, exact_match or chrf")
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        if value is None or value == "balanced":
+            return value
+        numbers = [*value.values()] if isinstance(value, dict) else []
+        if not numbers or not all(type(n) in (int, float) and 0 < n < math.inf for n in numbers):
+            raise ValueError(
+                f"{value!r} is neither `balanced` nor a mapping of labels to numbers above 0, such "
+                "as {urgent: 3.0}"
+            )
+        return {str(label): float(number) for label, number in value.items()}
 
     @field_validator("languages")
     @classmethod
@@ -173,6 +202,9 @@ class TaskConfig(Model):
         if foreign := sorted(k for k in other_keys if getattr(self, k) != defaults[k]):
             kinds = in_words(k for k in task_kinds().values() if foreign[0] in KEYS[k.rows])
             raise ValueError(f"`{foreign[0]}` goes with {kinds}; leave it out, or write that kind")
+        stated = (k for k in CLASS_KEYS if getattr(self, k) != type(self).model_fields[k].default)
+        if not self.of_kind.classes and (key := next(stated, None)):
+            raise ValueError(f"`{key}` is for classes, and `kind: {self.kind}` has none")
         if rows == "prompt":
             self._with_what_follows()
         return self
@@ -204,6 +236,10 @@ class TaskConfig(Model):
         if isinstance(self.data, str):
             return self.data
         return ", ".join(path for _, path in self.data if path is not None)
+
+    @property
+    def has_default_metric(self) -> bool:
+        return self.metric == default_metric(self.kind, self.choices is not None)
 
     @property
     def of_kind(self) -> TaskKind:

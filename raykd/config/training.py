@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ from raykd.config.one_of import OneOf
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
+
+if TYPE_CHECKING:
+    from raykd.config.task import TaskConfig
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -60,6 +63,11 @@ class Teacher(Model):
     )
     weight_decay: Weight = 0.01
     seed: int = 0
+    identity: Literal["metric", "recipe"] = Field(
+        "metric",
+        description="what identifies a fine-tuned teacher. metric: its recipe, and the metric that "
+        "chose its checkpoint; recipe: not the metric, as in 0.1.0",
+    )
     allow_weak: bool = Field(False, description="go on with a teacher no better than the majority")
     weights: Precision = Field("fp32", description="how they are held while it is fine-tuned")
     buffers: Precision = Field("fp32", description="likewise, see `training.buffers`")
@@ -74,6 +82,14 @@ class Teacher(Model):
     @property
     def own_buffers(self) -> Literal["fp32"] | None:
         return _buffers(self.weights, self.buffers)
+
+    def names_metric(self, task: TaskConfig) -> bool:
+        """Return whether the metric is added to the teacher's recipe. The default metric is left
+        out, so existing fingerprints do not change; with early stopping, the length of the training
+        names it."""
+        if self.identity == "recipe" or (self.fine_tune and self.epochs == "auto"):
+            return False
+        return not task.has_default_metric
 
     @model_validator(mode="after")
     def _some_buffers(self) -> Self:

@@ -105,6 +105,8 @@ class Loss:
     kind: str
     options: tuple[tuple[str, float], ...] | None = None
     """Parameters of the kind that differ from its defaults, sorted by name; None if none does."""
+    class_weights: tuple[tuple[str, float], ...] | None = None
+    """Weight of each class in the cross entropy, by label; None if they are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ class TrialSpec:
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
     "buffers": None, "lora": None, "frozen_projections": False, "teacher_dropout": False,
-    "patience": None, "options": None,
+    "patience": None, "options": None, "class_weights": None,
 }  # fmt: skip
 
 
@@ -246,8 +248,10 @@ def _section_json(section: Shape | Init | Loss | Training) -> dict[str, Any]:
 
 
 def _loss(data: dict[str, Any]) -> Loss:
-    options = data.get("options")
-    return Loss(**{**data, "options": options and tuple((k, v) for k, v in options)})
+    pairs = {name: data.get(name) for name in ("options", "class_weights")}
+    return Loss(
+        **{**data, **{name: p and tuple((k, v) for k, v in p) for name, p in pairs.items()}}
+    )
 
 
 def _training(data: dict[str, Any]) -> Training:

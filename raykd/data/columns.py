@@ -21,6 +21,10 @@ SPLIT_NAMES = {
     "val": "select", "dev": "select", "test": "test",
 }  # fmt: skip
 
+CONVERSATIONS = (
+    "raykd reads no conversations (lists of messages); write the texts that a model reads into one "
+    "column, and the answer or label into another"
+)
 SOURCE = "unfolded from"
 """Column that `explode.unfolded` adds."""
 
@@ -92,6 +96,7 @@ def check_columns(columns: list[str], task: TaskConfig, file: str) -> None:
             raise UserError(
                 f"{file}: task.{key}: {task.named} has no column {column!r}; it has "
                 f"{', '.join(c or '(one without a name)' for c in columns if c != SOURCE)}"
+                + (f"; {CONVERSATIONS}" if {"messages", "conversations"} & {*columns} else "")
             )
 
 
@@ -175,6 +180,11 @@ def texts(table: Any, column: str, file: str, key: str, join: tuple[str, ...] = 
     if join:
         values = [_joined(v, join) for v in values]
     if invalid := next((v for v in values if isinstance(v, list | dict | bytes)), None):
+        if isinstance(invalid, list) and any(isinstance(turn, dict) for turn in invalid):
+            raise UserError(
+                f"{file}: task.{key}: the column {column!r} holds {str(invalid)[:40]!r}; "
+                f"{CONVERSATIONS}"
+            )
         raise UserError(
             f"{file}: task.{key}: the column {column!r} holds {str(invalid)[:40]!r}; a text is a "
             "string"

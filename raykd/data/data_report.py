@@ -67,6 +67,9 @@ class DataReport:
     """Labels that are equal as numbers and kept apart because they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rows of each class, by split; empty if there are no classes."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each class in the cross entropy; empty if they are equal, and until a study reads
+    them."""
     cuts: tuple[Cut, ...] = ()
     """Empty until the rows are tokenised."""
 
@@ -127,6 +130,12 @@ def lines(report: DataReport) -> tuple[str, ...]:
     sentences = [
         f"rows of {split}: {_by_class(counts)}" for split, counts in report.classes.items()
     ]
+    if report.weights:
+        weights = sorted(report.weights.items(), key=lambda pair: -pair[1])
+        sentences.append(
+            "weights of the classes in the cross entropy: "
+            + _listed(f"{label} {weight:.3g}" for label, weight in weights)
+        )
     sentences += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
     if report.duplicates:
         sentences.append(_duplicates(report))

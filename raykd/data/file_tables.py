@@ -7,7 +7,6 @@ index.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raykd.data.columns import check_columns, wanted
+from raykd.data.file_format import ending, open_text
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _delimited(
     path: Path, where: str, places_of: Callable[[list[str]], dict[str, int]]
 ) -> FileTable:
     csv.field_size_limit(sys.maxsize)  # the default rejects long documents
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        records = _records(stream, path.suffix, where)
+    with open_text(path, newline="") as stream:
+        records = _records(stream, ending(path), where)
         _, header = next(records, (1, []))
-        _check_separator(header, path.suffix, where)
+        _check_separator(header, ending(path), where)
         places = places_of(header)
         columns: dict[str, list[Any]] = {name: [] for name in places}
         ragged: list[tuple[int, list[str]]] = []
@@ -98,7 +98,7 @@ def _delimited(
             for name, place in places.items():
                 columns[name].append(cells[place])
     if ragged:
-        raise UserError(_ragged(ragged, header, path.suffix, where))
+        raise UserError(_ragged(ragged, header, ending(path), where))
     return FileTable(columns)
 
 
@@ -112,24 +112,6 @@ def _check_separator(header: list[str], suffix: str, where: str) -> None:
                 f"{where}: its columns are separated by {name}, see the first line; "
                 f"{advice.get(mark, 'save it with commas (.csv) or tabs (.tsv)')}"
             )
-
-
-def check_utf8(path: Path, where: str) -> None:
-    """Raises UserError with the position of the first byte that is not UTF-8."""
-    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
-    with path.open("rb") as stream:
-        chunk = b"start"
-        while chunk:
-            chunk = stream.read(1 << 20)
-            pending = len(decoder.getstate()[0])  # start of a character that the last chunk cut
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{where}: not UTF-8 at byte {offset - pending + error.start}; save it as "
-                    "UTF-8 (for example: iconv -f latin1 -t utf-8)"
-                ) from None
-            offset += len(chunk)
 
 
 def _records(stream: Iterable[str], suffix: str, where: str) -> Iterator[tuple[int, list[str]]]:
@@ -200,7 +182,8 @@ def _fields(count: int) -> str:
 def json_table(path: Path, where: str) -> FileTable:
     """Reads JSON lines, or one list of objects. The columns are the keys of all objects; a missing
     key is None. Raises UserError with the line of a row that is not an object."""
-    text = path.read_text(encoding="utf-8-sig")
+    with open_text(path) as stream:
+        text = stream.read()
     if text.lstrip().startswith("["):
         records = _parsed(text, where, 1)
     else:

@@ -7,8 +7,9 @@ class.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,36 @@ def _lookalikes(labels: set[str]) -> tuple[tuple[str, ...], ...]:
         if NUMBER.fullmatch(label):
             by_value.setdefault(Fraction(label), []).append(label)
     return tuple(tuple(group) for group in by_value.values() if len(group) > 1)
+
+
+def refuse_twins(labels: Iterable[str], file: str) -> None:
+    """Raises UserError for labels that differ only in what is not seen: zero-width characters,
+    kinds of spaces, or composed and decomposed letters."""
+    by_look: dict[str, str] = {}
+    for label in sorted(labels):
+        visible = (" " if unicodedata.category(c) == "Zs" else c for c in label
+                   if unicodedata.category(c) != "Cf")  # fmt: skip
+        look = unicodedata.normalize("NFC", "".join(visible)).strip()
+        other = by_look.setdefault(look, label)
+        if other != label:
+            raise UserError(
+                f"{file}: task.label: the labels {ascii(other)} and {ascii(label)} look alike and "
+                "would be two classes; write them in the same characters"
+            )
+
+
+def class_weights(task: TaskConfig, rows: Mapping[str, int]) -> dict[str, float] | None:
+    """The weight of each class in the cross entropy, scaled to a mean of 1 over the training rows,
+    so that the weights of the other losses mean the same. `rows`: training rows of each class."""
+    stated = task.class_weights
+    if stated is None:
+        return None
+    if stated == "balanced":
+        raw = {label: 1 / max(1, count) for label, count in rows.items()}
+    else:
+        raw = {label: stated.get(label, 1.0) for label in rows}
+    mean = sum(raw[label] * count for label, count in rows.items()) / max(1, sum(rows.values()))
+    return {label: round(weight / mean, 6) for label, weight in raw.items()}
 
 
 def label_names(table: Any, column: str) -> list[str] | None:

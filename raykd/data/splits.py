@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from raykd.data.columns import Reading, Row
 from raykd.data.data_report import DataReport
+from raykd.data.labels import refuse_twins
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "select", "test")
 KEEPS = ("test", "select", "train")
 """Order of preference when rows with the same text are in several splits."""
+NAMED = 5  # most classes that a line names
 REFERENCES = "\x1e"  # between the references of one source: a separator that no text has
 
 
@@ -108,7 +110,11 @@ def into_splits(
     if parts:
         _refuse_missing(splits["test"], task, file)
         splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # part after part
-    if task.rows is not None:
+    dropped = {}
+    if task.of_kind.classes:
+        dropped = drop_small_classes(splits, task, file)
+        splits["train"] = sample(splits, task, file)
+    elif task.rows is not None:
         splits["train"] = splits["train"][: task.rows]
     for name, members in splits.items():
         if not members:
@@ -119,6 +125,7 @@ def into_splits(
             )
     return splits, replace(
         reading.report,
+        dropped={**reading.report.dropped, **dropped},
         duplicates=counts.duplicates,
         relabelled=counts.relabelled,
         across=counts.across,
@@ -168,7 +175,72 @@ def _by_hash(name: str, task: TaskConfig, stated_splits: set[str]) -> str:
     return "select" if fraction < test + select else "train"
 
 
+def drop_small_classes(splits: dict[str, list[Row]], task: TaskConfig, file: str) -> dict[str, int]:
+    """Removes the classes with fewer than `task.min_class_rows` training rows from all splits, and
+    returns the number of their rows by the reason. Raises UserError if no class is left."""
+    if task.min_class_rows is None:
+        return {}
+    rows = Counter(str(row.label) for row in splits["train"])
+    all_rows = Counter(str(row.label) for members in splits.values() for row in members)
+    small = sorted(label for label in all_rows if rows[label] < task.min_class_rows)
+    if not small:
+        return {}
+    for name, members in splits.items():
+        splits[name] = [row for row in members if str(row.label) not in small]
+    if not any(splits.values()):
+        raise UserError(
+            f"{file}: task.min_class_rows: {task.min_class_rows}, and the largest class has "
+            f"{max(rows.values(), default=0)} training rows; write a smaller number"
+        )
+    classes = "class has" if len(small) == 1 else f"{len(small)} classes have"
+    named = ", ".join(small[:NAMED]) + (", ..." if len(small) > NAMED else "")
+    reason = f"their {classes} fewer than {task.min_class_rows} training rows ({named})"
+    return {reason: sum(all_rows[label] for label in small)}
+
+
+def sample(splits: dict[str, list[Row]], task: TaskConfig, file: str) -> list[Row]:
+    """The first `task.rows` training rows, sorted by id. With `rows_by: class` every class keeps
+    its share of them and at least one row. Fewer rows are always among the more.
+
+    Raises UserError if a class would lose all its rows.
+    """
+    train = splits["train"]
+    if task.rows is None or task.rows >= len(train):
+        return train
+    kept = train[: task.rows]
+    if task.rows_by == "class":
+        kept = _by_class(train)[: task.rows]
+    held_out = {str(row.label) for name in ("select", "test") for row in splits[name]}
+    classes = {str(row.label) for row in train}
+    lost = classes - {str(row.label) for row in kept}
+    if task.rows_by == "hash":
+        lost &= held_out  # in 0.1.0, a class of train alone was left out
+    if lost:
+        advice = "or `rows_by: class`" if task.rows >= len(classes) else "or fewer classes"
+        raise UserError(
+            f"{file}: task.rows: {task.rows} of {len(train):,} training rows have none of the "
+            f"label {', '.join(sorted(lost)[:5])} ({len(classes)} classes); write more rows, "
+            f"{advice} (`min_class_rows` leaves small ones out)"
+        )
+    return sorted(kept, key=lambda row: row.id)
+
+
+def _by_class(train: list[Row]) -> list[Row]:
+    """The rows in an order whose every beginning has the classes in their shares (Webster's
+    method), after one row of each class, the largest class first."""
+    sizes, seen = Counter(str(row.label) for row in train), Counter[str]()
+    ranked: list[tuple[bool, float, str, Row]] = []
+    for row in sorted(train, key=lambda row: row.id):
+        label = str(row.label)
+        rank = (seen[label] + 0.5) / sizes[label]
+        ranked.append((seen[label] > 0, rank, row.id, row))
+        seen[label] += 1
+    return [row for *_, row in sorted(ranked, key=lambda entry: entry[:3])]
+
+
 def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
+    all_labels = {row.label for rows in splits.values() for row in rows}
+    refuse_twins((label for label in all_labels if isinstance(label, str)), file)
     train_labels = {r.label for r in splits["train"]}
     if len(train_labels) < 2:
         raise UserError(
@@ -179,7 +251,8 @@ def label_names(splits: dict[str, list[Row]], file: str) -> tuple[str, ...]:
     if unseen := sorted(map(str, held_out - train_labels)):
         raise UserError(
             f"{file}: task.label: no training row has the label {', '.join(unseen[:5])}, which "
-            "stands in select or test; give more rows of it, or drop them"
+            "stands in select or test; give more rows of it, or leave such classes out: "
+            "`min_class_rows: 1`"
         )
     if all(isinstance(label, int) for label in train_labels):
         return tuple(str(label) for label in sorted(train_labels))

@@ -7,6 +7,7 @@ from typing import Any
 
 from raykd.data import file_tables, readers
 from raykd.data.columns import SPLIT_NAMES
+from raykd.data.file_format import checksum, ending
 from raykd.data.labels import label_names
 
 
@@ -16,10 +17,10 @@ def read_columns(path: Path, home: Path, where: str) -> dict[str, list[Any]]:
     if path.is_dir():
         files = readers.folder_files(path, where)
         path = next(f for n, f in files.items() if SPLIT_NAMES.get(n.split("_")[0]) == "train")
-    readers.checksum(path, where)
-    if path.suffix in file_tables.DELIMITED:
+    checksum(path, where)
+    if ending(path) in file_tables.DELIMITED:
         return file_tables.every_column(path, where).columns
-    if path.suffix != ".parquet":
+    if ending(path) != ".parquet":
         return file_tables.json_table(path, where).columns
     with readers.parquet(path, home, where) as table:
         return {name: _values(table, name) for name in table.column_names}

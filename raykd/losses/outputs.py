@@ -14,9 +14,13 @@ from raykd.losses.chunked import outputs_losses
 from raykd.models.outputs import Outputs
 
 
-def cross_entropy(logits_PC: Tensor, labels_P: Tensor, positions: int) -> Tensor:
-    """Mean cross entropy over the global batch's `positions`; a scalar in nats."""
-    return F.cross_entropy(logits_PC.float(), labels_P, reduction="sum") / positions
+def cross_entropy(
+    logits_PC: Tensor, labels_P: Tensor, positions: int, weights_C: Tensor | None = None
+) -> Tensor:
+    """Mean cross entropy over the global batch's `positions`, each times the weight of its class; a
+    scalar in nats. Weights with a mean of 1 over the rows keep its scale."""
+    total = F.cross_entropy(logits_PC.float(), labels_P, weight=weights_C, reduction="sum")
+    return total / positions
 
 
 def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: int) -> Tensor:
@@ -28,14 +32,15 @@ def kl(student_PC: Tensor, teacher_PC: Tensor, temperature: float, positions: in
 
 
 def outputs(
-    student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int
-) -> tuple[Tensor, Tensor]:
+    student: Outputs, teacher: Outputs | None, labels_P: Tensor, temperature: float, positions: int,
+    weights_C: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`cross_entropy` and `kl` of student and teacher; the KL is 0 without a teacher. With a head,
-    logits are computed in chunks of positions (chunked.py)."""
+    logits are computed in chunks of positions (chunked.py), and classes have no weights."""
     if student.head is not None:
         return outputs_losses(student, teacher, labels_P, temperature, positions)
     logits_PC = student.logits()
-    ce = cross_entropy(logits_PC, labels_P, positions)
+    ce = cross_entropy(logits_PC, labels_P, positions, weights_C)
     if teacher is None:
         return ce, torch.zeros_like(ce)
     return ce, kl(logits_PC, teacher.logits(), temperature, positions)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raykd.config import sweep
 from raykd.config.sweep import SweepConfig
+from raykd.config.task import TaskConfig
 from raykd.config.trial import Init, Shape
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
@@ -31,16 +32,35 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     base = teachers.find_base(config.teacher, home, file)
     if problem := model_facts.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
-    prepared = prepare(config.task, home, file)
-    task = config.task
-    name = teachers.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    prepared, task = prepare(config.task, home, file), config.task
+    classes = prepared.report.classes.get("select", {})
+    select = [label for label, count in classes.items() if count]
+    if len(select) == 1 and not config.teacher.allow_weak:
+        raise UserError(
+            f"{file}: task.data: every select row has the label {select[0]!r}, so no model scores "
+            "better than the majority class; give more rows, or a larger `select_share`"
+        )
+    _check_weights(task, prepared.labels, file)
+    name = teachers.fingerprint(config.teacher, base, prepared, task)
     data = digest([prepared.fingerprint, base.fingerprint, config.task.reading])
     if not config.teacher.fine_tune and config.task.of_kind.classes:
+        if problem := model_facts.other_problem(base):
+            raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
         labels.in_order(base.labels, prepared.labels, file)
     plugins = import_plugins(config.plugins, Path(file))
     study = Study(config, file, home, prepared, base, name, data, plugins)
     _check(study)
     return study
+
+
+def _check_weights(task: TaskConfig, labels: tuple[str, ...], file: str) -> None:
+    """Raise UserError for a class weight of a label that the data lacks."""
+    stated = task.class_weights if isinstance(task.class_weights, dict) else {}
+    if unknown := [label for label in stated if label not in labels]:
+        raise UserError(
+            f"{file}: task.class_weights: no class is named {unknown[0]!r}; write some of "
+            f"{', '.join(labels[:10])}"
+        )
 
 
 def _check(study: Study) -> None:

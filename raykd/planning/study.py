@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Shape, TrialSpec
+from raykd.data.labels import class_weights
 from raykd.data.prepared import Prepared
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
@@ -59,6 +60,13 @@ class Study:
     def designs(self) -> dict[tuple[LayerMap, ...], tuple[TrialSpec, ...]]:
         """Cache of `confirm_trials` by the best maps, as thousands of trial ids take a while."""
         return {}
+
+    @cached_property
+    def class_weights(self) -> tuple[tuple[str, float], ...] | None:
+        """Weight of each class in the cross entropy, by label; None if they are equal."""
+        rows = self.prepared.report.classes.get("train", {})
+        weights = class_weights(self.config.task, rows)
+        return None if weights is None else tuple(weights.items())
 
     @property
     def hidden_weights(self) -> tuple[float, ...]:

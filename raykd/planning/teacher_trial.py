@@ -32,7 +32,10 @@ def teacher_trial(study: Study) -> TrialSpec:
         shape=Shape.of(depth), init=Init.of(apply_to_stacks(forward, depth, depth, 0)),
         phase="confirm", strategy="teacher",
         layer_map=everywhere(depth, None),
-        loss=Loss(ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse"),
+        loss=Loss(
+            ce=1.0, kl=0.0, hidden=0.0, temperature=1.0, kind="mse",
+            class_weights=study.class_weights,
+        ),
         training=Training(
             steps=steps, batch=t.batch, batch_tokens=None, lr=t.lr,
             warmup=t.warmup * WARMED / MOST_EPOCHS if auto else t.warmup,

@@ -171,7 +171,8 @@ def trial(
             losses.temperature,
             loss or losses.kind,
             losses.stated_options if loss is None else None,
-        ),  # fmt: skip
+            study.class_weights,
+        ),
         plugins=_plugins(config, loss or losses.kind),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,

@@ -28,7 +28,7 @@ MODEL = "the model's positions"
 
 
 def reported(study: Study) -> DataReport:
-    """Return the data report of a study with its cuts.
+    """Return the data report of a study with its cuts and class weights.
 
     The first call tokenises the rows, as training does, and stores the cuts next to the rows, by
     data, tokenizer and limits.
@@ -41,7 +41,8 @@ def reported(study: Study) -> DataReport:
         _write_cuts(cache, _count_cuts(study))
     cuts = [Cut(**cut) for cut in json.loads(cache.read_text(encoding="utf-8"))]
     _refuse(cuts, study)
-    return replace(study.prepared.report, cuts=tuple(cuts))
+    weights = dict(study.class_weights or ())
+    return replace(study.prepared.report, cuts=tuple(cuts), weights=weights)
 
 
 def _count_cuts(study: Study) -> list[Cut]:

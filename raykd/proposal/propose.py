@@ -12,8 +12,9 @@ from raykd.config.task import TaskConfig
 from raykd.config.training import Teacher
 from raykd.data.assets import packages
 from raykd.data.columns import SPLIT_NAMES
+from raykd.data.file_format import is_data, refuse_address
 from raykd.data.prepared import Prepared, prepare
-from raykd.data.readers import READERS, folder_files
+from raykd.data.readers import folder_files
 from raykd.data.whole_file import read_columns
 from raykd.errors import UserError
 from raykd.proposal import sizes
@@ -97,8 +98,9 @@ def _task(
     data: str, home: Path, text: Sequence[str], label: str | None
 ) -> tuple[Chosen | None, TaskConfig, int]:
     """The columns, the task, and the number of rows with an empty cell in them."""
+    refuse_address(data, "--data")
     path = Path(data).expanduser()
-    if not (path.exists() or path.suffix in READERS):
+    if not (path.exists() or is_data(path)):
         return None, _named(data, text, label), 0
     where = f"--data: {path}"
     table = read_columns(path, home, where)

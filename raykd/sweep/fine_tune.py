@@ -41,13 +41,14 @@ def fine_tune(
     """Return the study's teacher: the one stored under its fingerprint, else train and store it.
 
     With `teacher.fine_tune: false` the base model is the teacher, and is only scored. Raises
-    UserError for a teacher no better than the majority class, unless the file allows it.
+    UserError for a stored teacher that another metric chose, and for one that is no better than the
+    majority class, unless the file allows it.
     """
     stored = teacher.stored(study.home, study.teacher)
     if stored is None:
         stored = _make(study, where or _local_execution(study.config.cluster), hooks)
         torch.cuda.empty_cache()  # the workers that follow may share this GPU
-    teacher.refuse_weak(stored, study.config.teacher, study.file)
+    teacher.refuse_unfit(stored, study.config.teacher, study.config.task.metric, study.file)
     return stored
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raykd.config import older_rules
+from raykd.data.prepared import prepare
 from raykd.maps.layer_map import everywhere
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials, explore_trial
+from raykd.runtime.memo import digest
 from raykd.teachers import teacher
 
 if TYPE_CHECKING:
@@ -40,16 +42,18 @@ def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
     for rules in sorted({rules for rules, _ in done}):
         if rewritten := older_rules.before(study.config, rules):
             config, keys = rewritten
-            counts[keys] += sum(done[rules, f] for f in _families(_under(study, config)))
+            families = _families(_under(study, config)) - _families(study)
+            counts[keys] += sum(done[rules, family] for family in families)
     return tuple(Older(count, keys) for keys, count in counts.items() if count)
 
 
 def _under(study: Study, config: SweepConfig) -> Study:
-    task = config.task
-    name = teacher.fingerprint(
-        config.teacher, study.base, study.prepared, task.reading, task.metric
-    )
-    return replace(study, config=config, teacher=name)
+    prepared, task = study.prepared, config.task
+    if task != study.config.task:
+        prepared = prepare(task, study.home, study.file)
+    name = teacher.fingerprint(config.teacher, study.base, prepared, task)
+    data = digest([prepared.fingerprint, study.base.fingerprint, task.reading])
+    return replace(study, config=config, prepared=prepared, teacher=name, data=data)
 
 
 def _families(study: Study) -> set[str]:

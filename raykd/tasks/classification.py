@@ -27,6 +27,9 @@ from raykd.tasks.task import Data, Names, Task, flat_zeros
 if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
 
+ONE_LABEL = "single_label_classification"
+"""`problem_type` in transformers: one class per text, so softmax and cross entropy."""
+
 
 class Classification(Task):
     """Classification of texts or pairs of texts."""
@@ -45,6 +48,7 @@ class Classification(Task):
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={name: i for i, name in enumerate(labels)},
+            problem_type=ONE_LABEL,  # that of the base model may be another, and students copy it
         )
         encoder = f"{model.base_model_prefix}."
         refuse_foreign(

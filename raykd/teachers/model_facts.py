@@ -4,6 +4,7 @@ and `status` need nothing else from it."""
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -44,6 +45,19 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
         }
 
     return remembered(home, ["base, corrected", fingerprint], ask)
+
+
+def other_problem(base: Base) -> str | None:
+    """Return one line on why the outputs of a classifier that is not fine-tuned are no logits of
+    one class per text, or None."""
+    stated = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    problem = stated.get("problem_type")
+    if problem in (None, "single_label_classification"):
+        return None
+    return (
+        f"its config.json says `problem_type: {problem}`, and this task has one class per text; "
+        "write `fine_tune: true`, or name a classifier of one class per text"
+    )
 
 
 def foreign_tokenizer(base: Base, home: Path) -> str | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raykd.config.trial import MOST_EPOCHS, PATIENCE
 from raykd.data import hub
 from raykd.data.assets import packages
+from raykd.data.labels import class_weights
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError, first_line
 from raykd.runtime import memo
@@ -26,6 +27,7 @@ from raykd.teachers import model_facts
 from raykd.teachers.model_facts import Base
 
 if TYPE_CHECKING:
+    from raykd.config.task import TaskConfig
     from raykd.config.training import Teacher
 
 logger = logging.getLogger(__name__)
@@ -162,20 +164,25 @@ def _content(folder: Path, home: Path) -> str:
     return sha.hexdigest()[:12]
 
 
-def fingerprint(
-    teacher: Teacher, base: Base, prepared: Prepared, reading: object, metric: str
-) -> str:
-    """Return a hash of what a teacher is made of: base weights and tokenizer, labels, data, recipe;
-    and the metric, if it decides how long the teacher is trained."""
-    recipe = teacher.model_dump(exclude={"model", "revision", "allow_weak", "dropout"})
+def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, task: TaskConfig) -> str:
+    """Return a hash of what a teacher is made of: base weights and tokenizer, labels, data, recipe,
+    and the metric that chose its checkpoint and scored it."""
+    unnamed = {"model", "revision", "allow_weak", "dropout", "identity"}
+    recipe = teacher.model_dump(exclude=unnamed)
     if teacher.epochs == "auto":
         # A model that is not fine-tuned keeps its fingerprint from when 2 was the default.
-        recipe["epochs"] = [MOST_EPOCHS, PATIENCE, metric] if teacher.fine_tune else 2.0
+        recipe["epochs"] = [MOST_EPOCHS, PATIENCE, task.metric] if teacher.fine_tune else 2.0
+    if teacher.names_metric(task):
+        recipe["metric"] = task.metric
+    weights = class_weights(task, prepared.report.classes.get("train", {}))
+    if weights is not None and teacher.fine_tune:
+        recipe["class_weights"] = list(weights.items())
     # Newer keys at their default value are left out, so existing fingerprints do not change.
     recipe["buffers"] = teacher.own_buffers if teacher.fine_tune else None
     later = {"buffers": None, "lora": None, "weights": "fp32", "bits": None}
     recipe = {k: v for k, v in recipe.items() if k not in later or v != later[k]}
-    return digest([base.fingerprint, list(prepared.labels), prepared.fingerprint, reading, recipe])
+    content = [base.fingerprint, list(prepared.labels), prepared.fingerprint]
+    return digest([*content, task.reading, recipe])
 
 
 @dataclass(frozen=True)
@@ -202,9 +209,19 @@ class Stored:
         return self.select <= self.select_majority
 
 
-def refuse_weak(scores: Stored, teacher: Teacher, file: str) -> None:
-    """Raise UserError for a teacher no better than the majority class, unless `allow_weak` is
-    set."""
+def refuse_unfit(scores: Stored, teacher: Teacher, metric: str, file: str) -> None:
+    """Raise UserError for a stored teacher that another metric chose, and for one that is no better
+    than the majority class, unless `allow_weak` is set."""
+    if scores.metric != metric:
+        # raykd 0.1.0 stored teachers of every metric under one name.
+        advice = f"delete {scores.folder} to make it again"
+        if teacher.identity == "recipe":
+            advice = "write `identity: metric`, so that each metric has a teacher of its own"
+        raise UserError(
+            f"{file}: teacher.identity: {teacher.identity}: the stored teacher "
+            f"{scores.fingerprint} was chosen and scored by {scores.metric}, and task.metric is "
+            f"{metric}; {advice}"
+        )
     if scores.weak and not teacher.allow_weak:
         raise UserError(
             f"{file}: teacher.model: {teacher.model} reaches {scores.select:.1f} {scores.metric} "

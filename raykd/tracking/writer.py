@@ -38,6 +38,7 @@ from raykd.training.recorder import Result
 
 MOST_PARAMS = 100  # MLflow's limit for one call
 PAIR = re.compile(r"hidden_((?:decoder_)?\d+_to_(?:decoder_)?\d+)")
+MOST_PARAM = 500  # characters of a param that every store accepts
 MOST_TEXT = 5000  # characters of a tag that every store accepts
 
 
@@ -249,9 +250,18 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
         "targets": trial.targets,
         "temperature": trial.loss.temperature,
         "hidden_loss": trial.loss.kind,
+        "class_weights": _weights_param(trial.loss.class_weights),
         **asdict(trial.training),
     }
     return {k: str(v) for k, v in values.items() if v is not None}
+
+
+def _weights_param(weights: tuple[tuple[str, float], ...] | None) -> str | None:
+    """Return the weights as a text that every store accepts."""
+    if weights is None:
+        return None
+    text = ", ".join(f"{label} {weight:g}" for label, weight in weights)
+    return text if len(text) <= MOST_PARAM else f"{text[: MOST_PARAM - 3]}..."
 
 
 def _decoder_params(half: LayerMap | None) -> dict[str, Any]:

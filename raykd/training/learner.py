@@ -44,6 +44,16 @@ def moved(module: ModuleT, device: torch.device) -> ModuleT:
     return module if parameter is None or parameter.device == device else module.to(device)
 
 
+def _class_weights(trial: TrialSpec, model: PreTrainedModel, device: torch.device) -> Tensor | None:
+    """Return the weights of the classes in the order of the model's labels [C]."""
+    if trial.loss.class_weights is None:
+        return None
+    stated, names = dict(trial.loss.class_weights), model.config.id2label
+    # A model that was fine-tuned elsewhere may know labels that the data lacks.
+    weights = [stated.get(str(names[i]), 1.0) for i in range(len(names))]
+    return torch.tensor(weights, device=device)
+
+
 class Learner:
     """A trial's student in training. Its results are independent of the rest of its cohort."""
 
@@ -89,6 +99,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=trial.training.lr, weight_decay=trial.training.weight_decay, fused=True
         )
+        self.class_weights = _class_weights(trial, model, device)
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
@@ -153,8 +164,9 @@ class Learner:
             student_outputs = self.family.forward(self.model, batch)
             teacher_outputs = targets.outputs if targets is not None and loss.kl else None
             ce, kl = outputs.outputs(
-                student_outputs, teacher_outputs, batch.labels, loss.temperature, batch.positions
-            )
+                student_outputs, teacher_outputs, batch.labels, loss.temperature, batch.positions,
+                self.class_weights,
+            )  # fmt: skip
         hidden = torch.zeros_like(ce)
         terms: list[Tensor] = []
         if targets is not None and self.hidden.pairs:

@@ -46,6 +46,13 @@ def check_models(teacher: PreTrainedModel, student: PreTrainedModel, kl: float) 
             f"the teacher is a {type(teacher).__name__}, the student a {type(student).__name__}; "
             "load both for one kind of task"
         )
+    for name, model in (("teacher", teacher), ("student", student)):
+        problem = getattr(model.config, "problem_type", None)
+        if kinds[0] == "classification" and problem not in (None, "single_label_classification"):
+            raise ValueError(
+                f"the {name}'s config.problem_type is {problem}, and its outputs are compared as "
+                "logits of one class per example; set it to None if they are"
+            )
     of_teacher = {id(p): name for name, p in teacher.named_parameters()}
     shared = [of_teacher[id(p)] for p in student.parameters() if id(p) in of_teacher]
     if shared:

@@ -154,7 +154,7 @@ class CohortTrainer:
                 return False
             if trial.training.lora is not None:
                 lora.merge(model)
-            save_model(model, self.data.family, self.sources.teacher, folder)
+            save_model(model, self.data.family, self.sources.teacher, folder, self.data.task)
             return True
 
         probe = None
@@ -236,7 +236,18 @@ class CohortTrainer:
         )  # fmt: skip
 
 
-def save_model(model: PreTrainedModel, family: Task, tokenizer_folder: Path, folder: Path) -> None:
-    """Write a plain transformers folder: safetensors weights, configuration, tokenizer."""
+def save_model(
+    model: PreTrainedModel, family: Task, tokenizer_folder: Path, folder: Path,
+    cut: TaskConfig | None = None,
+) -> None:  # fmt: skip
+    """Write a plain transformers folder: safetensors weights, configuration, tokenizer. With the
+    task in `cut`, the tokenizer states the task's length limit."""
     model.save_pretrained(folder)
-    family.load_tokenizer(tokenizer_folder).save_pretrained(folder)
+    tokenizer = family.load_tokenizer(tokenizer_folder)
+    if cut is not None:
+        limit = min(tokenizer.model_max_length, cut.max_length)
+        tokenizer.model_max_length = limit
+        if cut.of_kind.rows == "text" and tokenizer.is_fast:
+            # Read by what uses `tokenizers` alone; transformers cuts only if it is asked to.
+            tokenizer.backend_tokenizer.enable_truncation(limit)
+    tokenizer.save_pretrained(folder)

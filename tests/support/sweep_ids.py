@@ -45,7 +45,7 @@ def ids(file: str, variant: str = "clean") -> dict[str, str]:
     accepted = {k: v for k, v in facts.items() if k in fields}
     prepared = Prepared(Path("rows"), "p" * 12, ("0", "1"), counts, **accepted)  # type: ignore[arg-type]
     task = config.task
-    name = teacher.fingerprint(config.teacher, base, prepared, task.reading, task.metric)
+    name = teacher.fingerprint(config.teacher, base, prepared, task)
     study = Study(config, file, Path("home"), prepared, base, name, "d" * 12)
     # There is no model to cut a student from, so the check of its blocks is switched off.
     with pytest.MonkeyPatch.context() as patch:

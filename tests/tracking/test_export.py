@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -63,6 +65,49 @@ def test_the_hub_reads_the_card_and_no_path_of_this_machine_is_in_it(
     assert card.data.license is None  # the teacher's and the data's decide it
     assert "/elsewhere" not in str(card)
     assert "| test accuracy | 81.25 |" in card.text
+
+
+@pytest.mark.parametrize(
+    ("task", "languages"),
+    [
+        ({"data": "movie-reviews", "max_length": 40}, ["en"]),
+        ({"data": "en-ro"}, ["en", "ro"]),
+        ({"data": "a.csv", "languages": ["de_DE", "ro_RO"]}, ["de", "ro"]),
+        ({"data": {"train": "a.csv"}}, None),
+    ],
+)
+@pytest.mark.parametrize("umask", [0o022, 0o007])
+def test_a_card_says_how_to_use_the_student_and_others_can_read_it(
+    task: dict[str, Any], languages: list[str] | None, umask: int, place: Place, tmp_path: Path
+) -> None:
+    """Data 10: base model, labels, metric, cut and language of the card; modes by the umask."""
+    config = {"teacher": {"model": "/models/base"}, "task": task}
+    launch = Launch.start(place.client, place.experiment, config, "raykd sweep f.yaml")
+    student = tmp_path / "kept"
+    (student / "inside").mkdir(parents=True, mode=0o700)
+    names = {str(i): f"class {i}" for i in range(11)}
+    for file, content in (("config.json", {"id2label": names}), ("inside/more.json", {})):
+        (student / file).write_text(json.dumps(content))
+        (student / file).chmod(0o600)
+    writing = writer(place, launch.run_id)
+    assert writing.open(spec(), {})
+    writing.finish(spec(), replace(RESULT, student=student))
+    before = os.umask(umask)
+    try:
+        export(spec().id, tmp_path / "new" / "out", place.uri)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "new", *(tmp_path / "new").rglob("*")):
+        mode = 0o777 if path.is_dir() else 0o666
+        assert path.stat().st_mode & 0o777 == mode & ~umask, path
+    card = ModelCard.load(tmp_path / "new" / "out" / "README.md")
+    assert card.data.language == languages and card.data.metrics == ["accuracy"]
+    assert "| base model of the teacher | base |" in card.text
+    assert "| labels | class 0, class 1, class 2," in card.text
+    assert ("cut at 40 tokens" in card.text) == ("truncation=True" in card.text)
+    assert ("truncation=True" in card.text) == ("max_length" in task)
+    table = card.text.split("|---|---|")[1].split("\n\n")[0].strip().split("\n")
+    assert len(table) == (13 if languages is None else 14) and all(r[0] == "|" for r in table)
 
 
 def test_a_task_of_a_plug_in_that_is_not_here_is_exported_by_its_architecture(

