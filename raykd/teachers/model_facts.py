@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raykd.config.trial import Init, Shape
+from raykd.errors import first_line
 from raykd.maps.depth import Depth
 from raykd.runtime.memo import memoised
 from raykd.version import __version__
@@ -26,6 +27,7 @@ T = TypeVar("T")
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
     """Return the `depth` and `width` of the model in a folder, the `decoder_depth` (None for one
     stack), its `labels` in its own order, and `corrected`: fixes since 0.1.0 that change results.
+    Of a model that is not described by such numbers, return only the `problem`.
 
     Raises OSError or ValueError if transformers does not know the model.
     """
@@ -34,6 +36,8 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
         from raykd.models import block_settings, stacks
 
         config = read_config(folder)
+        if problem := stacks.undescribed(config):
+            return {"problem": problem}
         depth = stacks.depth(config)
         return {
             "depth": depth.encoder,
@@ -68,6 +72,18 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
     return remembered(home, ["tokenizer", base.fingerprint], ask)
 
 
+def uncuttable(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> str | None:
+    """Return `sample_run.uncuttable` for students of this base with `labels` labels."""
+
+    def ask() -> str | None:
+        from raykd.tasks.registry import task as task_of
+        from raykd.teachers.sample_run import uncuttable
+
+        return uncuttable(labelled(read_config(base.folder), labels), shape, task_of(kind))
+
+    return remembered(home, ["uncuttable", base.fingerprint, asdict(shape), labels, kind], ask)
+
+
 def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     """Return `student.misfit` for students of this base."""
 
@@ -99,8 +115,8 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
             return misplaced(config, shape, init)
         try:
             build_student(read_model(AutoModel, base.folder)[0], shape, init, 0)
-        except ValueError as error:
-            return misplaced(config, shape, init) or str(error)
+        except Exception as error:  # the classes of transformers raise many kinds
+            return misplaced(config, shape, init) or first_line(error)
         return None
 
     question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
@@ -125,9 +141,7 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
         from raykd.models.student import student_parameters
         from raykd.tasks.registry import task as task_of
 
-        config = read_config(base.folder)
-        if labels:
-            config.num_labels = labels
+        config = labelled(read_config(base.folder), labels)
         return student_parameters(config, shape, task_of(kind).auto)
 
     return remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask)
@@ -156,6 +170,13 @@ def read_config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def labelled(config: PretrainedConfig, labels: int) -> PretrainedConfig:
+    """Set the number of labels, if the task has any, and return the configuration."""
+    if labels:
+        config.num_labels = labels
+    return config
 
 
 def remembered(home: Path, question: list[object], ask: Callable[[], T]) -> T:

@@ -41,6 +41,8 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
             f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
             f"({first_line(error)}); name a model of a kind that it has"
         ) from error
+    if "problem" in facts:
+        raise UserError(f"{file}: teacher.model: {teacher.model}: {facts['problem']}")
     # A correction changes the fingerprints of everything made with this model, and no others.
     content = digest([content, facts["corrected"]]) if facts["corrected"] else content
     return Base(
