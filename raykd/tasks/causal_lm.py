@@ -71,10 +71,8 @@ class CausalLM(Task):
     def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         """A tokenizer that pads at the right, with the end-of-text token if it has no padding
         token; losses ignore padding."""
-        tokenizer = loading.load_tokenizer(folder)
+        tokenizer = loading.with_padding(loading.load_tokenizer(folder))
         tokenizer.padding_side = "right"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
     def encode(

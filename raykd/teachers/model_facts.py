@@ -173,9 +173,12 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 
 def labelled(config: PretrainedConfig, labels: int) -> PretrainedConfig:
-    """Set the number of labels, if the task has any, and return the configuration."""
+    """Set the number of labels, if the task has any, and return the configuration. Classifiers also
+    need a padding token, which the tokenizer tells when the model is loaded."""
     if labels:
         config.num_labels = labels
+        if getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = 0
     return config
 
 
