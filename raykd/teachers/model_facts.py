@@ -34,17 +34,20 @@ def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
 
     def ask() -> dict[str, Any]:
         from raykd.models import block_settings, stacks
+        from raykd.models.router import coefficient
 
         config = read_config(folder)
         if problem := stacks.undescribed(config):
             return {"problem": problem}
         depth = stacks.depth(config)
+        corrections = [block_settings.corrected(config, depth.encoder)]
+        corrections += ["router loss"] if coefficient(config) else []
         return {
             "depth": depth.encoder,
             "decoder_depth": depth.decoder,
             "width": config.hidden_size,
             "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
-            "corrected": block_settings.corrected(config, depth.encoder),
+            "corrected": ", ".join(filter(None, corrections)),
         }
 
     return remembered(home, ["base, corrected", fingerprint], ask)

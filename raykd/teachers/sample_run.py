@@ -22,6 +22,7 @@ from raykd.maps.activations import states
 from raykd.maps.depth import Depth
 from raykd.models.block_kinds import on_meta
 from raykd.models.capture import ActivationCapture, stacks
+from raykd.models.router import router_loss
 from raykd.models.student import student_config, width
 from raykd.runtime.seeds import seeded
 from raykd.tasks.task import Task
@@ -45,20 +46,19 @@ def uncuttable(teacher: PretrainedConfig, shape: Shape, family: Task) -> str | N
         stacks(student)
     except Exception as error:  # the classes of transformers raise many kinds
         return f"{name} cannot be cut: {_reason(error)}"
-    small = _small_enough(config, student)
-    return None if small is None else _unusable(small, shape, family)
-
-
-def _small_enough(config: PretrainedConfig, student: PreTrainedModel) -> PretrainedConfig | None:
-    """The configuration of a student that can run on this machine, with a small vocabulary if need
-    be; None if its blocks alone are too large."""
-    blocks = {p for stack in stacks(student).values() for p in stack.parameters()}
-    rest = sum(p.numel() for p in student.parameters() if p not in blocks)
-    size = sum(p.numel() for p in blocks)
-    if 4 * (size + rest) <= MOST_BYTES:
-        return config
-    if 4 * size > MOST_BYTES:
+    small = config if _fits(student) else _of_few_tokens(config)
+    if small is not config and not _fits(on_meta(small, auto)):
         return None
+    return _unusable(small, shape, family)
+
+
+def _fits(model: PreTrainedModel) -> bool:
+    """Whether the weights of a model are so small that a plan can run it."""
+    return sum(p.numel() * p.element_size() for p in model.parameters()) <= MOST_BYTES
+
+
+def _of_few_tokens(config: PretrainedConfig) -> PretrainedConfig:
+    """The same configuration with a small vocabulary, whose first token stands for special ones."""
     config = copy.deepcopy(config)
     config.vocab_size = FEW
     for name in SPECIAL:
@@ -73,6 +73,7 @@ def _unusable(config: PretrainedConfig, shape: Shape, family: Task) -> str | Non
         with seeded(0):
             model = family.auto.from_config(config).eval()
             family.refuse_other_head(model)
+            router_loss(model)
             return _other_layout(model, shape.depth, family)
     except UserError as error:
         return error.lines[0].removeprefix("teacher.model: ")
