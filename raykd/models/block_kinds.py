@@ -25,8 +25,9 @@ Blocks = dict[str, list[int]]
 
 
 def misplaced(teacher: PreTrainedModel, student: PreTrainedModel, blocks: Blocks) -> str | None:
-    """The first student block whose structure differs from that of its source block, in one line;
-    None if there is none. Values of weights are not compared."""
+    """The first student block whose structure differs from that of its source block, or the first
+    other tensor with another shape, in one line; None if there is none. Values of weights are not
+    compared."""
     sources, targets = stacks(teacher), stacks(student)
     for stack, numbers in blocks.items():
         label = f"{stack} block" if len(blocks) > 1 else "block"
@@ -36,13 +37,32 @@ def misplaced(teacher: PreTrainedModel, student: PreTrainedModel, blocks: Blocks
                     f"{type(teacher).__name__}: teacher {label} {block} cannot be copied into "
                     f"student {label} {position}: {reason}"
                 )
+    return _other_rest(teacher, student)
+
+
+def _other_rest(teacher: PreTrainedModel, student: PreTrainedModel) -> str | None:
+    """The first tensor outside the blocks that has another shape in the student, in one line."""
+    shapes, depth = _outside(teacher), " + ".join(str(len(b)) for b in stacks(student).values())
+    for name, shape in _outside(student).items():
+        if shapes.get(name) != shape:
+            return (
+                f"{type(teacher).__name__}: its {name} cannot be copied into a student of {depth} "
+                "blocks, since its shape depends on the number of blocks"
+            )
     return None
 
 
-def on_meta(config: PretrainedConfig) -> PreTrainedModel:
-    """A model of this configuration without a head, on the meta device."""
+def _outside(model: PreTrainedModel) -> dict[str, torch.Size]:
+    """Shapes of the saved tensors that are part of no block."""
+    own = list(stacks(model).values())
+    blocks = tuple(f"{n}." for n, m in model.named_modules() if any(m is b for b in own))
+    return {n: t.shape for n, t in model.state_dict().items() if not n.startswith(blocks)}
+
+
+def on_meta(config: PretrainedConfig, auto: Any = AutoModel) -> PreTrainedModel:
+    """A model of this configuration on the meta device, by default without a head."""
     with torch.device("meta"):
-        model: PreTrainedModel = AutoModel.from_config(config)
+        model: PreTrainedModel = auto.from_config(config)
     return model
 
 

@@ -54,6 +54,8 @@ def corrected(config: PretrainedConfig, depth: int) -> str | None:
     nothing was. The text is part of the name of the model, so that affected trials run again."""
     if config.model_type in ("umt5", "switch_transformers"):
         return "logits by ties"  # they were too large by sqrt(width)
+    if config.model_type in ("longformer", "led"):
+        return "states without padding"  # tokens were taken from rows padded to a window
     if getattr(config, "decoder_sparse_step", 1) > 1:
         return "settings by block"
     for name, value in vars(config).items():

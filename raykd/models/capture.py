@@ -3,7 +3,8 @@
 State k is captured at the input of block k + 1, and the last one at the output of the stack,
 because some models still change a state after its block (DeBERTa's convolution, a final norm).
 These are the states that `output_hidden_states` returns. Queries, keys and values are captured at
-the output of their projections, before positions are added or rotated in.
+the output of their projections, before positions are added or rotated in. Some encoders pad their
+rows to a multiple of a window (Longformer, LED, BigBird); what they add is cut off.
 """
 
 from __future__ import annotations
@@ -102,11 +103,25 @@ class ActivationCapture:
                     partial(self._leaving, activation)
                 )
             self._hooks.append(hook)
+        self._tokens: int | None = None
+        if captured:
+            for module in {model.base_model, owner(model, model_stacks["encoder"])}:
+                reading = module.register_forward_pre_hook(self._reading, with_kwargs=True)
+                self._hooks.append(reading)
+
+    def _reading(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids_BT = kwargs.get("input_ids", args[0] if args else None)
+        if isinstance(ids_BT, Tensor) and ids_BT.ndim == 2:
+            self._tokens = ids_BT.shape[1]
+
+    def _keep(self, activation: Activation, x_BTD: Tensor) -> None:
+        padded = activation.stack == "encoder" and self._tokens and x_BTD.ndim == 3
+        self.values[activation] = x_BTD[:, : self._tokens] if padded else x_BTD
 
     def _entering(
         self, state: Activation, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self.values[state] = args[0] if args else kwargs["hidden_states"]
+        self._keep(state, args[0] if args else kwargs["hidden_states"])
 
     def _inside(self, activation: Activation, block: nn.Module) -> list[RemovableHandle]:
         """Captures the first output of the projection in each pass: DeBERTa later projects its
@@ -116,7 +131,8 @@ class ActivationCapture:
             self.values.pop(activation, None)
 
         def leaving(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            self.values.setdefault(activation, output)
+            if activation not in self.values:
+                self._keep(activation, output)
 
         inner = projection(block, activation.kind)
         return [
@@ -126,7 +142,7 @@ class ActivationCapture:
 
     def _leaving(self, state: Activation, module: nn.Module, args: Any, output: Any) -> None:
         # A tuple or a transformers ModelOutput, which begins with the last hidden state.
-        self.values[state] = output if isinstance(output, Tensor) else output[0]
+        self._keep(state, output if isinstance(output, Tensor) else output[0])
 
     def clear(self) -> None:
         self.values.clear()

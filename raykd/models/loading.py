@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
     AutoTokenizer,
     PretrainedConfig,
@@ -90,6 +92,27 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if limit:
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
+
+
+def with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, which pads with the end-of-text token if it has no padding token."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise UserError(
+                "teacher.model: its tokenizer has no padding token and no end-of-text token; add "
+                "one of them to its tokenizer_config.json"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def follows_padding(config: PretrainedConfig) -> bool:
+    """Whether the padding token of a classifier's configuration must be that of its rows: it has
+    none, or it is made of a decoder, reads the last token before the padding, and finds it by that
+    setting."""
+    kind = type(config)
+    decoder = kind in MODEL_FOR_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_MASKED_LM_MAPPING
+    return decoder or getattr(config, "pad_token_id", None) is None
 
 
 def positions(config: PretrainedConfig) -> int | None:

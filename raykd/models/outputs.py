@@ -14,7 +14,7 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Head:
     """Maps hidden states to logits: `z = scale * (W x + b)`, or `cap * tanh(z / cap)` if there is a
-    cap (Gemma 2 has one; T5 scales if its embeddings are tied)."""
+    cap (Gemma 2 has one; T5 scales if its embeddings are tied, Cohere and Granite always)."""
 
     weight_VD: Tensor
     bias_V: Tensor | None = None

@@ -23,6 +23,7 @@ class Names:
 
 
 STACKS = ("encoder", "decoder")
+DESCRIBED = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
 T5 = Names(("num_layers", "num_decoder_layers"), ("num_heads",), ("d_ff",))
 BART = Names(
     ("encoder_layers", "decoder_layers"),
@@ -34,11 +35,33 @@ BART = Names(
 def names(config: PretrainedConfig) -> Names:
     """Raises ValueError for a configuration of neither family."""
     for family in (T5, BART):
-        if all(hasattr(config, n) for n in (*family.blocks, *family.heads, *family.intermediate)):
+        attributes = ("d_model", *family.blocks, *family.heads, *family.intermediate)
+        if all(hasattr(config, n) for n in attributes):
             return family
     raise ValueError(
         f"{config.model_type} is an encoder-decoder whose stacks are not described as T5's or "
         "BART's are; T5, mT5, BART, mBART, Marian and Pegasus can be cut"
+    )
+
+
+def undescribed(config: PretrainedConfig) -> str | None:
+    """Why a configuration does not describe a text model of equal blocks, in one line; None if it
+    does."""
+    lacking = [name for name in DESCRIBED if not hasattr(config, name)]
+    if not lacking:
+        try:
+            depth(config)
+        except ValueError as error:
+            return str(error)
+        return None
+    if parts := list(config.sub_configs):
+        return (
+            f"{config.model_type} is a model of several parts ({', '.join(parts)}), and students "
+            "are cut from text models; name a model of text alone"
+        )
+    return (
+        f"{config.model_type} cannot be cut: its configuration states no {lacking[0]}; name a "
+        "transformer of equal blocks"
     )
 
 

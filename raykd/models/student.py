@@ -18,8 +18,11 @@ from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import stacks
 from raykd.runtime.seeds import seeded
 
-# Names of the feed-forward width; DistilBERT and GPT-2 have their own. None means 4 x the width.
-INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner")
+# Names of the feed-forward width: most classes', DistilBERT's, GPT-2's (None means 4 x the width),
+# OPT's, Falcon's.
+INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "ffn_hidden_size")
+# Numbers of key and value heads; Falcon's is the second.
+KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
 
 
 def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
@@ -100,7 +103,9 @@ def misfit(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
                 return f"weights of {name} {teacher_size} cannot be copied into {name} {size[0]}"
         return None
     # In most models, weights fit another number of heads, but then compute another function.
-    names = {"hidden_size": "width", "num_attention_heads": "heads", _inner(config): "intermediate"}
+    names = {"hidden_size": "width", "num_attention_heads": "heads"}
+    if inner := _inner(config):
+        names[inner] = "intermediate"
     for key, name in names.items():
         size, teacher_size = getattr(config, key), getattr(teacher, key)
         if size != teacher_size:
@@ -179,7 +184,7 @@ def student_config(
 
     A stated width keeps the teacher's number of heads if it divides the width (as in the paper),
     else uses the largest smaller number that does, and keeps the teacher's feed-forward ratio.
-    Raises ValueError if stated heads do not divide the width.
+    Raises ValueError if stated heads do not divide the width, or if the class has no such size.
     """
     if teacher.is_encoder_decoder:
         return encoder_decoder.sized(teacher, shape, init)
@@ -191,11 +196,11 @@ def student_config(
     inner = _inner(config)
     new_width = shape.width or config.hidden_size
     if new_width != config.hidden_size:
-        if getattr(config, inner) is not None:
+        if inner and getattr(config, inner) is not None:
             setattr(config, inner, round(getattr(config, inner) / config.hidden_size * new_width))
-        # DeBERTa's pooler and ELECTRA's embeddings have their own width setting, which changes only
-        # where it equals the hidden size.
-        for name in ("pooler_hidden_size", "embedding_size"):
+        # DeBERTa's pooler and the embeddings of ELECTRA and OPT have their own width setting, which
+        # changes only where it equals the hidden size.
+        for name in ("pooler_hidden_size", "embedding_size", "word_embed_proj_dim"):
             if getattr(config, name, None) == config.hidden_size:
                 setattr(config, name, new_width)
         config.hidden_size = new_width
@@ -206,6 +211,11 @@ def student_config(
         raise ValueError(f"{heads} heads do not divide the width {new_width}")
     _set_heads(config, teacher, heads)
     if shape.intermediate is not None:
+        if inner is None:
+            raise ValueError(
+                f"the feed-forward width of {config.model_type} follows from its width, so "
+                "`intermediate` cannot be stated"
+            )
         setattr(config, inner, shape.intermediate)
     return config
 
@@ -214,17 +224,24 @@ def _set_heads(config: PretrainedConfig, teacher: PretrainedConfig, heads: int) 
     """Sets the heads, including separate numbers of key and value heads and separate head
     widths."""
     config.num_attention_heads = heads
-    kv_heads = getattr(teacher, "num_key_value_heads", None)
-    if kv_heads is not None:
-        limit = heads if kv_heads == teacher.num_attention_heads else min(kv_heads, heads)
-        config.num_key_value_heads = next(h for h in range(limit, 0, -1) if heads % h == 0)
+    for name in KEY_VALUE_HEADS:
+        kv_heads = getattr(teacher, name, None)
+        if kv_heads is not None:
+            limit = heads if kv_heads == teacher.num_attention_heads else min(kv_heads, heads)
+            setattr(config, name, next(h for h in range(limit, 0, -1) if heads % h == 0))
     head_width = getattr(teacher, "head_dim", None)
-    if head_width is not None and head_width * teacher.num_attention_heads == teacher.hidden_size:
+    settable = not isinstance(getattr(type(config), "head_dim", None), property)  # Falcon's is not
+    if (
+        settable
+        and head_width is not None
+        and head_width * teacher.num_attention_heads == teacher.hidden_size
+    ):
         config.head_dim = config.hidden_size // heads
 
 
-def _inner(config: PretrainedConfig) -> str:
-    return next(name for name in INTERMEDIATE if hasattr(config, name))
+def _inner(config: PretrainedConfig) -> str | None:
+    """The attribute of the feed-forward width; None if it follows from the width (BLOOM, MPT)."""
+    return next((name for name in INTERMEDIATE if hasattr(config, name)), None)
 
 
 def student_parameters(teacher: PretrainedConfig, shape: Shape, auto: Any) -> int:

@@ -19,7 +19,7 @@ from raykd.planning.memory.footprint import (
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import explored_states
 from raykd.planning.trials import confirm_trials, explore_trial
-from raykd.teachers.model_facts import Base, read_config, remembered
+from raykd.teachers.model_facts import Base, labelled, read_config, remembered
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +87,7 @@ def measured_footprint(
         from raykd.planning.memory.dry_run import measure
 
         logger.info("computing the memory of a student's training")
-        config = read_config(base.folder)
-        if labels:
-            config.num_labels = labels
+        config = labelled(read_config(base.folder), labels)
         return asdict(measure(config, question))
 
     return remembered(home, ["footprint", base.fingerprint, labels, question.question()], run_dry)

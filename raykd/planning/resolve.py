@@ -63,8 +63,21 @@ def _check_weights(task: TaskConfig, labels: tuple[str, ...], file: str) -> None
         )
 
 
+def _refuse_class(study: Study) -> None:
+    """Raise UserError for a teacher of whose class no students can be cut for the file's task. A
+    task for another number of stacks, and sizes that do not fit, are told with the other keys."""
+    config, base = study.config, study.base
+    other_kind = config.task.of_kind.encoder_decoder == (base.depths.decoder is None)
+    if other_kind or model_facts.misfit(base, study.shape, Init("random"), study.home):
+        return
+    labels, kind = len(study.prepared.labels), config.task.kind
+    if problem := model_facts.uncuttable(base, study.shape, labels, study.home, kind):
+        raise UserError(f"{study.file}: teacher.model: {config.teacher.model}: {problem}")
+
+
 def _check(study: Study) -> None:
     """Check all keys of the file about blocks against the depths; one line per mistake."""
+    _refuse_class(study)
     config, file, depth = study.config, study.file, study.base.depths
     blocks, problems = study.depth, []
     for key, init in inits.stated(config).items():

@@ -64,11 +64,20 @@ class GradientSum:
         self._buckets: dict[torch.dtype, list[torch.nn.Parameter]] = {}
         for parameter in parameters:
             self._buckets.setdefault(parameter.dtype, []).append(parameter)
+        self._parameters = parameters
         self._running: list[tuple[list[torch.nn.Parameter], Tensor, dist.Work]] = []
+        self._unreached: list[int] = []  # places of parameters without a gradient on this worker
+        self._counts: tuple[Tensor, dist.Work] | None = None
 
     def start(self) -> None:
         if self._group.world == 1:
             return
+        self._unreached = [i for i, p in enumerate(self._parameters) if p.grad is None]
+        counts = torch.ones(len(self._parameters), device=self._parameters[0].device)
+        counts[self._unreached] = 0.0
+        work = dist.all_reduce(counts, async_op=True)
+        assert work is not None
+        self._counts = counts, work
         for bucket in self._buckets.values():
             grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
             flat = _flatten_dense_tensors(grads)
@@ -82,3 +91,12 @@ class GradientSum:
             for parameter, grad in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
                 parameter.grad = grad
         self._running.clear()
+        if self._counts is not None:
+            counts, work = self._counts
+            work.wait()
+            # The host waits for the device only if some parameter has no gradient here.
+            reached = counts[self._unreached].tolist() if self._unreached else []
+            for place, workers in zip(self._unreached, reached, strict=True):
+                if not workers:
+                    self._parameters[place].grad = None
+            self._counts = None

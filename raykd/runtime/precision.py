@@ -1,10 +1,12 @@
-"""Decides by a short benchmark, stored in the home, whether bf16 autocast is faster on this
-machine."""
+"""The arithmetic of training: whether bf16 autocast is faster on this machine, by a short benchmark
+that is stored in the home, and whether products of fp32 matrices are computed in TF32."""
 
 from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,29 @@ from raykd.runtime.memo import memoised
 REPEATS = 10
 PAYS = 1.2  # bf16 rounds more, so it must be clearly faster
 WIDTH = 256  # smallest width: the time of a smaller block is dominated by noise
+
+AMPERE = (8, 0)  # the first GPUs with TF32
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Products of fp32 matrices in this process are computed in TF32 where a GPU has it; nothing
+    changes on a CPU. Teachers and students are trained and evaluated alike."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def fp32_arithmetic(device: torch.device) -> str:
+    """`tf32` if products of fp32 matrices are computed in TF32 on this device in this process, else
+    `fp32`."""
+    allowed = torch.get_float32_matmul_precision() != "highest"
+    nvidia = device.type == "cuda" and torch.version.hip is None
+    has_it = nvidia and torch.cuda.get_device_capability(device) >= AMPERE
+    return "tf32" if allowed and has_it else "fp32"
 
 
 def bf16_pays(home: Path, device: torch.device, width: int) -> bool:

@@ -159,6 +159,7 @@ def _measure(
 
     from raykd.planning.teacher_source import training_inputs
     from raykd.runtime.execution import Execution
+    from raykd.runtime.precision import tf32
     from raykd.teachers import teacher as teachers
     from raykd.training.angle_probe import ROWS, Probe
     from raykd.training.trainer import CohortTrainer
@@ -176,7 +177,8 @@ def _measure(
     unseen = 0
     for start in range(0, len(chosen), STUDENTS_PER_BATCH):
         batch = chosen[start : start + STUDENTS_PER_BATCH]
-        unseen += _measure_batch(state, batch, [specs[r.trial] for r in batch], trainer, probe)
+        with tf32():  # as in training
+            unseen += _measure_batch(state, batch, [specs[r.trial] for r in batch], trainer, probe)
         progress(start + len(batch), len(chosen))
     return unseen
 

@@ -20,6 +20,7 @@ from raykd.planning import inits, teacher_source
 from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.runtime.execution import Execution
+from raykd.runtime.precision import tf32
 from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.evaluation import first_part
 from raykd.tasks.registry import task as task_of
@@ -46,7 +47,8 @@ def fine_tune(
     """
     stored = teacher.stored(study.home, study.teacher)
     if stored is None:
-        stored = _make(study, where or _local_execution(study.config.cluster), hooks)
+        with tf32():
+            stored = _make(study, where or _local_execution(study.config.cluster), hooks)
         torch.cuda.empty_cache()  # the workers that follow may share this GPU
     teacher.refuse_unfit(stored, study.config.teacher, study.config.task.metric, study.file)
     return stored

@@ -71,10 +71,8 @@ class CausalLM(Task):
     def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         """A tokenizer that pads at the right, with the end-of-text token if it has no padding
         token; losses ignore padding."""
-        tokenizer = loading.load_tokenizer(folder)
+        tokenizer = loading.with_padding(loading.load_tokenizer(folder))
         tokenizer.padding_side = "right"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
     def encode(
@@ -122,7 +120,8 @@ class CausalLM(Task):
     def head(self, model: PreTrainedModel) -> Head:
         linear: Any = model.get_output_embeddings()
         cap = getattr(model.config, "final_logit_softcapping", None)
-        return Head(linear.weight, getattr(linear, "bias", None), cap=cap)
+        scale = logit_scale(model.config)
+        return Head(linear.weight, getattr(linear, "bias", None), scale, cap)
 
     def output_width(self, config: PretrainedConfig) -> int:
         return int(config.hidden_size)
@@ -201,6 +200,17 @@ class CausalLM(Task):
             pairs = zip(answers, labels, strict=True)
             columns["correct"] = [metrics.normalized(a) == metrics.normalized(b) for a, b in pairs]
         return {**columns, "score": registered.scores(answers, labels)}
+
+
+def logit_scale(config: PretrainedConfig) -> float:
+    """The factor of a model's logits: stated by Cohere and Falcon-H1, and by Granite as a divisor.
+    HyperCLOVA X states a factor under Granite's name."""
+    if config.model_type.startswith("cohere"):
+        return float(config.logit_scale)
+    if config.model_type == "falcon_h1":
+        return float(config.lm_head_multiplier)
+    scaling = float(getattr(config, "logits_scaling", None) or 1.0)
+    return scaling if config.model_type == "hyperclovax" else 1.0 / scaling
 
 
 def _written(model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution) -> np.ndarray:

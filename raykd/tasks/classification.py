@@ -16,7 +16,13 @@ from raykd.data.encoded import Encoded
 from raykd.data.encoded import encode as encode_rows
 from raykd.data.prepared import Prepared
 from raykd.errors import UserError
-from raykd.models.loading import read_model, refuse_foreign
+from raykd.models.loading import (
+    follows_padding,
+    load_tokenizer,
+    read_model,
+    refuse_foreign,
+    with_padding,
+)
 from raykd.models.outputs import Outputs
 from raykd.runtime.execution import Execution
 from raykd.tasks.evaluation import over_rows
@@ -50,6 +56,8 @@ class Classification(Task):
             label2id={name: i for i, name in enumerate(labels)},
             problem_type=ONE_LABEL,  # that of the base model may be another, and students copy it
         )
+        if follows_padding(model.config):
+            model.config.pad_token_id = self.load_tokenizer(folder).pad_token_id
         encoder = f"{model.base_model_prefix}."
         refuse_foreign(
             folder, {n for n in lacking if n.startswith(encoder) and ".pooler." not in n}
@@ -60,6 +68,10 @@ class Classification(Task):
                 f"({min(lacking)}); write `fine_tune: true`"
             )
         return model
+
+    def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
+        """A tokenizer that pads with the end-of-text token if it has no padding token (GPT-2)."""
+        return with_padding(load_tokenizer(folder))
 
     def names(self, folder: Path, prepared: Prepared) -> Names:
         return label_order(folder, prepared.labels)

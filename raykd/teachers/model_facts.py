@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raykd.config.trial import Init, Shape
+from raykd.errors import first_line
 from raykd.maps.depth import Depth
 from raykd.runtime.memo import memoised
 from raykd.version import __version__
@@ -27,21 +28,27 @@ T = TypeVar("T")
 def of_base(folder: Path, fingerprint: str, home: Path) -> dict[str, Any]:
     """Return the `depth` and `width` of the model in a folder, the `decoder_depth` (None for one
     stack), its `labels` in its own order, and `corrected`: fixes since 0.1.0 that change results.
+    Of a model that is not described by such numbers, return only the `problem`.
 
     Raises OSError or ValueError if transformers does not know the model.
     """
 
     def ask() -> dict[str, Any]:
         from raykd.models import block_settings, stacks
+        from raykd.models.router import coefficient
 
         config = read_config(folder)
+        if problem := stacks.undescribed(config):
+            return {"problem": problem}
         depth = stacks.depth(config)
+        corrections = [block_settings.corrected(config, depth.encoder)]
+        corrections += ["router loss"] if coefficient(config) else []
         return {
             "depth": depth.encoder,
             "decoder_depth": depth.decoder,
             "width": config.hidden_size,
             "labels": [str(config.id2label[i]) for i in range(len(config.id2label))],
-            "corrected": block_settings.corrected(config, depth.encoder),
+            "corrected": ", ".join(filter(None, corrections)),
         }
 
     return remembered(home, ["base, corrected", fingerprint], ask)
@@ -82,6 +89,18 @@ def foreign_tokenizer(base: Base, home: Path) -> str | None:
     return remembered(home, ["tokenizer", base.fingerprint], ask)
 
 
+def uncuttable(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> str | None:
+    """Return `sample_run.uncuttable` for students of this base with `labels` labels."""
+
+    def ask() -> str | None:
+        from raykd.tasks.registry import task as task_of
+        from raykd.teachers.sample_run import uncuttable
+
+        return uncuttable(labelled(read_config(base.folder), labels), shape, task_of(kind))
+
+    return remembered(home, ["uncuttable", base.fingerprint, asdict(shape), labels, kind], ask)
+
+
 def misfit(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
     """Return `student.misfit` for students of this base."""
 
@@ -113,8 +132,8 @@ def unequal(base: Base, shape: Shape, init: Init, home: Path) -> str | None:
             return misplaced(config, shape, init)
         try:
             build_student(read_model(AutoModel, base.folder)[0], shape, init, 0)
-        except ValueError as error:
-            return misplaced(config, shape, init) or str(error)
+        except Exception as error:  # the classes of transformers raise many kinds
+            return misplaced(config, shape, init) or first_line(error)
         return None
 
     question: list[object] = ["unequal", base.fingerprint, asdict(shape), asdict(init)]
@@ -139,9 +158,7 @@ def parameters(base: Base, shape: Shape, labels: int, home: Path, kind: str) -> 
         from raykd.models.student import student_parameters
         from raykd.tasks.registry import task as task_of
 
-        config = read_config(base.folder)
-        if labels:
-            config.num_labels = labels
+        config = labelled(read_config(base.folder), labels)
         return student_parameters(config, shape, task_of(kind).auto)
 
     return remembered(home, ["parameters", base.fingerprint, asdict(shape), labels, kind], ask)
@@ -170,6 +187,16 @@ def read_config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def labelled(config: PretrainedConfig, labels: int) -> PretrainedConfig:
+    """Set the number of labels, if the task has any, and return the configuration. Classifiers also
+    need a padding token, which the tokenizer tells when the model is loaded."""
+    if labels:
+        config.num_labels = labels
+        if getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = 0
+    return config
 
 
 def remembered(home: Path, question: list[object], ask: Callable[[], T]) -> T:

@@ -20,6 +20,7 @@ from raykd.maps.activations import Activation
 from raykd.models import stacks
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
+from raykd.runtime.precision import fp32_arithmetic
 from raykd.tasks.own_batches import IGNORED, BatchReader
 from raykd.tasks.task import Task
 from raykd.teachers.cache import Entry
@@ -111,7 +112,8 @@ def stored_outputs(
     family.collate = rows.collate  # type: ignore[method-assign]  # all else is as for any rows
     filler = Filler(teacher, encoded, rows.pad, where.device, where.autocast, family)
     half = choose_half(filler, stacks.depth(teacher.config))
-    precision = f"{'bf16' if where.bf16 else 'fp32'}, weights {teacher.dtype}"
+    arithmetic = "bf16" if where.bf16 else fp32_arithmetic(where.device)
+    precision = f"{arithmetic}, weights {teacher.dtype}"
     entry = Entry(_content(teacher), encoded.fingerprint, precision, width(teacher), half)
     return open_cache(str(root), entry, filler, needed, root / "near", where.group)
 

@@ -46,6 +46,8 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
         raise UserError(
             f"{file}: teacher.model: {_why_unknown(teacher.model, folder, error)}"
         ) from error
+    if "problem" in facts:
+        raise UserError(f"{file}: teacher.model: {teacher.model}: {facts['problem']}")
     # A correction changes the fingerprints of everything made with this model, and no others.
     content = digest([content, facts["corrected"]]) if facts["corrected"] else content
     return Base(

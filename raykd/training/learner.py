@@ -16,6 +16,7 @@ from raykd.losses import outputs
 from raykd.losses.hidden_module import HiddenLossModule
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
+from raykd.models.router import router_loss
 from raykd.models.student import freeze_embeddings
 from raykd.runtime.group import GradientSum, Group
 from raykd.runtime.seeds import reseed, stream
@@ -74,8 +75,10 @@ class Learner:
         self.model = moved(model, device)
         self.family = family
         self.hidden = HiddenLossModule(trial, model, teacher_width, group)
+        self.router = router_loss(model)
         # Hooks cannot read tensors inside a compiled block; only its input and output states.
-        if compiled and not any(activation.inside for activation in self.hidden.reads):
+        inside = any(activation.inside for activation in self.hidden.reads)
+        if compiled and not inside and self.router is None:
             # Block by block: identical blocks are compiled once, and hooks keep working.
             for blocks in stacks(model).values():
                 for block in blocks:
@@ -103,7 +106,8 @@ class Learner:
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
-        self.names = ["loss", "ce", "kl", "hidden", *self.hidden.names]
+        router_names = [] if self.router is None else ["router"]
+        self.names = ["loss", "ce", "kl", "hidden", *router_names, *self.hidden.names]
         self.sums = torch.zeros(len(self.names), device=device)
         self.counted = 0
         self.best_score = float("-inf")
@@ -151,6 +155,8 @@ class Learner:
         if terms:
             terms[0].backward()  # type: ignore[no-untyped-call]
             self.taps.clear()  # gradient checkpointing captures states again as it recomputes
+            if self.router is not None:
+                self.router.clear()
             self.sums += torch.stack([t.detach() for t in terms])
         if part == parts - 1:
             self.counted += 1
@@ -175,12 +181,16 @@ class Learner:
             )
         self.taps.clear()
         total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
+        if self.router is not None:
+            router = self.router(batch)
+            total, terms = total + self.router.weight * router, [router, *terms]
         return [total, ce, kl, hidden, *terms]
 
     def _losses_without_rows(self, batch: Batch) -> list[Tensor]:
         """This worker's share in a loss of the whole batch, of which it has no rows."""
         hidden, terms = self.hidden.without_rows(batch)
         none = torch.zeros_like(hidden)
+        terms = terms if self.router is None else [none, *terms]
         return [self.trial.loss.hidden * hidden, none, none, hidden, *terms]
 
     def update(self, step: int) -> None:

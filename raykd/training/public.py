@@ -49,7 +49,9 @@ class Distilled:
 
     `losses` holds, at every reported step (1-based), the means since the report before: `loss`,
     its terms `ce`, `kl` and `hidden` without their weights, and one term for each matched pair,
-    such as `hidden_1_to_4`. Cross entropy and KL are in nats.
+    such as `hidden_1_to_4`. Cross entropy and KL are in nats. A mixture of experts also has
+    `router`, its class's own auxiliary loss, which counts with the coefficient of its
+    configuration.
     """
 
     student: PreTrainedModel

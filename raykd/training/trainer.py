@@ -23,7 +23,7 @@ from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
 from raykd.runtime.plugins import install_plugins
-from raykd.runtime.precision import bf16_pays
+from raykd.runtime.precision import bf16_pays, fp32_arithmetic
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.registry import task as task_of
@@ -213,7 +213,7 @@ class CohortTrainer:
         if self.sources.weights == "bf16":
             buffers = self.sources.buffers
             return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
-        return "bf16" if where.bf16 else "fp32"
+        return "bf16" if where.bf16 else fp32_arithmetic(where.device)
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from raykd.data.encoded import Encoded
 from raykd.errors import UserError
@@ -257,3 +258,50 @@ def test_no_text_is_longer_than_the_model_has_positions(tmp_path: Path, kind: st
     with pytest.raises((IndexError, RuntimeError)):
         ids = torch.full((1, longest + 1), 5)
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+# Classifiers made of decoders (models 9)
+
+
+def gpt2(folder: Path, pad_in_config: int | None, pads: bool = True) -> Path:
+    """GPT-2 as a classifier, which reads the last token before the padding, and its tokenizer."""
+    config = GPT2Config(
+        vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64, num_labels=2,
+        pad_token_id=pad_in_config, id2label=dict(enumerate(NAMES)),
+    )  # fmt: skip
+    GPT2ForSequenceClassification(config).save_pretrained(folder)
+    own = tokenizer()
+    own.add_special_tokens({"eos_token": "[SEP]"})
+    own.save_pretrained(folder)
+    if not pads:  # as GPT-2's own
+        settings = folder / "tokenizer_config.json"
+        named = json.loads(settings.read_text())
+        del named["pad_token"]
+        settings.write_text(json.dumps(named))
+    return folder
+
+
+@pytest.mark.parametrize(("in_config", "pads"), [(None, True), (9, True), (None, False)])
+def test_a_decoders_padding_is_that_of_the_rows(
+    in_config: int | None, pads: bool, tmp_path: Path
+) -> None:
+    model = TASK.load_model(gpt2(tmp_path, in_config, pads), NAMES, trained=True).eval()
+    own = TASK.load_tokenizer(tmp_path)
+    assert own.pad_token == ("[PAD]" if pads else "[SEP]")
+    assert model.config.pad_token_id == own.pad_token_id
+    ids = [[5, 6, 7, 8, 9], [10, 11]]
+    offsets = np.array([0, 5, 7])
+    rows = Encoded("", np.array(sum(ids, [])), offsets, None, np.arange(2), np.arange(2))
+    with torch.no_grad():
+        together = TASK.forward(model, TASK.collate(rows, np.arange(2), own.pad_token_id))
+        for i, row in enumerate(ids):
+            alone = model(torch.tensor([row])).logits[0]
+            torch.testing.assert_close(together.logits()[i], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path: Path) -> None:
+    own = tokenizer()
+    own.pad_token = None
+    own.save_pretrained(write_model(tmp_path))
+    with pytest.raises(UserError, match="no padding token and no end-of-text token"):
+        TASK.load_tokenizer(tmp_path)

@@ -21,6 +21,7 @@ from raykd.cluster.ray_init import NOTICES
 from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
+from raykd.runtime.precision import tf32
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Recorder, Silent
@@ -128,6 +129,7 @@ def train_job(config: dict[str, Any]) -> None:
         raise
 
 
+@tf32()
 def _train(job: Job, settings: LaunchSettings) -> None:
     from ray import train
     from ray.train.torch import get_device
@@ -137,7 +139,6 @@ def _train(job: Job, settings: LaunchSettings) -> None:
 
     torch.set_num_threads(settings.share.cpus)
     group = Group.current()
-    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it; nothing on a CPU
     where = Execution.of(settings.execution, get_device(), group)
     trainer = CohortTrainer.load(settings.inputs, where)
     resume = _resume(train.get_checkpoint())

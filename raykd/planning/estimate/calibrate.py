@@ -25,6 +25,7 @@ from raykd.models.student import width
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
+from raykd.runtime.precision import tf32
 from raykd.tasks.task import Data
 from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.angle_probe import Probe
@@ -39,6 +40,7 @@ PATIENCE = 10.0
 NOISE = (0.9, 1.2)  # the speed of a device varies by at least so much over time
 
 
+@tf32()
 def student(request: TimingRequest, began: float, together: Callable[[], object]) -> Rates:
     """Return the rates of a student. `began`: start of this process, by time.time. `together` waits
     until the neighbours, which measure at the same time, have got this far."""
@@ -75,6 +77,7 @@ def student(request: TimingRequest, began: float, together: Callable[[], object]
     return Rates(load, build, step, passes, evaluate, look, low, high, measured=True)
 
 
+@tf32()
 def teacher(request: TimingRequest, began: float) -> TeacherRates:
     """Return the rates of fine-tuning the model that the sources name, by the request's trial."""
     torch.set_num_threads(request.threads)

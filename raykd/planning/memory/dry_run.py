@@ -55,7 +55,10 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         if operator is torch.ops.prim.device.default:  # creates nothing, and is most calls
             return args[0].fake_device
-        outputs = operator(*args, **(kwargs or {}))
+        if operator is torch.ops.aten._grouped_mm.default:
+            outputs = _grouped(*args, **(kwargs or {}))
+        else:
+            outputs = operator(*args, **(kwargs or {}))
         for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):
                 self._count(tensor.untyped_storage())
@@ -77,6 +80,15 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the peak since the last call, without the `held` bytes, and reset the peak."""
         peak, self.peak = self.peak - held, self.now
         return peak
+
+
+def _grouped(a: Tensor, b: Tensor, offs: Tensor, *_: Any, **__: Any) -> Tensor:
+    """The output of a matrix product of each group, as mixtures of experts compute it. The fake of
+    torch's own takes bf16 alone."""
+    groups = (
+        (len(offs),) if a.ndim == b.ndim == 2 else a.shape[:-2] if a.ndim == 3 == b.ndim else ()
+    )
+    return a.new_empty((*groups, a.shape[-2], b.shape[-1]))
 
 
 def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
