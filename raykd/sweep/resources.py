@@ -84,7 +84,12 @@ def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:
 
 def _places(node: Node, cpus: int, gpus: float) -> int:
     by_cpu = int(node.cpus // cpus)
-    return min(by_cpu, int(node.gpus // gpus)) if gpus else by_cpu
+    if not gpus:
+        return by_cpu
+    if gpus >= 1:
+        return min(by_cpu, int(node.gpus // gpus))
+    # A worker's fraction is of one GPU. Ray counts in ten-thousandths, so 0.1 fits ten times.
+    return min(by_cpu, int(node.gpus) * (10_000 // round(10_000 * gpus)))
 
 
 def this_machine() -> Node:

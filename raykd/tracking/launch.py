@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
 import platform
 import shutil
 import subprocess
@@ -22,12 +21,12 @@ from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from raykd.data.data_report import DataReport, lines
-from raykd.errors import UserError
+from raykd.errors import UserError, warn
 from raykd.runtime import process_id
 from raykd.runtime.heartbeat import Heartbeats, first_living, repeating
 from raykd.tracking.bulk import PAGE
 from raykd.tracking.outbox_entries import MOST_METRICS
-from raykd.tracking.store import passing, patiently, safe
+from raykd.tracking.store import passing, patiently, restoring, safe
 
 NOTE = "mlflow.note.content"
 """Tag whose Markdown MLflow shows as the description of a run or an experiment."""
@@ -39,8 +38,6 @@ BEAT = "raykd.heartbeat"
 LAPSE_SECONDS = 90.0  # a launch elsewhere is dead if its heartbeat was not seen to change for this
 HEARTBEATS = Heartbeats()
 TAG = 5000  # MLflow's limit for a tag, in characters
-logger = logging.getLogger(__name__)
-
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
 
 
@@ -85,16 +82,19 @@ class Launch:
                 f"the sweep {sweep!r} is running already ({other}); wait for it, or stop it and "
                 "run this again"
             )
-        patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
+        launch.write(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
         return launch
+
+    def write(self, call: Callable[[], Any]) -> None:
+        """Write to the run, which is restored if a person has deleted it in MLflow's UI."""
+        restoring(self.client, self.run_id, call)
 
     def describe(self, data: DataReport) -> None:
         """Log the report on the data set's rows as `data.json`, and its sentences as a tag."""
         report = {**data.to_json(), "lines": list(lines(data))}
-        patiently(lambda: self.client.log_dict(self.run_id, report, "data.json"))
-        patiently(
-            lambda: self.client.set_tag(self.run_id, "raykd.data", "\n".join(lines(data))[:TAG])
-        )
+        text = "\n".join(lines(data))[:TAG]
+        self.write(lambda: self.client.log_dict(self.run_id, report, "data.json"))
+        self.write(lambda: self.client.set_tag(self.run_id, "raykd.data", text))
 
     def summarise(self, experiment: str, text: str, metrics: Mapping[str, float]) -> None:
         """Log a summary: Markdown on the pages of this run and of the experiment, and metrics of
@@ -103,12 +103,12 @@ class Launch:
         values = [Metric(name, value, now, 0) for name, value in metrics.items()]
         for i in range(0, len(values), MOST_METRICS):
             batch = values[i : i + MOST_METRICS]
-            patiently(partial(self.client.log_batch, self.run_id, batch, tags=tags))
+            self.write(partial(self.client.log_batch, self.run_id, batch, tags=tags))
         patiently(lambda: self.client.set_experiment_tag(experiment, NOTE, text))
 
     def end(self, status: str) -> None:
         """Set the run's final status: FINISHED, FAILED or KILLED."""
-        patiently(lambda: self.client.set_terminated(self.run_id, status))
+        self.write(lambda: self.client.set_terminated(self.run_id, status))
 
 
 def newest(client: MlflowClient, experiment: str) -> Run | None:
@@ -165,10 +165,10 @@ def _process(run: Run) -> str:
 
 
 def _say_that_we_wait(process: str) -> None:
-    logger.info(
-        "%s has not ended this sweep: waiting up to %.0f s for a sign of life",
-        process, LAPSE_SECONDS,
-    )  # fmt: skip
+    warn(
+        f"{process} has not ended this sweep: waiting up to {LAPSE_SECONDS:.0f} s for a sign of "
+        "life"
+    )
 
 
 def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
@@ -254,16 +254,25 @@ def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> 
     """
 
     def beat() -> None:
+        figures = json.dumps(tell(), ensure_ascii=False)
+        tags = [RunTag(BEAT, str(time.time()))]
+        tags += [RunTag(NOW, figures)] if figures != "{}" and len(figures) <= TAG else []
         try:
-            if figures := tell():
-                launch.client.set_tag(launch.run_id, NOW, json.dumps(figures))
-            launch.client.set_tag(launch.run_id, BEAT, str(time.time()))
+            launch.client.log_batch(launch.run_id, tags=tags)
         except MlflowException as error:
             if not passing(error):
-                raise
+                launch.write(lambda: launch.client.log_batch(launch.run_id, tags=tags))
 
     with repeating(beat, BEAT_SECONDS):
         yield
+
+
+def stored_json(tag: str | None) -> Any:
+    """Return the values of a tag; None if there is none, or if MLflow has cut it."""
+    try:
+        return json.loads(tag or "null")
+    except ValueError:
+        return None
 
 
 def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
@@ -273,8 +282,7 @@ def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
     run = newest(client, experiment)
     if run is None or run.info.status != "RUNNING" or lives_now(run) is False:
         return None
-    figures: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
-    return figures
+    return stored_json(run.data.tags.get(NOW)) or {}
 
 
 def last_end(client: MlflowClient, experiment: str) -> LaunchEnd | None:

@@ -21,10 +21,12 @@ import tenacity
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException, RestException
+from sqlalchemy.exc import SQLAlchemyError
 
 from raykd.config.versions import check_store
 from raykd.errors import UserError, first_line
 from raykd.tracking import locks, sweep_id
+from raykd.tracking.database import schema
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
@@ -48,13 +50,27 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, MlflowException) and error.error_code in PASSING
+    busy = isinstance(error, MlflowException) and error.error_code in PASSING
+    return busy and not schema.is_damaged(error)
 
 
 def _gives_up(state: tenacity.RetryCallState) -> bool:
     away = state.outcome is not None and unreachable(state.outcome.exception())
     waited = not away or tenacity.stop_after_delay(AWAY_SECONDS)(state)
     return state.attempt_number >= ATTEMPTS and waited
+
+
+def restoring(client: MlflowClient, run_id: str, call: Callable[[], T]) -> T:
+    """Call `patiently`, and again after the run was restored if a person has deleted it."""
+    try:
+        return patiently(call)
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        if patiently(lambda: client.get_run(run_id)).info.lifecycle_stage == "active":
+            raise
+    patiently(lambda: client.restore_run(run_id))
+    return patiently(call)
 
 
 def unreachable(error: BaseException | None) -> bool:
@@ -127,8 +143,8 @@ def connect(uri: str) -> MlflowClient:
             f"tracking.uri: {safe(uri)!r} is no MLflow store that raykd uses; write "
             "sqlite:///mlflow.db, http://host:port of an MLflow server, or a database address"
         )
-    client = MlflowClient(tracking_uri=uri)
     try:
+        client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
         advice = ""
@@ -171,7 +187,8 @@ def _probe_file(uri: str) -> None:
             _create(path)
         with closing(sqlite3.connect(path, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")  # takes the write lock and writes nothing
-    except (OSError, sqlite3.DatabaseError) as error:
+        schema.check(uri, uri)
+    except (OSError, sqlite3.DatabaseError, SQLAlchemyError) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return  # another process is writing now
         raise UserError(
@@ -195,20 +212,17 @@ def _create(path: Path) -> None:
 
 
 def _probe_database(uri: str, port: int) -> None:
-    import sqlalchemy
-
     try:
         parts = urlsplit(uri)
         if parts.hostname:
             socket.create_connection((parts.hostname, parts.port or port), PROBE_SECONDS).close()
-        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-        engine.connect().close()
+        schema.check(uri, safe(uri))
     except ImportError as error:
         raise UserError(
             f"tracking.uri: {safe(uri)} needs the Python package {error.name}; install it here and "
             "on every node, or use an MLflow server"
         ) from error
-    except (OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except (OSError, ValueError, SQLAlchemyError) as error:
         raise UserError(
             f"tracking.uri: no database answers at {safe(uri)} ({_redacted(uri, error)}); start "
             "it, or correct the address"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -19,8 +18,9 @@ from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 from raykd.runtime import heartbeat, process_id
 from raykd.runtime.heartbeat import Heartbeats
+from raykd.tracking import costs, ledger
 from raykd.tracking import launch as launches
-from raykd.tracking import ledger
+from raykd.tracking.costs import Forecast
 from raykd.tracking.launch import Launch, beating, listen, other_live_launch, settle_dead, versions
 
 from ..support.specs import spec
@@ -213,18 +213,13 @@ def test_who_is_alive_here(place: Place, tags: dict[str, object], alive: bool) -
     ("where", "clock"), zip(ELSEWHERE.values(), [0.0, -1e6, 1e6, 3.0], strict=True), ids=ELSEWHERE
 )
 def test_who_is_alive_elsewhere(
-    place: Place, where: dict[str, object], clock: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    place: Place, where: dict[str, object], clock: float, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     """Cluster 3 and 8: by a heartbeat that moves, whatever the other's clock says, and even where a
     process of this number runs here or does not."""
-    told = list[str]()
     run_id = written(place, **where, pid=2**22 + 1, heartbeat=time.time() + clock)
     launch = Launch(place.client, run_id)
-    logger = logging.getLogger("raykd.tracking.launch")
-    handler = logging.Handler()
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     with beating(launch):
         assert other_live_launch(place.client, place.experiment) is not None
         assert settle_dead(place.client, place.experiment) == 0
@@ -235,8 +230,8 @@ def test_who_is_alive_elsewhere(
     assert other_live_launch(place.client, place.experiment) is None
     settle_dead(place.client, place.experiment)
     assert status(place, run_id) == "KILLED"
-    logger.removeHandler(handler)
-    assert any("waiting up to" in line and str(2**22 + 1) in line for line in told)
+    lines = capsys.readouterr().err.splitlines()
+    assert any("waiting up to" in line and str(2**22 + 1) in line for line in lines)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -258,6 +253,52 @@ def test_a_watcher_does_not_wait_for_a_launch_elsewhere(place: Place) -> None:
     written(place, host="elsewhere", heartbeat=0, now='{"nodes": 3}')
     assert listen(place.client, place.experiment) == {"nodes": 3}
     assert launches.last_end(place.client, place.experiment) is None
+
+
+def test_a_launch_that_is_deleted_while_it_runs_is_restored(
+    every_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cluster 4: by its next heartbeat, and by whatever it writes at its end."""
+    monkeypatch.setattr("raykd.tracking.launch.BEAT_SECONDS", 0.01)
+    client, launch = every_place.client, started(every_place)
+
+    def stage() -> str:
+        return str(client.get_run(launch.run_id).info.lifecycle_stage)
+
+    with beating(launch, lambda: {"nodes": 3}):
+        client.delete_run(launch.run_id)
+        while stage() != "active":
+            time.sleep(0.01)
+    for write in (
+        lambda: launch.summarise(every_place.experiment, "text", {"trials/finished": 1.0}),
+        lambda: Forecast({}, 0.0).start(launch),
+        lambda: launch.end("FINISHED"),
+    ):
+        client.delete_run(launch.run_id)
+        write()
+        assert stage() == "active"
+    assert status(every_place, launch.run_id) == "FINISHED"
+
+
+def test_figures_that_do_not_fit_a_tag_stop_neither_heart_nor_watcher(
+    every_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cluster 10: nor does a tag that MLflow or another raykd has cut."""
+    monkeypatch.setattr("raykd.tracking.launch.BEAT_SECONDS", 0.01)
+    launch = started(every_place)
+    figures: dict[str, object] = {"lost": ["x" * 9000]}
+    with beating(launch, lambda: figures):
+        first = every_place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"]
+        while every_place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"] == first:
+            time.sleep(0.01)
+        assert listen(every_place.client, every_place.experiment) == {}
+        figures = {"lost": ["ü" * 3]}
+        while listen(every_place.client, every_place.experiment) != figures:
+            time.sleep(0.01)
+    every_place.client.set_tag(launch.run_id, launches.NOW, '{"lost": ["x')
+    assert listen(every_place.client, every_place.experiment) == {}
+    every_place.client.set_tag(launch.run_id, "raykd.estimate", '{"told": 1')
+    assert costs.read(every_place.client, every_place.experiment) == ()
 
 
 def test_a_launch_that_has_ended_or_of_another_sweep_is_nobody(place: Place) -> None:

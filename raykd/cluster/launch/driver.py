@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +37,26 @@ GIVEN_UP = "given_up"
 """Key of a job's report that some of its trials were given up, and why."""
 PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
 """Errors that a worker raises because another worker was lost."""
+MISUSE = r"duplicate gpu|ncclInvalid|nccl.*invalid (usage|argument)"
+"""Errors of NCCL that another attempt raises again."""
+NO_MEMORY = (
+    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|OutOfMemory"
+    r"|MemoryAllocation|can't allocate memory|cannot allocate memory|not enough memory"
+)
+MACHINE = {
+    getattr(errno, name)
+    for name in (
+        "EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "ENXIO", "ENODEV", "EREMOTEIO", "EPIPE",
+        "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOTCONN",
+        "EMFILE", "ENFILE", "EAGAIN", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+"""Errors of the system that another machine, or a later attempt, may not have."""
+NETWORK = ("requests", "urllib", "urllib3", "http", "aiohttp", "huggingface_hub")
+"""Packages whose OSErrors are about the network."""
+OBJECT_STORE = r"AWS Error|curlCode|google::cloud|Azure|hdfs"
+"""What pyarrow's OSErrors say of an object store that is away; they have no number."""
 
 
 def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
@@ -133,8 +154,6 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
 def _one(error: BaseException) -> Failure:
     import torch
 
-    from raykd.tracking.store import passing
-
     if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not from the training itself
         cause = getattr(error, "health_check_failure", error)
         short = isinstance(cause, ray.exceptions.OutOfMemoryError)
@@ -143,10 +162,31 @@ def _one(error: BaseException) -> Failure:
         f"{type(error).__name__}: {first_line(error)}",
         "\n".join(getattr(error, "__notes__", [])),
     )
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or _is_short_of_memory(error):
         return Failure("memory", f"out of memory: {first_line(error)}", where)
-    lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
-    return Failure("lost" if lost else "own", reason, where)
+    return Failure("lost" if _is_loss(error) else "own", reason, where)
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Return whether a library of the GPU, or the system, could not allocate memory. NCCL and
+    cuBLAS raise plain RuntimeErrors, and NCCL says so in a later line."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and bool(re.search(NO_MEMORY, str(error), re.IGNORECASE))
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Return whether a worker failed because of its machine, the network, another worker or the
+    store. A file that is missing or must not be read is an error of the training itself."""
+    from raykd.tracking.store import passing
+
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+        library = type(error).__module__.split(".")[0]
+        away = re.search(OBJECT_STORE, str(error)) is not None
+        return library in NETWORK or error.errno in MACHINE or away
+    if re.search(MISUSE, str(error), re.IGNORECASE):
+        return False
+    return passing(error) or bool(re.search(PEER_IS_GONE, str(error), re.IGNORECASE))
 
 
 def _over(part: Part, settings: LaunchSettings) -> set[str]:

@@ -17,7 +17,7 @@ from raykd.cluster.launch.tally import Tally
 from raykd.config.cohort import Cohort
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
-from raykd.tracking.launch import NOW, Launch, LaunchEnd
+from raykd.tracking.launch import NOW, TAG, Launch, LaunchEnd
 
 from ...support.specs import spec
 from ...support.world import write_sweep
@@ -53,6 +53,16 @@ def test_a_launch_counts_what_its_jobs_report() -> None:
     tally.failed("a job waits: OSError: full")
     assert tally.now()["lost"] == [*lost[1:], "a job waits: OSError: full"]
     json.dumps(tally.now())
+
+
+def test_what_is_said_of_lost_cohorts_fits_a_tag_of_mlflow() -> None:
+    """Cluster 10: of a job of hundreds of cohorts, with an error of any length."""
+    tally, job = Tally(), tuple(cohort(seed) for seed in range(300))
+    for _ in range(3):
+        tally.ended(job, "OSError: " + "x" * 9000)
+    lost = tally.now()["lost"]
+    assert job[0].id in lost[0] and "and 295 more" in lost[0] and lost[0].endswith("...")
+    assert len(json.dumps(tally.now(), ensure_ascii=False)) < TAG
 
 
 def test_what_was_finished_before_is_no_part_of_it() -> None:

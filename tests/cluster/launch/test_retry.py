@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
@@ -183,6 +185,26 @@ def test_what_is_over_is_not_begun_again() -> None:
 # What Ray says, and what it means
 
 
+NCCL = (
+    "NCCL error in: ProcessGroupNCCL.cpp:77, unhandled {}, NCCL version 2.27.3\n{}\nLast error:\n{}"
+)
+NCCL_MEMORY = NCCL.format(
+    "cuda error", "ncclUnhandledCudaError: Call to CUDA function failed.",
+    "Cuda failure 2 'out of memory'",
+)  # fmt: skip
+NCCL_TWICE = NCCL.format(
+    "invalid usage", "ncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
+    "Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1b0",
+)  # fmt: skip
+NCCL_REMOTE = NCCL.format(
+    "system error", "ncclRemoteError: A call failed possibly due to a network error",
+    "socketProgress: Connection closed by remote peer",
+)  # fmt: skip
+CUBLAS_MEMORY = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+CPU_MEMORY = (
+    "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 400000000 bytes. Error code 12 (Cannot allocate memory)"
+)
 DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
 
 
@@ -197,6 +219,24 @@ DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
         ({0: RuntimeError("of its own"), 1: DEAD}, "lost", "the actor died"),
         ({0: DEAD, 1: OutOfMemoryError("CUDA")}, "memory", "out of memory: CUDA"),
         ({0: ConnectionError("no store")}, "lost", "ConnectionError: no store"),
+        ({0: requests.ConnectionError("no hub")}, "lost", "ConnectionError: no hub"),
+        ({0: TimeoutError("no answer")}, "lost", "TimeoutError: no answer"),
+        ({0: OSError(errno.ESTALE, "Stale file handle")}, "lost", "OSError: [Errno"),
+        ({0: OSError(errno.ENOSPC, "No space left")}, "lost", "OSError: [Errno"),
+        ({0: OSError("AWS Error NETWORK_CONNECTION: curlCode: 28")}, "lost", "OSError: AWS"),
+        # Cluster 7
+        ({0: FileNotFoundError(errno.ENOENT, "gone", "a.csv")}, "own", "FileNotFoundError"),
+        ({0: PermissionError(errno.EACCES, "refused", "a.csv")}, "own", "PermissionError"),
+        ({0: OSError("width 7")}, "own", "OSError: width 7"),
+        ({0: OSError(errno.ENOMEM, "Cannot allocate memory")}, "memory", "out of memory"),
+        ({0: RuntimeError(NCCL_MEMORY)}, "memory", "out of memory: NCCL error in"),
+        ({0: RuntimeError(CUBLAS_MEMORY)}, "memory", "out of memory: CUDA error: CUBLAS"),
+        ({0: RuntimeError("CUDA error: out of memory")}, "memory", "out of memory"),
+        ({0: RuntimeError(CPU_MEMORY)}, "memory", "out of memory: [enforce fail"),
+        ({0: DEAD, 1: RuntimeError(NCCL_MEMORY)}, "memory", "out of memory"),
+        ({0: RuntimeError(NCCL_TWICE)}, "own", "RuntimeError: NCCL error in"),
+        ({0: RuntimeError(NCCL_REMOTE)}, "lost", "RuntimeError: NCCL error in"),
+        ({0: ValueError("the plug-in is out of memory of its own")}, "own", "ValueError"),
     ],
 )
 def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: str) -> None:
