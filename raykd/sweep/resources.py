@@ -3,15 +3,12 @@ error."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from raykd.config.cluster import Cluster, Growth
 from raykd.errors import UserError
-from raykd.runtime import memory
+from raykd.runtime import memory, processors
 
 
 @dataclass(frozen=True)
@@ -93,5 +90,4 @@ def _places(node: Node, cpus: int, gpus: float) -> int:
 
 
 def this_machine() -> Node:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, len(memory.gpus()))
+    return Node(processors.count(), len(memory.gpus()))

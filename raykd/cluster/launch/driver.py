@@ -17,12 +17,12 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.exceptions import RayTrainError
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
-from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.cluster.launch.retry import STAYS_OPEN, Failure, Part, after, counted, without
 from raykd.cluster.launch.settings import LaunchSettings
 from raykd.config.cohort import packed, unpacked
 from raykd.errors import first_line
@@ -83,11 +83,12 @@ def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
         part = counted(part, over)
         again = [part]
         if without(part, over).job:
-            again = after(part, failure, settings.retries, settings.rows)
+            mark = resume.mark(settings.storage, part.id)
+            again = after(part, failure, settings.retries, settings.rows, mark)
             if not again:
                 _give_up(without(part, over), failure, settings)
                 tune.report({GIVEN_UP: failure.reason})
-        if failure.kind != "lost" and part.id not in {p.id for p in again}:
+        if failure.kind not in STAYS_OPEN and part.id not in {p.id for p in again}:
             _forget(part, settings)  # split, or given up
         # A part that is repeated keeps its id, and with it its checkpoints.
         left = (p if p.id == part.id else without(p, over) for p in again)
@@ -140,11 +141,13 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
     known only if workers run on the driver's machine; elsewhere Ray's monitor kills first and
     reports it.
     """
+    if isinstance(error, PreemptionError):
+        return Failure("preempted", first_line(error))
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     cause = getattr(error, "controller_failure", error)  # the outer error's first line is generic
     reason = f"{type(cause).__name__}: {first_line(cause)}"
     causes = [_one(failure) for failure in failures] or [Failure("lost", reason)]
-    order = {"memory": 0, "lost": 1, "own": 2}
+    order = {"memory": 0, "preempted": 1, "lost": 2, "own": 3}
     worst = min(causes, key=lambda failure: order[failure.kind])
     if by_kernel and worst.kind == "lost":
         return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
@@ -156,8 +159,10 @@ def _one(error: BaseException) -> Failure:
 
     if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not from the training itself
         cause = getattr(error, "health_check_failure", error)
-        short = isinstance(cause, ray.exceptions.OutOfMemoryError)
-        return Failure("memory" if short else "lost", first_line(cause))
+        if isinstance(cause, ray.exceptions.OutOfMemoryError):
+            return Failure("memory", first_line(cause))
+        preempted = getattr(cause, "preempted", False)  # of an actor that died with its node
+        return Failure("preempted" if preempted else "lost", first_line(cause))
     reason, where = (
         f"{type(error).__name__}: {first_line(error)}",
         "\n".join(getattr(error, "__notes__", [])),
@@ -203,7 +208,7 @@ def _over(part: Part, settings: LaunchSettings) -> set[str]:
 def _give_up(part: Part, failure: Failure, settings: LaunchSettings) -> None:
     """Mark the trials that cannot be trained as FAILED, with the reason. Trials that lost their
     machines stay open, and the next launch resumes them from their checkpoints."""
-    if failure.kind == "lost":
+    if failure.kind in STAYS_OPEN:
         return
     from raykd.tracking.writer import Writer
 
