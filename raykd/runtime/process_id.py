@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 PROC = Path("/proc")
+INITIAL = "pid:[4026531836]"  # the namespace that a Linux machine boots with
 GONE = "ZX"  # states of a process that has ended, in /proc/<pid>/stat
 
 

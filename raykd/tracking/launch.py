@@ -141,9 +141,10 @@ def versions() -> dict[str, str]:
     return tags
 
 
-def _open_launches(client: MlflowClient, experiment: str) -> list[Run]:
+def unended(client: MlflowClient, experiments: list[str]) -> list[Run]:
+    """Return the launches that have not ended, of the living and of the dead."""
     query = "tags.`raykd.launch` = 'true' AND attributes.status = 'RUNNING'"
-    return list(client.search_runs([experiment], query, max_results=PAGE))
+    return list(client.search_runs(experiments, query, max_results=PAGE))
 
 
 def other_live_launch(
@@ -153,7 +154,7 @@ def other_live_launch(
     `besides`: run id of the caller's own launch. May wait for LAPSE_SECONDS, see `alive`."""
 
     def look() -> list[tuple[str, bool | None]]:
-        runs = patiently(lambda: _open_launches(client, experiment))
+        runs = patiently(lambda: unended(client, [experiment]))
         return [(_process(run), lives_now(run)) for run in runs if run.info.run_id != besides]
 
     return first_living(look, _say_that_we_wait)
@@ -208,7 +209,7 @@ def settle_dead(client: MlflowClient, experiment: str) -> int:
     """Set the runs of dead launches to KILLED, and their trials' open runs too, marked as
     interrupted. Returns the number of those trials."""
     settled = 0
-    for launch in _open_launches(client, experiment):
+    for launch in unended(client, [experiment]):
         if alive(client, launch.info.run_id):
             continue
         settled += interrupt_children(client, experiment, launch.info.run_id)

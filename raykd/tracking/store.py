@@ -8,10 +8,12 @@ import re
 import socket
 import sqlite3
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -159,12 +161,25 @@ def connect(uri: str) -> MlflowClient:
 # MLflow retries an absent server or a broken database for minutes, so probe them first.
 
 
+def _health(uri: str) -> str:
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
+
+
+def clock_offset(uri: str) -> float | None:
+    """Return the seconds by which this clock is ahead of a server's; None if it does not tell."""
+    try:
+        with urllib.request.urlopen(_health(uri), timeout=PROBE_SECONDS) as answer:
+            now, stated = time.time(), parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return None
+    return now - stated if abs(now - stated) > 1 else 0.0  # the answer leaves out parts of a second
+
+
 def _probe_server(uri: str) -> None:
     try:
-        parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
-        health = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
-        with urllib.request.urlopen(health, timeout=PROBE_SECONDS):
+        with urllib.request.urlopen(_health(uri), timeout=PROBE_SECONDS):
             return
     except urllib.error.HTTPError as error:
         if error.code < 500:
