@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from raykd.data.assets import packages
 from raykd.errors import UserError
@@ -92,8 +93,15 @@ def _loading(task: str, student: Path) -> tuple[str, str | None]:
 
 
 def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]:
-    """Return the sweep file that the run's launch logged; empty if there is none."""
-    file = ledger.download(client, run.data.tags["mlflow.parentRunId"], "sweep.json", scratch)
+    """Return the sweep file that the run's launch logged; empty if there is none, or if a person
+    has deleted the launch for good."""
+    try:
+        launch = run.data.tags.get("mlflow.parentRunId", "")
+        file = ledger.download(client, launch, "sweep.json", scratch)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return {}
     return json.loads(file.read_text(encoding="utf-8")) if file else {}
 
 
@@ -108,8 +116,8 @@ def _card(run: Run, sweep: dict[str, Any], auto: str, pipeline: str | None) -> M
         auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
-        teacher=tags["raykd.teacher_fingerprint"],
-        data=tags["raykd.data"],
+        teacher=tags.get("raykd.teacher_fingerprint", "unknown"),
+        data=tags.get("raykd.data", "unknown"),
         licenses=_licenses(sweep),
         trial=tags["raykd.trial"],
         run=run.info.run_id,
@@ -135,7 +143,7 @@ def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str | None) 
     metric = run.data.params["metric"]
     base = sweep.get("teacher", {}).get("model", "")
     on_hub = re.fullmatch(HUB_NAME, base) and not Path(base).exists()  # else a folder
-    data = sweep.get("task", {}).get("data", run.data.tags["raykd.data"])
+    data = sweep.get("task", {}).get("data", run.data.tags.get("raykd.data", "unknown"))
     files = [data] if isinstance(data, str) else [file for file in data.values() if file]
     # A file is shown without its folder, which means nothing on other machines.
     local = (Path(file) for file in files)
