@@ -10,15 +10,20 @@ from pathlib import Path
 
 from raykd.errors import UserError, last_line
 from raykd.sweep.folders import write_probe
+from raykd.version import __version__
 
-SAME = ("raykd", "torch", "transformers")
+SAME = ("torch", "transformers")
 """Packages of one version on every node: others would train other students in one sweep."""
+
+
+class CodeIsMissing(UserError):
+    """A node lacks raykd's code, or has that of another version."""
 
 
 def versions() -> dict[str, str]:
     """Return the versions of this machine that no node may differ in. Builds of one version, such
     as 2.9.1+cpu and 2.9.1+cu128, count as equal."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), "raykd": __version__}
     for package in SAME:
         try:
             found[package] = version(package).partition("+")[0]
@@ -53,8 +58,8 @@ def fault(probe: Path) -> str | None:
 
 def check_nodes(home: Path, file: str) -> None:
     """Check the folder and the packages of every node of the joined cluster. Raises UserError where
-    a node does not see the folder or cannot write to it, and where versions differ. Nodes that join
-    later are not checked."""
+    a node does not see the folder or cannot write to it, and where versions differ; CodeIsMissing
+    where raykd itself does. Nodes that join later are not checked."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -69,7 +74,7 @@ def check_nodes(home: Path, file: str) -> None:
         }  # fmt: skip
         faults = {address: ray.get(answer) for address, answer in answers.items()}
     except ray.exceptions.RayError as error:
-        raise UserError(
+        raise CodeIsMissing(
             "--address: a node does not run raykd's code; install the same there as here "
             f"({last_line(error)})"
         ) from error
@@ -77,7 +82,8 @@ def check_nodes(home: Path, file: str) -> None:
         probe.unlink()
     for address, (problem, installed) in faults.items():
         if other := difference(versions(), installed):
-            raise UserError(
+            refusal = CodeIsMissing if installed["raykd"] != __version__ else UserError
+            raise refusal(
                 f"--address: node {address} has {other}, and one sweep would mix their results; "
                 "install the same there as here"
             )

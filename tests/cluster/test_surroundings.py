@@ -7,7 +7,11 @@ import socket
 import stat
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import ray
@@ -16,9 +20,9 @@ from ray._private.utils import check_version_info
 from typer.testing import CliRunner
 
 from raykd.cli.errors import refuse_taken, report_errors
-from raykd.cluster import ray_init, shared_storage
+from raykd.cluster import ray_init, ray_session, shared_storage
 from raykd.cluster.ray_init import one_line
-from raykd.cluster.shared_storage import difference, fault, look, versions
+from raykd.cluster.shared_storage import CodeIsMissing, difference, fault, look, versions
 from raykd.errors import UserError
 from raykd.sweep.folders import prepare
 
@@ -200,6 +204,40 @@ def test_versions_that_cannot_be_mixed_are_told(
         told == f"raykd 0.0.9, torch 1.0.0 instead of raykd {here['raykd']}, torch {here['torch']}"
     )
     assert difference(here, {}) is not None
+
+
+@pytest.mark.parametrize("installed", ["everywhere", "on some nodes", "nowhere"])
+def test_code_is_shipped_where_a_node_lacks_it(
+    installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first join shows it, and an error of the block is no reason for a second."""
+    joins = list[dict[str, Any]]()
+
+    @contextmanager
+    def started(options: dict[str, Any]) -> Iterator[None]:
+        joins.append(options["runtime_env"])
+        yield
+
+    def check(home: Path, file: str) -> None:
+        shipped = "py_modules" in joins[-1]
+        if installed == "nowhere" or (installed == "on some nodes" and not shipped):
+            raise CodeIsMissing("--address: a node does not run raykd's code")
+
+    monkeypatch.setattr(ray_session, "ray_started", started)
+    monkeypatch.setattr(ray_session, "check_nodes", check)
+    study = cast(Any, SimpleNamespace(home=tmp_path, file="s.yaml"))
+    expected = UserError if installed == "nowhere" else CodeIsMissing
+    with pytest.raises(
+        expected, match="does not run" if installed == "nowhere" else "of the block"
+    ):
+        with ray_session._checked(study, "auto"):
+            raise CodeIsMissing("of the block")
+    assert len(joins) == (1 if installed == "everywhere" else 2)
+    assert all(join["env_vars"][ray_init.NOTICES] == "1" for join in joins)
+    for join in joins[1:]:
+        (shipped,) = join["py_modules"]
+        assert Path(shipped).name == "raykd"
+        assert (Path(shipped) / "cluster" / "launch" / "worker.py").exists()
 
 
 @pytest.mark.parametrize("folder", ["/proc/self/fdinfo", "/dev/null/raykd"])
