@@ -23,7 +23,6 @@ import tenacity
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException, RestException
-from sqlalchemy.exc import SQLAlchemyError
 
 from raykd.config.versions import check_store
 from raykd.errors import UserError, first_line
@@ -203,7 +202,7 @@ def _probe_file(uri: str) -> None:
         with closing(sqlite3.connect(path, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")  # takes the write lock and writes nothing
         schema.check(uri, uri)
-    except (OSError, sqlite3.DatabaseError, SQLAlchemyError) as error:
+    except schema.failures() as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return  # another process is writing now
         raise UserError(
@@ -237,7 +236,7 @@ def _probe_database(uri: str, port: int) -> None:
             f"tracking.uri: {safe(uri)} needs the Python package {error.name}; install it here and "
             "on every node, or use an MLflow server"
         ) from error
-    except (OSError, ValueError, SQLAlchemyError) as error:
+    except schema.failures() as error:
         raise UserError(
             f"tracking.uri: no database answers at {safe(uri)} ({_redacted(uri, error)}); start "
             "it, or correct the address"

@@ -10,14 +10,21 @@ import importlib.metadata
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-import sqlalchemy
 from filelock import FileLock
 
 from raykd.errors import UserError, first_line, warn
 
 DAMAGED = ("database disk image is malformed", "file is not a database")
 """What SQLite says of a file with damaged pages."""
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the errors that a database raises which cannot be used."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (OSError, ValueError, sqlite3.DatabaseError, SQLAlchemyError)
 
 
 def is_damaged(error: BaseException | None) -> bool:
@@ -28,11 +35,10 @@ def is_damaged(error: BaseException | None) -> bool:
 def check(uri: str, shown: str) -> None:
     """Upgrade an SQLite file of an older MLflow, of which a copy is kept. `shown`: the address
     without credentials. Raises UserError for a newer schema, and for an older one of a database
-    that others may use. Raises SQLAlchemyError."""
-    from alembic.script import ScriptDirectory
-    from mlflow.store.db.utils import _get_alembic_config
+    that others may use. Raises `failures`."""
+    from mlflow.store.db import utils
 
-    script = ScriptDirectory.from_config(_get_alembic_config(""))
+    script = utils.ScriptDirectory.from_config(utils._get_alembic_config(""))
     version, expected = _version(uri), script.get_current_head()
     if version in (None, expected):
         return
@@ -55,12 +61,16 @@ def check(uri: str, shown: str) -> None:
 
 def _version(uri: str) -> str | None:
     """Return the version of a database's schema; None if it is empty."""
-    from alembic.migration import MigrationContext
+    from mlflow.store.db.utils import _get_schema_version
 
-    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
-        version: str | None = MigrationContext.configure(connection).get_current_revision()
+    version: str | None = _get_schema_version(_engine(uri))
     return version
+
+
+def _engine(uri: str) -> Any:
+    import sqlalchemy  # not needed for a server
+
+    return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
 
 
 def _upgrade(uri: str, path: Path, expected: str | None, installed: str) -> None:
@@ -77,7 +87,7 @@ def _upgrade(uri: str, path: Path, expected: str | None, installed: str) -> None
             f"is kept as {kept.name} beside it"
         )
         try:
-            _upgrade_db(sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool))
+            _upgrade_db(_engine(uri))
         except Exception as error:  # whatever a migration raises
             raise UserError(
                 f"tracking.uri: {path} could not be upgraded for MLflow {installed} "
