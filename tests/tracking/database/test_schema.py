@@ -109,7 +109,7 @@ def test_an_older_database_of_a_server_is_not_upgraded_under_its_users(
 ) -> None:
     earlier = version(older_database)
     monkeypatch.setattr(schema, "_version", lambda uri: earlier)
-    with pytest.raises(UserError, match="older MLflow .* mlflow db upgrade") as told:
+    with pytest.raises(UserError, match="older MLflow .* run `mlflow db upgrade`") as told:
         schema.check("postgresql://me:secret@host/mlflow", "postgresql://***@host/mlflow")
     assert "secret" not in str(told.value)
 
