@@ -15,9 +15,11 @@ from raykd.cli.app import app
 from raykd.cli.terminal import watch
 from raykd.cluster.launch.tally import Tally
 from raykd.config.cohort import Cohort
+from raykd.sweep.status import status
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
 from raykd.tracking.launch import NOW, TAG, Launch, LaunchEnd
+from raykd.tracking.writer import Writer
 
 from ...support.specs import spec
 from ...support.world import write_sweep
@@ -173,6 +175,24 @@ def test_a_script_gets_a_line_of_json_a_look(
     assert [line["now"] for line in lines] == [NOW_TOLD, NOW_TOLD, None]
     assert {line["missing"] for line in lines} == {6}
     assert [line["ended"] and line["ended"]["status"] for line in lines] == [None, None, "finished"]
+
+
+def test_trials_of_a_launch_that_is_gone_do_not_run(launched: tuple[Path, Launch]) -> None:
+    """Cluster 10: killed, it leaves open runs, which the next launch ends."""
+    sweep, launch = launched
+    opened = Sweep.open(sweep)
+    ledger, trial = opened.ledger, opened.state().plan.missing[0]
+    assert Writer(ledger.uri, ledger.experiment, launch.run_id, "c", {}).open(trial, {})
+
+    def running() -> int:
+        ledger.refresh()
+        return status(opened.state()).running
+
+    assert running() == 1
+    launch.client.set_tag(launch.run_id, "raykd.ticks", "1")  # another process has its id now
+    assert running() == 0
+    launch.client.set_tag(launch.run_id, "raykd.host", "elsewhere")
+    assert running() == 1  # as far as is known at once
 
 
 def test_where_nothing_was_launched_it_ends_at_once(
