@@ -1,5 +1,7 @@
 """The one exception that a person caused and can mend, and what other errors say in a line."""
 
+import sys
+
 MOST = 300  # characters of a line
 
 
@@ -27,3 +29,8 @@ def last_line(error: BaseException) -> str:
 
 def _lines(error: BaseException) -> list[str]:
     return str(error).strip().splitlines() or [type(error).__name__]
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr that a person should see, whatever command has led here."""
+    print(f"raykd: {text}", file=sys.stderr, flush=True)

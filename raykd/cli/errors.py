@@ -58,8 +58,14 @@ def _advice(error: Exception) -> str | None:
             "cluster.storage to a larger one"
         )
     if "mlflow" in sys.modules:  # the import takes a second
+        from raykd.tracking.database.schema import is_damaged
         from raykd.tracking.store import unreachable
 
+        if any(map(is_damaged, causes)):
+            return (
+                f"the SQLite file of the store is damaged ({first_line(error)}); put a copy of it "
+                "in its place, or what `sqlite3 mlflow.db .recover` still reads"
+            )
         if any(map(unreachable, causes)):
             return "the MLflow server does not answer any more; see that it is back"
     return None

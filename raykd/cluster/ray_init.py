@@ -7,8 +7,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from raykd.errors import UserError
 from raykd.runtime.signals import stop_on_sigterm
@@ -37,20 +40,53 @@ SETTINGS = {
 }
 
 REACH_SECONDS = 5.0
+STARTS = 2  # attempts to start a local Ray: on a busy machine the first may take too long
+MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 def check_address(address: str) -> None:
-    """Raise UserError where no cluster answers. Ray itself would end this process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """Raise UserError where no cluster answers, and for an address of Ray Client or of Ray's
+    dashboard, which tasks of another machine come in by. Ray itself would end this process."""
+    scheme, mark, rest = address.rpartition("://")
+    host = rest.rpartition(":")[0] or rest
+    if mark:
+        job = f"http://{host}:8265" if scheme == "ray" else address
+        raise UserError(
+            f"--address: {address} is an address for clients outside of the cluster, and a sweep "
+            f"runs inside: write --address {host}:6379 on a machine of the cluster, or send the "
+            f"command there with `ray job submit --address {job} -- raykd sweep ...`"
+        )
+    host, _, port = address.rpartition(":")
     if not port.isdigit():
         return  # `auto`: Ray looks the address up on this machine
     try:
         socket.create_connection((host, int(port)), REACH_SECONDS).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(
-            f"--address: no Ray cluster at {address} ({error.strerror or error}); start one with "
-            "`ray start --head`, or leave --address out to use this machine"
+            f"--address: no Ray cluster at {address} ({getattr(error, 'strerror', 0) or error}); "
+            "start one with `ray start --head`, or leave --address out to use this machine"
         ) from None
+
+
+def socket_folder() -> dict[str, str]:
+    """Return Ray's option for a short folder if its own, of RAY_TMPDIR or TMPDIR, is too long for
+    the paths of sockets. Raises UserError where there is none."""
+    from ray._common.utils import get_default_ray_temp_dir
+
+    own: str = get_default_ray_temp_dir()
+    if len(own.encode()) <= MOST_PATH:
+        return {}
+    for parent in SHORT_FOLDERS:
+        folder = Path(parent) / f"raykd-{os.getuid()}"
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+                return {"_temp_dir": str(folder)}
+    raise UserError(
+        f"TMPDIR: {own} is too long for Ray's sockets; set RAY_TMPDIR to a folder with a path of "
+        f"at most {MOST_PATH - len('/ray')} characters"
+    )
 
 
 @contextmanager
@@ -73,6 +109,7 @@ def local_ray() -> Iterator[None]:
         "num_cpus": int(node.cpus),
         "resources": {"trial_slot": int(node.cpus)},
         "include_dashboard": False,
+        **socket_folder(),
     }
     with ray_started(options):
         yield
@@ -95,18 +132,15 @@ def ray_started(options: dict[str, Any]) -> Iterator[None]:
     ray._private.worker._worker_logs_enabled = False
     for name in ("ray", "ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    local = options["address"] == "local"
     try:
-        ray.init(
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **options,
-        )
+        for attempt in range(STARTS if local else 1):
+            if _starts(options, last=not local or attempt == STARTS - 1):
+                break
     except Exception as error:
-        expected = (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError)
-        # Where one of its processes starts too late, Ray raises no class of its own.
-        if not isinstance(error, expected) and type(error) is not Exception:
+        if not _is_expected(error):
             raise
-        if options["address"] != "local":
+        if not local:
             raise UserError(
                 f"--address: Ray does not start with {options['address']!r}: {one_line(error)}"
             ) from error
@@ -119,3 +153,33 @@ def ray_started(options: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _starts(options: dict[str, Any], last: bool) -> bool:
+    """Start or join Ray. Returns False where that failed, and what was started has ended; raises
+    the error at the last attempt."""
+    import ray
+
+    before = set(psutil.Process().children())
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except Exception as error:
+        if last or not _is_expected(error):
+            raise
+        ray.shutdown()
+        started = set(psutil.Process().children()) - before  # Ray forgets what it had started
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(started)
+        return False
+    return True
+
+
+def _is_expected(error: Exception) -> bool:
+    """Return whether Ray raises such errors for the machine or the cluster. Where one of its
+    processes starts too late, it raises no class of its own."""
+    import ray
+
+    expected = (OSError, RuntimeError, ValueError, ray.exceptions.RayError)
+    return isinstance(error, expected) or type(error) is Exception

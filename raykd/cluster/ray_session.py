@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raykd.cluster.cores import jobs_at_once
 from raykd.cluster.ray_init import NOTICES, SETTINGS, check_address, ray_started
-from raykd.cluster.shared_storage import check_nodes
+from raykd.cluster.shared_storage import CodeIsMissing, check_nodes
 from raykd.config import budget
 from raykd.config.cohort import Cohort
 from raykd.errors import UserError
@@ -23,6 +23,8 @@ from raykd.sweep.state import SweepState
 from raykd.sweep.teacher import MakeTeacher, fine_tune_here
 from raykd.tracking.delivery import send_left
 from raykd.tracking.launch import other_live_launch
+
+PACKAGE = Path(__file__).parents[1]  # raykd's own code
 
 
 @contextmanager
@@ -68,12 +70,9 @@ def joined(study: Study, address: str) -> Iterator[Share]:
     """Yield one job's share of a running cluster, which is joined for the block."""
     cluster, file = study.config.cluster, study.file
     check_address(address)
-    # A joined cluster does not inherit this process's environment.
-    env_vars = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
-    with ray_started({"address": address, "runtime_env": {"env_vars": env_vars}}):
+    with _checked(study, address):
         import ray
 
-        check_nodes(study.home, study.file)
         from raykd.cluster.nodes import nodes as cluster_nodes
 
         alive, leaving = cluster_nodes()
@@ -82,6 +81,24 @@ def joined(study: Study, address: str) -> Iterator[Share]:
         fitted = share(cluster, grown(nodes, cluster.grows), slots, file)
         quantization.refuse(study.config.teacher.bits, fitted.gpus, file)
         yield fitted
+
+
+@contextmanager
+def _checked(study: Study, address: str) -> Iterator[None]:
+    """Join a cluster whose nodes can run the sweep, for the block. Where a node lacks raykd or has
+    another version, this one's code is shipped with all jobs; plug-ins always are."""
+    # A joined cluster does not inherit this process's environment.
+    env_vars = {k: v for k, v in SETTINGS.items() if k.startswith("RAY_TRAIN")} | {NOTICES: "1"}
+    for code in ({}, {"py_modules": [str(PACKAGE)]}):
+        with ray_started({"address": address, "runtime_env": {"env_vars": env_vars, **code}}):
+            try:
+                check_nodes(study.home, study.file)
+            except CodeIsMissing:
+                if code:
+                    raise
+                continue
+            yield
+            return
 
 
 def teacher_maker(nodes: Share | None) -> MakeTeacher:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from raykd.config.design import Positive
 from raykd.config.yaml_file import Model
@@ -20,6 +20,21 @@ class Growth(Model):
     slots: Positive = Field(
         16, description="jobs that its head takes at once, as its `trial_slot` says: for a plan"
     )
+
+
+def gpu_fault(workers: int, gpus: float | None) -> str | None:
+    """Return why workers cannot have this many GPUs each; None if they can."""
+    if gpus is not None and gpus > 1:
+        return (
+            f"{gpus:g} will not do: a worker trains on one GPU, and the others would idle; write "
+            "1, and the number of GPUs that train a cohort together as cluster.workers"
+        )
+    if gpus and gpus < 1 and workers > 1:
+        return (
+            f"{gpus:g} will not do with {workers} workers: two of them would get the same GPU, "
+            "which NCCL refuses; write 1, or one worker"
+        )
+    return None
 
 
 class Cluster(Model):
@@ -53,6 +68,23 @@ class Cluster(Model):
     )
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
     checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _workers_are_one_number(cls, value: Any) -> Any:
+        if isinstance(value, dict | list | tuple):
+            raise ValueError(
+                "a cohort trains on a fixed number of workers, because another number in the "
+                "middle of a training would change its results; write one number, such as 2"
+            )
+        return value
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _one_gpu_trains_a_worker(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if fault := gpu_fault(info.data.get("workers", 1), value):
+            raise ValueError(fault)
+        return value
 
     @property
     def execution(self) -> ExecutionSettings:

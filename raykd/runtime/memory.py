@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
+from raykd.runtime import cgroups
+
 if TYPE_CHECKING:
     import torch
 
@@ -70,25 +72,10 @@ def _limits(proc: Path, groups: Path) -> Iterator[tuple[int, int]]:
 
 
 def _groups(proc: Path, groups: Path) -> Iterator[tuple[Path, Names]]:
-    """The control group of this process and its ancestors. In a container, its own group may appear
-    as the root."""
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            roots, names = [groups, groups / "unified"], TWO
-        elif "memory" in controllers.split(","):
-            roots, names = [groups / "memory"], ONE
-        else:
-            continue
-        for root in roots:
-            innermost = root / path.lstrip("/")
-            for group in (innermost, *innermost.parents):
-                if group.is_relative_to(root) and (group / names.limit).exists():
-                    yield group, names
+    """The control group of this process and its ancestors."""
+    files: dict[cgroups.Version, str] = {1: ONE.limit, 2: TWO.limit}
+    for group, version in cgroups.groups("memory", files, proc, groups):
+        yield group, ONE if version == 1 else TWO
 
 
 def _field(file: Path, name: str) -> int:

@@ -12,7 +12,7 @@ from raykd.config.cohort import Cohort
 from raykd.planning.study import Study
 from raykd.search.proposer import Tried
 from raykd.sweep.records import outcome
-from raykd.tracking import costs, ledger, store
+from raykd.tracking import costs, launch, ledger, store
 from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.delivery import Destination, send_left
 from raykd.tracking.ledger import Record
@@ -65,6 +65,11 @@ class Ledger:
     def sweep_id(self) -> str:
         """The sweep's id in its store, wherever that lies; folders elsewhere are named by it."""
         return store.patiently(lambda: identity(self.client, self.experiment))
+
+    def is_running(self) -> bool:
+        """Return whether a launch of the sweep may be alive, as far as is known at once."""
+        experiment = self.find_experiment()
+        return experiment is not None and launch.listen(self.client, experiment) is not None
 
     def destination(self) -> Destination:
         """Return where results go, and wait until the store takes them."""

@@ -3,15 +3,12 @@ error."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from raykd.config.cluster import Cluster, Growth
 from raykd.errors import UserError
-from raykd.runtime import memory
+from raykd.runtime import memory, processors
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,13 @@ def _cpu_part(nodes: Sequence[Node], gpus: float, workers: int) -> int:
 
 def _places(node: Node, cpus: int, gpus: float) -> int:
     by_cpu = int(node.cpus // cpus)
-    return min(by_cpu, int(node.gpus // gpus)) if gpus else by_cpu
+    if not gpus:
+        return by_cpu
+    if gpus >= 1:
+        return min(by_cpu, int(node.gpus // gpus))
+    # A worker's fraction is of one GPU. Ray counts in ten-thousandths, so 0.1 fits ten times.
+    return min(by_cpu, int(node.gpus) * (10_000 // round(10_000 * gpus)))
 
 
 def this_machine() -> Node:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
-    return Node(cores or 1, len(memory.gpus()))
+    return Node(processors.count(), len(memory.gpus()))

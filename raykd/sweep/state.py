@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import psutil
-
 from raykd.config.cluster import Cluster
 from raykd.maps.layer_map import everywhere
 from raykd.planning.memory.footprint import GPU_BYTES
@@ -15,7 +13,7 @@ from raykd.planning.plan import Plan, Power, make
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import GB
 from raykd.planning.trials import explore_trial
-from raykd.runtime import memory
+from raykd.runtime import memory, processors
 from raykd.sweep import interim
 from raykd.sweep.ledger import Ledger
 from raykd.sweep.records import current, explored
@@ -132,7 +130,7 @@ def requested_share(cluster: Cluster) -> Share:
     gpus = cluster.gpus_per_worker
     if gpus is None:
         gpus = 1.0 if gpus_here else 0.0
-    return Share(cluster.workers, psutil.cpu_count() or 1, gpus, 1)
+    return Share(cluster.workers, processors.count(), gpus, 1)
 
 
 def _memory(cluster: Cluster, share: Share) -> int:

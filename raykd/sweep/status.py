@@ -55,11 +55,13 @@ def status(state: SweepState) -> Status:
     """Return counts of trials, failures, the strategy table, costs and the teacher's score."""
     config, current = state.study.config, state.current
     counts = Counter(r.status for r in current)
+    # A launch that was killed leaves open runs, which the next one ends.
+    running = counts["running"] if counts["running"] and state.ledger.is_running() else 0
     return Status(
         sweep=config.name,
         metric=config.task.metric,
         finished=counts["finished"],
-        running=counts["running"],
+        running=running,
         failed=counts["failed"],
         missing=state.missing,
         pruned=counts["pruned"],

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from raykd.config.cluster import gpu_fault
 from raykd.config.sweep import load, smoke_config
 from raykd.data.assets import packages
+from raykd.errors import UserError
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.sweep.folders import prepare
@@ -36,6 +38,8 @@ class Sweep:
         if smoke:
             config = smoke_config(config)
         if workers is not None:
+            if fault := gpu_fault(workers, config.cluster.gpus_per_worker):
+                raise UserError(f"{file}: cluster.gpus_per_worker: {fault}")
             cluster = config.cluster.model_copy(update={"workers": workers})
             config = config.model_copy(update={"cluster": cluster})
         if price is not None:

@@ -11,6 +11,7 @@ from raykd.analysis.verdict.context import TeacherScore
 from raykd.data import data_report
 from raykd.planning import truncation
 from raykd.planning.study import Study
+from raykd.runtime import processors
 from raykd.sweep.ledger import Ledger
 from raykd.teachers import teacher as teachers
 from raykd.tracking import ledger as runs
@@ -26,8 +27,12 @@ MakeTeacher = Callable[[Study, "Hooks | None"], teachers.Stored]
 
 def fine_tune_here(study: Study, hooks: Hooks | None) -> teachers.Stored:
     """Return the teacher, trained by this process if it is not stored."""
-    from raykd.sweep.fine_tune import fine_tune  # imports torch and transformers
+    import torch
 
+    from raykd.sweep.fine_tune import fine_tune  # imports transformers
+
+    # torch knows nothing of a container's quota.
+    torch.set_num_threads(min(torch.get_num_threads(), processors.count()))
     return fine_tune(study, hooks=hooks)
 
 

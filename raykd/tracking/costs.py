@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from mlflow import MlflowClient
 
 from raykd.tracking.bulk import pages
-from raykd.tracking.launch import Launch
-from raykd.tracking.store import patiently
+from raykd.tracking.launch import Launch, stored_json
 
 T = TypeVar("T")
 ESTIMATE, ACTUAL = "raykd.estimate", "raykd.actual"
@@ -39,7 +38,7 @@ class Forecast:
     def start(self, launch: Launch) -> None:
         """Store the estimate as a tag of the launch."""
         shown = {"told": self.told, **self.estimate}
-        patiently(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(shown)))
+        launch.write(lambda: launch.client.set_tag(launch.run_id, ESTIMATE, json.dumps(shown)))
 
     def end(self, launch: Launch, held: float, price: float | None, reason: str | None) -> None:
         """Store the actual cost as a tag of the launch.
@@ -51,7 +50,7 @@ class Forecast:
         actual = {"seconds": time.time() - self.told, "hours": hours, "reason": reason}
         if price is not None:
             actual["money"] = price * hours
-        patiently(lambda: launch.client.set_tag(launch.run_id, ACTUAL, json.dumps(actual)))
+        launch.write(lambda: launch.client.set_tag(launch.run_id, ACTUAL, json.dumps(actual)))
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,7 @@ def read(client: MlflowClient, experiment: str) -> tuple[ForecastOutcome, ...]:
     query = "tags.`raykd.launch` = 'true'"
     runs = sorted(pages(client, [experiment], query), key=lambda r: r.info.start_time)
     return tuple(
-        ForecastOutcome(
-            str(run.info.run_name),
-            json.loads(run.data.tags[ESTIMATE]),
-            json.loads(run.data.tags.get(ACTUAL, "null")),
-        )
+        ForecastOutcome(str(run.info.run_name), estimate, stored_json(run.data.tags.get(ACTUAL)))
         for run in runs
-        if ESTIMATE in run.data.tags
+        if (estimate := stored_json(run.data.tags.get(ESTIMATE))) is not None
     )

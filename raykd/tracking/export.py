@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from raykd.errors import UserError
 from raykd.tasks.kinds.task_kind import task_kind, task_kinds
@@ -70,6 +71,13 @@ def _loading(task: str, student: Path) -> tuple[str, str | None]:
 
 
 def _sweep_file(client: MlflowClient, run: Run, scratch: Path) -> dict[str, Any]:
-    """Return the sweep file that the run's launch logged; empty if there is none."""
-    file = ledger.download(client, run.data.tags["mlflow.parentRunId"], "sweep.json", scratch)
+    """Return the sweep file that the run's launch logged; empty if there is none, or if a person
+    has deleted the launch for good."""
+    try:
+        launch = run.data.tags.get("mlflow.parentRunId", "")
+        file = ledger.download(client, launch, "sweep.json", scratch)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return {}
     return json.loads(file.read_text(encoding="utf-8")) if file else {}

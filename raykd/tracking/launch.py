@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,18 +21,22 @@ from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from raykd.data.data_report import DataReport, lines
-from raykd.errors import UserError
+from raykd.errors import UserError, warn
+from raykd.runtime import process_id
+from raykd.runtime.heartbeat import Heartbeats, first_living, repeating
 from raykd.tracking.bulk import PAGE
 from raykd.tracking.outbox_entries import MOST_METRICS
-from raykd.tracking.store import passing, patiently, safe
+from raykd.tracking.store import passing, patiently, restoring, safe
 
 NOTE = "mlflow.note.content"
 """Tag whose Markdown MLflow shows as the description of a run or an experiment."""
 
 BEAT_SECONDS = 10.0
 NOW = "raykd.now"
+BEAT = "raykd.heartbeat"
 
-LAPSE_SECONDS = 90.0  # a launch on another host is dead after this time without a heartbeat
+LAPSE_SECONDS = 90.0  # a launch elsewhere is dead if its heartbeat was not seen to change for this
+HEARTBEATS = Heartbeats()
 TAG = 5000  # MLflow's limit for a tag, in characters
 PACKAGES = ("raykd", "torch", "transformers", "datasets", "ray", "optuna", "mlflow", "numpy")
 
@@ -59,37 +60,41 @@ class Launch:
         cls, client: MlflowClient, experiment: str, config: Mapping[str, Any], command: str
     ) -> Launch:
         """Create the launch's run. Raises UserError where another launch of the sweep is alive."""
-        started = psutil.Process().create_time()
         tags = {
             "raykd.launch": "true",
             "raykd.command": command,
-            "raykd.host": socket.gethostname(),
-            "raykd.pid": str(os.getpid()),
-            "raykd.process_start": f"{started:.2f}",
-            "raykd.heartbeat": str(time.time()),
+            **{f"raykd.{key}": value for key, value in process_id.own().items()},
+            "raykd.process_start": f"{psutil.Process().create_time():.2f}",  # for raykd 0.1.0
+            BEAT: str(time.time()),
             **versions(),
         }
         name = time.strftime("launch %Y-%m-%d %H:%M:%S")
         run = client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
+        launch = cls(client, run_id)
         # A check before the creation would miss a launch that starts in the same moment.
-        if other := other_live_launch(client, experiment, besides=run_id):
+        with beating(launch):  # which may be waiting for a sign of this one
+            other = other_live_launch(client, experiment, besides=run_id)
+        if other is not None:
             client.set_terminated(run_id, "KILLED")
             sweep = client.get_experiment(experiment).name
             raise UserError(
                 f"the sweep {sweep!r} is running already ({other}); wait for it, or stop it and "
                 "run this again"
             )
-        patiently(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
-        return cls(client, run_id)
+        launch.write(lambda: client.log_dict(run_id, without_credentials(config), "sweep.json"))
+        return launch
+
+    def write(self, call: Callable[[], Any]) -> None:
+        """Write to the run, which is restored if a person has deleted it in MLflow's UI."""
+        restoring(self.client, self.run_id, call)
 
     def describe(self, data: DataReport) -> None:
         """Log the report on the data set's rows as `data.json`, and its sentences as a tag."""
         report = {**data.to_json(), "lines": list(lines(data))}
-        patiently(lambda: self.client.log_dict(self.run_id, report, "data.json"))
-        patiently(
-            lambda: self.client.set_tag(self.run_id, "raykd.data", "\n".join(lines(data))[:TAG])
-        )
+        text = "\n".join(lines(data))[:TAG]
+        self.write(lambda: self.client.log_dict(self.run_id, report, "data.json"))
+        self.write(lambda: self.client.set_tag(self.run_id, "raykd.data", text))
 
     def summarise(self, experiment: str, text: str, metrics: Mapping[str, float]) -> None:
         """Log a summary: Markdown on the pages of this run and of the experiment, and metrics of
@@ -98,12 +103,12 @@ class Launch:
         values = [Metric(name, value, now, 0) for name, value in metrics.items()]
         for i in range(0, len(values), MOST_METRICS):
             batch = values[i : i + MOST_METRICS]
-            patiently(partial(self.client.log_batch, self.run_id, batch, tags=tags))
+            self.write(partial(self.client.log_batch, self.run_id, batch, tags=tags))
         patiently(lambda: self.client.set_experiment_tag(experiment, NOTE, text))
 
     def end(self, status: str) -> None:
         """Set the run's final status: FINISHED, FAILED or KILLED."""
-        patiently(lambda: self.client.set_terminated(self.run_id, status))
+        self.write(lambda: self.client.set_terminated(self.run_id, status))
 
 
 def newest(client: MlflowClient, experiment: str) -> Run | None:
@@ -136,57 +141,76 @@ def versions() -> dict[str, str]:
     return tags
 
 
-def _open_launches(client: MlflowClient, experiment: str) -> list[Run]:
+def unended(client: MlflowClient, experiments: list[str]) -> list[Run]:
+    """Return the launches that have not ended, of the living and of the dead."""
     query = "tags.`raykd.launch` = 'true' AND attributes.status = 'RUNNING'"
-    return list(client.search_runs([experiment], query, max_results=PAGE))
+    return list(client.search_runs(experiments, query, max_results=PAGE))
 
 
 def other_live_launch(
     client: MlflowClient, experiment: str, besides: str | None = None
 ) -> str | None:
     """Return a phrase naming another process that runs this sweep now; None if there is none.
-    `besides`: run id of the caller's own launch."""
-    for run in _open_launches(client, experiment):
-        if run.info.run_id != besides and alive(run):
-            tags = run.data.tags
-            return f"process {tags['raykd.pid']} on {tags['raykd.host']}"
-    return None
+    `besides`: run id of the caller's own launch. May wait for LAPSE_SECONDS, see `alive`."""
+
+    def look() -> list[tuple[str, bool | None]]:
+        runs = patiently(lambda: unended(client, [experiment]))
+        return [(_process(run), lives_now(run)) for run in runs if run.info.run_id != besides]
+
+    return first_living(look, _say_that_we_wait)
+
+
+def _process(run: Run) -> str:
+    tags = run.data.tags
+    return f"process {tags.get('raykd.pid', '?')} on {tags.get('raykd.host', 'another host')}"
+
+
+def _say_that_we_wait(process: str) -> None:
+    warn(
+        f"{process} has not ended this sweep: waiting up to {LAPSE_SECONDS:.0f} s for a sign of "
+        "life"
+    )
 
 
 def launch_is_alive(client: MlflowClient, run_id: str) -> bool:
     """Return whether the launch of this run id still runs; False if it has ended or never
-    existed."""
+    existed. May wait for LAPSE_SECONDS, see `alive`."""
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
-    return run.info.status == "RUNNING" and "raykd.launch" in run.data.tags and alive(run)
+    return "raykd.launch" in run.data.tags and alive(client, run_id)
 
 
-def alive(run: Run) -> bool:
-    """Return whether an open launch is alive: its process exists on this host, or its last
-    heartbeat from another host is recent."""
-    tags = run.data.tags
-    if tags["raykd.host"] != socket.gethostname():
-        return time.time() - float(tags["raykd.heartbeat"]) < LAPSE_SECONDS
-    pid = int(tags["raykd.pid"])
-    try:
-        process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        same = abs(process.create_time() - float(tags["raykd.process_start"])) < 1
-        return same and not zombie
-    except psutil.NoSuchProcess:
-        return False
+def alive(client: MlflowClient, run_id: str) -> bool:
+    """Return whether a launch is alive. Where its process cannot be seen from here, this waits
+    until its heartbeat changes, or for LAPSE_SECONDS if it does not."""
+
+    def look() -> list[tuple[str, bool | None]]:
+        run = client.get_run(run_id)
+        return [(_process(run), run.info.status == "RUNNING" and lives_now(run))]
+
+    return first_living(look, _say_that_we_wait) is not None
+
+
+def lives_now(run: Run) -> bool | None:
+    """Return whether an open launch is alive: by its process if that can be seen from here, else by
+    its heartbeat; None as long as that was not observed for long enough."""
+    prefix, tags = "raykd.", run.data.tags
+    seen = process_id.runs({k.removeprefix(prefix): v for k, v in tags.items()})
+    if seen is not None:
+        return seen
+    return HEARTBEATS.lives(run.info.run_id, tags.get(BEAT, ""), LAPSE_SECONDS)
 
 
 def settle_dead(client: MlflowClient, experiment: str) -> int:
     """Set the runs of dead launches to KILLED, and their trials' open runs too, marked as
     interrupted. Returns the number of those trials."""
     settled = 0
-    for launch in _open_launches(client, experiment):
-        if alive(launch):
+    for launch in unended(client, [experiment]):
+        if alive(client, launch.info.run_id):
             continue
         settled += interrupt_children(client, experiment, launch.info.run_id)
         client.set_terminated(launch.info.run_id, "KILLED")
@@ -212,7 +236,8 @@ def ended(client: MlflowClient, experiment: str) -> tuple[str, ...]:
     included."""
     query, order = "tags.`raykd.launch` = 'true'", ["start_time DESC", "run_id DESC"]
     runs = client.search_runs([experiment], query, ViewType.ALL, max_results=PAGE, order_by=order)
-    return tuple(run.info.run_id for run in runs if run.info.status != "RUNNING" or not alive(run))
+    over = (r for r in runs if r.info.status != "RUNNING" or lives_now(r) is False)
+    return tuple(run.info.run_id for run in over)
 
 
 def nothing() -> Mapping[str, Any]:
@@ -228,39 +253,37 @@ def beating(launch: Launch, tell: Callable[[], Mapping[str, Any]] = nothing) -> 
     A beat that the store does not take is skipped, and the next one replaces it. Any other fault
     ends the heartbeat and is raised at the end of the block.
     """
-    over = threading.Event()
-    faults: list[MlflowException] = []
 
     def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
-            try:
-                if figures := tell():
-                    launch.client.set_tag(launch.run_id, NOW, json.dumps(figures))
-                launch.client.set_tag(launch.run_id, "raykd.heartbeat", str(time.time()))
-            except MlflowException as error:
-                if not passing(error):
-                    faults.append(error)
-                    return
+        figures = json.dumps(tell(), ensure_ascii=False)
+        tags = [RunTag(BEAT, str(time.time()))]
+        tags += [RunTag(NOW, figures)] if figures != "{}" and len(figures) <= TAG else []
+        try:
+            launch.client.log_batch(launch.run_id, tags=tags)
+        except MlflowException as error:
+            if not passing(error):
+                launch.write(lambda: launch.client.log_batch(launch.run_id, tags=tags))
 
-    heart = threading.Thread(target=beat, name="raykd-heart", daemon=True)
-    heart.start()
-    try:
+    with repeating(beat, BEAT_SECONDS):
         yield
-    finally:
-        over.set()
-        heart.join()
-    for fault in faults:
-        raise fault
+
+
+def stored_json(tag: str | None) -> Any:
+    """Return the values of a tag; None if there is none, or if MLflow has cut it."""
+    try:
+        return json.loads(tag or "null")
+    except ValueError:
+        return None
 
 
 def listen(client: MlflowClient, experiment: str) -> dict[str, Any] | None:
     """Return the figures of the newest launch's last heartbeat; None if no launch is alive, {}
-    before the first beat."""
+    before the first beat. A launch elsewhere counts as alive until its heartbeat was seen to stand
+    still."""
     run = newest(client, experiment)
-    if run is None or run.info.status != "RUNNING" or not alive(run):
+    if run is None or run.info.status != "RUNNING" or lives_now(run) is False:
         return None
-    figures: dict[str, Any] = json.loads(run.data.tags.get(NOW, "{}"))
-    return figures
+    return stored_json(run.data.tags.get(NOW)) or {}
 
 
 def last_end(client: MlflowClient, experiment: str) -> LaunchEnd | None:
@@ -270,6 +293,6 @@ def last_end(client: MlflowClient, experiment: str) -> LaunchEnd | None:
         return None
     if run.info.status != "RUNNING":
         return LaunchEnd(run.info.status.lower(), run.info.end_time / 1000)
-    if alive(run):
+    if lives_now(run) is not False:
         return None
-    return LaunchEnd("lost", float(run.data.tags["raykd.heartbeat"]))
+    return LaunchEnd("lost", float(run.data.tags.get(BEAT, run.info.start_time / 1000)))

@@ -110,8 +110,8 @@ def _record(row: Row) -> Record:
         map=params["map"],
         init=params["init"],
         seed=int(params["seed"]),
-        family=tags["raykd.family"],
-        cohort=tags["raykd.cohort"],
+        family=tags.get("raykd.family", ""),  # a person may delete a tag in MLflow's UI
+        cohort=tags.get("raykd.cohort", ""),
         error=tags.get("raykd.error"),
         metrics=row.metrics,
         params=params,

@@ -8,10 +8,12 @@ import re
 import socket
 import sqlite3
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ from mlflow.exceptions import MlflowException, RestException
 from raykd.config.versions import check_store
 from raykd.errors import UserError, first_line
 from raykd.tracking import locks, sweep_id
+from raykd.tracking.database import schema
 
 PROBE_SECONDS = 5.0
 ATTEMPTS = 5
@@ -48,13 +51,27 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, MlflowException) and error.error_code in PASSING
+    busy = isinstance(error, MlflowException) and error.error_code in PASSING
+    return busy and not schema.is_damaged(error)
 
 
 def _gives_up(state: tenacity.RetryCallState) -> bool:
     away = state.outcome is not None and unreachable(state.outcome.exception())
     waited = not away or tenacity.stop_after_delay(AWAY_SECONDS)(state)
     return state.attempt_number >= ATTEMPTS and waited
+
+
+def restoring(client: MlflowClient, run_id: str, call: Callable[[], T]) -> T:
+    """Call `patiently`, and again after the run was restored if a person has deleted it."""
+    try:
+        return patiently(call)
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        if patiently(lambda: client.get_run(run_id)).info.lifecycle_stage == "active":
+            raise
+    patiently(lambda: client.restore_run(run_id))
+    return patiently(call)
 
 
 def unreachable(error: BaseException | None) -> bool:
@@ -127,8 +144,8 @@ def connect(uri: str) -> MlflowClient:
             f"tracking.uri: {safe(uri)!r} is no MLflow store that raykd uses; write "
             "sqlite:///mlflow.db, http://host:port of an MLflow server, or a database address"
         )
-    client = MlflowClient(tracking_uri=uri)
     try:
+        client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
         advice = ""
@@ -143,12 +160,25 @@ def connect(uri: str) -> MlflowClient:
 # MLflow retries an absent server or a broken database for minutes, so probe them first.
 
 
+def _health(uri: str) -> str:
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
+
+
+def clock_offset(uri: str) -> float | None:
+    """Return the seconds by which this clock is ahead of a server's; None if it does not tell."""
+    try:
+        with urllib.request.urlopen(_health(uri), timeout=PROBE_SECONDS) as answer:
+            now, stated = time.time(), parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return None
+    return now - stated if abs(now - stated) > 1 else 0.0  # the answer leaves out parts of a second
+
+
 def _probe_server(uri: str) -> None:
     try:
-        parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
-        health = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health"
-        with urllib.request.urlopen(health, timeout=PROBE_SECONDS):
+        with urllib.request.urlopen(_health(uri), timeout=PROBE_SECONDS):
             return
     except urllib.error.HTTPError as error:
         if error.code < 500:
@@ -171,7 +201,8 @@ def _probe_file(uri: str) -> None:
             _create(path)
         with closing(sqlite3.connect(path, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")  # takes the write lock and writes nothing
-    except (OSError, sqlite3.DatabaseError) as error:
+        schema.check(uri, uri)
+    except schema.failures() as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return  # another process is writing now
         raise UserError(
@@ -195,20 +226,17 @@ def _create(path: Path) -> None:
 
 
 def _probe_database(uri: str, port: int) -> None:
-    import sqlalchemy
-
     try:
         parts = urlsplit(uri)
         if parts.hostname:
             socket.create_connection((parts.hostname, parts.port or port), PROBE_SECONDS).close()
-        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-        engine.connect().close()
+        schema.check(uri, safe(uri))
     except ImportError as error:
         raise UserError(
             f"tracking.uri: {safe(uri)} needs the Python package {error.name}; install it here and "
             "on every node, or use an MLflow server"
         ) from error
-    except (OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except schema.failures() as error:
         raise UserError(
             f"tracking.uri: no database answers at {safe(uri)} ({_redacted(uri, error)}); start "
             "it, or correct the address"

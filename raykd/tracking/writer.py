@@ -110,9 +110,14 @@ class Writer:
 
     def _claim(self, trial: TrialSpec) -> bool:
         alive = partial(launch_is_alive, self._client)
-        return patiently(
-            lambda: locks.take(self._client, self._board, trial.id, self._launch, alive)
-        )
+        try:
+            return patiently(
+                lambda: locks.take(self._client, self._board, trial.id, self._launch, alive)
+            )
+        except locks.BoardIsGone:
+            gone = self._board
+            self._board = patiently(lambda: locks.new_board(self._client, self._experiment, gone))
+            return self._claim(trial)
 
     def _logged_steps(self, run: Run) -> dict[str, set[int]]:
         """Return the steps at which a run has metrics. A trial that resumes from an earlier

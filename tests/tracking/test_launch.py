@@ -16,8 +16,11 @@ import pytest
 
 from raykd.data.data_report import DataReport
 from raykd.errors import UserError
+from raykd.runtime import heartbeat, process_id
+from raykd.runtime.heartbeat import Heartbeats
+from raykd.tracking import costs, ledger
 from raykd.tracking import launch as launches
-from raykd.tracking import ledger
+from raykd.tracking.costs import Forecast
 from raykd.tracking.launch import Launch, beating, listen, other_live_launch, settle_dead, versions
 
 from ..support.specs import spec
@@ -60,11 +63,7 @@ def test_a_launch_says_what_became_of_the_rows(place: Place) -> None:
 
 def written(place: Place, **tags: object) -> str:
     """A launch that says this of itself; otherwise this very process."""
-    own = psutil.Process()
-    stated = {
-        "launch": "true", "host": socket.gethostname(), "pid": own.pid,
-        "process_start": own.create_time(), "heartbeat": time.time(), **tags,
-    }  # fmt: skip
+    stated = {"launch": "true", **process_id.own(), "heartbeat": time.time(), **tags}
     run = place.client.create_run(
         place.experiment, tags={f"raykd.{k}": str(v) for k, v in stated.items()}
     )
@@ -124,7 +123,7 @@ def test_launches_that_are_over_are_listed_newest_first_and_no_living_one(place:
     for run in over:
         place.client.set_terminated(run, "FINISHED")
     place.client.delete_run(over[0])  # in MLflow's UI: what it left is there all the same
-    dead, living = written(place, host="elsewhere", heartbeat=0), written(place)
+    dead, living = written(place, ticks=1), written(place)
     starts = {r: place.client.get_run(r).info.start_time for r in (*over, dead)}
     found = launches.ended(place.client, place.experiment)
     assert set(found) == {*over, dead} and living not in found
@@ -175,26 +174,132 @@ def test_a_trial_that_another_launch_took_over_is_left_alone(place: Place) -> No
     assert record(place, trial).status == "finished"
 
 
+ELSEWHERE = {
+    "another host": {"host": "elsewhere"}, "another boot": {"boot": "elsewhere"},
+    "another container": {"pid_namespace": "pid:[1]"}, "by raykd 0.1.0": {"boot": ""},
+}  # fmt: skip
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks and beats many times a second."""
+    monkeypatch.setattr(launches, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(launches, "HEARTBEATS", Heartbeats())
+
+
 @pytest.mark.parametrize(
     ("tags", "alive"),
     [
         ({}, True),
         ({"heartbeat": 0.0}, True),
-        ({"process_start": 1.0}, False),
+        ({"process_start": 1.0}, True),
+        ({"ticks": 1}, False),
         ({"pid": 2**22 + 1}, False),
-        ({"host": "elsewhere"}, True),
-        ({"host": "elsewhere", "pid": 2**22 + 1}, True),
-        ({"host": "elsewhere", "heartbeat": time.time() - launches.LAPSE_SECONDS - 1}, False),
     ],
-    ids=["itself", "slow", "reused pid", "gone", "elsewhere", "pid there", "lapsed there"],
+    ids=["itself", "slow", "clock stepped", "reused pid", "gone"],
 )
-def test_who_is_alive(place: Place, tags: dict[str, object], alive: bool) -> None:
-    """On this host by process, which needs no heartbeat; elsewhere by heartbeat alone."""
+def test_who_is_alive_here(place: Place, tags: dict[str, object], alive: bool) -> None:
+    """Cluster 3: in this container by process, which needs neither heartbeat nor clock."""
     run_id = written(place, **tags)
     assert (other_live_launch(place.client, place.experiment) is not None) == alive
     assert other_live_launch(place.client, place.experiment, besides=run_id) is None
     settle_dead(place.client, place.experiment)
     assert status(place, run_id) == ("RUNNING" if alive else "KILLED")
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("where", "clock"), zip(ELSEWHERE.values(), [0.0, -1e6, 1e6, 3.0], strict=True), ids=ELSEWHERE
+)
+def test_who_is_alive_elsewhere(
+    place: Place, where: dict[str, object], clock: float, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Cluster 3 and 8: by a heartbeat that moves, whatever the other's clock says, and even where a
+    process of this number runs here or does not."""
+    run_id = written(place, **where, pid=2**22 + 1, heartbeat=time.time() + clock)
+    launch = Launch(place.client, run_id)
+    with beating(launch):
+        assert other_live_launch(place.client, place.experiment) is not None
+        assert settle_dead(place.client, place.experiment) == 0
+        with pytest.raises(UserError, match="running already"):
+            started(place)
+    assert status(place, run_id) == "RUNNING"
+    monkeypatch.setattr(launches, "LAPSE_SECONDS", 0.2)
+    while other_live_launch(place.client, place.experiment) is not None:
+        pass  # its last beat was seen just now
+    settle_dead(place.client, place.experiment)
+    assert status(place, run_id) == "KILLED"
+    lines = capsys.readouterr().err.splitlines()
+    assert any("waiting up to" in line and str(2**22 + 1) in line for line in lines)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_many_launches_that_died_elsewhere_are_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launches, "LAPSE_SECONDS", 0.2)
+    for pid in range(3):
+        written(place, host="elsewhere", pid=pid)
+    assert other_live_launch(place.client, place.experiment) is None
+    assert launches.newest(place.client, place.experiment) is not None
+    assert listen(place.client, place.experiment) is None
+    end = launches.last_end(place.client, place.experiment)
+    assert end is not None and end.status == "lost"
+
+
+def test_a_watcher_does_not_wait_for_a_launch_elsewhere(place: Place) -> None:
+    """It shows what the launch said last, until its heartbeat was seen to stand still."""
+    written(place, host="elsewhere", heartbeat=0, now='{"nodes": 3}')
+    assert listen(place.client, place.experiment) == {"nodes": 3}
+    assert launches.last_end(place.client, place.experiment) is None
+
+
+def test_a_launch_that_is_deleted_while_it_runs_is_restored(
+    every_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cluster 4: by its next heartbeat, and by whatever it writes at its end."""
+    monkeypatch.setattr("raykd.tracking.launch.BEAT_SECONDS", 0.01)
+    client, launch = every_place.client, started(every_place)
+
+    def stage() -> str:
+        return str(client.get_run(launch.run_id).info.lifecycle_stage)
+
+    with beating(launch, lambda: {"nodes": 3}):
+        client.delete_run(launch.run_id)
+        while stage() != "active":
+            time.sleep(0.01)
+    for write in (
+        lambda: launch.summarise(every_place.experiment, "text", {"trials/finished": 1.0}),
+        lambda: Forecast({}, 0.0).start(launch),
+        lambda: launch.end("FINISHED"),
+    ):
+        client.delete_run(launch.run_id)
+        write()
+        assert stage() == "active"
+    assert status(every_place, launch.run_id) == "FINISHED"
+
+
+def test_figures_that_do_not_fit_a_tag_stop_neither_heart_nor_watcher(
+    every_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cluster 10: nor does a tag that MLflow or another raykd has cut."""
+    monkeypatch.setattr("raykd.tracking.launch.BEAT_SECONDS", 0.01)
+    launch = started(every_place)
+    figures: dict[str, object] = {"lost": ["x" * 9000]}
+    with beating(launch, lambda: figures):
+        first = every_place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"]
+        while every_place.client.get_run(launch.run_id).data.tags["raykd.heartbeat"] == first:
+            time.sleep(0.01)
+        assert listen(every_place.client, every_place.experiment) == {}
+        figures = {"lost": ["ü" * 3]}
+        while listen(every_place.client, every_place.experiment) != figures:
+            time.sleep(0.01)
+    every_place.client.set_tag(launch.run_id, launches.NOW, '{"lost": ["x')
+    assert listen(every_place.client, every_place.experiment) == {}
+    every_place.client.set_tag(launch.run_id, "raykd.estimate", '{"told": 1')
+    assert costs.read(every_place.client, every_place.experiment) == ()
 
 
 def test_a_launch_that_has_ended_or_of_another_sweep_is_nobody(place: Place) -> None:

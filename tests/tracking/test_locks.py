@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from raykd.runtime import heartbeat, process_id
+from raykd.tracking import launch as launches
 from raykd.tracking import locks, store
-from raykd.tracking.launch import LAPSE_SECONDS
 
 from ..support.specs import spec
 from .conftest import Place, place_in
@@ -21,9 +24,9 @@ NOBODY = "0" * 32
 
 
 def launch(place: Place, **tags: str) -> str:
-    """The run of a launch that lives on another host, as far as its heartbeat tells."""
-    life = {"raykd.launch": "true", "raykd.host": "elsewhere", "raykd.pid": "1",
-            "raykd.process_start": "0", "raykd.heartbeat": str(time.time()), **tags}  # fmt: skip
+    """The run of a launch: of this very process, which lives, if no tags say otherwise."""
+    own = {f"raykd.{key}": value for key, value in process_id.own().items()}
+    life = {"raykd.launch": "true", "raykd.heartbeat": str(time.time()), **own, **tags}
     return str(place.client.create_run(place.experiment, tags=life).info.run_id)
 
 
@@ -81,6 +84,55 @@ def test_the_experiment_has_its_board_from_its_first_moment(place: Place) -> Non
     assert locks.BOARD in place.client.get_experiment(place.experiment).tags
 
 
+def test_a_board_that_is_deleted_is_restored_with_its_claims(every_place: Place) -> None:
+    """Cluster 4: in MLflow's UI, between two claims and before one of a new trial."""
+    client = every_place.client
+    held = locks.board(client, client.get_experiment(every_place.experiment))
+
+    for trial, owner in (("a", "1"), ("b", "2")):
+        assert locks.take(client, held, trial * 12, owner * 32, lambda _: False)
+    for trial, owner, taken in (("a", "3", False), ("a", "1", True), ("c", "1", True)):
+        client.delete_run(held)
+        assert locks.take(client, held, trial * 12, owner * 32, ("1" * 32).__eq__) is taken
+        assert client.get_run(held).info.lifecycle_stage == "active"
+    client.delete_run(held)
+    assert locks.take(client, held, "b" * 12, "1" * 32, lambda _: False)  # of one that is dead
+
+
+def test_a_board_that_is_gone_for_good_is_made_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cluster 4: deleted, and removed by `mlflow gc`, while a writer knows it."""
+    monkeypatch.setattr(locks, "GRACE_SECONDS", 0.0)
+    experiment, owner = place.experiment, launch(place)
+    gone = locks.board(place.client, place.client.get_experiment(experiment))
+    writing = writer(place, owner)
+    assert writing.open(spec(), {})
+    place.client.delete_run(gone)
+    SqlAlchemyStore(
+        place.uri, place.uri.removeprefix("sqlite:///") + "-artifacts"
+    )._hard_delete_run(gone)
+    assert writing.open(spec(seed=1), {}) and writer(place, owner).open(spec(seed=2), {})
+    held = locks.board(place.client, place.client.get_experiment(experiment))
+    assert held != gone
+    assert set(place.client.get_run(held).data.params) == {
+        f"{spec(seed=seed).id}.1" for seed in (1, 2)
+    }
+
+
+def test_the_board_is_the_last_in_mlflows_list_of_runs(every_place: Place) -> None:
+    """Cluster 4: as hidden as MLflow can; its list shows the newest runs first."""
+    launch(every_place)
+    runs = every_place.client.search_runs([every_place.experiment])
+    assert runs[-1].info.run_name == "claims (internal)" and len(runs) == 2
+
+
+def test_a_refusal_of_another_cause_is_raised(place: Place) -> None:
+    held = locks.board(place.client, place.client.get_experiment(place.experiment))
+    with pytest.raises(MlflowException):
+        locks.take(place.client, held, "?" * 12, "1" * 32, lambda _: False)
+
+
 def test_a_trial_of_another_living_launch_is_left_to_it(every_place: Place) -> None:
     mine, other = launch(every_place), launch(every_place)
     trial = spec()
@@ -91,8 +143,12 @@ def test_a_trial_of_another_living_launch_is_left_to_it(every_place: Place) -> N
     assert writer(every_place, mine).open(trial, {})
 
 
-def test_a_launch_whose_heart_stands_still_loses_its_trials(place: Place) -> None:
-    silent = launch(place, **{"raykd.heartbeat": str(time.time() - LAPSE_SECONDS - 1)})
+def test_a_launch_whose_heart_stands_still_loses_its_trials(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launches, "LAPSE_SECONDS", 0.2)
+    monkeypatch.setattr(heartbeat, "LOOK_SECONDS", 0.1)
+    silent = launch(place, **{"raykd.host": "elsewhere"})
     assert writer(place, silent).open(spec(), {})
     assert writer(place, launch(place)).open(spec(), {})
 
@@ -111,11 +167,12 @@ SWEEP = """if True:
     uri, experiment, host, lapse = sys.argv[1:]
     socket.gethostname = lambda: host
     from mlflow import MlflowClient
+    from raykd.runtime import heartbeat
     from raykd.tracking import launch, writer
     from tests.support.specs import spec
     from tests.tracking.helpers import RESULT
     launch.other_live_launch = lambda *args, **more: None    # the mistake that claims are for
-    launch.LAPSE_SECONDS = float(lapse)
+    launch.LAPSE_SECONDS, launch.BEAT_SECONDS, heartbeat.LOOK_SECONDS = float(lapse), 0.2, 0.1
     mine = launch.Launch.start(MlflowClient(uri), experiment, {}, "test")
     print("ready"); sys.stdin.readline()
     with launch.beating(mine):

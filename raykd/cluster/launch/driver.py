@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import deque
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.exceptions import RayTrainError
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raykd.cluster import checkpoint_store
 from raykd.cluster.launch import checkpoints, placement_groups, resume
-from raykd.cluster.launch.retry import Failure, Part, after, counted, without
+from raykd.cluster.launch.retry import STAYS_OPEN, Failure, Part, after, counted, without
 from raykd.cluster.launch.settings import LaunchSettings
 from raykd.config.cohort import packed, unpacked
 from raykd.errors import first_line
@@ -36,6 +37,26 @@ GIVEN_UP = "given_up"
 """Key of a job's report that some of its trials were given up, and why."""
 PEER_IS_GONE = r"gloo|nccl|connection (closed|reset)|broken pipe"
 """Errors that a worker raises because another worker was lost."""
+MISUSE = r"duplicate gpu|ncclInvalid|nccl.*invalid (usage|argument)"
+"""Errors of NCCL that another attempt raises again."""
+NO_MEMORY = (
+    r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|OutOfMemory"
+    r"|MemoryAllocation|can't allocate memory|cannot allocate memory|not enough memory"
+)
+MACHINE = {
+    getattr(errno, name)
+    for name in (
+        "EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "ENXIO", "ENODEV", "EREMOTEIO", "EPIPE",
+        "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOTCONN",
+        "EMFILE", "ENFILE", "EAGAIN", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+"""Errors of the system that another machine, or a later attempt, may not have."""
+NETWORK = ("requests", "urllib", "urllib3", "http", "aiohttp", "huggingface_hub")
+"""Packages whose OSErrors are about the network."""
+OBJECT_STORE = r"AWS Error|curlCode|google::cloud|Azure|hdfs"
+"""What pyarrow's OSErrors say of an object store that is away; they have no number."""
 
 
 def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
@@ -62,11 +83,12 @@ def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
         part = counted(part, over)
         again = [part]
         if without(part, over).job:
-            again = after(part, failure, settings.retries, settings.rows)
+            mark = resume.mark(settings.storage, part.id)
+            again = after(part, failure, settings.retries, settings.rows, mark)
             if not again:
                 _give_up(without(part, over), failure, settings)
                 tune.report({GIVEN_UP: failure.reason})
-        if failure.kind != "lost" and part.id not in {p.id for p in again}:
+        if failure.kind not in STAYS_OPEN and part.id not in {p.id for p in again}:
             _forget(part, settings)  # split, or given up
         # A part that is repeated keeps its id, and with it its checkpoints.
         left = (p if p.id == part.id else without(p, over) for p in again)
@@ -119,11 +141,13 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
     known only if workers run on the driver's machine; elsewhere Ray's monitor kills first and
     reports it.
     """
+    if isinstance(error, PreemptionError):
+        return Failure("preempted", first_line(error))
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
     cause = getattr(error, "controller_failure", error)  # the outer error's first line is generic
     reason = f"{type(cause).__name__}: {first_line(cause)}"
     causes = [_one(failure) for failure in failures] or [Failure("lost", reason)]
-    order = {"memory": 0, "lost": 1, "own": 2}
+    order = {"memory": 0, "preempted": 1, "lost": 2, "own": 3}
     worst = min(causes, key=lambda failure: order[failure.kind])
     if by_kernel and worst.kind == "lost":
         return Failure("memory", f"out of memory: the kernel ended a worker ({worst.reason})")
@@ -133,20 +157,41 @@ def explain(error: TrainingFailedError, by_kernel: bool = False) -> Failure:
 def _one(error: BaseException) -> Failure:
     import torch
 
-    from raykd.tracking.store import passing
-
     if isinstance(error, RayTrainError | ray.exceptions.RayError):  # not from the training itself
         cause = getattr(error, "health_check_failure", error)
-        short = isinstance(cause, ray.exceptions.OutOfMemoryError)
-        return Failure("memory" if short else "lost", first_line(cause))
+        if isinstance(cause, ray.exceptions.OutOfMemoryError):
+            return Failure("memory", first_line(cause))
+        preempted = getattr(cause, "preempted", False)  # of an actor that died with its node
+        return Failure("preempted" if preempted else "lost", first_line(cause))
     reason, where = (
         f"{type(error).__name__}: {first_line(error)}",
         "\n".join(getattr(error, "__notes__", [])),
     )
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or _is_short_of_memory(error):
         return Failure("memory", f"out of memory: {first_line(error)}", where)
-    lost = passing(error) or re.search(PEER_IS_GONE, str(error), re.IGNORECASE)
-    return Failure("lost" if lost else "own", reason, where)
+    return Failure("lost" if _is_loss(error) else "own", reason, where)
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Return whether a library of the GPU, or the system, could not allocate memory. NCCL and
+    cuBLAS raise plain RuntimeErrors, and NCCL says so in a later line."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and bool(re.search(NO_MEMORY, str(error), re.IGNORECASE))
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Return whether a worker failed because of its machine, the network, another worker or the
+    store. A file that is missing or must not be read is an error of the training itself."""
+    from raykd.tracking.store import passing
+
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+        library = type(error).__module__.split(".")[0]
+        away = re.search(OBJECT_STORE, str(error)) is not None
+        return library in NETWORK or error.errno in MACHINE or away
+    if re.search(MISUSE, str(error), re.IGNORECASE):
+        return False
+    return passing(error) or bool(re.search(PEER_IS_GONE, str(error), re.IGNORECASE))
 
 
 def _over(part: Part, settings: LaunchSettings) -> set[str]:
@@ -163,7 +208,7 @@ def _over(part: Part, settings: LaunchSettings) -> set[str]:
 def _give_up(part: Part, failure: Failure, settings: LaunchSettings) -> None:
     """Mark the trials that cannot be trained as FAILED, with the reason. Trials that lost their
     machines stay open, and the next launch resumes them from their checkpoints."""
-    if failure.kind == "lost":
+    if failure.kind in STAYS_OPEN:
         return
     from raykd.tracking.writer import Writer
 

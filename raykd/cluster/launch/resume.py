@@ -84,6 +84,15 @@ def newest(storage: str, job: str) -> Newest | None:
     return metrics
 
 
+def mark(storage: str, job: str) -> str:
+    """Return a text that names the job's newest checkpoint; empty if it has none, or if the storage
+    is away."""
+    with suppress(OSError):
+        if reported := newest(storage, job):
+            return f"{reported.get('cohort')} {reported.get('step')}"
+    return ""
+
+
 def _move(place: str, storage: str, job: str) -> None:
     """Move a job's folder. On an object store the manifest is copied last, because without it a
     folder counts as empty."""

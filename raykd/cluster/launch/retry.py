@@ -1,9 +1,13 @@
 """Decides what to run after a job's workers have failed. Everything here is bounded.
 
-There are three kinds of failure.
+There are four kinds of failure.
 
 Lost workers (a node, a process, the network, a store) are started again from the newest checkpoint,
 up to the file's `cluster.retries` times.
+
+Preempted workers (a spot node that the cloud takes away with a notice) are started again without
+counting, as long as the training gets on: a preemption counts as a loss only if no new checkpoint
+was stored, and no trial ended, since the one before.
 
 Out of memory halves the rows that a worker computes at a time. The global batch stays the same, and
 so does the optimisation. This step is skipped for losses of the whole batch (HiddenLoss.divisible).
@@ -23,7 +27,9 @@ from raykd.config.trial import TrialSpec
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.runtime.memo import digest
 
-Kind = Literal["lost", "memory", "own"]
+Kind = Literal["lost", "preempted", "memory", "own"]
+STAYS_OPEN = ("lost", "preempted")
+"""Kinds after which another launch may go on from the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Part:
     """Number of losses since a trial of the part last ended."""
     over: int = 0
     """Number of its trials that had ended at the last failure."""
+    preempted: str | None = None
+    """Mark of its newest checkpoint at the last preemption; None before the first."""
     tried: bool = False
     """Whether it, or the part that it was split from, has had an own error."""
 
@@ -57,10 +65,14 @@ class Part:
         return tuple(t for c in self.job for t in c.trials)
 
 
-def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
+def after(
+    part: Part, failure: Failure, retries: int, share: int, checkpoint: str = ""
+) -> list[Part]:
     """Return the parts to run after this failure, in order; empty if the part is given up. `share`:
-    rows of the batch that one worker has."""
-    if failure.kind == "lost":
+    rows of the batch that one worker has. `checkpoint`: mark of the newest one."""
+    if failure.kind == "preempted" and part.preempted != checkpoint:
+        return [replace(part, preempted=checkpoint)]
+    if failure.kind in STAYS_OPEN:
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
     divisible = all(hidden_loss(t.loss.kind).divisible for t in part.trials)
@@ -72,11 +84,11 @@ def after(part: Part, failure: Failure, retries: int, share: int) -> list[Part]:
 
 
 def counted(part: Part, over: Collection[str]) -> Part:
-    """Return the part with the number of its ended trials. Losses are reset to 0 if trials have
-    ended since the last failure: retries are counted per cohort. `over`: ids of the trials that
-    have ended."""
+    """Return the part with the number of its ended trials. Losses and preemptions are forgotten if
+    trials have ended since the last failure: retries are counted per cohort. `over`: ids of the
+    trials that have ended."""
     ended = sum(t.id in over for t in part.trials)
-    return part if ended == part.over else replace(part, over=ended, losses=0)
+    return part if ended == part.over else replace(part, over=ended, losses=0, preempted=None)
 
 
 def without(part: Part, over: Collection[str]) -> Part:

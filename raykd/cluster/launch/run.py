@@ -4,6 +4,7 @@ workers."""
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from raykd.sweep.state import SweepState, goes_on, steps
 from raykd.teachers.teacher import Stored
 from raykd.tracking.costs import Forecast
 from raykd.tracking.delivery import close, leave_read, wait_until_sent
-from raykd.tracking.launch import Launch, beating, ended, settle_dead
+from raykd.tracking.launch import Launch, beating, ended, interrupt_children, settle_dead
 from raykd.tracking.pages.links import save_confirm_view
 from raykd.tracking.store import patiently
 
@@ -67,47 +68,61 @@ def run(state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast) ->
     watch.begin(plan.explore_missing, confirm, steps(study), plan.finished)
     stated = config.model_dump(mode="json")
     launch = Launch.start(ledger.client, experiment, stated, state.command)
-    launch.describe(truncation.reported(study))
-    patiently(lambda: save_confirm_view(ledger.client, experiment, config.task.metric))
-    places, destination = _places(state, launch.run_id), ledger.destination()
-    status = "KILLED"
-    try:
-        forecast.start(launch)
-        with local_ray():
-            settings = LaunchSettings.of(state, teacher, experiment, places)
-            limits = config.budget
-            searcher = JobSearcher(
-                plan, explored(study, state.records), partial(ledger.outcomes, study),
-                limits.trials, partial(goes_on, study, ledger),
-            )  # fmt: skip
-            meter = Meter(limits, state.share, searcher, places.stop)
-            try:
-                with beating(launch, lambda: {**watch.now(), **meter.now()}):
-                    callbacks = [Listener(watch), meter]
-                    _tune(plan, searcher, settings, callbacks, places)
-            finally:
-                places.stop.unlink(missing_ok=True)
-            leaked = placement_groups.free_rest()
-        wait_until_sent(destination)
-        ended_state = state.refreshed()
-        remaining = ended_state.plan
-        leave_read(destination, launch, watch.failed)
-        reason = meter.reason
-        waiting = remaining.explore_missing or any(
-            t.id not in searcher.begun for t in remaining.missing
-        )
-        if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
-            reason = f"budget.trials: {limits.trials} trials were begun"
-        forecast.end(launch, meter.spent().hours, limits.price, reason)
-        summary.leave(ended_state, launch, watch.failed)
-        outcome = Outcome(remaining.missing, remaining.explore_missing, reason, leaked)
-        checkpoints.clear(places, done=not outcome.count)
-        status = "FAILED" if outcome.count and not reason else "FINISHED"
-        return outcome
-    finally:
-        # Stop workers first: nothing may be written after the launch is closed.
-        ray.shutdown()
-        close(destination, launch, status)
+    figures: list[Callable[[], Mapping[str, Any]]] = []
+    # From the first moment to the last: others take a launch for dead whose heart stands still.
+    with beating(launch, lambda: {k: v for tell in figures for k, v in tell().items()}):
+        launch.describe(truncation.reported(study))
+        patiently(lambda: save_confirm_view(ledger.client, experiment, config.task.metric))
+        status = "KILLED"
+        try:
+            outcome = _run(state, teacher, watch, forecast, launch, figures)
+            status = "FAILED" if outcome.count and not outcome.budget else "FINISHED"
+            return outcome
+        finally:
+            # Stop workers first: nothing may be written after the launch is closed.
+            ray.shutdown()
+            close(ledger.destination(), launch, status)
+
+
+def _run(
+    state: SweepState, teacher: Stored, watch: Watch, forecast: Forecast, launch: Launch,
+    figures: list[Callable[[], Mapping[str, Any]]],
+) -> Outcome:  # fmt: skip
+    """Run the trials of a launch. `figures`: gets the functions whose values each heartbeat has."""
+    study, ledger, plan = state.study, state.ledger, state.plan
+    places, limits = _places(state, launch.run_id), study.config.budget
+    forecast.start(launch)
+    with local_ray():
+        settings = LaunchSettings.of(state, teacher, ledger.experiment, places)
+        searcher = JobSearcher(
+            plan, explored(study, state.records), partial(ledger.outcomes, study),
+            limits.trials, partial(goes_on, study, ledger),
+        )  # fmt: skip
+        meter = Meter(limits, state.share, searcher, places.stop)
+        figures += [watch.now, meter.now]
+        try:
+            _tune(plan, searcher, settings, [Listener(watch), meter], places)
+        finally:
+            figures.clear()
+            places.stop.unlink(missing_ok=True)
+        leaked = placement_groups.free_rest()
+    wait_until_sent(ledger.destination())
+    # Trials whose workers were lost are over too, so that nothing counts them as running.
+    patiently(lambda: interrupt_children(ledger.client, ledger.experiment, launch.run_id))
+    ended_state = state.refreshed()
+    remaining = ended_state.plan
+    leave_read(ledger.destination(), launch, watch.failed)
+    reason = meter.reason
+    waiting = remaining.explore_missing or any(
+        t.id not in searcher.begun for t in remaining.missing
+    )
+    if limits.trials is not None and len(searcher.begun) >= limits.trials and waiting:
+        reason = f"budget.trials: {limits.trials} trials were begun"
+    forecast.end(launch, meter.spent().hours, limits.price, reason)
+    summary.leave(ended_state, launch, watch.failed)
+    outcome = Outcome(remaining.missing, remaining.explore_missing, reason, leaked)
+    checkpoints.clear(places, done=not outcome.count)
+    return outcome
 
 
 def _places(state: SweepState, launch: str) -> Places:

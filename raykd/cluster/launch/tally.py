@@ -10,6 +10,8 @@ from typing import Any
 from raykd.config.cohort import Cohort, Job
 
 LAST = 3  # number of failures kept
+MOST_NAMED = 5  # cohorts of a lost job
+MOST_TEXT = 500  # characters of a failure: together they fit a tag of MLflow
 
 Score = tuple[str, float]
 """(trial name, newest score on select)"""
@@ -72,14 +74,17 @@ class Tally:
 
     def failed(self, problem: str) -> None:
         """Record a failure; only the last few are kept."""
-        self._failures = [*self._failures, problem][-LAST:]
+        cut = problem if len(problem) <= MOST_TEXT else problem[: MOST_TEXT - 3] + "..."
+        self._failures = [*self._failures, cut][-LAST:]
 
     def ended(self, job: Job, error: str | None) -> None:
         news = any(cohort.id not in self._ended for cohort in job)
         for cohort in job:
             self._over(cohort.id)
         if error is not None:
-            self.failed(f"cohorts {', '.join(c.id for c in job)} were lost: {error}")
+            names = ", ".join(c.id for c in job[:MOST_NAMED])
+            more = f" and {len(job) - MOST_NAMED} more" if len(job) > MOST_NAMED else ""
+            self.failed(f"cohorts {names}{more} were lost: {error}")
         self.changed(milestone=news)
 
     def _over(self, cohort: str) -> None:

@@ -63,8 +63,8 @@ def model_card(
         auto=auto,
         imitated=IMITATED[params["targets"]],
         rows=f"{params['batch_tokens']} tokens" if "batch_tokens" in params else params["batch"],
-        teacher=tags["raykd.teacher_fingerprint"],
-        data=tags["raykd.data"],
+        teacher=tags.get("raykd.teacher_fingerprint", "unknown"),
+        data=tags.get("raykd.data", "unknown"),
         licenses=_licenses(sweep),
         loss=LOSS.format(**params) + _weighted(params),
         more="".join(f"\n{row}" for row in _more(sweep, student, pipeline)),
@@ -133,7 +133,7 @@ def _metadata(run: Run, sweep: dict[str, Any], name: str, pipeline: str | None) 
     data's."""
     metric = run.data.params["metric"]
     base = sweep.get("teacher", {}).get("model", "")
-    data = sweep.get("task", {}).get("data", run.data.tags["raykd.data"])
+    data = sweep.get("task", {}).get("data", run.data.tags.get("raykd.data", "unknown"))
     files = [data] if isinstance(data, str) else [file for file in data.values() if file]
     # A file is shown without its folder, which means nothing on other machines.
     local = (Path(file) for file in files)

@@ -15,9 +15,11 @@ from raykd.cli.app import app
 from raykd.cli.terminal import watch
 from raykd.cluster.launch.tally import Tally
 from raykd.config.cohort import Cohort
+from raykd.sweep.status import status
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import store
-from raykd.tracking.launch import NOW, Launch, LaunchEnd
+from raykd.tracking.launch import NOW, TAG, Launch, LaunchEnd
+from raykd.tracking.writer import Writer
 
 from ...support.specs import spec
 from ...support.world import write_sweep
@@ -53,6 +55,16 @@ def test_a_launch_counts_what_its_jobs_report() -> None:
     tally.failed("a job waits: OSError: full")
     assert tally.now()["lost"] == [*lost[1:], "a job waits: OSError: full"]
     json.dumps(tally.now())
+
+
+def test_what_is_said_of_lost_cohorts_fits_a_tag_of_mlflow() -> None:
+    """Cluster 10: of a job of hundreds of cohorts, with an error of any length."""
+    tally, job = Tally(), tuple(cohort(seed) for seed in range(300))
+    for _ in range(3):
+        tally.ended(job, "OSError: " + "x" * 9000)
+    lost = tally.now()["lost"]
+    assert job[0].id in lost[0] and "and 295 more" in lost[0] and lost[0].endswith("...")
+    assert len(json.dumps(tally.now(), ensure_ascii=False)) < TAG
 
 
 def test_what_was_finished_before_is_no_part_of_it() -> None:
@@ -163,6 +175,24 @@ def test_a_script_gets_a_line_of_json_a_look(
     assert [line["now"] for line in lines] == [NOW_TOLD, NOW_TOLD, None]
     assert {line["missing"] for line in lines} == {6}
     assert [line["ended"] and line["ended"]["status"] for line in lines] == [None, None, "finished"]
+
+
+def test_trials_of_a_launch_that_is_gone_do_not_run(launched: tuple[Path, Launch]) -> None:
+    """Cluster 10: killed, it leaves open runs, which the next launch ends."""
+    sweep, launch = launched
+    opened = Sweep.open(sweep)
+    ledger, trial = opened.ledger, opened.state().plan.missing[0]
+    assert Writer(ledger.uri, ledger.experiment, launch.run_id, "c", {}).open(trial, {})
+
+    def running() -> int:
+        ledger.refresh()
+        return status(opened.state()).running
+
+    assert running() == 1
+    launch.client.set_tag(launch.run_id, "raykd.ticks", "1")  # another process has its id now
+    assert running() == 0
+    launch.client.set_tag(launch.run_id, "raykd.host", "elsewhere")
+    assert running() == 1  # as far as is known at once
 
 
 def test_where_nothing_was_launched_it_ends_at_once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import ray
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
-from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
+from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
+from ray.train.v2.api.preemption import PreemptionInfo
 from torch import OutOfMemoryError
 
 from raykd.cluster.launch import worker
@@ -34,6 +38,7 @@ from ...tracking.helpers import records
 
 RETRIES, SHARE = 2, 32
 OWN, LOST, MEMORY = (Failure(k, "why") for k in ("own", "lost", "memory"))  # type: ignore[arg-type]
+PREEMPTED = Failure("preempted", "why")
 
 
 def launch_settings(**stated: Any) -> LaunchSettings:
@@ -110,6 +115,33 @@ def test_lost_workers_are_started_again_so_often_and_no_oftener() -> None:
     assert len({p.id for p in attempts}) == 1  # by which its checkpoints are found
 
 
+def test_preemptions_do_not_count_while_the_training_gets_on() -> None:
+    """And those between which it does not are losses."""
+    part = Part((Cohort(trials(3)),))
+    for step in range(20):
+        (part,) = after(part, PREEMPTED, RETRIES, SHARE, f"c {step}")
+        assert part.losses == 0
+    for losses in range(1, RETRIES + 1):
+        (part,) = after(part, PREEMPTED, RETRIES, SHARE, "c 19")
+        assert part.losses == losses
+    assert not after(part, PREEMPTED, RETRIES, SHARE, "c 19")
+    (again,) = after(part, PREEMPTED, RETRIES, SHARE, "c 20")
+    assert again.id == part.id
+    ended = counted(part, {part.trials[0].id})
+    assert after(ended, PREEMPTED, RETRIES, SHARE, "c 19")[0].losses == 0
+    # Without any checkpoint the first one is free, and then they count.
+    attempts, given_up = play(Part((Cohort(trials(3)),)), lambda _: PREEMPTED)
+    assert len(attempts) == 2 + RETRIES and len(given_up) == 1
+
+
+def test_a_preemption_leaves_the_budget_of_losses_alone() -> None:
+    part = Part((Cohort(trials(3)),))
+    for step in range(RETRIES):
+        (part,) = after(part, LOST, RETRIES, SHARE, f"c {step}")
+        (part,) = after(part, PREEMPTED, RETRIES, SHARE, f"c {step}")
+    assert part.losses == RETRIES and not after(part, LOST, RETRIES, SHARE, "c 9")
+
+
 def test_short_memory_halves_the_rows_before_it_takes_a_cohort_apart() -> None:
     fits = 5
     attempts, given_up = play(
@@ -151,8 +183,8 @@ def test_short_memory_leaves_a_loss_of_the_whole_batch_whole() -> None:
 
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=3),
-    st.lists(st.sampled_from([OWN, LOST, MEMORY, None]), max_size=200),
-    st.sampled_from([OWN, LOST, MEMORY]),
+    st.lists(st.sampled_from([OWN, LOST, PREEMPTED, MEMORY, None]), max_size=200),
+    st.sampled_from([OWN, LOST, PREEMPTED, MEMORY]),
 )
 def test_whatever_happens_it_ends_and_every_trial_is_run_or_given_up(
     sizes: list[int], told: list[Failure | None], then: Failure
@@ -183,6 +215,26 @@ def test_what_is_over_is_not_begun_again() -> None:
 # What Ray says, and what it means
 
 
+NCCL = (
+    "NCCL error in: ProcessGroupNCCL.cpp:77, unhandled {}, NCCL version 2.27.3\n{}\nLast error:\n{}"
+)
+NCCL_MEMORY = NCCL.format(
+    "cuda error", "ncclUnhandledCudaError: Call to CUDA function failed.",
+    "Cuda failure 2 'out of memory'",
+)  # fmt: skip
+NCCL_TWICE = NCCL.format(
+    "invalid usage", "ncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
+    "Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 1b0",
+)  # fmt: skip
+NCCL_REMOTE = NCCL.format(
+    "system error", "ncclRemoteError: A call failed possibly due to a network error",
+    "socketProgress: Connection closed by remote peer",
+)  # fmt: skip
+CUBLAS_MEMORY = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+CPU_MEMORY = (
+    "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 400000000 bytes. Error code 12 (Cannot allocate memory)"
+)
 DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
 
 
@@ -197,6 +249,24 @@ DEAD = WorkerHealthCheckFailedError("no answer", RuntimeError("the actor died"))
         ({0: RuntimeError("of its own"), 1: DEAD}, "lost", "the actor died"),
         ({0: DEAD, 1: OutOfMemoryError("CUDA")}, "memory", "out of memory: CUDA"),
         ({0: ConnectionError("no store")}, "lost", "ConnectionError: no store"),
+        ({0: requests.ConnectionError("no hub")}, "lost", "ConnectionError: no hub"),
+        ({0: TimeoutError("no answer")}, "lost", "TimeoutError: no answer"),
+        ({0: OSError(errno.ESTALE, "Stale file handle")}, "lost", "OSError: [Errno"),
+        ({0: OSError(errno.ENOSPC, "No space left")}, "lost", "OSError: [Errno"),
+        ({0: OSError("AWS Error NETWORK_CONNECTION: curlCode: 28")}, "lost", "OSError: AWS"),
+        # Cluster 7
+        ({0: FileNotFoundError(errno.ENOENT, "gone", "a.csv")}, "own", "FileNotFoundError"),
+        ({0: PermissionError(errno.EACCES, "refused", "a.csv")}, "own", "PermissionError"),
+        ({0: OSError("width 7")}, "own", "OSError: width 7"),
+        ({0: OSError(errno.ENOMEM, "Cannot allocate memory")}, "memory", "out of memory"),
+        ({0: RuntimeError(NCCL_MEMORY)}, "memory", "out of memory: NCCL error in"),
+        ({0: RuntimeError(CUBLAS_MEMORY)}, "memory", "out of memory: CUDA error: CUBLAS"),
+        ({0: RuntimeError("CUDA error: out of memory")}, "memory", "out of memory"),
+        ({0: RuntimeError(CPU_MEMORY)}, "memory", "out of memory: [enforce fail"),
+        ({0: DEAD, 1: RuntimeError(NCCL_MEMORY)}, "memory", "out of memory"),
+        ({0: RuntimeError(NCCL_TWICE)}, "own", "RuntimeError: NCCL error in"),
+        ({0: RuntimeError(NCCL_REMOTE)}, "lost", "RuntimeError: NCCL error in"),
+        ({0: ValueError("the plug-in is out of memory of its own")}, "own", "ValueError"),
     ],
 )
 def test_whose_fault_it_was(failures: dict[int, Exception], kind: str, reason: str) -> None:
@@ -230,6 +300,17 @@ def test_a_student_given_up_has_the_workers_error_and_traceback(
     where = told_lines[told_lines.index(f"failed: {failure.reason}") + 1 :]
     assert where[0].startswith("Traceback") and any("in step" in line for line in where)
     assert where[-1] == failure.reason == f"RuntimeError: {sent}"
+
+
+def test_a_node_that_the_cloud_takes_away_is_a_preemption() -> None:
+    """By Train's own error, and by an actor that died with its node before Train knew."""
+    notice = PreemptionInfo(deadline_ms=None, preempted_node_to_ranks={"n": [0]})
+    assert explain(PreemptionError(notice)).kind == "preempted"
+    died = ray.exceptions.ActorDiedError()
+    died._preempted = True
+    dead = WorkerHealthCheckFailedError("no answer", died)
+    assert explain(WorkerGroupError("of no use", {0: dead})).kind == "preempted"
+    assert explain(WorkerGroupError("of no use", {0: dead, 1: DEAD})).kind == "preempted"
 
 
 def test_a_lost_controller_is_a_loss() -> None:
