@@ -1,6 +1,7 @@
-"""Faults of six kinds at seeded moments during a sweep of 24 trials on a cluster of real Ray nodes:
-time until training resumes, and whether the results equal those of an undisturbed sweep. Run as
-`python -m benchmarks.faults`; writes faults.{json,md} beside this file.
+"""Seeded faults during sweeps: of seven kinds on a cluster of real Ray nodes, and kills of whole
+process groups of sweeps with a Ray of their own, one or two at once. Time until training resumes,
+and whether the results equal those of an undisturbed sweep. Run as `python -m benchmarks.faults`;
+writes faults.{json,md} beside this file. A run that is ended goes on after its last whole round.
 """
 
 from __future__ import annotations
@@ -9,157 +10,195 @@ import argparse
 import json
 import os
 import random
-import statistics
+import shutil
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.faults_table import table
+
 if TYPE_CHECKING:
-    from tests.cluster.with_ray.disturbed import Disturbed, Fault, Moment, Struck
+    from tests.cluster.with_ray.disturbed import Disturbed
+    from tests.cluster.with_ray.fault import Fault, Kind, Moment, Struck
 
 HERE = Path(__file__).parent
-SEEDS = 8  # of three strategies: 24 trials
-LAST = 0.85  # share of the sweep after which no fault is injected: too little would be left
+WORK = HERE / ".work" / "faults"
+PART = WORK / "faults.json"
+"""The rounds of a run that is not through, and the metrics of its undisturbed sweep."""
+TRIALS = 12  # of each round: one sweep's, or both's
+LAST = 0.85  # share of a sweep after which no fault is injected: too little would be left
+LAST_KILL = 0.7
+HALF = (
+    ("home", 5), ("alone", 7), ("cluster", 7), ("both", 5), ("cluster", 7), ("store", 5),
+    ("alone", 7),
+)  # fmt: skip
+ROUNDS = (*HALF, *HALF, ("cluster", 7), ("cluster", 7))
+"""Where the faults are injected, and how many in each round: a hundred."""
 
-DESCRIPTIONS = {
-    "worker": "a worker's process is killed",
-    "node": "a worker node, with all its processes",
-    "driver": "the driver of the job",
-    "head": "the sweep and the head, with its drivers; a new cluster, and the sweep again",
-    "mlflow": "the MLflow server is killed, and started later",
-    "storage": "the checkpoint store is cut off for a while",
-}
+
+@dataclass(frozen=True)
+class Round:
+    world: str
+    count: int
+    seed: int
+
+    @property
+    def faults(self) -> list[Fault]:
+        draw = on_a_cluster if self.world == "cluster" else on_this_machine
+        return draw(self.count, self.seed, 1 if self.world == "alone" else 2)
 
 
-def draw(count: int, seed: int) -> list[Fault]:
-    """Draw equally many faults of each kind, in random order. About half of them strike while
-    students train; the others soon after the previous fault, so that its recovery may be under way,
-    or (only kinds that kill a process) while a checkpoint is written."""
-    from tests.cluster.with_ray.disturbed import KILLS, KINDS, Fault
+def rounds(count: int, seed: int) -> list[Round]:
+    """The rounds of so many faults: the first of ROUNDS, again and again."""
+    found: list[Round] = []
+    for number, (world, most) in enumerate(cycle(ROUNDS)):
+        rest = count - sum(part.count for part in found)
+        if not rest:
+            break
+        found.append(Round(world, min(rest, most), 1000 * seed + number))
+    return found
+
+
+def on_a_cluster(count: int, seed: int, _: int = 1) -> list[Fault]:
+    """Draw equally many faults of each kind, in random order. About half of them strike while the
+    loss history grows; the others soon after the previous fault, so that its recovery may be under
+    way, or (only kinds that kill a process) while a checkpoint is written."""
+    from tests.cluster.with_ray.fault import KILLS, ON_A_CLUSTER, Fault
 
     rng = random.Random(seed)
-    kinds = [KINDS[i % len(KINDS)] for i in range(count)]
+    kinds = [ON_A_CLUSTER[i % len(ON_A_CLUSTER)] for i in range(count)]
     rng.shuffle(kinds)
     faults = []
     for kind, at in zip(kinds, sorted(rng.uniform(0, LAST) for _ in kinds), strict=True):
         moments: list[Moment] = ["training", "training", "recovery"]
         moment = rng.choice([*moments, "checkpoint"] if kind in KILLS else moments)
-        wait = {"training": 1.0, "recovery": 8.0, "checkpoint": 0.0}[moment]
-        faults.append(Fault(kind, moment, at, rng.uniform(0, wait), rng.uniform(2, 10)))
+        faults.append(Fault(kind, moment, at, rng.uniform(0, 8), rng.uniform(2, 10)))
+    return faults
+
+
+def on_this_machine(count: int, seed: int, sweeps: int) -> list[Fault]:
+    """Draw kills of process groups, with or without everything that they started elsewhere: most
+    while the loss history grows, some soon after the previous one. Of two sweeps, both are struck
+    as often as each alone."""
+    from tests.cluster.with_ray.fault import ON_THIS_MACHINE, Fault
+
+    rng = random.Random(seed)
+    whom = [(0,)] if sweeps == 1 else [(0,), (1,), (0, 1)]
+    struck = [whom[i % len(whom)] for i in range(count)]
+    rng.shuffle(struck)
+    faults = []
+    for who, at in zip(struck, sorted(rng.uniform(0, LAST_KILL) for _ in struck), strict=True):
+        kind: Kind = rng.choice(ON_THIS_MACHINE)
+        moments: list[Moment] = ["training", "training", "training", "training", "recovery"]
+        moment = rng.choice(moments)
+        faults.append(Fault(kind, moment, at, rng.uniform(2, 20), 0.0, who))
     return faults
 
 
 def row(struck: Struck) -> dict[str, Any]:
     fault = struck.fault
     return {
-        "kind": fault.kind, "moment": fault.moment, "done": struck.done, "what": struck.what,
+        "kind": fault.kind, "moment": fault.moment, "who": [s.mark for s in struck.sweeps],
+        "step": struck.steps, "done": struck.done, "grew": struck.grew, "what": struck.what,
         "away": fault.lasts if fault.kind in ("node", "mlflow", "storage") else None,
-        "seconds": struck.seconds, "launches": struck.launches,
+        "seconds": struck.seconds, "launches": struck.launches, "orphaned": struck.orphaned,
     }  # fmt: skip
 
 
-def measure(count: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Run an undisturbed and a disturbed sweep and compare them.
+def measure(part: Round, folder: Path, made: Path, alone: Mapping[str, Any]) -> dict[str, Any]:
+    """Run disturbed sweeps and compare them with an undisturbed one.
 
-    Raises AssertionError if a trial is missing, duplicated or differs from the undisturbed sweep,
-    or if a placement group, a process or an unsent result is left behind.
+    Raises AssertionError if a trial is missing, duplicated or differs, or if a placement group, a
+    process, a checkpoint, a temporary file or an unsent result is left behind.
     """
     from tests.cluster.with_ray.aftermath import check
+
+    folder.mkdir()
+    scratch = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # sockets' names are short
+    world = make_world(part, folder, scratch, made)
+    try:
+        began = time.monotonic()
+        world.run(part.faults)
+        seconds = time.monotonic() - began
+        check(world, scratch, alone)
+    finally:
+        world.end()
+        shutil.rmtree(scratch, ignore_errors=True)
+    return {
+        "world": part.world, "seed": part.seed, "trials": sum(s.trials for s in world.sweeps),
+        "seconds": seconds, "launch_codes": [s.codes for s in world.sweeps],
+        "faults": [row(r) for r in world.rows],
+    }  # fmt: skip
+
+
+def make_world(part: Round, folder: Path, scratch: Path, made: Path) -> Disturbed:
+    from tests.cluster.with_ray.conftest import copy
+    from tests.cluster.with_ray.on_a_cluster import OnACluster
+    from tests.cluster.with_ray.on_this_machine import SHARED, OnThisMachine
+
+    if part.world == "cluster":
+        copy(made, folder)
+        os.environ["RAYKD_HOME"] = str(folder / "home")
+        return OnACluster(folder, scratch, TRIALS // 3)
+    (shared,) = (s for s in SHARED if s == part.world)
+    seeds = TRIALS // 3 if shared == "alone" else TRIALS // 6
+    return OnThisMachine(made, folder, scratch, shared, seeds)
+
+
+def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, float]]]:
+    """The seconds and the metrics of a sweep of all trials."""
     from tests.cluster.with_ray.conftest import copy, run
-    from tests.cluster.with_ray.disturbed import Disturbed
     from tests.cluster.with_ray.helpers import SLOW, WHOLE, records, scores
     from tests.support.world import write_sweep
 
-    prepared, alone, disturbed = (folder / name for name in ("made", "alone", "disturbed"))
-    prepared.mkdir()
-    run("teacher", write_sweep(prepared), prepared)
-    copy(prepared, alone)
-    confirm = {"strategies": ["none", "forward", "reverse"], "seeds": SEEDS}
+    made.mkdir()
+    run("teacher", write_sweep(made), made)
+    copy(made, folder)
+    confirm = {"strategies": ["none", "forward", "reverse"], "seeds": TRIALS // 3}
     began = time.monotonic()
-    run("sweep", write_sweep(alone, training=SLOW, cluster=WHOLE, confirm=confirm), alone)
-    quiet = time.monotonic() - began
-    copy(prepared, disturbed)
-    os.environ["RAYKD_HOME"] = str(disturbed / "home")
-    world = Disturbed(disturbed, SEEDS)
-    try:
-        began = time.monotonic()
-        world.run(draw(count, seed))
-        seconds = time.monotonic() - began
-        check(world, scores(records(alone)))
-    finally:
-        world.end()
-    return result(world, seed, quiet, seconds)
+    run("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=confirm), folder)
+    return time.monotonic() - began, scores(records(folder))
 
 
-def result(world: Disturbed, seed: int, quiet: float, seconds: float) -> dict[str, Any]:
-    from tests.cluster.with_ray.helpers import records
-
-    return {
-        "seed": seed, "trials": len(records(world.folder)), "quiet_seconds": quiet,
-        "seconds": seconds, "launch_codes": world.codes, "faults": [row(r) for r in world.rows],
-    }  # fmt: skip
-
-
-def table(results: dict[str, Any]) -> str:
-    faults = results["faults"]
-    lines = [
-        f"# {len(faults)} faults over one sweep", "",
-        f"Written by `python -m benchmarks.faults --faults {len(faults)} --seed {results['seed']}` "
-        "from faults.json; not by hand.", "",
-        f"A sweep of {results['trials']} tiny trials on a head and two worker nodes, as processes "
-        "of one machine of 2 cores, with checkpoints at every evaluation. Every trial is FINISHED "
-        "once, with the metrics of a sweep to which nothing happened, bit for bit; no placement "
-        "group, process or unsent result is left. The run ends with an error where that is not so.",
-        "", f"It took {results['seconds']:.0f} s, undisturbed and on a Ray of its own "
-        f"{results['quiet_seconds']:.0f} s. The sweep's command was given "
-        f"{1 + sum(f['kind'] == 'head' for f in faults) + _again(results)} times: once, after "
-        f"every loss of the head, and {_again(results)} times after a launch that had ended by "
-        f"itself, "
-        f"{_codes(results)}.", "",
-        "| struck | faults | seconds until training went on: median, longest |", "|---|---|---|",
-    ]  # fmt: skip
-    for kind, description in DESCRIPTIONS.items():
-        times = [f["seconds"] for f in faults if f["kind"] == kind]
-        if times:
-            lines.append(
-                f"| {kind}: {description} | {len(times)} | {statistics.median(times):.1f}, "
-                f"{max(times):.1f} |"
-            )
-    lines += [
-        "", "`done`: the share of the sweep's steps behind it. `away`: seconds until the node, the "
-        "server or the store was back. `went on`: seconds until the store had losses that were "
-        "computed after the fault, by workers that it left alone or that came after it. `again`: "
-        "how often the command was given in between.", "",
-        "| # | struck | moment | done | killed or cut off | away | went on | again |",
-        "|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for number, f in enumerate(faults, 1):
-        away = "" if f["away"] is None else f"{f['away']:.1f}"
-        lines.append(
-            f"| {number} | {f['kind']} | {f['moment']} | {100 * f['done']:.0f} % | {f['what']} | "
-            f"{away} | {f['seconds']:.1f} | {f['launches'] or ''} |"
-        )
-    return "\n".join(lines) + "\n"
+def whole(count: int, seed: int) -> dict[str, Any]:
+    """Run the rounds that are not in PART, which is written after each."""
+    results: dict[str, Any] = {}
+    if PART.exists():
+        results = json.loads(PART.read_text(encoding="utf-8"))
+    if (results.get("count"), results.get("seed")) != (count, seed):
+        shutil.rmtree(WORK, ignore_errors=True)
+        WORK.mkdir(parents=True)
+        quiet, metrics = undisturbed(WORK / "made", WORK / "alone")
+        results = {"count": count, "seed": seed, "quiet_seconds": quiet, "rounds": []}
+        results["undisturbed"] = metrics
+        write(PART, results)
+    for part in rounds(count, seed)[len(results["rounds"]) :]:
+        folder = WORK / str(part.seed)
+        shutil.rmtree(folder, ignore_errors=True)
+        results["rounds"].append(measure(part, folder, WORK / "made", results["undisturbed"]))
+        write(PART, results)
+        print(f"{part}: {results['rounds'][-1]['seconds']:.0f} s", flush=True)
+    return {name: value for name, value in results.items() if name != "undisturbed"}
 
 
-def _again(results: dict[str, Any]) -> int:
-    return sum(code != 0 for code in results["launch_codes"])
+def write(path: Path, results: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def _codes(results: dict[str, Any]) -> str:
-    counts = Counter(code for code in results["launch_codes"] if code)
-    return ", ".join(f"{n} with exit code {code}" for code, n in sorted(counts.items())) or "none"
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    results = whole(options.faults, options.seed)
+    write(HERE / "faults.json", results)
+    (HERE / "faults.md").write_text(table(results), encoding="utf-8")
+    shutil.rmtree(WORK)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="raykd-faults-") as name:
-        results = measure(options.faults, options.seed, Path(name))
-    (HERE / "faults.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (HERE / "faults.md").write_text(table(results), encoding="utf-8")
-    print(table(results))
+    main()

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,13 +105,16 @@ def local_ray() -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         _enable_token_auth()  # as Ray does, but without a message and a file in the home
     node = this_machine()
-    options = {
+    options: dict[str, Any] = {
         "address": "local",
         "num_cpus": int(node.cpus),
         "resources": {"trial_slot": int(node.cpus)},
         "include_dashboard": False,
         **socket_folder(),
     }
+    if "RAY_TMPDIR" not in os.environ:
+        # Ray itself never removes its sockets and logs.
+        options["_temp_dir"] = os.path.join(tempfile.gettempdir(), "ray")
     with ray_started(options):
         yield
 

@@ -14,6 +14,7 @@ from raykd.cluster.ray_init import one_line
 from raykd.errors import UserError
 from raykd.planning.study import Study
 from raykd.runtime.plugins import install_plugins
+from raykd.runtime.scratch import temporary_files
 from raykd.sweep.fine_tune import fine_tune
 from raykd.sweep.resources import Share
 from raykd.teachers import teacher
@@ -57,9 +58,10 @@ def make(study: Study, threads: int, board: Any) -> teacher.Stored:
             f"{study.file}: teacher.model: the node that makes the teacher does not see "
             f"{study.base.folder}; name a folder that all nodes share"
         )
-    install_plugins(study.plugins)
-    torch.set_num_threads(threads)
-    return fine_tune(study, hooks=BoardHooks(board))
+    with temporary_files():
+        install_plugins(study.plugins)
+        torch.set_num_threads(threads)
+        return fine_tune(study, hooks=BoardHooks(board))
 
 
 def on_a_node(study: Study, share: Share, hooks: Hooks | None) -> teacher.Stored:

@@ -6,36 +6,57 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import faults, ten_thousand, ten_thousand_table
+from benchmarks import faults, faults_table, ten_thousand, ten_thousand_table
 from benchmarks.proposals import COHORT
+
+from ..cluster.with_ray.fault import KILLS, ON_A_CLUSTER
 
 HERE = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_faults_are_drawn_by_the_seed_alike_in_number() -> None:
-    drawn = faults.draw(50, 0)
-    assert drawn == faults.draw(50, 0) != faults.draw(50, 1)
-    assert set(Counter(f.kind for f in drawn)) == set(faults.DESCRIPTIONS)
-    assert set(Counter(f.kind for f in drawn).values()) <= {8, 9}
-    assert [f.at for f in drawn] == sorted(f.at for f in drawn)
-    assert {f.kind for f in drawn if f.moment == "checkpoint"} <= {
-        "worker", "node", "driver", "head",
-    }  # fmt: skip
+def test_faults_are_drawn_by_the_seed() -> None:
+    for draw in (faults.on_a_cluster, faults.on_this_machine):
+        drawn = draw(42, 0, 2)
+        assert drawn == draw(42, 0, 2) != draw(42, 1, 2)
+        assert [f.at for f in drawn] == sorted(f.at for f in drawn)
+    drawn = faults.on_a_cluster(42, 0)
+    assert Counter(f.kind for f in drawn) == dict.fromkeys(ON_A_CLUSTER, 6)
+    assert {f.kind for f in drawn if f.moment == "checkpoint"} <= set(KILLS)
+    pairs = faults.on_this_machine(42, 0, 2)
+    assert Counter(f.who for f in pairs) == {(0,): 14, (1,): 14, (0, 1): 14}
+    assert {f.who for f in faults.on_this_machine(42, 0, 1)} == {(0,)}
+
+
+def test_a_hundred_faults_are_of_which_twenty_are_of_sweeps_in_one_home() -> None:
+    parts = faults.rounds(100, 0)
+    drawn = [(part.world, f) for part in parts for f in part.faults]
+    assert len(drawn) == 100 and {world for world, _ in drawn} == set(faults_table.WORLDS)
+    assert sum(f.moment == "training" for _, f in drawn) >= 50
+    assert sum(world in ("home", "both") for world, _ in drawn) == 20
+    assert len({part.seed for part in parts}) == len(parts)
+    assert faults.rounds(13, 0) == [*parts[:2], replace(parts[2], count=1)]
 
 
 def test_the_faults_told_of_in_the_docs_are_those_that_were() -> None:
     found = json.loads((HERE / "faults.json").read_text(encoding="utf-8"))
-    page = (HERE / "faults.md").read_text(encoding="utf-8")
-    assert page == faults.table(found)
-    assert [f["kind"] for f in found["faults"]] == [f.kind for f in faults.draw(50, found["seed"])]
-    assert found["trials"] == 24 and found["launch_codes"][-1] == 0
-    summary = page[page.index("| struck") : page.index("`done`")]
-    assert summary.strip() in (HERE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert (HERE / "faults.md").read_text(encoding="utf-8") == faults_table.table(found)
+    drawn = faults.rounds(found["count"], found["seed"])[: len(found["rounds"])]
+    for part, was in zip(drawn, found["rounds"], strict=True):
+        assert (part.world, part.seed) == (was["world"], was["seed"]) and was[
+            "trials"
+        ] == faults.TRIALS
+        assert [(f.kind, f.moment) for f in part.faults] == [
+            (f["kind"], f["moment"]) for f in was["faults"]
+        ]
+        assert {codes[-1] for codes in was["launch_codes"]} == {0}
+    docs = (HERE.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert "\n".join(faults_table.summary(found)) in docs
 
 
 def sample(done: int, time: float, cpu: float, asked: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from raykd.config.cohort import packed, unpacked
 from raykd.errors import first_line
 from raykd.runtime import memory
 from raykd.runtime.plugins import install_plugins
+from raykd.runtime.scratch import temporary_files
 from raykd.sweep.resources import Share
 
 UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
@@ -64,6 +65,11 @@ def drive(config: dict[str, Any], *, settings: LaunchSettings) -> None:
 
     `config` holds the job, `packed`, and its id.
     """
+    with temporary_files():
+        _drive(config, settings)
+
+
+def _drive(config: dict[str, Any], settings: LaunchSettings) -> None:
     install_plugins(settings.inputs.plugins)
     placement_groups.free_dead_attempts(config["id"])
     whole = Part(unpacked(config["job"]), settings.execution.micro_batch)

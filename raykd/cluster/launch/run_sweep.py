@@ -12,6 +12,7 @@ from raykd.cluster.ray_session import check_budget, machine, teacher_maker
 from raykd.config.budget import countable
 from raykd.planning.estimate.estimate import Estimate
 from raykd.planning.study import Study
+from raykd.runtime.scratch import temporary_files
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import ready_teacher
@@ -52,7 +53,7 @@ def run_sweep(
     cannot run there.
     """
     study, ledger, observer = sweep.study, sweep.ledger, observer or Observer()
-    with machine(sweep.state(), address) as state:
+    with temporary_files(), machine(sweep.state(), address) as state:
         countable(study.config.budget, study.file, state.share.gpus)
         observer.planned(state)
         estimate = foresee(state, "here" if address is None else "joined")

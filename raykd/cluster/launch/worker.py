@@ -22,6 +22,7 @@ from raykd.config.cohort import Cohort, Job, unpacked
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.runtime.precision import tf32
+from raykd.runtime.scratch import temporary_files
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Recorder, Silent
@@ -121,12 +122,13 @@ def _noticed() -> bool:
 
 def train_job(config: dict[str, Any]) -> None:
     """Ray Train's entry on each worker. `config` holds the `job`, packed, and the `settings`."""
-    try:
-        _train(unpacked(config["job"]), config["settings"])
-    except Exception as error:
-        # Pickling an exception drops its traceback but keeps its notes.
-        error.add_note(traceback.format_exc())
-        raise
+    with temporary_files():
+        try:
+            _train(unpacked(config["job"]), config["settings"])
+        except Exception as error:
+            # Pickling an exception drops its traceback but keeps its notes.
+            error.add_note(traceback.format_exc())
+            raise
 
 
 @tf32()

@@ -1,31 +1,46 @@
-"""What a disturbed sweep must have come to, and what it must not leave behind."""
+"""What disturbed sweeps must have come to, and what they must not leave behind."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 from .disturbed import Disturbed
-from .helpers import eventually, once_each, ours, records, scores, title
+from .helpers import eventually, once_each, ours, scores, title
+from .on_a_cluster import OnACluster
 
 OF_A_SWEEP = ("RayTrainWorker", "ImplicitFunc", "TrainController", "-m raykd")
+OF_RAY = {"_ray_lockfiles"}
+"""Empty files that Ray keeps for all of a machine's."""
 
 
-def check(world: Disturbed, undisturbed: dict[str, dict[str, float]]) -> None:
+def check(world: Disturbed, scratch: Path, undisturbed: Mapping[str, dict[str, float]]) -> None:
     """Nothing is lost, told twice or left behind. Raises AssertionError."""
-    found = records(world.folder)
-    assert once_each(found) and len(found) == world.trials
-    assert scores(found) == undisturbed
-    told = "SELECT COUNT(*) - COUNT(DISTINCT run_uuid || ' ' || step) FROM metrics"
-    assert world.ask(f"{told} WHERE key = 'loss'") == 0
-    assert set(groups(world)) <= {"REMOVED"}
     eventually(lambda: not processes(world))  # Ray's agents ask a lost head for a minute
-    spool = world.folder / "home" / "spool"
-    assert not [p for p in spool.rglob("*") if p.is_file()]
+    for sweep in world.sweeps:
+        found = sweep.records()
+        assert once_each(found) and len(found) == sweep.trials
+        assert scores(found) == {r.trial: undisturbed[r.trial] for r in found}
+        assert sweep.repeated() == 0
+        assert not left(sweep.home)
+    if isinstance(world, OnACluster):
+        assert set(groups(world)) <= {"REMOVED"}
+    assert {p.name for p in scratch.iterdir()} <= OF_RAY
+
+
+def left(home: Path) -> list[Path]:
+    """Checkpoints, waiting results, Tune's records, and what was written halfway."""
+    files = [p for name in ("checkpoints", "spool", "tune") for p in (home / name).rglob("*")]
+    drafts = [p for p in home.rglob("*") if p.name.startswith((".", "tmp"))]
+    return [p for p in files if p.is_file()] + drafts
 
 
 def processes(world: Disturbed) -> list[str]:
-    """Processes of the sweep, and of nodes whose head was lost: they end by themselves."""
+    """Processes of the sweeps, and of nodes whose head was lost: they end by themselves."""
+    if not isinstance(world, OnACluster):
+        return [title(p) for sweep in world.sweeps for p in world.started(sweep)]
     there = {"", world.nodes.head, *world.nodes.workers}
     return [
         title(p) for p in ours(world.folder)
@@ -33,7 +48,7 @@ def processes(world: Disturbed) -> list[str]:
     ]  # fmt: skip
 
 
-def groups(world: Disturbed) -> list[str]:
+def groups(world: OnACluster) -> list[str]:
     """The states of all placement groups that the living cluster has had."""
     ask = (
         "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level=50); "

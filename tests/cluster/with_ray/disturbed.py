@@ -1,34 +1,17 @@
-"""A sweep on a cluster, and what befalls it: faults of six kinds, each repaired after a while."""
+"""One sweep or two, and what befalls them: faults at moments that the loss history in the store
+tells, each repaired after a while."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import subprocess
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from signal import SIGKILL
-from typing import Any, Literal
 
 import psutil
 
-from raykd.cluster.launch.resume import NOTE
+from .fault import KILLS, LAUNCHES, Fault, Struck
+from .running import Running
 
-from ...support.world import write_sweep
-from ...tracking.conftest import Server, free_port
-from . import faults
-from .helpers import RAYKD, SLOW, WHOLE, drivers, title, workers
-from .nodes import Nodes
-
-Kind = Literal["worker", "node", "driver", "head", "mlflow", "storage"]
-KINDS: tuple[Kind, ...] = ("worker", "node", "driver", "head", "mlflow", "storage")
-KILLS = ("worker", "node", "driver", "head")
-Moment = Literal["training", "recovery", "checkpoint"]
-
-NODES = 2
 POLL_SECONDS, AT_ONCE = 0.1, 0.002
 NEARLY = 0.85
 """The share of its steps from which on a sweep waits for a fault that is due."""
@@ -36,107 +19,97 @@ JOB = "*/*/*"
 """A job's folder: of its sweep, its launch, and itself."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    kind: Kind
-    moment: Moment
-    """While students train; so soon after the fault before; while a checkpoint is written."""
-    at: float
-    """The share of the sweep's steps that has to be done before, 0 to 1."""
-    wait: float
-    """Seconds from there; from the fault before, in a recovery."""
-    lasts: float
-    """Seconds until a node, the server or the store is back."""
-
-
-@dataclass
-class Struck:
-    """A fault that was, and what came of it."""
-
-    fault: Fault
-    done: float
-    """The share of the sweep's steps that was done."""
-    what: str
-    time: float
-    """In seconds since the epoch, as everything here."""
-    before: frozenset[int]
-    """Workers that were there."""
-    works_from: float | None
-    """Since when workers are there that the fault has left alone, or that came after it."""
-    seconds: float | None = None
-    """Until students trained on, as far as the store knows."""
-    launches: int = 0
-    """How often the sweep's command was given again meanwhile."""
-
-
 class Disturbed:
-    """A sweep of `seeds` times three trials in a folder that has its teacher already; it runs on a
-    head and two nodes, tells a server, and keeps checkpoints behind a link that can be cut."""
+    """The frame: when a fault strikes, and when training has gone on. Where it runs, and how a
+    fault strikes, is a subclass's."""
 
-    def __init__(self, folder: Path, seeds: int) -> None:
+    def __init__(self, folder: Path, sweeps: Iterable[Running]) -> None:
         self.folder = folder
-        self.server = Server(folder, free_port())
-        self.nodes = Nodes(folder)
-        self.nodes.env["PYTHONPATH"] = faults.path(folder, faults.GATE)
+        self.sweeps = tuple(sweeps)
         self.rows: list[Struck] = []
-        self.codes: list[int] = []
-        """How each launch ended that was left to itself."""
-        self._sweeps: list[subprocess.Popen[bytes]] = []
-        self.trials = 3 * seeds
-        self._store = folder / "home" / "checkpoints"
+        self._seen = dict.fromkeys((s.mark for s in self.sweeps), 0)
         self._repairs: list[tuple[float, Callable[[], object]]] = []
-        self._steps = self.trials * int(SLOW["steps"])
-        self._sweep = write_sweep(
-            folder,
-            training=SLOW,
-            confirm={"strategies": ["none", "forward", "reverse"], "seeds": seeds},
-            cluster={**WHOLE, "checkpoint_seconds": 0, "cohort": 2},
-            tracking={"uri": self.server.uri},
-        )
+
+    # Of a subclass
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def targets(self, fault: Fault) -> bool:
+        """Whether there is something that a fault may strike now."""
+        raise NotImplementedError
+
+    def workers(self, sweep: Running) -> list[psutil.Process]:
+        raise NotImplementedError
+
+    def strike(self, fault: Fault) -> str:
+        """Return what was struck."""
+        raise NotImplementedError
+
+    def started(self, sweep: Running) -> list[psutil.Process]:
+        """What is left of what a sweep has started on this machine."""
+        raise NotImplementedError
+
+    def hold(self, fault: Fault) -> None:
+        """Let wait those sweeps that would end before the fault."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        for sweep in self.sweeps:
+            sweep.kill()
+
+    # The frame
 
     def run(self, faults: list[Fault]) -> None:
-        """The whole sweep, run again as often as it takes."""
-        self._behind("stored").mkdir()
-        self._store.symlink_to(self._behind("stored"))
-        self.server.start()
-        self.nodes.start(NODES)
-        self._launch()
+        """The whole sweeps, run again as often as it takes."""
+        self.begin()
+        for sweep in self.sweeps:
+            sweep.launch()
         began = time.time()
         for fault in faults:
             due = self._due(fault, self.rows[-1].time if self.rows else began)
             self._until(due, AT_ONCE if fault.moment == "checkpoint" else POLL_SECONDS)
             self._strike(fault)
-        self._until(lambda: bool(self.codes) and self.codes[-1] == 0)
+        self._until(lambda: all(sweep.over for sweep in self.sweeps))
+        self._until(lambda: not any(row.orphans for row in self.rows))
 
-    def end(self) -> None:
-        for process in self._sweeps:
-            process.kill()
-            process.wait()
-        self.nodes.end()
-        with contextlib.suppress(ProcessLookupError):
-            self.server.signal(SIGKILL)
+    def struck(self, fault: Fault) -> tuple[Running, ...]:
+        return tuple(self.sweeps[i] for i in fault.who)
 
-    # When
+    def later(self, fault: Fault, repair: Callable[[], object]) -> None:
+        self._repairs.append((time.time() + fault.lasts, repair))
+
+    def no_longer(self, repair: Callable[[], object]) -> None:
+        self._repairs = [r for r in self._repairs if r[1] != repair]
 
     def _due(self, fault: Fault, before: float) -> Callable[[], bool]:
-        since: list[float] = [before] if fault.moment == "recovery" else []
         known: set[Path] = set()
+        struck = self.struck(fault)
 
         def due() -> bool:
-            if not since and self.done() >= fault.at:
-                since.append(time.time())
-            if since and fault.moment != "checkpoint" and self.done() >= NEARLY:
-                faults.gate(self.folder, {"all": 0})  # it must not end before
-            if not since or time.time() < since[0] + fault.wait or not self._targets(fault.kind):
+            self.hold(fault)
+            if fault.moment == "recovery":
+                return time.time() >= before + fault.wait and self.targets(fault)
+            if not all(self.ready(fault, sweep) for sweep in struck) or not self.targets(fault):
                 return False
-            if fault.moment != "checkpoint":
-                return True
-            there = set(self._store.glob(f"{JOB}/checkpoint_*"))
+            if fault.moment == "training":
+                grew = [sweep for sweep in struck if sweep.steps() > self._seen[sweep.mark]]
+                return bool(grew) or any(sweep.done() >= NEARLY for sweep in struck)
+            there = {
+                c for s in struck for c in (s.home / "checkpoints").glob(f"{JOB}/checkpoint_*")
+            }
             new, first = there - known, not known
             known.update(there)
             return bool(new) and not first
 
         return due
+
+    def ready(self, fault: Fault, sweep: Running) -> bool:
+        """Whether its history has reached the step, and has grown since the sweep was started."""
+        steps = sweep.steps()
+        return steps >= fault.at * sweep.all_steps and (
+            steps > sweep.began_at or sweep.done() >= NEARLY
+        )
 
     def _until(self, what: Callable[[], bool], pause: float = POLL_SECONDS) -> None:
         looked = 0.0
@@ -146,137 +119,68 @@ class Disturbed:
                 looked = time.time()
             time.sleep(pause)
 
+    def _strike(self, fault: Fault) -> None:
+        struck = self.struck(fault)
+        assert not any(sweep.over for sweep in struck), f"the sweep ended before {fault}"
+        steps = {sweep.mark: sweep.steps() for sweep in struck}
+        grew = all(steps[s.mark] > s.began_at for s in struck) and any(
+            steps[mark] > self._seen[mark] for mark in steps
+        )
+        before, now = frozenset(p.pid for s in struck for p in self.workers(s)), time.time()
+        what = self.strike(fault)
+        orphans = [p for s in struck for p in self.started(s)] if fault.kind in LAUNCHES else []
+        done = sum(steps.values()) / sum(s.all_steps for s in struck)
+        row = Struck(
+            fault, struck, sum(steps.values()), done, grew, what, now, before, orphans,
+            {} if fault.kind in KILLS else {s.mark: now for s in struck},
+        )  # fmt: skip
+        self.rows.append(row)
+        for sweep in struck:
+            sweep.release()
+            if fault.kind in LAUNCHES:
+                self._again(sweep)
+
+    def _again(self, sweep: Running) -> None:
+        for row in (row for row in self.rows if row.seconds is None and sweep in row.sweeps):
+            row.launches += 1
+        sweep.launch()
+
     def _look(self) -> None:
         """What there is to see, to repair and to run again."""
         for repair in [r for r in self._repairs if r[0] <= time.time()]:
             self._repairs.remove(repair)
             repair[1]()
-        code = self._sweeps[-1].poll()
-        if code is not None:
-            self._ended(code)
-        waiting = [row for row in self.rows if row.seconds is None]
-        if any(row.works_from is None for row in waiting):
-            there = {p.pid for p in self._workers()}
-            for row in waiting:
-                if row.works_from is None and there - row.before:
-                    row.works_from = time.time()
-        if waiting:
-            newest = self.ask("SELECT MAX(timestamp) FROM metrics WHERE key = 'loss'") / 1000
-            for row in waiting:
-                if row.works_from is not None and newest > row.works_from:
-                    row.seconds = time.time() - row.time
-
-    def _ended(self, code: int) -> None:
-        output = self._log.read_text(encoding="utf-8")
-        assert "Traceback" not in output, output
-        self.codes.append(code)
-        for row in (row for row in self.rows if row.seconds is None):
-            if code == 0:
+        for sweep in self.sweeps:
+            self._seen[sweep.mark] = sweep.steps()
+            code = None if sweep.over or sweep.process is None else sweep.process.poll()
+            if code is not None:
+                self._ended(sweep, code)
+        for row in self.rows:
+            if row.orphans:
+                row.orphans = [p for p in row.orphans if p.is_running() and not _zombie(p)]
+                row.orphaned = time.time() - row.time
+            if row.seconds is None and all(self._went_on(row, sweep) for sweep in row.sweeps):
                 row.seconds = time.time() - row.time
-            else:
-                row.launches += 1
+
+    def _went_on(self, row: Struck, sweep: Running) -> bool:
+        if sweep.over:
+            return True
+        if sweep.mark not in row.works_from:
+            if not {p.pid for p in self.workers(sweep)} - row.before:
+                return False
+            row.works_from[sweep.mark] = time.time()
+        return sweep.newest() > row.works_from[sweep.mark]
+
+    def _ended(self, sweep: Running, code: int) -> None:
+        output = sweep.logs[-1].read_text(encoding="utf-8")
+        assert "Traceback" not in output, output
+        sweep.codes.append(code)
         if code:
-            self._launch()
-
-    def done(self) -> float:
-        return self.ask("SELECT SUM(step) FROM latest_metrics WHERE key = 'loss'") / self._steps
-
-    def ask(self, query: str) -> float:
-        """Of the server's database, which is there when the server is not."""
-        with closing(sqlite3.connect(self.folder / "mlflow.db")) as database:
-            return float(database.execute(query).fetchone()[0] or 0)
-
-    # What
-
-    def _launch(self) -> None:
-        self._log = self.folder / f"sweep-{len(self._sweeps)}.log"
-        with self._log.open("w") as log:
-            command = [*RAYKD, "sweep", str(self._sweep), "--address", self.nodes.address]
-            self._sweeps.append(
-                subprocess.Popen(command, env=self.nodes.env, stdout=log, stderr=log)
-            )
-
-    def _targets(self, kind: Kind) -> list[Any]:
-        """What a fault of this kind may strike now."""
-        if kind == "worker" or kind == "node":
-            return self._workers()
-        return drivers(self.folder) if kind == "driver" else [kind]
-
-    def _workers(self) -> list[psutil.Process]:
-        """Without those whose head was lost, and who do not know it yet."""
-        there = set(self.nodes.workers)
-        return [p for p in workers(self.folder) if self.nodes.where(p) in there]
-
-    def _strike(self, fault: Fault) -> None:
-        done, told = self.done(), self.codes.count(0)
-        assert not told, f"the sweep ended before {fault}"
-        before, now = frozenset(p.pid for p in self._workers()), time.time()
-        what = getattr(self, f"_strike_{fault.kind}")(fault)
-        faults.open_gate(self.folder)
-        works_from = None if fault.kind in KILLS else now
-        self.rows.append(Struck(fault, done, what, now, before, works_from))
-        if fault.kind == "head":
-            for row in (row for row in self.rows if row.seconds is None):
-                row.launches += 1
-            self._launch()
-
-    def _strike_worker(self, fault: Fault) -> str:
-        return _kill(self._workers()[0])
-
-    def _strike_driver(self, fault: Fault) -> str:
-        return _kill(drivers(self.folder)[0])
-
-    def _strike_node(self, fault: Fault) -> str:
-        """The one with a worker; another comes in its place later."""
-        name = self.nodes.where(self._workers()[0])
-        count = len(self.nodes.of(name))
-        self.nodes.kill(name)
-        self._later(fault, self.nodes.add)
-        return f"{count} processes of a worker node"
-
-    def _strike_head(self, fault: Fault) -> str:
-        """The sweep's process, and the head with its drivers. Its worker nodes are left behind,
-        at work; whoever runs the sweep again has a new cluster. Train's note of a checkpoint is
-        written in no time; a kill in that instant leaves half of it, so half is left here."""
-        self._sweeps[-1].kill()
-        count = len(self.nodes.of(self.nodes.head))
-        self.nodes.kill(self.nodes.head)
-        self._sweeps[-1].wait()
-        self._repairs = [r for r in self._repairs if r[1] != self.nodes.add]
-        self.nodes.start(NODES)
-        notes = list(self._store.glob(f"{JOB}/{NOTE}")) if fault.moment == "checkpoint" else []
-        for note in notes:
-            note.write_bytes(note.read_bytes()[: note.stat().st_size // 2])
-        halved = f"; {len(notes)} note in halves" if notes else ""
-        return f"the sweep and {count} processes of the head{halved}"
-
-    def _strike_mlflow(self, fault: Fault) -> str:
-        """Again where it is away already: it stays so for longer."""
-        self._repairs = [r for r in self._repairs if r[1] != self.server.start]
-        with contextlib.suppress(ProcessLookupError):
-            self.server.signal(SIGKILL)
-        self._later(fault, self.server.start)
-        return "the MLflow server"
-
-    def _strike_storage(self, fault: Fault) -> str:
-        self._repairs = [r for r in self._repairs if r[1] != self._restore]
-        with contextlib.suppress(FileNotFoundError):  # cut already
-            self._behind("stored").rename(self._behind("away"))
-        self._later(fault, self._restore)
-        return "the checkpoint store"
-
-    def _restore(self) -> None:
-        self._behind("away").rename(self._behind("stored"))
-
-    def _behind(self, name: str) -> Path:
-        return self.folder / name
-
-    def _later(self, fault: Fault, repair: Callable[[], object]) -> None:
-        self._repairs.append((time.time() + fault.lasts, repair))
+            self._again(sweep)
 
 
-def _kill(process: psutil.Process) -> str:
-    what = title(process).strip()
-    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
-        process.kill()
-    return f"`{what}`"
+def _zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

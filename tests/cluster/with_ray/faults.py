@@ -64,13 +64,15 @@ def backward(self, batch, *rest, **more):
 Learner.backward = backward
 """
 
+GATE_FILE = "RAYKD_TEST_GATE"
+"""Set to the path of a sweep's own gate, where several have one home."""
 # A training stands still before the step that `gate` says for its seed.
 GATE = f"""{BESIDE}
 _update = Learner.update
 def update(self, step):
     while True:
         try:
-            with open(beside("gate")) as file:
+            with open(os.environ.get({GATE_FILE!r}) or beside("gate")) as file:
                 most = json.load(file)
         except FileNotFoundError:
             break
@@ -134,15 +136,15 @@ def remove(folder: Path) -> None:
     (folder / "site" / "sitecustomize.py").unlink()
 
 
-def gate(folder: Path, most: dict[int | str, int]) -> None:
+def gate(folder: Path, most: dict[int | str, int], name: str = "gate") -> None:
     """How many steps trainings may do, by seed or for `all`; those of other seeds all they want."""
-    beside = folder / ".gate"
+    beside = folder / f".{name}"
     beside.write_text(json.dumps(most), encoding="utf-8")
-    beside.replace(folder / "gate")
+    beside.replace(folder / name)
 
 
-def open_gate(folder: Path) -> None:
-    (folder / "gate").unlink(missing_ok=True)
+def open_gate(folder: Path, name: str = "gate") -> None:
+    (folder / name).unlink(missing_ok=True)
 
 
 def begun(folder: Path) -> Counter[int]:

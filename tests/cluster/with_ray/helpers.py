@@ -34,10 +34,15 @@ RAYKD = [sys.executable, "-m", "raykd"]
 
 def ours(folder: Path) -> list[psutil.Process]:
     """Every living process that was started for this folder."""
+    return marked("RAYKD_HOME", str(folder / "home"))
+
+
+def marked(name: str, value: str) -> list[psutil.Process]:
+    """Every living process with this variable in its environment, but this one."""
     found = []
     for process in psutil.process_iter():
         try:
-            if environment(process).get("RAYKD_HOME") == str(folder / "home"):
+            if environment(process).get(name) == value:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue

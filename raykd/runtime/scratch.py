@@ -1,0 +1,81 @@
+"""Temporary files that do not outlive a killed process for long.
+
+A process that gets SIGKILL removes none of its temporary files, and a worker's checkpoint may have
+gigabytes. So each process has its own folder for them, and holds a lock in it while it lives. A
+folder whose lock nobody holds is removed by the next process.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX, LOCK = "raykd-", "raykd.lock"
+REMOVE_SECONDS = 10.0
+"""How long a folder is tried to be removed: Ray's last processes may still write there."""
+
+
+@contextmanager
+def temporary_files() -> Iterator[Path]:
+    """Have `tempfile` use a new folder for the block, and remove it afterwards, as well as those of
+    killed processes."""
+    outside, before = Path(tempfile.gettempdir()), tempfile.tempdir
+    clear(outside)
+    folder, lock = _create(outside)
+    # Compiled blocks are used again by later launches.
+    os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR", str(outside / f"torchinductor_{getpass.getuser()}")
+    )
+    tempfile.tempdir = str(folder)
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        deadline = time.monotonic() + REMOVE_SECONDS
+        while not _removed(folder) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        lock.release()
+        clear(outside)
+
+
+def clear(place: Path) -> None:
+    """Remove the folders of killed processes."""
+    for held in place.glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(Timeout, OSError):
+            if held.parent.is_symlink() or held.stat().st_uid != os.getuid():
+                continue
+            lock = FileLock(held)
+            lock.acquire(timeout=0)
+            _removed(held.parent)
+            lock.release()
+
+
+def _create(place: Path) -> tuple[Path, FileLock]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        lock = FileLock(folder / LOCK)
+        lock.acquire()
+        if (folder / LOCK).exists():  # else another process saw it before the lock was held
+            return folder, lock
+        lock.release()
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a folder, its lock file last: with it, what could not be removed is found again."""
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != LOCK:
+                entry.unlink(missing_ok=True)
+        if [entry.name for entry in folder.iterdir()] == [LOCK]:
+            shutil.rmtree(folder)
+    return not folder.exists()
