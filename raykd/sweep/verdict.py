@@ -12,12 +12,13 @@ from raykd.analysis.stats import power as powers
 from raykd.analysis.verdict import foresight, public
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published, published_scores
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
-from raykd.sweep.interim import scores
+from raykd.sweep.interim import scores, task_name
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
@@ -78,7 +79,19 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     result = judge(sweep_scores, margin, state.study.config.alpha, state.look)
     sweep_facts = facts(state.study, state.ledger.client)
     sentences = caveats(result, sweep_scores, sweep_facts)
-    return replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    return add_imitation(result, _imitations(state))
+
+
+def _imitations(state: SweepState) -> tuple[StudentImitation, ...]:
+    """Return what the confirmed students imitated, of the seeds that are judged."""
+    config, look = state.study.config, state.look
+    confirm = config.confirm
+    records = state.current
+    if look is not None and confirm is not None:
+        judged = frozenset(confirm.seed_list[: look.seeds])
+        records = [r for r in records if r.seed in judged]
+    return from_trials(records, task_name(config.task.named), confirm.controls if confirm else ())
 
 
 def save(state: SweepState | None, file: Path) -> str:
