@@ -138,7 +138,7 @@ def _imitation(imitation: Imitation) -> None:
              _share([p.lookup for p in pairs]), _share([p.unmatched for p in pairs])]
         )  # fmt: skip
     columns = [STRATEGY, outcome("R²"), Column("lowest pair"), Column("highest pair"),
-               Column("lookup"), Column("none")]  # fmt: skip
+               Column("lookup"), Column("unmatched")]  # fmt: skip
     print_table(columns, rows, indent=2)
 
 
