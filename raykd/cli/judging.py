@@ -49,7 +49,7 @@ def verdict(
     """
     from raykd.cli.terminal.activity import activity
 
-    with activity(f"reading {sweep or table or ''}"):
+    with activity(f"reading {_source(sweep, table)}"):
         from raykd.sweep import verdict as sweep_verdict
 
         opened, result = sweep_verdict.verdict(
@@ -160,7 +160,7 @@ def report(
 
     from raykd.cli.terminal.activity import activity
 
-    with activity(f"reading {sweep or table or ''}", lasting=True) as update:
+    with activity(f"reading {_source(sweep, table)}", lasting=True) as update:
         from raykd.report import gather, render
         from raykd.sweep import verdict as sweep_verdict
 
@@ -186,3 +186,11 @@ def report(
         say(f"also in MLflow: {run}, artifact {gather.ARTIFACT}")
     if figures is not None:
         say(f"{figures}: {len(written)} files")
+
+
+def _source(sweep: Path | None, table: Path | None) -> Path:
+    """Return what is judged. Raises UserError if neither is named."""
+    source = sweep or table
+    if source is None:
+        raise UserError("nothing to judge; write a sweep file, or --from TABLE")
+    return source

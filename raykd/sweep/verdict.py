@@ -45,8 +45,7 @@ def verdict(
             raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
         scores = from_table(table, smaller_is_better)
         return None, public.judge_table(scores, margin, public.ALPHA, "--margin ")
-    if sweep is None:
-        raise UserError("nothing to judge; write a sweep file, or --from TABLE")
+    assert sweep is not None, "a sweep file or a table"
     if smaller_is_better:
         raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
     state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()

@@ -57,6 +57,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
             [sys.executable, "-m", "raykd", "ui", "sweep.yaml", "--port", str(free_port())],
             cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            # A child of a background job ignores Ctrl-C, as its parent does.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         assert process.stdout is not None
         name, _, link = process.stdout.readline().strip().partition(": ")

@@ -230,7 +230,9 @@ def test_figures_for_a_paper(folder: Path, tmp_path: Path) -> None:
 )
 def test_mistakes_in_a_line(folder: Path, args: tuple[str, ...], said: str) -> None:
     code, output = run(*args)
-    assert code == 2 and said in output and len(output.strip().splitlines()) == 1
+    *progress, mistake = output.strip().splitlines()
+    assert code == 2 and said in mistake
+    assert all(line.startswith("reading ") for line in progress)
 
 
 def test_no_browser_for_the_figures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
