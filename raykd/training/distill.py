@@ -31,7 +31,7 @@ from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
-from raykd.training.imitation import ImitationProbe
+from raykd.training.imitation.probe import ImitationProbe, measured_steps
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
 from raykd.training.step import optimize, with_targets
@@ -77,6 +77,7 @@ def distill(
 
     plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
+    measured = measured_steps(plan, data, evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     source = teacher.name if teacher else None
     teacher_seconds, teacher_rows, examples, scores = 0.0, 0, 0, dict[str, float]()
@@ -110,8 +111,10 @@ def distill(
             scores |= select_scores
         if done in evaluations and probe is not None:
             probe([learner for learner in active if learner.training], done, recorder)
-        if imitation is not None and done in imitation.steps:
-            imitation([learner for learner in active if learner.training], done, recorder)
+        if imitation is not None and done in measured:
+            students = [learner for learner in active if learner.training]
+            for student, metrics in zip(students, imitation.measure(students), strict=True):
+                recorder.log(student.trial, done, metrics)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
         hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, teacher_rows))

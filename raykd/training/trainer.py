@@ -37,8 +37,8 @@ from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
-from raykd.training.imitation import ImitationProbe
-from raykd.training.imitation_lines import TOKENS, TRAIN_TOKENS, Lines, measure_lines
+from raykd.training.imitation.lines import TOKENS, TRAIN_TOKENS, Lines, measure_lines
+from raykd.training.imitation.probe import ImitationProbe
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
@@ -168,9 +168,8 @@ class CohortTrainer:
         one_stack = stacks.depth(self.teacher.config).decoder is None
         if one_stack and cohort.trials[0].phase == "confirm":
             imitation = ImitationProbe(
-                self.teacher, self.data, where, cohort.trials[0].training,
-                lambda kind: self._lines(kind, where),
-            )  # fmt: skip
+                self.teacher, self.data, where, lambda kind: self._lines(kind, where)
+            )
         facts = {
             "precision": self._precision(where),
             "device": str(where.device),

@@ -1,7 +1,7 @@
 """What the students of a sweep imitated: R² by matched pair, and whether targets are told apart.
 
-R² is 1 - loss / loss of the best constant, on held-out tokens (raykd/training/imitation.py). The
-values are means over seeds, with t intervals over seeds. They are descriptive: no hypothesis.
+R² is 1 - loss / loss of the best constant, on held-out tokens (training/imitation/probe.py). Values
+are means over seeds, with t intervals over seeds. They are descriptive: no hypothesis.
 """
 
 from __future__ import annotations

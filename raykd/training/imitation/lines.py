@@ -1,4 +1,4 @@
-"""What R² is compared with: the best constant and a lookup by token (imitation.py).
+"""What R² is compared with: the best constant and a lookup by token (probe.py).
 
 Both are vectors that a state could have, the same for every token, or for every occurrence of a
 token id. The constant is fitted on the held-out tokens themselves, as the mean in a usual R². The

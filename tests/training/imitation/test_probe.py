@@ -27,16 +27,16 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training import imitation
+from raykd.training import distill
 from raykd.training.angle_probe import Stored
 from raykd.training.early_stopping import marks
-from raykd.training.imitation import ImitationProbe, measured_steps
-from raykd.training.imitation_lines import TOKENS, measure_lines, row_batches
+from raykd.training.imitation.lines import TOKENS, measure_lines, row_batches
+from raykd.training.imitation.probe import SHARE, ImitationProbe, measured_steps
 from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import CohortTrainer
 
-from ..support.loop import told, train
-from ..support.world import write_sweep
+from ...support.loop import told, train
+from ...support.world import write_sweep
 
 KINDS = ["mse", "normalized_mse", "cosine"]
 
@@ -69,7 +69,7 @@ def trial_of(study: Study, strategy: str, kind: str = "mse", init: str = "copied
 def measure(trainer: CohortTrainer, *students: Stored) -> list[dict[str, float]]:
     where = Execution()
     probe = ImitationProbe(
-        trainer.teacher, trainer.data, where, students[0].trial.training,
+        trainer.teacher, trainer.data, where,
         lambda kind: measure_lines(kind, trainer.teacher, trainer.data, where),
     )  # fmt: skip
     return probe.measure(students)
@@ -189,7 +189,7 @@ def test_measuring_changes_nothing_about_the_training(
     measured = train(Cohort(trials), sources)
     alone = train(Cohort(trials[1:2]), sources)
     assert told(alone, trials[1]) == told(measured, trials[1])
-    monkeypatch.setattr(imitation, "measured_steps", lambda *_: frozenset())
+    monkeypatch.setattr(distill, "measured_steps", lambda *_: frozenset())
     without = train(Cohort(trials), sources)
     for trial in trials:
         *rest, series = told(measured, trial)
@@ -229,8 +229,8 @@ def test_students_are_measured_at_evaluations_and_at_the_end(
     forward passes over its tokens, and a training step about three over a batch."""
     training = confirm_trials(study)[0].training
     training = replace(training, steps=steps, batch=batch, evaluations=evaluations)
-    chosen = measured_steps(training, trainer.data)
+    chosen = measured_steps(training, trainer.data, marks(steps, evaluations))
     assert chosen <= marks(steps, evaluations) and max(chosen) == steps
     lengths = trainer.data.train.lengths
     cost = 2 * len(chosen) * min(TOKENS, int(trainer.data.select.lengths.sum()))
-    assert len(chosen) == 1 or cost <= imitation.SHARE * 3 * steps * batch * lengths.mean()
+    assert len(chosen) == 1 or cost <= SHARE * 3 * steps * batch * lengths.mean()

@@ -6,7 +6,7 @@ For a student state S and a teacher state T, both [N, D] over the N held-out tok
 
 in the space of the trial's hidden loss (`HiddenLoss.space`), after the projection. The constant c
 is the same vector for every token, the one with the smallest loss. R² is 1 for a perfect copy and 0
-for a student that reproduces only the teacher's mean state. imitation_lines.py has the R² of a
+for a student that reproduces only the teacher's mean state. lines.py has the R² of a
 lookup by token, which knows the token but not its context.
 
 The probe runs the teacher and the students once over the same select rows, in eval mode and without
@@ -16,7 +16,7 @@ training. Models of one stack only: the select rows of encoder-decoders hold no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -30,15 +30,13 @@ from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import project
 from raykd.models.student import width
 from raykd.teachers.targets import LiveTeacher
-from raykd.training.early_stopping import marks
-from raykd.training.imitation_lines import TOKENS, Lines, in_space, row_batches
+from raykd.training.imitation.lines import TOKENS, Lines, in_space, row_batches
 
 if TYPE_CHECKING:
     from raykd.config.trial import Training, TrialSpec
     from raykd.data.batches import Batch
     from raykd.runtime.execution import Execution
     from raykd.tasks.task import Data
-    from raykd.training.recorder import Recorder
 
 SHARE = 0.02  # of the students' training that the measurements may cost
 
@@ -56,16 +54,15 @@ class Student(Protocol):
     def projections(self) -> nn.ModuleDict: ...
 
 
-def measured_steps(training: Training, data: Data) -> frozenset[int]:
-    """The steps (1-based) at which students are measured: as many of the evaluations as cost at
-    most SHARE of the training, evenly spaced and at least the last one."""
+def measured_steps(training: Training, data: Data, evaluations: Collection[int]) -> frozenset[int]:
+    """Return the steps at which students are measured: as many of the evaluations as cost at most
+    SHARE of the training, evenly spaced, and always the last one."""
     padded = training.batch_tokens or training.batch * float(data.train.lengths.mean())
     held_out = min(TOKENS, int(data.select.lengths.sum()))
     # A training step computes about three forward passes; the teacher's pass adds to a student's.
     affordable = int(SHARE * 3 * training.steps * padded / (2 * held_out))
-    evaluations = sorted(marks(training.steps, training.evaluations))
     every = -(-len(evaluations) // max(1, min(affordable, len(evaluations))))
-    return frozenset(evaluations[::-1][::every])
+    return frozenset(sorted(evaluations)[::-1][::every])
 
 
 class ImitationProbe:
@@ -80,19 +77,11 @@ class ImitationProbe:
         teacher: PreTrainedModel,
         data: Data,
         where: Execution,
-        training: Training,
         lines: Callable[[str], Lines],
     ) -> None:
         self._teacher, self._data, self._where, self._lines = teacher, data, where, lines
-        self.steps = measured_steps(training, data)
         batches = row_batches(data.select, TOKENS)
         self._batches = batches[where.group.rank :: where.group.world]
-
-    def __call__(self, students: Sequence[Student], step: int, recorder: Recorder) -> None:
-        """Measure students in training and pass the results to the recorder."""
-        for student, metrics in zip(students, self.measure(students), strict=True):
-            if metrics:
-                recorder.log(student.trial, step, metrics)
 
     @torch.no_grad()
     def measure(self, students: Sequence[Student]) -> list[dict[str, float]]:
