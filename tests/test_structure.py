@@ -16,10 +16,9 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training.imitation",
-    "training", "planning.memory", "planning", "planning.estimate", "tracking.pages", "tracking", "analysis", "analysis.scores",
-    "analysis.stats", "analysis.verdict", "proposal", "sweep", "report", "cluster",
-    "cluster.launch",
-    "cli.terminal", "cli",
+    "training", "planning.memory", "planning", "planning.estimate", "tracking.pages", "tracking",
+    "analysis", "analysis.scores", "analysis.stats", "analysis.verdict", "proposal", "sweep",
+    "report", "cluster", "cluster.launch", "cli.terminal", "cli",
 ]  # fmt: skip
 
 
