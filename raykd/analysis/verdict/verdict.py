@@ -244,6 +244,8 @@ class Verdict:
     metric: str
     larger_is_better: bool
     margin: float
+    """The margin of the tests: the stated one, or two steps of the score if that is larger."""
+    stated_margin: float
     alpha: float
     cells: tuple[Cell, ...]
     shares: tuple[tuple[str, str, Shares], ...] = ()
