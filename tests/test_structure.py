@@ -15,12 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 # From the bottom up: a module imports modules of its own folder and of those that stand before it.
 ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
-    "data.assets", "data", "models", "losses", "tasks", "teachers", "training",
-    "planning.memory", "planning",
-    "planning.estimate", "tracking.database", "tracking.pages", "tracking", "analysis",
-    "analysis.scores",
-    "analysis.stats", "analysis.verdict", "proposal", "sweep", "report", "cluster",
-    "cluster.launch",
+    "data.assets", "data", "models", "losses", "tasks", "teachers", "training.imitation",
+    "training", "planning.memory", "planning", "planning.estimate", "tracking.database",
+    "tracking.pages", "tracking", "analysis", "analysis.scores", "analysis.stats",
+    "analysis.verdict", "proposal", "sweep", "report", "cluster", "cluster.launch",
     "cli.terminal", "cli",
 ]  # fmt: skip
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from raykd.cli.errors import report_errors
 from raykd.cli.options import (
+    Alpha,
+    Baseline,
+    Columns,
     Json,
     Margin,
     MaybeSweep,
@@ -22,6 +26,10 @@ from raykd.cli.options import (
 from raykd.cli.terminal.console import note, say
 from raykd.errors import UserError
 
+if TYPE_CHECKING:
+    from raykd.analysis.verdict.verdict import Verdict
+    from raykd.sweep.state import SweepState
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to `app`."""
@@ -34,6 +42,9 @@ def verdict(
     sweep: MaybeSweep = None,
     table: Table = None,
     margin: Margin = None,
+    alpha: Alpha = None,
+    baseline: Baseline = None,
+    columns: Columns = None,
     smaller_is_better: SmallerIsBetter = False,
     save: Annotated[
         Path | None,
@@ -50,12 +61,13 @@ def verdict(
     from raykd.cli.terminal.activity import activity
 
     with activity(f"reading {_source(sweep, table)}"):
+        options = TableChoices(alpha, baseline, columns or [], smaller_is_better)
+        opened, result = _judged(sweep, table, margin, options, tracking_uri, smoke)
+    if save is not None:
+        if opened is None:
+            raise UserError(f"--save: {save}: goes with a sweep; a table is saved already")
         from raykd.sweep import verdict as sweep_verdict
 
-        opened, result = sweep_verdict.verdict(
-            sweep, table, margin, smaller_is_better, tracking_uri, smoke
-        )
-    if save is not None:
         note(sweep_verdict.save(opened, save))
     if as_json:
         print_json(result.to_json())
@@ -149,6 +161,9 @@ def report(
         typer.Option(metavar="DIR", help="Also write each figure as SVG and PNG, for a paper."),
     ] = None,
     margin: Margin = None,
+    alpha: Alpha = None,
+    baseline: Baseline = None,
+    columns: Columns = None,
     smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
     smoke: Smoke = False,
@@ -166,11 +181,9 @@ def report(
 
     with activity(f"reading {_source(sweep, table)}", lasting=True) as update:
         from raykd.report import gather, render
-        from raykd.sweep import verdict as sweep_verdict
 
-        opened, verdict = sweep_verdict.verdict(
-            sweep, table, margin, smaller_is_better, tracking_uri, smoke
-        )
+        options = TableChoices(alpha, baseline, columns or [], smaller_is_better)
+        opened, verdict = _judged(sweep, table, margin, options, tracking_uri, smoke)
         if opened is not None:
             update("reading learning curves")
             page = gather.of_sweep(opened, verdict)
@@ -193,8 +206,55 @@ def report(
 
 
 def _source(sweep: Path | None, table: Path | None) -> Path:
-    """Return what is judged. Raises UserError if neither is named."""
+    """Return what is judged. Raises UserError if it is not one of the two."""
+    if sweep is not None and table is not None:
+        raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
     source = sweep or table
     if source is None:
         raise UserError("nothing to judge; write a sweep file, or --from TABLE")
     return source
+
+
+class TableChoices(NamedTuple):
+    """Options of `verdict` and `report` that go with a table."""
+
+    alpha: float | None
+    baseline: str | None
+    columns: list[str]
+    smaller_is_better: bool
+
+
+def _judged(
+    sweep: Path | None, table: Path | None, margin: float | None, options: TableChoices,
+    tracking_uri: str | None, smoke: bool,
+) -> tuple[SweepState | None, Verdict]:  # fmt: skip
+    """Return the verdict on a sweep, with its state, or on a table. A table needs neither Ray nor
+    MLflow, which take seconds to import. Raises UserError."""
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
+    if sweep is None:
+        assert table is not None, "a sweep or a table"
+        if smoke:
+            raise UserError("--smoke goes with a sweep file")
+        return None, _judged_table(table, margin, options)
+    stated = [name for name, value in options._asdict().items() if value]
+    if stated:
+        raise UserError(
+            f"--{stated[0].replace('_', '-')} goes with --from; a sweep file states what it means"
+        )
+    from raykd.sweep import verdict as sweep_verdict
+
+    return sweep_verdict.verdict(sweep, margin, tracking_uri, smoke)
+
+
+def _judged_table(table: Path, margin: float | None, options: TableChoices) -> Verdict:
+    from raykd.analysis.scores.from_table import from_table
+    from raykd.analysis.scores.table_options import TableOptions, parse_columns
+    from raykd.analysis.verdict import public
+
+    alpha = public.ALPHA if options.alpha is None else options.alpha
+    if not 0 < alpha < 0.5:
+        raise UserError(f"--alpha: {alpha:g}; write a number above 0 and below 0.5")
+    columns = parse_columns(options.columns)
+    scores = from_table(table, TableOptions(options.smaller_is_better, options.baseline, columns))
+    return public.judge_table(scores, margin, alpha, "--margin ")

@@ -33,6 +33,17 @@ Margin = Annotated[
 SmallerIsBetter = Annotated[
     bool, typer.Option("--smaller-is-better", help="A smaller score is better, as for a loss.")
 ]
+Alpha = Annotated[
+    float | None, typer.Option(help="For a table: error rate of each hypothesis; default: 0.05.")
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="For a table: the strategy in the place of forward."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OURS=THEIRS", help="For a table: another name of a column; repeatable."),
+]
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from rich.text import Text
 
@@ -13,7 +14,15 @@ from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.power import POWER, Needed
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict.context import TeacherScore
-from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
+from raykd.analysis.verdict.verdict import (
+    Arm,
+    Cell,
+    Comparison,
+    Imitation,
+    PairImitation,
+    Verdict,
+    levels,
+)
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
@@ -97,6 +106,8 @@ def _cell(cell: Cell, result: Verdict) -> None:
         )
     if cell.shares is not None:
         say(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
+    if cell.imitation is not None:
+        _imitation(cell.imitation)
     for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),
@@ -109,6 +120,36 @@ def _cell(cell: Cell, result: Verdict) -> None:
         say(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
         say(Text.assemble("  ", ("not here: ", "bold"), problem.says))
+
+
+def _imitation(imitation: Imitation) -> None:
+    """Print a row for each strategy: means over its pairs. The pairs are in JSON and the report."""
+    say(
+        "  imitated: R² on held-out tokens, mean over matched pairs (1: a copy of the teacher's "
+        "state, 0: its mean state)"
+    )
+    rows = []
+    for strategy in dict.fromkeys(p.strategy for p in imitation.pairs):
+        pairs = [p for p in imitation.pairs if p.strategy == strategy]
+        title = f"{strategy} (control)" if pairs[0].control else strategy
+        worst, best = (f(pairs, key=lambda p: p.r2) for f in (min, max))
+        rows.append(
+            [title, _share([p.r2 for p in pairs]), _pair(worst), _pair(best),
+             _share([p.lookup for p in pairs]), _share([p.unmatched for p in pairs])]
+        )  # fmt: skip
+    columns = [STRATEGY, outcome("R²"), Column("lowest pair"), Column("highest pair"),
+               Column("lookup"), Column("unmatched")]  # fmt: skip
+    print_table(columns, rows, indent=2)
+
+
+def _share(values: Sequence[float | None]) -> str:
+    """The mean of shares of 1; empty if one is missing."""
+    present = [value for value in values if value is not None]
+    return f"{fmean(present):z.2f}" if len(present) == len(values) else ""
+
+
+def _pair(pair: PairImitation) -> str:
+    return f"{pair.student} to {pair.teacher}: {pair.r2:z.2f}"
 
 
 def _lost(cells: Iterable[Cell]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.verdict.verdict import Cell
+from raykd.analysis.verdict.verdict import Cell, Verdict
 from raykd.report import figures, provenance, search_figures, strategy_table
 from raykd.report.curve_figures import curves
 from raykd.report.equivalence_figure import equivalence
@@ -24,6 +24,8 @@ from raykd.report.sentences import (
 )
 from raykd.report.tables import (
     curses,
+    gain_table,
+    imitation_table,
     over_tasks,
     published_table,
     seed_table,
@@ -43,6 +45,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         strategy_table.section(page),
         _seeds(page, styles),
         _equivalence(page),
+        _imitation(page.verdict),
         _published(page),
         _tasks(page),
         _variance(page),
@@ -154,6 +157,24 @@ def _equivalence(page: Page) -> Section | None:
         "equivalence",
         "Equivalent or different, other settings",
         drawings=tuple(equivalence(i, page.verdict.cells[i - 1], page.verdict) for i in others),
+    )
+
+
+def _imitation(verdict: Verdict) -> Section | None:
+    levels = {100 * cell.imitation.level for cell in verdict.cells if cell.imitation}
+    if not levels:
+        return None
+    return Section(
+        "imitation",
+        "What the students imitated",
+        words=(
+            "R² is one minus the student's hidden loss over that of the best constant, on tokens "
+            "of the select split: 1 for a copy of the teacher's state, 0 for its mean state. The "
+            "lookup knows the token id and not the context. Intervals are over seeds, at "
+            f"{max(levels):g} percent.",
+        ),
+        tables=(gain_table(verdict),),
+        details=(Detail("Every matched pair as a table", table=imitation_table(verdict)),),
     )
 
 

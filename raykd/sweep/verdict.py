@@ -6,47 +6,27 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
 from raykd.analysis.verdict import foresight, public
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.published import compare_published, published_scores
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
-from raykd.sweep.interim import scores
+from raykd.sweep.interim import scores, task_name
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
 
 
 def verdict(
-    sweep: Path | None,
-    table: Path | None = None,
-    margin: float | None = None,
-    smaller_is_better: bool = False,
-    tracking_uri: str | None = None,
-    smoke: bool = False,
-) -> tuple[SweepState | None, Verdict]:
-    """Return the verdict on a sweep file's confirm trials, with the sweep's state, or on a table.
-
-    A table's margin is given here or in the table. Raises UserError.
-    """
-    if margin is not None and not (math.isfinite(margin) and margin > 0):
-        raise UserError(f"--margin: {margin:g}; write a number above 0, in the metric's units")
-    if smoke and sweep is None:
-        raise UserError("--smoke goes with a sweep file")
-    if table is not None:
-        if sweep is not None:
-            raise UserError(f"{sweep} and --from {table}: a sweep or a table, not both")
-        scores = from_table(table, smaller_is_better)
-        return None, public.judge_table(scores, margin, public.ALPHA, "--margin ")
-    assert sweep is not None, "a sweep file or a table"
-    if smaller_is_better:
-        raise UserError("--smaller-is-better goes with --from; a sweep's metric says it itself")
+    sweep: Path, margin: float | None = None, tracking_uri: str | None = None, smoke: bool = False
+) -> tuple[SweepState, Verdict]:
+    """Return the state of a sweep and the verdict on its confirm trials. Raises UserError."""
     state = Sweep.open(sweep, tracking_uri, smoke=smoke).state()
     return state, of_sweep(state, margin)
 
@@ -77,13 +57,23 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     result = judge(sweep_scores, margin, state.study.config.alpha, state.look)
     sweep_facts = facts(state.study, state.ledger.client)
     sentences = caveats(result, sweep_scores, sweep_facts)
-    return replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    return add_imitation(result, _imitations(state))
 
 
-def save(state: SweepState | None, file: Path) -> str:
+def _imitations(state: SweepState) -> tuple[StudentImitation, ...]:
+    """Return what the confirmed students imitated, of the seeds that are judged."""
+    config, look = state.study.config, state.look
+    confirm = config.confirm
+    records = state.current
+    if look is not None and confirm is not None:
+        judged = frozenset(confirm.seed_list[: look.seeds])
+        records = [r for r in records if r.seed in judged]
+    return from_trials(records, task_name(config.task.named), confirm.controls if confirm else ())
+
+
+def save(state: SweepState, file: Path) -> str:
     """Write the sweep's scores as a table and return a line about it. Raises UserError."""
-    if state is None:
-        raise UserError(f"--save: {file}: goes with a sweep; a table is saved already")
     from raykd.analysis.scores import to_table
 
     written = to_table.save(scores_of(state), file, state.study.config.margin)
@@ -140,7 +130,7 @@ def power(
         )
     source = ""
     if pilot is not None:
-        _, pilot_verdict = verdict(pilot, None, margin, False, tracking_uri)
+        _, pilot_verdict = verdict(pilot, margin, tracking_uri)
         sd, df, compared = foresight.pilot(pilot_verdict)
         margin, alpha, comparisons = (
             pilot_verdict.margin,

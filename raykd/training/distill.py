@@ -31,6 +31,7 @@ from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
+from raykd.training.imitation.probe import ImitationProbe, measured_steps
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
 from raykd.training.step import optimize, with_targets
@@ -53,6 +54,7 @@ def distill(
     facts: Mapping[str, str] | None = None,
     rungs: SuccessiveHalving | None = None,
     probe: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
+    imitation: ImitationProbe | None = None,
     controls: Controls | None = None,
 ) -> None:
     """Train the cohort's students, evaluate them, and report the results to `recorder`.
@@ -60,8 +62,8 @@ def distill(
     `build` returns a trial's untrained student. `resume` is a state that `hooks.checkpoint`
     stored. `save_student` may write a finished student into a folder and returns whether it did.
     `rungs` decides when the worst students are dropped. `probe` is called at evaluations with the
-    students, the step and the recorder, and does not change the students. `controls` makes the
-    targets of control trials.
+    students, the step and the recorder, and does not change the students; `imitation` likewise, at
+    its own steps. `controls` makes the targets of control trials.
     """
     where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -75,6 +77,7 @@ def distill(
 
     plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
+    measured = measured_steps(plan, data, evaluations)
     drops = rungs.steps(plan.steps) if rungs is not None and len(cohort.trials) > 1 else {}
     source = teacher.name if teacher else None
     teacher_seconds, teacher_rows, examples, scores = 0.0, 0, 0, dict[str, float]()
@@ -108,6 +111,10 @@ def distill(
             scores |= select_scores
         if done in evaluations and probe is not None:
             probe([learner for learner in active if learner.training], done, recorder)
+        if imitation is not None and done in measured:
+            students = [learner for learner in active if learner.training]
+            for student, metrics in zip(students, imitation.measure(students), strict=True):
+                recorder.log(student.trial, done, metrics)
         if done in evaluations:
             hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
         hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, teacher_rows))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
+from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import bf16_pays, fp32_arithmetic
 from raykd.runtime.seeds import seeded, stream
@@ -35,6 +37,8 @@ from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
+from raykd.training.imitation.lines import TOKENS, TRAIN_TOKENS, Lines, measure_lines
+from raykd.training.imitation.probe import ImitationProbe
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Recorder
 
@@ -160,6 +164,12 @@ class CohortTrainer:
         probe = None
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
             probe = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
+        imitation = None
+        one_stack = stacks.depth(self.teacher.config).decoder is None
+        if one_stack and cohort.trials[0].phase == "confirm":
+            imitation = ImitationProbe(
+                self.teacher, self.data, where, lambda kind: self._lines(kind, where)
+            )
         facts = {
             "precision": self._precision(where),
             "device": str(where.device),
@@ -169,7 +179,7 @@ class CohortTrainer:
             distill(
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
-                rungs=rungs, probe=probe, controls=controls,
+                rungs=rungs, probe=probe, imitation=imitation, controls=controls,
             )  # fmt: skip
         finally:
             for target_source in (source, controls.untrained):
@@ -214,6 +224,17 @@ class CohortTrainer:
             buffers = self.sources.buffers
             return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
         return "bf16" if where.bf16 else fp32_arithmetic(where.device)
+
+    def _lines(self, kind: str, where: Execution) -> Lines:
+        """Return what R² in the space of a hidden loss is compared with, measured once a home."""
+        sources, data = self.sources, self.data
+        question = [
+            "imitation lines", kind, [plugin.hash for plugin in sources.plugins],
+            sources.fingerprint, data.train.fingerprint, data.select.fingerprint,
+            self._precision(where), TOKENS, TRAIN_TOKENS,
+        ]  # fmt: skip
+        measure = partial(measure_lines, kind, self.teacher, data, where)
+        return Lines(**memoised(sources.home, question, lambda: asdict(measure())))
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data

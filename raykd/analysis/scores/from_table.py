@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from raykd.analysis.scores import coarse, lost_rows, table_rows, units
+from raykd.analysis.scores import coarse, lost_rows, table_options, table_rows, units
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
 from raykd.analysis.scores.scores import (
@@ -21,6 +20,7 @@ from raykd.analysis.scores.scores import (
     Scores,
     refuse_one_strategy,
 )
+from raykd.analysis.scores.table_options import Rows, TableOptions
 from raykd.analysis.scores.table_rows import COLUMNS, Row, number, text
 from raykd.errors import UserError
 
@@ -28,7 +28,10 @@ NEEDED = ("task", "init", "shape", "strategy", "metric", "score")
 FINEST = 1e-6  # of the largest score; scores with smaller steps are not rounded
 
 
-def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
+DEFAULTS = TableOptions()
+
+
+def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
     """Return the scores of a CSV or Parquet file.
 
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
@@ -37,24 +40,27 @@ def from_table(path: str | Path, smaller_is_better: bool = False) -> Scores:
     maps) and status (or state); others are ignored. A row without a score, or whose status is not
     finished, is a missing run. Without a seed column each arm has one score. Scores stay in the
     table's units. Raises UserError."""
-    return from_rows(Path(path), table_rows.read(Path(path)), smaller_is_better)
+    return from_rows(Path(path), table_rows.read(Path(path)), options)
 
 
-def from_rows(file: Path, rows: list[dict[str, Any]], smaller_is_better: bool = False) -> Scores:
+def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Scores:
     """The same from rows that were read already; `file` names them in errors."""
+    rows = table_options.renamed(file, rows, options.columns)
     columns = list(rows[0])
     if missing := [c for c in NEEDED if c not in columns]:
         raise UserError(
             f"{file}: no column {', '.join(missing)}; a table of scores has {COLUMNS}, this one "
             f"has {', '.join(columns)}"
         )
+    rows, baseline_note = table_options.with_baseline(file, rows, options.baseline)
     seeded = "seed" in columns
+    seeds, seed_note = table_options.numbered_seeds(file, rows) if seeded else ({}, ())
     confirm, explore = _phases(file, rows)
     kinds = {count: lost_rows.kind(file, count, row) for count, row in confirm}
     lost = {count: kind for count, kind in kinds.items() if kind is not None}
     reported = {count: lost_rows.reported(file, count, rows[count - 1]) for count in lost}
     rows = lost_rows.without_scores(rows, lost)
-    by_row = {n: _score(file, n, row, seeded, n in lost) for n, row in confirm}
+    by_row = {n: _score(file, n, row, seeds, n in lost) for n, row in confirm}
     _refuse_two_kinds(file, by_row)
     numbered = [(count, score) for count, score in by_row.items() if count not in lost]
     if not numbered:
@@ -64,7 +70,7 @@ def from_rows(file: Path, rows: list[dict[str, Any]], smaller_is_better: bool = 
     explored = tuple(_explored(file, count, row) for count, row in explore)
     refuse_one_strategy(str(file), items)
     metrics = tuple(dict.fromkeys(s.metric for s in items))
-    small = _smaller(file, metrics, smaller_is_better)
+    small = _smaller(file, metrics, options.smaller_is_better)
     scale = _scale(file, rows, metrics, items, explored)
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
@@ -82,7 +88,7 @@ def from_rows(file: Path, rows: list[dict[str, Any]], smaller_is_better: bool = 
         scale=scale,
         steps=tuple(steps.items()),
         margin=_margin(file, margin) if margin else None,
-        notes=tuple(
+        notes=baseline_note + seed_note + tuple(
             f"{m}: larger is taken as better; write --smaller-is-better if not"
             for m in metrics if not small and direction(m) is None
         ) + units.doubts(items),
@@ -141,8 +147,9 @@ def _margin(file: Path, written: str) -> float:
     return margin
 
 
-def _score(file: Path, count: int, row: Row, seeded: bool, lost: bool) -> Score:
-    """Return the score of a row. `lost`: whether its run has no score, which is then NaN."""
+def _score(file: Path, count: int, row: Row, seeds: Mapping[str, int], lost: bool) -> Score:
+    """Return the score of a row. `seeds`: the number of each seed as it is written, empty without
+    seeds. `lost`: whether its run has no score, which is then NaN."""
     where = f"{file}: row {count}"
     if empty := [c for c in NEEDED if not text(row, c) and not (lost and c == "score")]:
         raise UserError(f"{where}: {empty[0]} is empty; leave the row out, or fill it in")
@@ -154,8 +161,8 @@ def _score(file: Path, count: int, row: Row, seeded: bool, lost: bool) -> Score:
         task=text(row, "task"),
         init=text(row, "init"),
         shape=text(row, "shape"),
-        strategy=text(row, "strategy").lower().replace("-", "_").replace(" ", "_"),
-        seed=_seed(where, text(row, "seed")) if seeded else 0,
+        strategy=table_options.strategy(text(row, "strategy")),
+        seed=seeds.get(text(row, "seed"), 0),
         metric=text(row, "metric"),
         score=math.nan if lost else number(where, text(row, "score")),
         map=text(row, "map"),
@@ -193,16 +200,6 @@ def _phase(file: Path, count: int, row: Row) -> str:
     if phase not in ("confirm", "explore"):
         raise UserError(f"{file}: row {count}: phase: {phase!r}; write confirm or explore")
     return phase
-
-
-def _seed(where: str, written: str) -> int:
-    try:
-        return int(written.removesuffix(".0"))  # tools write an integer column with gaps as floats
-    except ValueError:
-        raise UserError(
-            f"{where}: seed: {written!r} is not a whole number; number the runs, the same number "
-            "for runs that share their data order, or leave the column out"
-        ) from None
 
 
 def _weight(where: str, written: str) -> str:

@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.importance import FanovaImportanceEvaluator
 from scipy import stats
 
 from raykd.analysis.stats.paired import Array
@@ -177,6 +174,11 @@ def _between(groups: Array, scores: Array) -> Array:
 
 
 def _fanova(maps: Sequence[Blocks], scores: Array) -> dict[str, float]:
+    # Two seconds to import, with scikit-learn; a verdict without explored maps needs neither.
+    import optuna
+    from optuna.distributions import CategoricalDistribution
+    from optuna.importance import FanovaImportanceEvaluator
+
     choices = {
         f"map_{i + 1}": CategoricalDistribution(list(dict.fromkeys(str(m[i]) for m in maps)))
         for i in range(len(maps[0]))

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
-from statsmodels.regression.mixed_linear_model import MixedLM
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from raykd.analysis.scores.scores import FORWARD, Score
 
@@ -50,6 +47,10 @@ def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -
     scores: of one init, shape and metric, with forward among the strategies and at least two tasks.
     Returns None if the fit does not converge to finite standard errors.
     """
+    import pandas as pd  # a second to import, and most verdicts are about one task
+    from statsmodels.regression.mixed_linear_model import MixedLM
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
     frame = pd.DataFrame(
         {"score": s.score * sign, "task": s.task, "strategy": s.strategy, "seed": s.seed}
         for s in scores

@@ -15,17 +15,19 @@ Array = Any
 """A float array, or a float for a single comparison."""
 
 
-def summary(differences: Array, resolution: float = 0.0) -> tuple[Array, Array]:
+def summary(
+    differences: Array, resolution: float = 0.0, identical: bool = False
+) -> tuple[Array, Array]:
     """Return mean and SD over the last axis (seeds, at least two).
 
     `resolution` is the smallest step of a score. On a coarse test set the differences of two seeds
     may coincide, and an SD of 0 would make every effect significant. The SD is therefore at least
-    one step, unless every difference is 0, as between two identical arms.
+    one step. With `identical`, both arms are the same trainings, whose differences are 0 and have
+    no SD.
     """
     differences = np.asarray(differences, dtype=float)
     sd = differences.std(axis=-1, ddof=1)
-    same = (differences == 0).all(axis=-1)
-    return differences.mean(axis=-1), np.where(same, sd, np.maximum(sd, resolution))
+    return differences.mean(axis=-1), sd if identical else np.maximum(sd, resolution)
 
 
 def p_above(mean: Array, sd: Array, n: Array, bound: Array) -> Array:

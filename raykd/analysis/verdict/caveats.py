@@ -55,12 +55,13 @@ def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
 
 
 def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
-    """Yield a caveat for each task whose score step is larger than half the margin."""
-    half = verdict.margin / 2
+    """Yield a caveat for each task whose score step is larger than half the stated margin."""
     tasks = dict.fromkeys(task for task, *_ in scores.cells)
+    if verdict.margin == verdict.stated_margin:
+        return
     for task in tasks:
         step = scores.step(task)
-        if step <= half:
+        if step <= verdict.stated_margin / 2:
             continue
         rows = next((len(s.ids) for s in scores.items if s.task == task and s.ids is not None), 0)
         share = f"1 of {rows} test rows, " if rows else ""
@@ -69,7 +70,8 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
         yield Caveat(
             "coarse",
             f"a step of the score{where} ({share}{step:.2g}) is larger than half the margin "
-            f"({half:g}): take {advice}",
+            f"({verdict.stated_margin / 2:g}), so the margin is {verdict.margin:.4g} in place of "
+            f"{verdict.stated_margin:g}: take {advice}",
         )
 
 

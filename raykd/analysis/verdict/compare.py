@@ -40,6 +40,14 @@ class Rule:
     resolution: float = 0.0
     seeded: bool = True
     look: Look | None = None
+    majority: float | None = None
+    """Test score of the majority class, if it is known and larger is better."""
+
+    def learned_nothing(self, arm: Mapping[int, Score]) -> bool:
+        """Whether no run of an arm is better than the majority class."""
+        if self.majority is None:
+            return False
+        return all(s.score <= self.majority + self.resolution / 2 for s in arm.values())
 
 
 def to_forward(
@@ -207,7 +215,11 @@ def _pair(
         reference=reference,
         finding="undecided",
         effect=float(d.mean()) if len(d) else float("nan"),
-        sd=float(summary(d, rule.resolution)[1]) if len(d) > 1 else None,
+        sd=(
+            None
+            if rule.learned_nothing(arm) and rule.learned_nothing(base)
+            else _sd(d, rule.resolution, _identical(arm, base, seeds))
+        ),
         interval=None,
         level=1 - 2 * rule.alpha,
         n=len(seeds),
@@ -216,6 +228,24 @@ def _pair(
         mcnemar=tuple(mcnemar(s, arm[s].correct, base[s].correct) for s in counted),
         missing=_missing(name, arm, reference, base, rule, expected_runs),
     )
+
+
+def _sd(differences: np.ndarray, resolution: float, identical: bool) -> float | None:
+    """Return the SD of paired differences; None if they show no variance to test with: those of a
+    single seed, or equal ones of different trainings in scores whose step is unknown."""
+    if len(differences) < 2:
+        return None
+    sd = float(summary(differences, resolution, identical)[1])
+    return sd if sd > 0 or identical else None
+
+
+def _identical(arm: Arm, base: Arm, seeds: Sequence[int]) -> bool:
+    """Whether both arms are the same trainings: one map and equal scores under every seed."""
+    return bool(seeds) and all(
+        arm[s].map == base[s].map != "" and arm[s].score == base[s].score
+        and arm[s].control == base[s].control
+        for s in seeds
+    )  # fmt: skip
 
 
 def _missing(

@@ -26,7 +26,7 @@ class PublishedComparison:
     inside: bool | None
 
 
-CaveatKind = Literal["teacher_beaten", "coarse", "majority", "data"]
+CaveatKind = Literal["mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data"]
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,13 @@ def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str],
         return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
     if not rule.seeded:
         return "without seeds nothing tells a difference from noise"
+    if c is not None and c.sd is None and c.n > 1:
+        if rule.majority is not None and c.effect == 0:
+            return "both are at the majority class, where equal scores are no evidence"
+        return (
+            f"the difference is the same under {seeds(c.n)}, which shows no variance; write scores "
+            "with more digits, or the number of test examples"
+        )
     if c is not None and c.sd is None:
         return "one seed shows no variance; run at least two, better as `raykd power` says"
     if more is None:

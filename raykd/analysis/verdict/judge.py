@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,12 +30,16 @@ def judge(
 ) -> Verdict:
     """Return the verdict at a margin (in the metric's units) that was stated before the sweep.
 
-    Only confirmed scores count; explored scores enter the winner's curse and the landscape only.
+    A margin below two steps of the score is raised to two steps, as two arms that differ by one
+    test row are neither shown to be equal nor to differ by less. Only confirmed scores count;
+    explored scores enter the winner's curse and the landscape only.
     `look`: the interim analysis that the scores belong to, if alpha is split over several.
     """
     sign = 1 if scores.larger_is_better else -1
+    stated, margin = margin, max(margin, _two_steps(scores, margin))
     level = look.alpha if look else alpha
-    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look)
+    majority = scores.majority if scores.larger_is_better else None
+    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look, majority)
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
     )
@@ -45,6 +50,7 @@ def judge(
         metric=scores.metric,
         larger_is_better=scores.larger_is_better,
         margin=margin,
+        stated_margin=stated,
         alpha=alpha,
         cells=cells,
         shares=_over_inits(scores, rule),
@@ -54,6 +60,12 @@ def judge(
         look=look,
         scale=scores.scale,
     )
+
+
+def _two_steps(scores: Scores, margin: float) -> float:
+    """Return two steps of the coarsest score, or 0 if the margin is not below them."""
+    two_steps = 2 * max((scores.step(task) for task, *_ in scores.cells), default=0.0)
+    return 0.0 if math.isclose(two_steps, margin) else two_steps
 
 
 def by_arm(scores: Scores, cell: CellName) -> ByArm:

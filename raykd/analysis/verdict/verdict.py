@@ -165,6 +165,45 @@ class Controls:
 
 
 @dataclass(frozen=True)
+class PairImitation:
+    """R² of a matched pair under one strategy: 1 for a copy of the teacher's state, 0 for its mean
+    state. `lookup`: R² of the best vector of each token id. `unmatched`: the same pair under
+    `none`, if its width allows a comparison. Means over `seeds` seeds; a random strategy has each
+    pair in some seeds only."""
+
+    strategy: str
+    control: bool
+    student: str
+    teacher: str
+    r2: float
+    interval: tuple[float, float] | None
+    lookup: float | None
+    unmatched: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class TargetGain:
+    """R² on one teacher state of the student states that are matched to it, minus that of the same
+    student states matched elsewhere, paired by seed."""
+
+    teacher: str
+    gain: float
+    interval: tuple[float, float] | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """What the students of a cell imitated at the end of their training, on held-out tokens.
+    `level`: that of the intervals, over seeds."""
+
+    pairs: tuple[PairImitation, ...]
+    gains: tuple[TargetGain, ...]
+    level: float
+
+
+@dataclass(frozen=True)
 class Cell:
     """One task x init x shape, and hidden weight (a number or `tuned`) if it is a factor."""
 
@@ -189,6 +228,8 @@ class Cell:
     """Missing runs by arm; None without any."""
     collapses: Counts | None = None
     """Collapsed runs by arm; None without seeds."""
+    imitation: Imitation | None = None
+    """What the students imitated, if they were measured."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)
@@ -203,6 +244,8 @@ class Verdict:
     metric: str
     larger_is_better: bool
     margin: float
+    """The margin of the tests: the stated one, or two steps of the score if that is larger."""
+    stated_margin: float
     alpha: float
     cells: tuple[Cell, ...]
     shares: tuple[tuple[str, str, Shares], ...] = ()

@@ -18,6 +18,8 @@ from raykd.maps.activations import Activation, ActivationKind
 from raykd.runtime.plugins import import_entry_points
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from raykd.maps.layer_map import LayerMap
 
 Form = Literal["pair", "padded_pair", "blocks"]
@@ -78,6 +80,9 @@ class HiddenLoss:
     """The map of one epoch, from the trial's map, seed and epoch, if it is drawn anew."""
     options: Mapping[str, float] = field(default_factory=dict)
     """Parameters that a sweep file may state (`losses.options`), with their defaults."""
+    space: Callable[[Tensor], Tensor] | None = None
+    """x_ND -> x_ND, for a loss that is proportional to the squared distance of the images of the
+    two states. None: to that of the states themselves. What students imitate is measured there."""
     stand_in: str | None = None
     """A kind with as many tensors that does not depend on values, for the forecast of memory on
     shapes alone. For losses whose control flow depends on values."""

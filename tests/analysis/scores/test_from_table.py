@@ -135,7 +135,8 @@ def test_a_correlation_may_be_negative_and_is_a_fraction(tmp_path: Path) -> None
     near["none"] = [s / 10 for s in near["none"]]
     file = table(tmp_path, near, "matthews", lambda s: f"{s:.3f}")
     assert "0.01 for one point" in refused("verdict", "--from", file, "--margin", 1)
-    assert judged(file, "--margin", 0.01)["margin"] == 0.01
+    verdict = judged(file, "--margin", 0.01)
+    assert (verdict["stated_margin"], verdict["margin"]) == (0.01, 0.02)  # two steps of the score
 
 
 STEPS: dict[str, tuple[Callable[[float], object], str, object, float]] = {

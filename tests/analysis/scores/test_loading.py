@@ -14,6 +14,7 @@ import pytest
 
 from raykd.analysis.scores.from_runs import from_trials
 from raykd.analysis.scores.from_table import from_table
+from raykd.analysis.scores.table_options import TableOptions
 from raykd.analysis.verdict.judge import judge
 from raykd.errors import UserError
 
@@ -51,7 +52,10 @@ def test_controls_and_losses_are_told(tmp_path: Path) -> None:
     found = from_table(written(tmp_path, *rows, header=f"{HEADER},control"))
     assert {s.strategy for s in found.items if s.control} == {"reverse"}
     assert not found.larger_is_better
-    assert from_table(written(tmp_path, *ROWS), smaller_is_better=True).larger_is_better is False
+    assert (
+        from_table(written(tmp_path, *ROWS), TableOptions(smaller_is_better=True)).larger_is_better
+        is False
+    )
 
 
 BAD: dict[str, tuple[list[str], str, tuple[str, ...]]] = {
@@ -72,7 +76,7 @@ BAD: dict[str, tuple[list[str], str, tuple[str, ...]]] = {
     ),
     "no number": ([*ROWS, "a,copied,3,last,0,accuracy,8O"], HEADER, ("row 5", "'8O'")),
     "empty": ([*ROWS, "a,,3,last,0,accuracy,80"], HEADER, ("row 5", "init is empty")),
-    "seed": ([*ROWS, "a,copied,3,last,one,accuracy,80"], HEADER, ("row 5", "seed", "'one'")),
+    "seed": ([*ROWS, "a,copied,3,last,1.5,accuracy,80"], HEADER, ("row 5", "seed", "'1.5'")),
     "twice": ([*ROWS, ROWS[0]], HEADER, ("rows 1 and 5", "forward, seed 0", "leave one out")),
     "two metrics": (
         [*ROWS, ROWS[0].replace("accuracy", "f1")], HEADER, ("row 1", "row 5", "a (f1)"),

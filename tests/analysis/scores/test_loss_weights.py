@@ -35,7 +35,7 @@ ITEMS = [
 
 def judged(items: list[Score], problems: list[Problem] | None = None) -> Any:
     found, named = over_weights(items, problems or [], True)
-    return judge(Scores(found, "accuracy", problems=named))
+    return judge(Scores(found, "accuracy", problems=named, resolution=0.1))
 
 
 def means(cell: Any) -> dict[str, float]:
@@ -108,6 +108,10 @@ def test_sampled_maps_stand_beside_the_strategies() -> None:
     ]
     fresh = [replace(s, map=f"[1, 2, {s.seed}]") for s in arm("uniform_random", "", 80, 80)]
     named = [*arm("none", "", 70, 71), *arm("forward", "", 80, 80), *arm("reverse", "", 80, 80)]
+    fresh, named = (
+        [replace(s, score=s.score + rng.normal(0, 0.05)) for s in scores]
+        for scores in (fresh, named)
+    )
     problem = Problem("missing", "no", "reviews", "copied", "3", "uniform_random_07")
     (cell,) = judged([*named, *fresh, *drawn], [problem]).cells
     assert {c.strategy for c in cell.to_forward} == {"reverse", "uniform_random"}

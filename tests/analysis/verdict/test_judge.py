@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Cell
 
@@ -61,11 +62,46 @@ def test_a_planted_difference() -> None:
     assert found.shares is not None and found.shares.sources[0].share > 0.5
 
 
-def test_arms_that_are_the_same_are_equivalent() -> None:
+def test_arms_that_are_the_same_trainings_are_equivalent() -> None:
+    """One map under two names, as forward and last are for a student of one block."""
     same = arm(80, 3)
-    found = cell(scores({"none": arm(70, 3), "forward": same, "again": same}))
-    assert found.hypothesis("H1").status == "supported"
-    assert found.hypothesis("H1").interval == (0, 0)
+    both = scores({"none": arm(70, 3), "forward": same, "last": same})
+    named = replace(both, items=tuple(replace(s, map="[6]") for s in both.items))
+    h1 = cell(named).hypothesis("H1")
+    assert (h1.status, h1.interval) == ("supported", (0, 0))
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.5])
+def test_equal_differences_are_no_evidence_where_the_step_is_unknown(difference: float) -> None:
+    """Two arms at the majority class have equal scores under every seed (statistics 9)."""
+    forward = [80.0, 80.0, 80.0]
+    other = [s + difference for s in forward]
+    found = cell(scores({"none": arm(70, 3), "forward": forward, "reverse": other}))
+    h1 = found.hypothesis("H1")
+    assert h1.status == "undecided" and "shows no variance" in h1.says
+
+
+def test_arms_at_the_majority_class_are_no_evidence() -> None:
+    """However many seeds agree; above it, equal scores count as one step apart."""
+    same = [80.0] * 10
+    found = scores({"none": arm(70), "forward": same, "reverse": same}, resolution=1.0)
+    assert cell(found, 2.0).hypothesis("H1").status == "supported"
+    h1 = cell(replace(found, majority=80.0), 2.0).hypothesis("H1")
+    assert h1.status == "undecided" and "both are at the majority class" in h1.says
+    few = scores({"forward": same[:2], "reverse": same[:2]}, resolution=1.0)
+    assert cell(few, 2.0).hypothesis("H1").status == "undecided"
+
+
+@pytest.mark.parametrize(("stated", "judged"), [(1.0, 4.0), (4.0, 4.0), (5.0, 5.0)])
+def test_a_margin_is_at_least_two_steps_of_the_score(stated: float, judged: float) -> None:
+    """Of 50 test rows a step is 2 points (statistics 9). The caveat names both margins."""
+    found = scores({"none": arm(70), "forward": arm(80), "reverse": arm(80)}, resolution=2.0)
+    verdict = judge(found, stated)
+    assert (verdict.stated_margin, verdict.margin) == (stated, judged)
+    assert verdict.cells[0].hypothesis("H1").margin == judged
+    said = [c.says for c in caveats(verdict, found)]
+    assert len(said) == (stated < judged)
+    assert all("the margin is 4 in place of 1" in says for says in said)
 
 
 def test_two_seeds_end_undecided_with_a_number_of_seeds() -> None:

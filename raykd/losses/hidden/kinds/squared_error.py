@@ -19,15 +19,18 @@ def mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> T
     return squared / (tokens * student_ND.shape[-1])
 
 
-@register_hidden_loss()
+def standardised(x_ND: Tensor) -> Tensor:
+    """Each token's vector with zero mean and unit variance over its width."""
+    import torch.nn.functional as F
+
+    return F.layer_norm(x_ND.float(), x_ND.shape[-1:])
+
+
+@register_hidden_loss(space=standardised)
 def normalized_mse(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
     """`mse` after the vector of each token is normalised to zero mean and unit variance over its
     width.
 
     The loss is scale-free, so one weight suits shallow and deep blocks and different teachers.
     """
-    import torch.nn.functional as F
-
-    width = student_ND.shape[-1:]
-    student, teacher = (F.layer_norm(x.float(), width) for x in (student_ND, teacher_ND))
-    return mse(student, teacher, tokens, examples)
+    return mse(standardised(student_ND), standardised(teacher_ND), tokens, examples)
