@@ -15,7 +15,6 @@ from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import CellName
 from raykd.analysis.stats import paired
 from raykd.analysis.stats.power import (
-    POWER,
     above_power,
     all_of,
     beyond_power,
@@ -33,6 +32,7 @@ from raykd.analysis.verdict.compare import (
     p_value,
     supporting,
 )
+from raykd.analysis.verdict.problems import missing_piece, seeds
 from raykd.analysis.verdict.verdict import Comparison, Hypothesis, Status
 
 Test = Callable[[float, float, int], float]
@@ -277,31 +277,4 @@ def _lacking(c: Comparison) -> str:
     lost = len(c.missing.seeds)
     return (
         f", the interval with {lost} of {lost + c.n} missing, at the worst and the best score seen"
-    )
-
-
-def seeds(n: int) -> str:
-    return "1 seed" if n == 1 else f"{n} seeds"
-
-
-def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
-    """Return a clause on what an undecided hypothesis still needs."""
-    if absent:
-        return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
-    if not rule.seeded:
-        return "without seeds nothing tells a difference from noise"
-    if c is not None and c.sd is None and c.n > 1:
-        if rule.majority is not None and c.effect == 0:
-            return "both are at the majority class, where equal scores are no evidence"
-        return (
-            f"the difference is the same under {seeds(c.n)}, which shows no variance; write scores "
-            "with more digits, or the number of test examples"
-        )
-    if c is not None and c.sd is None:
-        return "one seed shows no variance; run at least two, better as `raykd power` says"
-    if more is None:
-        return "at the effect and variance seen, even 10,000 seeds would not decide it"
-    return (
-        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the "
-        f"effect and variance seen (power {POWER:g})"
     )

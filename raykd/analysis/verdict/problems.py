@@ -1,8 +1,9 @@
-"""Problems of a cell: missing arms, references, seeds and pairs. Nothing is filled in."""
+"""Problems of a cell: missing arms, references, seeds and pairs, and what an undecided hypothesis
+still needs. Nothing is filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from raykd.analysis.scores.scores import (
     FORWARD,
@@ -14,6 +15,9 @@ from raykd.analysis.scores.scores import (
     Scores,
     is_sampled,
 )
+from raykd.analysis.stats.power import POWER
+from raykd.analysis.verdict.compare import Rule
+from raykd.analysis.verdict.verdict import Comparison
 
 ByArm = Mapping[str, Mapping[int, Score]]
 
@@ -87,3 +91,30 @@ def _cell(problem: Problem) -> tuple[str | None, ...]:
 
 def _control(arm: Mapping[int, Score]) -> bool:
     return next(iter(arm.values())).control
+
+
+def seeds(n: int) -> str:
+    return "1 seed" if n == 1 else f"{n} seeds"
+
+
+def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
+    """Return a clause on what an undecided hypothesis still needs."""
+    if absent:
+        return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
+    if not rule.seeded:
+        return "without seeds nothing tells a difference from noise"
+    if c is not None and c.sd is None and c.n > 1:
+        if rule.majority is not None and c.effect == 0:
+            return "both are at the majority class, where equal scores are no evidence"
+        return (
+            f"the difference is the same under {seeds(c.n)}, which shows no variance; write scores "
+            "with more digits, or the number of test examples"
+        )
+    if c is not None and c.sd is None:
+        return "one seed shows no variance; run at least two, better as `raykd power` says"
+    if more is None:
+        return "at the effect and variance seen, even 10,000 seeds would not decide it"
+    return (
+        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the "
+        f"effect and variance seen (power {POWER:g})"
+    )

@@ -16,7 +16,7 @@ from raykd.analysis.stats.paired import Array, summary
 from raykd.analysis.stats.power import above_power, all_of, seeds_for
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.verdict.compare import Rule
-from raykd.analysis.verdict.equivalence import missing_piece, seeds
+from raykd.analysis.verdict.problems import missing_piece, seeds
 from raykd.analysis.verdict.verdict import Hypothesis, Status
 
 
