@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from rich.text import Text
@@ -95,6 +96,8 @@ def _cell(cell: Cell, result: Verdict) -> None:
         if pairs:
             say(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
             _differences(pairs, margin)
+    for line in _beyond_the_margin(cell, margin):
+        say(f"  {line}")
     if cell.gap is not None:
         format_number = Digits.of(margin, cell.gap.effect, *cell.gap.interval).plain
         low, high = map(format_number, cell.gap.interval)
@@ -120,6 +123,27 @@ def _cell(cell: Cell, result: Verdict) -> None:
         say(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
         say(Text.assemble("  ", ("not here: ", "bold"), problem.says))
+
+
+def _beyond_the_margin(cell: Cell, margin: float) -> Iterator[str]:
+    """Yield what the seeds say about other margins and about more test examples."""
+    if (largest := cell.largest) is not None:
+        digits = Digits.of(margin, largest.bound)
+        shown = largest.bound
+        if not digits.scientific:  # a bound is rounded up
+            shown = math.ceil(shown * 10**digits.decimals) / 10**digits.decimals
+        bound = digits.plain(shown)
+        yield (
+            f"no strategy differs from forward by more than {bound} ({100 * largest.level:g} % "
+            f"bound, by {largest.strategy})"
+        )
+    if (larger := cell.larger_test) is not None:
+        sds = Digits.of(margin, larger.sd, larger.doubled).plain
+        yield (
+            f"twice as many test examples would lower the SD of a difference from "
+            f"{sds(larger.sd)} to {sds(larger.doubled)}: {larger.seeds} seeds as good as "
+            f"{larger.of} are now"
+        )
 
 
 def _imitation(imitation: Imitation) -> None:

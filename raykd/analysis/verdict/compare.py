@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raykd.analysis.scores.answers import aligned, one_set
 from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import Score
 from raykd.analysis.stats.examples import mcnemar, two_level
+from raykd.analysis.stats.margins import probabilities
 from raykd.analysis.stats.paired import (
     holm,
     interval,
@@ -66,7 +68,8 @@ def to_forward(
     settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
     return tuple(
         c if c.sd is None else replace(
-            c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1]
+            c, p_tost=a[0], p_tost_holm=a[1], p_beyond=b[0], p_beyond_holm=b[1],
+            probabilities=probabilities(c.effect, c.sd, c.n, rule.margin),
         )
         for c, a, b in zip(_populations(settled, pairs), p_for, p_against, strict=True)
     )  # fmt: skip
@@ -191,10 +194,10 @@ def _populations(
     """Add the intervals over test examples, where the answers to every example are known."""
     result = []
     for c, (_, arm, _, base) in zip(settled, pairs, strict=True):
-        aligned = [s for s in c.seeds if _aligned(arm[s], base[s])]
-        shares = any(arm[s].correct.dtype != bool for s in aligned)  # type: ignore[union-attr]
-        means = bool(aligned) and (shares or arm[aligned[0]].metric == "accuracy")
-        if len(aligned) == c.n > 1 and means and _one_set(arm, c.seeds):
+        answered = [s for s in c.seeds if aligned(arm[s], base[s])]
+        shares = any(arm[s].correct.dtype != bool for s in answered)  # type: ignore[union-attr]
+        means = bool(answered) and (shares or arm[answered[0]].metric == "accuracy")
+        if len(answered) == c.n > 1 and means and one_set(arm, c.seeds):
             answers = [[a[s].correct for s in c.seeds] for a in (arm, base)]
             c = replace(c, population=two_level(answers[0], answers[1], c.level))
         result.append(c)
@@ -208,7 +211,7 @@ def _pair(
     d = np.array([rule.sign * (arm[s].score - base[s].score) for s in seeds])
     counted = [
         s for s in seeds
-        if _aligned(arm[s], base[s]) and arm[s].correct.dtype == bool  # type: ignore[union-attr]
+        if aligned(arm[s], base[s]) and arm[s].correct.dtype == bool  # type: ignore[union-attr]
     ]  # fmt: skip
     return Comparison(
         strategy=name,
@@ -272,17 +275,6 @@ def _missing(
         return Case(float(mean), float(sd), len(seeds))
 
     return Missing(lacking, low=case(0, 1), high=case(1, 0), failed=case(0, 0))
-
-
-def _aligned(a: Score, b: Score) -> bool:
-    """Whether both scores have per-example answers for the same test examples in the same order."""
-    if a.ids is None or b.ids is None:
-        return False
-    return np.array_equal(a.ids, b.ids)
-
-
-def _one_set(arm: Arm, seeds: Sequence[int]) -> bool:
-    return all(_aligned(arm[seeds[0]], arm[s]) for s in seeds[1:])
 
 
 def matrix(arms: Sequence[Arm], sign: int) -> tuple[tuple[int, ...], np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import CellName
 from raykd.analysis.stats import paired
+from raykd.analysis.stats.margins import LargestDifference, largest_difference
 from raykd.analysis.stats.power import (
     above_power,
     all_of,
@@ -278,3 +279,17 @@ def _lacking(c: Comparison) -> str:
     return (
         f", the interval with {lost} of {lost + c.n} missing, at the worst and the best score seen"
     )
+
+
+def largest(pairs: Sequence[Comparison], margin: float, alpha: float) -> LargestDifference | None:
+    """Return the smallest margin at which H1 would be supported, with missing runs at their worst;
+    None if a comparison has no variance."""
+    intervals = {c.strategy: bounds(c, 1 - 2 * alpha, supporting) for c in pairs}
+    known = {name: interval for name, interval in intervals.items() if interval is not None}
+    if not pairs or len(known) < len(pairs):
+        return None
+
+    def p(at: float) -> float:
+        return max(p_value(c, equivalent(at).test_for, supporting) for c in pairs)
+
+    return largest_difference(known, p, margin, 1 - alpha)

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores import missing
+from raykd.analysis.scores.answers import correctness
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
 from raykd.analysis.stats import collapse, gap, mixed, variance
+from raykd.analysis.stats.margins import larger_test
 from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.stats.variance import Shares
@@ -132,6 +134,10 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         ),
         problems=of_cell(scores, cell, arms),
         landscape=explored_maps(scores, cell, tested, rule),
+        largest=None if without_forward else equivalence.largest(
+            forward_pairs, rule.margin, rule.alpha
+        ),
+        larger_test=larger_test(correctness(forward_arms, forward)) if forward else None,
     )  # fmt: skip
     return _with_counts(result) if rule.seeded else result
 

@@ -13,6 +13,7 @@ from raykd.analysis.stats.collapse import Counts
 from raykd.analysis.stats.examples import McNemar
 from raykd.analysis.stats.gap import Gap
 from raykd.analysis.stats.importance import Landscape
+from raykd.analysis.stats.margins import LargerTest, LargestDifference, Probabilities
 from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.sequential import Look
 from raykd.analysis.stats.spread import SpreadRatio
@@ -120,6 +121,8 @@ class Comparison:
     population: tuple[float, float] | None = None
     mcnemar: tuple[McNemar, ...] = ()
     missing: Missing | None = None
+    probabilities: Probabilities | None = None
+    """With forward: of the true difference against the margin, over the finished pairs."""
 
 
 def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
@@ -228,6 +231,10 @@ class Cell:
     """Missing runs by arm; None without any."""
     collapses: Counts | None = None
     """Collapsed runs by arm; None without seeds."""
+    largest: LargestDifference | None = None
+    """The largest difference to forward that the seeds do not exclude."""
+    larger_test: LargerTest | None = None
+    """What a test set twice as large would save, if the answers to single examples are known."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
 
