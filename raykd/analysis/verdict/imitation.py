@@ -1,4 +1,4 @@
-"""What the students of a sweep imitated: R² by matched pair, and whether targets are told apart.
+"""What the students of a sweep imitated: R² by matched pair, and whether targets are distinguished.
 
 R² is 1 - loss / loss of the best constant, on held-out tokens (training/imitation/probe.py). Values
 are means over seeds, with t intervals over seeds. They are descriptive: no hypothesis.
@@ -172,6 +172,6 @@ def caveats(cell: Cell, several: bool) -> Iterator[Caveat]:
         blocks = f"block{'s' * (len(alike) > 1)} {', '.join(alike)}"
         yield Caveat(
             "targets_alike",
-            f"the targets are not told apart{where}: students matched to teacher {blocks} imitate "
+            f"the targets are not distinguished{where}: students matched to teacher {blocks} imitate "
             f"{'them' if len(alike) > 1 else 'it'} no better than students matched elsewhere",
         )

@@ -1,4 +1,4 @@
-"""What students imitated: means by pair, whether targets are told apart, and the caveats."""
+"""What students imitated: means by pair, whether targets are distinguished, and the caveats."""
 
 from __future__ import annotations
 
