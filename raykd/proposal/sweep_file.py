@@ -143,15 +143,16 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
 def _margin(p: Proposal) -> str:
     """The arithmetic of `sizes.margin` in words."""
     rows = p.prepared.counts["test"]
-    sd, least = sizes.expected_sd(rows, p.right), sizes.shown(rows, p.seeds, p.right)
+    sd, finest = sizes.largest_expected_sd(rows, p.right), sizes.finest(rows)
     text = (
-        f"points of {p.task.metric}. Two students that are right on {100 * p.right:.0f} % of "
-        f"{rows:,} test rows, independently, differ with an SD of {sd:.2g} points; {p.seeds} seeds "
-        f"then show margins from {least:.2g} (power 0.8)"
+        f"points of {p.task.metric}: {p.seeds} seeds on {rows:,} test rows show it (power 0.8) "
+        f"even if two students that are right on {100 * p.right:.0f} % err independently, an SD of "
+        f"{sd:.2g} points. Their errors mostly agree, so less may be shown too, down to "
+        f"{finest:.2g}, two rows"
     )
     if p.margin > USUAL_MARGIN:
         wanted = sizes.rows_for(USUAL_MARGIN, p.seeds, p.right)
-        text += f". A margin of {USUAL_MARGIN:g} takes {wanted:,} test rows"
+        text += f". On the same terms a margin of {USUAL_MARGIN:g} takes {wanted:,} test rows"
     return text
 
 
