@@ -13,6 +13,8 @@ from raykd.planning.study import DEFAULT_EPOCHS
 
 TEST_SHARE, MOST_TEST_SHARE, SELECT_SHARE = 0.2, 0.4, 0.1
 TEST_ROWS, MOST_TEST_ROWS, MOST_SELECT_ROWS = 400, 4000, 1000
+FEW_TRAIN_ROWS = 512
+"""Below, an epoch of the teacher is a few steps, and the select rows that would end it are few."""
 LEAST_STEPS, USUAL_STEPS, MOST_STEPS = 20, 100, 1000
 USUAL_PASSES = 6.0
 """Times through few training rows, which would otherwise be repeated up to `USUAL_STEPS`."""
@@ -58,6 +60,12 @@ def steps(train_rows: int) -> int:
 
 def _steps(epochs: float, train_rows: int) -> int:
     return math.ceil(epochs * math.ceil(train_rows / batch()))
+
+
+def teacher(train_rows: int) -> dict[str, float]:
+    """Epochs and batch of the teacher, where the defaults do not suit few rows: small batches, so
+    that it learns in few epochs, and a fixed number of them."""
+    return {"epochs": 10, "batch": 8} if train_rows < FEW_TRAIN_ROWS else {}
 
 
 def batch() -> int:

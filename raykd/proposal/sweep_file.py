@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def text(proposal: Proposal) -> str:
     sections: list[tuple[str, dict[str, Any]]] = [
         ("", {"name": p.name}),
         ("task", {name: getattr(p.task, name) for name in names}),
-        ("teacher", {"model": p.teacher}),
+        ("teacher", {"model": p.teacher, **sizes.teacher(p.prepared.counts["train"])}),
         ("student", {"blocks": p.student}),
         ("training", {"steps": p.steps}),
         ("confirm", {"strategies": [*sizes.STRATEGIES], "seeds": p.seeds}),
@@ -122,6 +123,7 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
             "teacher.model", p.teacher,
             f"{packaged.note}; English; installs without a hub" if packaged else "as stated",
         ),
+        *_teacher(p),
         Choice("student.blocks", p.student, f"{half} of the teacher's {p.blocks}"),
         Choice(
             "training.steps", p.steps,
@@ -138,6 +140,15 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
             "margin", p.margin, _margin(p),
         ),
     )  # fmt: skip
+
+
+def _teacher(p: Proposal) -> Iterator[Choice]:
+    rows = p.prepared.counts["train"]
+    keys = sizes.teacher(rows)
+    if keys:
+        steps = math.ceil(keys["epochs"] * rows / keys["batch"])
+        yield Choice("teacher.epochs", keys["epochs"], "fixed, as few select rows tell no best one")
+        yield Choice("teacher.batch", keys["batch"], f"small, for {steps:,} steps on few rows")
 
 
 def _margin(p: Proposal) -> str:

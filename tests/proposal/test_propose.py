@@ -128,6 +128,16 @@ def test_three_classes_and_200_rows(tmp_path: Path) -> None:
     assert "3 classes" in facts["task.label"] and "200 distinct" in facts["task.text"]
     assert f"{counts['test']} of 200 rows" in facts["task.test_share"]
     assert notes(proposal) == ()
+    assert f"{math.ceil(10 * counts['train'] / 8)} steps" in facts["teacher.batch"]
+
+
+@pytest.mark.parametrize(("rows", "few"), [(100, True), (2_000, False)])
+def test_few_rows_get_a_teacher_of_many_small_steps(rows: int, few: bool, tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", rows_of(rows, LABELS["three"]))
+    file = tmp_path / "my.yaml"
+    sweep_file.write(file, propose.propose(file, str(tmp_path / "t.csv"), tmp_path / "home"))
+    teacher, default = load(file).teacher, Teacher(model="minilm")
+    assert (teacher.batch < default.batch, teacher.epochs != default.epochs) == (few, few)
 
 
 def test_the_margin_states_its_arithmetic(tmp_path: Path) -> None:
