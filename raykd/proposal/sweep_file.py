@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def text(proposal: Proposal) -> str:
     sections: list[tuple[str, dict[str, Any]]] = [
         ("", {"name": p.name}),
         ("task", {name: getattr(p.task, name) for name in names}),
-        ("teacher", {"model": p.teacher}),
+        ("teacher", {"model": p.teacher, **sizes.teacher(p.prepared.counts["train"])}),
         ("student", {"blocks": p.student}),
         ("training", {"steps": p.steps}),
         ("confirm", {"strategies": [*sizes.STRATEGIES], "seeds": p.seeds}),
@@ -122,6 +123,7 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
             "teacher.model", p.teacher,
             f"{packaged.note}; English; installs without a hub" if packaged else "as stated",
         ),
+        *_teacher(p),
         Choice("student.blocks", p.student, f"{half} of the teacher's {p.blocks}"),
         Choice(
             "training.steps", p.steps,
@@ -140,18 +142,28 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
     )  # fmt: skip
 
 
+def _teacher(p: Proposal) -> Iterator[Choice]:
+    rows = p.prepared.counts["train"]
+    keys = sizes.teacher(rows)
+    if keys:
+        steps = math.ceil(keys["epochs"] * rows / keys["batch"])
+        yield Choice("teacher.epochs", keys["epochs"], "fixed, as few select rows tell no best one")
+        yield Choice("teacher.batch", keys["batch"], f"small, for {steps:,} steps on few rows")
+
+
 def _margin(p: Proposal) -> str:
     """The arithmetic of `sizes.margin` in words."""
     rows = p.prepared.counts["test"]
-    sd, least = sizes.expected_sd(rows, p.right), sizes.shown(rows, p.seeds, p.right)
+    sd, finest = sizes.largest_expected_sd(rows, p.right), sizes.finest(rows)
     text = (
-        f"points of {p.task.metric}. Two students that are right on {100 * p.right:.0f} % of "
-        f"{rows:,} test rows, independently, differ with an SD of {sd:.2g} points; {p.seeds} seeds "
-        f"then show margins from {least:.2g} (power 0.8)"
+        f"points of {p.task.metric}: {p.seeds} seeds on {rows:,} test rows show it (power 0.8) "
+        f"even if two students that are right on {100 * p.right:.0f} % err independently, an SD of "
+        f"{sd:.2g} points. Their errors mostly agree, so less may be shown too, down to "
+        f"{finest:.2g}, two rows"
     )
     if p.margin > USUAL_MARGIN:
         wanted = sizes.rows_for(USUAL_MARGIN, p.seeds, p.right)
-        text += f". A margin of {USUAL_MARGIN:g} takes {wanted:,} test rows"
+        text += f". On the same terms a margin of {USUAL_MARGIN:g} takes {wanted:,} test rows"
     return text
 
 

@@ -128,23 +128,38 @@ def test_three_classes_and_200_rows(tmp_path: Path) -> None:
     assert "3 classes" in facts["task.label"] and "200 distinct" in facts["task.text"]
     assert f"{counts['test']} of 200 rows" in facts["task.test_share"]
     assert notes(proposal) == ()
+    assert f"{math.ceil(10 * counts['train'] / 8)} steps" in facts["teacher.batch"]
+
+
+@pytest.mark.parametrize(("rows", "few"), [(100, True), (2_000, False)])
+def test_few_rows_get_a_teacher_of_many_small_steps(rows: int, few: bool, tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", rows_of(rows, LABELS["three"]))
+    file = tmp_path / "my.yaml"
+    sweep_file.write(file, propose.propose(file, str(tmp_path / "t.csv"), tmp_path / "home"))
+    teacher, default = load(file).teacher, Teacher(model="minilm")
+    assert (teacher.batch < default.batch, teacher.epochs != default.epochs) == (few, few)
 
 
 def test_the_margin_states_its_arithmetic(tmp_path: Path) -> None:
     """All numbers of the sentence follow from the rows and seeds of the same file."""
     write_csv(tmp_path / "t.csv", rows_of(200, LABELS["three"]))
     proposal = propose.propose(tmp_path / "my.yaml", str(tmp_path / "t.csv"), tmp_path / "home")
-    rows, sd = (
-        proposal.prepared.counts["test"],
-        100 * math.sqrt(0.5 / proposal.prepared.counts["test"]),
-    )
+    rows = proposal.prepared.counts["test"]
     (why,) = (c.why for c in sweep_file.choices(proposal) if c.key == "margin")
-    assert f"right on 50 % of {rows} test rows, independently, differ with an SD of {sd:.2g}" in why
-    least = float(re.search(r"10 seeds then show margins from ([\d.]+) ", why)[1])  # type: ignore[index]
-    assert least <= proposal.margin
-    assert all_equivalent_power(10, sd, least, 0.0, 0.05, 3) == pytest.approx(0.8, abs=0.01)
-    wanted = int(re.search(r"A margin of 2 takes ([\d,]+) test rows", why)[1].replace(",", ""))  # type: ignore[index]
-    assert sizes.margin(wanted, 10) == 2 < sizes.margin(wanted - 50, 10)
+    assert f"10 seeds on {rows} test rows" in why and "right on 50 %" in why
+    sd, finest, wanted = (
+        float(re.search(pattern, why)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (
+            r"an SD of (\S+) points",
+            r"down to (\S+), two",
+            r"takes ([\d,]+) test rows",
+        )
+    )
+    assert sd == pytest.approx(100 * math.sqrt(0.5 / rows), abs=0.1)
+    assert finest == pytest.approx(200 / rows, abs=0.1)
+    power = [all_equivalent_power(10, sd, m, 0.0, 0.05, 3) for m in (proposal.margin, 2)]
+    assert power[0] >= 0.8 > power[1]
+    assert sizes.margin(int(wanted), 10) == 2 < sizes.margin(int(wanted) - 50, 10)
 
 
 def test_a_large_class_leaves_less_to_differ_on(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ ROWS = st.integers(40, 2_000_000)
 def test_a_margin_is_shown_by_the_seeds_and_never_finer_than_the_rows(
     test_rows: int, seeds: int
 ) -> None:
-    margin, sd = sizes.margin(test_rows, seeds), sizes.expected_sd(test_rows)
+    margin, sd = sizes.margin(test_rows, seeds), sizes.largest_expected_sd(test_rows)
     assert 100 / test_rows <= margin / 2, "the verdict calls such scores coarse"
     power = all_equivalent_power(seeds, sd, margin, 0.0, 0.05, sizes.COMPARISONS)
     assert power >= POWER - 1e-6
@@ -32,19 +32,19 @@ RIGHT = st.floats(0.5, 0.95)
 
 
 @given(test_rows=st.integers(30, 4_000), right=RIGHT, seed=st.integers(0, 99))
-def test_the_expected_sd_is_that_of_students_with_independent_errors(
+def test_the_largest_sd_is_that_of_students_with_independent_errors(
     test_rows: int, right: float, seed: int
 ) -> None:
     """Simulated: the formula is arithmetic, not a measurement."""
     rng = np.random.default_rng(seed)
     scores = 100 * rng.binomial(test_rows, right, (2, 20_000)) / test_rows
     simulated = (scores[0] - scores[1]).std()
-    assert sizes.expected_sd(test_rows, right) == pytest.approx(simulated, rel=0.05)
-    assert sizes.expected_sd(test_rows, right) <= sizes.expected_sd(test_rows)
+    assert sizes.largest_expected_sd(test_rows, right) == pytest.approx(simulated, rel=0.05)
+    assert sizes.largest_expected_sd(test_rows, right) <= sizes.largest_expected_sd(test_rows)
 
 
-def test_the_expected_sd_covers_the_measured_one() -> None:
-    """The docstring of `expected_sd` states these figures of the studies with copied blocks."""
+def test_the_largest_sd_covers_the_measured_ones() -> None:
+    """These figures of the studies with copied blocks stand in the function's docstring."""
     for study, measured in (("minilm", 1.97), ("minilm_init", 1.57)):
         table = pd.read_csv(ROOT / "studies" / f"{study}.csv")
         table = table[~table.control.astype(bool) & (table.phase == "confirm")]
@@ -52,7 +52,7 @@ def test_the_expected_sd_covers_the_measured_one() -> None:
         differences = scores.drop(columns="forward").sub(scores["forward"], axis=0)
         sd = float(np.sqrt((differences.std() ** 2).mean()))
         assert sd == pytest.approx(measured, abs=0.01) and set(table.examples) == {1217}
-        assert 0.75 * sizes.expected_sd(1217) < sd < sizes.expected_sd(1217)
+        assert 0.75 * sizes.largest_expected_sd(1217) < sd < sizes.largest_expected_sd(1217)
     assert sizes.margin(1217, 10) == 2.5
 
 
