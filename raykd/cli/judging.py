@@ -49,7 +49,7 @@ def verdict(
     """
     from raykd.cli.terminal.activity import activity
 
-    with activity(f"reading {sweep or table or ''}"):
+    with activity(f"reading {sweep or table or 'the arguments'}"):
         from raykd.sweep import verdict as sweep_verdict
 
         opened, result = sweep_verdict.verdict(
@@ -164,7 +164,7 @@ def report(
 
     from raykd.cli.terminal.activity import activity
 
-    with activity(f"reading {sweep or table or ''}", lasting=True) as update:
+    with activity(f"reading {sweep or table or 'the arguments'}", lasting=True) as update:
         from raykd.report import gather, render
         from raykd.sweep import verdict as sweep_verdict
 
