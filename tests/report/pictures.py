@@ -21,8 +21,7 @@ from .opened import NARROW, WIDE, Opened, Scheme, opened
 from .served import ROOT, served
 
 FIGURES = ROOT / "docs/figures"
-COLOURS = 256
-"""Of a picture's palette, which keeps its file below 150 KB."""
+COLOURS = 256  # of a picture's palette
 SECONDS = 60_000
 """In milliseconds; a busy machine serves MLflow's pages slowly."""
 REPORT: dict[str, tuple[int, Scheme]] = {
@@ -77,12 +76,15 @@ def note(page: Page) -> bytes:
 
 
 def write(picture: bytes, name: str, folder: Path) -> None:
-    """Write a picture with a palette of few colours: pages have few, and the file stays small."""
+    """Write a picture with its most frequent colours, which keeps the file small. The others, of
+    smoothed edges, become their nearest."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.png"
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    quantized = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    quantized.save(file, optimize=True)
+    frequent = sorted(image.getcolors(image.width * image.height), reverse=True)[:COLOURS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in frequent for part in colour])
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"{file}: {image.width} x {image.height}, {file.stat().st_size / 1024:.0f} KB")
 
 
