@@ -21,8 +21,7 @@ from .opened import NARROW, WIDE, Opened, Scheme, opened
 from .served import ROOT, served
 
 FIGURES = ROOT / "docs/figures"
-COLOURS = 96
-"""Of a picture's palette, which keeps its file below 150 KB."""
+COLOURS = 256  # of a picture's palette
 SECONDS = 60_000
 """In milliseconds; a busy machine serves MLflow's pages slowly."""
 REPORT: dict[str, tuple[int, Scheme]] = {
@@ -52,20 +51,40 @@ def first_screen(page: Opened) -> bytes:
     return page.page.screenshot(full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
+BUTTON = "[data-component-id='mlflow.{}']"
+
+
 def confirm_runs(page: Page, link: str) -> bytes:
-    """Return a picture of the page that `raykd ui` opens, when its table is filled."""
+    """Return a picture of the page that `raykd ui` opens, without MLflow's panel for chats."""
     page.goto(link)
     scores = page.locator("[role=gridcell][col-id^='metrics.']")
     expect(scores.nth(4)).to_be_in_viewport()
-    return page.screenshot()
+    close = page.locator(BUTTON.format("assistant.chat_panel.close"))
+    close.click()
+    page.locator(BUTTON.format("experiment_page.shared_view.dismiss")).click()
+    expect(close).to_have_count(0)
+    page.mouse.move(0, 0)
+    return page.screenshot(animations="disabled")
+
+
+def note(page: Page) -> bytes:
+    """Return a picture of the experiment's note, opened on the same page."""
+    page.locator(BUTTON.format("experiment.metadata_editor.expand_button")).click()
+    expect(page.get_by_text("Details: raykd verdict")).to_be_in_viewport()
+    page.mouse.move(0, 0)
+    return page.screenshot(animations="disabled")
 
 
 def write(picture: bytes, name: str, folder: Path) -> None:
-    """Write a picture with a palette of few colours: pages have few, and the file stays small."""
+    """Write a picture with its most frequent colours, which keeps the file small. The others, of
+    smoothed edges, become their nearest."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.png"
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    frequent = sorted(image.getcolors(image.width * image.height), reverse=True)[:COLOURS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in frequent for part in colour])
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"{file}: {image.width} x {image.height}, {file.stat().st_size / 1024:.0f} KB")
 
 
@@ -83,6 +102,7 @@ def take(sweep_file: Path, browser: Browser, whole: Path | None) -> None:
         page = browser.new_page(viewport={"width": WIDE, "height": 900})
         page.set_default_timeout(SECONDS)
         write(confirm_runs(page, ui.link), "mlflow-runs", whole or FIGURES)
+        write(note(page), "mlflow-note", whole or FIGURES)
 
 
 if __name__ == "__main__":

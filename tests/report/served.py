@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def served(sweep_file: Path) -> Iterator[Served]:
         [sys.executable, "-m", "raykd", "ui", sweep_file.name, "--port", str(free_port())],
         cwd=sweep_file.parent, env={**environment, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        # A child of a background job ignores Ctrl-C, as its parent does.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
         assert process.stdout is not None
