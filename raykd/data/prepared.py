@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
+FORMAT = 8  # version of the stored rows; raise it when rows are read or stored differently
 
 
 @dataclass(frozen=True)
