@@ -68,7 +68,8 @@ class DataReport:
     lookalikes: tuple[tuple[str, ...], ...] = ()
     """Labels that are equal as numbers and kept apart because they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Rows of each class, by split; empty if there are no classes."""
+    """Rows of each class, or of each choice that the sweep file names, by split; empty if there are
+    none."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each class in the cross entropy; empty if they are equal, and until a study reads
     them."""
