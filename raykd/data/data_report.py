@@ -43,6 +43,8 @@ class DataReport:
     """Rows of the source, before anything is dropped."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Rows left out, by reason; without duplicates."""
+    unused: int = 0
+    """Training rows beyond `task.rows`."""
     duplicates: int = 0
     """Rows dropped because another row has the same text."""
     relabelled: int = 0
@@ -66,7 +68,8 @@ class DataReport:
     lookalikes: tuple[tuple[str, ...], ...] = ()
     """Labels that are equal as numbers and kept apart because they are texts: `7` and `007`."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Rows of each class, by split; empty if there are no classes."""
+    """Rows of each class, or of each choice that the sweep file names, by split; empty if there are
+    none."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each class in the cross entropy; empty if they are equal, and until a study reads
     them."""
@@ -137,6 +140,8 @@ def lines(report: DataReport) -> tuple[str, ...]:
             + _listed(f"{label} {weight:.3g}" for label, weight in weights)
         )
     sentences += [f"{_rows(count)} left out: {reason}" for reason, count in report.dropped.items()]
+    if report.unused:
+        sentences.append(f"{_rows(report.unused)} of train not used, by `task.rows`")
     if report.duplicates:
         sentences.append(_duplicates(report))
     if report.references:

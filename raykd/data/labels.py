@@ -119,8 +119,8 @@ def refuse_twins(labels: Iterable[str], file: str) -> None:
         other = by_look.setdefault(look, label)
         if other != label:
             raise UserError(
-                f"{file}: task.label: the labels {ascii(other)} and {ascii(label)} look alike and "
-                "would be two classes; write them in the same characters"
+                f"{file}: task.label: the labels {ascii(other)} and {ascii(label)} differ only "
+                "in characters that are not visible, and would be two classes; write one of them"
             )
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 7  # version of the stored rows; raise it when rows are read or stored differently
+FORMAT = 8  # version of the stored rows; raise it when rows are read or stored differently
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
         else:
             names = task.choices if isinstance(task.choices, tuple) else ()
             labels = {s: np.array([r.label for r in rows]) for s, rows in splits.items()}
+            report = replace(report, classes=_classes(names, labels)) if names else report
         _store(folder, splits, names, labels, report, part_sizes(splits["test"], task))
     prepared = load(folder)
     if task.of_kind.classes and (problem := _metric_problem(task, len(prepared.labels))):

@@ -111,11 +111,13 @@ def into_splits(
         _refuse_missing(splits["test"], task, file)
         splits["test"].sort(key=lambda r: parts.index(str(r.split)))  # part after part
     dropped = {}
+    whole = splits["train"]
     if task.of_kind.classes:
         dropped = drop_small_classes(splits, task, file)
+        whole = splits["train"]
         splits["train"] = sample(splits, task, file)
     elif task.rows is not None:
-        splits["train"] = splits["train"][: task.rows]
+        splits["train"] = whole[: task.rows]
     for name, members in splits.items():
         if not members:
             share = "smaller shares" if name == "train" else f"a larger `{name}_share`"
@@ -126,6 +128,7 @@ def into_splits(
     return splits, replace(
         reading.report,
         dropped={**reading.report.dropped, **dropped},
+        unused=len(whole) - len(splits["train"]),
         duplicates=counts.duplicates,
         relabelled=counts.relabelled,
         across=counts.across,

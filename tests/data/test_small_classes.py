@@ -19,6 +19,7 @@ from raykd.planning.resolve import resolve
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.older_trials import Older, older
 
+from ..support.lm_world import write_lm_sweep
 from ..support.world import write_csv, write_sweep
 from ..sweep.test_older_rules import finished
 
@@ -153,6 +154,20 @@ def test_trials_of_the_old_rows_are_counted_with_the_key(tmp_path: Path) -> None
     assert older_rules.before(study(rows_by="hash").config, 3) is None
     task["rows"] = 10**6  # the same rows by either rule
     assert older(study(), finished(confirm_trials(study()), 3)) == ()
+
+
+def test_choices_are_counted_and_a_select_split_of_one_is_refused(tmp_path: Path) -> None:
+    """Data 12, its sibling: the choices of a language model."""
+    task: dict[str, Any] = {
+        "kind": "causal_lm", "prompt": "text", "completion": "label", "choices": ["usual", "rare"],
+    }  # fmt: skip
+    found = prepared(tmp_path, RARE, **task)
+    assert found.report.classes["train"] == {"usual": 38, "rare": 2}
+    one = [row for row in RARE if row[2] != "select" or row[1] == "usual"]
+    path = write_csv(tmp_path / "one.csv", one, ("text", "label", "fold"))
+    file = write_lm_sweep(tmp_path, task={**task, "data": str(path), "split": "fold"})
+    with pytest.raises(UserError, match="every select row has the label 'usual'"):
+        resolve(load(file), tmp_path / "home", str(file))
 
 
 def test_a_select_split_of_one_class_is_refused_by_the_plan(tmp_path: Path) -> None:
