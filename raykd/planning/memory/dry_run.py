@@ -55,6 +55,8 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         if operator is torch.ops.prim.device.default:  # creates nothing, and is most calls
             return args[0].fake_device
+        if operator is torch.ops.aten._local_scalar_dense.default:
+            return _no_content(args[0].dtype)
         if operator is torch.ops.aten._grouped_mm.default:
             outputs = _grouped(*args, **(kwargs or {}))
         else:
@@ -80,6 +82,14 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the peak since the last call, without the `held` bytes, and reset the peak."""
         peak, self.peak = self.peak - held, self.now
         return peak
+
+
+def _no_content(dtype: torch.dtype) -> bool | int | float:
+    """The number that a class reads from a tensor on the host. Classes ask there whether a mask can
+    be left out, and `False` keeps it."""
+    if dtype == torch.bool:
+        return False
+    return 0.0 if dtype.is_floating_point else 0
 
 
 def _grouped(a: Tensor, b: Tensor, offs: Tensor, *_: Any, **__: Any) -> Tensor:
