@@ -1,6 +1,7 @@
 """Which classes of transformers can be cut: every text class, tiny and with random weights.
 
-    python -m benchmarks.model_classes     writes model_classes.json and docs/models.md
+    python -m benchmarks.model_classes             writes model_classes.json and docs/models.md
+    python -m benchmarks.model_classes bert opt    tries these again, and keeps the other rows
 
 For each class and kind of task, what `plan` asks is asked, teacher and student are built, and the
 student is compared with the teacher whose other blocks are skipped (raykd.models.verify_student).
@@ -8,7 +9,9 @@ student is compared with the teacher whose other blocks are skipped (raykd.model
 
 from __future__ import annotations
 
+import copy
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -87,7 +90,7 @@ def tried(name: str, kind: str) -> Row:
         teacher = drawn(config, kind)
         if teacher is None:
             return Row(name, kind, None, f"{NOT_TRIED}: parts of it stay large")
-        run(teacher)
+        run(copy.deepcopy(teacher))  # a pass changes BigBird
     except (
         AssertionError,
         AttributeError,
@@ -154,11 +157,19 @@ def quiet() -> None:
     transformers.logging.set_verbosity_error()
 
 
+def read() -> list[Row]:
+    """The rows of the last time."""
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"]
+    return [Row(**{**row, "blocks": row["blocks"] and tuple(row["blocks"])}) for row in stored]
+
+
 def main() -> None:
     from benchmarks.model_classes_page import write
 
     quiet()
-    found = list(rows())
+    names = sys.argv[1:]
+    kept = [row for row in read() if row.name not in names] if names else []
+    found = sorted([*kept, *rows(names)], key=lambda row: (row.name, row.kind))
     record = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
     content = {**record, "rows": [asdict(row) for row in found]}
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from benchmarks.model_classes import INITS, NOT_TRIED, RESULTS, Row, drawn, init, quiet, tried
+from benchmarks.model_classes import INITS, NOT_TRIED, RESULTS, Row, drawn, init, quiet, read, tried
 from benchmarks.model_classes_page import PAGE, guard_cost, page
 from benchmarks.tiny_configs import tiny_config
 from raykd.config.trial import Shape
@@ -23,7 +23,7 @@ from raykd.models.student import build_student
 from .test_verify_student import apart, logits
 
 RECORD: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-ROWS = [Row(**{**row, "blocks": row["blocks"] and tuple(row["blocks"])}) for row in RECORD["rows"]]
+ROWS = read()
 TRIED = [row for row in ROWS if not row.reason.startswith(NOT_TRIED)]
 WORKS = {row.name for row in ROWS if row.works}
 NAMED = (

@@ -17,6 +17,7 @@ from benchmarks.tiny_configs import tiny_config
 from raykd.config.sweep import load
 from raykd.errors import UserError
 from raykd.planning import plan
+from raykd.planning.memory import dry_run
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.tasks.registry import task as task_of
@@ -54,9 +55,12 @@ def sweep(
 
 def planned(file: Path, home: Path) -> Study:
     study = resolve(load(file), home, "sweep.yaml")
-    made = plan.make(study, (), plan.Explored({}), 4 * 10**9, plan.Power(1, 0, 1))
-    assert made.footprint.peak(1) > 0
+    assert made(study).footprint.peak(1) > 0
     return study
+
+
+def made(study: Study) -> plan.Plan:
+    return plan.make(study, (), plan.Explored({}), 4 * 10**9, plan.Power(1, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -119,3 +123,23 @@ def test_a_decoder_without_a_padding_token_is_planned_as_a_classifier(
     config = GPT2Config(vocab_size=97, n_embd=32, n_layer=6, n_head=4, n_positions=64)
     assert config.pad_token_id is None
     planned(sweep(tmp_path, "classification", config, weights=True), home)
+
+
+def test_memory_that_cannot_be_measured_is_estimated_and_said(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("needs values\nof a tensor")
+
+    file = sweep(tmp_path, "classification", tiny_config("roberta"), weights=True)
+    study = resolve(load(file), home, "sweep.yaml")
+    with monkeypatch.context() as patch:
+        patch.setattr(dry_run, "measure", fails)
+        rough = made(study).footprint
+    assert "a roberta cannot be run" in caplog.text and "(needs values)" in caplog.text
+    longer = {**SIX_STEPS, "batch": 17}  # another question, as answers are remembered
+    other = WORLDS["classification"][1](tmp_path, training=longer)
+    measured = made(resolve(load(other), home, "sweep.yaml")).footprint
+    for name in ("teacher", "student", "gradients"):
+        assert getattr(rough, name) == pytest.approx(getattr(measured, name), rel=0.3), name
+    assert measured.step / 5 < rough.step < 5 * measured.step
