@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmarks.model_classes import Row
@@ -77,13 +77,11 @@ def write(rows: Sequence[Row], versions: Mapping[str, str]) -> None:
     PAGE.write_text(page(rows, versions, guard_cost()), encoding="utf-8")
 
 
-def guard_cost() -> Mapping[str, float] | None:
+def guard_cost() -> Mapping[str, Any] | None:
     return json.loads(GUARD.read_text(encoding="utf-8")) if GUARD.is_file() else None
 
 
-def page(
-    rows: Sequence[Row], versions: Mapping[str, str], guard: Mapping[str, float] | None
-) -> str:
+def page(rows: Sequence[Row], versions: Mapping[str, str], guard: Mapping[str, Any] | None) -> str:
     """The page as text."""
     from benchmarks.model_classes import NOT_TRIED
 
@@ -104,12 +102,12 @@ def page(
     return head + "\n".join(lines) + "\n" + tail
 
 
-def _guard(cost: Mapping[str, float] | None) -> str:
+def _guard(cost: Mapping[str, Any] | None) -> str:
     if cost is None:
         return ""
     return (
-        f"In the preparation of MiniLM's teacher (quickstart.yaml) it takes {cost['guard']:.2f} of "
-        f"{cost['teacher']:.0f} CPU seconds, {cost['share']:.1%}\n"
+        f"In the preparation of MiniLM's teacher\n({cost['sweep']}) it takes "
+        f"{cost['guard']:.2f} of {cost['teacher']:.0f} CPU seconds, {cost['share']:.1%}\n"
         "([guard_cost.json](../benchmarks/guard_cost.json))."
     )
 
@@ -121,13 +119,19 @@ def _cell(row: Row | None) -> str:
 
 
 def _notes(rows: Iterable[Row]) -> str:
-    rows = list(rows)
-    notes = ["router"] if any(row.router for row in rows) else []
-    notes += dict.fromkeys(_short(row.reason) for row in rows if row.reason and not row.works)
-    notes += dict.fromkeys(_short(row.reason) for row in rows if row.reason and row.works)
-    return "; ".join(dict.fromkeys(notes))
+    """A sentence for each kind of task with a reason, or one for several with the same."""
+    rows, kinds = list(rows), dict[str, list[str]]()
+    for row in rows:
+        if row.reason:
+            kinds.setdefault(_short(row.reason), []).append(COLUMNS.get(row.kind, ""))
+    sentences = ["Router."] if any(row.router for row in rows) else []
+    for reason, names in kinds.items():
+        whose = " and ".join(filter(None, names)) if len(rows) > len(names) else ""
+        sentences.append(f"{whose[:1].upper()}{whose[1:]}: {reason}." if whose else f"{reason}.")
+    return " ".join(sentences)
 
 
 def _short(reason: str) -> str:
-    text = re.sub(r"\s+", " ", reason).replace("|", "/").replace("_", r"\_").replace("*", r"\*")
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    text = re.sub(r"\s+", " ", reason).replace("|", "/").replace("`", "'").rstrip(".")
+    text = text.replace("_", r"\_").replace("*", r"\*")
+    return text if len(text) <= LONGEST else text[: LONGEST - 2] + " …"
