@@ -44,6 +44,9 @@ OWN: dict[str, dict[str, Any]] = {
     "big_bird": {"block_size": 4, "num_random_blocks": 1},
     "smollm3": {"no_rope_layers": [1, 1, 0, 1, 1, 0]},
     "esmc": {"num_key_value_heads": 4},
+    "layoutlmv3": {"coordinate_size": 6, "shape_size": 4},
+    "lilt": {"hidden_size": 48},
+    "llama4_text": {"intermediate_size_mlp": 64},
     "luke": {"entity_vocab_size": 20, "entity_emb_size": 32},
     "modernbert": {"global_attn_every_n_layers": 3},
     "zaya": {"num_experts_per_tok": 1},
@@ -78,6 +81,7 @@ def tiny_config(name: str) -> PretrainedConfig:
         settings.pop(refused, None)
     if hasattr(usual, "qk_rope_head_dim"):
         settings.pop("head_dim", None)
+        settings["num_key_value_heads"] = 4
     for alias, real in kind.attribute_map.items():
         if alias in settings and real in settings:
             del settings[alias]

@@ -13,9 +13,10 @@ from raykd.models.capture import stacks
 
 # The first block of a T5 stack holds the position bias of all its blocks.
 SHARED = "relative_attention_bias"
-# Attributes that may differ: the number of a block only selects its place in a cache, and training
-# settings are the user's choice.
+# Attributes that may differ: the number of a block only selects its place in a cache, training
+# settings are the user's choice, and each pass of NLLB's experts in eval mode sets their capacity.
 IGNORED = {
+    "expert_capacity",
     "layer_idx", "layer_id", "layer_index", "layer_number", "block_idx",
     f"has_{SHARED}", "training", "gradient_checkpointing",
 }  # fmt: skip

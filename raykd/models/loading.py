@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils import logging
 
 from raykd.errors import UserError
+from raykd.models.outputs import Head
 
 
 def read_model(auto: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel, set[str]]:
@@ -57,11 +58,12 @@ def refuse_foreign(folder: Path, lacking: set[str]) -> None:
 
 
 def refuse_other_logits(
-    model: PreTrainedModel, expected: torch.Tensor, computed: torch.Tensor, examples: str
+    model: PreTrainedModel, expected: torch.Tensor, x_BTD: torch.Tensor, head: Head, examples: str
 ) -> None:
-    """Raises UserError if the logits that raykd computes from last states differ from those of the
+    """Raises UserError if the logits that `head` computes from last states differ from those of the
     model. `examples` names supported models in the error."""
-    if not torch.allclose(expected, computed, rtol=1e-3, atol=1e-3):
+    fits = x_BTD.shape[-1] == head.weight_VD.shape[1]
+    if not fits or not torch.allclose(expected, head(x_BTD), rtol=1e-3, atol=1e-3):
         raise UserError(
             f"teacher.model: {type(model).__name__} makes its logits in a way of its own, which "
             f"raykd does not know; name a model such as {examples}"

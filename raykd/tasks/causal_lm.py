@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
 
 
+CAPS = ("final_logit_softcapping", "logits_soft_cap")  # Gemma's and RecurrentGemma's names
 CHOICE_METRICS = ("acc", "acc_norm")
 ANSWER_METRICS = tuple(metrics.SCORES)
 
@@ -63,10 +64,10 @@ class CausalLM(Task):
         inputs = {"input_ids": x_BT, "attention_mask": torch.ones_like(x_BT)}
         with torch.no_grad():
             expected = model(**inputs, use_cache=False).logits
-            computed = self.head(model)(model.base_model(**inputs, use_cache=False)[0])
-        loading.refuse_other_logits(
-            model, expected, computed, "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
-        )
+            x_BTD = model.base_model(**inputs, use_cache=False)[0]
+            loading.refuse_other_logits(
+                model, expected, x_BTD, self.head(model), "Llama, Qwen, Gemma, GPT-2 or GPT-NeoX"
+            )
 
     def load_tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         """A tokenizer that pads at the right, with the end-of-text token if it has no padding
@@ -119,7 +120,8 @@ class CausalLM(Task):
 
     def head(self, model: PreTrainedModel) -> Head:
         linear: Any = model.get_output_embeddings()
-        cap = getattr(model.config, "final_logit_softcapping", None)
+        caps = (getattr(model.config, name, None) for name in CAPS)
+        cap = next((value for value in caps if value is not None), None)
         scale = logit_scale(model.config)
         return Head(linear.weight, getattr(linear, "bias", None), scale, cap)
 

@@ -67,7 +67,7 @@ class Seq2Seq(Task):
                 use_cache=False,
             ).last_hidden_state
             loading.refuse_other_logits(
-                model, expected, self.head(model)(state_BTD), "T5, BART or Marian"
+                model, expected, state_BTD, self.head(model), "T5, BART or Marian"
             )
 
     def encode(

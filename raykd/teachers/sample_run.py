@@ -54,7 +54,8 @@ def uncuttable(teacher: PretrainedConfig, shape: Shape, family: Task) -> str | N
 
 def _fits(model: PreTrainedModel) -> bool:
     """Whether the weights of a model are so small that a plan can run it."""
-    return sum(p.numel() * p.element_size() for p in model.parameters()) <= MOST_BYTES
+    size: int = sum(p.numel() * p.element_size() for p in model.parameters())
+    return size <= MOST_BYTES
 
 
 def _of_few_tokens(config: PretrainedConfig) -> PretrainedConfig:
@@ -80,6 +81,8 @@ def _unusable(config: PretrainedConfig, shape: Shape, family: Task) -> str | Non
     except IndexError:  # some token of the configuration is not in the smaller vocabulary
         return None
     except Exception as error:  # the classes of transformers raise many kinds
+        if len(set(getattr(config, "layer_types", None) or ())) > 1:
+            return None  # hybrids: another choice of blocks may run
         return f"{config.model_type} cannot be run: {_reason(error)}"
 
 

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import M2M100Config, M2M100ForConditionalGeneration, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    PreTrainedModel,
+)
 
+from benchmarks.tiny_configs import tiny_config
 from raykd.models.dtypes import cast
 
 from ..support.model_classes import CASES
@@ -29,10 +35,17 @@ def sinusoids() -> PreTrainedModel:
     ).eval()  # fmt: skip
 
 
+def mixture(kind: str) -> PreTrainedModel:
+    """Routers, or biases of routers, stay in fp32 (models 6)."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(tiny_config(kind))
+    return model.eval()
+
+
 MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     **{kind: build for kind, (_, build) in CASES.items()},
     "gemma3": partial(tiny_lm, "gemma3"),
     "m2m100": sinusoids,
+    **{kind: partial(mixture, kind) for kind in ("ernie4_5_moe", "glm4_moe")},
 }
 
 

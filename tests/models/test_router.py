@@ -24,7 +24,8 @@ KINDS = (
 
 
 def model(kind: str) -> PreTrainedModel:
-    auto = AutoModelForSeq2SeqLM if kind == "nllb-moe" else AutoModelForCausalLM
+    two = kind in ("nllb-moe", "switch_transformers")
+    auto = AutoModelForSeq2SeqLM if two else AutoModelForCausalLM
     with torch.random.fork_rng():
         torch.manual_seed(0)
         own: PreTrainedModel = auto.from_config(tiny_config(kind))
@@ -78,6 +79,22 @@ def test_both_stacks_of_an_encoder_decoder_are_balanced() -> None:
     total = router(batch(inputs))
     expected = outputs.encoder_aux_loss + outputs.decoder_aux_loss
     torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_switch_transformers_add_two_losses() -> None:
+    own, inputs = model("switch_transformers"), rows()
+    decoder = {f"decoder_{name}": value for name, value in inputs.items()}
+    torch.manual_seed(0)  # its routers draw noise
+    settings = {"output_router_logits": True, "labels": inputs["input_ids"]}
+    outputs = own(**inputs, **decoder, **settings)
+    router, config = router_loss(own), own.config
+    assert router is not None
+    torch.manual_seed(0)
+    own.base_model(**inputs, **decoder, use_cache=False)
+    balance = outputs.encoder_aux_loss + outputs.decoder_aux_loss
+    z = outputs.encoder_z_loss + outputs.decoder_z_loss
+    expected = config.router_aux_loss_coef * balance + config.router_z_loss_coef * z
+    torch.testing.assert_close(router.weight * router(batch(inputs)), expected, rtol=1e-4, atol=0)
 
 
 def test_parts_of_a_batch_count_by_their_tokens() -> None:

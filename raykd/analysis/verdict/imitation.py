@@ -172,6 +172,6 @@ def caveats(cell: Cell, several: bool) -> Iterator[Caveat]:
         blocks = f"block{'s' * (len(alike) > 1)} {', '.join(alike)}"
         yield Caveat(
             "targets_alike",
-            f"the targets are not distinguished{where}: students matched to teacher {blocks} imitate "
-            f"{'them' if len(alike) > 1 else 'it'} no better than students matched elsewhere",
+            f"the targets are not distinguished{where}: students matched to teacher {blocks} "
+            f"imitate {'them' if len(alike) > 1 else 'it'} no better than those matched elsewhere",
         )

@@ -25,6 +25,8 @@ from raykd.data.batches import Batch
 from raykd.losses.chunked import log_likelihoods
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.models import quantization
+from raykd.models.block_kinds import on_meta
+from raykd.models.capture import stacks
 from raykd.models.dtypes import cast
 from raykd.models.loading import positions
 from raykd.models.student import student_config, width
@@ -36,6 +38,8 @@ from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher, Targets
 from raykd.training.learner import Learner
 from raykd.training.trainer import trainable
+
+PER_BLOCK = 40  # values of a token that a block keeps for the backward pass, by its width
 
 
 class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -55,6 +59,8 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         if operator is torch.ops.prim.device.default:  # creates nothing, and is most calls
             return args[0].fake_device
+        if operator is torch.ops.aten._local_scalar_dense.default:
+            return _no_content(args[0].dtype)
         if operator is torch.ops.aten._grouped_mm.default:
             outputs = _grouped(*args, **(kwargs or {}))
         else:
@@ -80,6 +86,14 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the peak since the last call, without the `held` bytes, and reset the peak."""
         peak, self.peak = self.peak - held, self.now
         return peak
+
+
+def _no_content(dtype: torch.dtype) -> bool | int | float:
+    """The number that a class reads from a tensor on the host. Classes ask there whether a mask can
+    be left out, and `False` keeps it."""
+    if dtype == torch.bool:
+        return False
+    return 0.0 if dtype.is_floating_point else 0
 
 
 def _grouped(a: Tensor, b: Tensor, offs: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -141,6 +155,23 @@ def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
         gradients=gradients,
         evaluation=evaluation,
     )
+
+
+def estimate(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
+    """Return a rough footprint of models that cannot run on fake tensors, by their sizes."""
+    family, config = task(question.trial.task), student_config(teacher, question.trial.shape)
+    weights, blocks = list[int](), list[int]()
+    for model_config in (teacher, config):
+        model = on_meta(model_config, family.auto)
+        weights.append(sum(p.numel() * p.element_size() for p in model.parameters()))
+        blocks.append(sum(len(stack) for stack in stacks(model).values()))
+    logits = 2 * config.vocab_size if family.kind.token_positions else 0
+    kept = 4 * question.tokens * (PER_BLOCK * config.hidden_size * blocks[1] + logits)
+    passing = 4 * question.tokens * (PER_BLOCK * config.hidden_size + logits)
+    return Footprint(
+        teacher=weights[0], student=4 * weights[1], step=weights[1] + question.rows * kept,
+        gradients=weights[1], evaluation=Data.eval_batch * passing,
+    )  # fmt: skip
 
 
 def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:
