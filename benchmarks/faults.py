@@ -30,6 +30,7 @@ WORK = HERE / ".work" / "faults"
 PART = WORK / "faults.json"
 """The rounds of a run that is not through, and the metrics of its undisturbed sweep."""
 TRIALS = 12  # of each round: one sweep's, or both's
+CPUS = 1  # of each worker: more threads than free cores wait for each other
 LAST = 0.85  # share of a sweep after which no fault is injected: too little would be left
 LAST_KILL = 0.7
 HALF = (
@@ -143,16 +144,16 @@ def make_world(part: Round, folder: Path, scratch: Path, made: Path) -> Disturbe
     if part.world == "cluster":
         copy(made, folder)
         os.environ["RAYKD_HOME"] = str(folder / "home")
-        return OnACluster(folder, scratch, TRIALS // 3)
+        return OnACluster(folder, scratch, TRIALS // 3, CPUS)
     (shared,) = (s for s in SHARED if s == part.world)
     seeds = TRIALS // 3 if shared == "alone" else TRIALS // 6
-    return OnThisMachine(made, folder, scratch, shared, seeds)
+    return OnThisMachine(made, folder, scratch, shared, seeds, CPUS)
 
 
 def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, float]]]:
     """The seconds and the metrics of a sweep of all trials."""
     from tests.cluster.with_ray.conftest import copy, run
-    from tests.cluster.with_ray.helpers import SLOW, WHOLE, records, scores
+    from tests.cluster.with_ray.helpers import SLOW, records, scores
     from tests.support.world import write_sweep
 
     made.mkdir()
@@ -160,7 +161,8 @@ def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, fl
     copy(made, folder)
     confirm = {"strategies": ["none", "forward", "reverse"], "seeds": TRIALS // 3}
     began = time.monotonic()
-    run("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=confirm), folder)
+    cluster = {"cpus_per_worker": CPUS}
+    run("sweep", write_sweep(folder, training=SLOW, cluster=cluster, confirm=confirm), folder)
     return time.monotonic() - began, scores(records(folder))
 
 

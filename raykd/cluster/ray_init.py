@@ -38,6 +38,7 @@ SETTINGS = {
 }
 
 REACH_SECONDS = 5.0
+MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
 
 
 def check_address(address: str) -> None:
@@ -75,9 +76,9 @@ def local_ray() -> Iterator[None]:
         "resources": {"trial_slot": int(node.cpus)},
         "include_dashboard": False,
     }
-    if "RAY_TMPDIR" not in os.environ:
-        # Ray itself never removes its sockets and logs.
-        options["_temp_dir"] = os.path.join(tempfile.gettempdir(), "ray")
+    folder = os.path.join(tempfile.gettempdir(), "ray")
+    if "RAY_TMPDIR" not in os.environ and len(folder.encode()) <= MOST_PATH:
+        options.setdefault("_temp_dir", folder)  # Ray itself never removes its sockets and logs
     with ray_started(options):
         yield
 
