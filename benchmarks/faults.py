@@ -14,8 +14,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import cycle
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +112,7 @@ def row(struck: Struck) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(part: Round, folder: Path, made: Path, alone: Mapping[str, Any]) -> dict[str, Any]:
+def measure(part: Round, alone: Mapping[str, Any], work: Path = WORK) -> dict[str, Any]:
     """Run disturbed sweeps and compare them with an undisturbed one.
 
     Raises AssertionError if a trial is missing, duplicated or differs, or if a placement group, a
@@ -118,6 +120,8 @@ def measure(part: Round, folder: Path, made: Path, alone: Mapping[str, Any]) -> 
     """
     from tests.cluster.with_ray.aftermath import check
 
+    folder, made = work / str(part.seed), work / "made"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was ended
     folder.mkdir()
     scratch = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # sockets' names are short
     world = make_world(part, folder, scratch, made)
@@ -166,7 +170,7 @@ def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, fl
     return time.monotonic() - began, scores(records(folder))
 
 
-def whole(count: int, seed: int) -> dict[str, Any]:
+def whole(count: int, seed: int, at_once: int = 1) -> dict[str, Any]:
     """Run the rounds that are not in PART, which is written after each."""
     results: dict[str, Any] = {}
     if PART.exists():
@@ -178,12 +182,17 @@ def whole(count: int, seed: int) -> dict[str, Any]:
         results = {"count": count, "seed": seed, "quiet_seconds": quiet, "rounds": []}
         results["undisturbed"] = metrics
         write(PART, results)
-    for part in rounds(count, seed)[len(results["rounds"]) :]:
-        folder = WORK / str(part.seed)
-        shutil.rmtree(folder, ignore_errors=True)
-        results["rounds"].append(measure(part, folder, WORK / "made", results["undisturbed"]))
-        write(PART, results)
-        print(f"{part}: {results['rounds'][-1]['seconds']:.0f} s", flush=True)
+    done = {r["seed"] for r in results["rounds"]}
+    with ProcessPoolExecutor(at_once) as pool:
+        running = [
+            pool.submit(measure, part, results["undisturbed"])
+            for part in rounds(count, seed) if part.seed not in done
+        ]  # fmt: skip
+        for future in as_completed(running):
+            found = future.result()
+            results["rounds"] = sorted([*results["rounds"], found], key=itemgetter("seed"))
+            write(PART, results)
+            print(f"{found['world']}: {found['seconds']:.0f} s", flush=True)
     return {name: value for name, value in results.items() if name != "undisturbed"}
 
 
@@ -195,8 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=1, help="rounds at a time")
     options = parser.parse_args(arguments)
-    results = whole(options.faults, options.seed)
+    results = whole(options.faults, options.seed, options.at_once)
     write(HERE / "faults.json", results)
     (HERE / "faults.md").write_text(table(results), encoding="utf-8")
     shutil.rmtree(WORK)
