@@ -14,8 +14,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import cycle
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ WORK = HERE / ".work" / "faults"
 PART = WORK / "faults.json"
 """The rounds of a run that is not through, and the metrics of its undisturbed sweep."""
 TRIALS = 12  # of each round: one sweep's, or both's
+CPUS = 1  # of each worker: more threads than free cores wait for each other
 LAST = 0.85  # share of a sweep after which no fault is injected: too little would be left
 LAST_KILL = 0.7
 HALF = (
@@ -109,7 +112,7 @@ def row(struck: Struck) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(part: Round, folder: Path, made: Path, alone: Mapping[str, Any]) -> dict[str, Any]:
+def measure(part: Round, alone: Mapping[str, Any], work: Path = WORK) -> dict[str, Any]:
     """Run disturbed sweeps and compare them with an undisturbed one.
 
     Raises AssertionError if a trial is missing, duplicated or differs, or if a placement group, a
@@ -117,6 +120,8 @@ def measure(part: Round, folder: Path, made: Path, alone: Mapping[str, Any]) -> 
     """
     from tests.cluster.with_ray.aftermath import check
 
+    folder, made = work / str(part.seed), work / "made"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was ended
     folder.mkdir()
     scratch = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # sockets' names are short
     world = make_world(part, folder, scratch, made)
@@ -143,16 +148,16 @@ def make_world(part: Round, folder: Path, scratch: Path, made: Path) -> Disturbe
     if part.world == "cluster":
         copy(made, folder)
         os.environ["RAYKD_HOME"] = str(folder / "home")
-        return OnACluster(folder, scratch, TRIALS // 3)
+        return OnACluster(folder, scratch, TRIALS // 3, CPUS)
     (shared,) = (s for s in SHARED if s == part.world)
     seeds = TRIALS // 3 if shared == "alone" else TRIALS // 6
-    return OnThisMachine(made, folder, scratch, shared, seeds)
+    return OnThisMachine(made, folder, scratch, shared, seeds, CPUS)
 
 
 def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, float]]]:
     """The seconds and the metrics of a sweep of all trials."""
     from tests.cluster.with_ray.conftest import copy, run
-    from tests.cluster.with_ray.helpers import SLOW, WHOLE, records, scores
+    from tests.cluster.with_ray.helpers import SLOW, records, scores
     from tests.support.world import write_sweep
 
     made.mkdir()
@@ -160,11 +165,12 @@ def undisturbed(made: Path, folder: Path) -> tuple[float, dict[str, dict[str, fl
     copy(made, folder)
     confirm = {"strategies": ["none", "forward", "reverse"], "seeds": TRIALS // 3}
     began = time.monotonic()
-    run("sweep", write_sweep(folder, training=SLOW, cluster=WHOLE, confirm=confirm), folder)
+    cluster = {"cpus_per_worker": CPUS}
+    run("sweep", write_sweep(folder, training=SLOW, cluster=cluster, confirm=confirm), folder)
     return time.monotonic() - began, scores(records(folder))
 
 
-def whole(count: int, seed: int) -> dict[str, Any]:
+def whole(count: int, seed: int, at_once: int = 1) -> dict[str, Any]:
     """Run the rounds that are not in PART, which is written after each."""
     results: dict[str, Any] = {}
     if PART.exists():
@@ -176,12 +182,17 @@ def whole(count: int, seed: int) -> dict[str, Any]:
         results = {"count": count, "seed": seed, "quiet_seconds": quiet, "rounds": []}
         results["undisturbed"] = metrics
         write(PART, results)
-    for part in rounds(count, seed)[len(results["rounds"]) :]:
-        folder = WORK / str(part.seed)
-        shutil.rmtree(folder, ignore_errors=True)
-        results["rounds"].append(measure(part, folder, WORK / "made", results["undisturbed"]))
-        write(PART, results)
-        print(f"{part}: {results['rounds'][-1]['seconds']:.0f} s", flush=True)
+    done = {r["seed"] for r in results["rounds"]}
+    with ProcessPoolExecutor(at_once) as pool:
+        running = [
+            pool.submit(measure, part, results["undisturbed"])
+            for part in rounds(count, seed) if part.seed not in done
+        ]  # fmt: skip
+        for future in as_completed(running):
+            found = future.result()
+            results["rounds"] = sorted([*results["rounds"], found], key=itemgetter("seed"))
+            write(PART, results)
+            print(f"{found['world']}: {found['seconds']:.0f} s", flush=True)
     return {name: value for name, value in results.items() if name != "undisturbed"}
 
 
@@ -193,8 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=1, help="rounds at a time")
     options = parser.parse_args(arguments)
-    results = whole(options.faults, options.seed)
+    results = whole(options.faults, options.seed, options.at_once)
     write(HERE / "faults.json", results)
     (HERE / "faults.md").write_text(table(results), encoding="utf-8")
     shutil.rmtree(WORK)

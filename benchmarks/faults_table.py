@@ -31,11 +31,12 @@ def table(results: Mapping[str, Any]) -> str:
         f"# {len(faults)} faults over {len(results['rounds'])} rounds of sweeps", "",
         f"Written by `python -m benchmarks.faults --faults {results['count']} --seed "
         f"{results['seed']}` from faults.json; not by hand.", "",
-        f"Each round has {results['rounds'][0]['trials']} tiny trials, in one sweep or two that run "
-        "at once, with checkpoints at every evaluation. A cluster is a head and two worker nodes, as processes of one machine. "
-        "Every trial is FINISHED once, with the metrics of a sweep to which nothing happened, bit "
-        "for bit; no placement group, process, checkpoint, temporary file, socket or unsent result "
-        "is left. The run ends with an error where that is not so. "
+        f"Each round has {results['rounds'][0]['trials']} tiny trials, in one sweep or in two that "
+        "run at once, with checkpoints at every evaluation. A cluster is a head and two worker "
+        "nodes, as processes of one machine. Every trial is FINISHED once, with the metrics of a "
+        "sweep to which nothing happened, bit for bit; no placement group, process, checkpoint, "
+        "temporary file, socket or unsent result is left. The run ends with an error where that is "
+        "not so. "
         f"{_counts(results)} An undisturbed sweep takes {results['quiet_seconds']:.0f} s.",
         "", *summary(results), "", *per_round(results), "",
         "`step`: training steps of the struck sweeps that the loss history in the store had, and "

@@ -41,9 +41,13 @@ SETTINGS = {
 }
 
 REACH_SECONDS = 5.0
+<<<<<<< HEAD
 STARTS = 2  # attempts to start a local Ray: on a busy machine the first may take too long
 MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+=======
+MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
+>>>>>>> work-kills
 
 
 def check_address(address: str) -> None:
@@ -112,9 +116,9 @@ def local_ray() -> Iterator[None]:
         "include_dashboard": False,
         **socket_folder(),
     }
-    if "RAY_TMPDIR" not in os.environ:
-        # Ray itself never removes its sockets and logs.
-        options["_temp_dir"] = os.path.join(tempfile.gettempdir(), "ray")
+    folder = os.path.join(tempfile.gettempdir(), "ray")
+    if "RAY_TMPDIR" not in os.environ and len(folder.encode()) <= MOST_PATH:
+        options.setdefault("_temp_dir", folder)  # Ray itself never removes its sockets and logs
     with ray_started(options):
         yield
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from raykd.data.token_lists import flat, whole_lengths
+from raykd.runtime import scratch
 from raykd.runtime.memo import digest
 
 if TYPE_CHECKING:
@@ -125,10 +124,7 @@ def _encode(
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = Path(tempfile.mkdtemp(prefix=".encoded-", dir=folder.parent))
-    try:
+    with scratch.draft(folder.parent, ".encoded-") as draft:
         for name, value in arrays.items():
             np.save(draft / f"{name}.npy", value)
         _settle(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

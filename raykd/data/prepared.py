@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from raykd.data.data_report import DataReport
 from raykd.data.readers import read
 from raykd.data.splits import into_splits, label_names, part_sizes
 from raykd.errors import UserError
+from raykd.runtime import scratch
 from raykd.runtime.memo import digest
 from raykd.tasks.kinds.metric import metric_of, metrics
 from raykd.tasks.kinds.task_kind import KEYS
@@ -154,8 +154,7 @@ def _store(
     if parts:
         sha.update(json.dumps(parts).encode())
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
-    try:
+    with scratch.draft(folder.parent, ".rows-") as draft:
         datasets.disable_progress_bars()
         for split, rows in splits.items():
             columns: dict[str, Any] = {
@@ -183,8 +182,6 @@ def _store(
         }
         (draft / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         _settle(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _settle(draft: Path, final: Path) -> None:

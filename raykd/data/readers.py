@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from raykd.data.file_format import (
 )
 from raykd.errors import UserError, last_line
 from raykd.runtime.memo import digest
+from raykd.runtime.scratch import draft
 
 if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
@@ -169,10 +169,10 @@ def _table(path: Path, task: TaskConfig, home: Path, file: str) -> Iterator[Any]
 def parquet(path: Path, home: Path, where: str) -> Iterator[Any]:
     home.mkdir(parents=True, exist_ok=True)
     # A cache of its own: `datasets` identifies a file by its modification time, which can be wrong.
-    with _quiet_datasets() as datasets, tempfile.TemporaryDirectory(dir=home) as scratch:
+    with _quiet_datasets() as datasets, draft(home) as cache:
         try:
             table = datasets.load_dataset(
-                "parquet", data_files=str(path), split="train", cache_dir=scratch
+                "parquet", data_files=str(path), split="train", cache_dir=str(cache)
             )
         except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
             cause = last_line(error.__cause__ or error)

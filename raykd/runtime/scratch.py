@@ -25,30 +25,48 @@ REMOVE_SECONDS = 10.0
 
 @contextmanager
 def temporary_files() -> Iterator[Path]:
-    """Have `tempfile` use a new folder for the block, and remove it afterwards, as well as those of
-    killed processes."""
+    """Have `tempfile` use a new folder for the block."""
     outside, before = Path(tempfile.gettempdir()), tempfile.tempdir
-    clear(outside)
-    folder, lock = _create(outside)
     # Compiled blocks are used again by later launches.
     os.environ.setdefault(
         "TORCHINDUCTOR_CACHE_DIR", str(outside / f"torchinductor_{getpass.getuser()}")
     )
-    tempfile.tempdir = str(folder)
+    with _held(outside, PREFIX) as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+
+
+@contextmanager
+def draft(place: Path, prefix: str = ".draft-") -> Iterator[Path]:
+    """A new folder for the block, on the file system of `place`, to be moved from there when it is
+    complete."""
+    with _held(place, prefix) as folder:
+        made = folder / "draft"
+        made.mkdir(mode=0o700)
+        yield made
+
+
+@contextmanager
+def _held(place: Path, prefix: str) -> Iterator[Path]:
+    """A folder that is removed after the block, as are those of killed processes."""
+    clear(place, prefix)
+    folder, lock = _create(place, prefix)
     try:
         yield folder
     finally:
-        tempfile.tempdir = before
         deadline = time.monotonic() + REMOVE_SECONDS
         while not _removed(folder) and time.monotonic() < deadline:
             time.sleep(0.1)
         lock.release()
-        clear(outside)
+        clear(place, prefix)
 
 
-def clear(place: Path) -> None:
+def clear(place: Path, prefix: str = PREFIX) -> None:
     """Remove the folders of killed processes."""
-    for held in place.glob(f"{PREFIX}*/{LOCK}"):
+    for held in place.glob(f"{prefix}*/{LOCK}"):
         with suppress(Timeout, OSError):
             if held.parent.is_symlink() or held.stat().st_uid != os.getuid():
                 continue
@@ -58,9 +76,9 @@ def clear(place: Path) -> None:
             lock.release()
 
 
-def _create(place: Path) -> tuple[Path, FileLock]:
+def _create(place: Path, prefix: str) -> tuple[Path, FileLock]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         lock = FileLock(folder / LOCK)
         lock.acquire()
         if (folder / LOCK).exists():  # else another process saw it before the lock was held

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raykd.errors import UserError
 from raykd.planning.study import Study
+from raykd.runtime import scratch
 from raykd.tracking.delivery import spool
 
 
@@ -77,6 +78,12 @@ def prepare(home: Path, file: str) -> None:
             f"{file}: cluster.storage: {home} cannot be written ({error.strerror}); name a folder "
             "that can, here or in RAYKD_HOME"
         ) from None
+
+
+def remove_drafts(home: Path) -> None:
+    """Remove what killed processes have not completed."""
+    for place in (home, *(entry for entry in home.iterdir() if entry.is_dir())):
+        scratch.clear(place, ".")
 
 
 def write_probe(home: Path) -> Path:

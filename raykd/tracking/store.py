@@ -7,8 +7,11 @@ import os
 import re
 import socket
 import sqlite3
+<<<<<<< HEAD
 import tempfile
 import time
+=======
+>>>>>>> work-kills
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -26,10 +29,12 @@ from mlflow.exceptions import MlflowException, RestException
 
 from raykd.config.versions import check_store
 from raykd.errors import UserError, first_line
+from raykd.runtime import scratch
 from raykd.tracking import locks, sweep_id
 from raykd.tracking.database import schema
 
 PROBE_SECONDS = 5.0
+DRAFT = ".mlflow-"  # prefix of the folder of a new SQLite file
 ATTEMPTS = 5
 AWAY_SECONDS = 600.0
 # BAD_REQUEST is MLflow's answer if another process inserted the same row in the same instant.
@@ -199,6 +204,7 @@ def _probe_file(uri: str) -> None:
     try:
         if not path.exists():
             _create(path)
+        scratch.clear(path.parent, DRAFT)
         with closing(sqlite3.connect(path, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")  # takes the write lock and writes nothing
         schema.check(uri, uri)
@@ -214,8 +220,8 @@ def _probe_file(uri: str) -> None:
 def _create(path: Path) -> None:
     """Create a new store and put it in its place when it is complete: MLflow creates its tables in
     many steps, and a kill or a second process in between would leave a broken database."""
-    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
-        new = Path(folder) / path.name
+    with scratch.draft(path.parent, DRAFT) as folder:
+        new = folder / path.name
         MlflowClient(tracking_uri=f"sqlite:///{new}").search_experiments(max_results=1)
         try:
             os.link(new, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from raykd.runtime.scratch import LOCK, clear, temporary_files
+from raykd.runtime.scratch import LOCK, clear, draft, temporary_files
 
 KILLED = """
 import os, signal, tempfile
@@ -64,3 +64,25 @@ def test_a_folder_that_cannot_be_removed_yet_is_removed_later(place: Path) -> No
     assert (left / LOCK).exists()
     clear(place)
     assert list(place.iterdir()) == []
+
+
+KILLED_DRAFT = """
+import os, signal, sys
+from pathlib import Path
+from raykd.runtime.scratch import draft
+with draft(Path(sys.argv[1]), ".rows-") as folder:
+    (folder / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_draft_is_moved_or_removed_also_after_a_kill(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_DRAFT, str(tmp_path)], check=False)
+    assert [p.name for p in tmp_path.glob(".rows-*/draft/*")] == ["half"]
+    with draft(tmp_path, ".rows-") as folder:
+        assert len(list(tmp_path.glob(".rows-*"))) == 1
+        (folder / "whole").touch()
+        folder.rename(tmp_path / "final")
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == [
+        "final", "final/whole",
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from raykd.config.budget import countable
 from raykd.planning.estimate.estimate import Estimate
 from raykd.planning.study import Study
 from raykd.runtime.scratch import temporary_files
+from raykd.sweep.folders import remove_drafts
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import ready_teacher
@@ -53,6 +54,7 @@ def run_sweep(
     cannot run there.
     """
     study, ledger, observer = sweep.study, sweep.ledger, observer or Observer()
+    remove_drafts(study.home)
     with temporary_files(), machine(sweep.state(), address) as state:
         countable(study.config.budget, study.file, state.share.gpus)
         observer.planned(state)

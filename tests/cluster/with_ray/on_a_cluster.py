@@ -15,7 +15,7 @@ from ...tracking.conftest import Server, free_port
 from . import faults
 from .disturbed import JOB, NEARLY, Disturbed
 from .fault import Fault
-from .helpers import SLOW, WHOLE, drivers, title, workers
+from .helpers import CPUS, SLOW, drivers, title, workers
 from .nodes import Nodes
 from .running import Running
 
@@ -26,7 +26,7 @@ class OnACluster(Disturbed):
     """A sweep of `seeds` times three trials in a folder that has its teacher already; it runs on a
     head and two nodes, tells a server, and keeps checkpoints behind a link that can be cut."""
 
-    def __init__(self, folder: Path, scratch: Path, seeds: int) -> None:
+    def __init__(self, folder: Path, scratch: Path, seeds: int, cpus: int = CPUS) -> None:
         self.server = Server(folder, free_port())
         self.nodes = Nodes(folder)
         self.nodes.env |= {"PYTHONPATH": faults.path(folder, faults.GATE), "TMPDIR": str(scratch)}
@@ -34,7 +34,7 @@ class OnACluster(Disturbed):
             folder,
             training=SLOW,
             confirm={"strategies": ["none", "forward", "reverse"], "seeds": seeds},
-            cluster={**WHOLE, "checkpoint_seconds": 0, "cohort": 2},
+            cluster={"cpus_per_worker": cpus, "checkpoint_seconds": 0, "cohort": 2},
             tracking={"uri": self.server.uri},
         )
         home = folder / "home"

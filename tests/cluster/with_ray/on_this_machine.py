@@ -15,7 +15,7 @@ from . import faults
 from .conftest import copy
 from .disturbed import Disturbed
 from .fault import Fault
-from .helpers import SLOW, WHOLE, marked, title
+from .helpers import CPUS, SLOW, marked, title
 from .running import MARK, Running
 
 Shared = Literal["alone", "home", "store", "both"]
@@ -28,11 +28,13 @@ class OnThisMachine(Disturbed):
     """Copies of a folder that has its teacher already. `scratch`: their folder for temporary files,
     of a short path, as Ray's sockets are there."""
 
-    def __init__(self, made: Path, folder: Path, scratch: Path, shared: Shared, seeds: int) -> None:
+    def __init__(
+        self, made: Path, folder: Path, scratch: Path, shared: Shared, seeds: int, cpus: int = CPUS
+    ) -> None:
         self.shared, self.scratch = shared, scratch
-        super().__init__(folder, self._sweeps(made, folder, seeds))
+        super().__init__(folder, self._sweeps(made, folder, seeds, cpus))
 
-    def _sweeps(self, made: Path, folder: Path, seeds: int) -> list[Running]:
+    def _sweeps(self, made: Path, folder: Path, seeds: int, cpus: int) -> list[Running]:
         sweeps = []
         for mark in ("one",) if self.shared == "alone" else ("one", "two"):
             # Another name where they have one store; one file under two names elsewhere.
@@ -44,14 +46,27 @@ class OnThisMachine(Disturbed):
             file = write_sweep(
                 place, name=name, training=SLOW, tracking={"uri": f"sqlite:///{database}"},
                 confirm={"strategies": ["none", "forward", "reverse"], "seeds": seeds},
-                cluster={**WHOLE, "checkpoint_seconds": 0, "cohort": 2},
+                cluster={"cpus_per_worker": cpus, "checkpoint_seconds": 0, "cohort": 2},
             ).rename(place / f"{mark}.yaml")  # fmt: skip
             env = {
                 **os.environ, "RAYKD_HOME": str(place / "home"), "TMPDIR": str(self.scratch),
                 "PYTHONPATH": faults.path(place, faults.GATE),
                 faults.GATE_FILE: str(place / f"gate-{mark}"),
             }  # fmt: skip
-            sweeps.append(Running(file, name, mark, place / "home", database, 3 * seeds, env))
+            there = sorted(os.sched_getaffinity(0))  # a sweep has as many cores as its worker
+            cores = {there[(len(sweeps) * cpus + i) % len(there)] for i in range(cpus)}
+            sweeps.append(
+                Running(
+                    file,
+                    name,
+                    mark,
+                    place / "home",
+                    database,
+                    3 * seeds,
+                    env,
+                    cores=frozenset(cores),
+                )  # fmt: skip
+            )
         return sweeps
 
     def begin(self) -> None: ...

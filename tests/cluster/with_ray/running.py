@@ -34,6 +34,8 @@ class Running:
     trials: int
     env: dict[str, str]
     options: Sequence[str] = ()
+    cores: frozenset[int] | None = None
+    """Of this machine, if not all."""
     codes: list[int] = field(default_factory=list)
     """How each launch ended that was left to itself."""
     logs: list[Path] = field(default_factory=list)
@@ -48,8 +50,12 @@ class Running:
             self.process = subprocess.Popen(
                 [*RAYKD, "sweep", str(self.file), *self.options], cwd=self.file.parent,
                 env={**self.env, MARK: str(self.file)}, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=self._settle,
             )  # fmt: skip
+
+    def _settle(self) -> None:
+        if self.cores is not None:
+            os.sched_setaffinity(0, self.cores)
 
     def kill(self) -> None:
         """Its process group."""
