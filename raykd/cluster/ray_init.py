@@ -41,13 +41,9 @@ SETTINGS = {
 }
 
 REACH_SECONDS = 5.0
-<<<<<<< HEAD
 STARTS = 2  # attempts to start a local Ray: on a busy machine the first may take too long
 MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
-=======
-MOST_PATH = 40  # bytes of a folder for Ray's sockets, whose whole paths may have 107
->>>>>>> work-kills
 
 
 def check_address(address: str) -> None:

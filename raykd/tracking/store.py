@@ -7,11 +7,7 @@ import os
 import re
 import socket
 import sqlite3
-<<<<<<< HEAD
-import tempfile
 import time
-=======
->>>>>>> work-kills
 import urllib.error
 import urllib.request
 from collections.abc import Callable
