@@ -49,6 +49,17 @@ def follow(
         config.attention_types = [[list(config.attention_layers), 1]]  # GPT-Neo stores it twice
 
 
+def keep_all(config: PretrainedConfig) -> None:
+    """Turns off the random skipping of blocks in training (M2M100): a skipped block has no states
+    to match."""
+    for name in _dropping(config):
+        setattr(config, name, 0.0)
+
+
+def _dropping(config: PretrainedConfig) -> list[str]:
+    return [n for n, value in vars(config).items() if n.endswith("layerdrop") and value]
+
+
 def corrected(config: PretrainedConfig, depth: int) -> str | None:
     """What was wrong in results of raykd 0.1.0 with such a model and is now corrected; None if
     nothing was. The text is part of the name of the model, so that affected trials run again."""
@@ -58,6 +69,8 @@ def corrected(config: PretrainedConfig, depth: int) -> str | None:
         return "states without padding"  # tokens were taken from rows padded to a window
     if getattr(config, "decoder_sparse_step", 1) > 1:
         return "settings by block"
+    if _dropping(config):
+        return "no block skipped"
     for name, value in vars(config).items():
         if name.startswith("_") or name == "layer_types" or not isinstance(value, list | tuple):
             continue

@@ -93,6 +93,7 @@ def sized(teacher: PretrainedConfig, shape: Shape, init: Init | None = None) -> 
     if shape.decoder_blocks is None:
         raise ValueError("an encoder-decoder's blocks are two numbers, of encoder and of decoder")
     config, attributes = copy.deepcopy(teacher), names(teacher)
+    block_settings.keep_all(config)
     depths = (shape.blocks, shape.decoder_blocks)
     copied = (None, None) if init is None else (init.blocks, init.decoder)
     for name, stack, blocks, copied_blocks in zip(

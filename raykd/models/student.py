@@ -191,6 +191,7 @@ def student_config(
     if shape.decoder_blocks is not None:
         raise ValueError("the teacher has one stack; write its blocks as one number")
     config, copied = copy.deepcopy(teacher), init.blocks if init else None
+    block_settings.keep_all(config)
     block_settings.follow(config, config.num_hidden_layers, shape.blocks, copied)
     config.num_hidden_layers = shape.blocks
     inner = _inner(config)

@@ -78,6 +78,13 @@ def hold(row: Row) -> None:
     assert row.blocks == (3, 6) or row.reason
 
 
+def is_state(value: Any, state: Tensor) -> bool:
+    """x_BTD, of which some classes pass on two (LiLT, PegasusX), or several streams of them."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return False
+    return value.ndim == 3 if state.ndim == 3 else value.shape == state.shape
+
+
 @torch.no_grad()
 def skipping(teacher: PreTrainedModel, kept: dict[str, tuple[int, ...]]) -> Tensor:
     """The logits of the teacher with its other blocks turned into identities, in their places."""
@@ -88,11 +95,10 @@ def skipping(teacher: PreTrainedModel, kept: dict[str, tuple[int, ...]]) -> Tens
         def forward(*args: Any, **kwargs: Any) -> Any:
             out = answer(*args, **kwargs)
             tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-            entering = iter([x for x in tensors if x.shape == tensors[0].shape])
+            entering = iter([x for x in tensors if is_state(x, tensors[0])])
             if isinstance(out, Tensor):
                 return next(entering)
-            same = (isinstance(x, Tensor) and x.shape == tensors[0].shape for x in out)
-            return tuple(next(entering, x) if s else x for x, s in zip(out, same, strict=True))
+            return tuple(next(entering, x) if is_state(x, tensors[0]) else x for x in out)
 
         return forward
 

@@ -17,6 +17,7 @@ from transformers import (
     PretrainedConfig,
 )
 
+from benchmarks.tiny_configs import tiny_config
 from raykd.config.trial import Init, Shape
 from raykd.maps.activations import state
 from raykd.maps.layer_map import LayerMap
@@ -152,3 +153,16 @@ def test_equal_widths_need_no_projection() -> None:
     assert len(projections) == 0
     x_ND = torch.randn(5, 32)
     assert project(projections, state(1), x_ND) is x_ND
+
+
+@pytest.mark.parametrize("kind", ["m2m_100", "opt"])
+def test_no_block_of_a_student_is_skipped_in_training(kind: str) -> None:
+    """models 7: M2M100 skips blocks at random, and a skipped block has no states to match."""
+    config = tiny_config(kind)
+    names = [name for name in vars(config) if name.endswith("layerdrop")]
+    for name in names:
+        setattr(config, name, 0.5)
+    shape = Shape(2, decoder_blocks=2 if config.is_encoder_decoder else None)
+    student = student_config(config, shape)
+    assert names and all(getattr(student, name) == 0.0 for name in names)
+    assert all(getattr(config, name) == 0.5 for name in names)
