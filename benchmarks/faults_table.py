@@ -31,18 +31,18 @@ def table(results: Mapping[str, Any]) -> str:
         f"# {len(faults)} faults over {len(results['rounds'])} rounds of sweeps", "",
         f"Written by `python -m benchmarks.faults --faults {results['count']} --seed "
         f"{results['seed']}` from faults.json; not by hand.", "",
-        f"Each round has {results['rounds'][0]['trials']} tiny trials, in one sweep or in two that "
-        "run at once, with checkpoints at every evaluation. A cluster is a head and two worker "
-        "nodes, as processes of one machine. Every trial is FINISHED once, with the metrics of a "
-        "sweep to which nothing happened, bit for bit; no placement group, process, checkpoint, "
-        "temporary file, socket or unsent result is left. The run ends with an error where that is "
-        "not so. "
-        f"{_counts(results)} An undisturbed sweep takes {results['quiet_seconds']:.0f} s.",
+        "Each round has tiny trials, in one sweep or in two that run at once, with checkpoints at "
+        "every evaluation. A cluster is a head and two worker nodes, as processes of one machine. "
+        "Every trial is FINISHED once, with the metrics of a sweep to which nothing happened, bit "
+        "for bit; no placement group, process, checkpoint, temporary file, socket or unsent result "
+        "is left. The run ends with an error where that is not so. "
+        f"{_counts(results)} An undisturbed sweep took {results['quiet_seconds']:.0f} s. "
+        f"{results.get('note', '')}".strip(),
         "", *summary(results), "", *per_round(results), "",
         "`step`: training steps of the struck sweeps that the loss history in the store had, and "
-        "`done` their share. `grew`: a loss had come within the last tenth of a second. `away`: "
-        "seconds until the node, the server or the store was back. `went on`: seconds until the "
-        "store had losses that were computed after the fault, by workers that it left alone or "
+        "`done` their share. `grew`: a loss had come since the last look, half a second "
+        "before. `away`: seconds until the node, the server or the store was back. `went on`: "
+        "seconds until the store had losses that were computed after the fault, by workers that it left alone or "
         "that came after it. `again`: how often the command was given in between. `orphaned`: "
         "seconds until the last process of a killed launch had ended.", "",
         "| # | where | struck | moment | step | done | grew | killed or cut off | away | went on | "
@@ -58,7 +58,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 def _counts(results: Mapping[str, Any]) -> str:
     faults = [(r["world"], f) for r in results["rounds"] for f in r["faults"]]
-    grew = sum(f["grew"] for _, f in faults)
+    grew = sum(f["grew"] is True for _, f in faults)
     home = sum(world in ("home", "both") for world, _ in faults)
     return (
         f"{grew} faults strike while the loss history grows, and {home} strike one or both of two "
@@ -86,8 +86,10 @@ def _kind(where: str, description: str, faults: Sequence[Mapping[str, Any]]) -> 
     if not faults:
         return []
     times = [f["seconds"] for f in faults]
+    grew = [f["grew"] for f in faults]
+    count = "not recorded" if None in grew else sum(grew)
     return [
-        f"| {where} | {description} | {len(faults)} | {sum(f['grew'] for f in faults)} | "
+        f"| {where} | {description} | {len(faults)} | {count} | "
         f"{statistics.median(times):.1f}, {max(times):.1f} |"
     ]
 
@@ -99,8 +101,9 @@ def per_round(results: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     for r in results["rounds"]:
         codes = "; ".join(" ".join(map(str, codes)) for codes in r["launch_codes"])
+        seed = "" if r["seed"] is None else r["seed"]
         lines.append(
-            f"| {WORLDS[r['world']]} | {r['seed']} | {r['trials']} | {len(r['faults'])} | "
+            f"| {WORLDS[r['world']]} | {seed} | {r['trials']} | {len(r['faults'])} | "
             f"{r['seconds']:.0f} | {codes} |"
         )
     return lines

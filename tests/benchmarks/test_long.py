@@ -46,11 +46,10 @@ def test_a_hundred_faults_are_of_which_twenty_are_of_sweeps_in_one_home() -> Non
 def test_the_faults_told_of_in_the_docs_are_those_that_were() -> None:
     found = json.loads((HERE / "faults.json").read_text(encoding="utf-8"))
     assert (HERE / "faults.md").read_text(encoding="utf-8") == faults_table.table(found)
-    drawn = faults.rounds(found["count"], found["seed"])[: len(found["rounds"])]
-    for part, was in zip(drawn, found["rounds"], strict=True):
-        assert (part.world, part.seed) == (was["world"], was["seed"]) and was[
-            "trials"
-        ] == faults.TRIALS
+    drawn = {part.seed: part for part in faults.rounds(found["count"], found["seed"])}
+    for was in (r for r in found["rounds"] if r["seed"] is not None):  # else of an earlier version
+        part = drawn[was["seed"]]
+        assert part.world == was["world"] and was["trials"] == faults.TRIALS
         assert [(f.kind, f.moment) for f in part.faults] == [
             (f["kind"], f["moment"]) for f in was["faults"]
         ]

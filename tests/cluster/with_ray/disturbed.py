@@ -12,7 +12,7 @@ import psutil
 from .fault import KILLS, LAUNCHES, Fault, Struck
 from .running import Running
 
-POLL_SECONDS, AT_ONCE = 0.1, 0.002
+POLL_SECONDS, AT_ONCE = 0.5, 0.002  # a look at all processes of a machine takes a while
 NEARLY = 0.85
 """The share of its steps from which on a sweep waits for a fault that is due."""
 JOB = "*/*/*"

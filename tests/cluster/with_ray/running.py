@@ -105,7 +105,8 @@ class Running:
         return () if experiment is None else ledger.read(client, experiment, self.home)
 
     def hold(self) -> None:
-        faults.gate(self.file.parent, {"all": 0}, self.gate)
+        if not (self.file.parent / self.gate).exists():
+            faults.gate(self.file.parent, {"all": 0}, self.gate)
 
     def release(self) -> None:
         faults.open_gate(self.file.parent, self.gate)
