@@ -42,9 +42,9 @@ def table(results: Mapping[str, Any]) -> str:
         "`step`: training steps of the struck sweeps that the loss history in the store had, and "
         "`done` their share. `grew`: a loss had come since the last look, half a second "
         "before. `away`: seconds until the node, the server or the store was back. `went on`: "
-        "seconds until the store had losses that were computed after the fault, by workers that it left alone or "
-        "that came after it. `again`: how often the command was given in between. `orphaned`: "
-        "seconds until the last process of a killed launch had ended.", "",
+        "seconds until the store had losses that were computed after the fault, by workers that it "
+        "left alone or that came after it. `again`: how often the command was given in between. "
+        "`orphaned`: seconds until the last process of a killed launch had ended.", "",
         "| # | where | struck | moment | step | done | grew | killed or cut off | away | went on | "
         "again | orphaned |", "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
