@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PretrainedConfig, PreTrainedModel
@@ -59,9 +59,10 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         if operator is torch.ops.prim.device.default:  # creates nothing, and is most calls
             return args[0].fake_device
-        if operator is torch.ops.aten._local_scalar_dense.default:
+        fake = bool(args) and isinstance(args[0], FakeTensor)
+        if fake and operator is torch.ops.aten._local_scalar_dense.default:
             return _no_content(args[0].dtype)
-        if operator is torch.ops.aten._grouped_mm.default:
+        if fake and operator is torch.ops.aten._grouped_mm.default:
             outputs = _grouped(*args, **(kwargs or {}))
         else:
             outputs = operator(*args, **(kwargs or {}))
