@@ -89,7 +89,7 @@ def of_table(table: Path, verdict: Verdict) -> Page:
 
 
 def _command(table: Path, verdict: Verdict) -> str:
-    command = f"raykd report --from {shlex.quote(str(table))} --margin {verdict.margin:.12g}"
+    command = f"raykd report --from {shlex.quote(str(table))} --margin {verdict.stated_margin:.12g}"
     direction_known = all(map(smaller_is_better, verdict.metric.split(", ")))
     return (
         command if verdict.larger_is_better or direction_known else f"{command} --smaller-is-better"

@@ -128,7 +128,7 @@ def test_a_saved_table_is_judged_like_its_sweep(here: Path, suffix: str, tmp_pat
     table = tmp_path / f"scores.{suffix}"
     sweep = verdict(change(here), "--save", table)
     found = verdict("--from", table)  # it states the margin of the sweep
-    assert (found["margin"], found["scale"]) == (3.0, 100.0)
+    assert (found["stated_margin"], found["scale"]) == (3.0, 100.0)
     assert found["hypotheses"] == [h for h in sweep["hypotheses"] if h["id"] != "H6"]
     told = [{**c, "population": None, "mcnemar": []} for c in sweep["cells"][0]["to_forward"]]
     assert found["cells"][0]["to_forward"] == told
@@ -149,8 +149,9 @@ def test_a_pilot_says_how_many_seeds_and_a_plan_what_its_seeds_decide(here: Path
     result = CliRunner().invoke(app, ["power", "--pilot", str(file), "--json"])
     assert result.exit_code == 0, result.output + repr(result.exception)
     found = json.loads(result.stdout)
-    assert (found["margin"], found["comparisons"]) == (3.0, 1)
-    (pair,) = verdict(file)["cells"][0]["to_forward"]
+    judged = verdict(file)
+    (pair,) = judged["cells"][0]["to_forward"]
+    assert (found["margin"], found["comparisons"]) == (judged["margin"], 1)
     assert found["sd"] == pytest.approx(pair["sd"])
     plan = CliRunner().invoke(app, ["plan", str(file)]).stdout
     assert "decides" in plan and "3 seeds show that another strategy equals forward" in plan

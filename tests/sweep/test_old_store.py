@@ -108,7 +108,7 @@ def test_the_verdict_rests_on_the_same_scores(old: Path) -> None:
         assert [str(LayerMap.from_json(m)) for m in arm["maps"]] == known["maps"]
     for against in ("to_forward", "to_none"):
         for pair, known in zip(cell[against], other[against], strict=True):
-            for key in ("strategy", "reference", "effect", "sd", "seeds", "differences", "mcnemar"):
+            for key in ("strategy", "reference", "effect", "seeds", "differences", "mcnemar"):
                 assert pair[key] == known[key]
     (h6,) = (h for h in found["hypotheses"] if h["id"] == "H6")
     (then_h6,) = (h for h in before["hypotheses"] if h["id"] == "H6")

@@ -51,7 +51,8 @@ def test_layers_that_are_not_there_are_told(tmp_path: Path) -> None:
 
 
 def test_keys_that_say_nothing_leave_a_teachers_name_as_it_was(tmp_path: Path) -> None:
-    base, data = Base(tmp_path, "b" * 12, 4, 32, ()), study(tmp_path).prepared
+    base, whole = Base(tmp_path, "b" * 12, 4, 32, ()), study(tmp_path)
+    data, task = whole.prepared, whole.config.task.model_copy(update={"max_length": 64})
     data = replace(data, labels=("a", "b"), fingerprint="d" * 12)
     recipe = {
         "fine_tune": True, "epochs": 2.0, "batch": 32, "lr": 5e-5, "warmup": 0.1,
@@ -61,9 +62,9 @@ def test_keys_that_say_nothing_leave_a_teachers_name_as_it_was(tmp_path: Path) -
 
     def name(metric: str = "accuracy", **keys: object) -> str:
         teacher = Teacher.model_validate({"model": "x", "epochs": 2, **keys})
-        return fingerprint(teacher, base, data, 64, metric)
+        return fingerprint(teacher, base, data, task.model_copy(update={"metric": metric}))
 
-    assert name() == name("macro_f1") == before
+    assert name() == name("macro_f1", identity="recipe") == before
     assert name(lora={"rank": 4}) != before and name(weights="bf16") != before
     # A model that is not trained has no epochs, whatever their default.
     assert name(fine_tune=False) == name(fine_tune=False, epochs="auto")

@@ -61,10 +61,12 @@ def both(
     study, said, kept = made(folder, kind, buffers), {}, folder / "student"
     save = trainer.save_model
 
-    def saving(model: PreTrainedModel, family: Any, tokenizer: Path, into: Path) -> None:
+    def saving(
+        model: PreTrainedModel, family: Any, tokenizer: Path, into: Path, *more: Any
+    ) -> None:
         said["student"] = logits(model)
-        save(model, family, tokenizer, into)
-        save(model, family, tokenizer, kept)
+        save(model, family, tokenizer, into, *more)
+        save(model, family, tokenizer, kept, *more)
 
     monkeypatch.setattr(trainer, "save_model", saving)
     trial = next(t for t in confirm_trials(study) if t.layer_map.pairs())

@@ -34,6 +34,7 @@ from raykd.planning.resolve import resolve
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
+from raykd.training import distill
 
 from ..support.loop import train
 from ..support.world import write_sweep
@@ -120,7 +121,9 @@ def followed(folder: Path, strategy: str, kl: float = 1.0) -> set[str]:
         study = resolve(sweep.load(file), folder / "home", file.name)
         trials = confirm_trials(study)
     sources = training_inputs(study, fine_tune(study).folder)
-    with traced(tracer):
+    # What students imitate is measured beside the training, not on the way to its loss.
+    with pytest.MonkeyPatch.context() as patch, traced(tracer):
+        patch.setattr(distill, "measured_steps", lambda *_: frozenset())
         train(Cohort(trials), sources)
     for form in (design.Strategy, LayerMap, Activation, TrialSpec, HiddenLossModule):
         tracer.add(inspect.getfile(form))

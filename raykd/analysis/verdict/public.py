@@ -35,7 +35,7 @@ def judge(scores: Scores, margin: float | None = None, alpha: float = ALPHA) -> 
 def judge_table(scores: Scores, margin: float | None, alpha: float, key: str) -> Verdict:
     """The same for a valid margin, which the user writes after `key`."""
     verdict = verdicts.judge(scores, units.stated(scores, margin, key), alpha)
-    notes = units.notes(scores, verdict.margin, chosen=margin is not None)
+    notes = units.notes(scores, verdict.stated_margin, chosen=margin is not None)
     verdict = replace(verdict, notes=(*verdict.notes, *notes))
     return replace(verdict, caveats=caveats(verdict, scores))
 

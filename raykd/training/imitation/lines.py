@@ -50,14 +50,14 @@ def in_space(kind: str, x_ND: Tensor) -> Tensor:
     return x_ND.float() if space is None else space(x_ND.float())
 
 
-def row_batches(encoded: Encoded, tokens: int) -> list[np.ndarray]:
+def row_batches(encoded: Encoded, tokens: int, batch: int = BATCH) -> list[np.ndarray]:
     """Batches of evenly spaced rows with at least `tokens` tokens, or of all rows."""
     total = len(encoded.lengths)
     count = math.ceil(tokens / float(encoded.lengths.mean()))
     while True:
         rows = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
         if len(rows) == total or encoded.lengths[rows].sum() >= tokens:
-            return [rows[part] for part in eval_batches(encoded.lengths[rows], BATCH)]
+            return [rows[part] for part in eval_batches(encoded.lengths[rows], batch)]
         count = math.ceil(1.1 * count)
 
 
@@ -70,7 +70,7 @@ def measure_lines(kind: str, teacher: PreTrainedModel, data: Data, where: Execut
 
     def passes(encoded: Encoded, tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the token ids of each batch, and the states of all K blocks at these tokens."""
-        for rows in row_batches(encoded, tokens):
+        for rows in row_batches(encoded, tokens, min(BATCH, where.micro_batch or BATCH)):
             batch = data.family.collate(encoded, rows, data.pad).to(where.device)
             states_ND = live(batch).states_ND
             x_NKD = torch.stack([in_space(kind, states_ND[block]) for block in blocks], 1)

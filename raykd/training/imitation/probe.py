@@ -30,7 +30,7 @@ from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import project
 from raykd.models.student import width
 from raykd.teachers.targets import LiveTeacher
-from raykd.training.imitation.lines import TOKENS, Lines, in_space, row_batches
+from raykd.training.imitation.lines import BATCH, TOKENS, Lines, in_space, row_batches
 
 if TYPE_CHECKING:
     from raykd.config.trial import Training, TrialSpec
@@ -80,7 +80,8 @@ class ImitationProbe:
         lines: Callable[[str], Lines],
     ) -> None:
         self._teacher, self._data, self._where, self._lines = teacher, data, where, lines
-        batches = row_batches(data.select, TOKENS)
+        # Where memory allowed few rows at a time, no more are evaluated here.
+        batches = row_batches(data.select, TOKENS, min(BATCH, where.micro_batch or BATCH))
         self._batches = batches[where.group.rank :: where.group.world]
 
     @torch.no_grad()
@@ -89,10 +90,10 @@ class ImitationProbe:
         for all pairs, and `r2_lookup/4`. A student of another width has those of its projected
         states."""
         teacher_width, family = width(self._teacher), self._data.family
-        subjects = [_Subject(student, teacher_width, self._where) for student in students]
-        matched = {t for student in students for _, t in student.trial.layer_map.pairs()}
-        blocks = {state(block) for block in range(1, len(stacks(self._teacher)["encoder"]) + 1)}
-        live = LiveTeacher(self._teacher, blocks | matched, family, self._where.autocast())
+        depth = len(stacks(self._teacher)["encoder"])
+        subjects = [_Subject(student, depth, teacher_width, self._where) for student in students]
+        read = {t for subject in subjects for t in subject.teacher_states}
+        live = LiveTeacher(self._teacher, read, family, self._where.autocast())
         try:
             for rows in self._batches:
                 batch = family.collate(self._data.select, rows, self._data.pad)
@@ -132,7 +133,13 @@ def measured_loss(kind: str) -> str:
 class _Subject:
     """A student with hooks on its blocks, and its losses, summed over this worker's tokens."""
 
-    def __init__(self, student: Student, teacher_width: int, where: Execution) -> None:
+    def __init__(
+        self, student: Student, teacher_depth: int, teacher_width: int, where: Execution
+    ) -> None:
+        # Those of the student alone: others of its cohort change no shape, and so no rounding.
+        matched_targets = {t for _, t in student.trial.layer_map.pairs()}
+        blocks_of_teacher = {state(block) for block in range(1, teacher_depth + 1)}
+        self.teacher_states = sorted(blocks_of_teacher | matched_targets)
         self.kind = measured_loss(student.trial.loss.kind)
         self.losses: dict[Names, float] = {}
         self._student, self._where = student, where
@@ -169,12 +176,12 @@ class _Subject:
         self._capture.clear()
         # |s - t|² = |s|² - 2 st + |t|²: one matrix product reads each state once for all pairs.
         student_SX = torch.stack([x_ND.flatten() for x_ND in student_ND])
-        teacher_TX = torch.stack([x_ND.flatten() for x_ND in teacher_ND.values()])
+        teacher_TX = torch.stack([teacher_ND[t].flatten() for t in self.teacher_states])
         squares_S, squares_T = (x.square().sum(1).double() for x in (student_SX, teacher_TX))
         products_ST = (student_SX @ teacher_TX.T).double()
         distances = (squares_S[:, None] - 2 * products_ST + squares_T).cpu().tolist()
         for s, row in zip(self._states, distances, strict=True):
-            for t, distance in zip(teacher_ND, row, strict=True):
+            for t, distance in zip(self.teacher_states, row, strict=True):
                 self.losses[s, t] = self.losses.get((s, t), 0.0) + distance
 
     def close(self) -> None:

@@ -28,5 +28,5 @@ def test_a_finished_sweep_is_planned_judged_and_not_run_again(
     before = sweep.status()
     assert (before.finished, before.missing) == (6, 0)
     verdict = sweep.verdict(margin=5.0)
-    assert verdict.margin == 5.0 and verdict.cells[0].arms
+    assert verdict.stated_margin == 5.0 and verdict.cells[0].arms
     assert sweep.run() == before
