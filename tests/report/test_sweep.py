@@ -54,8 +54,8 @@ def report(folder: Path) -> Path:
 def test_the_page_of_a_sweep(browser: Browser, report: Path, tmp_path: Path) -> None:
     with opened(browser, report.read_text("utf-8"), tmp_path, WIDE) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "imitation", "variance", "curves",
-                       "maps", "search", "data", "cost", "missing", "reproduce",
+        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "imitation", "variance",
+                       "curves", "maps", "search", "data", "cost", "missing", "reproduce",
                        "files"]  # fmt: skip
         assert "Rows of train: " in found.page.locator("#data").inner_text()
         assert [row[0] for row in found.cells("Test accuracy: mean over seeds")] == [
