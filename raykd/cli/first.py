@@ -103,12 +103,15 @@ def _announce(names: Iterable[str]) -> None:
 def _show(file: Path, proposal: Proposal) -> None:
     from raykd.cli.terminal.console import say, show_commands
     from raykd.proposal import sweep_file
+    from raykd.proposal.notes import notes
 
     say(f"{file}: written, for {proposal.task.named}. Review these values:")
     choices = sweep_file.choices(proposal)
     width = max(len(choice.key) for choice in choices)
     for choice in choices:
         say(f"{sweep_file.scalar(choice.value)}: {choice.why}", f"  {choice.key:<{width}}  ")
+    for sentence in notes(proposal):
+        say(sentence, f"  {'note':<{width}}  ")
     say("Next:")
     show_commands(
         [

@@ -43,6 +43,7 @@ def after_smoke(state: SweepState, file: Path, uri: str | None) -> list[tuple[st
     return [
         (command_line("plan", file, "--cluster", uri=uri), "how long the whole sweep takes"),
         (command_line("sweep", file, uri=uri), "the whole sweep"),
+        (command_line("ui", file, "--smoke", uri=uri), "these runs in MLflow's own UI"),
         *_export(state),
     ]
 

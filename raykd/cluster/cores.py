@@ -3,6 +3,7 @@ job on all cores or with two jobs on half of the cores each."""
 
 from __future__ import annotations
 
+import logging
 import platform
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raykd.runtime.memo import memoised
+
+logger = logging.getLogger(__name__)
 
 ROUNDS = 3
 STEPS = 4
@@ -23,8 +26,12 @@ def jobs_at_once(home: Path, cores: int, width: int) -> int:
     the number of threads affects the last digits of a result."""
     if cores < 2:
         return 1
-    question = ["jobs at once", platform.machine(), cores, width]
-    return memoised(home, question, lambda: 2 if two_pay(*measure(cores, width)) else 1)
+
+    def probe() -> int:
+        logger.info("timing one worker against two, once for this machine")
+        return 2 if two_pay(*measure(cores, width)) else 1
+
+    return memoised(home, ["jobs at once", platform.machine(), cores, width], probe)
 
 
 def two_pay(whole: float, halves: float) -> bool:

@@ -33,6 +33,7 @@ DELIMITED: dict[str, dict[str, Any]] = {
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
 """Options of `csv.reader` by file suffix."""
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def _delimited(
     with path.open(encoding="utf-8-sig", newline="") as stream:
         records = _records(stream, path.suffix, where)
         _, header = next(records, (1, []))
+        _check_separator(header, path.suffix, where)
         places = places_of(header)
         columns: dict[str, list[Any]] = {name: [] for name in places}
         ragged: list[tuple[int, list[str]]] = []
@@ -98,6 +100,18 @@ def _delimited(
     if ragged:
         raise UserError(_ragged(ragged, header, path.suffix, where))
     return FileTable(columns)
+
+
+def _check_separator(header: list[str], suffix: str, where: str) -> None:
+    """Raises UserError if the header is one name with another separator in it, such as the
+    semicolons of spreadsheets; a task needs two columns at least."""
+    for mark, name in SEPARATORS.items():
+        if len(header) == 1 and mark in header[0] and mark != DELIMITED[suffix]["delimiter"]:
+            advice = {",": "name it .csv", "\t": "name it .tsv"}
+            raise UserError(
+                f"{where}: its columns are separated by {name}, see the first line; "
+                f"{advice.get(mark, 'save it with commas (.csv) or tabs (.tsv)')}"
+            )
 
 
 def check_utf8(path: Path, where: str) -> None:

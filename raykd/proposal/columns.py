@@ -140,8 +140,22 @@ def choose(
     texts = tuple(columns[t] for t in text) or _texts(rest, where)
     rest = [c for c in rest if c not in texts]
     chosen = columns[label] if label else _label(rest, where)
+    _check_header(texts, chosen, table[chosen.name], where)
     stated = {*(["text"] if text else []), *(["label"] if label else [])}
     return Chosen(texts, chosen, split, frozenset({"text", "label"} - stated))
+
+
+def _check_header(
+    texts: Sequence[Column], label: Column, labels: Sequence[Any], where: str
+) -> None:
+    """Raise UserError for a file without a header, whose first row was read as one: the name of the
+    label's column is a label too. A number alone does not tell: pandas names columns 0, 1, 2."""
+    number = INTEGER.fullmatch(label.name) is not None
+    if label.name in map(str, labels) and not (number and _words(texts[0].name) < LONG_TEXT):
+        raise UserError(
+            f"{where}: the first line is a row, not the names of the columns ({label.name!r} is a "
+            "label too); write a line of names above it"
+        )
 
 
 def _texts(columns: Sequence[Column], where: str) -> tuple[Column, ...]:
@@ -182,9 +196,13 @@ def _label(columns: Sequence[Column], where: str) -> Column:
     if len(found) == 1 or len(named) == 1:
         return (named or found)[0]
     if not found:
+        facts = [
+            f"{c.name} has {c.distinct:,} value{'s' * (c.distinct != 1)} in {c.filled:,} rows"
+            for c in columns
+        ]
         raise UserError(
-            f"{where}: no column holds labels, which are few and repeat; write --label COLUMN, one "
-            f"of {_listed(c.name for c in columns)}"
+            f"{where}: no column holds labels, which are few and repeat ({_listed(facts)}); write "
+            "--label COLUMN if one of them does"
         )
     raise UserError(
         f"{where}: each of the columns {_listed(c.name for c in found)} could be the label; write "

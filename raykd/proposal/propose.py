@@ -43,6 +43,9 @@ class Proposal:
     steps: int
     seeds: int
     margin: float
+    right: float
+    """Share of test rows that a student is assumed to get right: those of the largest class, at
+    least half. Fewer differences between students are possible only above it."""
 
 
 def propose(
@@ -64,12 +67,17 @@ def propose(
         )
     prepared = prepare(task, home, str(file))
     test_rows, steps = prepared.counts["test"], sizes.steps(prepared.counts["train"])
-    seeds = sizes.seeds(steps)
+    seeds, right = sizes.seeds(steps), _right(prepared)
     return Proposal(
         re.sub(r"[^A-Za-z0-9._ -]", "-", file.stem).lstrip("._ -") or "sweep",
         task, chosen, empty, prepared, teacher, blocks, student or max(1, blocks // 2), steps,
-        seeds, sizes.margin(test_rows, seeds),
+        seeds, sizes.margin(test_rows, seeds, right), right,
     )  # fmt: skip
+
+
+def _right(prepared: Prepared) -> float:
+    rows = prepared.report.classes.get("test", {})
+    return max(0.5, max(rows.values(), default=0) / max(1, sum(rows.values())))
 
 
 def _blocks(teacher: str, home: Path) -> int:

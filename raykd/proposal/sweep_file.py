@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,13 @@ from raykd.data.assets import packages
 from raykd.errors import UserError
 from raykd.proposal import sizes
 from raykd.proposal.columns import Column
+from raykd.proposal.notes import notes
 from raykd.proposal.propose import Proposal
 
 COLUMN, WIDTH = 26, 100
 """Where comments begin, and the longest line with one; a longer comment stands above its key."""
 CLASSES_SHOWN = 4
+USUAL_MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def text(proposal: Proposal) -> str:
     sections: list[tuple[str, dict[str, Any]]] = [
         ("", {"name": p.name}),
         ("task", {name: getattr(p.task, name) for name in names}),
-        ("teacher", {"model": p.teacher}),
+        ("teacher", {"model": p.teacher, **sizes.teacher(p.prepared.counts["train"])}),
         ("student", {"blocks": p.student}),
         ("training", {"steps": p.steps}),
         ("confirm", {"strategies": [*sizes.STRATEGIES], "seeds": p.seeds}),
@@ -63,6 +67,7 @@ def text(proposal: Proposal) -> str:
     head = [
         f"# A sweep over layer maps for {scalar(p.task.named)}, proposed by `raykd new`.",
         "# `raykd schema` prints every key.",
+        *(line for note in notes(p) for line in _wrapped(f"Note: {note}", "")),
         "",
     ]
     space = " x ".join([str(p.blocks)] * p.student)
@@ -84,8 +89,16 @@ def _section(title: str, keys: Mapping[str, Any], why: Mapping[str, str]) -> Ite
         elif len(beside := f"{line:<{COLUMN}}  # {comment}") <= WIDTH:
             yield beside
         else:
-            yield f"{indent}# {comment}"
+            yield from _wrapped(comment, indent)
             yield line
+
+
+def _wrapped(comment: str, indent: str) -> list[str]:
+    mark = f"{indent}# "
+    return textwrap.wrap(
+        comment, WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def scalar(value: Any) -> str:
@@ -104,18 +117,18 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
     packaged = packages.ASSETS.get(p.teacher)
     half = "half" if p.student == max(1, p.blocks // 2) else "as stated, out"
     passes = p.steps * sizes.batch() / counts["train"]
-    test_rows = counts["test"]
-    sd = sizes.expected_sd(test_rows)
     return (
         *_task(p),
         Choice(
             "teacher.model", p.teacher,
             f"{packaged.note}; English; installs without a hub" if packaged else "as stated",
         ),
+        *_teacher(p),
         Choice("student.blocks", p.student, f"{half} of the teacher's {p.blocks}"),
         Choice(
             "training.steps", p.steps,
-            f"{sizes.batch()} rows each, {passes:.2g} times through the training rows",
+            f"{sizes.batch()} rows each, {passes:{'.0f' if passes >= 10 else '.2g'}} times through "
+            "the training rows",
         ),
         Choice(
             "confirm.seeds", p.seeds,
@@ -124,20 +137,43 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
             else "more of them show a smaller margin",
         ),
         Choice(
-            "margin", p.margin,
-            f"points of {p.task.metric}; {p.seeds} seeds on {test_rows:,} test rows hardly show "
-            f"less (expected SD of a difference: {sd:.2g})",
+            "margin", p.margin, _margin(p),
         ),
     )  # fmt: skip
+
+
+def _teacher(p: Proposal) -> Iterator[Choice]:
+    rows = p.prepared.counts["train"]
+    keys = sizes.teacher(rows)
+    if keys:
+        steps = math.ceil(keys["epochs"] * rows / keys["batch"])
+        yield Choice("teacher.epochs", keys["epochs"], "fixed, as few select rows tell no best one")
+        yield Choice("teacher.batch", keys["batch"], f"small, for {steps:,} steps on few rows")
+
+
+def _margin(p: Proposal) -> str:
+    """The arithmetic of `sizes.margin` in words."""
+    rows = p.prepared.counts["test"]
+    sd, finest = sizes.largest_expected_sd(rows, p.right), sizes.finest(rows)
+    text = (
+        f"points of {p.task.metric}: {p.seeds} seeds on {rows:,} test rows show it (power 0.8) "
+        f"even if two students that are right on {100 * p.right:.0f} % err independently, an SD of "
+        f"{sd:.2g} points. Their errors mostly agree, so less may be shown too, down to "
+        f"{finest:.2g}, two rows"
+    )
+    if p.margin > USUAL_MARGIN:
+        wanted = sizes.rows_for(USUAL_MARGIN, p.seeds, p.right)
+        text += f". On the same terms a margin of {USUAL_MARGIN:g} takes {wanted:,} test rows"
+    return text
 
 
 def _task(proposal: Proposal) -> Iterator[Choice]:
     p, task, counts = proposal, proposal.task, proposal.prepared.counts
     if p.chosen is not None:
         how = "found" if "text" in p.chosen.guessed else "as stated"
-        yield Choice("task.text", task.text, f"{how}: {_texts(p.chosen.text)}")
+        yield Choice("task.text", task.text, f"{how}, {_texts(p.chosen.text)}")
         how = "found" if "label" in p.chosen.guessed else "as stated"
-        yield Choice("task.label", task.label, f"{how}: {_classes(p)}")
+        yield Choice("task.label", task.label, f"{how}, {_classes(p)}")
     if task.split is not None:
         yield Choice("task.split", task.split, "holds train, select or test")
     if task.drop_empty:

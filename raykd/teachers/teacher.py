@@ -10,6 +10,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "vocab.*", "*.model")
+"""Of which one is enough: old models of the hub have a vocabulary alone."""
+
 
 def find_base(teacher: Teacher, home: Path, file: str) -> Base:
     """Return the base model of an asset name, folder or hub name. Raises UserError without one."""
@@ -38,8 +42,7 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
         facts = model_facts.of_base(folder, content, home)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{file}: teacher.model: {folder / 'config.json'} is not one that transformers knows "
-            f"({first_line(error)}); name a model of a kind that it has"
+            f"{file}: teacher.model: {_why_unknown(teacher.model, folder, error)}"
         ) from error
     # A correction changes the fingerprints of everything made with this model, and no others.
     content = digest([content, facts["corrected"]]) if facts["corrected"] else content
@@ -47,6 +50,20 @@ def find_base(teacher: Teacher, home: Path, file: str) -> Base:
         folder, content, facts["depth"], facts["width"], tuple(facts["labels"]),
         facts["decoder_depth"],
     )  # fmt: skip
+
+
+def _why_unknown(name: str, folder: Path, error: Exception) -> str:
+    """Return why a configuration is refused. Code that comes with a model is never run."""
+    with suppress(OSError, ValueError):
+        if "auto_map" in json.loads((folder / "config.json").read_text(encoding="utf-8")):
+            return (
+                f"{name} has custom code for its classes (`auto_map` in config.json), which is not "
+                "run; name a model of a class that transformers has"
+            )
+    return (
+        f"{folder / 'config.json'} is not one that transformers knows ({first_line(error)}); name "
+        "a model of a kind that it has"
+    )
 
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
@@ -95,7 +112,7 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
     logger.info("reading %s from the Hugging Face hub", teacher.model)
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
     try:
-        return Path(
+        folder = Path(
             snapshot_download(
                 teacher.model, revision=teacher.revision, allow_patterns=patterns,
                 cache_dir=home / "hf",
@@ -109,6 +126,18 @@ def _from_hub(teacher: Teacher, home: Path, file: str) -> Path:
             f"({hub.reason(error)}); check the name, `teacher.revision` and the network, or name a "
             "local folder"
         ) from error
+    for file_names, what in (
+        (["config.json"], "no configuration (config.json)"),
+        (TOKENIZER_FILES, "no tokenizer"),
+        (["*.safetensors"], "no weights as *.safetensors, and pickled ones can run code when read"),
+    ):
+        if not any(any(folder.glob(name)) for name in file_names):
+            raise UserError(
+                f"{file}: teacher.model: {teacher.model} has {what}, in this revision; write a "
+                "`teacher.revision` that has, or name a folder that `save_pretrained` of both "
+                "model and tokenizer wrote"
+            )
+    return folder
 
 
 def _content(folder: Path, home: Path) -> str:

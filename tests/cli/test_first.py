@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 from typer.testing import CliRunner
 
-from raykd.cli import next_steps, options
+from raykd.cli import mlflow_ui, next_steps, options
 from raykd.cli.app import app
 from raykd.cli.terminal.console import show_commands
 from raykd.cluster.launch import run_sweep as launch
@@ -20,6 +21,7 @@ from raykd.config.sweep import load
 from raykd.proposal import quickstart
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
+from raykd.tracking.pages import server
 
 from ..support.finished import finish
 from ..support.world import write_sweep
@@ -57,6 +59,25 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
 
     monkeypatch.setattr(launch, "run_sweep", run)
     return launched
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stores that MLflow's server would be started on; somebody presses Ctrl-C at once."""
+    stores: list[str] = []
+
+    @contextmanager
+    def serving(uri: str, *_: Any) -> Iterator[None]:
+        stores.append(uri)
+        yield
+        raise AssertionError("it waits until it is stopped")
+
+    def stopped(link: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "serving", serving)
+    monkeypatch.setattr(mlflow_ui, "_open", stopped)
+    return stores
 
 
 def test_the_repository_and_the_package_have_one_quickstart_file() -> None:
@@ -103,8 +124,9 @@ def steps_of(output: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("stated", [False, True], ids=["default store", "another store"])
 def test_what_is_worth_trying_runs_as_printed(
-    stated: bool, here: Path, no_ray: list[Sweep], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+    stated: bool, here: Path, no_ray: list[Sweep], served: list[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
     file: Path = here / "sweep.yaml"
     arguments = ["sweep", str(file)]
     if stated:  # from another folder, whose default store is empty
@@ -116,11 +138,11 @@ def test_what_is_worth_trying_runs_as_printed(
     assert [words[1] for words in commands] == ["verdict", "report", "ui", "maps", "export"]
     for program, *words in commands:
         assert program == "raykd"
-        if words[0] == "ui":  # it serves until it is stopped
-            get_command(app).commands["ui"].make_context("ui", words[1:])  # type: ignore[attr-defined]
-            continue
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, (words, result.output, result.exception)
+        if words[0] == "ui":
+            assert served == [f"sqlite:///{here / 'mlflow.db'}"]
+            assert re.match(r"tiny: http://127.0.0.1:\d+/#/experiments/1", result.stdout)
     assert (Path("student") / "model.safetensors").is_file()
     # What is there is not written over: the next export has a folder of its own.
     again = steps_of(CliRunner().invoke(app, arguments).stdout)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykd.config.task import TaskConfig
-from raykd.data.file_tables import delimited, json_table
+from raykd.data.file_tables import delimited, every_column, json_table
 from raykd.data.prepared import prepare
 from raykd.data.readers import read
 from raykd.errors import UserError
@@ -27,6 +27,31 @@ def lines_of(path: Path, header: list[str], table: list[list[str]]) -> Path:
     delimiter = DELIMITERS[path.suffix]
     path.write_text("".join(delimiter.join(cells) + "\n" for cells in [header, *table]))
     return path
+
+
+# Separators
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mark", "advice"),
+    [
+        (".csv", ";", "semicolons, see the first line; save it with commas (.csv) or tabs (.tsv)"),
+        (".csv", "\t", "tabs, see the first line; name it .tsv"),
+        (".csv", "|", "vertical bars"),
+        (".tsv", ",", "commas, see the first line; name it .csv"),
+        (".tsv", ";", "semicolons"),
+    ],
+)
+@pytest.mark.parametrize("quoted", [False, True])
+def test_another_separator_is_named(
+    tmp_path: Path, suffix: str, mark: str, advice: str, quoted: bool
+) -> None:
+    """Spreadsheets of many countries write semicolons. A quoted text would be the first mistake."""
+    path, text = tmp_path / f"a{suffix}", '"a, b"' if quoted else "a b"
+    path.write_text(f"text{mark}label\n" + f"{text}{mark}x\n" * 9)
+    assert f"{path}: its columns are separated by {advice}" in told(path, tmp_path / "home")
+    with pytest.raises(UserError, match="its columns are separated by"):
+        every_column(path, "t")
 
 
 # Ragged rows

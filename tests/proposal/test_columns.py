@@ -123,7 +123,20 @@ ASKED: dict[str, tuple[dict[str, list[Any]], tuple[str, ...], str | None, tuple[
     ),
     "no text": ({"id": OTHERS["ids"], "y": classes(ROWS, [0, 1])}, (), None, ("--text", "id, y")),
     "no label": (
-        {"text": TEXTS, "price": OTHERS["prices"]}, (), None, ("--label COLUMN", "price"),
+        {"text": TEXTS, "price": OTHERS["prices"]}, (), None,
+        ("--label COLUMN", "price has 200 values in 200 rows"),
+    ),
+    "one label": (
+        {"text": TEXTS, "y": ["a"] * ROWS}, (), None,
+        ("--label COLUMN", "y has 1 value in 200 rows"),
+    ),
+    "no header": (
+        {"my printer does not work today": TEXTS, "b": classes(ROWS, ["a", "b"])}, (), None,
+        ("the first line is a row", "'b' is a label too", "a line of names"),
+    ),
+    "no header, numbers": (
+        {"my printer does not work today": TEXTS, "1": classes(ROWS, ["0", "1"])}, (), None,
+        ("the first line is a row",),
     ),
     "an unknown text": ({"text": TEXTS}, ("body",), None, ("--text body", "there are text")),
     "an unknown label": ({"text": TEXTS}, (), "y", ("--label y", "there are text")),
@@ -147,6 +160,11 @@ def test_what_is_stated_is_taken_as_it_is() -> None:
     table = {"a": TEXTS, "b": OTHERS["ids"], "c": classes(ROWS, [0, 1])}
     chosen = choose(table, ("b",), "a", "t.csv")
     assert columns_of(chosen) == (["b"], "a", None) and not chosen.guessed
+
+
+def test_columns_that_pandas_numbered_are_a_header() -> None:
+    table = {"0": TEXTS, "1": classes(ROWS, ["0", "1"])}
+    assert columns_of(choose(table, (), None, "t.csv")) == (["0"], "1", None)
 
 
 def test_empty_cells_do_not_count() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raykd.analysis.stats.power import all_equivalent_power
 from raykd.config.sweep import load
 from raykd.config.training import Teacher
 from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.proposal import propose, sizes, sweep_file
+from raykd.proposal.notes import notes
 from raykd.teachers.teacher import find_base
 
 from ..support.world import write_model
@@ -71,6 +75,11 @@ def rows_of(count: int, labels: Sequence[Any], seed: int = 0, pair: bool = False
     ]  # fmt: skip
 
 
+def unwrapped(text: str) -> str:
+    """The comments of a sweep file without their line breaks."""
+    return re.sub(r"\n *# ", " ", text)
+
+
 @given(
     kind=st.sampled_from([*WRITERS]),
     labels=st.sampled_from([*LABELS]),
@@ -101,7 +110,8 @@ def test_a_proposal_loads_and_says_what_is_then_read(
     assert max(map(len, written.splitlines())) <= 120 + len(str(data))
     for choice in sweep_file.choices(proposal):
         key = choice.key.split(".")[-1]
-        assert f"{key}: {sweep_file.scalar(choice.value)}" in written and choice.why in written
+        assert f"{key}: {sweep_file.scalar(choice.value)}" in written
+        assert choice.why in unwrapped(written)
 
 
 def test_three_classes_and_200_rows(tmp_path: Path) -> None:
@@ -110,11 +120,79 @@ def test_three_classes_and_200_rows(tmp_path: Path) -> None:
     counts = proposal.prepared.counts
     assert counts["test"] > 60 and counts["train"] > 80
     assert (proposal.teacher, proposal.blocks, proposal.student) == ("minilm", 6, 3)
-    assert (proposal.steps, proposal.seeds) == (100, 10)
-    assert 4 <= proposal.margin <= 8
+    assert 20 <= proposal.steps <= 30 and proposal.seeds == 10
+    trials = len(sizes.STRATEGIES) * proposal.seeds
+    assert trials * proposal.steps * sizes.batch() < 50_000, "minutes on two cores"
+    assert 8 <= proposal.margin <= 12
     facts = {choice.key: choice.why for choice in sweep_file.choices(proposal)}
     assert "3 classes" in facts["task.label"] and "200 distinct" in facts["task.text"]
     assert f"{counts['test']} of 200 rows" in facts["task.test_share"]
+    assert notes(proposal) == ()
+    assert f"{math.ceil(10 * counts['train'] / 8)} steps" in facts["teacher.batch"]
+
+
+@pytest.mark.parametrize(("rows", "few"), [(100, True), (2_000, False)])
+def test_few_rows_get_a_teacher_of_many_small_steps(rows: int, few: bool, tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", rows_of(rows, LABELS["three"]))
+    file = tmp_path / "my.yaml"
+    sweep_file.write(file, propose.propose(file, str(tmp_path / "t.csv"), tmp_path / "home"))
+    teacher, default = load(file).teacher, Teacher(model="minilm")
+    assert (teacher.batch < default.batch, teacher.epochs != default.epochs) == (few, few)
+
+
+def test_the_margin_states_its_arithmetic(tmp_path: Path) -> None:
+    """All numbers of the sentence follow from the rows and seeds of the same file."""
+    write_csv(tmp_path / "t.csv", rows_of(200, LABELS["three"]))
+    proposal = propose.propose(tmp_path / "my.yaml", str(tmp_path / "t.csv"), tmp_path / "home")
+    rows = proposal.prepared.counts["test"]
+    (why,) = (c.why for c in sweep_file.choices(proposal) if c.key == "margin")
+    assert f"10 seeds on {rows} test rows" in why and "right on 50 %" in why
+    sd, finest, wanted = (
+        float(re.search(pattern, why)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (
+            r"an SD of (\S+) points",
+            r"down to (\S+), two",
+            r"takes ([\d,]+) test rows",
+        )
+    )
+    assert sd == pytest.approx(100 * math.sqrt(0.5 / rows), abs=0.1)
+    assert finest == pytest.approx(200 / rows, abs=0.1)
+    power = [all_equivalent_power(10, sd, m, 0.0, 0.05, 3) for m in (proposal.margin, 2)]
+    assert power[0] >= 0.8 > power[1]
+    assert sizes.margin(int(wanted), 10) == 2 < sizes.margin(int(wanted) - 50, 10)
+
+
+def test_a_large_class_leaves_less_to_differ_on(tmp_path: Path) -> None:
+    rows = rows_of(400, ["yes"] * 9 + ["no"])
+    write_csv(tmp_path / "t.csv", rows)
+    proposal = propose.propose(tmp_path / "my.yaml", str(tmp_path / "t.csv"), tmp_path / "home")
+    assert 0.8 < proposal.right < 0.97
+    assert proposal.margin < sizes.margin(proposal.prepared.counts["test"], proposal.seeds)
+
+
+def test_notes_say_what_few_or_repeated_rows_lack(tmp_path: Path) -> None:
+    write_csv(tmp_path / "few.csv", rows_of(40, LABELS["three"]))
+    write_csv(tmp_path / "twice.csv", [*rows_of(200, LABELS["two"]), *rows_of(30, LABELS["two"])])
+    for data, parts in (
+        ("few.csv", ("checkpoints, hardly better than chance",)),
+        ("twice.csv", ("30 duplicate rows dropped",)),
+    ):
+        file = tmp_path / f"{data}.yaml"
+        proposal = propose.propose(file, str(tmp_path / data), tmp_path / "home")
+        sweep_file.write(file, proposal)
+        written = unwrapped(file.read_text(encoding="utf-8"))
+        for part in parts:
+            assert any(part in note for note in notes(proposal)) and part in written
+        load(file)
+
+
+def test_a_class_that_a_split_lacks_is_named(tmp_path: Path) -> None:
+    rows = rows_of(120, ["a", "b", "c"])
+    for i, row in enumerate(rows):
+        row["part"] = "test" if i % 3 == 0 and row["on"] != "c" else "train"
+    write_csv(tmp_path / "t.csv", rows)
+    proposal = propose.propose(tmp_path / "my.yaml", str(tmp_path / "t.csv"), tmp_path / "home")
+    assert "test has no row of c: give more rows" in notes(proposal)
 
 
 def test_splits_that_the_data_states_are_kept(tmp_path: Path) -> None:

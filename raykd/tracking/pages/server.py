@@ -30,11 +30,12 @@ def serving(
     the block. `tell` is called again and again with the seconds waited. Raises UserError, with the
     last line that the server wrote, where it ends instead.
 
-    The process stays in this one's group, so that Ctrl-C and a closed terminal reach it too.
+    The process stays in this one's group, so that Ctrl-C and a closed terminal reach it too. Where
+    this process is killed, it ends by itself (server_process.py).
     """
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
-        "--workers", "1",
+        sys.executable, "-m", f"{__package__}.server_process", "server", "--host", HOST,
+        "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     # The address may hold a password, which a command line would show to every user.
     environment = {
@@ -46,7 +47,7 @@ def serving(
         log = Path(folder) / "server.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out
             )
         try:
             _wait(process, f"http://{HOST}:{port}", log, tell)
