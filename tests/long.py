@@ -3,7 +3,7 @@
     python tests/long.py            runs what is marked `long` and writes tests/long.json
     python tests/long.py --check    ends with 1 where the code has changed since they passed
 
-It has hold of the standard library alone: a checkout is asked before anything is installed.
+It needs the standard library alone: CI calls it before anything is installed.
 """
 
 from __future__ import annotations

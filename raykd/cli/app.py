@@ -22,9 +22,7 @@ app = typer.Typer(
 )
 first.register(app)
 
-Price = Annotated[
-    float | None, typer.Option(help="What an hour of one GPU costs; in place of budget.price.")
-]
+Price = Annotated[float | None, typer.Option(help="Price of one GPU hour; overrides budget.price.")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: this machine.")]
 
 
@@ -43,7 +41,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Does it matter which teacher layers a distilled student imitates? Sweep it, and see."""
+    """Test whether it matters which teacher layers a distilled student imitates."""
 
 
 @app.command()
@@ -51,10 +49,12 @@ def options(
 def maps(
     teacher: Annotated[str, typer.Option(help="Blocks of the teacher; 12+12 for two stacks.")],
     student: Annotated[str, typer.Option(help="Blocks of the student; 3+3 for two stacks.")],
-    strategy: Annotated[list[str] | None, typer.Option(help="Only these; repeatable.")] = None,
-    seed: Annotated[int, typer.Option(help="For the random ones.")] = 0,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Print only this one; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random strategies.")] = 0,
     preset: Annotated[
-        str | None, typer.Option(help="`paper`: match embeddings where the paper's release does.")
+        str | None, typer.Option(help="`paper`: match embeddings as the paper's release does.")
     ] = None,
     draw: Annotated[
         bool, typer.Option("--draw", help="Draw each map as a grid of blocks.")
@@ -89,7 +89,7 @@ def maps(
 def schema(
     command: Annotated[
         str | None,
-        typer.Argument(metavar="COMMAND", help="Of this command's --json, not of a sweep file."),
+        typer.Argument(metavar="COMMAND", help="Print the schema of this command's --json."),
     ] = None,
 ) -> None:
     """Print the JSON schema of a sweep file, or of a --json output."""
@@ -108,16 +108,19 @@ def plan(
     sweep: SweepFile,
     tracking_uri: Uri = None,
     cluster: Annotated[
-        bool, typer.Option("--cluster", help="Time, hours, disk and money too; may measure a bit.")
+        bool, typer.Option("--cluster", help="Estimate time, disk and cost; may time a few steps.")
     ] = False,
     address: Annotated[
-        str | None, typer.Option(help="The running Ray cluster that --cluster is about.")
+        str | None, typer.Option(help="Estimate for this running Ray cluster.")
     ] = None,
     price: Price = None,
     smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """List what would run. No Ray is started, and nothing is trained but what --cluster times."""
+    """List what would run, without starting Ray.
+
+    Nothing is trained, except for the few steps that --cluster may time.
+    """
     from raykd.cli.terminal.activity import activity
 
     with activity(f"reading {sweep}", lasting=True) as update:
@@ -152,7 +155,7 @@ def teacher(
 ) -> None:
     """Fine-tune or load the teacher, and print its test score.
 
-    The score of the majority class stands beside it.
+    The score of the majority class is printed beside it.
     """
     from raykd.cli.terminal.activity import activity
 
@@ -184,21 +187,24 @@ def run_sweep(
     sweep: SweepFile,
     address: Address = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Data-parallel workers of a cohort.")
+        int | None, typer.Option(min=1, help="Data-parallel workers of each cohort.")
     ] = None,
     tracking_uri: Uri = None,
     smoke: Annotated[
         bool,
         typer.Option(
-            "--smoke", help="The whole path in about a minute, kept apart from real results."
+            "--smoke", help="Run a tiny version in about a minute, stored apart from the results."
         ),
     ] = False,
     price: Price = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Run it, whatever it is estimated to take.")
+        bool, typer.Option("--yes", help="Run without a question, whatever the estimate.")
     ] = False,
 ) -> None:
-    """Run what is missing. Run again after any interruption: finished trials are never repeated."""
+    """Run the missing trials of a sweep.
+
+    Run the command again after any interruption: finished trials are never repeated.
+    """
     from raykd.cli.terminal.activity import activity
 
     with activity(f"reading {sweep}", lasting=True):
@@ -218,7 +224,7 @@ def status(
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Again every few seconds while a launch runs, wherever it does."
+            "--watch", help="Repeat every few seconds while a launch runs, on any machine."
         ),
     ] = False,
     as_json: Json = False,

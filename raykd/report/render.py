@@ -6,10 +6,12 @@ import base64
 import gzip
 import importlib.resources
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from raykd.errors import UserError
@@ -32,6 +34,7 @@ def html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     return environment.get_template("report.html").render(
         page=page,
         sections=parts,
@@ -42,6 +45,11 @@ def html(page: Page) -> str:
         drawings_json=_json([{"id": d.id, **_plain(d)} for d in drawings]),
         verdict_json=_json(page.verdict.to_json()),
     )
+
+
+def _code(line: str) -> Markup:
+    """Return a line as HTML, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(line))))
 
 
 def _asset(name: str) -> str:

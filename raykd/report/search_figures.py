@@ -71,7 +71,9 @@ def landscape(explored: Landscape, teacher: Depth, score: str) -> Drawing:
         grid[row][column] = place.mean
         words[row][column] = digits.plain(place.mean) if len(blocks) <= 8 else ""
     height = rows_height(depth, 44) + 30
-    figure = canvas(height, "imitates teacher block (grey: not tried)", "student block")
+    untried = any(score is None for row in grid for score in row)
+    label = "imitates teacher block" + (" (grey: not tried)" if untried else "")
+    figure = canvas(height, label, "student block")
     figure.add_trace(
         go.Heatmap(
             z=grid, x=[_block(b) for b in blocks], y=[explored.label(i + 1) for i in range(depth)],
@@ -100,9 +102,9 @@ def _block(block: int | None) -> str:
 
 
 DISTANCES = (
-    ("inversions", "Score by order", "pairs of blocks in the other order"),
-    ("displacement", "Score by place", "mean blocks away from forward's"),
-    ("span", "Score by span", "highest minus lowest block named"),
+    ("inversions", "Score by order", "pairs of blocks in the opposite order"),
+    ("displacement", "Score by place", "mean distance in blocks to forward's"),
+    ("span", "Score by span", "highest minus lowest teacher block"),
 )
 
 
@@ -157,7 +159,7 @@ def importance(explored: Landscape) -> Drawing:
         figure.add_trace(
             go.Scatter(x=[None], y=[None], mode="lines", name="seed noise alone", line=style)
         )
-    figure.update_xaxes(range=[0, 100])
+    figure.update_xaxes(range=[0, 104])  # the label of 100 has room
     figure.update_yaxes(autorange="reversed")
     summary = "; ".join(
         f"{n} {s:.0f} percent (p {p.p:.3f})"

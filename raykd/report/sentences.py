@@ -160,7 +160,7 @@ def _advice(cell: Cell, verdict: Verdict, command: str) -> Iterator[str]:
     if h2 is not None and h2.status == "contradicted":
         yield f"Prefer no matching to {h2.strategy}: it scores higher."
     elif h2 is not None and h2.status == "undecided":
-        yield "Do not count on a gain over no matching: none is shown for every strategy."
+        yield "Do not count on a gain over no matching: it is not shown for every strategy."
 
 
 def _undecided(h1: Hypothesis, verdict: Verdict, command: str) -> str:

@@ -176,7 +176,16 @@ def curses(verdict: Verdict) -> Table:
         for cell in verdict.cells
         for c in cell.curse
     )  # fmt: skip
-    heads = ("map", "blocks", "promised", "over", "kept over forward", "interval", "lost", "seeds")
+    heads = (
+        "map",
+        "blocks",
+        "lead in the search",
+        "over",
+        "lead over forward",
+        "interval",
+        "lost",
+        "seeds",
+    )
     return Table("The search's best maps under fresh seeds", heads, rows)
 
 
@@ -206,9 +215,9 @@ def _cost(phase: str, device: str, records: list[Record], workers: int) -> Cost:
 def launch_tables(outcomes: Iterable[ForecastOutcome]) -> tuple[Table, ...]:
     """Return the estimated and actual time and cost of each launch; nothing without launches."""
     rows = tuple(_row(c) for c in outcomes)
-    heads = ("launch", "minutes, estimated", "minutes", "hours held, estimated", "hours held",
+    heads = ("launch", "minutes, estimated", "minutes", "device hours, estimated", "device hours",
              "money, estimated", "money")  # fmt: skip
-    return (Table("What launches were to take, and took", heads, rows),) if rows else ()
+    return (Table("Launches: estimated and actual time and cost", heads, rows),) if rows else ()
 
 
 def _row(outcome: ForecastOutcome) -> tuple[str, ...]:
@@ -216,9 +225,14 @@ def _row(outcome: ForecastOutcome) -> tuple[str, ...]:
     cells = [outcome.launch]
     for key, unit in (("seconds", 60), ("hours", 1), ("money", 1)):
         low, likely, high = (
-            "" if estimated[key] is None else f"{estimated[key][name] / unit:.2g}"
+            "" if estimated[key] is None else _two_digits(estimated[key][name] / unit)
             for name in ("low", "likely", "high")
         )
         cells.append(f"{likely} ({low} to {high})" if likely else "no price")
-        cells.append("" if actual is None or key not in actual else f"{actual[key] / unit:.2g}")
+        cells.append("" if actual is None or key not in actual else _two_digits(actual[key] / unit))
     return tuple(cells)
+
+
+def _two_digits(number: float) -> str:
+    """Return a number with two significant digits, and no exponent above 1."""
+    return f"{float(f'{number:.2g}'):,.0f}" if abs(number) >= 10 else f"{number:.2g}"

@@ -51,11 +51,13 @@ def test_experiment_and_launch_hold_headline_table_and_scores(sweep: Sweep, laun
     run = client.get_run(launch.run_id).data
     assert run.tags[NOTE] == text
     assert text.startswith(f"**{headline(verdict.of_sweep(state))}**")
+    plain = text.replace(summary.SPACE, "")
+    assert text.count(summary.SPACE) == 4 * (2 + len(current.rows))  # head, teacher, strategies
     for row in current.rows:
-        assert f"| {row.strategy} | {row.mean:.2f} | {row.seeds} |" in text
+        assert f"| {row.strategy} | {row.mean:.2f} | {row.seeds} |" in plain
         assert run.metrics[f"mean_test_accuracy/{row.strategy}"] == pytest.approx(row.mean)
     assert current.teacher is not None
-    assert f"| teacher | {current.teacher.test:.2f} |" in text
+    assert f"| teacher | {current.teacher.test:.2f} |" in plain
     assert run.metrics["mean_test_accuracy/teacher"] == current.teacher.test
     assert run.metrics["trials/finished"] == current.finished == 6
     assert (run.metrics["trials/failed"], run.metrics["trials/missing"]) == (0, 0)

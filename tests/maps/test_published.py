@@ -181,7 +181,8 @@ def strategies_page() -> str:
 
 
 def test_the_page_draws_what_the_command_prints() -> None:
-    command = "raykd maps --teacher 12 --student 3 --draw"
+    strategies = "--strategy forward --strategy rail_kd"
+    command = f"raykd maps --teacher 12 --student 3 {strategies} --draw"
     printed = CliRunner().invoke(app, command.split()[1:]).stdout
     shown = strategies_page().split(f"`{command}`:\n\n```\n")[1].split("```")[0]
     assert shown.strip() == printed.strip()

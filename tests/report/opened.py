@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
+Scheme = Literal["light", "dark"]
 WIDE, NARROW = 1400, 390  # pixels: a desk's screen, a phone's
 
 
@@ -31,11 +33,15 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Browser, html: str, folder: Path, width: int = WIDE) -> Iterator[Opened]:
+def opened(
+    browser: Browser, html: str, folder: Path, width: int = WIDE, scheme: Scheme = "light"
+) -> Iterator[Opened]:
     """Opened from a file, as a person does; returns when every figure is drawn."""
     file = folder / "report.html"
     file.write_text(html, encoding="utf-8")
-    context = browser.new_context(viewport={"width": width, "height": 900})
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
     context.set_default_timeout(300_000)  # milliseconds; a busy machine draws slowly
     found = Opened(context.new_page())
     found.page.on("console", lambda m: found.said.append(f"{m.type}: {m.text}"))

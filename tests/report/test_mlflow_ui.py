@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,18 +22,15 @@ from raykd.tracking.pages.server import installed
 
 from ..support.finished import finish
 from ..support.world import write_sweep
-from ..tracking.conftest import free_port
+from .served import Served, served
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 60_000  # in milliseconds; a busy machine serves MLflow's UI slowly
 
 
 @dataclass(frozen=True)
 class Shown:
     sweep: Sweep
-    link: str
-    base: str
-    process: subprocess.Popen[str]
+    ui: Served
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +46,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         parent = newest(client, experiment)
         assert parent is not None
         summary.leave(sweep.state(), Launch(client, parent.info.run_id), print)
-        environment = {k: v for k, v in os.environ.items() if not k.endswith("DISPLAY")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "raykd", "ui", "sweep.yaml", "--port", str(free_port())],
-            cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            # A child of a background job ignores Ctrl-C, as its parent does.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
-        assert process.stdout is not None
-        name, _, link = process.stdout.readline().strip().partition(": ")
-        assert name == "tiny" and link
-        yield Shown(sweep, link, link.partition("/#")[0], process)
-        process.terminate()  # ends its server too; a kill would leave that behind
-        process.wait()
+        with served(folder / "sweep.yaml") as ui:
+            assert ui.name == "tiny"
+            yield Shown(sweep, ui)
 
 
 @pytest.fixture
@@ -83,7 +66,7 @@ def test_the_link_shows_strategy_seed_and_score_of_every_confirm_run(
     records = [r for r in shown.sweep.ledger.refresh() if r.phase == "confirm"]
     expected = {(r.strategy, str(r.seed), round(r.metrics["test_accuracy"], 6)) for r in records}
     assert len(expected) == 6
-    page.goto(shown.link)
+    page.goto(shown.ui.link)
     answer = headline(verdict.summary(shown.sweep.state()))
     expect(page.get_by_text(answer)).to_be_in_viewport()
     cells = [
@@ -102,7 +85,7 @@ def test_the_link_shows_strategy_seed_and_score_of_every_confirm_run(
 
 def test_a_store_without_the_saved_view_shows_the_same_runs(shown: Shown, page: Page) -> None:
     experiment = shown.sweep.ledger.experiment
-    page.goto(links.confirm_runs(shown.base, experiment, {}, "accuracy", installed()))
+    page.goto(links.confirm_runs(shown.ui.base, experiment, {}, "accuracy", installed()))
     # A kept student's model, in a column of its own, is a link of the same name.
     names = page.locator("[col-id*='Run Name']")
     runs = names.get_by_role("link", name=re.compile(" seed "))
@@ -116,7 +99,7 @@ def test_a_store_without_the_saved_view_shows_the_same_runs(shown: Shown, page: 
 
 
 def test_ctrl_c_ends_the_server(shown: Shown) -> None:
-    shown.process.send_signal(signal.SIGINT)
-    assert shown.process.wait(60) == 0
+    shown.ui.process.send_signal(signal.SIGINT)
+    assert shown.ui.process.wait(60) == 0
     with pytest.raises(OSError):
-        urllib.request.urlopen(f"{shown.base}/health", timeout=5)
+        urllib.request.urlopen(f"{shown.ui.base}/health", timeout=5)

@@ -85,6 +85,13 @@ def test_labels_do_not_overlap_their_plots_or_each_other(narrow: Opened) -> None
     assert narrow.page.evaluate(OVERLAPS) == []
 
 
+def test_heads_of_tables_that_scroll_are_one_line(narrow: Opened) -> None:
+    heights = narrow.page.locator("section > .scroll thead tr").evaluate_all(
+        "rows => rows.map((r) => r.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 5 and max(heights) < 45
+
+
 LONG = tuple(f"strategy_{i}_with_a_{'very_' * (i % 3)}long_name" for i in range(12))
 
 CUT = """() => [...document.querySelectorAll(".figure")].flatMap((f) => {
@@ -149,6 +156,12 @@ def test_the_tables_are_the_json(wide: Opened) -> None:
     compared = wide.cells("Comparisons")
     assert findings == {(row[0], row[2]): row[3] for row in compared if row[1] == "forward"}
     assert set(findings.values()) == {"equivalent", "different", "undecided"}
+
+
+def test_keys_and_commands_are_set_as_code(wide: Opened) -> None:
+    text = wide.page.locator("main").inner_text()
+    assert "raykd verdict --from" in wide.page.locator("code").all_text_contents()
+    assert "`" not in text
 
 
 def test_the_order_of_the_paper(text: str, whole: Page) -> None:

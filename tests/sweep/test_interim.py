@@ -97,7 +97,7 @@ def test_a_sweep_goes_from_look_to_look_and_stops_for_good(sweep: Sweep) -> None
         "confirm stopped at interim analysis 2 of 3 (4 of 6 seeds): H1 and H5 are decided; "
         "not run: forward 2, none 2, reverse 2"
     )
-    assert "Look 2 of 3, at 4 of 6 seeds" in html(page_of(sweep.state(), second))
+    assert "Analysis 2 of 3, at 4 of 6 seeds" in html(page_of(sweep.state(), second))
 
 
 def said(*args: object) -> str:
@@ -123,7 +123,7 @@ def test_the_same_command_again_starts_nothing(
     found = json.loads(said("verdict", file, "--json"))
     assert found["look"]["stop"].startswith("what is open") and found["alpha"] == 0.05
     assert found["look"]["alpha"] == found["look"]["spent"] == pytest.approx(0.05 / 27)
-    assert "Look 1 of 3" in said("verdict", file)
+    assert "Analysis 1 of 3" in said("verdict", file)
 
 
 def test_a_failed_trial_is_over_and_its_pair_is_lacking(sweep: Sweep) -> None:

@@ -149,7 +149,7 @@ def test_a_published_method_adds_its_map_and_its_inputs(
 
 def test_readme_names_them_in_this_order() -> None:
     text = README.read_text(encoding="utf-8")
-    section = text[text.index("From a map in a sweep file to its loss") :]
+    section = text[text.index("Ten files handle a layer map") :]
     listed = re.findall(r"^\d+\. `([\w/]+\.py)`", section, re.MULTILINE)
     assert listed == READING_ORDER and len(listed) <= 10
     assert all(f"`{file}`" in section for file in OF_PUBLISHED_METHODS)

@@ -28,9 +28,9 @@ TINY = 1e-300  # avoids a division by zero if all differences are equal
 
 @dataclass(frozen=True)
 class Look:
-    """The look at which a verdict is reached. `looks` and `levels`: seeds per arm and alpha of each
-    look. `alpha`: level of this look. `spent`: alpha of all looks so far. `stop`: why further seeds
-    are not worth running; None if they are, or if there are none."""
+    """The interim analysis at which a verdict is reached. `looks` and `levels`: seeds per arm and
+    alpha of each analysis. `alpha`: level of this analysis. `spent`: alpha of all analyses so far.
+    `stop`: why further seeds are not worth running; None if they are, or if there are none."""
 
     number: int
     seeds: int
@@ -42,7 +42,7 @@ class Look:
 
     @classmethod
     def of(cls, number: int, looks: Sequence[int], alpha: float) -> Look:
-        """Return the look with a 1-based number; `alpha` is the total of all looks."""
+        """Return the analysis with a 1-based number; `alpha` is the total of all of them."""
         per_look = levels(looks, alpha)
         return cls(
             number,
@@ -62,8 +62,8 @@ class Look:
     def says(self) -> str:
         rest = f"; {self.stop}" if self.stop else ""
         return (
-            f"Look {self.number} of {len(self.looks)}, at {self.seeds} of {self.looks[-1]} seeds: "
-            f"tests and intervals have alpha {self.alpha:.2g} in place of the file's, and "
+            f"Analysis {self.number} of {len(self.looks)}, at {self.seeds} of {self.looks[-1]} "
+            f"seeds: tests and intervals have alpha {self.alpha:.2g} in place of the file's, and "
             f"{self.spent:.2g} of it is spent by now{rest}"
         )
 

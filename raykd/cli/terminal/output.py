@@ -141,8 +141,8 @@ def intent(overview: Mapping[str, Any]) -> None:
         why = overview["confirm"]["stopped"] or "every trial is finished"
         note(f"{overview['sweep']}: {why}; nothing to train")
         return
-    parts = ([f"{explore} maps to explore"] if explore else []) + (
-        [f"{confirm} trials to confirm"] if confirm else []
+    parts = ([f"{explore} map{'s' * (explore != 1)} to explore"] if explore else []) + (
+        [f"{confirm} trial{'s' * (confirm != 1)} to confirm"] if confirm else []
     )
     summary = f"{' and '.join(parts)}; results in {overview['tracking_uri']}"
     note(f"{overview['sweep']}: {summary}")

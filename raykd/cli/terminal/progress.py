@@ -145,9 +145,9 @@ class SweepProgress(Tally):
             self._task = self._live.add_task("sweep", total=self.work, note="")
         self._draw("starting Ray")
 
-    def failed(self, told: str) -> None:
-        super().failed(told)
-        print_note(told)
+    def failed(self, problem: str) -> None:
+        super().failed(problem)
+        print_note(problem)
 
     def changed(self, milestone: bool = False) -> None:
         self._draw(progress_line(self.now()), line=milestone)

@@ -32,7 +32,7 @@ class Watch(Protocol):
         """Report that `step` of the cohort's steps are done, with `examples` student rows since the
         last tick."""
 
-    def failed(self, told: str) -> None:
+    def failed(self, problem: str) -> None:
         """Report a problem that a person should look at, in one line."""
 
     def ended(self, job: Job, error: str | None) -> None: ...

@@ -14,6 +14,9 @@ from raykd.sweep.strategy_table import Row
 from raykd.tracking.launch import TAG, Launch
 from raykd.tracking.pages.links import on_page
 
+SPACE = "&emsp;"
+"""Before each cell but the first: MLflow's pages leave no room between the columns of a table."""
+
 
 def leave(state: SweepState, launch: Launch, tell: Callable[[str], None]) -> None:
     """Write the summary. No result depends on it: where that fails, `tell` is called with one
@@ -71,7 +74,7 @@ def _table(current: Status, count: int) -> str:
     columns = ["strategy", f"mean test {current.metric}", "seeds", "range", "to forward"]
     inits, weights = _several(current.rows)
     head = [*(["init"] if inits else []), *columns, *(["hidden weight"] if weights else [])]
-    lines = [head, ["---"] * len(head)]
+    lines = [head]
     if current.teacher is not None:
         cells = ["teacher", f"{current.teacher.test:.2f}", "", "", ""]
         lines.append([*([""] if inits else []), *cells, *([""] if weights else [])])
@@ -80,7 +83,9 @@ def _table(current: Status, count: int) -> str:
         name = f"{row.strategy} (control)" if row.control else row.strategy
         cells = [name, f"{row.mean:.2f}", str(row.seeds), f"{row.low:.2f} to {row.high:.2f}", gap]
         lines.append([*([row.init] if inits else []), *cells, *([row.weight] if weights else [])])
-    return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
+    first, *rest = (f" | {SPACE}".join(c.replace("|", "/") for c in line) for line in lines)
+    rule = " | ".join(["---"] * len(head))
+    return "\n".join(f"| {line} |" for line in (first, rule, *rest))
 
 
 def _several(rows: tuple[Row, ...]) -> tuple[bool, bool]:

@@ -70,9 +70,9 @@ class Tally:
         """Return how many of the cohort's trials had not ended when the launch began."""
         return sum(t.id not in self._finished for t in cohort.trials)
 
-    def failed(self, told: str) -> None:
+    def failed(self, problem: str) -> None:
         """Record a failure; only the last few are kept."""
-        self._failures = [*self._failures, told][-LAST:]
+        self._failures = [*self._failures, problem][-LAST:]
 
     def ended(self, job: Job, error: str | None) -> None:
         news = any(cohort.id not in self._ended for cohort in job)

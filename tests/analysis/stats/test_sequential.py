@@ -71,7 +71,7 @@ def test_a_look_judges_at_its_own_level_and_says_so() -> None:
     assert h1.chance is not None and h1.chance > 0.9
     assert first.look is not None and first.look.stop is None
     assert first.notes[0].startswith(
-        "Look 1 of 3, at 4 of 10 seeds: tests and intervals have alpha"
+        "Analysis 1 of 3, at 4 of 10 seeds: tests and intervals have alpha"
     )
     told = first.to_json()["look"]
     assert (told["number"], told["looks"], told["stop"]) == (1, [4, 7, 10], None)

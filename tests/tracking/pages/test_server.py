@@ -52,6 +52,8 @@ def test_the_server_and_its_workers_end_with_their_parent(
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(free_port())], cwd=Path(__file__).parents[3],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+        # Under `nohup` a child would ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     assert parent.stdin is not None and parent.stdout is not None
     with parent.stdin, parent.stdout:
