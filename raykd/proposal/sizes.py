@@ -84,8 +84,7 @@ def largest_expected_sd(test_rows: int, right: float = 0.5) -> float:
     (1 - right) of them, and each such row counts 1 / test_rows for one of them. At 0.5 this is the
     largest value. Students of one teacher mostly err on the same rows, which lowers the SD, and the
     luck of a whole training raises it. Measured with copied blocks and ten seeds: 1.6 and 2.0
-    points on 1,217 rows after a full training, where this bound is 2.0 (docs/findings.md), and 2.2
-    points on 76 rows after 24 steps, where it is 8.1.
+    points on 1,217 rows after a full training, where this bound is 2.0 (docs/findings.md).
     """
     return 100 * math.sqrt(2 * right * (1 - right) / test_rows)
 

@@ -17,16 +17,13 @@ from raykd.sweep.status import Status, status
 from raykd.sweep.sweep import Sweep
 from raykd.tracking.launch import NOTE, TAG, Launch, newest
 
-from ..support.finished import finish
+from ..support.finished import finish, working_in
 from ..support.world import write_sweep
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    folder = tmp_path_factory.mktemp("summary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("RAYKD_HOME", str(folder / "home"))
+    with working_in(tmp_path_factory.mktemp("summary")) as folder:
         finished = finish(write_sweep(folder))
         finished.ledger.refresh()
         yield finished

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from raykd.cli.app import app
 from raykd.config import sweep
 
-from ..support.finished import finish
+from ..support.finished import finish, working_in
 from ..support.world import texts, write_csv, write_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +57,7 @@ def known(name: str) -> Command:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("RAYKD_HOME", str(folder / "home"))
+    with working_in(tmp_path_factory.mktemp("docs")) as folder:
         finish(
             write_sweep(folder, confirm={"strategies": ["none", "forward", "reverse"], "seeds": 3})
         )

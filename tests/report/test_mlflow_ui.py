@@ -20,7 +20,7 @@ from raykd.tracking.launch import Launch, newest
 from raykd.tracking.pages import links
 from raykd.tracking.pages.server import installed
 
-from ..support.finished import finish
+from ..support.finished import finish, working_in
 from ..support.world import write_sweep
 from .served import Served, served
 
@@ -36,10 +36,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A finished sweep of six confirm runs, and `raykd ui` on it in a process of its own."""
-    folder = tmp_path_factory.mktemp("ui")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("RAYKD_HOME", str(folder / "home"))
+    with working_in(tmp_path_factory.mktemp("ui")) as folder:
         sweep = finish(write_sweep(folder))
         sweep.ledger.refresh()
         client, experiment = sweep.ledger.client, sweep.ledger.experiment

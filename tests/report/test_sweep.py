@@ -18,7 +18,7 @@ from raykd.sweep import verdict
 from raykd.sweep.sweep import Sweep
 from raykd.tracking import launch, store
 
-from ..support.finished import finish
+from ..support.finished import finish, working_in
 from ..support.world import write_sweep
 from ..tracking.conftest import Server, free_port
 from .opened import WIDE, opened
@@ -30,10 +30,7 @@ SECONDS = 60_000  # in milliseconds; a busy machine serves MLflow's UI slowly
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a finished sweep: 8 maps explored, 3 strategies and the best map confirmed."""
-    made = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(made)
-        patch.setenv("RAYKD_HOME", str(made / "home"))
+    with working_in(tmp_path_factory.mktemp("finished")) as made:
         finish(write_sweep(made, explore={"maps": 8}))
         yield made
 

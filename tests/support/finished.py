@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+import pytest
 import torch
 
 from raykd.config.cohort import into_cohorts
@@ -21,6 +23,15 @@ from raykd.tracking.pages.inputs import DataUsed
 from raykd.tracking.pages.links import save_confirm_view
 from raykd.tracking.writer import Writer
 from raykd.training.trainer import CohortTrainer
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[Path]:
+    """Work in a folder with a home of its own for the block, as a user in an empty folder does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("RAYKD_HOME", str(folder / "home"))
+        yield folder
 
 
 def finish(sweep_file: Path, threads: int = 1, chosen: bool = False) -> Sweep:
