@@ -66,13 +66,13 @@ def check_nodes(home: Path, file: str) -> None:
     ask = ray.remote(num_cpus=0, max_retries=0)(look)
     probe = write_probe(home)
     try:
-        answers = {
-            n["NodeManagerAddress"]: ask.options(
+        answers = [
+            (n["NodeManagerAddress"], ask.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
-            ).remote(probe)
+            ).remote(probe))
             for n in ray.nodes() if n["Alive"]
-        }  # fmt: skip
-        faults = {address: ray.get(answer) for address, answer in answers.items()}
+        ]  # fmt: skip
+        faults = [(address, ray.get(answer)) for address, answer in answers]
     except ray.exceptions.RayError as error:
         raise CodeIsMissing(
             "--address: a node does not run raykd's code; install the same there as here "
@@ -80,7 +80,7 @@ def check_nodes(home: Path, file: str) -> None:
         ) from error
     finally:
         probe.unlink()
-    for address, (problem, installed) in faults.items():
+    for address, (problem, installed) in faults:
         if other := difference(versions(), installed):
             refusal = CodeIsMissing if installed["raykd"] != __version__ else UserError
             raise refusal(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -32,14 +33,22 @@ QUICK = {
 START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
 # Nodes on one machine would each give away the same ports.
 PORTS = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+HIDDEN = """
+import sys
+from pathlib import Path
+
+sys.path[:] = [p for p in sys.path if Path(p).resolve() not in map(Path, {installed!r})]
+"""
 
 
 class Nodes:
     """The head offers `slots` for drivers and no CPU; each worker node two."""
 
-    def __init__(self, folder: Path, slots: int = 1) -> None:
+    def __init__(self, folder: Path, slots: int = 1, jobs: bool = False) -> None:
+        """`jobs`: the head takes commands that `ray job submit` sends, at `dashboard`."""
         self._folder = folder
         self._slots = slots
+        self.dashboard = f"http://127.0.0.1:{free_port()}" if jobs else ""
         # The nodes listen on every address of this machine: they answer this sweep alone.
         self.env = {
             **os.environ,
@@ -53,30 +62,41 @@ class Nodes:
         self.head = ""
         self.workers: list[str] = []
 
-    def start(self, workers: int) -> None:
+    def start(self, workers: int, bare: bool = False) -> None:
+        """`bare`: raykd is not installed on the worker nodes."""
         port = free_port()
         self.address = f"{get_node_ip_address()}:{port}"
-        self._scratch.append(
-            tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-        )  # sockets' names are short
         self.head = self._start(
-            "head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
+            "head", "--head", f"--port={port}", "--num-cpus=0",
             f"--resources={json.dumps({'trial_slot': self._slots})}",
-            f"--temp-dir={self._scratch[-1]}",
+            self._temporary(), *self._dashboard(),
         )  # fmt: skip
         self.workers = []
         for _ in range(workers):
-            self.add()
+            self.add(bare)
 
-    def add(self) -> str:
-        name = self._start("node", f"--address={self.address}", "--num-cpus=2")
+    def add(self, bare: bool = False) -> str:
+        env = without_raykd(self._folder) if bare else {}
+        # Nodes with one folder for a job's working directory would each delete it and unpack it.
+        own = [self._temporary()] if self.dashboard else []
+        name = self._start("node", f"--address={self.address}", "--num-cpus=2", *own, env=env)
         self.workers.append(name)
         return name
 
-    def _start(self, kind: str, *options: str) -> str:
+    def _temporary(self) -> str:
+        self._scratch.append(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # for short sockets
+        return f"--temp-dir={self._scratch[-1]}"
+
+    def _dashboard(self) -> list[str]:
+        if not self.dashboard:
+            return ["--include-dashboard=false"]
+        port = self.dashboard.rpartition(":")[2]
+        return ["--include-dashboard=true", f"--dashboard-port={port}"]
+
+    def _start(self, kind: str, *options: str, env: Mapping[str, str] | None = None) -> str:
         name = f"{kind}-{next(self._names)}"
         log = self._folder / f"{name}.log"
-        env = {**self.env, **QUICK, PART: name}
+        env = {**self.env, **QUICK, PART: name, **(env or {})}
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*START, *PORTS, *options], env=env, cwd=self._folder, stdout=out, stderr=out
@@ -118,3 +138,13 @@ class Nodes:
             self.kill(name)
         for folder in self._scratch:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_raykd(folder: Path) -> dict[str, str]:
+    """The environment of a Python that does not find raykd where this one does."""
+    site = folder / "without_raykd"
+    site.mkdir(exist_ok=True)
+    # Of an installed package and of a checkout; not the copy that Ray puts beside a worker.
+    installed = [str(Path(p).resolve()) for p in sys.path if (Path(p) / "raykd").is_dir()]
+    (site / "sitecustomize.py").write_text(HIDDEN.format(installed=installed))
+    return {"PYTHONPATH": str(site)}
