@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from raykd.config.sweep import load
+from raykd.config.task import TaskConfig
 from raykd.config.training import Teacher
 from raykd.errors import UserError
 from raykd.planning.resolve import resolve
@@ -51,8 +52,8 @@ def test_layers_that_are_not_there_are_told(tmp_path: Path) -> None:
 
 
 def test_keys_that_say_nothing_leave_a_teachers_name_as_it_was(tmp_path: Path) -> None:
-    base, whole = Base(tmp_path, "b" * 12, 4, 32, ()), study(tmp_path)
-    data, task = whole.prepared, whole.config.task.model_copy(update={"max_length": 64})
+    base, data = Base(tmp_path, "b" * 12, 4, 32, ()), study(tmp_path).prepared
+    task = TaskConfig(data="reviews.csv", max_length=64)
     data = replace(data, labels=("a", "b"), fingerprint="d" * 12)
     recipe = {
         "fine_tune": True, "epochs": 2.0, "batch": 32, "lr": 5e-5, "warmup": 0.1,
