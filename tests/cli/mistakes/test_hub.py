@@ -214,3 +214,20 @@ def test_what_was_downloaded_needs_no_hub(folder: Path) -> None:
     first, second = (json.loads(plan.stdout) for plan in plans)
     assert asked > 10 and {plan.returncode for plan in plans} == {0}
     assert first["teacher"] == second["teacher"] and first["data"] == second["data"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stated", "wanted"),
+    [
+        ("task.data", "movie-reviews", "revision", "leave it out"),
+        ("task.data", "movie-reviews", "subset", "leave it out"),
+        ("teacher.model", "minilm", "revision", "is a packaged model; leave it out"),
+        ("teacher.model", "model", "revision", "is a folder; leave it out"),
+    ],
+)
+def test_a_revision_of_what_is_not_of_the_hub(
+    folder: Path, key: str, value: str, stated: str, wanted: str
+) -> None:
+    above, last = key.split(".")
+    path = sweep_of(folder, **{above: {last: value, stated: "v2"}})
+    refused("plan", path, wanted=(f"{above}.{stated}: 'v2'", wanted))
