@@ -11,8 +11,10 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -183,16 +185,25 @@ def whole(count: int, seed: int, at_once: int = 1) -> dict[str, Any]:
         results["undisturbed"] = metrics
         write(PART, results)
     done = {r["seed"] for r in results["rounds"]}
+    failed = []
     with ProcessPoolExecutor(at_once) as pool:
-        running = [
-            pool.submit(measure, part, results["undisturbed"])
+        running = {
+            pool.submit(measure, part, results["undisturbed"]): part
             for part in rounds(count, seed) if part.seed not in done
-        ]  # fmt: skip
+        }  # fmt: skip
         for future in as_completed(running):
+            part = running[future]
+            if error := future.exception():  # the other rounds are worth their time all the same
+                failed.append(part)
+                traceback.print_exception(error)
+                print(f"round {part.seed}, {part.world}: failed", flush=True)
+                continue
             found = future.result()
             results["rounds"] = sorted([*results["rounds"], found], key=itemgetter("seed"))
             write(PART, results)
-            print(f"{found['world']}: {found['seconds']:.0f} s", flush=True)
+            print(f"round {part.seed}, {part.world}: {found['seconds']:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"{len(failed)} rounds failed: {', '.join(str(part.seed) for part in failed)}")
     return {name: value for name, value in results.items() if name != "undisturbed"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def check(world: Disturbed, scratch: Path, undisturbed: Mapping[str, dict[str, f
         assert not left(sweep.home)
     if isinstance(world, OnACluster):
         assert set(groups(world)) <= {"REMOVED"}
-    assert {p.name for p in scratch.iterdir()} <= OF_RAY
+    assert not (files := remaining(scratch)), files
 
 
 def left(home: Path) -> list[Path]:
@@ -36,6 +37,12 @@ def left(home: Path) -> list[Path]:
     files = [p for name in ("checkpoints", "spool", "tune") for p in (home / name).rglob("*")]
     drafts = [p for p in home.parent.rglob("*") if p.name.startswith((".", "tmp"))]
     return [p for p in files if p.is_file()] + drafts
+
+
+def remaining(scratch: Path) -> list[str]:
+    """Temporary files, with the age of each in seconds."""
+    paths = [p for p in scratch.rglob("*") if p.relative_to(scratch).parts[0] not in OF_RAY]
+    return [f"{p.relative_to(scratch)} ({time.time() - p.stat().st_mtime:.0f} s)" for p in paths]
 
 
 def processes(world: Disturbed) -> list[str]:
