@@ -25,6 +25,7 @@ from raykd.analysis.verdict.verdict import (
     levels,
 )
 from raykd.cli.terminal.console import say
+from raykd.cli.terminal.endpoints import endpoints
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
 
@@ -111,6 +112,7 @@ def _cell(cell: Cell, result: Verdict) -> None:
         say(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
     if cell.imitation is not None:
         _imitation(cell.imitation)
+    endpoints(cell.endpoints)
     for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),

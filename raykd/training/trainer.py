@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -23,7 +24,7 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.memo import memoised
+from raykd.runtime.memo import lookup, memoised
 from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import bf16_pays, fp32_arithmetic
 from raykd.runtime.seeds import seeded, stream
@@ -180,6 +181,7 @@ class CohortTrainer:
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
                 rungs=rungs, probe=probe, imitation=imitation, controls=controls,
+                teacher_choices=lambda metric: self._choices(metric, where),
             )  # fmt: skip
         finally:
             for target_source in (source, controls.untrained):
@@ -235,6 +237,28 @@ class CohortTrainer:
         ]  # fmt: skip
         measure = partial(measure_lines, kind, self.teacher, data, where)
         return Lines(**memoised(sources.home, question, lambda: asdict(measure())))
+
+    def _choices(self, metric: str, where: Execution) -> np.ndarray:
+        """Return the class that the teacher chooses for each test row, computed once a home. In a
+        group every worker calls it, and the rows are divided over the workers."""
+        sources, data = self.sources, self.data
+        question: list[object] = [
+            "teacher choices", metric, [plugin.hash for plugin in sources.plugins],
+            sources.fingerprint, data.test.fingerprint, self._precision(where),
+        ]  # fmt: skip
+        first = where.group.rank == 0
+        # One worker looks, so that all of them evaluate or none does.
+        choices: list[int] | None
+        choices = where.group.gather(lookup(sources.home, question) if first else None)[0]  # type: ignore[assignment]
+        if choices is None:
+            chosen = data.family.chosen(
+                data.family.evaluate(self.teacher, data.test, data, where), metric
+            )
+            assert chosen is not None, "a student's answers have classes, and the teacher's not"
+            choices = chosen.tolist()
+            if first:
+                memoised(sources.home, question, lambda: choices)
+        return np.array(choices)
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data

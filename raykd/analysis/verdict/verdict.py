@@ -20,7 +20,7 @@ from raykd.analysis.stats.spread import SpreadRatio
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
-from raykd.analysis.verdict.context import Caveat, PublishedComparison, TeacherScore
+from raykd.analysis.verdict.context import Caveat, Endpoint, PublishedComparison, TeacherScore
 
 Status = Literal["supported", "contradicted", "undecided"]
 Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
@@ -237,6 +237,8 @@ class Cell:
     """What a test set twice as large would save, if the answers to single examples are known."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Secondary endpoints, if they were measured."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)
