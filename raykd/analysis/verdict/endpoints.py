@@ -29,12 +29,6 @@ TITLES = {
 }
 
 
-def levels(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the levels of an endpoint's intervals in words."""
-    shown = sorted({d.level for d in endpoint.to_forward if d.interval is not None})
-    return tuple(f"{100 * level:.3g} % interval" for level in shown)
-
-
 def add_endpoints(verdict: Verdict, scores: Scores) -> Verdict:
     """Return the verdict with the secondary endpoints of each cell, from the scores that it was
     reached from. Its hypotheses are unchanged."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import FORWARD
 from raykd.analysis.verdict.context import Endpoint
-from raykd.analysis.verdict.endpoints import TITLES, levels
+from raykd.analysis.verdict.endpoints import TITLES
+from raykd.analysis.verdict.verdict import levels
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.tables import name, print_table, result
 
@@ -30,7 +31,11 @@ def _endpoint(endpoint: Endpoint) -> None:
     scale = 0.0 if endpoint.margin is None else endpoint.margin
     forward = next(m.mean for m in endpoint.means if m.strategy == FORWARD)
     margin = "no margin stated" if endpoint.margin is None else f"margin {endpoint.margin:g}"
-    facts = [f"forward {Digits.of(scale, forward).plain(forward)}", margin, *levels(endpoint)]
+    facts = [
+        f"forward {Digits.of(scale, forward).plain(forward)}",
+        margin,
+        *levels(endpoint.to_forward),
+    ]
     rows = [
         [d.strategy, estimate(scale, d.effect, d.interval), d.finding or ""]
         for d in endpoint.to_forward
