@@ -17,7 +17,7 @@ from raykd.analysis.scores import missing
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
 from raykd.analysis.verdict.compare import Rule, to_forward
 from raykd.analysis.verdict.context import Endpoint, EndpointDifference, EndpointMean
-from raykd.analysis.verdict.judge import by_arm
+from raykd.analysis.verdict.judge import ByArm, by_arm
 from raykd.analysis.verdict.problems import absent_arms
 from raykd.analysis.verdict.verdict import Cell, Comparison, Verdict
 from raykd.tasks.endpoints import LARGER_IS_BETTER
@@ -32,10 +32,13 @@ TITLES = {
 def add_endpoints(verdict: Verdict, scores: Scores) -> Verdict:
     """Return the verdict with the secondary endpoints of each cell, from the scores that it was
     reached from. Its hypotheses are unchanged."""
+    measured = {
+        name: own for name in LARGER_IS_BETTER if (own := _in_place_of_scores(name, scores)).items
+    }
     cells = tuple(
-        replace(cell, endpoints=tuple(of_cell(cell, scores, verdict.at))) for cell in verdict.cells
+        replace(cell, endpoints=tuple(_of_cell(cell, measured, scores, verdict.at)))
+        for cell in verdict.cells
     )
-    measured = {endpoint.name for cell in cells for endpoint in cell.endpoints}
     without = [name for name in scores.endpoint_margins if name not in measured]
     notes = (
         f"endpoint_margins: no student here has {', '.join(without)}: only answers with "
@@ -45,69 +48,66 @@ def add_endpoints(verdict: Verdict, scores: Scores) -> Verdict:
     return replace(verdict, cells=cells, notes=(*verdict.notes, *notes))
 
 
-def of_cell(cell: Cell, scores: Scores, alpha: float) -> Iterator[Endpoint]:
-    """Yield the endpoints that students of a cell have."""
-    name = (cell.task, cell.init, cell.shape, cell.weight)
-    for endpoint in LARGER_IS_BETTER:
-        items = tuple(
-            replace(s, score=s.endpoints[endpoint], ids=None, correct=None)
-            for s in scores.items
-            if s.cell == name and endpoint in s.endpoints
-        )
-        if items:
-            own = replace(scores, items=items, failed=(), majority=None)
-            yield _endpoint(endpoint, own, name, alpha)
+def _in_place_of_scores(name: str, scores: Scores) -> Scores:
+    """Return the students that have an endpoint, with the endpoint as their score."""
+    items = tuple(
+        replace(s, score=s.endpoints[name], ids=None, correct=None)
+        for s in scores.items
+        if name in s.endpoints
+    )
+    return replace(scores, items=items, failed=())
 
 
-def _endpoint(name: str, scores: Scores, cell: CellName, alpha: float) -> Endpoint:
-    larger_is_better, arms = LARGER_IS_BETTER[name], by_arm(scores, cell)
-    # A student agrees on a whole number of test examples, as it answers one correctly.
-    step = 0.0
-    if name == "agreement" and scores.scale:
-        step = scores.step(cell[0]) * 100 / scores.scale
-    stated = scores.endpoint_margins.get(name)
-    margin = None if stated is None else max(stated, 2 * step)
-    return Endpoint(
-        name,
-        larger_is_better,
-        margin,
-        stated,
-        means=tuple(_mean(strategy, arm) for strategy, arm in arms.items()),
-        to_forward=tuple(
+def _of_cell(
+    cell: Cell, measured: Mapping[str, Scores], scores: Scores, alpha: float
+) -> Iterator[Endpoint]:
+    key = (cell.task, cell.init, cell.shape, cell.weight)
+    step = scores.step(cell.task)
+    idle: set[str] = set()  # arms whose students do not score above the majority class
+    if scores.majority is not None and scores.larger_is_better:
+        limit = scores.majority + step / 2
+        idle = {arm.strategy for arm in cell.arms if max(arm.scores) <= limit}
+    for name, own in measured.items():
+        if not (arms := by_arm(own, key)):
+            continue
+        # A student agrees on a whole number of test examples, as it answers one correctly.
+        finest = 100 * step / scores.scale if name == "agreement" and scores.scale else 0.0
+        stated = scores.endpoint_margins.get(name)
+        margin = None if stated is None else max(stated, 2 * finest)
+        # At an infinite margin every test passes, so the intervals have the level of one test.
+        rule = Rule(
+            math.inf if margin is None else margin, alpha, 1 if LARGER_IS_BETTER[name] else -1,
+            finest, scores.seeded,
+        )  # fmt: skip
+        compared = tuple(
             EndpointDifference(
-                c.strategy, None if margin is None else _finding(c), c.effect, c.interval,
-                c.level, c.n,
+                c.strategy,
+                None if margin is None else _finding(c, {c.strategy, FORWARD} <= idle),
+                c.effect, c.interval, c.level, c.n,
             )
-            for c in _comparisons(scores, cell, margin, alpha, step, larger_is_better)
-        ),
-    )  # fmt: skip
+            for c in _to_forward(own, key, arms, rule)
+        )  # fmt: skip
+        means = tuple(_mean(strategy, arm) for strategy, arm in arms.items())
+        yield Endpoint(name, LARGER_IS_BETTER[name], margin, stated, means, compared)
 
 
-def _comparisons(
-    scores: Scores,
-    cell: CellName,
-    margin: float | None,
-    alpha: float,
-    step: float,
-    larger_is_better: bool,
-) -> tuple[Comparison, ...]:
-    arms = by_arm(scores, cell)
+def _to_forward(scores: Scores, cell: CellName, arms: ByArm, rule: Rule) -> tuple[Comparison, ...]:
     forward = arms.get(FORWARD)
     if forward is None:
         return ()
     tested = {a: arm for a, arm in arms.items() if a != NONE and not _untested(arm)}
     shared = {a: arm for a, arm in tested.items() if a != FORWARD and arm.keys() & forward.keys()}
     complete = not absent_arms(scores, cell, arms) and len(shared) == len(tested) - 1
-    sign = 1 if larger_is_better else -1
     compared = [*tested, *([NONE] if NONE in arms else [])]
-    runs = missing.expected(scores, cell, arms, compared, sign)
-    # At an infinite margin every test passes, so the intervals have the level of a single test.
-    rule = Rule(math.inf if margin is None else margin, alpha, sign, step, scores.seeded)
+    runs = missing.expected(scores, cell, arms, compared, rule.sign)
     return to_forward(shared, forward, rule, runs, complete)
 
 
-def _finding(c: Comparison) -> Literal["equivalent", "different", "undecided"]:
-    if c.finding == "equivalent" or c.finding == "different":
+def _finding(
+    c: Comparison, nothing_learned: bool
+) -> Literal["equivalent", "different", "undecided"]:
+    """Return the finding. Two arms at the majority class are no evidence, as for the score."""
+    if not nothing_learned and (c.finding == "equivalent" or c.finding == "different"):
         return c.finding
     return "undecided"
 

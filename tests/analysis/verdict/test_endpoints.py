@@ -115,6 +115,30 @@ def test_agreement_is_no_finer_than_two_test_examples() -> None:
     )
 
 
+def test_arms_at_the_majority_class_are_no_evidence() -> None:
+    """As for the score: both know nothing, so that they agree says nothing."""
+    whole = measured(margins={"nll": 0.05})
+    reverse = [s.score for s in whole.items if s.strategy in ("forward", "reverse")]
+    idle = found(replace(whole, majority=max(reverse)))["nll"]
+    assert {d.strategy: d.finding for d in idle.to_forward}["reverse"] == "undecided"
+    above = found(replace(whole, majority=min(reverse)))["nll"]
+    assert {d.strategy: d.finding for d in above.to_forward}["reverse"] == "equivalent"
+
+
+def test_an_arm_that_only_another_cell_has_is_absent_here() -> None:
+    """So the others are held to Holm's levels, as strategies are for H1."""
+    wave = [0.5 + x for x in (-0.043, 0.043, -0.043, 0.043, 0.0)]  # TOST: p = 0.03
+    arms = {"forward": [0.5] * 5, "last": wave, "reverse": wave, "random": [0.5, 0.51] + [0.5] * 3}
+    here = measured(arms, {"nll": 0.05})
+    there = tuple(replace(s, init="random") for s in here.items if s.strategy != "random")
+    findings = []
+    for items in (there, (*here.items, *there)):
+        of = replace(here, items=items)
+        cell = add_endpoints(judge(of, 1.0), of).cells[-1]
+        findings.append({d.strategy: d.finding for d in cell.endpoints[0].to_forward})
+    assert findings == [dict.fromkeys(("last", "reverse"), f) for f in ("equivalent", "undecided")]
+
+
 def test_students_of_old_stores_have_none() -> None:
     old = scores({name: [80 - 10 * x for x in values] for name, values in NLL.items()})
     verdict = judge(old, 1.0)
