@@ -24,7 +24,7 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.memo import lookup, memoised
+from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import bf16_pays, fp32_arithmetic
 from raykd.runtime.seeds import seeded, stream
@@ -32,6 +32,7 @@ from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data, Names, Task
 from raykd.teachers.cache import Entry
+from raykd.teachers.choices import choices_on_test
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
 from raykd.teachers.targets import CachedTeacher, LiveTeacher
@@ -239,26 +240,12 @@ class CohortTrainer:
         return Lines(**memoised(sources.home, question, lambda: asdict(measure())))
 
     def _choices(self, metric: str, where: Execution) -> np.ndarray:
-        """Return the class that the teacher chooses for each test row, computed once a home. In a
-        group every worker calls it, and the rows are divided over the workers."""
-        sources, data = self.sources, self.data
-        question: list[object] = [
-            "teacher choices", metric, [plugin.hash for plugin in sources.plugins],
-            sources.fingerprint, data.test.fingerprint, self._precision(where),
+        """Return the class that the teacher chooses for each test row."""
+        sources = self.sources
+        made_by = [
+            sources.fingerprint, [plugin.hash for plugin in sources.plugins], self._precision(where)
         ]  # fmt: skip
-        first = where.group.rank == 0
-        # One worker looks, so that all of them evaluate or none does.
-        choices: list[int] | None
-        choices = where.group.gather(lookup(sources.home, question) if first else None)[0]  # type: ignore[assignment]
-        if choices is None:
-            chosen = data.family.chosen(
-                data.family.evaluate(self.teacher, data.test, data, where), metric
-            )
-            assert chosen is not None, "a student's answers have classes, and the teacher's not"
-            choices = chosen.tolist()
-            if first:
-                memoised(sources.home, question, lambda: choices)
-        return np.array(choices)
+        return choices_on_test(self.teacher, self.data, metric, where, sources.home, made_by)
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data
