@@ -50,6 +50,12 @@ def verdict(
         Path | None,
         typer.Option(metavar="TABLE", help="Also write the sweep's scores, CSV or Parquet."),
     ] = None,
+    table_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--table", metavar="FILE", help="Also write the table of strategies, CSV or LaTeX."
+        ),
+    ] = None,
     tracking_uri: Uri = None,
     smoke: Smoke = False,
     as_json: Json = False,
@@ -69,6 +75,11 @@ def verdict(
         from raykd.sweep import verdict as sweep_verdict
 
         note(sweep_verdict.save(opened, save))
+    if table_file is not None:
+        from raykd.analysis.summary.table_file import write
+
+        rows = write(result, table_file, baseline)
+        note(f"{table_file}: {rows} strategies")
     if as_json:
         print_json(result.to_json())
     else:

@@ -14,6 +14,7 @@ from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.power import POWER, Needed
 from raykd.analysis.stats.variance import Shares
+from raykd.analysis.summary.headline import headline
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import (
     Arm,
@@ -25,6 +26,7 @@ from raykd.analysis.verdict.verdict import (
     levels,
 )
 from raykd.cli.terminal.console import say
+from raykd.cli.terminal.endpoints import endpoints
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
 
@@ -42,8 +44,9 @@ CLAIMS = {
 
 def verdict(result: Verdict) -> None:
     better = "" if result.larger_is_better else " (smaller is better)"
+    say(Text(headline(result), "bold"), hang=0)
     settings = f": {result.metric}{better}, margin {result.margin:g}, alpha {result.alpha:g}"
-    say(Text.assemble((result.source, "bold"), settings))
+    say(Text.assemble(result.source, settings))
     if (teacher_score := result.teacher) is not None:
         say(
             f"teacher: test {teacher_score.metric} {teacher_score.test:.2f}, "
@@ -111,6 +114,7 @@ def _cell(cell: Cell, result: Verdict) -> None:
         say(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
     if cell.imitation is not None:
         _imitation(cell.imitation)
+    endpoints(cell.endpoints)
     for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
         *(c.says for c in cell.curse),

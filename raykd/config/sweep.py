@@ -45,6 +45,20 @@ class Published(Model):
     task: str = Field(examples=["SST-2"], description="which of its tasks this sweep repeats")
 
 
+class EndpointMargins(Model):
+    """The differences that matter in secondary endpoints. They decide no hypothesis."""
+
+    nll: float | None = Field(None, gt=0, examples=[0.05], description="in nats")
+    brier: float | None = Field(None, gt=0, lt=2, examples=[0.01], description="of 0 to 2")
+    agreement: float | None = Field(
+        None, gt=0, lt=100, examples=[2.0], description="with the teacher, in points"
+    )
+
+    @property
+    def stated(self) -> dict[str, float]:
+        return self.model_dump(exclude_none=True)
+
+
 class Variants(Model):
     """What is otherwise in a variant: a part of a sweep file, which is laid over the rest."""
 
@@ -95,6 +109,7 @@ class SweepConfig(Versioned):
     explore: Explore | None = None
     confirm: Confirm | None = Confirm()
     margin: float = Field(1.0, gt=0, description="the difference that matters, in metric units")
+    endpoint_margins: EndpointMargins = EndpointMargins()
     alpha: float = Field(0.05, gt=0, lt=0.5)
     angles: Annotated[
         Annotated[bool, Plain] | Annotated[Angles, Compound],
@@ -182,6 +197,8 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     """Keys that do not go together, each with what is wrong and what to write."""
     if config.states.source == "cached" and (why := needs_live(config)):
         yield f"states.source: cached, and {why}; write live"
+    if config.endpoint_margins.stated and config.task.writes is not None:
+        yield "endpoint_margins: answers are texts here, without probabilities; leave it out"
     kind = config.losses.kind
     loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch

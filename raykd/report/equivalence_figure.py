@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
+from raykd.analysis.summary.headline import unit
 from raykd.analysis.verdict.verdict import Cell, Comparison, Verdict, levels
 from raykd.report.figures import bounds, difference, settings
 from raykd.report.plotting import (
@@ -18,7 +19,6 @@ from raykd.report.plotting import (
     rows_height,
     text,
 )
-from raykd.report.sentences import unit
 
 FINDINGS = {
     "equivalent": Mark(COLOURS[0], "circle"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
+from raykd.analysis.summary.headline import headline
 from raykd.analysis.verdict.verdict import Cell, Verdict
 from raykd.report import figures, provenance, search_figures, strategy_table
 from raykd.report.curve_figures import curves
@@ -18,7 +19,6 @@ from raykd.report.sentences import (
     claims,
     evidence,
     findings,
-    headline,
     overview,
     sentence,
 )

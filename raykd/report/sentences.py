@@ -1,10 +1,10 @@
-"""The verdict in plain words: headline, findings and their evidence."""
+"""The verdict in plain words: findings and their evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raykd.analysis.scores.units import FRACTION
+from raykd.analysis.summary.headline import unit
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Verdict
 from raykd.report.figures import gap, percent, settings
 from raykd.report.page import Finding, Table
@@ -25,45 +25,6 @@ SURE = (
     "undecided says that these seeds cannot tell. An interval here has the level that stands with "
     "it; the bars of the figure have the levels in its caption."
 )
-
-
-def headline(verdict: Verdict) -> str:
-    """Return H1 over all settings as a sentence: whether the choice of layers matters."""
-    h1 = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g}{unit(verdict)}"
-    contradicted = [h for h in h1 if h.status == "contradicted"]
-    undecided = [h for h in h1 if h.status == "undecided"]
-    where = f" in {{}} of {len(h1)} settings" if len(h1) > 1 else ""
-    if not h1:
-        return "No verdict can be reached from these scores; the end of this page says why."
-    if contradicted:
-        return (
-            f"The choice of layers matters here{where.format(len(contradicted))}: a strategy "
-            f"differs from forward by more than {margin}."
-        )
-    if undecided and all(h.withheld for h in undecided):
-        return (
-            f"Not decided{where.format(len(undecided))}: the finished runs alone would decide it, "
-            "but missing ones could undo that."
-        )
-    if undecided:
-        return (
-            f"Not decided{where.format(len(undecided))}: these seeds do not tell whether all "
-            f"strategies lie within {margin} of forward."
-        )
-    return (
-        f"The choice of layers does not matter here{where.format(len(h1))}: every strategy lies "
-        f"within {margin} of forward."
-    )
-
-
-def unit(verdict: Verdict) -> str:
-    """Return the unit of the margin with a space before it: ` points of accuracy`."""
-    several = ", " in verdict.metric
-    if verdict.scale == FRACTION or not verdict.larger_is_better:
-        return "" if several else f" {verdict.metric}"
-    points = " point" if verdict.margin == 1 else " points"
-    return points if several else f"{points} of {verdict.metric}"
 
 
 def sentence(fragment: str, capital: bool = True) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.verdict.context import TeacherScore
+from raykd.analysis.verdict.context import EndpointDifference, TeacherScore
+from raykd.analysis.verdict.endpoints import TITLES
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
-from raykd.report.figures import difference, half_width, percent, settings
+from raykd.report.figures import difference, gap, half_width, percent, settings
 from raykd.report.page import Detail, Entry, Page, Runs, Section, Table
 from raykd.report.tables import comparisons, paper_table, run_table
 
@@ -78,7 +79,7 @@ def section(page: Page) -> Section | None:
     if not page.verdict.cells:
         return None
     unsound = run_table(page.verdict)
-    against = controls(page)
+    against, beside = controls(page), endpoints(page.verdict)
     return Section(
         "strategies",
         "Strategies",
@@ -88,6 +89,7 @@ def section(page: Page) -> Section | None:
             Detail("Every comparison as a table", table=comparisons(page.verdict)),
             Detail("The layout of the paper's tables", table=paper_table(page)),
             *((Detail("Collapsed and missing runs", table=unsound),) if unsound.rows else ()),
+            *((Detail("Secondary endpoints", table=beside),) if beside.rows else ()),
         ),
     )
 
@@ -145,6 +147,32 @@ def controls(page: Page) -> Table | None:
         "matching minus control (interval)", "level", "matching is", "share of the teacher", "n",
     )  # fmt: skip
     return Table("Controls", heads, tuple(rows), sortable=True)
+
+
+def endpoints(verdict: Verdict) -> Table:
+    """Return the mean of every arm in each secondary endpoint, and its difference to forward."""
+    rows = tuple(
+        (mean.strategy, place, TITLES[endpoint.name],
+         Entry(Digits.of(scale, *(m.mean for m in endpoint.means)).plain(mean.mean), mean.mean),
+         *_endpoint_difference(differences.get(mean.strategy), scale),
+         "-" if endpoint.margin is None else f"{endpoint.margin:g}", str(mean.seeds))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for endpoint in cell.endpoints
+        for scale, differences in [(endpoint.margin or 0.0,
+                                    {d.strategy: d for d in endpoint.to_forward})]
+        for mean in endpoint.means
+    )  # fmt: skip
+    heads = ("strategy", "setting", "endpoint", "mean", "better than forward by", "interval",
+             "level", "finding", "margin", "seeds")  # fmt: skip
+    return Table("Secondary endpoints; they decide no hypothesis", heads, rows, sortable=True)
+
+
+def _endpoint_difference(d: EndpointDifference | None, scale: float) -> tuple[str | Entry, ...]:
+    if d is None:
+        return ("-", "-", "-", "-")
+    effect, interval = gap(d.effect, d.interval, scale)
+    level = "-" if d.interval is None else percent(d.level)
+    return Entry(effect, d.effect), interval, level, d.finding or "-"
 
 
 def _against_controls(cell: Cell) -> Iterable[Comparison]:

@@ -69,6 +69,7 @@ def scores(
         controls=config.confirm.controls if config.confirm else (),
         correct=correct(client, finished[:examples]),
         majority=None if teacher is None else teacher.test_majority,
+        endpoint_margins=config.endpoint_margins.stated,
     )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
+from raykd.analysis.summary.published import compare_published, published_scores
 from raykd.analysis.verdict import foresight, public
 from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import compare_published, published_scores
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.errors import UserError
 from raykd.sweep import angles
@@ -58,6 +59,7 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     sweep_facts = facts(state.study, state.ledger.client)
     sentences = caveats(result, sweep_scores, sweep_facts)
     result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
+    result = add_endpoints(result, sweep_scores)
     return add_imitation(result, _imitations(state))
 
 

@@ -179,6 +179,17 @@ class CausalLM(Task):
             answers[:, value] = 0.0
             yield answers
 
+    def class_logits(self, answers: np.ndarray) -> np.ndarray | None:
+        """Of choices: their log-likelihoods, so the probability of a choice is given that one of
+        them is written."""
+        return answers[..., 0] if answers.ndim == 3 else None
+
+    def chosen(self, answers: np.ndarray, metric: str) -> np.ndarray | None:
+        if answers.ndim != 3:
+            return None
+        measure = metrics.choice_acc_norm if metric == "acc_norm" else metrics.choice_acc
+        return measure.chosen(answers)
+
     def predictions(
         self,
         ids: np.ndarray,
@@ -191,8 +202,8 @@ class CausalLM(Task):
         registered = metric_of(self.kind.name, metric)
         columns: dict[str, Any] = {"id": [str(i) for i in ids]}
         if registered.choices:
-            measure = metrics.choice_acc_norm if metric == "acc_norm" else metrics.choice_acc
-            chosen = measure.chosen(answers)
+            chosen = self.chosen(answers, metric)
+            assert chosen is not None
             columns["label"] = [names[i] if names else str(i) for i in labels]
             columns["predicted"] = [names[i] if names else str(i) for i in chosen]
             columns["correct"] = (chosen == labels).tolist()

@@ -138,6 +138,13 @@ class Classification(Task):
             logits[:, label] = 1.0
             yield logits
 
+    def class_logits(self, answers: np.ndarray) -> np.ndarray | None:
+        return answers if self.kind.classes and answers.ndim == 2 else None
+
+    def chosen(self, answers: np.ndarray, metric: str) -> np.ndarray | None:
+        logits = self.class_logits(answers)
+        return None if logits is None else logits.argmax(-1)
+
     def predictions(
         self, ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
     ) -> dict[str, Any]:

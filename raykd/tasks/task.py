@@ -137,6 +137,15 @@ class Task(ABC):
         constant = self.constant_answers(metric, labels)
         return max(self.score(metric, answers, labels) for answers in constant)
 
+    def class_logits(self, answers: np.ndarray) -> np.ndarray | None:
+        """Logits [rows, classes] whose softmax is the probability of each class, by the numbers
+        that labels have; None if answers have no such probabilities."""
+        return None
+
+    def chosen(self, answers: np.ndarray, metric: str) -> np.ndarray | None:
+        """The number of the class that each answer is; None without `class_logits`."""
+        return None
+
     @abstractmethod
     def predictions(
         self, ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str

@@ -40,6 +40,7 @@ MOST_PARAMS = 100  # MLflow's limit for one call
 PAIR = re.compile(r"hidden_((?:decoder_)?\d+_to_(?:decoder_)?\d+)")
 MOST_PARAM = 500  # characters of a param that every store accepts
 MOST_TEXT = 5000  # characters of a tag that every store accepts
+COMPACT = {"nll": pa.float32(), "brier": pa.float32()}  # columns of predictions, stored narrower
 
 
 class Writer:
@@ -173,7 +174,9 @@ class Writer:
     def finish(self, trial: TrialSpec, result: Result) -> None:
         def fill(folder: Path) -> None:
             if result.predictions:
-                table = pa.table(dict(result.predictions))
+                table = pa.table(
+                    {k: pa.array(v, COMPACT.get(k)) for k, v in result.predictions.items()}
+                )
                 pq.write_table(table, folder / "predictions.parquet")
             (folder / "trial.json").write_text(json.dumps(trial.to_json()), encoding="utf-8")
             if result.student is not None:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
@@ -25,6 +26,7 @@ from raykd.runtime import memory
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.search.halving import SuccessiveHalving
+from raykd.tasks.endpoints import by_example, means
 from raykd.tasks.evaluation import predictions_on_test, scores_on_test
 from raykd.tasks.task import Data
 from raykd.teachers.controls import Controls, by_kind
@@ -56,6 +58,7 @@ def distill(
     probe: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
     imitation: ImitationProbe | None = None,
     controls: Controls | None = None,
+    teacher_choices: Callable[[str], np.ndarray] | None = None,
 ) -> None:
     """Train the cohort's students, evaluate them, and report the results to `recorder`.
 
@@ -64,6 +67,8 @@ def distill(
     `rungs` decides when the worst students are dropped. `probe` is called at evaluations with the
     students, the step and the recorder, and does not change the students; `imitation` likewise, at
     its own steps. `controls` makes the targets of control trials.
+    `teacher_choices` returns the class that the teacher chooses for each test row under a metric;
+    every worker calls it, after training.
     """
     where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
@@ -122,7 +127,7 @@ def distill(
 
     share = teacher_seconds / max(1, len(learners))
     unpruned = [learner for learner in learners if not learner.pruned]
-    _finish(unpruned, data, where, recorder, save_student, share)
+    _finish(unpruned, data, where, recorder, save_student, share, teacher_choices)
 
 
 def _learners(
@@ -210,6 +215,7 @@ def _finish(
     recorder: Recorder,
     save_student: Callable[[TrialSpec, PreTrainedModel, Path], bool] | None,
     teacher_seconds: float,
+    teacher_choices: Callable[[str], np.ndarray] | None,
 ) -> None:
     """Evaluate each student's best weights (by select score) on the test split, once. Explored
     students are never tested, because their scores are used to choose maps."""
@@ -223,10 +229,18 @@ def _finish(
             learner.restore_best()
             answers = data.family.evaluate(learner.model, data.test, data, where)
             learner.taps.clear()
+            chosen = None
+            if teacher_choices is not None and data.family.chosen(answers, metric) is not None:
+                chosen = teacher_choices(metric)
             if where.group.rank == 0:
                 labels = data.test_labels()
-                scores = scores_on_test(data, metric, answers, labels)
-                predictions = predictions_on_test(data, metric, answers, labels)
+                endpoints = by_example(data.family, metric, answers, labels, chosen)
+                scores = {
+                    **scores_on_test(data, metric, answers, labels),
+                    **means(endpoints, data.parts),
+                }
+                own = predictions_on_test(data, metric, answers, labels)
+                predictions = {**own, **endpoints, **own}  # a task's own columns come first
         if where.group.rank != 0:
             continue
         metrics = {

@@ -20,7 +20,8 @@ class Result:
 
     `predictions` holds one row per test example (columns of equal length): `id`, `label`,
     `predicted`, `correct` and one `logit_<label>` column per class, or `score` for tasks that
-    generate text; `part` if the test split has parts. It is empty for an explored trial, which is
+    generate text; `nll`, `brier` and `agrees` (with the teacher) for tasks with probabilities of
+    classes; `part` if the test split has parts. It is empty for an explored trial, which is
     never tested. `student` is a folder in transformers' format, or None if it is not kept.
     """
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -31,6 +32,7 @@ from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data, Names, Task
 from raykd.teachers.cache import Entry
+from raykd.teachers.choices import choices_on_test
 from raykd.teachers.controls import Controls, mean_states, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
 from raykd.teachers.targets import CachedTeacher, LiveTeacher
@@ -180,6 +182,7 @@ class CohortTrainer:
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
                 rungs=rungs, probe=probe, imitation=imitation, controls=controls,
+                teacher_choices=lambda metric: self._choices(metric, where),
             )  # fmt: skip
         finally:
             for target_source in (source, controls.untrained):
@@ -235,6 +238,14 @@ class CohortTrainer:
         ]  # fmt: skip
         measure = partial(measure_lines, kind, self.teacher, data, where)
         return Lines(**memoised(sources.home, question, lambda: asdict(measure())))
+
+    def _choices(self, metric: str, where: Execution) -> np.ndarray:
+        """Return the class that the teacher chooses for each test row."""
+        sources = self.sources
+        made_by = [
+            sources.fingerprint, [plugin.hash for plugin in sources.plugins], self._precision(where)
+        ]  # fmt: skip
+        return choices_on_test(self.teacher, self.data, metric, where, sources.home, made_by)
 
     def _filler(self, where: Execution) -> Filler:
         data = self.data

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -107,6 +109,54 @@ def test_arms_that_are_the_same_are_found_equivalent(here: Path) -> None:
     assert {m["agreement"] for m in again["mcnemar"]} == {1.0}
 
 
+def confirmed(here: Path) -> list[Run]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{here / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "params.phase = 'confirm'")
+    return [run for run in runs if run.info.status == "FINISHED"]
+
+
+def predictions(run: Run) -> dict[str, Any]:
+    """The stored columns; NLL and Brier score are stored in single precision."""
+    folder = Path(str(run.info.artifact_uri).removeprefix("file://"))
+    table = pq.read_table(folder / "predictions.parquet")
+    assert {str(table.schema.field(name).type) for name in ("nll", "brier")} == {"float"}
+    return dict(table.to_pydict())
+
+
+def test_endpoints_of_students_are_those_of_their_stored_predictions(here: Path) -> None:
+    """From the parquet files in the store to the verdict, by the definitions."""
+    file = write_sweep(
+        here, confirm=CONFIRM, **SWEEP, endpoint_margins={"nll": 0.05, "agreement": 3.0}
+    )
+    found = verdict(file)
+    means: dict[str, dict[str, list[float]]] = {}
+    for run in confirmed(here):
+        columns = predictions(run)
+        logits = np.array([columns["logit_neg"], columns["logit_pos"]]).T
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        right = np.array([[label == "neg", label == "pos"] for label in columns["label"]])
+        own = means.setdefault(run.data.params["strategy"], {"nll": [], "brier": []})
+        own["nll"].append(float(-np.log(p[right]).mean()))
+        own["brier"].append(float(((p - right) ** 2).sum(1).mean()))
+        agreement = run.data.metrics["endpoints/agreement"]
+        assert agreement == pytest.approx(100 * np.mean(columns["agrees"]))
+    (cell,) = found["cells"]
+    nll, brier, agreement = cell["endpoints"]
+    for endpoint in (nll, brier):
+        told = {m["strategy"]: m["mean"] for m in endpoint["means"]}
+        expected = {name: np.mean(own[endpoint["name"]]) for name, own in means.items()}
+        assert told == pytest.approx(expected, rel=1e-4)
+    planted = {d["strategy"]: d for d in nll["to_forward"]}["planted"]
+    worse = np.mean(means["forward"]["nll"]) - np.mean(means["planted"]["nll"])
+    assert planted["effect"] == pytest.approx(worse, rel=1e-3) and planted["effect"] < 0
+    assert {d["strategy"]: d["finding"] for d in nll["to_forward"]}["again"] == "equivalent"
+    assert {d["finding"] for d in brier["to_forward"]} == {None} and brier["margin"] is None
+    assert agreement["margin"] == max(3.0, 200 / len(columns["agrees"]))
+    assert found["hypotheses"] == verdict(change(here))["hypotheses"]
+
+
 def test_two_seeds_end_undecided_with_a_number_of_seeds(here: Path) -> None:
     file = change(here, strategies=["none", "forward", "reverse"], seeds=2, margin=0.5)
     h1 = status(verdict(file), "H1")
@@ -132,6 +182,7 @@ def test_a_saved_table_is_judged_like_its_sweep(here: Path, suffix: str, tmp_pat
     assert found["hypotheses"] == [h for h in sweep["hypotheses"] if h["id"] != "H6"]
     told = [{**c, "population": None, "mcnemar": []} for c in sweep["cells"][0]["to_forward"]]
     assert found["cells"][0]["to_forward"] == told
+    assert found["cells"][0]["endpoints"] == sweep["cells"][0]["endpoints"]
 
 
 def test_the_page_in_the_terminal_says_the_same(here: Path) -> None:

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from mlflow.exceptions import MlflowException
 
+from raykd.analysis.summary.headline import headline
 from raykd.cluster.launch import summary
-from raykd.report.sentences import headline
 from raykd.sweep import verdict
 from raykd.sweep.status import Status, status
 from raykd.sweep.sweep import Sweep

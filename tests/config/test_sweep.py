@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from raykd.config import design
 from raykd.config.design import CopiedInit, Strategy
-from raykd.config.sweep import SweepConfig, load
+from raykd.config.sweep import EndpointMargins, SweepConfig, load
 from raykd.maps.strategies import STRATEGIES
+from raykd.tasks.endpoints import LARGER_IS_BETTER
 
 from ..support.smallest import SMALLEST, with_key
 
@@ -103,3 +104,17 @@ def test_the_json_schema_knows_every_key() -> None:
     assert set(schema["properties"]) == set(SweepConfig.model_fields)
     assert not schema["additionalProperties"]
     assert all(not d["additionalProperties"] for d in schema["$defs"].values())
+
+
+def test_every_endpoint_may_have_a_margin_where_answers_have_probabilities() -> None:
+    assert set(EndpointMargins.model_fields) == set(LARGER_IS_BETTER)
+    stated = {"nll": 0.05, "agreement": 2}
+    sweep = SweepConfig.model_validate(with_key(("endpoint_margins",), stated))
+    assert sweep.endpoint_margins.stated == stated
+    assert SweepConfig.model_validate(SMALLEST).endpoint_margins.stated == {}
+    texts = {**sweep.model_dump(exclude_unset=True), "task": {
+        "kind": "causal_lm", "data": "rows.csv", "prompt": "text", "completion": "label",
+        "generate": 4,
+    }}  # fmt: skip
+    with pytest.raises(ValidationError, match="endpoint_margins: answers are texts here"):
+        SweepConfig.model_validate(texts)

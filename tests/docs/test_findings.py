@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,23 @@ def test_random_weights_were_at_chance() -> None:
     cell = verdict(STUDIES / "minilm_random_100_steps.csv")["cells"][0]
     means = [arm["mean"] for arm in cell["arms"] if not arm["control"]]
     assert (f"{min(means):.1f}", f"{max(means):.1f}") == ("50.3", "51.9")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("minilm", "copied blocks 2, 4, 6"), ("minilm_init", "blocks copied as 6, 4, 2"),
+     ("minilm_random", "random weights")],
+)  # fmt: skip
+def test_the_first_screen_has_the_answer_of_every_study(name: str, start: str) -> None:
+    """Question, answer, evidence and limits stand on one screen, before the details."""
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    screen = text.partition("\n## ")[0].splitlines()
+    assert len(screen) <= 45
+    heads = [line.split("**")[1] for line in screen if line.startswith("**")]
+    assert heads[:4] == ["Question.", "Answer.", "Evidence.", "Limits."]
+    found = verdict(STUDIES / f"{name}.csv")
+    status = {h["id"]: h["status"] for h in found["hypotheses"]}
+    cells = told()[start].split("|")
+    assert cells[2].strip().startswith(status["H1"]) and cells[4].strip() == status["H2"]
+    bound = math.ceil(100 * found["cells"][0]["largest"]["bound"]) / 100  # it is rounded up
+    assert f"{bound:.2f}" == cells[3].strip().partition(",")[0]

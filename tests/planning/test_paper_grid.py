@@ -17,7 +17,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from raykd.analysis.verdict.published import published_scores
+from raykd.analysis.summary.published import published_scores
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import TrialSpec

@@ -6,9 +6,9 @@ from dataclasses import replace
 from random import Random
 
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.summary.published import compare_published
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import compare_published
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from raykd.analysis.digits import Digits
+from raykd.analysis.summary.headline import headline
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Arm, Comparison
 from raykd.maps.depth import Depth
@@ -20,7 +21,7 @@ from raykd.report.figures import half_width, spread, stacked
 from raykd.report.map_figures import Drawn, layer_maps
 from raykd.report.plotting import COLOURS, marks
 from raykd.report.sections import sections
-from raykd.report.sentences import headline, sentence
+from raykd.report.sentences import sentence
 from raykd.report.tables import costs
 from raykd.tracking.ledger import Record
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from raykd.analysis.summary.headline import headline
 from raykd.cluster.launch import summary
-from raykd.report.sentences import headline
 from raykd.sweep import verdict
 from raykd.sweep.sweep import Sweep
 from raykd.tracking.launch import Launch, newest

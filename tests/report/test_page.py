@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from raykd.analysis.summary.headline import headline
 from raykd.report.page import Page
 from raykd.report.render import html
 from raykd.report.sections import sections
-from raykd.report.sentences import headline
 
 from .opened import NARROW, WIDE, Opened, opened
 from .pages import GAINS, INITS, page, scores, table_page

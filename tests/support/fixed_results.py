@@ -12,6 +12,7 @@ from typing import Any
 from raykd.analysis.scores.from_runs import from_trials
 from raykd.analysis.verdict import imitation
 from raykd.analysis.verdict.context import Caveat, TeacherScore
+from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.imitation import add_imitation
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Verdict
@@ -30,6 +31,13 @@ SEEDS = 5
 TEACHER = TeacherScore("001073683df4", "accuracy", 78.71, 77.08, 52.34)
 
 
+def endpoints(score: float) -> dict[str, float]:
+    return {
+        "endpoints/nll": round(1.3 - score / 100, 4), "endpoints/brier": 0.6 - score / 400,
+        "endpoints/agreement": score + 5,
+    }  # fmt: skip
+
+
 def records(inits: tuple[str, ...] = ("copied first", "random")) -> Iterator[Record]:
     """Finished confirm trials: every strategy and a control, under every init, with five seeds."""
     random = Random(0)
@@ -41,7 +49,8 @@ def records(inits: tuple[str, ...] = ("copied first", "random")) -> Iterator[Rec
                 yield Record(
                     name, name, "finished", "confirm", strategy, layer_map.format(seed + 1), init,
                     seed, "f", "c",
-                    None, {"test_accuracy": score, "best_select_accuracy": score - 1},
+                    None, {"test_accuracy": score, "best_select_accuracy": score - 1,
+                           **endpoints(score)},
                     {"depth": "6", "loss_hidden": "1.0", "steps": "100",
                      "targets": "row_shuffled" if strategy == "row_shuffled" else "teacher"},
                     float(place), float(place + 1),
@@ -78,12 +87,14 @@ def imitations() -> Iterator[Record]:
 def verdict() -> Verdict:
     controls = ("row_shuffled",)
     scores = from_trials(
-        records(), task="reviews.csv", metric="accuracy", source="reviews.yaml", controls=controls
-    )
+        records(), task="reviews.csv", metric="accuracy", source="reviews.yaml",
+        controls=controls, endpoint_margins={"nll": 0.05, "agreement": 1.0},
+    )  # fmt: skip
     caveat = Caveat(
         "coarse", "1,005 test rows show differences of 2.7 at best, and the margin is 1"
     )
-    result = replace(judge(scores, margin=1.0), teacher=TEACHER, caveats=(caveat,))
+    result = add_endpoints(judge(scores, margin=1.0), scores)
+    result = replace(result, teacher=TEACHER, caveats=(caveat,))
     return add_imitation(result, imitation.from_trials(imitations(), "reviews.csv", controls))
 
 

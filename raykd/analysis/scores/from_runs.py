@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from raykd.analysis.scores.endpoints import of_metrics
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.scores import (
     Explored,
@@ -62,12 +63,13 @@ def from_trials(
     controls: Collection[str] = (),
     correct: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     majority: float | None = None,
+    endpoint_margins: Mapping[str, float] | None = None,
 ) -> Scores:
     """Return the scores of the finished confirm trials of one sweep, with explored scores apart.
 
     `planned`: every confirm trial of the sweep; unfinished ones are reported as problems.
     `correct`: by trial, (ids, correct) of its test examples. `majority`: test score of the majority
-    class. Raises UserError.
+    class. `endpoint_margins`: of secondary endpoints, as stated. Raises UserError.
     """
     records, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in records if t.status == "finished")
@@ -87,7 +89,7 @@ def from_trials(
                 task, t.init, shape(t), t.strategy, t.seed, metric,
                 score=_metric(t, f"test_{metric}", source), map=t.map,
                 control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
-                weight=weight(t), ids=ids, correct=answers,
+                weight=weight(t), ids=ids, correct=answers, endpoints=of_metrics(t.metrics),
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
@@ -117,6 +119,7 @@ def from_trials(
         source=source,
         majority=majority,
         scale=100.0,  # all built-in metrics are in percent
+        endpoint_margins=endpoint_margins or {},
     )
 
 

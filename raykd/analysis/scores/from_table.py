@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import coarse, lost_rows, table_options, table_rows, units
+from raykd.analysis.scores import coarse, endpoints, lost_rows, table_options, table_rows, units
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
 from raykd.analysis.scores.scores import (
@@ -96,6 +96,7 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
             replace(by_row[count], score=score)
             for count, score in reported.items() if score is not None and lost[count] == "failed"
         ),
+        endpoint_margins=endpoints.margins(file, rows),
     )  # fmt: skip
 
 
@@ -169,6 +170,7 @@ def _score(file: Path, count: int, row: Row, seeds: Mapping[str, int], lost: boo
         control=control in ("true", "1"),
         select=number(where, select, "select") if select and not lost else None,
         weight=_weight(where, text(row, "weight")),
+        endpoints=endpoints.of_row(where, row),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,6 +50,8 @@ class Score:
     """The weight that the strategy was tuned to."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
     correct: np.ndarray | None = field(default=None, compare=False, repr=False)
+    endpoints: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    """Secondary endpoints on test, by name: nll, brier, agreement."""
 
     @property
     def cell(self) -> CellName:
@@ -103,7 +105,7 @@ class Scores:
     None if the metric has no such bound or is unknown. `majority` is the test score of the majority
     class, if known. `margin` is that of the table, if it has one; `notes` state how the table was
     read. `failed`: scores in a table of runs that failed, which are not results but may be the
-    worst scores seen."""
+    worst scores seen. `endpoint_margins`: the stated margins of secondary endpoints."""
 
     items: tuple[Score, ...]
     metric: str
@@ -119,6 +121,7 @@ class Scores:
     margin: float | None = None
     notes: tuple[str, ...] = ()
     failed: tuple[Score, ...] = ()
+    endpoint_margins: Mapping[str, float] = field(default_factory=dict)
 
     def step(self, task: str) -> float:
         return dict(self.steps).get(task, self.resolution)

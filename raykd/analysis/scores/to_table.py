@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from raykd.analysis.scores.endpoints import columns
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import NONE, Scores
 from raykd.errors import UserError
@@ -17,7 +18,7 @@ from raykd.errors import UserError
 def save(scores: Scores, file: Path, margin: float) -> int:
     """Write a row for each confirmed student, each failed or unfinished one (without a score) and
     each explored map, and return the number of rows. Each row states the margin of the sweep and
-    the perfect score.
+    the perfect score; rows of students have their secondary endpoints, if they were measured.
 
     The derived tuned cell is left out, and an arm that matches nothing is written once, without a
     weight. Raises UserError.
@@ -28,7 +29,7 @@ def save(scores: Scores, file: Path, margin: float) -> int:
             "seed": s.seed, "metric": s.metric, "score": s.score, "map": s.map,
             "control": s.control, "weight": s.weight if re.search(r"\d", s.map) else "",
             "select": s.select, "examples": None if s.ids is None else len(s.ids),
-            "phase": "confirm",
+            "phase": "confirm", **columns(s.endpoints, scores.endpoint_margins),
         }
         for s in scores.items if s.weight != TUNED
     ]  # fmt: skip

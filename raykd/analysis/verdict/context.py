@@ -47,3 +47,40 @@ class TeacherScore:
     test: float
     select: float
     majority: float
+
+
+@dataclass(frozen=True)
+class EndpointMean:
+    """The mean of a secondary endpoint over the seeds of one strategy."""
+
+    strategy: str
+    control: bool
+    mean: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class EndpointDifference:
+    """Paired difference of a strategy to forward in a secondary endpoint; positive is better.
+    `interval` is at `level`. `finding` has the meaning of a comparison's; None without a margin."""
+
+    strategy: str
+    finding: Literal["equivalent", "different", "undecided"] | None
+    effect: float
+    interval: tuple[float, float] | None
+    level: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A secondary endpoint of one cell: `nll` (nats), `brier` (0 to 2) or `agreement` with the
+    teacher (percent). It decides no hypothesis. `margin` is the stated one, or two steps of the
+    endpoint if that is larger; None if none is stated."""
+
+    name: str
+    larger_is_better: bool
+    margin: float | None
+    stated_margin: float | None
+    means: tuple[EndpointMean, ...]
+    to_forward: tuple[EndpointDifference, ...]

@@ -10,6 +10,7 @@ from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats.power import Needed, needed
 from raykd.analysis.verdict import judge as verdicts
 from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.verdict import Verdict
 
 ALPHA, COMPARISONS = 0.05, 4
@@ -35,6 +36,7 @@ def judge(scores: Scores, margin: float | None = None, alpha: float = ALPHA) -> 
 def judge_table(scores: Scores, margin: float | None, alpha: float, key: str) -> Verdict:
     """The same for a valid margin, which the user writes after `key`."""
     verdict = verdicts.judge(scores, units.stated(scores, margin, key), alpha)
+    verdict = add_endpoints(verdict, scores)
     notes = units.notes(scores, verdict.stated_margin, chosen=margin is not None)
     verdict = replace(verdict, notes=(*verdict.notes, *notes))
     return replace(verdict, caveats=caveats(verdict, scores))

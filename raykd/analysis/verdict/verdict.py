@@ -20,7 +20,13 @@ from raykd.analysis.stats.spread import SpreadRatio
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
-from raykd.analysis.verdict.context import Caveat, PublishedComparison, TeacherScore
+from raykd.analysis.verdict.context import (
+    Caveat,
+    Endpoint,
+    EndpointDifference,
+    PublishedComparison,
+    TeacherScore,
+)
 
 Status = Literal["supported", "contradicted", "undecided"]
 Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
@@ -125,7 +131,7 @@ class Comparison:
     """With forward: of the true difference against the margin, over the finished pairs."""
 
 
-def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
+def levels(pairs: Iterable[Comparison | EndpointDifference]) -> tuple[str, ...]:
     """Return the level of the intervals in words, or one per finding if levels differ; empty
     without intervals."""
     by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
@@ -237,6 +243,8 @@ class Cell:
     """What a test set twice as large would save, if the answers to single examples are known."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Secondary endpoints, if they were measured."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)

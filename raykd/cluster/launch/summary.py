@@ -40,7 +40,8 @@ def _leave(state: SweepState, launch: Launch) -> None:
 
 def answer(state: SweepState) -> list[str]:
     """Return the verdict's headline, and its caveats, as paragraphs."""
-    from raykd.report.sentences import headline, sentence
+    from raykd.analysis.summary.headline import headline
+    from raykd.report.sentences import sentence
     from raykd.sweep import verdict  # imports scipy
 
     try:

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.analysis.scores.scores import Score, Scores
+from raykd.analysis.summary.published import compare_published
 from raykd.analysis.verdict.context import PublishedComparison
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.published import compare_published
 from raykd.cli.app import app
 
 from ...support.world import write_sweep
