@@ -18,8 +18,8 @@ ORDER = [
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training.imitation",
     "training", "planning.memory", "planning", "planning.estimate", "tracking.database",
     "tracking.pages", "tracking", "analysis", "analysis.scores", "analysis.stats",
-    "analysis.verdict", "proposal", "sweep", "report", "cluster", "cluster.launch",
-    "cli.terminal", "cli",
+    "analysis.verdict", "analysis.summary", "proposal", "sweep", "report", "cluster",
+    "cluster.launch", "cli.terminal", "cli",
 ]  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
+from raykd.analysis.summary.acute_angles import add_angles
+from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.verdict import foresight, public
-from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
@@ -47,8 +48,8 @@ def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
 
 def summary(state: SweepState) -> Verdict:
     """Judge a sweep by its seeds alone, in few requests: without angles, published scores and
-    statistics over test examples. Hypotheses and caveats are those of `of_sweep`, but for H6.
-    Raises UserError."""
+    statistics over test examples. Hypotheses and caveats are those of `of_sweep`. Raises
+    UserError."""
     return _judge(state, state.study.config.margin, examples=1)
 
 
@@ -58,7 +59,9 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     sweep_facts = facts(state.study, state.ledger.client)
     sentences = caveats(result, sweep_scores, sweep_facts)
     result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
-    return add_imitation(result, _imitations(state))
+    students = _imitations(state)
+    result = add_imitation(result, students)
+    return add_mechanism(result, students, state.study.config.agreement_margin)
 
 
 def _imitations(state: SweepState) -> tuple[StudentImitation, ...]:

@@ -20,7 +20,13 @@ from raykd.analysis.stats.spread import SpreadRatio
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
-from raykd.analysis.verdict.context import Caveat, PublishedComparison, TeacherScore
+from raykd.analysis.verdict.context import (
+    Caveat,
+    Mechanism,
+    OverCells,
+    PublishedComparison,
+    TeacherScore,
+)
 
 Status = Literal["supported", "contradicted", "undecided"]
 Finding = Literal["equivalent", "different", "better", "worse", "undecided"]
@@ -34,8 +40,8 @@ class Hypothesis:
     `interval` lies inside the margin if H1 is supported and wholly outside if it is contradicted;
     None without variance. If runs are missing, it spans the intervals with them at the worst and
     the best score seen. A bound may be infinite (null in JSON). `margin` is the bound for the
-    effect: that of the sweep file for H1 and H5, 0 for H2, a ratio for H3, and for H6 a share of
-    tokens of 0.5, or a difference of 0 if a null decided it. `more_seeds`: further seeds that would
+    effect: that of the sweep file for H1 and H5, 0 for H2, a ratio for H3, and for H6 that of the
+    agreement of gradients, or 0 for an excess of R². `more_seeds`: further seeds that would
     decide it at the observed effect and variance, with power 0.8; None if it is decided or if no
     number of seeds would suffice.
     """
@@ -237,6 +243,8 @@ class Cell:
     """What a test set twice as large would save, if the answers to single examples are known."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
+    mechanism: Mechanism | None = None
+    """Evidence on H6, if gradients were measured."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)
@@ -258,6 +266,8 @@ class Verdict:
     shares: tuple[tuple[str, str, Shares], ...] = ()
     """(task, shape, shares)"""
     mixed: tuple[Mixed, ...] = ()
+    over_cells: OverCells | None = None
+    """H4, if there are several cells."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     angles: Angles | None = None

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from raykd.analysis.verdict.angle_claim import UNMEASURED, add_angles, judge, share_interval
 
 from raykd.analysis.scores.loss_weights import TUNED
-from raykd.analysis.verdict.angle_claim import UNMEASURED, add_angles, judge, share_interval
 from raykd.analysis.verdict.angles import Point, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.judge import judge as judge_scores
 from raykd.training.angle_values import (
