@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import NONE
 from raykd.analysis.stats import paired
@@ -249,19 +250,23 @@ def _says(
     status: Status, test: _Test, interval: Interval | None, level: float, lacking: Sequence[str],
     distances: bool, margin: float,
 ) -> str:  # fmt: skip
+    share = f"at least {margin:g} as much as"
     answer = {
-        "supported": "matching one teacher block moves students towards the others too",
-        "contradicted": "matching one teacher block does not move students towards every other",
-        "undecided": "whether matching one teacher block moves students towards the others is open",
+        "supported": f"matching one teacher block moves students towards the others {share} "
+        "matching those",
+        "contradicted": f"matching one teacher block does not move students towards every other "
+        f"{share} matching that one",
+        "undecided": f"whether matching one teacher block moves students towards the others {share} "
+        "matching those is open",
     }[status]
     seeds = len(test.values)
     shown = ""
     if interval is not None:
         what = "the agreement" if test.strategy else f"that minus {margin:g} of this"
-        shown = f"; {what} {interval[0]:z.2f} to {interval[1]:z.2f}, {100 * level:.3g} % interval"
+        low, high = map(Digits.of(margin, *interval).plain, interval)
+        shown = f"; {what} {low} to {high}, {100 * level:.3g} % interval"
     over = f"{seeds} seeds" if seeds > 1 else "one seed, which shows no variance"
-    evidence = f"{answer}, by {margin:g} of what a target moves them to itself: {test.says}{shown}"
-    evidence += f" ({over})"
+    evidence = f"{answer}: {test.says}{shown} ({over})"
     if lacking:
         evidence += f"; not measured: {', '.join(lacking)}"
     if not distances:
