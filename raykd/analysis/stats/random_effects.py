@@ -5,8 +5,13 @@ error of its estimate, with variance v_k. Hartung and Knapp's (2001) variance of
 is sum w_k (y_k - m)^2 / ((K - 1) sum w_k), and its interval has K - 1 degrees of freedom. It holds
 for any fixed weights; here all cells have the same. The usual weights 1 / (v_k + tau^2) are worth
 little here, because v_k is estimated from a few seeds: with five to twenty cells of three seeds,
-TOST at 0.05 then errs in up to 0.092 of simulated sweeps (Paule and Mandel's tau^2), and in at most
-0.054 with equal weights (benchmarks/average.md).
+TOST at 0.05 then errs in up to 0.089 of simulated sweeps (Paule and Mandel's tau^2), and in at most
+0.053 with equal weights (benchmarks/average.md).
+
+Cells of one task train under the same seeds, so that their errors e_k may be correlated. Then the
+variance of the y_k misses the mean covariance c of two cells: that of m is sum (y_k - m)^2 /
+(K (K - 1)) + c, with Satterthwaite's (1946) degrees of freedom. c is estimated from the differences
+seed by seed, and not below 0.
 
 tau^2 is Hedges and Olkin's (1985, section 9.B): the variance of the y_k minus the mean of the v_k,
 unbiased before it is cut at 0, without iteration. It is shown and decides nothing.
@@ -26,15 +31,17 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class RandomEffects:
-    """Mean over the cells, its standard error, and the SD of the cells' true effects."""
+    """Mean over the cells, its standard error and degrees of freedom, and the SD of the cells' true
+    effects."""
 
     mean: Array
     se: Array
+    freedom: Array
     tau: Array
     cells: int
 
     def interval(self, level: float) -> tuple[Array, Array]:
-        half = special.stdtrit(self.cells - 1, (1 + level) / 2) * self.se
+        half = special.stdtrit(self.freedom, (1 + level) / 2) * self.se
         return self.mean - half, self.mean + half
 
     def p_equivalent(self, margin: float) -> Array:
@@ -49,14 +56,33 @@ class RandomEffects:
     def _p_above(self, distance: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(distance == 0, 0.0, distance / self.se)
-        p: Array = special.stdtr(self.cells - 1, -t)
+        p: Array = special.stdtr(self.freedom, -t)
         return p
 
 
-def random_effects(effects: Array, variances: Array) -> RandomEffects:
-    """`effects`: of each cell; `variances`: of these estimates. At least two cells."""
+def random_effects(
+    effects: Array, variances: Array, covariance: Array | float = 0.0, seeds: int = 2
+) -> RandomEffects:
+    """Average `effects` of cells, at least two, with `variances` of their estimates. `covariance`:
+    mean over all pairs of cells of the covariance of their errors, estimated from `seeds`."""
     y, v = np.asarray(effects, dtype=float), np.asarray(variances, dtype=float)
-    cells = y.shape[-1]
+    cells, common = y.shape[-1], np.maximum(0.0, covariance)
     variance = y.var(-1, ddof=1)
-    tau = np.sqrt(np.maximum(0.0, variance - v.mean(-1)))
-    return RandomEffects(y.mean(-1), np.sqrt(variance / cells), tau, cells)
+    squared = variance / cells + common
+    parts = (variance / cells) ** 2 / (cells - 1) + common**2 / (seeds - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(parts > 0, squared**2 / parts, cells - 1.0)
+    tau = np.sqrt(np.maximum(0.0, variance - (v.mean(-1) - common)))
+    return RandomEffects(y.mean(-1), np.sqrt(squared), freedom, tau, cells)
+
+
+def mean_covariance(differences: Array) -> Array:
+    """Return the mean covariance of the errors of two cells' means, over all pairs of cells.
+    `differences`: [..., K, seeds] under common seeds, at least two."""
+    d = np.asarray(differences, dtype=float)
+    cells, seeds = d.shape[-2:]
+    off = d - d.mean(-1, keepdims=True)
+    # The sum over all ordered pairs of cells, without those of a cell with itself.
+    together = np.square(off.sum(-2)).sum(-1) - np.square(off).sum((-1, -2))
+    covariance: Array = together / (seeds - 1) / (cells * (cells - 1)) / seeds
+    return covariance

@@ -256,8 +256,8 @@ def _says(
         "matching those",
         "contradicted": f"matching one teacher block does not move students towards every other "
         f"{share} matching that one",
-        "undecided": f"whether matching one teacher block moves students towards the others {share} "
-        "matching those is open",
+        "undecided": "whether matching one teacher block moves students towards the others "
+        f"{share} matching those is open",
     }[status]
     seeds = len(test.values)
     shown = ""

@@ -17,7 +17,11 @@ from raykd.analysis.digits import estimate
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD, NONE, Score, Scores
 from raykd.analysis.stats import mixed, paired
-from raykd.analysis.stats.random_effects import RandomEffects, random_effects
+from raykd.analysis.stats.random_effects import (
+    RandomEffects,
+    mean_covariance,
+    random_effects,
+)
 from raykd.analysis.verdict import equivalence
 from raykd.analysis.verdict.compare import Rule
 from raykd.analysis.verdict.context import CellAverage, OverCells
@@ -109,11 +113,11 @@ def _average(
     cells: Sequence[Cell], expected: int, rule: Rule
 ) -> tuple[Status | None, tuple[CellAverage, ...], str]:
     """Return the status of the average, the average of each strategy, and what is withheld."""
-    by_strategy: dict[str, list[Comparison]] = {}
+    by_strategy: dict[str, list[tuple[str, Comparison]]] = {}
     for cell in cells:
         for pair in cell.to_forward:
             if pair.sd is not None or not rule.seeded:
-                by_strategy.setdefault(pair.strategy, []).append(pair)
+                by_strategy.setdefault(pair.strategy, []).append((cell.task, pair))
     averaged = [
         _Averaged(name, _over(pairs, SUPPORTING), _over(pairs, OPPOSING), rule.seeded)
         for name, pairs in by_strategy.items()
@@ -148,14 +152,36 @@ def _average(
     return status, averages, says
 
 
-def _over(pairs: Sequence[Comparison], cases: Sequence[CaseOf]) -> tuple[RandomEffects, ...]:
+def _over(
+    pairs: Sequence[tuple[str, Comparison]], cases: Sequence[CaseOf]
+) -> tuple[RandomEffects, ...]:
+    covariance, seeds = _covariance(pairs)
     result = []
     for case_of in cases:
-        values = [case_of(pair) for pair in pairs]
-        effects = [p.effect if v is None else v.effect for p, v in zip(pairs, values, strict=True)]
+        values = [case_of(pair) for _, pair in pairs]
+        effects = [
+            pair.effect if value is None else value.effect
+            for (_, pair), value in zip(pairs, values, strict=True)
+        ]
         variances = [0.0 if v is None else v.sd**2 / v.n for v in values]
-        result.append(random_effects(np.array(effects), np.array(variances)))
+        result.append(random_effects(np.array(effects), np.array(variances), covariance, seeds))
     return tuple(result)
+
+
+def _covariance(pairs: Sequence[tuple[str, Comparison]]) -> tuple[float, int]:
+    """Return the mean covariance over all pairs of cells, and the fewest seeds that it is estimated
+    from. Cells of different tasks share no seed: a number there means other rows."""
+    total, fewest = 0.0, []
+    for task in dict.fromkeys(task for task, _ in pairs):
+        of_task = [pair for name, pair in pairs if name == task]
+        shared = sorted(set.intersection(*(set(pair.seeds) for pair in of_task)))
+        if len(of_task) < 2 or len(shared) < 2:
+            continue
+        by_seed = [dict(zip(p.seeds, p.differences, strict=True)) for p in of_task]
+        table = np.array([[values[seed] for seed in shared] for values in by_seed])
+        total += float(mean_covariance(table)) * len(of_task) * (len(of_task) - 1)
+        fewest.append(len(shared))
+    return total / (len(pairs) * (len(pairs) - 1)), min(fewest, default=2)
 
 
 def _seen(c: Comparison) -> Case | None:
@@ -194,8 +220,8 @@ def _dependent(cells: Sequence[Cell]) -> tuple[str, ...]:
     for cell in cells:
         groups[cell.task] = groups.get(cell.task, 0) + 1
     return tuple(
-        f"the {count} cells of {task} share one teacher, so they are not independent: they speak "
-        "of inits and shapes, not of other teachers"
+        f"the {count} cells of {task} share one teacher and its seeds, so they are not "
+        "independent: the average allows for the seeds, and says nothing of other teachers"
         for task, count in groups.items()
         if count > 1
     )

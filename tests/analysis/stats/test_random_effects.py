@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from raykd.analysis.stats.random_effects import random_effects
+from raykd.analysis.stats.random_effects import mean_covariance, random_effects
 
 EFFECTS = [-0.3, 0.8, 0.1, 1.4, 0.6, -0.1, 0.9]
 
@@ -63,3 +63,17 @@ def test_many_analyses_at_once_are_each_as_alone() -> None:
         alone = random_effects(effects[i], variances[i])
         assert float(together.mean[i]) == pytest.approx(float(alone.mean))
         assert float(together.p_beyond(0.1)[i]) == pytest.approx(float(alone.p_beyond(0.1)))
+
+
+def test_the_covariance_of_cells_is_that_of_their_means() -> None:
+    rng = np.random.default_rng(1)
+    differences = rng.normal(size=(5, 8)) + rng.normal(size=8)
+    matrix = np.cov(differences) / 8
+    pairs = matrix[np.triu_indices(5, 1)]
+    assert float(mean_covariance(differences)) == pytest.approx(pairs.mean())
+    wider = random_effects(differences.mean(1), differences.var(1), pairs.mean(), 8)
+    apart = random_effects(differences.mean(1), differences.var(1))
+    assert float(wider.se) > float(apart.se) and float(apart.freedom) == 4
+    # A negative estimate is not held against the others.
+    same = random_effects(differences.mean(1), differences.var(1), -0.1, 8)
+    assert float(same.se) == float(apart.se)
