@@ -33,7 +33,7 @@ FACTOR = 2.5  # of every second cell's SD, where they are unequal
 SHARED = 0.3  # share of the variance that cells of one task have in common, by their seeds
 ONE_TASK = ("one task, independent", "one task, dependent")
 NOISES = ("equal", "unequal", *ONE_TASK)
-HALVINGS = 60
+HALVINGS = 30
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def over_cells_points(verdict: Verdict) -> tuple[str, ...]:
         return ()
     return (
         f"H4, in every setting: {found.everywhere}. {sentence(found.says)}",
-        f"H4, on average: {found.average or 'not decided'}. {sentence(found.average_says)}",
+        f"H4, on average: {found.average or 'withheld'}. {sentence(found.average_says)}",
         *map(sentence, found.dependent),
     )
 

@@ -102,6 +102,8 @@ def distill(
         optimize(active, targets, done - 1)
         if gradients is not None:
             gradients(active, done, recorder.log)
+            for learner in active:  # its own hooks hold the graph of the measured pass
+                learner.taps.clear()
 
         if not (done in ticks or done in evaluations or done in drops):
             continue

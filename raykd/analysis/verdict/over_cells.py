@@ -125,7 +125,7 @@ def _average(
     ]
     if not averaged:
         most = max(map(len, by_strategy.values()), default=0)
-        return None, (), f"withheld: over {most} cells, and it takes {FEWEST}"
+        return None, (), f"it takes {FEWEST} cells, and {most} compare a strategy with forward"
     margin, alpha = rule.margin, rule.alpha
     lacking = [name for name, pairs in by_strategy.items() if len(pairs) < expected]
     p_for = np.array([a.p_for(margin) for a in averaged])

@@ -89,7 +89,7 @@ def test_one_cell_has_no_h4() -> None:
 def test_below_five_cells_the_average_is_withheld() -> None:
     found = h4(cells(tasks(FEWEST - 1)))
     assert (found.everywhere, found.average, found.averages) == ("supported", None, ())
-    assert found.average_says == "withheld: over 4 cells, and it takes 5"
+    assert found.average_says == "it takes 5 cells, and 4 compare a strategy with forward"
     assert h4(cells(tasks(FEWEST))).average == "supported"
 
 
