@@ -3,9 +3,9 @@
     python studies/rejudge.py    # writes studies/*_verdict.json and the verdict in minilm.html
 
 The store that the sweeps wrote is not committed. Scores come from the tables. What a table does not
-hold is kept from the committed verdict: H6 and the angles, McNemar's tests, and the intervals over
-test examples, whose parts follow from the old ones (examples.py). The page keeps its curves, maps,
-search, angles and cost.
+hold is kept from the committed verdict: the angles, McNemar's tests, and the intervals over test
+examples, whose parts follow from the old ones (examples.py). The page keeps its curves, maps,
+search, angles and cost. H6 is not measured: these runs have no cosines of parameter gradients.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from scipy import stats
 
 from raykd.analysis.scores.from_table import from_table
 from raykd.analysis.stats.examples import McNemar
+from raykd.analysis.summary.mechanism import UNMEASURED
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
+from raykd.analysis.verdict.verdict import Cell, Comparison, Verdict
 from raykd.report.page import Origin, Page
 from raykd.report.render import html
 
@@ -46,18 +47,18 @@ def anew(name: str) -> tuple[Verdict, Json]:
     old: Json = json.loads((HERE / f"{name}_verdict.json").read_text(encoding="utf-8"))
     found = judge(from_table(HERE / f"{name}.csv"), MARGIN, old["alpha"])
     cells = tuple(_cell(c, o) for c, o in zip(found.cells, old["cells"], strict=True))
-    found = replace(found, source=old["source"], cells=cells, notes=(*found.notes, NOTE))
+    found = replace(
+        found, source=old["source"], cells=cells, notes=(*found.notes, NOTE, UNMEASURED)
+    )
     return found, {**found.to_json(), "angles": old["angles"]}
 
 
 def _cell(cell: Cell, old: Json) -> Cell:
-    h6 = [Hypothesis(**_tuples(h)) for h in old["hypotheses"] if h["id"] == "H6"]
     controls = cell.controls and replace(
         cell.controls, comparisons=_pairs(cell.controls.comparisons, old["controls"]["comparisons"])
     )
     return replace(
         cell,
-        hypotheses=(*cell.hypotheses, *h6),
         to_forward=_pairs(cell.to_forward, old["to_forward"]),
         to_none=_pairs(cell.to_none, old["to_none"]),
         controls=controls,
@@ -80,10 +81,6 @@ def _pair(c: Comparison, old: Json) -> Comparison:
     few, many = stats.t.ppf((1 + c.level) / 2, [c.n - 1, EXAMPLES - 1])
     half = float(np.sqrt(few**2 * of_seeds + many**2 * max(0.0, of_examples)))
     return replace(c, mcnemar=tests, population=(c.effect - half, c.effect + half))
-
-
-def _tuples(value: Json) -> Json:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
 
 def page(old: str, found: Verdict, data: Json) -> str:

@@ -7,7 +7,6 @@ from rich.text import Text
 from raykd.analysis.verdict.angles import BlockAngles
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.tables import name, print_table, result
-from raykd.cli.verdict import STYLES
 from raykd.sweep.angles import Found, Taken
 
 COLUMNS = (
@@ -19,21 +18,21 @@ COLUMNS = (
 
 
 def angles(found: Found, counts: Taken) -> None:
-    for hypothesis in found.hypotheses:
-        weight = f", hidden weight {hypothesis.weight}" if hypothesis.weight else ""
-        task, init, shape = hypothesis.task, hypothesis.init, hypothesis.shape
+    for share in found.angles.shares:
+        weight = f", hidden weight {share.weight}" if share.weight else ""
+        task, init, shape = share.task, share.init, share.shape
         say()
         say(Text(f"{task}, {init}, {shape} blocks{weight}", style="bold"))
-        status = (hypothesis.status, STYLES[hypothesis.status])
-        say(Text.assemble("  H6  ", status, f": {hypothesis.says}"), hang=6)
-        cell = (task, init, shape, hypothesis.weight)
+        say(f"  {share.says}", hang=2)
+        cell = (task, init, shape, share.weight)
         rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
         print_table(COLUMNS, [_row(block) for block in rows], indent=2)
     say(f"\n{found.angles.prediction.says}")
     say(
         "Shares are of tokens that see a pair of teacher blocks at an acute angle, means over all "
         "pairs; `shuffled` and `untrained` are nulls; `ratio` is how far outside the ball of "
-        "Thales the student is (docs/angles.md)"
+        "Thales the student is (docs/angles.md). They decide no hypothesis: `raykd verdict` judges "
+        "H6 by gradients and distances"
     )
     parts = [f"{counts.measured} students measured now, {counts.known} before"]
     parts += [f"{counts.unstored} kept no weights"] if counts.unstored else []

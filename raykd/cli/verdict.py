@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from statistics import fmean
 
 from rich.text import Text
 
@@ -20,25 +19,22 @@ from raykd.analysis.verdict.verdict import (
     Arm,
     Cell,
     Comparison,
-    Imitation,
-    PairImitation,
     Verdict,
     levels,
 )
+from raykd.cli.terminal import evidence
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.endpoints import endpoints
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
 
-HANG = 19  # indent of a hypothesis: its number and status come before it
 STRATEGY = name("strategy")
-STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold"}
 CLAIMS = {
     "H1": "every strategy is equivalent to forward",
     "H2": "every strategy beats no matching",
     "H3": "the spread between strategies is small against the gain of matching",
     "H5": "forward is not beaten by more than the margin",
-    "H6": "seen from the student, the teacher's layers lie at acute angles (docs/angles.md)",
+    "H6": "matching one teacher block moves a student towards the others (docs/angles.md)",
 }
 
 
@@ -59,12 +55,16 @@ def verdict(result: Verdict) -> None:
         say()
         say(Text.assemble((title, "bold"), _weight(cell)))
         _cell(cell, result)
+    if result.over_cells is not None:
+        evidence.over_cells(result.over_cells)
     for task, shape, shares in result.shares:
         say(f"\n{task}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
     for model in result.mixed:
         _mixed(model, result)
     if result.angles is not None:
-        say(f"\nAngles: {result.angles.prediction.says}")
+        for share in result.angles.shares:
+            say(f"\nAngles, {share.task}, {share.init}, {share.shape} blocks: {share.says}")
+        say(f"\nAngles and gaps: {result.angles.prediction.says}")
     for line in [*(p.says for p in result.problems), *result.notes]:
         say(f"\n{line}")
 
@@ -90,10 +90,10 @@ def _weight(cell: Cell) -> str:
 def _cell(cell: Cell, result: Verdict) -> None:
     margin = result.margin
     for hypothesis in cell.hypotheses:
-        status = (f"{hypothesis.status:<13}", STYLES[hypothesis.status])
+        status = (f"{hypothesis.status:<13}", evidence.STYLES[hypothesis.status])
         claim = Text.assemble(f"  {hypothesis.id}  ", status, CLAIMS[hypothesis.id])
-        say(claim, hang=HANG)
-        say(hypothesis.says, " " * HANG)
+        say(claim, hang=evidence.HANG)
+        say(hypothesis.says, " " * evidence.HANG)
     _arms(cell, margin, result.teacher)
     for reference, pairs in (("forward", cell.to_forward), ("none", cell.to_none)):
         if pairs:
@@ -113,7 +113,9 @@ def _cell(cell: Cell, result: Verdict) -> None:
     if cell.shares is not None:
         say(f"  variance: {_shares(cell.shares)}{_of_survivors(cell, cell.shares.seeds)}")
     if cell.imitation is not None:
-        _imitation(cell.imitation)
+        evidence.imitation(cell.imitation)
+    if cell.mechanism is not None:
+        evidence.agreements(cell.mechanism)
     endpoints(cell.endpoints)
     for sentence in [
         *([cell.sampled.says] if cell.sampled else []),
@@ -148,36 +150,6 @@ def _beyond_the_margin(cell: Cell, margin: float) -> Iterator[str]:
             f"{sds(larger.sd)} to {sds(larger.doubled)}: {larger.seeds} seeds as good as "
             f"{larger.of} are now"
         )
-
-
-def _imitation(imitation: Imitation) -> None:
-    """Print a row for each strategy: means over its pairs. The pairs are in JSON and the report."""
-    say(
-        "  imitated: R² on held-out tokens, mean over matched pairs (1: a copy of the teacher's "
-        "state, 0: its mean state)"
-    )
-    rows = []
-    for strategy in dict.fromkeys(p.strategy for p in imitation.pairs):
-        pairs = [p for p in imitation.pairs if p.strategy == strategy]
-        title = f"{strategy} (control)" if pairs[0].control else strategy
-        worst, best = (f(pairs, key=lambda p: p.r2) for f in (min, max))
-        rows.append(
-            [title, _share([p.r2 for p in pairs]), _pair(worst), _pair(best),
-             _share([p.lookup for p in pairs]), _share([p.unmatched for p in pairs])]
-        )  # fmt: skip
-    columns = [STRATEGY, outcome("R²"), Column("lowest pair"), Column("highest pair"),
-               Column("lookup"), Column("unmatched")]  # fmt: skip
-    print_table(columns, rows, indent=2)
-
-
-def _share(values: Sequence[float | None]) -> str:
-    """The mean of shares of 1; empty if one is missing."""
-    present = [value for value in values if value is not None]
-    return f"{fmean(present):z.2f}" if len(present) == len(values) else ""
-
-
-def _pair(pair: PairImitation) -> str:
-    return f"{pair.student} to {pair.teacher}: {pair.r2:z.2f}"
 
 
 def _lost(cells: Iterable[Cell]) -> int:

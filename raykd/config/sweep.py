@@ -111,6 +111,13 @@ class SweepConfig(Versioned):
     margin: float = Field(1.0, gt=0, description="the difference that matters, in metric units")
     endpoint_margins: EndpointMargins = EndpointMargins()
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    agreement_margin: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="H6: how alike the pull towards two teacher blocks must be, from 0 (unrelated) "
+        "to 1 (the same)",
+    )
     angles: Annotated[
         Annotated[bool, Plain] | Annotated[Angles, Compound],
         by(Angles),

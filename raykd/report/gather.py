@@ -20,9 +20,9 @@ from raykd.data import data_report
 from raykd.maps.layer_map import LayerMap
 from raykd.planning import truncation
 from raykd.report import page
-from raykd.report.angle_figures import section as angle_section
 from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
+from raykd.report.mechanism import angles as angle_section
 from raykd.report.page import Origin, Page, Runs, Section
 from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs

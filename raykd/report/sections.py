@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.summary.headline import headline
-from raykd.analysis.verdict.verdict import Cell, Verdict
-from raykd.report import figures, provenance, search_figures, strategy_table
+from raykd.analysis.verdict.verdict import Cell
+from raykd.report import figures, mechanism, provenance, search_figures, strategy_table
 from raykd.report.curve_figures import curves
 from raykd.report.equivalence_figure import equivalence
 from raykd.report.map_figures import layer_maps
@@ -19,13 +19,13 @@ from raykd.report.sentences import (
     claims,
     evidence,
     findings,
+    over_cells_points,
     overview,
     sentence,
 )
 from raykd.report.tables import (
+    average_table,
     curses,
-    gain_table,
-    imitation_table,
     over_tasks,
     published_table,
     seed_table,
@@ -45,7 +45,7 @@ def sections(page: Page) -> tuple[Section, ...]:
         strategy_table.section(page),
         _seeds(page, styles),
         _equivalence(page),
-        _imitation(page.verdict),
+        mechanism.imitation(page.verdict),
         _published(page),
         _tasks(page),
         _variance(page),
@@ -94,6 +94,7 @@ def _hypotheses(page: Page) -> Section | None:
     many = len(verdict.cells) > FEW
     points = (
         *(claims(verdict) if many else ()),
+        *over_cells_points(verdict),
         *_each(page, lambda c: c.controls.says if c.controls else ""),
         *_each(page, lambda c: c.lost.says if c.lost else ""),
         *_each(page, lambda c: c.collapses.says if c.collapses else ""),
@@ -160,24 +161,6 @@ def _equivalence(page: Page) -> Section | None:
     )
 
 
-def _imitation(verdict: Verdict) -> Section | None:
-    levels = {100 * cell.imitation.level for cell in verdict.cells if cell.imitation}
-    if not levels:
-        return None
-    return Section(
-        "imitation",
-        "What the students imitated",
-        words=(
-            "R² is one minus the student's hidden loss over that of the best constant, on tokens "
-            "of the select split: 1 for a copy of the teacher's state, 0 for its mean state. The "
-            "lookup knows the token id and not the context. Intervals are over seeds, at "
-            f"{max(levels):g} percent.",
-        ),
-        tables=(gain_table(verdict),),
-        details=(Detail("Every matched pair as a table", table=imitation_table(verdict)),),
-    )
-
-
 def _published(page: Page) -> Section | None:
     if not page.verdict.published:
         return None
@@ -220,8 +203,8 @@ def _gap(cell: Cell, margin: float) -> str:
 
 
 def _tasks(page: Page) -> Section | None:
-    table = over_tasks(page.verdict)
-    return Section("tasks", "Over all tasks", tables=(table,)) if table.rows else None
+    tables = [t for t in (average_table(page.verdict), over_tasks(page.verdict)) if t.rows]
+    return Section("tasks", "Over all settings", tables=tuple(tables)) if tables else None
 
 
 def _variance(page: Page) -> Section | None:

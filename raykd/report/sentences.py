@@ -14,10 +14,7 @@ CLAIMS = {
     "H2": "Every strategy beats no matching.",
     "H3": "The spread between strategies is small against the gain of matching.",
     "H5": "No strategy beats forward by more than the margin.",
-    "H6": (
-        "The teacher's layers, seen from the student, lie at acute angles, more often than chance "
-        "and distance alone make them."
-    ),
+    "H6": "Matching one teacher block moves a student towards the others too.",
 }
 RATIOS = ("H3", "H6")  # their effects are not in the metric's units
 SURE = (
@@ -41,6 +38,18 @@ def findings(verdict: Verdict) -> tuple[Finding, ...]:
         )
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for h in cell.hypotheses
+    )
+
+
+def over_cells_points(verdict: Verdict) -> tuple[str, ...]:
+    """Return H4 in sentences: in every setting, on average, and which settings are dependent."""
+    found = verdict.over_cells
+    if found is None:
+        return ()
+    return (
+        f"H4, in every setting: {found.everywhere}. {sentence(found.says)}",
+        f"H4, on average: {found.average or 'withheld'}. {sentence(found.average_says)}",
+        *map(sentence, found.dependent),
     )
 
 

@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores.scores import FORWARD, NONE
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
-from raykd.report.figures import gap, named, percent, settings, short, spread
+from raykd.report.figures import gap, named, percent, settings, short
 from raykd.report.page import Cost, Entry, Page, Runs, Table
 from raykd.tracking.costs import ForecastOutcome
 from raykd.tracking.ledger import Record
-
-R2 = Digits(2)
 
 
 def paper_table(page: Page) -> Table:
@@ -159,6 +157,19 @@ def share_table(verdict: Verdict) -> Table:
     return Table("Shares of variance", heads, rows)
 
 
+def average_table(verdict: Verdict) -> Table:
+    """Return each strategy's difference to forward, averaged over the settings."""
+    rows = tuple(
+        (a.strategy, a.finding, *gap(a.effect, a.interval, verdict.margin), percent(a.level),
+         str(a.cells),
+         "-" if a.tau is None else Digits.of(verdict.margin, a.tau).plain(a.tau))
+        for a in (verdict.over_cells.averages if verdict.over_cells else ())
+    )  # fmt: skip
+    heads = ("strategy", "finding", "difference to forward", "interval", "level", "settings",
+             "SD of settings")  # fmt: skip
+    return Table("Average over the settings", heads, rows)
+
+
 def over_tasks(verdict: Verdict) -> Table:
     rows = tuple(
         (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks),
@@ -233,34 +244,6 @@ def _row(outcome: ForecastOutcome) -> tuple[str, ...]:
         cells.append(f"{likely} ({low} to {high})" if likely else "no price")
         cells.append("" if actual is None or key not in actual else _two_digits(actual[key] / unit))
     return tuple(cells)
-
-
-def imitation_table(verdict: Verdict) -> Table:
-    """Return R² of every matched pair, beside the lookup and the pair in unmatched students."""
-    rows = tuple(
-        (pair.strategy, place, f"{pair.student} to {pair.teacher}", _r2(pair.r2),
-         spread(pair.interval, R2), _r2(pair.lookup), _r2(pair.unmatched), str(pair.seeds))
-        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
-        for pair in (cell.imitation.pairs if cell.imitation else ())
-    )  # fmt: skip
-    heads = ("strategy", "setting", "student block to teacher block", "R²", "interval", "lookup",
-             "unmatched", "seeds")  # fmt: skip
-    return Table("Every matched pair", heads, rows, sortable=True)
-
-
-def gain_table(verdict: Verdict) -> Table:
-    """Return what matching a teacher block adds to R² on it."""
-    rows = tuple(
-        (gain.teacher, place, R2.signed(gain.gain), spread(gain.interval, R2), str(gain.seeds))
-        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
-        for gain in (cell.imitation.gains if cell.imitation else ())
-    )
-    heads = ("teacher block", "setting", "R² gained", "interval", "seeds")
-    return Table("Students matched to a teacher block, minus those matched elsewhere", heads, rows)
-
-
-def _r2(value: float | None) -> Entry:
-    return Entry("-" if value is None else R2.plain(value), value)
 
 
 def _two_digits(number: float) -> str:

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from raykd.analysis.as_json import plain
 from raykd.analysis.scores.from_runs import shape, weight
 from raykd.analysis.stats.sequential import levels
-from raykd.analysis.verdict.angle_claim import judge
-from raykd.analysis.verdict.angle_claim import of as overall
+from raykd.analysis.summary.acute_angles import of as overall
 from raykd.analysis.verdict.angles import Angles, StudentAngles
-from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
 from raykd.sweep.interim import task_name
 from raykd.sweep.state import SweepState
@@ -49,24 +47,19 @@ class Taken:
 
 @dataclass(frozen=True)
 class Found:
-    """The angles of a sweep's students, H6 for each cell, a row for each block, and the result of
-    the question whether angles predict scores."""
+    """The angles of a sweep's students, the share of acute angles in each cell, a row for each
+    block, and the result of the question whether angles predict scores."""
 
     seen: tuple[StudentAngles, ...]
-    hypotheses: tuple[Hypothesis, ...]
     angles: Angles
 
     @classmethod
     def of(cls, state: SweepState) -> Found:
-        students, alpha = of_sweep(state), _alpha(state)
-        cells = dict.fromkeys(s.cell for s in students if s.matched)
-        return cls(
-            students, tuple(judge(students, c, alpha) for c in cells), overall(students, alpha)
-        )
+        students = of_sweep(state)
+        return cls(students, overall(students, _alpha(state)))
 
     def to_json(self, taken: Taken) -> dict[str, Any]:
-        """Return every student with all its pairs, the hypotheses and the counts, as plain
-        values."""
+        """Return every student with all its pairs, and the counts, as plain values."""
         return {**plain(self), "taken": plain(taken)}
 
 
@@ -127,8 +120,7 @@ def measure(state: SweepState, trials: int | None, progress: Callable[[int, int]
     if state.study.base.depths.decoder is not None:
         raise UserError(
             f"{state.study.file}: teacher.model: angles are measured in models of one stack, and "
-            f"{state.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`, which "
-            "leaves H6 out"
+            f"{state.study.config.teacher.model} is an encoder-decoder; run `raykd verdict`"
         )
     records = confirmed(state)
     if not records:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
+from raykd.analysis.summary.acute_angles import add_angles
+from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.summary.published import compare_published, published_scores
 from raykd.analysis.verdict import foresight, public
-from raykd.analysis.verdict.angle_claim import add_angles
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
@@ -48,8 +49,8 @@ def of_sweep(state: SweepState, margin: float | None = None) -> Verdict:
 
 def summary(state: SweepState) -> Verdict:
     """Judge a sweep by its seeds alone, in few requests: without angles, published scores and
-    statistics over test examples. Hypotheses and caveats are those of `of_sweep`, but for H6.
-    Raises UserError."""
+    statistics over test examples. Hypotheses and caveats are those of `of_sweep`. Raises
+    UserError."""
     return _judge(state, state.study.config.margin, examples=1)
 
 
@@ -60,7 +61,9 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     sentences = caveats(result, sweep_scores, sweep_facts)
     result = replace(result, teacher=sweep_facts.teacher, caveats=sentences)
     result = add_endpoints(result, sweep_scores)
-    return add_imitation(result, _imitations(state))
+    students = _imitations(state)
+    result = add_imitation(result, students)
+    return add_mechanism(result, students, state.study.config.agreement_margin)
 
 
 def _imitations(state: SweepState) -> tuple[StudentImitation, ...]:

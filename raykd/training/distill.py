@@ -33,6 +33,7 @@ from raykd.teachers.controls import Controls, by_kind
 from raykd.teachers.targets import Part, TeacherSource
 from raykd.training.early_stopping import marks, stalled
 from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
+from raykd.training.imitation.gradients import GradientProbe
 from raykd.training.imitation.probe import ImitationProbe, measured_steps
 from raykd.training.learner import Learner
 from raykd.training.recorder import Recorder, Result, Silent
@@ -57,6 +58,7 @@ def distill(
     rungs: SuccessiveHalving | None = None,
     probe: Callable[[Sequence[Learner], int, Recorder], None] | None = None,
     imitation: ImitationProbe | None = None,
+    gradients: GradientProbe | None = None,
     controls: Controls | None = None,
     teacher_choices: Callable[[str], np.ndarray] | None = None,
 ) -> None:
@@ -65,8 +67,8 @@ def distill(
     `build` returns a trial's untrained student. `resume` is a state that `hooks.checkpoint`
     stored. `save_student` may write a finished student into a folder and returns whether it did.
     `rungs` decides when the worst students are dropped. `probe` is called at evaluations with the
-    students, the step and the recorder, and does not change the students; `imitation` likewise, at
-    its own steps. `controls` makes the targets of control trials.
+    students, the step and the recorder, and does not change the students; `imitation` and
+    `gradients` likewise, at their own steps. `controls` makes the targets of control trials.
     `teacher_choices` returns the class that the teacher chooses for each test row under a metric;
     every worker calls it, after training.
     """
@@ -79,6 +81,8 @@ def distill(
     if resume is not None:
         for learner in learners:
             learner.load(resume["students"][learner.trial.id])
+        if gradients is not None:
+            gradients.load(resume.get("gradients", {}))  # 0.1.0 had none
 
     plan, seed = cohort.trials[0].training, stream(cohort.trials[0].seed, "order")
     ticks, evaluations = marks(plan.steps, TICKS), marks(plan.steps, plan.evaluations)
@@ -101,6 +105,10 @@ def distill(
         targets = by_kind(kinds, teacher_parts, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
         optimize(active, targets, done - 1)
+        if gradients is not None:
+            gradients(active, done, recorder.log)
+            for learner in active:  # its own hooks hold the graph of the measured pass
+                learner.taps.clear()
 
         if not (done in ticks or done in evaluations or done in drops):
             continue
@@ -121,7 +129,7 @@ def distill(
             for student, metrics in zip(students, imitation.measure(students), strict=True):
                 recorder.log(student.trial, done, metrics)
         if done in evaluations:
-            hooks.checkpoint(done, lambda at=done: _state(at, learners, source))  # type: ignore[misc]
+            hooks.checkpoint(done, lambda at=done: _state(at, learners, source, gradients))  # type: ignore[misc]
         hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, teacher_rows))
         examples = 0
 
@@ -193,9 +201,12 @@ def _feed(data: Data, step: Step, where: Execution, teacher: TeacherSource | Non
     return parts
 
 
-def _state(step: int, learners: list[Learner], source: str | None) -> dict[str, Any]:
+def _state(
+    step: int, learners: list[Learner], source: str | None, gradients: GradientProbe | None
+) -> dict[str, Any]:
     students = {learner.trial.id: learner.state() for learner in learners}
-    return {"step": step, "source": source, "students": students}
+    measured = {} if gradients is None else gradients.state()
+    return {"step": step, "source": source, "students": students, "gradients": measured}
 
 
 def _select_score(learner: Learner, data: Data, where: Execution) -> float:

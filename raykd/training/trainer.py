@@ -39,6 +39,7 @@ from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
+from raykd.training.imitation.gradients import GradientProbe
 from raykd.training.imitation.lines import TOKENS, TRAIN_TOKENS, Lines, measure_lines
 from raykd.training.imitation.probe import ImitationProbe
 from raykd.training.inputs import TrainingInputs
@@ -166,12 +167,13 @@ class CohortTrainer:
         probe = None
         if self.sources.angles is not None and cohort.trials[0].phase == "confirm":
             probe = Probe(self.teacher, self.data, self.sources.angles, where, self.build)
-        imitation = None
+        imitation = gradients = None
         one_stack = stacks.depth(self.teacher.config).decoder is None
         if one_stack and cohort.trials[0].phase == "confirm":
             imitation = ImitationProbe(
                 self.teacher, self.data, where, lambda kind: self._lines(kind, where)
             )
+            gradients = GradientProbe(self.teacher, self.data, where)
         facts = {
             "precision": self._precision(where),
             "device": str(where.device),
@@ -181,8 +183,8 @@ class CohortTrainer:
             distill(
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
-                rungs=rungs, probe=probe, imitation=imitation, controls=controls,
-                teacher_choices=lambda metric: self._choices(metric, where),
+                rungs=rungs, probe=probe, imitation=imitation, gradients=gradients,
+                controls=controls, teacher_choices=lambda metric: self._choices(metric, where),
             )  # fmt: skip
         finally:
             for target_source in (source, controls.untrained):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from raykd.analysis.verdict.angle_claim import add_angles
-from raykd.report.angle_figures import section
+from raykd.analysis.summary.acute_angles import add_angles
 from raykd.report.curve_figures import Course
+from raykd.report.mechanism import angles
 from raykd.report.page import Page
 from raykd.report.render import html
 
-from ..analysis.verdict.test_angle_claim import seen
+from ..analysis.summary.test_acute_angles import seen
 from .opened import NARROW, WIDE, opened
 from .pages import INITS, TASK, page
 from .test_page import BOXES, OVERLAPS
@@ -31,7 +31,7 @@ def with_angles() -> Page:
     ]  # fmt: skip
     courses = [Course(s.init, s.strategy, s.seed, ((25, 0.95), (50, 0.9))) for s in found]
     verdict = add_angles(plain.verdict, found)
-    return replace(plain, verdict=verdict, angles=section(verdict, found, courses))
+    return replace(plain, verdict=verdict, angles=angles(verdict, found, courses))
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
@@ -47,7 +47,6 @@ def test_drawn_and_readable_at_both_widths(browser: Browser, tmp_path: Path, wid
         assert found.said == [] and found.asked == [found.page.url]
         found.page.screenshot(path=tmp_path / f"angles-{width}.png", full_page=True)
         rows = found.cells("Evidence")
-        assert [row[0] for row in rows] == ["H1", "H2", "H3", "H5", "H6"] * 2
-        assert [row[2] for row in rows if row[0] == "H6"] == ["supported"] * 2
-        words = found.page.locator("#hypotheses").inner_text()
-        assert "acute angles" in words and "lowest 0.900" in words
+        assert [row[0] for row in rows] == ["H1", "H2", "H3", "H5"] * 2
+        words = found.page.locator("#angles").inner_text()
+        assert "the paper's own figure" in words and "lowest 90.0 %" in words

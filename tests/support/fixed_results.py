@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from raykd.analysis.scores.from_runs import from_trials
+from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.verdict import imitation
 from raykd.analysis.verdict.context import Caveat, TeacherScore
 from raykd.analysis.verdict.endpoints import add_endpoints
@@ -70,8 +71,8 @@ def status(inits: tuple[str, ...] = ("copied first", "random")) -> Status:
 
 
 def imitations() -> Iterator[Record]:
-    """The same trials with R² of their matched pairs, from 0.6 down by depth; of all pairs under
-    `none`."""
+    """The same trials with R² of their matched pairs, from 0.6 down by depth, of all pairs under
+    `none`, and cosines of gradients with the first and the last teacher block."""
     for record in records():
         pairs = LayerMap.parse(record.map).pairs()
         matched = {(s.block, t.block) for s, t in pairs}
@@ -81,7 +82,13 @@ def imitations() -> Iterator[Record]:
             for s, t in states
         }
         lookup = {f"r2_lookup/{t}": 0.5 - 0.03 * t for t in range(1, 13)}
-        yield replace(record, metrics={**record.metrics, **r2, **lookup})
+        cosines = {
+            f"gradient_cosine{name}_mean/{s}_to_{other}": value - 0.03 * s + 0.01 * record.seed
+            for s, own in matched
+            for other in {1, 12} - {own}
+            for name, value in (("", 0.4 if abs(own - other) > 4 else 0.8), ("_null", 0.3))
+        }
+        yield replace(record, metrics={**record.metrics, **r2, **lookup, **cosines})
 
 
 def verdict() -> Verdict:
@@ -95,7 +102,8 @@ def verdict() -> Verdict:
     )
     result = add_endpoints(judge(scores, margin=1.0), scores)
     result = replace(result, teacher=TEACHER, caveats=(caveat,))
-    return add_imitation(result, imitation.from_trials(imitations(), "reviews.csv", controls))
+    students = imitation.from_trials(imitations(), "reviews.csv", controls)
+    return add_mechanism(add_imitation(result, students), students, 0.5)
 
 
 def overview() -> dict[str, Any]:

@@ -104,7 +104,32 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class AcuteShare:
+    """The paper's own figure in one cell: the share of tokens that see two teacher blocks at an
+    acute angle, as a mean over the matched students, their blocks and pairs. `lowest` is that of
+    the lowest pair, with its interval over seeds and examples. It decides nothing."""
+
+    task: str
+    init: str
+    shape: str
+    weight: str
+    mean: float
+    lowest: float
+    interval: tuple[float, float]
+    level: float
+    strategy: str
+    student: int
+    first: int
+    second: int
+    seeds: int
+    says: str
+
+
+@dataclass(frozen=True)
 class Angles:
+    """The angles of a sweep, and whether they predict gaps between maps."""
+
+    shares: tuple[AcuteShare, ...]
     blocks: tuple[BlockAngles, ...]
     prediction: Prediction
 

@@ -26,6 +26,100 @@ class PublishedComparison:
     inside: bool | None
 
 
+@dataclass(frozen=True)
+class GradientAgreement:
+    """Whether the hidden losses to a student block's own target and to another teacher block push
+    the block's parameters the same way: mean cosine of the gradients over training and seeds.
+
+    `null` is the cosine with the other block's states at other tokens. `agreement` is
+    (cosine - null) / (1 - null): 0 for an unrelated target, 1 for the own one. `student` is None
+    for a strategy that draws a new map for each seed: a mean over its student blocks.
+    """
+
+    strategy: str
+    student: str | None
+    teacher: str
+    cosine: float
+    null: float
+    agreement: float
+    interval: tuple[float, float] | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """R² on a teacher block that student blocks gain over `none`: if they are matched to it, and if
+    they are matched elsewhere. R² below 0, worse than the mean state, counts as 0.
+
+    `excess` is the gain elsewhere minus the margin's share of the gain where matched. `p_gain` is
+    the p-value that students matched to the block gain at all.
+    """
+
+    student: str
+    teacher: str
+    matched: float
+    elsewhere: float
+    excess: float
+    interval: tuple[float, float] | None
+    p_gain: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Evidence on H6 in one cell. `margin`: of the agreement, and the share of the gain that must
+    transfer. `level`: of the intervals. `transfers` is empty without students of `none` in the
+    teacher's width, or with one strategy."""
+
+    margin: float
+    level: float
+    agreements: tuple[GradientAgreement, ...]
+    transfers: tuple[Transfer, ...]
+
+
+@dataclass(frozen=True)
+class CellAverage:
+    """Difference of a strategy to forward, averaged over the cells that compare them (random
+    effects). `tau`: SD of the true differences of the cells; None without seeds. `finding` and the
+    level of the interval follow the rules of a comparison in one cell. If runs are missing, the
+    interval spans their cases."""
+
+    strategy: str
+    cells: int
+    effect: float
+    tau: float | None
+    interval: tuple[float, float]
+    level: float
+    p_equivalent: float
+    p_beyond: float
+    finding: Literal["equivalent", "different", "undecided"]
+
+
+@dataclass(frozen=True)
+class OverCells:
+    """H4: the answer to H1 holds over the cells (tasks, inits, shapes).
+
+    `everywhere`: every strategy is equivalent to forward in every cell. `effect`, `interval`,
+    `level`, `strategy` and `cell` are those of the comparison that decides it, or that prevents a
+    decision. `average`: every strategy is equivalent to forward on average over cells like these;
+    None if it is withheld. `dependent`: groups of cells that share one teacher, in words.
+    """
+
+    cells: int
+    everywhere: Literal["supported", "contradicted", "undecided"]
+    effect: float
+    interval: tuple[float, float] | None
+    level: float | None
+    margin: float
+    strategy: str
+    cell: tuple[str, str, str, str]
+    says: str
+    average: Literal["supported", "contradicted", "undecided"] | None
+    averages: tuple[CellAverage, ...]
+    average_says: str
+    dependent: tuple[str, ...]
+
+
 CaveatKind = Literal["mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data"]
 
 

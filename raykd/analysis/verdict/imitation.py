@@ -28,7 +28,9 @@ Pair = tuple[str, str]
 @dataclass(frozen=True)
 class StudentImitation:
     """A confirmed student: its matched pairs, and R² of all pairs at the end of its training.
-    `lookup` holds R² of a lookup by token, by teacher state."""
+    `lookup` holds R² of a lookup by token, by teacher state. `cosines` holds, by student state and
+    another teacher state than its target, the mean cosine of the two gradients over the training,
+    and that of its null (training/imitation/gradients.py)."""
 
     cell: CellName
     strategy: str
@@ -37,6 +39,7 @@ class StudentImitation:
     pairs: tuple[Pair, ...]
     r2: Mapping[Pair, float]
     lookup: Mapping[str, float]
+    cosines: Mapping[Pair, tuple[float, float]]
 
 
 def from_trials(
@@ -49,17 +52,25 @@ def from_trials(
         if trial.phase != "confirm" or trial.status != "finished" or not r2:
             continue
         pairs = LayerMap.parse(trial.map).pairs()
-        by_pair = {(name.split("_to_")[0], name.split("_to_")[1]): r2[name] for name in r2}
+        cosines = _values(trial.metrics, "gradient_cosine_mean/")
+        nulls = _values(trial.metrics, "gradient_cosine_null_mean/")
         students.append(
             StudentImitation(
                 (task, trial.init, shape(trial), weight(trial)), trial.strategy, trial.seed,
                 trial.strategy in controls, tuple((s.number, t.number) for s, t in pairs),
-                by_pair, _values(trial.metrics, "r2_lookup/"),
+                {_pair(name): value for name, value in r2.items()},
+                _values(trial.metrics, "r2_lookup/"),
+                {_pair(name): (cosines[name], nulls[name]) for name in cosines if name in nulls},
             )
         )  # fmt: skip
     if len({s.cell[3] for s in students} - {""}) > 1:
         return tuple(students)
     return tuple(replace(s, cell=(*s.cell[:3], "")) for s in students)  # no factor
+
+
+def _pair(name: str) -> Pair:
+    student, teacher = name.split("_to_")
+    return student, teacher
 
 
 def _values(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:

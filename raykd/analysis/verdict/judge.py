@@ -13,12 +13,12 @@ from raykd.analysis.scores.answers import correctness
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
-from raykd.analysis.stats import collapse, gap, mixed, variance
+from raykd.analysis.stats import collapse, gap, variance
 from raykd.analysis.stats.margins import larger_test
 from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.stats.variance import Shares
-from raykd.analysis.verdict import equivalence, spread
+from raykd.analysis.verdict import equivalence, over_cells, spread
 from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.verdict.problems import absent_arms, absent_controls, of_cell
 from raykd.analysis.verdict.rivals import controls, curses, explored_maps, sampled_maps
@@ -56,7 +56,8 @@ def judge(
         alpha=alpha,
         cells=cells,
         shares=_over_inits(scores, rule),
-        mixed=_over_tasks(scores, rule),
+        mixed=over_cells.over_tasks(scores, rule),
+        over_cells=over_cells.judge(cells, rule),
         problems=tuple(p for p in scores.problems if p.task is None),
         notes=(*([look.says] if look else []), *_notes(scores, rule)),
         look=look,
@@ -261,26 +262,6 @@ def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ..
         ]
         if (shares := variance.shares(table, rule.alpha)) is not None:
             result.append((task, shape, shares))
-    return tuple(result)
-
-
-def _over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
-    """Return a mixed model for each init, shape and metric with forward and another strategy on
-    several tasks."""
-    groups: dict[tuple[str, str, str], list[Score]] = {}
-    for score in scores.items:
-        excluded = score.strategy == NONE or score.control or score.sampled
-        if not excluded and score.weight in ("", TUNED):
-            groups.setdefault((score.init, score.shape, score.metric), []).append(score)
-    result = []
-    for group in groups.values():
-        tasks = {s.task for s in group}
-        complete = [a for a in {s.strategy for s in group}
-                 if {s.task for s in group if s.strategy == a} == tasks]  # fmt: skip
-        if len(tasks) > 1 and FORWARD in complete and len(complete) > 1:
-            shared = [s for s in group if s.strategy in complete]
-            model = mixed.over_tasks(shared, rule.sign, rule.alpha, rule.seeded)
-            result += [model] if model is not None else []
     return tuple(result)
 
 

@@ -24,6 +24,8 @@ from raykd.analysis.verdict.context import (
     Caveat,
     Endpoint,
     EndpointDifference,
+    Mechanism,
+    OverCells,
     PublishedComparison,
     TeacherScore,
 )
@@ -40,8 +42,8 @@ class Hypothesis:
     `interval` lies inside the margin if H1 is supported and wholly outside if it is contradicted;
     None without variance. If runs are missing, it spans the intervals with them at the worst and
     the best score seen. A bound may be infinite (null in JSON). `margin` is the bound for the
-    effect: that of the sweep file for H1 and H5, 0 for H2, a ratio for H3, and for H6 a share of
-    tokens of 0.5, or a difference of 0 if a null decided it. `more_seeds`: further seeds that would
+    effect: that of the sweep file for H1 and H5, 0 for H2, a ratio for H3, and for H6 that of the
+    agreement of gradients, or 0 for an excess of R². `more_seeds`: further seeds that would
     decide it at the observed effect and variance, with power 0.8; None if it is decided or if no
     number of seeds would suffice.
     """
@@ -245,6 +247,8 @@ class Cell:
     """What the students imitated, if they were measured."""
     endpoints: tuple[Endpoint, ...] = ()
     """Secondary endpoints, if they were measured."""
+    mechanism: Mechanism | None = None
+    """Evidence on H6, if gradients were measured."""
 
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)
@@ -266,6 +270,8 @@ class Verdict:
     shares: tuple[tuple[str, str, Shares], ...] = ()
     """(task, shape, shares)"""
     mixed: tuple[Mixed, ...] = ()
+    over_cells: OverCells | None = None
+    """H4, if there are several cells."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     angles: Angles | None = None

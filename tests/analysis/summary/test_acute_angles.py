@@ -1,4 +1,4 @@
-"""H6 and its prediction on made-up measurements, in every direction they can fall."""
+"""The paper's figure on made-up measurements, and whether angles predict gaps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from raykd.analysis.scores.loss_weights import TUNED
-from raykd.analysis.verdict.angle_claim import UNMEASURED, add_angles, judge, share_interval
+from raykd.analysis.summary.acute_angles import add_angles, of, share_interval
 from raykd.analysis.verdict.angles import Point, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.judge import judge as judge_scores
 from raykd.training.angle_values import (
@@ -86,42 +86,25 @@ def students(
     return found
 
 
-@pytest.mark.parametrize(
-    ("raw", "shuffled", "untrained", "lowest", "status", "effect"),
-    [
-        (0.9, 0.7, 0.8, None, "supported", 0.9),
-        (0.9, 0.7, 0.8, 0.3, "contradicted", 0.3),  # one pair in 9, of one strategy's block
-        (0.9, 0.7, 0.8, 0.51, "undecided", 0.51),
-        (0.9, 0.7, 0.95, None, "contradicted", -0.05),  # less often than distance alone makes
-        (0.9, 0.9, 0.8, None, "undecided", 0.0),  # as often as with other tokens
-    ],
-)
-def test_all_three_answers(
-    raw: float, shuffled: float, untrained: float, lowest: float | None, status: str, effect: float
-) -> None:
-    found = judge(students(raw, shuffled, untrained, lowest), CELL, 0.05)
-    assert (found.id, found.status, found.n) == ("H6", status, 5)
-    assert found.effect == pytest.approx(effect, abs=0.01)
-    assert found.interval is not None and found.effect is not None
-    assert found.interval[0] <= found.effect <= found.interval[1]
-    if status != "undecided":
-        assert not found.interval[0] <= found.margin <= found.interval[1]
+def test_the_share_is_a_mean_with_its_lowest_pair() -> None:
+    (share,) = of(students(0.9, 0.7, 0.8, lowest=0.3), 0.05).shares
+    assert share.mean == pytest.approx((16 * 0.9 + 2 * 0.3) / 18, abs=0.01)
+    assert (share.student, share.first, share.second, share.seeds) == (2, 2, 3, 5)
+    assert share.lowest == pytest.approx(0.3, abs=0.01)
+    assert share.interval[0] < share.lowest < share.interval[1]
+    assert "the paper's own figure" in share.says and "lowest 30." in share.says
+    (one,) = of(students(0.9, 0.7, 0.8, seeds=1), 0.05).shares
+    assert "one seed, so over examples alone" in one.says
 
 
-def test_arms_that_match_nothing_or_no_teacher_are_not_judged() -> None:
+def test_arms_that_match_nothing_or_no_teacher_do_not_count() -> None:
     bad = {"raw": 0.1, "shuffled": 0.5, "untrained": 0.5}
     others = [seen("none", s, bad) for s in range(5)]
     others += [seen("untrained", s, bad, control=True) for s in range(5)]
-    assert judge([*students(0.9, 0.7, 0.8), *others], CELL, 0.05).status == "supported"
-    alone = judge(others, CELL, 0.05)
-    assert alone.status == "undecided" and alone.effect is None
-
-
-def test_one_seed_is_judged_over_examples_and_strategies_and_says_so() -> None:
-    found = judge(students(0.9, 0.7, 0.8, seeds=1), CELL, 0.05)
-    assert "one seed" in found.says and "2 strategies of one seed" in found.says
-    one = judge(students(0.9, 0.7, 0.8, seeds=1)[:1], CELL, 0.05)
-    assert one.status == "undecided" and "one student alone" in one.says
+    both, alone = (of(found, 0.05).shares for found in ([*students(0.9, 0.7, 0.8), *others],
+                                                        students(0.9, 0.7, 0.8)))  # fmt: skip
+    assert both == alone
+    assert of(others, 0.05).shares == ()
 
 
 def test_the_interval_adds_what_seeds_and_what_examples_bring() -> None:
@@ -136,19 +119,16 @@ def test_the_interval_adds_what_seeds_and_what_examples_bring() -> None:
     assert share_interval([view(1.0)] * 2, 0.05)[1][0] < 1
 
 
-def test_h6_is_in_the_verdicts_json_just_where_angles_are() -> None:
+def test_angles_are_in_the_verdicts_json_and_decide_nothing() -> None:
     arms = {"none": [70, 71, 72], "forward": [80, 81, 82], "reverse": [80.1, 81.1, 81.9]}
     verdict = judge_scores(made.scores(arms))
-    without = add_angles(verdict, ())
-    assert UNMEASURED in without.notes and without.angles is None
-    assert [h.id for h in without.hypotheses] == ["H1", "H2", "H3", "H5"]
+    assert add_angles(verdict, ()) == verdict
     both = judge_scores(made.together(made.scores(arms), made.scores(arms, init="random")))
-    told = add_angles(both, students(0.9, 0.7, 0.8)).to_json()
-    sixth = [h for h in told["hypotheses"] if h["id"] == "H6"]
-    assert [(h["init"], h["status"]) for h in sixth] == [
-        ("copied", "supported"), ("random", "undecided"),
-    ]  # fmt: skip
-    assert len(told["angles"]["blocks"]) == 6 and told["angles"]["prediction"]["rho"] is None
+    found = add_angles(both, students(0.9, 0.7, 0.8))
+    assert found.hypotheses == both.hypotheses
+    told = found.to_json()["angles"]
+    assert [share["init"] for share in told["shares"]] == ["copied"]
+    assert len(told["blocks"]) == 6 and told["prediction"]["rho"] is None
 
 
 def test_the_verdict_knows_which_arms_are_controls() -> None:
@@ -157,8 +137,8 @@ def test_the_verdict_knows_which_arms_are_controls() -> None:
     verdict = judge_scores(made.scores(arms, controls=["strange"]))
     odd = [seen("strange", s, {"raw": 0.1}) for s in range(3)]
     found = add_angles(verdict, [*students(0.9, 0.7, 0.8), *odd])
-    assert found.cells[0].hypothesis("H6").status == "supported"
     assert found.angles is not None
+    assert found.angles.shares[0].lowest > 0.8
     assert [b.control for b in found.angles.blocks if b.strategy == "strange"] == [True] * 3
 
 
@@ -172,12 +152,11 @@ def test_where_the_weight_is_a_factor_each_cell_has_the_students_of_its_own() ->
         for weight, raw in (("1", 0.9), ("0.3", 0.3))
     ]  # fmt: skip
     found = add_angles(judged(ITEMS), students_)
-    sixth = {c.weight: c.hypothesis("H6") for c in found.cells}
-    assert {w: h.status for w, h in sixth.items()} == {
-        "1": "supported", "0.3": "contradicted", TUNED: "contradicted",
-    }  # fmt: skip
-    assert sixth[TUNED].strategy == "reverse"
     assert found.angles is not None
+    shares = {s.weight: s for s in found.angles.shares}
+    means = {weight: share.mean for weight, share in shares.items()}
+    assert means == pytest.approx({"1": 0.9, "0.3": 0.3, TUNED: 0.6}, abs=0.01)
+    assert shares[TUNED].strategy == "reverse"
     tuned = {b.strategy: b.raw for b in found.angles.blocks if b.weight == TUNED}
     assert tuned == pytest.approx({"forward": 0.9, "reverse": 0.3}, abs=0.01)
 

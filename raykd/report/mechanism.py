@@ -1,4 +1,4 @@
-"""Figures and a table of the angles between the teacher's blocks, seen from the students."""
+"""Sections on what the students imitated, and on the angles between the teacher's blocks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from raykd.analysis.verdict.angle_claim import of_cell
+from raykd.analysis.digits import Digits
+from raykd.analysis.summary.acute_angles import of_cell
 from raykd.analysis.verdict.angles import Angles, Point, StudentAngles
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.report.curve_figures import Course, mean_course
-from raykd.report.figures import settings
-from raykd.report.page import Detail, Section, Table
+from raykd.report.figures import settings, spread
+from raykd.report.page import Detail, Entry, Section, Table
 from raykd.report.plotting import COLOURS, GREY, INK, Drawing, Mark, canvas, marks, text
 from raykd.report.sentences import sentence
 from raykd.training.angle_values import BINS, random_histogram
@@ -23,21 +24,103 @@ LINES = {
     "shuffled": ("other tokens, as near", COLOURS[1], "dash"),
     "untrained": ("untrained, as near", COLOURS[3], "dot"),
 }
+R2 = Digits(2)
 WORDS = (
     "With a student's state as the corner, the angle between two teacher blocks, token by token. "
-    "Where it is acute, a step towards one block is a step towards the other. Far from both it "
-    "always is, so it is held against what chance and distance alone make: the student as near to "
-    "the teacher's states of other tokens, and an untrained student as near to its own."
+    "Where it is acute, a step towards one block is a step towards the other: the paper's own "
+    "explanation. Far from both blocks it is always acute, so these shares decide nothing. Beside "
+    "them is what distance alone makes: the student as near to the teacher's states of other "
+    "tokens, and an untrained student as near to its own."
 )
 
 
-def section(
+def imitation(verdict: Verdict) -> Section | None:
+    levels = {100 * cell.imitation.level for cell in verdict.cells if cell.imitation}
+    if not levels:
+        return None
+    return Section(
+        "imitation",
+        "What the students imitated",
+        words=(
+            "R² is one minus the student's hidden loss over that of the best constant, on tokens "
+            "of the select split: 1 for a copy of the teacher's state, 0 for its mean state. The "
+            "lookup knows the token id and not the context. Intervals are over seeds, at "
+            f"{max(levels):g} percent. Agreement of gradients is that of the pull to a student "
+            "block's own target with the pull to another teacher block: 0 for an unrelated target, "
+            "1 for the own one.",
+        ),
+        tables=tuple(t for t in (gain_table(verdict), transfer_table(verdict)) if t.rows),
+        details=tuple(
+            Detail(f"{title} as a table", table=table)
+            for title, table in (
+                ("Every matched pair", imitation_table(verdict)),
+                ("The gradients of every pair", agreement_table(verdict)),
+            )
+            if table.rows
+        ),
+    )
+
+
+def imitation_table(verdict: Verdict) -> Table:
+    """Return R² of every matched pair, beside the lookup and the pair in unmatched students."""
+    rows = tuple(
+        (pair.strategy, place, f"{pair.student} to {pair.teacher}", _r2(pair.r2),
+         spread(pair.interval, R2), _r2(pair.lookup), _r2(pair.unmatched), str(pair.seeds))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for pair in (cell.imitation.pairs if cell.imitation else ())
+    )  # fmt: skip
+    heads = ("strategy", "setting", "student block to teacher block", "R²", "interval", "lookup",
+             "unmatched", "seeds")  # fmt: skip
+    return Table("Every matched pair", heads, rows, sortable=True)
+
+
+def gain_table(verdict: Verdict) -> Table:
+    """Return what matching a teacher block adds to R² on it."""
+    rows = tuple(
+        (gain.teacher, place, R2.signed(gain.gain), spread(gain.interval, R2), str(gain.seeds))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for gain in (cell.imitation.gains if cell.imitation else ())
+    )
+    heads = ("teacher block", "setting", "R² gained", "interval", "seeds")
+    return Table("Students matched to a teacher block, minus those matched elsewhere", heads, rows)
+
+
+def agreement_table(verdict: Verdict) -> Table:
+    """Return the cosines of the gradients towards the own target and other teacher blocks."""
+    rows = tuple(
+        (a.strategy, place, a.student or "any", a.teacher, _r2(a.cosine), _r2(a.null),
+         _r2(a.agreement), spread(a.interval, R2), str(a.seeds))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for a in (cell.mechanism.agreements if cell.mechanism else ())
+    )  # fmt: skip
+    heads = ("strategy", "setting", "student block", "other teacher block", "cosine",
+             "unrelated target", "agreement", "interval", "seeds")  # fmt: skip
+    return Table("Gradients through training", heads, rows, sortable=True)
+
+
+def transfer_table(verdict: Verdict) -> Table:
+    """Return the R² that student blocks gain over no matching, where matched and elsewhere."""
+    rows = tuple(
+        (t.student, t.teacher, place, R2.signed(t.matched), R2.signed(t.elsewhere), str(t.seeds))
+        for place, cell in zip(settings(verdict), verdict.cells, strict=True)
+        for t in (cell.mechanism.transfers if cell.mechanism else ())
+    )
+    heads = ("student block", "teacher block", "setting", "matched to it", "matched elsewhere",
+             "seeds")  # fmt: skip
+    return Table("R² gained over no matching", heads, rows)
+
+
+def _r2(value: float | None) -> Entry:
+    return Entry("-" if value is None else R2.plain(value), value)
+
+
+def angles(
     verdict: Verdict, students: Sequence[StudentAngles], courses: Sequence[Course]
 ) -> Section | None:
     """Return the section on angles, or None if no angles were measured. `courses`: mean share of
     acute angles by step, of students measured in training."""
-    angles = verdict.angles
-    if angles is None:
+    found = verdict.angles
+    if found is None:
         return None
     styles = marks(a.strategy for cell in verdict.cells for a in cell.arms)
     drawings = [
@@ -49,15 +132,18 @@ def section(
         _course(number, init, [c for c in courses if c.init == init], styles)
         for number, init in enumerate(dict.fromkeys(c.init for c in courses), 1)
     ]
-    if angles.prediction.points:
-        drawings.append(_points(angles.prediction.points, angles.prediction.says))
+    if found.prediction.points:
+        drawings.append(_points(found.prediction.points, found.prediction.says))
     return Section(
         "angles",
         "Angles between teacher blocks",
         words=(WORDS,),
-        points=(sentence(angles.prediction.says),),
+        points=(
+            *(sentence(share.says, capital=False) for share in found.shares),
+            sentence(found.prediction.says),
+        ),
         drawings=tuple(drawings),
-        details=(Detail("Every student block as a table", table=_table(angles)),),
+        details=(Detail("Every student block as a table", table=_table(found)),),
     )
 
 
@@ -133,7 +219,7 @@ def _points(points: Sequence[Point], says: str) -> Drawing:
     return Drawing("angles-gaps", "Angles and gaps", alt, figure, 320)
 
 
-def _table(angles: Angles) -> Table:
+def _table(measured: Angles) -> Table:
     heads = (
         "strategy", "init", "student block", "acute", "lowest pair", "mean cosine", "centred",
         "gradients agree", "other tokens, as near", "untrained, as near", "ratio of Thales",
@@ -148,6 +234,6 @@ def _table(angles: Angles) -> Table:
             f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",
             f"{b.ratio:.2f}", f"{b.far:.2f}", str(b.seeds),
         )
-        for b in angles.blocks
+        for b in measured.blocks
     )  # fmt: skip
     return Table("Shares of tokens that see an acute angle", heads, rows)
