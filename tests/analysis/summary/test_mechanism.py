@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykd.analysis.scores.scores import NONE
@@ -91,6 +91,7 @@ def test_every_answer(
             "undecided": low <= margin <= high}[status]  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(
     st.floats(-1, 1), st.floats(-1, 1.5), st.floats(-0.9, 0.9), st.floats(0.001, 0.5),
     st.integers(1, 6), st.floats(0.05, 0.95),
