@@ -80,7 +80,7 @@ def _mixed(model: Mixed, result: Verdict) -> None:
 
 def _weight(cell: Cell) -> str:
     if cell.weight == TUNED:
-        return ", each strategy at its best hidden weight (by select)"
+        return ", each strategy at the hidden weight that earlier seeds chose (by select)"
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
@@ -196,7 +196,7 @@ def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> None:
     rows = [] if teacher is None else [["teacher", means.plain(teacher.test), "", ""]]
     for arm in cell.arms:
         title = f"{arm.strategy} (control)" if arm.control else arm.strategy
-        title += f", weight {arm.chosen}" if arm.chosen else ""
+        title += f", weight {arm.tuned_to}" if arm.chosen else ""
         rows.append([title, means.plain(arm.mean), _seeds(arm), _collapsed(arm)])
     columns = [STRATEGY, outcome("mean"), Column("seeds"), Column("collapsed")]
     print_table(columns, rows, indent=2)

@@ -35,7 +35,7 @@ class Runs:
     def of(self, cell: Cell, arm: Arm, seed: int) -> str:
         """Return the run id of a student, or an empty string if it is unknown. An arm that matches
         nothing was trained once for all weights."""
-        weights = (arm.chosen or cell.weight, "")
+        weights = (arm.weight(seed) or cell.weight, "")
         keys = ((cell.init, weight, arm.strategy, seed) for weight in weights)
         return next((self.ids[key] for key in keys if key in self.ids), "")
 

@@ -164,7 +164,7 @@ def _score_only(score: float, verdict: Verdict, digits: Digits) -> tuple[str | E
 
 
 def _name(arm: Arm, place: str, several: bool, runs: Runs) -> tuple[str | Entry, ...]:
-    label = arm.strategy + (f", hidden weight {arm.chosen}" if arm.chosen else "")
+    label = arm.strategy + (f", hidden weight {arm.tuned_to}" if arm.chosen else "")
     first = Entry(label, href=runs.of_strategy(arm.strategy))
     return (first, place) if several else (first,)
 

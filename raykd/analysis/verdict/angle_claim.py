@@ -68,14 +68,14 @@ def name(cell: Cell) -> CellName:
 
 def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles]:
     """Return the students of a cell. If the hidden weight is a factor, they have the cell's weight;
-    in the tuned cell, the weight that their strategy was tuned to."""
+    in the tuned cell, the weight that was chosen for their seed."""
     arms = {a.strategy: a for a in cell.arms}
     result = []
     for student in students:
         arm = arms.get(student.strategy)
         if arm is None or (student.task, student.init, student.shape) != name(cell)[:3]:
             continue
-        if not cell.weight or student.weight in ("", cell.weight, arm.chosen):
+        if not cell.weight or student.weight in ("", cell.weight, arm.weight(student.seed)):
             result.append(
                 replace(student, weight=cell.weight, control=student.control or arm.control)
             )

@@ -225,10 +225,12 @@ def _with_counts(cell: Cell) -> Cell:
 def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
     seeds = tuple(sorted(arm))
     values = tuple(arm[s].score for s in seeds)
+    choices = tuple(arm[s].chosen for s in seeds)
     return Arm(
         strategy=name,
         control=_untested(arm)[0],
-        chosen=arm[seeds[0]].chosen,
+        chosen=statistics.mode(choices),
+        choices=choices if any(choices) else (),
         maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
         seeds=seeds,
         scores=values,

@@ -147,7 +147,9 @@ class Arm:
     mean: float
     sd: float | None
     chosen: str = ""
-    """Hidden weight that the strategy was tuned to, if the weight is a factor."""
+    """Hidden weight that was chosen for most seeds, if the weight is a factor."""
+    choices: tuple[str, ...] = ()
+    """The hidden weight that was chosen for each seed; empty if none was."""
     missing: tuple[int, ...] = ()
     """Missing seeds: other arms of the cell have them, or the loader reports them as lost."""
     failed: tuple[int, ...] = ()
@@ -156,6 +158,17 @@ class Arm:
     """Seeds of runs far below the others of the arm or at the majority class (collapse.py)."""
     collapse_bound: float | None = None
     """Upper bound of the collapse rate: exact, one-sided, 95 %."""
+
+    def weight(self, seed: int) -> str:
+        """Return the hidden weight that was chosen for a seed, or an empty string."""
+        return dict(zip(self.seeds, self.choices, strict=False)).get(seed, "")
+
+    @property
+    def tuned_to(self) -> str:
+        """The chosen weights in words: one, or that of most seeds and their number."""
+        if not self.chosen or len(set(self.choices)) == 1:
+            return self.chosen
+        return f"{self.chosen} ({self.choices.count(self.chosen)} of {len(self.choices)} seeds)"
 
 
 @dataclass(frozen=True)
