@@ -36,8 +36,8 @@ def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
 
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
     or false), weight (of the hidden loss), select (score on select), examples (number of test
-    examples), margin, scale (perfect score: 1 or 100), phase (confirm, or explore for explored
-    maps) and status (or state); others are ignored. A row without a score, or whose status is not
+    examples), steps (of the training), margin, scale (perfect score: 1 or 100), phase (confirm, or
+    explore for explored maps) and status (or state); others are ignored. A row without a score, or whose status is not
     finished, is a missing run. Without a seed column each arm has one score. Scores stay in the
     table's units. Raises UserError."""
     return from_rows(Path(path), table_rows.read(Path(path)), options)
@@ -169,6 +169,7 @@ def _score(file: Path, count: int, row: Row, seeds: Mapping[str, int], lost: boo
         control=control in ("true", "1"),
         select=number(where, select, "select") if select and not lost else None,
         weight=_weight(where, text(row, "weight")),
+        steps=_training_steps(where, row),
     )
 
 
@@ -184,7 +185,13 @@ def _explored(file: Path, count: int, row: Row) -> Explored:
         map=text(row, "map"),
         score=number(where, text(row, "score")),
         weight=_weight(where, text(row, "weight")),
+        steps=_training_steps(where, row),
     )
+
+
+def _training_steps(where: str, row: Row) -> int | None:
+    stated = text(row, "steps")
+    return table_rows.whole(where, stated, "steps") if stated else None
 
 
 def _phases(file: Path, rows: Sequence[Row]) -> tuple[list[tuple[int, Row]], ...]:

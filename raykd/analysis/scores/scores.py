@@ -48,6 +48,8 @@ class Score:
     """Weight of the hidden loss, if it is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
     """The weight that the strategy was tuned to."""
+    steps: int | None = None
+    """Optimisation steps of the training, if known."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
     correct: np.ndarray | None = field(default=None, compare=False, repr=False)
 
@@ -72,6 +74,8 @@ class Explored:
     score: float
     """Score on select, in the metric's units."""
     weight: str = ""
+    steps: int | None = None
+    """Optimisation steps of the training, if known."""
 
     @property
     def cell(self) -> CellName:

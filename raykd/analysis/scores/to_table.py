@@ -28,7 +28,7 @@ def save(scores: Scores, file: Path, margin: float) -> int:
             "seed": s.seed, "metric": s.metric, "score": s.score, "map": s.map,
             "control": s.control, "weight": s.weight if re.search(r"\d", s.map) else "",
             "select": s.select, "examples": None if s.ids is None else len(s.ids),
-            "phase": "confirm",
+            "steps": s.steps, "phase": "confirm",
         }
         for s in scores.items if s.weight != TUNED
     ]  # fmt: skip
@@ -36,13 +36,13 @@ def save(scores: Scores, file: Path, margin: float) -> int:
         {
             "task": e.task, "init": e.init, "shape": e.shape, "strategy": "explored",
             "metric": scores.metric, "score": e.score, "map": e.map, "control": False,
-            "weight": e.weight, "phase": "explore",
+            "weight": e.weight, "steps": e.steps, "phase": "explore",
         }
         for e in scores.explored
     ]  # fmt: skip
     rows = [*confirmed, *explored, *_lost(scores)]
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
-    frame = frame.astype({"seed": "Int64", "examples": "Int64"})
+    frame = frame.astype({"seed": "Int64", "examples": "Int64", "steps": "Int64"})
     frame = frame.assign(margin=margin, scale=scores.scale)
     write: dict[str, Any] = {".csv": frame.to_csv, ".parquet": frame.to_parquet}
     if file.suffix.lower() not in write:

@@ -117,22 +117,30 @@ def curses(
     rule: Rule,
 ) -> tuple[Curse, ...]:
     """Return the winner's curse of every confirmed explored map, under the init of the search."""
-    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
+    tried = [e for e in scores.explored if e.cell == cell]
+    explored = {e.map: e.score for e in tried}
+    searched = {e.steps for e in tried}
     forward_map = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     result = []
     for pair in to_forward:
         if not pair.strategy.startswith("best_"):
             continue
         layer_map = next(iter(tested[pair.strategy].values())).map
+        trained = {s.steps for a in (pair.strategy, FORWARD) for s in tested[a].values()}
         if layer_map in explored:
             result.append(
                 winners_curse.winner(
                     pair.strategy, layer_map, explored, forward_map, pair.differences,
                     sign=rule.sign, alpha=rule.alpha, margin=rule.margin,
-                    resolution=rule.resolution,
+                    resolution=rule.resolution, steps=(_only(searched), _only(trained)),
                 )
             )  # fmt: skip
     return tuple(result)
+
+
+def _only(steps: set[int | None]) -> int | None:
+    """Return the number of steps if all trainings had the same."""
+    return next(iter(steps)) if len(steps) == 1 else None
 
 
 def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> Landscape | None:
