@@ -18,6 +18,7 @@ from scipy import stats
 
 from raykd.analysis.scores.scores import CellName
 from raykd.analysis.verdict.angles import Angles, StudentAngles, points, predict, summary
+from raykd.analysis.verdict.rivals import weight_of
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
 from raykd.training.angle_values import NULLS, View, wilson
 
@@ -75,7 +76,7 @@ def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles
         arm = arms.get(student.strategy)
         if arm is None or (student.task, student.init, student.shape) != name(cell)[:3]:
             continue
-        if not cell.weight or student.weight in ("", cell.weight, arm.weight(student.seed)):
+        if not cell.weight or student.weight in ("", cell.weight, weight_of(arm, student.seed)):
             result.append(
                 replace(student, weight=cell.weight, control=student.control or arm.control)
             )

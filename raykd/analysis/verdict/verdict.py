@@ -15,6 +15,7 @@ from raykd.analysis.stats.gap import Gap
 from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.margins import LargerTest, LargestDifference, Probabilities
 from raykd.analysis.stats.mixed import Mixed
+from raykd.analysis.stats.pooled import Pooled
 from raykd.analysis.stats.sequential import Look
 from raykd.analysis.stats.spread import SpreadRatio
 from raykd.analysis.stats.variance import Sampled, Shares
@@ -159,17 +160,6 @@ class Arm:
     collapse_bound: float | None = None
     """Upper bound of the collapse rate: exact, one-sided, 95 %."""
 
-    def weight(self, seed: int) -> str:
-        """Return the hidden weight that was chosen for a seed, or an empty string."""
-        return dict(zip(self.seeds, self.choices, strict=False)).get(seed, "")
-
-    @property
-    def tuned_to(self) -> str:
-        """The chosen weights in words: one, or that of most seeds and their number."""
-        if not self.chosen or len(set(self.choices)) == 1:
-            return self.chosen
-        return f"{self.chosen} ({self.choices.count(self.chosen)} of {len(self.choices)} seeds)"
-
 
 @dataclass(frozen=True)
 class Controls:
@@ -248,6 +238,8 @@ class Cell:
     """The largest difference to forward that the seeds do not exclude."""
     larger_test: LargerTest | None = None
     """What a test set twice as large would save, if the answers to single examples are known."""
+    pooled: Pooled | None = None
+    """Differences to forward with one variance for all arms. For display: they decide nothing."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
 
