@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # keeps the imports of a plan light
     from raykd.analysis.scores.scores import Scores
     from raykd.analysis.stats.sequential import Look
     from raykd.planning.plan import Plan
+    from raykd.tracking.artifacts import StatedSeeds
 
 OVER = ("finished", "failed")
 
@@ -103,6 +104,31 @@ def last_look(
 
     seed_scores = scores(study, client, current, plan, seeds, 1)
     return judge(seed_scores, config.margin, config.alpha, look).look
+
+
+def judged_stages(
+    seeds: Sequence[int], stated: Iterable[StatedSeeds], records: Iterable[Record]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the confirm seeds in stages: those of each final verdict, and those added after it.
+
+    A verdict was final if a launch stated its seeds, and all of them had been run when the first
+    trial of an added seed began: the launch had come to its end, or all their trials had ended.
+    `records`: those of the confirm trials that the file asks for now.
+    """
+    records = list(records)
+    stages: list[tuple[int, ...]] = []
+    judged: set[int] = set()
+    for launch in stated:
+        added = set(launch.seeds) - judged
+        later = [r.start for r in records if r.seed not in judged | added]
+        if not judged < judged | added < set(seeds) or not later:
+            continue
+        before = [r for r in records if r.seed in added and r.start < min(later)]
+        ran = {r.seed for r in before} == added
+        if ran and (launch.complete or all(r.end and r.end <= min(later) for r in before)):
+            stages.append(tuple(s for s in seeds if s in added))
+            judged |= added
+    return (*stages, tuple(s for s in seeds if s not in judged))
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

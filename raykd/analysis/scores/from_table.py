@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import coarse, lost_rows, table_options, table_rows, units
+from raykd.analysis.scores import coarse, lost_rows, table_options, table_rows, table_stages, units
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
 from raykd.analysis.scores.scores import (
@@ -75,6 +75,7 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
     unfinished = lost_rows.problems([(kind, by_row[count]) for count, kind in lost.items()], items)
+    stages, extend = table_stages.read(file, confirm, seeds)
     items, problems = over_weights(items, unfinished, not small)
     return Scores(
         items,
@@ -88,6 +89,8 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
         scale=scale,
         steps=tuple(steps.items()),
         margin=_margin(file, margin) if margin else None,
+        stages=stages,
+        extend=extend,
         notes=baseline_note + seed_note + tuple(
             f"{m}: larger is taken as better; write --smaller-is-better if not"
             for m in metrics if not small and direction(m) is None

@@ -123,6 +123,10 @@ class Scores:
     margin: float | None = None
     notes: tuple[str, ...] = ()
     failed: tuple[Score, ...] = ()
+    stages: tuple[tuple[int, ...], ...] = ()
+    """The seeds of the first judgement and those added after each, if any were added."""
+    extend: bool = False
+    """Whether an extension was stated before the sweep."""
 
     def step(self, task: str) -> float:
         return dict(self.steps).get(task, self.resolution)

@@ -17,7 +17,7 @@ from raykd.errors import UserError
 def save(scores: Scores, file: Path, margin: float) -> int:
     """Write a row for each confirmed student, each failed or unfinished one (without a score) and
     each explored map, and return the number of rows. Each row states the margin of the sweep and
-    the perfect score.
+    the perfect score, and its judgement if seeds were added after one or may be.
 
     The derived tuned cell is left out, and an arm that matches nothing is written once, without a
     weight. Raises UserError.
@@ -44,6 +44,10 @@ def save(scores: Scores, file: Path, margin: float) -> int:
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
     frame = frame.astype({"seed": "Int64", "examples": "Int64", "steps": "Int64"})
     frame = frame.assign(margin=margin, scale=scores.scale)
+    if scores.extend or len(scores.stages) > 1:
+        numbers = {s: i for i, stage in enumerate(scores.stages, 1) for s in stage}
+        frame = frame.assign(judgement=frame["seed"].map(numbers).astype("Int64"),
+                             extend=scores.extend)  # fmt: skip
     write: dict[str, Any] = {".csv": frame.to_csv, ".parquet": frame.to_parquet}
     if file.suffix.lower() not in write:
         raise UserError(f"--save: {file}: write a name that ends in .csv or .parquet")

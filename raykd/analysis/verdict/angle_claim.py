@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from raykd.analysis.scores.scores import CellName
+from raykd.analysis.stats.stages import FIRST
 from raykd.analysis.verdict.angles import Angles, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.rivals import weight_of
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
@@ -53,10 +54,14 @@ def add_angles(verdict: Verdict, students: Sequence[StudentAngles]) -> Verdict:
     measured = [s for cell in verdict.cells for s in of_cell(cell, students)]
     if not measured:
         return replace(verdict, notes=(*verdict.notes, UNMEASURED))
+    judged, alpha = measured, verdict.at
+    if (judgement := verdict.judgement) is not None and judgement.combined:  # H6 is not extended
+        judged = [s for s in measured if s.seed in judgement.seeds[0]]
+        alpha = FIRST * verdict.alpha
     return replace(
         verdict,
         cells=tuple(
-            replace(c, hypotheses=(*c.hypotheses, judge(measured, name(c), verdict.at)))
+            replace(c, hypotheses=(*c.hypotheses, judge(judged, name(c), alpha)))
             for c in verdict.cells
         ),
         angles=of(measured, verdict.at),

@@ -26,7 +26,9 @@ class PublishedComparison:
     inside: bool | None
 
 
-CaveatKind = Literal["mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data"]
+CaveatKind = Literal[
+    "mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data", "judgement"
+]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from raykd.analysis.stats.margins import larger_test
 from raykd.analysis.stats.pooled import pooled
 from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
+from raykd.analysis.stats.stages import FIRST, Judgement, later_level
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict import equivalence, spread
 from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
@@ -47,9 +48,14 @@ def judge(
     """
     sign = 1 if scores.larger_is_better else -1
     stated, margin = margin, max(margin, _two_steps(scores, margin))
-    level = look.alpha if look else alpha
+    judgement = Judgement.of(scores.stages, scores.extend, alpha)
+    level = judgement.level(alpha) if judgement else alpha
     majority = scores.majority if scores.larger_is_better else None
-    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look, majority)
+    rule = Rule(
+        margin, look.alpha if look else level, sign, scores.resolution, scores.seeded, look,
+        majority, tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
+        later_level(alpha) if judgement and level < alpha else None,
+    )  # fmt: skip
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
     )
@@ -66,7 +72,12 @@ def judge(
         shares=_over_inits(scores, rule),
         mixed=_over_tasks(scores, rule),
         problems=tuple(p for p in scores.problems if p.task is None),
-        notes=(*([look.says] if look else []), *_notes(scores, rule)),
+        notes=(
+            *([judgement.says(alpha)] if judgement and judgement.extend else []),
+            *([look.says] if look else []),
+            *_notes(scores, rule),
+        ),
+        judgement=judgement,
         look=look,
         scale=scores.scale,
     )
@@ -170,6 +181,12 @@ def _h3(
             "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
             f"{reason} here, so nothing is said",
         ), None  # fmt: skip
+    if rule.stages:  # claims about ratios are not extended
+        first = rule.stages[0]
+        seeds = {a: s & first for a, s in expected_runs.seeds.items()}
+        expected_runs = replace(expected_runs, seeds=seeds)
+        rule = replace(rule, alpha=FIRST * rule.alpha, stages=())
+        tested = {a: {s: x for s, x in arm.items() if s in first} for a, arm in tested.items()}
     table = missing.matrix({**tested, NONE: none}, expected_runs, rule.sign)
     return spread.judge(table, rule, cell, absent, expected_runs.worst)
 

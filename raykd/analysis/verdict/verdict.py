@@ -18,6 +18,7 @@ from raykd.analysis.stats.mixed import Mixed
 from raykd.analysis.stats.pooled import Pooled
 from raykd.analysis.stats.sequential import Look
 from raykd.analysis.stats.spread import SpreadRatio
+from raykd.analysis.stats.stages import Judgement
 from raykd.analysis.stats.variance import Sampled, Shares
 from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
@@ -59,17 +60,21 @@ class Hypothesis:
     """Upper bound on the probability that the last look decides H1 or H5, if a look remains."""
     missing: int = 0
     """Number of missing runs: failed, diverged or not finished."""
+    more_seeds_range: tuple[int, int | None] | None = None
+    """`more_seeds` at the ends of the 80 % intervals of the SDs; None for no such number."""
     withheld: bool = False
     """Whether the finished runs would decide it, but the missing runs could change that."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A comparison with its missing runs filled in, over all expected seeds."""
+    """A comparison with its missing runs filled in, over all expected seeds. `stages`: those of the
+    first seeds and of the added ones, if the tests combine both."""
 
     effect: float
     sd: float
     n: int
+    stages: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class Comparison:
     population: tuple[float, float] | None = None
     mcnemar: tuple[McNemar, ...] = ()
     missing: Missing | None = None
+    stages: tuple[Case, ...] = ()  # as in Case
     probabilities: Probabilities | None = None
     """With forward: of the true difference against the margin, over the finished pairs."""
 
@@ -130,8 +136,8 @@ def levels(pairs: Iterable[Comparison]) -> tuple[str, ...]:
     """Return the level of the intervals in words, or one per finding if levels differ; empty
     without intervals."""
     by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
-    if len(set(by_finding.values())) < 2:
-        return tuple(f"{level} interval" for level in set(by_finding.values()))
+    if len(distinct := set(by_finding.values())) < 2:
+        return tuple(f"{level} interval" for level in distinct)
     order = [f for f in get_args(Finding) if f in by_finding]
     return tuple(f"{by_finding[f]} interval where {f}" for f in order)
 
@@ -237,7 +243,7 @@ class Cell:
     largest: LargestDifference | None = None
     """The largest difference to forward that the seeds do not exclude."""
     larger_test: LargerTest | None = None
-    """What a test set twice as large would save, if the answers to single examples are known."""
+    """What twice as many test examples would save, if the answers to each are known."""
     pooled: Pooled | None = None
     """Differences to forward with one variance for all arms. For display: they decide nothing."""
     imitation: Imitation | None = None
@@ -269,6 +275,8 @@ class Verdict:
     """Angles between the teacher's blocks seen from the students, if they were measured."""
     published: tuple[PublishedComparison, ...] = ()
     """Comparison with published scores, if the sweep file names a table of them."""
+    judgement: Judgement | None = None
+    """Which judgement it is, if seeds were added to a final verdict or may be."""
     look: Look | None = None
     """The look at which the verdict was reached, if the sweep file states several."""
     scale: float | None = None
@@ -280,8 +288,9 @@ class Verdict:
 
     @property
     def at(self) -> float:
-        """Alpha of the tests and intervals: the share of the look if the sweep has looks."""
-        return self.look.alpha if self.look else self.alpha
+        """Alpha of the tests and intervals: a share of it if the sweep file shares it out."""
+        share = self.judgement.level(self.alpha) if self.judgement else self.alpha
+        return self.look.alpha if self.look else share
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

@@ -11,6 +11,7 @@ import pytest
 from raykd.analysis.scores.loss_weights import TUNED, over_weights
 from raykd.analysis.scores.scores import Problem, Score, Scores
 from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.rivals import tuned_to
 
 SEEDS = range(4)
 
@@ -70,7 +71,7 @@ def test_a_seed_is_judged_at_the_weight_that_the_seeds_before_it_chose() -> None
     assert tuned.seeds == (1, 2, 3)
     # Seed 0 chose 1; seeds 0 and 1 are even, so the smaller; seeds 0 to 2 choose 0.3.
     assert tuned.choices == ("1", "0.3", "0.3")
-    assert (tuned.chosen, tuned.tuned_to) == ("0.3", "0.3 (2 of 3 seeds)")
+    assert (tuned.chosen, tuned_to(tuned)) == ("0.3", "0.3 (2 of 3 seeds)")
     # What a seed itself has on select changes nothing of how it is judged.
     changed = [replace(s, select=0.0) if s.seed == 3 and s.weight == "0.3" else s for s in items]
     again = over_weights(changed, [], True)[0]
