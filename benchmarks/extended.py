@@ -85,7 +85,8 @@ def advised(scores: np.ndarray) -> np.ndarray:
     away = np.maximum(np.abs(MARGIN - np.abs(mean)), 1e-3)
     total = ((stats.norm.isf(ALPHA) + stats.norm.isf(0.2)) * sd / away).max(axis=1) ** 2
     steps = np.array([2, *(n * k // 2 for k in range(1, 2 * MOST + 1))])
-    return steps[np.searchsorted(steps, np.clip(np.ceil(total) - n, 2, MOST * n))]
+    rounded: np.ndarray = steps[np.searchsorted(steps, np.clip(np.ceil(total) - n, 2, MOST * n))]
+    return rounded
 
 
 def wrong(truth: Truth) -> set[str]:

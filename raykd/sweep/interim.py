@@ -111,23 +111,23 @@ def judged_stages(
 ) -> tuple[tuple[int, ...], ...]:
     """Return the confirm seeds in stages: those of each final verdict, and those added after it.
 
-    A verdict was final if a launch stated its seeds, and all of them had been run when the first
-    trial of an added seed began: the launch had come to its end, or all their trials had ended.
-    `records`: those of the confirm trials that the file asks for now.
+    A verdict was final if a launch stated its seeds, and all of them had been run when a launch
+    first stated more: the earlier launch had come to its end, or all their trials had ended.
+    `stated`: the oldest launch first. `records`: the confirm trials that the file asks for now.
     """
-    records = list(records)
+    launches, records = list(stated), list(records)
     stages: list[tuple[int, ...]] = []
     judged: set[int] = set()
-    for launch in stated:
-        added = set(launch.seeds) - judged
-        later = [r.start for r in records if r.seed not in judged | added]
-        if not judged < judged | added < set(seeds) or not later:
+    for i, launch in enumerate(launches):
+        both = judged | set(launch.seeds)
+        later = [other.start for other in launches[i + 1 :] if not both.issuperset(other.seeds)]
+        if not judged < both < set(seeds) or not later:
             continue
-        before = [r for r in records if r.seed in added and r.start < min(later)]
-        ran = {r.seed for r in before} == added
-        if ran and (launch.complete or all(r.end and r.end <= min(later) for r in before)):
-            stages.append(tuple(s for s in seeds if s in added))
-            judged |= added
+        before = [r for r in records if r.seed in both - judged and r.start < later[0]]
+        ran = {r.seed for r in before} == both - judged
+        if ran and (launch.complete or all(r.end and r.end <= later[0] for r in before)):
+            stages.append(tuple(s for s in seeds if s in both - judged))
+            judged = both
     return (*stages, tuple(s for s in seeds if s not in judged))
 
 

@@ -36,10 +36,11 @@ PREDICTIONS = "predictions.parquet"
 @dataclass(frozen=True)
 class StatedSeeds:
     """What the sweep file of a launch states: the confirm seeds, and whether they may be extended.
-    `complete`: whether the launch ended by itself."""
+    `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
 
     seeds: tuple[int, ...]
     extend: bool
+    start: float
     complete: bool
 
 
@@ -60,6 +61,7 @@ def stated_seeds(client: MlflowClient, experiment: str) -> tuple[StatedSeeds, ..
                 StatedSeeds(
                     tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
                     confirm.get("extend", False),
+                    run.info.start_time / 1000,
                     run.info.status in ("FINISHED", "FAILED"),
                 )
             )
