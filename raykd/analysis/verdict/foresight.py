@@ -26,9 +26,10 @@ def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
     looks, alpha = config.confirm.looks, config.alpha
     if looks is not None:
         alpha = levels(looks, alpha)[-1]
-    if config.confirm.extend:
-        alpha = FIRST * alpha
-    return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
+    if not config.confirm.extend:
+        return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
+    line = decides(len(config.confirm.seed_list), config.margin, FIRST * alpha, arms)
+    return f"{line}; at alpha {FIRST * alpha:.2g}, as seeds may be added (confirm.extend)"
 
 
 def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:
