@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from raykd.analysis.scores.scores import (
     FORWARD,
@@ -20,9 +20,6 @@ from raykd.analysis.scores.scores import (
 from raykd.analysis.stats.power import POWER, all_of, sd_range, seeds_for
 from raykd.analysis.verdict.compare import Rule
 from raykd.analysis.verdict.verdict import Comparison
-
-if TYPE_CHECKING:
-    from raykd.analysis.verdict.equivalence import Claim
 
 ByArm = Mapping[str, Mapping[int, Score]]
 
@@ -100,6 +97,17 @@ def _control(arm: Mapping[int, Score]) -> bool:
 
 def seeds(n: int) -> str:
     return "1 seed" if n == 1 else f"{n} seeds"
+
+
+class Claim(Protocol):
+    """What `more_seeds` reads of a claim (equivalence.py)."""
+
+    @property
+    def opposite(self) -> Callable[[float], float]: ...
+    @property
+    def power_for(self) -> Callable[[int, float, float, float], float]: ...
+    @property
+    def power_against(self) -> Callable[[int, float, float, float], float]: ...
 
 
 SdOf = Callable[[float, int], float]

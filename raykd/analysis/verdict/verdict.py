@@ -58,8 +58,7 @@ class Hypothesis:
     says: str
     chance: float | None = None
     """Upper bound on the probability that the last look decides H1 or H5, if a look remains."""
-    missing: int = 0
-    """Number of missing runs: failed, diverged or not finished."""
+    missing: int = 0  # runs: failed, diverged or not finished
     more_seeds_range: tuple[int, int | None] | None = None
     """`more_seeds` at the ends of the 80 % intervals of the SDs; None for no such number."""
     withheld: bool = False
