@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from raykd.analysis.as_json import plain
 from raykd.analysis.scores.from_runs import shape, weight
 from raykd.analysis.stats.sequential import levels
+from raykd.analysis.stats.stages import FIRST
 from raykd.analysis.verdict.angle_claim import judge
 from raykd.analysis.verdict.angle_claim import of as overall
 from raykd.analysis.verdict.angles import Angles, StudentAngles
 from raykd.analysis.verdict.verdict import Hypothesis
 from raykd.errors import UserError
-from raykd.sweep.interim import task_name
+from raykd.sweep.interim import stages, task_name
 from raykd.sweep.state import SweepState
 from raykd.tracking import ledger
 from raykd.tracking.artifacts import log_metrics, read_angles, steps, store_angles
@@ -59,9 +60,13 @@ class Found:
     @classmethod
     def of(cls, state: SweepState) -> Found:
         students, alpha = of_sweep(state), _alpha(state)
-        cells = dict.fromkeys(s.cell for s in students if s.matched)
+        experiment, judged = state.ledger.find_experiment(), students
+        seeds, extend = stages(state.study, state.ledger.client, experiment, state.current)
+        if extend:  # H6 is not extended
+            judged, alpha = tuple(s for s in students if s.seed in seeds[0]), FIRST * alpha
+        cells = dict.fromkeys(s.cell for s in judged if s.matched)
         return cls(
-            students, tuple(judge(students, c, alpha) for c in cells), overall(students, alpha)
+            students, tuple(judge(judged, c, alpha) for c in cells), overall(students, alpha)
         )
 
     def to_json(self, taken: Taken) -> dict[str, Any]:

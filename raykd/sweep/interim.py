@@ -106,6 +106,22 @@ def last_look(
     return judge(seed_scores, config.margin, config.alpha, look).look
 
 
+def stages(
+    study: Study, client: MlflowClient, experiment: str | None, current: Iterable[Record]
+) -> tuple[tuple[tuple[int, ...], ...], bool]:
+    """Return the confirm seeds in stages, and whether the first launch stated an extension; before
+    it, whether the file does."""
+    from raykd.tracking.artifacts import stated_seeds
+
+    confirm = study.config.confirm
+    if confirm is None:
+        return (), False
+    stated = () if experiment is None else stated_seeds(client, experiment)
+    confirmed = [r for r in current if r.phase == "confirm"]
+    extend = stated[0].extend if stated else confirm.extend
+    return judged_stages(confirm.seed_list, stated, confirmed), extend
+
+
 def judged_stages(
     seeds: Sequence[int], stated: Iterable[StatedSeeds], records: Iterable[Record]
 ) -> tuple[tuple[int, ...], ...]:

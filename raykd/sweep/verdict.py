@@ -18,11 +18,10 @@ from raykd.analysis.verdict.verdict import Verdict
 from raykd.config.design import Confirm
 from raykd.errors import UserError
 from raykd.sweep import angles
-from raykd.sweep.interim import judged_stages, scores, task_name
+from raykd.sweep.interim import scores, stages, task_name
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
-from raykd.tracking.artifacts import stated_seeds
 
 
 def verdict(
@@ -107,23 +106,19 @@ def scores_of(state: SweepState, examples: int | None = None) -> Scores:
 def _with_stages(result: Scores, state: SweepState, confirm: Confirm) -> Scores:
     """Add the stages in which seeds were judged, and whether the extension was stated before the
     sweep. A note says where the file states it otherwise than the first launch."""
-    experiment = state.ledger.find_experiment()
-    stated = () if experiment is None else stated_seeds(state.ledger.client, experiment)
-    confirmed = [r for r in state.current if r.phase == "confirm"]
-    stages = judged_stages(confirm.seed_list, stated, confirmed)
-    extend = stated[0].extend if stated else confirm.extend
-    notes = result.notes
+    ledger, notes = state.ledger, result.notes
+    judged, extend = stages(state.study, ledger.client, ledger.find_experiment(), state.current)
     if extend != confirm.extend:
         notes += (
             f"confirm.extend is {str(confirm.extend).lower()} in the sweep file and was "
             f"{str(extend).lower()} at the first launch, which counts",
         )
-    if extend and len(stages) == 2 and len(stages[1]) < 2:
+    if extend and len(judged) == 2 and len(judged[1]) < 2:
         raise UserError(
-            f"{state.study.file}: confirm.seeds: one seed was added to the {len(stages[0])} of the "
-            f"first verdict, and an extension has at least two; write {len(stages[0]) + 2}"
+            f"{state.study.file}: confirm.seeds: one seed was added to the {len(judged[0])} of the "
+            f"first verdict, and an extension has at least two; write {len(judged[0]) + 2}"
         )
-    return replace(result, stages=stages, extend=extend, notes=notes)
+    return replace(result, stages=judged, extend=extend, notes=notes)
 
 
 def power(
