@@ -133,7 +133,7 @@ def _pooled(pooled: Pooled, margin: float) -> None:
     """Print the differences with one variance for all arms, and how often they err."""
     sd = Digits.of(margin, pooled.sd).plain(pooled.sd)
     level = f"{100 * pooled.level:.3g} % interval"
-    say(f"  difference to forward by one SD of {sd} for all strategies ({level}, decides nothing)")
+    say(f"  difference to forward with one SD for all arms, {sd} ({level}, decides nothing)")
     rows = [[p.strategy, estimate(margin, p.effect, p.interval)] for p in pooled.intervals]
     print_table([STRATEGY, outcome("difference")], rows, indent=2)
     if pooled.errors is not None:
