@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
+from benchmarks import extended
 from benchmarks.coverage import slack
 from benchmarks.noise import ALPHA, MARGIN, OTHERS, STEP, Truth, draw
 from raykd.analysis.stats import paired, spread
@@ -250,6 +251,8 @@ def main() -> None:
         result = rates(truth, looks, sweeps, seed=i)
         results.append((truth, looks, result))
         wrong += [f"{truth}, {looks}: {fault}" for fault in faults(truth, result, sweeps)]
+    added = [(t, extended.rates(t, sweeps, seed=i)) for i, t in enumerate(extended.cells())]
+    wrong += extended.faults(added, sweeps)
     single, record = textbook_table(40 * sweeps)
     arguments.out.with_suffix(".json").write_text(
         json.dumps(
@@ -257,6 +260,7 @@ def main() -> None:
                 "sweeps": sweeps, "alpha": ALPHA, "margin": MARGIN, "faults": wrong,
                 "cells": [{**asdict(t), "looks": looks, **asdict(r)} for t, looks, r in results],
                 "one_test": record,
+                "added": [{**asdict(t), **asdict(r)} for t, r in added],
             },
             indent=1,
         )
@@ -283,6 +287,19 @@ which the answer would be wrong. It should not be above {ALPHA} (four standard e
 `regretted`: gone on instead, the last look would have decided something of it.
 
 {saved_table(results)}
+
+## Seeds added to a verdict
+
+The advised seeds are added where H1 is undecided: the worst over SDs of {extended.SDS} and the
+effects at which an answer to H1, H2 or H5 would be wrong, at any of the judgements. `once`: the
+first verdict. `second`, `third`: judged again over all seeds at alpha {ALPHA}. `extended`: as
+`confirm.extend` states it, which should not be above alpha.
+
+{extended.table(added)}
+
+How often H1 is decided in the end, normal noise:
+
+{extended.decided_table(added)}
 
 ## Why the levels add up to alpha
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raykd.analysis.stats.map_ranking import map_variance, ranking
+from raykd.analysis.stats.search.map_ranking import map_variance, ranking
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.data.assets import packages

@@ -39,6 +39,8 @@ def from_text(name: str, value: Any) -> Any:
     """
     if name in ("weight", "chosen") and isinstance(value, str):
         return number_or_none(value)
+    if name == "choices" and isinstance(value, list):
+        return [number_or_none(weight) for weight in value]
     if name == "map" and isinstance(value, str):
         return _map(value)
     if name == "maps" and isinstance(value, list):

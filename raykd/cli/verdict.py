@@ -9,12 +9,14 @@ from rich.text import Text
 
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.loss_weights import TUNED
-from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.mixed import Mixed
+from raykd.analysis.stats.pooled import NOISIER, Pooled
 from raykd.analysis.stats.power import POWER, Needed
+from raykd.analysis.stats.search.importance import Landscape
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.summary.headline import headline
 from raykd.analysis.verdict.context import TeacherScore
+from raykd.analysis.verdict.rivals import tuned_to
 from raykd.analysis.verdict.verdict import (
     Arm,
     Cell,
@@ -83,7 +85,7 @@ def _mixed(model: Mixed, result: Verdict) -> None:
 
 def _weight(cell: Cell) -> str:
     if cell.weight == TUNED:
-        return ", each strategy at its best hidden weight (by select)"
+        return ", each strategy at the hidden weight that earlier seeds chose (by select)"
     return f", hidden weight {cell.weight}" if cell.weight else ""
 
 
@@ -99,6 +101,8 @@ def _cell(cell: Cell, result: Verdict) -> None:
         if pairs:
             say(f"  difference to {reference} ({', '.join(levels(pairs)) or 'no interval'})")
             _differences(pairs, margin)
+    if cell.pooled is not None:
+        _pooled(cell.pooled, margin)
     for line in _beyond_the_margin(cell, margin):
         say(f"  {line}")
     if cell.gap is not None:
@@ -129,6 +133,22 @@ def _cell(cell: Cell, result: Verdict) -> None:
         say(f"  {_landscape(cell.landscape)}")
     for problem in cell.problems:
         say(Text.assemble("  ", ("not here: ", "bold"), problem.says))
+
+
+def _pooled(pooled: Pooled, margin: float) -> None:
+    """Print the differences with one variance for all arms, and how often they err."""
+    sd = Digits.of(margin, pooled.sd).plain(pooled.sd)
+    level = f"{100 * pooled.level:.3g} % interval"
+    say(f"  difference to forward with one SD for all arms, {sd} ({level}, decides nothing)")
+    rows = [[p.strategy, estimate(margin, p.effect, p.interval)] for p in pooled.intervals]
+    print_table([STRATEGY, outcome("difference")], rows, indent=2)
+    if pooled.errors is not None:
+        of_sd, of_variance = pooled.errors
+        say(
+            f"  such an interval misses the truth in {1 - pooled.level:.2f} of simulated sweeps of "
+            f"equal noise; in {of_variance:.2f} if the strategy's variance is {NOISIER:g} times "
+            f"that of the others, in {of_sd:.2f} if its SD is"
+        )
 
 
 def _beyond_the_margin(cell: Cell, margin: float) -> Iterator[str]:
@@ -172,7 +192,7 @@ def _arms(cell: Cell, margin: float, teacher: TeacherScore | None) -> None:
     rows = [] if teacher is None else [["teacher", means.plain(teacher.test), "", ""]]
     for arm in cell.arms:
         title = f"{arm.strategy} (control)" if arm.control else arm.strategy
-        title += f", weight {arm.chosen}" if arm.chosen else ""
+        title += f", weight {tuned_to(arm)}" if arm.chosen else ""
         rows.append([title, means.plain(arm.mean), _seeds(arm), _collapsed(arm)])
     columns = [STRATEGY, outcome("mean"), Column("seeds"), Column("collapsed")]
     print_table(columns, rows, indent=2)

@@ -187,6 +187,10 @@ class Confirm(Model):
         description="after so many seeds, stop if H1 and H5 are decided or hardly will be; the "
         "last is all; default: no interim analysis",
     )  # fmt: skip
+    extend: bool = Field(
+        False, description="whether seeds may be added once at the same alpha, of which the first "
+        "verdict then has 0.8; without `looks`",
+    )  # fmt: skip
     control_seeds: Positive | None = Field(
         None, description="controls only under the first so many seeds; default: all"
     )
@@ -227,6 +231,10 @@ class Confirm(Model):
     @model_validator(mode="after")
     def _looks_fit(self) -> Self:
         looks, seeds = self.looks, len(self.seed_list)
+        if self.extend and looks is not None:
+            raise ValueError(
+                "`extend: true` and `looks` each share alpha out; leave one of the two out"
+            )
         if looks is None:
             return self
         if len(looks) < 2 or looks[0] < 2 or list(looks) != sorted(set(looks)):

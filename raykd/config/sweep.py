@@ -187,7 +187,9 @@ def smoke_config(config: SweepConfig) -> SweepConfig:
         update["explore"] = config.explore.model_copy(update={"maps": maps})
     if config.confirm:
         seeds = config.confirm.seed_list[: SMOKE["seeds"]]
-        update["confirm"] = config.confirm.model_copy(update={"seeds": seeds, "looks": None})
+        update["confirm"] = config.confirm.model_copy(
+            update={"seeds": seeds, "looks": None, "extend": False}
+        )
     return config.model_copy(update=update)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from raykd.analysis.verdict.rivals import weight_of
 from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
 from raykd.maps.depth import Depth
 from raykd.report.curve_figures import Course
@@ -35,7 +36,7 @@ class Runs:
     def of(self, cell: Cell, arm: Arm, seed: int) -> str:
         """Return the run id of a student, or an empty string if it is unknown. An arm that matches
         nothing was trained once for all weights."""
-        weights = (arm.chosen or cell.weight, "")
+        weights = (weight_of(arm, seed) or cell.weight, "")
         keys = ((cell.init, weight, arm.strategy, seed) for weight in weights)
         return next((self.ids[key] for key in keys if key in self.ids), "")
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.stats.importance import Landscape, Trend
+from raykd.analysis.stats.search.importance import Landscape, Trend
 from raykd.maps.depth import Depth
 from raykd.report.plotting import COLOURS, INK, PALE, Drawing, canvas, rows_height
 

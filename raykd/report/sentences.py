@@ -133,6 +133,14 @@ def _advice(cell: Cell, verdict: Verdict, command: str) -> Iterator[str]:
         yield "Do not count on a gain over no matching: it is not shown for every strategy."
 
 
+def _how_judged(verdict: Verdict) -> str:
+    """Return a clause on how a verdict with added seeds is judged."""
+    judgement = verdict.judgement
+    if judgement is not None and judgement.extend and judgement.number == 1:
+        return "as the extension that the sweep file states"
+    return "which is then a second judgement"
+
+
 def _undecided(h1: Hypothesis, verdict: Verdict, command: str) -> str:
     """Return the advice where it is open whether every strategy is equivalent to forward."""
     if h1.withheld:
@@ -142,9 +150,11 @@ def _undecided(h1: Hypothesis, verdict: Verdict, command: str) -> str:
         return f"Run the remaining seeds before you choose: {command}."
     if h1.n < 2:
         return "Run at least two seeds; `raykd power` says how many the margin takes."
-    if h1.more_seeds is not None:
+    if h1.more_seeds is not None and h1.more_seeds_range is not None:
+        low, high = h1.more_seeds_range
+        extent = f"{low} to {'over 10,000' if high is None else high}"
         return (
-            f"Run about {h1.more_seeds} more {'seed' if h1.more_seeds == 1 else 'seeds'} of every "
-            "strategy before you choose."
+            f"Run about {h1.more_seeds} more {'seed' if h1.more_seeds == 1 else 'seeds'} "
+            f"({extent}) of every strategy before you choose, {_how_judged(verdict)}."
         )
     return "Choose by cost: more seeds alone would not decide between these strategies."

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from raykd.analysis.digits import Digits
 from raykd.analysis.verdict.context import EndpointDifference, TeacherScore
 from raykd.analysis.verdict.endpoints import TITLES
+from raykd.analysis.verdict.rivals import tuned_to
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.figures import difference, gap, half_width, percent, settings
 from raykd.report.page import Detail, Entry, Page, Runs, Section, Table
@@ -192,7 +193,7 @@ def _score_only(score: float, verdict: Verdict, digits: Digits) -> tuple[str | E
 
 
 def _name(arm: Arm, place: str, several: bool, runs: Runs) -> tuple[str | Entry, ...]:
-    label = arm.strategy + (f", hidden weight {arm.chosen}" if arm.chosen else "")
+    label = arm.strategy + (f", hidden weight {tuned_to(arm)}" if arm.chosen else "")
     first = Entry(label, href=runs.of_strategy(arm.strategy))
     return (first, place) if several else (first,)
 

@@ -103,7 +103,7 @@ def comparisons(verdict: Verdict) -> Table:
     """Return the comparisons with forward, no matching and controls. The p-values are those of the
     findings."""
     heads = ("strategy", "against", "setting", "finding", "difference", "interval", "level",
-             "over examples too", "p", "seeds", "same answers")  # fmt: skip
+             "pooled 90 % interval", "over examples too", "p", "seeds", "same answers")  # fmt: skip
     rows = []
     for place, cell in zip(settings(verdict), verdict.cells, strict=True):
         controls = cell.controls.comparisons if cell.controls else ()
@@ -111,10 +111,17 @@ def comparisons(verdict: Verdict) -> Table:
             margin = verdict.margin
             rows.append((c.strategy, c.reference, place, c.finding,
                          *gap(c.effect, c.interval, margin),
-                         "-" if c.interval is None else percent(c.level),
+                         "-" if c.interval is None else percent(c.level), _pooled(c, cell, margin),
                          gap(c.effect, c.population, margin)[1], _p(c), str(c.n),
                          _agreement(c)))  # fmt: skip
     return Table("Comparisons", heads, tuple(rows))
+
+
+def _pooled(c: Comparison, cell: Cell, margin: float) -> str:
+    """Return the interval with one variance for all arms, of a difference to forward."""
+    pooled = () if cell.pooled is None or c.reference != FORWARD else cell.pooled.intervals
+    return next((gap(p.effect, p.interval, margin)[1] for p in pooled if p.strategy == c.strategy),
+                "-")  # fmt: skip
 
 
 def _p(c: Comparison) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # keeps the imports of a plan light
     from raykd.analysis.scores.scores import Scores
     from raykd.analysis.stats.sequential import Look
     from raykd.planning.plan import Plan
+    from raykd.tracking.artifacts import StatedSeeds
 
 OVER = ("finished", "failed")
 
@@ -104,6 +105,47 @@ def last_look(
 
     seed_scores = scores(study, client, current, plan, seeds, 1)
     return judge(seed_scores, config.margin, config.alpha, look).look
+
+
+def stages(
+    study: Study, client: MlflowClient, experiment: str | None, current: Iterable[Record]
+) -> tuple[tuple[tuple[int, ...], ...], bool]:
+    """Return the confirm seeds in stages, and whether the first launch stated an extension; before
+    it, whether the file does."""
+    from raykd.tracking.artifacts import stated_seeds
+
+    confirm = study.config.confirm
+    if confirm is None:
+        return (), False
+    stated = () if experiment is None else stated_seeds(client, experiment)
+    confirmed = [r for r in current if r.phase == "confirm"]
+    extend = stated[0].extend if stated else confirm.extend
+    return judged_stages(confirm.seed_list, stated, confirmed), extend
+
+
+def judged_stages(
+    seeds: Sequence[int], stated: Iterable[StatedSeeds], records: Iterable[Record]
+) -> tuple[tuple[int, ...], ...]:
+    """Return the confirm seeds in stages: those of each final verdict, and those added after it.
+
+    A verdict was final if a launch stated its seeds, and all of them had been run when a launch
+    first stated more: the earlier launch had come to its end, or all their trials had ended.
+    `stated`: the oldest launch first. `records`: the confirm trials that the file asks for now.
+    """
+    launches, records = list(stated), list(records)
+    stages: list[tuple[int, ...]] = []
+    judged: set[int] = set()
+    for i, launch in enumerate(launches):
+        both = judged | set(launch.seeds)
+        later = [other.start for other in launches[i + 1 :] if not both.issuperset(other.seeds)]
+        if not judged < both < set(seeds) or not later:
+            continue
+        before = [r for r in records if r.seed in both - judged and r.start < later[0]]
+        ran = {r.seed for r in before} == both - judged
+        if ran and (launch.complete or all(r.end and r.end <= later[0] for r in before)):
+            stages.append(tuple(s for s in seeds if s in both - judged))
+            judged = both
+    return (*stages, tuple(s for s in seeds if s not in judged))
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

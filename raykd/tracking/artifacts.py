@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,41 @@ Curve = tuple[tuple[int, float], ...]
 FOLDER = "angles"
 
 PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class StatedSeeds:
+    """What the sweep file of a launch states: the confirm seeds, and whether they may be extended.
+    `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
+
+    seeds: tuple[int, ...]
+    extend: bool
+    start: float
+    complete: bool
+
+
+def stated_seeds(client: MlflowClient, experiment: str) -> tuple[StatedSeeds, ...]:
+    """Return what each launch of a sweep stated, the oldest first. Launches whose file is gone are
+    left out."""
+    query, order = "tags.`raykd.launch` = 'true'", ["start_time ASC", "run_id ASC"]
+    runs = patiently(lambda: client.search_runs([experiment], query, order_by=order))
+    result = []
+    with tempfile.TemporaryDirectory(prefix="raykd-launches-") as folder:
+        for run in runs:
+            file = download(client, run.info.run_id, "sweep.json", Path(folder) / run.info.run_id)
+            stated = json.loads(file.read_text(encoding="utf-8")) if file else {}
+            if not (confirm := stated.get("confirm")):
+                continue
+            seeds = confirm["seeds"]
+            result.append(
+                StatedSeeds(
+                    tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+                    confirm.get("extend", False),
+                    run.info.start_time / 1000,
+                    run.info.status in ("FINISHED", "FAILED"),
+                )
+            )
+    return tuple(result)
 
 
 def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[Any, Any]]:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks import extended
+from benchmarks.noise import ALPHA
 from benchmarks.sequential import NOISES, crossed, faults, rates, textbook
 from benchmarks.simulated import Truth
 from raykd.analysis.stats.sequential import levels
+from raykd.analysis.stats.stages import JOINT
 
 SWEEPS = 1000
 CELLS = [
@@ -59,3 +62,9 @@ def test_the_textbook_levels_are_what_they_should_be() -> None:
 def test_the_long_form_was_run_and_found_nothing() -> None:
     record = json.loads((Path(__file__).parents[2] / "benchmarks" / "sequential.json").read_text())
     assert record["sweeps"] == 10_000 and record["faults"] == []
+    added = record["added"]
+    assert len(added) == len(list(extended.cells()))
+    for rule, number in (("second", 2), ("third", 3)):  # what the verdict says of them
+        worst = max(cell[rule] for cell in added)
+        assert JOINT[number] - 0.01 < worst <= JOINT[number]
+    assert max(c["extended"] for c in added) <= ALPHA + extended.slack(ALPHA, 10_000)

@@ -13,11 +13,14 @@ from typer.testing import CliRunner
 
 from raykd.analysis.as_json import plain
 from raykd.analysis.stats.power import needed
+from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.judge import judge
 from raykd.cli.app import app
 from raykd.cli.schemas import COMMANDS, schema
 from raykd.cli.terminal.watch import View
 from raykd.tracking.launch import LaunchEnd
 
+from ..analysis.made import scores
 from ..support import fixed_results
 
 
@@ -69,6 +72,15 @@ def test_fixed_results_are_as_their_schemas_say() -> None:
     for one in (estimate, replace(estimate, total=replace(estimate.total, money=None))):
         valid("plan", {**fixed_results.overview(), "estimate": one.to_json()})
     valid("power", needed(0.5, 1.0, 0.05, 4).to_json())
+
+
+@pytest.mark.parametrize("extend", [False, True])
+def test_a_verdict_with_added_seeds_is_as_its_schema_says(extend: bool) -> None:
+    arms = {"none": [70.0, 71, 72, 70], "forward": [80.0, 81, 82, 80], "random": [80.5, 81, 81, 81],
+            "reverse": [80.2, 81.4, 81.1, 80]}  # fmt: skip
+    made = scores(arms, stages=((0, 1), (2, 3)), extend=extend)
+    found = judge(made)
+    valid("verdict", replace(found, caveats=caveats(found, made)).to_json())
 
 
 @pytest.mark.parametrize("depths", [("12", "3"), ("12+6", "3+2")])

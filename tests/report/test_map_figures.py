@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from raykd.analysis.stats import importance
+from raykd.analysis.stats.search import importance
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.report import search_figures

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from raykd.analysis.scores.table_rows import Row, number, one_value, text
+from raykd.analysis.scores.table.rows import Row, number, one_value, text
 from raykd.errors import UserError
 from raykd.tasks.endpoints import LARGER_IS_BETTER, PREFIX
 

@@ -90,6 +90,7 @@ def from_trials(
                 score=_metric(t, f"test_{metric}", source), map=t.map,
                 control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
                 weight=weight(t), ids=ids, correct=answers, endpoints=of_metrics(t.metrics),
+                steps=_steps(t),
             )
         )  # fmt: skip
     refuse_one_strategy(source, items)
@@ -104,6 +105,7 @@ def from_trials(
             t.map,
             _metric(t, f"best_select_{metric}", source),
             weight(t) if factor else "",
+            _steps(t),
         )
         for t in records
         if t.phase == "explore" and t.status == "finished"
@@ -133,6 +135,12 @@ def weight(trial: Trial) -> str:
     """Return the weight of the hidden loss; empty if the map names no block."""
     stated = trial.params.get("loss_hidden")
     return label(float(stated)) if stated and re.search(r"\d", trial.map) else ""
+
+
+def _steps(trial: Trial) -> int | None:
+    """Return the steps of a trial's training; None if its run does not state them."""
+    stated = trial.params.get("steps")
+    return int(stated) if stated else None
 
 
 def _metric(trial: Trial, name: str, source: str) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import coarse, endpoints, lost_rows, table_options, table_rows, units
+from raykd.analysis.scores import coarse, endpoints, lost_rows, table_options, units
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
 from raykd.analysis.scores.scores import (
@@ -20,8 +20,10 @@ from raykd.analysis.scores.scores import (
     Scores,
     refuse_one_strategy,
 )
+from raykd.analysis.scores.table import rows as table_rows
+from raykd.analysis.scores.table import stages as table_stages
+from raykd.analysis.scores.table.rows import COLUMNS, Row, number, text
 from raykd.analysis.scores.table_options import Rows, TableOptions
-from raykd.analysis.scores.table_rows import COLUMNS, Row, number, text
 from raykd.errors import UserError
 
 NEEDED = ("task", "init", "shape", "strategy", "metric", "score")
@@ -36,10 +38,10 @@ def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
 
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
     or false), weight (of the hidden loss), select (score on select), examples (number of test
-    examples), margin, scale (perfect score: 1 or 100), phase (confirm, or explore for explored
-    maps) and status (or state); others are ignored. A row without a score, or whose status is not
-    finished, is a missing run. Without a seed column each arm has one score. Scores stay in the
-    table's units. Raises UserError."""
+    examples), steps (of the training), margin, scale (perfect score: 1 or 100), phase (confirm, or
+    explore for explored maps) and status (or state); others are ignored. A row without a score, or
+    whose status is not finished, is a missing run. Without a seed column each arm has one score.
+    Scores stay in the table's units. Raises UserError."""
     return from_rows(Path(path), table_rows.read(Path(path)), options)
 
 
@@ -75,6 +77,7 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
     steps = _steps(file, rows, scale)
     margin = table_rows.one_value(file, rows, "margin")
     unfinished = lost_rows.problems([(kind, by_row[count]) for count, kind in lost.items()], items)
+    stages, extend = table_stages.read(file, confirm, seeds)
     items, problems = over_weights(items, unfinished, not small)
     return Scores(
         items,
@@ -88,6 +91,8 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
         scale=scale,
         steps=tuple(steps.items()),
         margin=_margin(file, margin) if margin else None,
+        stages=stages,
+        extend=extend,
         notes=baseline_note + seed_note + tuple(
             f"{m}: larger is taken as better; write --smaller-is-better if not"
             for m in metrics if not small and direction(m) is None
@@ -171,6 +176,7 @@ def _score(file: Path, count: int, row: Row, seeds: Mapping[str, int], lost: boo
         select=number(where, select, "select") if select and not lost else None,
         weight=_weight(where, text(row, "weight")),
         endpoints=endpoints.of_row(where, row),
+        steps=_training_steps(where, row),
     )
 
 
@@ -186,7 +192,13 @@ def _explored(file: Path, count: int, row: Row) -> Explored:
         map=text(row, "map"),
         score=number(where, text(row, "score")),
         weight=_weight(where, text(row, "weight")),
+        steps=_training_steps(where, row),
     )
+
+
+def _training_steps(where: str, row: Row) -> int | None:
+    stated = text(row, "steps")
+    return table_rows.whole(where, stated, "steps") if stated else None
 
 
 def _phases(file: Path, rows: Sequence[Row]) -> tuple[list[tuple[int, Row]], ...]:

@@ -3,13 +3,20 @@ each strategy.
 
 "No difference" at a single weight is weak evidence: the weight may be too small for any map to
 matter, or too large for one of them. Each strategy is tried at the same weights, so all are tuned
-equally, and its best weight is chosen on select, without the test rows that are judged.
+equally, and its weight is chosen on select, without the test rows that are judged.
+
+A weight that was chosen under the seeds that are judged favours the strategy all the same: the
+students that were lucky on select were so on test, and an arm without a weight had a single try.
+The weight of a seed is therefore chosen by the seeds before it. Given those, the score is that of a
+fixed weight, so a sum over seeds has no drift where nothing is gained. Leaving out the judged seed
+alone (or one half) does not suffice: two seeds that choose for each other are correlated
+(benchmarks/tuned.py).
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from raykd.analysis.scores.scores import Problem, Score
@@ -36,12 +43,32 @@ def over_weights(
             tuple(replace(p, weight="") for p in problems),
         )
     fixed = [replace(s, weight=w) for w in weights for s in items if s.weight in ("", w)]
-    unfinished = [
-        replace(p, weight=w) for w in (*weights, TUNED) for p in problems if p.weight in ("", w)
-    ]
+    unfinished = [replace(p, weight=w) for w in weights for p in problems if p.weight in ("", w)]
     if all(s.select is None for s in items):
         return tuple(fixed), tuple(unfinished)
+    tuned, untuned = _tuned(items, problems, weights, larger_is_better)
+    return (*tuned, *fixed), (*unfinished, *untuned)
+
+
+def _tuned(
+    items: Sequence[Score],
+    problems: Sequence[Problem],
+    weights: Sequence[str],
+    larger_is_better: bool,
+) -> tuple[list[Score], list[Problem]]:
+    """Return the scores and problems of the tuned cells. The first seed of each cell chooses only;
+    no arm is judged under it."""
+    first: dict[tuple[str | None, ...], int] = {}
+    for s in items:
+        cell = (s.task, s.init, s.shape)
+        first[cell] = min(s.seed, first.get(cell, s.seed))
     tuned: list[Score] = []
+    unfinished = [
+        replace(p, weight=TUNED, seeds=tuple(
+            s for s in p.seeds if s != first.get((p.task, p.init, p.shape))
+        ))
+        for p in problems if not p.weight
+    ]  # fmt: skip
     arms: dict[Arm, list[Score]] = {}
     for s in items:
         arms.setdefault((s.task, s.init, s.shape, s.strategy), []).append(s)
@@ -49,30 +76,41 @@ def over_weights(
         (p.task, p.init, p.shape, p.strategy): p for p in problems if p.weight
     }
     for key in dict.fromkeys([*arms, *without]):
-        arm = arms.get(key, [])
-        best = "" if arm and not arm[0].weight else _best(arm, weights, larger_is_better)
-        tuned += [replace(s, weight=TUNED, chosen=best or "") for s in arm if s.weight == best]
-        if best is None:
-            first = arm[0] if arm else without[key]
+        arm = [s for s in arms.get(key, []) if s.seed != first.get(key[:3])]
+        if arm and not arm[0].weight:
+            tuned += [replace(s, weight=TUNED) for s in arm]
+            continue
+        choices = _choices(arms.get(key, []), weights, larger_is_better)
+        tuned += [
+            replace(s, weight=TUNED, chosen=s.weight)
+            for s in arm if s.weight == choices.get(s.seed)
+        ]  # fmt: skip
+        if not choices and (arm or key in without):
+            stated = arm[0] if arm else without[key]
             says = f"{key[3]} is not tuned: under no seed has it a select score at every weight"
-            unfinished.append(Problem("missing", says, *key, control=first.control, weight=TUNED))
-    return (*tuned, *fixed), tuple(unfinished)
+            unfinished.append(Problem("missing", says, *key, control=stated.control, weight=TUNED))
+    return tuned, unfinished
 
 
-def _best(arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool) -> str | None:
-    """Return the weight with the best mean on select, over the seeds that have every weight; the
-    smallest of equal ones. None without such a seed."""
-    by_weight: dict[str, dict[int, float]] = {w: {} for w in weights}
+def _choices(
+    arm: Iterable[Score], weights: Sequence[str], larger_is_better: bool
+) -> Mapping[int, str]:
+    """Return the weight of each seed: the one with the best mean on select over the seeds before it
+    that have every weight, the smallest of equal ones. Seeds without such a seed have none."""
+    by_seed: dict[int, dict[str, float]] = {}
     for s in arm:
+        scores = by_seed.setdefault(s.seed, {})
         if s.select is not None:
-            by_weight[s.weight][s.seed] = s.select
-    seeds = set.intersection(*(set(by_seed) for by_seed in by_weight.values()))
-    if not seeds:
-        return None
-    means = {w: statistics.fmean(by_weight[w][seed] for seed in seeds) for w in weights}
-    return (
-        max(means, key=means.__getitem__) if larger_is_better else min(means, key=means.__getitem__)
-    )
+            scores[s.weight] = s.select if larger_is_better else -s.select
+    choices: dict[int, str] = {}
+    complete: list[Mapping[str, float]] = []
+    for seed, scores in sorted(by_seed.items()):
+        if complete:
+            means = {w: statistics.fmean(c[w] for c in complete) for w in weights}
+            choices[seed] = max(means, key=means.__getitem__)
+        if len(scores) == len(weights):
+            complete.append(scores)
+    return choices
 
 
 def _number(weight: str) -> float:

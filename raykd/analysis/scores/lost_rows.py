@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raykd.analysis.scores.scores import Problem, ProblemKind, Score
-from raykd.analysis.scores.table_rows import Row, number, text
+from raykd.analysis.scores.table.rows import Row, number, text
 from raykd.errors import UserError
 
 NO_SCORE = frozenset(

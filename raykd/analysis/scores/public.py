@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raykd.analysis.scores import table_rows
 from raykd.analysis.scores.from_table import from_rows, from_table
 from raykd.analysis.scores.scores import Scores
+from raykd.analysis.scores.table import rows as table_rows
 from raykd.analysis.scores.table_options import TableOptions
 
 RECORDS = Path("scores")  # names records in errors

@@ -48,6 +48,8 @@ class Score:
     """Weight of the hidden loss, if it is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
     """The weight that the strategy was tuned to."""
+    steps: int | None = None
+    """Optimisation steps of the training, if known."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
     correct: np.ndarray | None = field(default=None, compare=False, repr=False)
     endpoints: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
@@ -74,6 +76,8 @@ class Explored:
     score: float
     """Score on select, in the metric's units."""
     weight: str = ""
+    steps: int | None = None
+    """Optimisation steps of the training, if known."""
 
     @property
     def cell(self) -> CellName:
@@ -122,6 +126,10 @@ class Scores:
     notes: tuple[str, ...] = ()
     failed: tuple[Score, ...] = ()
     endpoint_margins: Mapping[str, float] = field(default_factory=dict)
+    stages: tuple[tuple[int, ...], ...] = ()
+    """The seeds of the first judgement and those added after each, if any were added."""
+    extend: bool = False
+    """Whether an extension was stated before the sweep."""
 
     def step(self, task: str) -> float:
         return dict(self.steps).get(task, self.resolution)

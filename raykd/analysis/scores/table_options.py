@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raykd.analysis.scores.scores import FORWARD
-from raykd.analysis.scores.table_rows import COLUMNS, Row, text
+from raykd.analysis.scores.table.rows import COLUMNS, Row, text
 from raykd.errors import UserError
 
 Rows = list[dict[str, Any]]

@@ -18,7 +18,8 @@ from raykd.errors import UserError
 def save(scores: Scores, file: Path, margin: float) -> int:
     """Write a row for each confirmed student, each failed or unfinished one (without a score) and
     each explored map, and return the number of rows. Each row states the margin of the sweep and
-    the perfect score; rows of students have their secondary endpoints, if they were measured.
+    the perfect score, and its judgement if seeds were added after one or may be. Rows of students
+    have their secondary endpoints, if they were measured.
 
     The derived tuned cell is left out, and an arm that matches nothing is written once, without a
     weight. Raises UserError.
@@ -29,7 +30,8 @@ def save(scores: Scores, file: Path, margin: float) -> int:
             "seed": s.seed, "metric": s.metric, "score": s.score, "map": s.map,
             "control": s.control, "weight": s.weight if re.search(r"\d", s.map) else "",
             "select": s.select, "examples": None if s.ids is None else len(s.ids),
-            "phase": "confirm", **columns(s.endpoints, scores.endpoint_margins),
+            "steps": s.steps, "phase": "confirm",
+            **columns(s.endpoints, scores.endpoint_margins),
         }
         for s in scores.items if s.weight != TUNED
     ]  # fmt: skip
@@ -37,14 +39,18 @@ def save(scores: Scores, file: Path, margin: float) -> int:
         {
             "task": e.task, "init": e.init, "shape": e.shape, "strategy": "explored",
             "metric": scores.metric, "score": e.score, "map": e.map, "control": False,
-            "weight": e.weight, "phase": "explore",
+            "weight": e.weight, "steps": e.steps, "phase": "explore",
         }
         for e in scores.explored
     ]  # fmt: skip
     rows = [*confirmed, *explored, *_lost(scores)]
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
-    frame = frame.astype({"seed": "Int64", "examples": "Int64"})
+    frame = frame.astype({"seed": "Int64", "examples": "Int64", "steps": "Int64"})
     frame = frame.assign(margin=margin, scale=scores.scale)
+    if scores.extend or len(scores.stages) > 1:
+        numbers = {s: i for i, stage in enumerate(scores.stages, 1) for s in stage}
+        frame = frame.assign(judgement=frame["seed"].map(numbers).astype("Int64"),
+                             extend=scores.extend)  # fmt: skip
     write: dict[str, Any] = {".csv": frame.to_csv, ".parquet": frame.to_parquet}
     if file.suffix.lower() not in write:
         raise UserError(f"--save: {file}: write a name that ends in .csv or .parquet")

@@ -101,6 +101,12 @@ def beyond_power(n: int, sd: float, margin: float, effect: float, alpha: float) 
     return upper + above_power(n, sd, margin, -effect, alpha / 2)
 
 
+def sd_range(sd: float, n: int) -> tuple[float, float]:
+    """Return the 80 % interval of the true SD, of n normal differences whose SD is `sd`."""
+    high, low = stats.chi2.ppf([0.1, 0.9], n - 1)
+    return sd * math.sqrt((n - 1) / low), sd * math.sqrt((n - 1) / high)
+
+
 def seeds_for(power: Callable[[int], float], target: float = POWER) -> int | None:
     """Return the fewest seeds (at least two) whose power reaches the target; None above 10,000."""
     high = 2

@@ -23,6 +23,7 @@ from raykd.analysis.digits import Digits
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import NONE
 from raykd.analysis.stats import paired
+from raykd.analysis.stats.stages import FIRST
 from raykd.analysis.verdict.context import GradientAgreement, Mechanism, Transfer
 from raykd.analysis.verdict.imitation import StudentImitation
 from raykd.analysis.verdict.verdict import Cell, Hypothesis, Status, Verdict
@@ -66,9 +67,12 @@ def add_mechanism(verdict: Verdict, students: Sequence[StudentImitation], margin
     note says that it is not measured."""
     if not any(s.cosines for s in students):
         return replace(verdict, notes=(*verdict.notes, UNMEASURED))
-    return replace(
-        verdict, cells=tuple(_with_h6(c, students, margin, verdict.at) for c in verdict.cells)
-    )
+    alpha, judgement = verdict.at, verdict.judgement
+    if judgement is not None and judgement.extend:  # H6 is not extended
+        students = [s for s in students if s.seed in judgement.seeds[0]]
+        alpha = FIRST * verdict.alpha
+    cells = tuple(_with_h6(cell, students, margin, alpha) for cell in verdict.cells)
+    return replace(verdict, cells=cells)
 
 
 def _with_h6(cell: Cell, students: Sequence[StudentImitation], margin: float, alpha: float) -> Cell:

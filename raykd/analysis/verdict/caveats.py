@@ -27,7 +27,10 @@ class Facts:
 def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tuple[Caveat, ...]:
     """Return the caveats of a verdict that was reached from these scores."""
     facts = facts or Facts()
-    result = [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    judgement = verdict.judgement
+    again = judgement is not None and judgement.number > 1 and not judgement.combined
+    result = [Caveat("judgement", judgement.says(verdict.alpha))] if judgement and again else []
+    result += [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
     if facts.teacher is not None:
         result += _majority(verdict.cells, facts.teacher, scores.resolution)
     return (*result, *(Caveat("data", says) for says in facts.data))

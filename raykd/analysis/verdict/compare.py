@@ -12,23 +12,15 @@ from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import Score
 from raykd.analysis.stats.examples import mcnemar, two_level
 from raykd.analysis.stats.margins import probabilities
-from raykd.analysis.stats.paired import (
-    holm,
-    interval,
-    last_step,
-    p_above,
-    p_below,
-    p_beyond,
-    p_tost,
-    summary,
-)
+from raykd.analysis.stats.paired import holm, last_step, summary
 from raykd.analysis.stats.sequential import Look
+from raykd.analysis.stats.stages import above, below, beyond, interval, within
 from raykd.analysis.verdict.verdict import Case, Comparison, Finding, Missing
 
 Arm = Mapping[int, Score]
 """One strategy's scores, by seed."""
-Test = Callable[[float, float, int], float]
-"""(mean, sd, n) -> p-value"""
+Test = Callable[[Case], float]
+"""case -> p-value"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,10 @@ class Rule:
     look: Look | None = None
     majority: float | None = None
     """Test score of the majority class, if it is known and larger is better."""
+    stages: tuple[frozenset[int], ...] = ()
+    """The first seeds and the added ones, if the tests combine both."""
+    later: float | None = None
+    """Level at which added seeds would be judged, if it is not alpha."""
 
     def learned_nothing(self, arm: Mapping[int, Score]) -> bool:
         """Whether no run of an arm is better than the majority class."""
@@ -63,8 +59,8 @@ def to_forward(
     `complete`: whether `arms` holds every strategy that the claim covers."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
     comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
-    p_for = _p_values(comparisons, lambda m, s, n: p_tost(m, s, n, rule.margin), supporting)
-    p_against = _p_values(comparisons, lambda m, s, n: p_beyond(m, s, n, rule.margin), opposing)
+    p_for = _p_values(comparisons, lambda case: within(case, rule.margin), supporting)
+    p_against = _p_values(comparisons, lambda case: beyond(case, rule.margin), opposing)
     settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
     return tuple(
         c if c.sd is None else replace(
@@ -84,8 +80,8 @@ def to_reference(
     """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `complete`:
     as for `to_forward`."""
     comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
-    p_for = _p_values(comparisons, lambda m, s, n: p_above(m, s, n, 0.0), supporting)
-    p_against = _p_values(comparisons, lambda m, s, n: p_below(m, s, n, 0.0), opposing)
+    p_for = _p_values(comparisons, lambda case: above(case, 0.0), supporting)
+    p_against = _p_values(comparisons, lambda case: below(case, 0.0), opposing)
     settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, complete)
     return tuple(
         c if c.sd is None else replace(
@@ -97,7 +93,7 @@ def to_reference(
 
 def as_seen(c: Comparison) -> tuple[Case, ...]:
     """Return the comparison over its finished pairs, or nothing without an SD."""
-    return () if c.sd is None else (Case(c.effect, c.sd, c.n),)
+    return () if c.sd is None else (Case(c.effect, c.sd, c.n, c.stages),)
 
 
 def supporting(c: Comparison) -> tuple[Case, ...]:
@@ -117,15 +113,15 @@ Cases = Callable[[Comparison], tuple[Case, ...]]
 
 def p_value(c: Comparison, test: Test, cases: Cases) -> float:
     """Return the largest p-value over the cases, or 1 without a variance to test with."""
-    return max((float(test(case.effect, case.sd, case.n)) for case in cases(c)), default=1.0)
+    return max((test(case) for case in cases(c)), default=1.0)
 
 
 def bounds(c: Comparison, level: float, cases: Cases) -> tuple[float, float] | None:
     """Return the union of the cases' intervals at a level, or None without variance."""
-    intervals = [interval(case.effect, case.sd, case.n, level) for case in cases(c)]
+    intervals = [interval(case, level) for case in cases(c)]
     if not intervals:
         return None
-    return float(min(low for low, _ in intervals)), float(max(high for _, high in intervals))
+    return min(low for low, _ in intervals), max(high for _, high in intervals)
 
 
 def every_case(c: Comparison) -> tuple[Case, ...]:
@@ -209,6 +205,11 @@ def _pair(
 ) -> Comparison:
     seeds = tuple(sorted(arm.keys() & base.keys()))
     d = np.array([rule.sign * (arm[s].score - base[s].score) for s in seeds])
+    identical = _identical(arm, base, seeds)
+    case = _case(d, seeds, rule, identical)
+    used = (case, *case.stages[:1], *(c for c in case.stages[1:] if c.n))
+    testable = all(c.sd > 0 or (identical and c.n > 1) for c in used)
+    learned_nothing = rule.learned_nothing(arm) and rule.learned_nothing(base)
     counted = [
         s for s in seeds
         if aligned(arm[s], base[s]) and arm[s].correct.dtype == bool  # type: ignore[union-attr]
@@ -218,11 +219,8 @@ def _pair(
         reference=reference,
         finding="undecided",
         effect=float(d.mean()) if len(d) else float("nan"),
-        sd=(
-            None
-            if rule.learned_nothing(arm) and rule.learned_nothing(base)
-            else _sd(d, rule.resolution, _identical(arm, base, seeds))
-        ),
+        sd=case.sd if testable and not learned_nothing else None,
+        stages=case.stages if testable and not learned_nothing else (),
         interval=None,
         level=1 - 2 * rule.alpha,
         n=len(seeds),
@@ -233,13 +231,18 @@ def _pair(
     )
 
 
-def _sd(differences: np.ndarray, resolution: float, identical: bool) -> float | None:
-    """Return the SD of paired differences; None if they show no variance to test with: those of a
-    single seed, or equal ones of different trainings in scores whose step is unknown."""
-    if len(differences) < 2:
-        return None
-    sd = float(summary(differences, resolution, identical)[1])
-    return sd if sd > 0 or identical else None
+def _case(
+    differences: np.ndarray, seeds: Sequence[int], rule: Rule, identical: bool = False
+) -> Case:
+    """Return the differences, and those of each stage if stages are combined; an SD of NaN for
+    fewer than two."""
+
+    def case(d: np.ndarray) -> Case:
+        mean, sd = summary(d, rule.resolution, identical) if len(d) > 1 else (np.nan, np.nan)
+        return Case(float(mean), float(sd), len(d))
+
+    stages = [case(differences[[s in stage for s in seeds]]) for stage in rule.stages]
+    return replace(case(differences), stages=tuple(stages))
 
 
 def _identical(arm: Arm, base: Arm, seeds: Sequence[int]) -> bool:
@@ -257,7 +260,8 @@ def _missing(
     expected_seeds = expected_runs.seeds[name] & expected_runs.seeds[reference]
     lacking = tuple(sorted(s for s in expected_seeds if s not in arm or s not in base))
     seeds = sorted({*lacking, *(arm.keys() & base.keys())})
-    if not lacking or len(seeds) < 2:
+    first, *added = [stage & {*seeds} for stage in rule.stages or (frozenset(seeds),)]
+    if not lacking or len(first) < 2 or any(len(stage) == 1 for stage in added):
         return None
 
     def case(arm_end: int, base_end: int) -> Case:
@@ -271,8 +275,7 @@ def _missing(
             )
             for s in seeds
         ]
-        mean, sd = summary(differences, rule.resolution)
-        return Case(float(mean), float(sd), len(seeds))
+        return _case(np.array(differences), seeds, rule)
 
     return Missing(lacking, low=case(0, 1), high=case(1, 0), failed=case(0, 0))
 

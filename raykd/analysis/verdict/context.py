@@ -120,7 +120,9 @@ class OverCells:
     dependent: tuple[str, ...]
 
 
-CaveatKind = Literal["mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data"]
+CaveatKind = Literal[
+    "mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data", "judgement"
+]
 
 
 @dataclass(frozen=True)
@@ -178,3 +180,42 @@ class Endpoint:
     stated_margin: float | None
     means: tuple[EndpointMean, ...]
     to_forward: tuple[EndpointDifference, ...]
+
+
+@dataclass(frozen=True)
+class PairImitation:
+    """R² of a matched pair under one strategy: 1 for a copy of the teacher's state, 0 for its mean
+    state. `lookup`: R² of the best vector of each token id. `unmatched`: the same pair under
+    `none`, if its width allows a comparison. Means over `seeds` seeds; a random strategy has each
+    pair in some seeds only."""
+
+    strategy: str
+    control: bool
+    student: str
+    teacher: str
+    r2: float
+    interval: tuple[float, float] | None
+    lookup: float | None
+    unmatched: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class TargetGain:
+    """R² on one teacher state of the student states that are matched to it, minus that of the same
+    student states matched elsewhere, paired by seed."""
+
+    teacher: str
+    gain: float
+    interval: tuple[float, float] | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """What the students of a cell imitated at the end of their training, on held-out tokens.
+    `level`: that of the intervals, over seeds."""
+
+    pairs: tuple[PairImitation, ...]
+    gains: tuple[TargetGain, ...]
+    level: float

@@ -17,8 +17,8 @@ from raykd.analysis.scores import missing
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
 from raykd.analysis.verdict.compare import Rule, to_forward
 from raykd.analysis.verdict.context import Endpoint, EndpointDifference, EndpointMean
-from raykd.analysis.verdict.judge import ByArm, by_arm
 from raykd.analysis.verdict.problems import absent_arms
+from raykd.analysis.verdict.rivals import ByArm, by_arm
 from raykd.analysis.verdict.verdict import Cell, Comparison, Verdict
 from raykd.tasks.endpoints import LARGER_IS_BETTER
 

@@ -13,19 +13,18 @@ import numpy as np
 
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.scores.scores import CellName
-from raykd.analysis.stats import paired
+from raykd.analysis.stats import paired, stages
 from raykd.analysis.stats.margins import LargestDifference, largest_difference
 from raykd.analysis.stats.power import (
     above_power,
-    all_of,
     beyond_power,
-    seeds_for,
     tost_power,
 )
 from raykd.analysis.stats.sequential import DECIDING, chance
 from raykd.analysis.verdict.compare import (
     Cases,
     Rule,
+    Test,
     as_seen,
     bounds,
     every_case,
@@ -33,11 +32,9 @@ from raykd.analysis.verdict.compare import (
     p_value,
     supporting,
 )
-from raykd.analysis.verdict.problems import missing_piece, seeds
+from raykd.analysis.verdict.problems import MoreSeeds, missing_piece, seed_advice, seeds
 from raykd.analysis.verdict.verdict import Comparison, Hypothesis, Status
 
-Test = Callable[[float, float, int], float]
-"""(mean, sd, n) -> p-value"""
 Power = Callable[[int, float, float, float], float]
 """(n, sd, effect, alpha) -> power"""
 
@@ -65,8 +62,8 @@ def equivalent(margin: float) -> Claim:
         id="H1",
         margin=margin,
         sides=2,
-        test_for=lambda mean, sd, n: paired.p_tost(mean, sd, n, margin),
-        test_against=lambda mean, sd, n: paired.p_beyond(mean, sd, n, margin),
+        test_for=lambda case: stages.within(case, margin),
+        test_against=lambda case: stages.beyond(case, margin),
         power_for=lambda n, sd, effect, alpha: tost_power(n, sd, margin, effect, alpha),
         power_against=lambda n, sd, effect, alpha: beyond_power(n, sd, margin, effect, alpha),
         opposite=lambda effect: abs(effect) - margin,
@@ -78,8 +75,8 @@ def better() -> Claim:
         id="H2",
         margin=0.0,
         sides=1,
-        test_for=lambda mean, sd, n: paired.p_above(mean, sd, n, 0.0),
-        test_against=lambda mean, sd, n: paired.p_below(mean, sd, n, 0.0),
+        test_for=lambda case: stages.above(case, 0.0),
+        test_against=lambda case: stages.below(case, 0.0),
         power_for=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, effect, alpha),
         power_against=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, -effect, alpha),
         opposite=lambda effect: -effect,
@@ -91,8 +88,8 @@ def not_beaten(margin: float) -> Claim:
         id="H5",
         margin=margin,
         sides=1,
-        test_for=lambda mean, sd, n: paired.p_below(mean, sd, n, margin),
-        test_against=lambda mean, sd, n: paired.p_above(mean, sd, n, margin),
+        test_for=lambda case: stages.below(case, margin),
+        test_against=lambda case: stages.above(case, margin),
         power_for=lambda n, sd, effect, alpha: above_power(n, sd, -margin, -effect, alpha),
         power_against=lambda n, sd, effect, alpha: above_power(n, sd, margin, effect, alpha),
         opposite=lambda effect: effect - margin,
@@ -148,31 +145,6 @@ def _p_values(
     )
 
 
-def more_seeds(claim: Claim, pairs: Sequence[Comparison], alpha: float) -> int | None:
-    """Return the further seeds that would decide the claim at the observed effects and SDs, with
-    power 0.8: by the clearest comparison on the opposite's side if there is one, else by all
-    together. None if a comparison has no SD yet or if 10,000 seeds would not suffice."""
-    level = alpha / len(
-        pairs
-    )  # for "some comparison is beyond"; a claim about every one needs no correction
-    estimates = [(c.effect, c.sd) for c in pairs if c.sd is not None]
-    if len(estimates) < len(pairs):
-        return None
-    opposite = [(effect, sd) for effect, sd in estimates if claim.opposite(effect) > 0]
-    if opposite:
-        counts = [
-            seeds_for(lambda n, e=effect, s=sd: claim.power_against(n, s, e, level))  # type: ignore[misc]
-            for effect, sd in opposite
-        ]
-        total = min((n for n in counts if n is not None), default=None)
-    else:
-        powers = [
-            lambda n, e=effect, s=sd: claim.power_for(n, s, e, alpha) for effect, sd in estimates
-        ]
-        total = seeds_for(all_of(powers))
-    return None if total is None else max(1, total - min(c.n for c in pairs))
-
-
 def judge(
     claim: Claim,
     pairs: Sequence[Comparison],
@@ -183,9 +155,9 @@ def judge(
     """Return a hypothesis of one cell from its comparisons, at least one. `absent`: expected arms
     without a score."""
     decision = decide(claim, pairs, rule.alpha, not absent)
-    further_seeds = None
+    further = MoreSeeds()
     if decision.status == "undecided" and not absent and not decision.withheld:
-        further_seeds = more_seeds(claim, pairs, rule.alpha)
+        further = seed_advice(claim, pairs, rule)
     last_chance = None
     if decision.status == "undecided" and claim.id in DECIDING:
         last_chance = _last_look_chance(claim, pairs, rule)
@@ -196,9 +168,10 @@ def judge(
         level=decision.level if decision.interval else None,
         n=decision.comparison.n,
         margin=claim.margin,
-        more_seeds=further_seeds,
+        more_seeds=further.count,
+        more_seeds_range=further.range,
         strategy=decision.comparison.strategy,
-        says=_says(claim, decision, pairs, further_seeds, absent, rule),
+        says=_says(claim, decision, pairs, further, absent, rule),
         chance=last_chance,
         missing=sum(len(c.missing.seeds) for c in pairs if c.missing),
         withheld=decision.withheld is not None,
@@ -220,7 +193,7 @@ def _says(
     claim: Claim,
     decision: Decision,
     pairs: Sequence[Comparison],
-    further_seeds: int | None,
+    further: MoreSeeds,
     absent: Sequence[str],
     rule: Rule,
 ) -> str:
@@ -253,7 +226,7 @@ def _says(
             "H2": f"worse than no matching: {evidence}",
             "H5": f"beats forward by more than {bound}: {evidence}",
         }[claim.id]
-    piece = missing_piece(c, further_seeds, absent, rule)
+    piece = missing_piece(c, further, absent, rule)
     if claim.id == "H1" and not rule.seeded and not absent:
         sd = abs(c.effect) / 1.96
         piece += (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from raykd.analysis.scores.scores import FORWARD, NONE
 from raykd.analysis.stats.power import POWER, largest_sd
 from raykd.analysis.stats.sequential import levels
+from raykd.analysis.stats.stages import FIRST
 from raykd.config.sweep import SweepConfig
 from raykd.errors import UserError
 
@@ -25,7 +26,10 @@ def of_plan(config: SweepConfig, arms: Collection[str]) -> str | None:
     looks, alpha = config.confirm.looks, config.alpha
     if looks is not None:
         alpha = levels(looks, alpha)[-1]
-    return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
+    if not config.confirm.extend:
+        return decides(len(config.confirm.seed_list), config.margin, alpha, arms)
+    line = decides(len(config.confirm.seed_list), config.margin, FIRST * alpha, arms)
+    return f"{line}; at alpha {FIRST * alpha:.2g}, as seeds may be added (confirm.extend)"
 
 
 def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> str:

@@ -14,8 +14,8 @@ from scipy import special
 
 from raykd.analysis.scores.from_runs import Trial, shape, weight
 from raykd.analysis.scores.scores import NONE, CellName
-from raykd.analysis.verdict.context import Caveat
-from raykd.analysis.verdict.verdict import Cell, Imitation, PairImitation, TargetGain, Verdict
+from raykd.analysis.verdict.context import Caveat, Imitation, PairImitation, TargetGain
+from raykd.analysis.verdict.verdict import Cell, Verdict
 from raykd.maps.layer_map import LayerMap
 
 LEVEL = 0.95

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,18 +12,28 @@ from raykd.analysis.scores.answers import correctness
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.missing import Expected
 from raykd.analysis.scores.scores import FORWARD, NONE, CellName, Score, Scores
-from raykd.analysis.stats import collapse, gap, variance
+from raykd.analysis.stats import gap, variance
 from raykd.analysis.stats.margins import larger_test
+from raykd.analysis.stats.pooled import pooled
 from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
+from raykd.analysis.stats.stages import FIRST, Judgement, later_level
 from raykd.analysis.stats.variance import Shares
 from raykd.analysis.verdict import equivalence, over_cells, spread
 from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.verdict.problems import absent_arms, absent_controls, of_cell
-from raykd.analysis.verdict.rivals import controls, curses, explored_maps, sampled_maps
-from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Hypothesis, Verdict
-
-ByArm = Mapping[str, Mapping[int, Score]]
+from raykd.analysis.verdict.rivals import (
+    ByArm,
+    arms_of,
+    by_arm,
+    controls,
+    curses,
+    explored_maps,
+    sampled_maps,
+    untested,
+    with_counts,
+)
+from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
 
 
 def judge(
@@ -39,9 +48,14 @@ def judge(
     """
     sign = 1 if scores.larger_is_better else -1
     stated, margin = margin, max(margin, _two_steps(scores, margin))
-    level = look.alpha if look else alpha
+    judgement = Judgement.of(scores.stages, scores.extend, alpha)
+    level = judgement.level(alpha) if judgement else alpha
     majority = scores.majority if scores.larger_is_better else None
-    rule = Rule(margin, level, sign, scores.resolution, scores.seeded, look, majority)
+    rule = Rule(
+        margin, look.alpha if look else level, sign, scores.resolution, scores.seeded, look,
+        majority, tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
+        later_level(alpha) if judgement and level < alpha else None,
+    )  # fmt: skip
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
     )
@@ -59,7 +73,12 @@ def judge(
         mixed=over_cells.over_tasks(scores, rule),
         over_cells=over_cells.judge(cells, rule),
         problems=tuple(p for p in scores.problems if p.task is None),
-        notes=(*([look.says] if look else []), *_notes(scores, rule)),
+        notes=(
+            *([judgement.says(alpha)] if judgement and judgement.extend else []),
+            *([look.says] if look else []),
+            *_notes(scores, rule),
+        ),
+        judgement=judgement,
         look=look,
         scale=scores.scale,
     )
@@ -71,27 +90,10 @@ def _two_steps(scores: Scores, margin: float) -> float:
     return 0.0 if math.isclose(two_steps, margin) else two_steps
 
 
-def by_arm(scores: Scores, cell: CellName) -> ByArm:
-    """Return the scores of a cell by strategy and seed: none, forward, other strategies by name,
-    sampled maps, controls."""
-    arms: dict[str, dict[int, Score]] = {}
-    for score in scores.items:
-        if score.cell == cell:
-            arms.setdefault(score.strategy, {})[score.seed] = score
-    order = sorted(arms, key=lambda a: (*_untested(arms[a]), a != NONE, a != FORWARD, a))
-    return {name: arms[name] for name in order}
-
-
-def _untested(arm: Mapping[int, Score]) -> tuple[bool, bool]:
-    """Return (control, sampled): whether an arm is a control, and whether its map is sampled."""
-    first = next(iter(arm.values()))
-    return first.control, first.sampled
-
-
 def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     arms = by_arm(scores, cell)
     none, forward = arms.get(NONE), arms.get(FORWARD)
-    tested = {a: s for a, s in arms.items() if a != NONE and not any(_untested(s))}
+    tested = {a: s for a, s in arms.items() if a != NONE and not any(untested(s))}
     not_forward = {a: s for a, s in tested.items() if a != FORWARD}
     absent = absent_arms(scores, cell, arms)
     forward_arms, none_arms = _shared(not_forward, forward), _shared(tested, none)
@@ -112,7 +114,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
     enough = len(seeds) > 1 and len(tested) > 1
     result = Cell(
         *cell,
-        arms=_arms(scores, cell, arms, expected_runs, rule),
+        arms=arms_of(scores, cell, arms, expected_runs, rule),
         hypotheses=(
             _hypothesis(
                 equivalence.equivalent(rule.margin), forward_pairs, rule, cell, without_forward
@@ -124,6 +126,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         ),
         to_forward=forward_pairs,
         to_none=none_pairs,
+        pooled=pooled(list(tested), table, rule.resolution) if forward and enough else None,
         gap=gap.largest(list(tested), table, rule.alpha, rule.resolution) if enough else None,
         ratio=ratio,
         shares=variance.shares(table.T[None], rule.alpha) if enough else None,
@@ -140,7 +143,7 @@ def _cell(scores: Scores, cell: CellName, rule: Rule) -> Cell:
         ),
         larger_test=larger_test(correctness(forward_arms, forward)) if forward else None,
     )  # fmt: skip
-    return _with_counts(result) if rule.seeded else result
+    return with_counts(result) if rule.seeded else result
 
 
 def _shared(arms: ByArm, reference: Mapping[int, Score] | None) -> dict[str, Mapping[int, Score]]:
@@ -179,63 +182,14 @@ def _h3(
             "H3", *cell, "undecided", None, None, None, 0, SMALL, None, None,
             f"{reason} here, so nothing is said",
         ), None  # fmt: skip
+    if rule.stages:  # claims about ratios are not extended
+        first = rule.stages[0]
+        seeds = {a: s & first for a, s in expected_runs.seeds.items()}
+        expected_runs = replace(expected_runs, seeds=seeds)
+        rule = replace(rule, alpha=FIRST * rule.alpha, stages=())
+        tested = {a: {s: x for s, x in arm.items() if s in first} for a, arm in tested.items()}
     table = missing.matrix({**tested, NONE: none}, expected_runs, rule.sign)
     return spread.judge(table, rule, cell, absent, expected_runs.worst)
-
-
-def _arms(
-    scores: Scores, cell: CellName, arms: ByArm, expected_runs: Expected, rule: Rule
-) -> tuple[Arm, ...]:
-    """Return every arm with its missing and collapsed runs."""
-    if not scores.seeded:
-        return tuple(_arm(name, arm) for name, arm in arms.items())
-    table = missing.matrix(arms, expected_runs, rule.sign)
-    order = sorted(frozenset().union(*expected_runs.seeds.values()))
-    is_collapsed = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
-    if scores.majority is not None and scores.larger_is_better:
-        is_collapsed = is_collapsed | (table <= scores.majority + scores.resolution / 2)
-    result = []
-    for column, (name, arm) in enumerate(arms.items()):
-        lacking = tuple(sorted(expected_runs.seeds[name] - arm.keys()))
-        failed = missing.lost_seeds(scores, cell, name)
-        collapsed = tuple(s for s, flag in zip(order, is_collapsed[:, column], strict=True) if flag)
-        result.append(
-            replace(
-                _arm(name, arm), missing=lacking, failed=tuple(s for s in lacking if s in failed),
-                collapsed=collapsed,
-                collapse_bound=collapse.upper_bound(len(collapsed), len(arm)),
-            )
-        )  # fmt: skip
-    return tuple(result)
-
-
-def _with_counts(cell: Cell) -> Cell:
-    """Add the counts of missing and collapsed runs over the arms."""
-    return replace(
-        cell,
-        lost=collapse.lost(
-            {a.strategy: (len(a.missing), len(a.missing) + len(a.seeds)) for a in cell.arms}
-        ),
-        collapses=collapse.collapses(
-            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms},
-            [a.strategy for a in cell.arms if a.control],
-        ),
-    )
-
-
-def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
-    seeds = tuple(sorted(arm))
-    values = tuple(arm[s].score for s in seeds)
-    return Arm(
-        strategy=name,
-        control=_untested(arm)[0],
-        chosen=arm[seeds[0]].chosen,
-        maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
-        seeds=seeds,
-        scores=values,
-        mean=statistics.fmean(values),
-        sd=statistics.stdev(values) if len(values) > 1 else None,
-    )
 
 
 def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
@@ -248,7 +202,7 @@ def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ..
         names = [
             a for a in by_init[0]
             if a != NONE
-            and not any(_untested(by_init[0][a]))
+            and not any(untested(by_init[0][a]))
             and all(a in arms for arms in by_init)
         ]  # fmt: skip
         if len(by_init) < 2 or len(names) < 2:

@@ -3,7 +3,9 @@ still needs. Nothing is filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from raykd.analysis.scores.scores import (
     FORWARD,
@@ -15,7 +17,7 @@ from raykd.analysis.scores.scores import (
     Scores,
     is_sampled,
 )
-from raykd.analysis.stats.power import POWER
+from raykd.analysis.stats.power import POWER, all_of, sd_range, seeds_for
 from raykd.analysis.verdict.compare import Rule
 from raykd.analysis.verdict.verdict import Comparison
 
@@ -97,7 +99,78 @@ def seeds(n: int) -> str:
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
-def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str], rule: Rule) -> str:
+class Claim(Protocol):
+    """What `more_seeds` reads of a claim (equivalence.py)."""
+
+    @property
+    def opposite(self) -> Callable[[float], float]: ...
+    @property
+    def power_for(self) -> Callable[[int, float, float, float], float]: ...
+    @property
+    def power_against(self) -> Callable[[int, float, float, float], float]: ...
+
+
+SdOf = Callable[[float, int], float]
+"""(observed SD, number of differences) -> the SD to assume"""
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """Further seeds that would decide a claim. `range`: at the ends of the 80 % intervals of the
+    SDs. None for no such number."""
+
+    count: int | None = None
+    range: tuple[int, int | None] | None = None
+
+    @classmethod
+    def of(cls, seeds_at: Callable[[SdOf], int | None]) -> MoreSeeds:
+        """Return the advice from a function of the SDs to assume."""
+        if (count := seeds_at(lambda sd, _: sd)) is None:
+            return cls()
+        low = seeds_at(lambda sd, n: sd_range(sd, n)[0])
+        return cls(
+            count, (count if low is None else low, seeds_at(lambda sd, n: sd_range(sd, n)[1]))
+        )
+
+
+def more_seeds(
+    claim: Claim,
+    pairs: Sequence[Comparison],
+    alpha: float,
+    sd_of: SdOf = lambda sd, _: sd,
+) -> int | None:
+    """Return the further seeds that would decide the claim at the observed effects and SDs, with
+    power 0.8: by the clearest comparison on the opposite's side if there is one, else by all
+    together. None if a comparison has no SD yet or if 10,000 seeds would not suffice. `sd_of`: the
+    SD to assume instead, by the observed one and its number of differences."""
+    level = alpha / len(
+        pairs
+    )  # for "some comparison is beyond"; a claim about every one needs no correction
+    estimates = [(c.effect, sd_of(c.sd, c.n)) for c in pairs if c.sd is not None]
+    if len(estimates) < len(pairs):
+        return None
+    opposite = [(effect, sd) for effect, sd in estimates if claim.opposite(effect) > 0]
+    if opposite:
+        counts = [
+            seeds_for(lambda n, e=effect, s=sd: claim.power_against(n, s, e, level))  # type: ignore[misc]
+            for effect, sd in opposite
+        ]
+        total = min((n for n in counts if n is not None), default=None)
+    else:
+        powers = [
+            lambda n, e=effect, s=sd: claim.power_for(n, s, e, alpha) for effect, sd in estimates
+        ]
+        total = seeds_for(all_of(powers))
+    return None if total is None else max(1, total - min(c.n for c in pairs))
+
+
+def seed_advice(claim: Claim, pairs: Sequence[Comparison], rule: Rule) -> MoreSeeds:
+    """Return the further seeds that would decide the claim."""
+    alpha = rule.later or rule.alpha
+    return MoreSeeds.of(lambda sd_of: more_seeds(claim, pairs, alpha, sd_of))
+
+
+def missing_piece(c: Comparison | None, more: MoreSeeds, absent: Sequence[str], rule: Rule) -> str:
     """Return a clause on what an undecided hypothesis still needs."""
     if absent:
         return f"no paired score of {', '.join(absent)}, without which nothing is said of all"
@@ -112,9 +185,11 @@ def missing_piece(c: Comparison | None, more: int | None, absent: Sequence[str],
         )
     if c is not None and c.sd is None:
         return "one seed shows no variance; run at least two, better as `raykd power` says"
-    if more is None:
+    if more.count is None or more.range is None:
         return "at the effect and variance seen, even 10,000 seeds would not decide it"
+    low, high = more.range
+    extent = f"{low} to {high}" if high is not None else f"{low} to over 10,000"
     return (
-        f"about {seeds(more).replace(' seed', ' more seed')} would decide it, at the "
-        f"effect and variance seen (power {POWER:g})"
+        f"about {seeds(more.count).replace(' seed', ' more seed')} ({extent}, by the SD's 80 % "
+        f"interval) would decide it, at the effect and variance seen (power {POWER:g})"
     )

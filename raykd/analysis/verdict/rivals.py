@@ -1,23 +1,113 @@
-"""Arms other than the strategies under test: controls, sampled maps and explored maps."""
+"""The arms of a cell, with their missing and collapsed runs, and those that are not under test:
+controls, sampled maps and explored maps."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from raykd.analysis.scores import missing
 from raykd.analysis.scores.missing import Expected
-from raykd.analysis.scores.scores import FORWARD, SAMPLED, CellName, Score, Scores, is_sampled
-from raykd.analysis.stats import importance, variance, winners_curse
-from raykd.analysis.stats.importance import Landscape
+from raykd.analysis.scores.scores import FORWARD, NONE, SAMPLED, CellName, Score, Scores, is_sampled
+from raykd.analysis.stats import collapse, variance
+from raykd.analysis.stats.search import importance, winners_curse
+from raykd.analysis.stats.search.importance import Landscape
+from raykd.analysis.stats.search.winners_curse import Curse
 from raykd.analysis.stats.variance import Sampled
-from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.compare import Rule, matrix, to_reference
-from raykd.analysis.verdict.verdict import Comparison, Controls, Status
+from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Controls, Status
 
 ByArm = Mapping[str, Mapping[int, Score]]
 MATCHING = "matching"
+
+
+def by_arm(scores: Scores, cell: CellName) -> ByArm:
+    """Return the scores of a cell by strategy and seed: none, forward, other strategies by name,
+    sampled maps, controls."""
+    arms: dict[str, dict[int, Score]] = {}
+    for score in scores.items:
+        if score.cell == cell:
+            arms.setdefault(score.strategy, {})[score.seed] = score
+    order = sorted(arms, key=lambda a: (*untested(arms[a]), a != NONE, a != FORWARD, a))
+    return {name: arms[name] for name in order}
+
+
+def untested(arm: Mapping[int, Score]) -> tuple[bool, bool]:
+    """Return (control, sampled): whether an arm is a control, and whether its map is sampled."""
+    first = next(iter(arm.values()))
+    return first.control, first.sampled
+
+
+def arms_of(
+    scores: Scores, cell: CellName, arms: ByArm, expected_runs: Expected, rule: Rule
+) -> tuple[Arm, ...]:
+    """Return every arm with its missing and collapsed runs."""
+    if not scores.seeded:
+        return tuple(_arm(name, arm) for name, arm in arms.items())
+    table = missing.matrix(arms, expected_runs, rule.sign)
+    order = sorted(frozenset().union(*expected_runs.seeds.values()))
+    is_collapsed = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
+    if scores.majority is not None and scores.larger_is_better:
+        is_collapsed = is_collapsed | (table <= scores.majority + scores.resolution / 2)
+    result = []
+    for column, (name, arm) in enumerate(arms.items()):
+        lacking = tuple(sorted(expected_runs.seeds[name] - arm.keys()))
+        failed = missing.lost_seeds(scores, cell, name)
+        collapsed = tuple(s for s, flag in zip(order, is_collapsed[:, column], strict=True) if flag)
+        result.append(
+            replace(
+                _arm(name, arm), missing=lacking, failed=tuple(s for s in lacking if s in failed),
+                collapsed=collapsed,
+                collapse_bound=collapse.upper_bound(len(collapsed), len(arm)),
+            )
+        )  # fmt: skip
+    return tuple(result)
+
+
+def with_counts(cell: Cell) -> Cell:
+    """Add the counts of missing and collapsed runs over the arms."""
+    return replace(
+        cell,
+        lost=collapse.lost(
+            {a.strategy: (len(a.missing), len(a.missing) + len(a.seeds)) for a in cell.arms}
+        ),
+        collapses=collapse.collapses(
+            {a.strategy: (len(a.collapsed), len(a.seeds)) for a in cell.arms},
+            [a.strategy for a in cell.arms if a.control],
+        ),
+    )
+
+
+def _arm(name: str, arm: Mapping[int, Score]) -> Arm:
+    seeds = tuple(sorted(arm))
+    values = tuple(arm[s].score for s in seeds)
+    choices = tuple(arm[s].chosen for s in seeds)
+    return Arm(
+        strategy=name,
+        control=untested(arm)[0],
+        chosen=statistics.mode(choices),
+        choices=choices if any(choices) else (),
+        maps=tuple(dict.fromkeys(arm[s].map for s in seeds if arm[s].map)),
+        seeds=seeds,
+        scores=values,
+        mean=statistics.fmean(values),
+        sd=statistics.stdev(values) if len(values) > 1 else None,
+    )
+
+
+def weight_of(arm: Arm, seed: int) -> str:
+    """Return the hidden weight that was chosen for a seed of an arm, or an empty string."""
+    return dict(zip(arm.seeds, arm.choices, strict=False)).get(seed, "")
+
+
+def tuned_to(arm: Arm) -> str:
+    """Return the chosen weights of an arm in words: one, or that of most seeds and their number."""
+    if not arm.chosen or len(set(arm.choices)) == 1:
+        return arm.chosen
+    return f"{arm.chosen} ({arm.choices.count(arm.chosen)} of {len(arm.choices)} seeds)"
 
 
 def controls(
@@ -117,22 +207,30 @@ def curses(
     rule: Rule,
 ) -> tuple[Curse, ...]:
     """Return the winner's curse of every confirmed explored map, under the init of the search."""
-    explored = {e.map: e.score for e in scores.explored if e.cell == cell}
+    tried = [e for e in scores.explored if e.cell == cell]
+    explored = {e.map: e.score for e in tried}
+    searched = {e.steps for e in tried}
     forward_map = next((s.map for s in tested.get(FORWARD, {}).values()), "")
     result = []
     for pair in to_forward:
         if not pair.strategy.startswith("best_"):
             continue
         layer_map = next(iter(tested[pair.strategy].values())).map
+        trained = {s.steps for a in (pair.strategy, FORWARD) for s in tested[a].values()}
         if layer_map in explored:
             result.append(
                 winners_curse.winner(
                     pair.strategy, layer_map, explored, forward_map, pair.differences,
                     sign=rule.sign, alpha=rule.alpha, margin=rule.margin,
-                    resolution=rule.resolution,
+                    resolution=rule.resolution, steps=(_only(searched), _only(trained)),
                 )
             )  # fmt: skip
     return tuple(result)
+
+
+def _only(steps: set[int | None]) -> int | None:
+    """Return the number of steps if all trainings had the same."""
+    return next(iter(steps)) if len(steps) == 1 else None
 
 
 def explored_maps(scores: Scores, cell: CellName, tested: ByArm, rule: Rule) -> Landscape | None:

@@ -16,7 +16,7 @@ from raykd.analysis.stats.paired import Array, summary
 from raykd.analysis.stats.power import above_power, all_of, seeds_for
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.verdict.compare import Rule
-from raykd.analysis.verdict.problems import missing_piece, seeds
+from raykd.analysis.verdict.problems import MoreSeeds, SdOf, missing_piece, seeds
 from raykd.analysis.verdict.verdict import Hypothesis, Status
 
 
@@ -46,13 +46,15 @@ def judge(
     finished_status = _status([complete], [complete], rule, absent)
     status = _status([complete, *cases], [complete, *failed], rule, absent)
     withheld = status != finished_status
-    further_seeds = None
+    further = MoreSeeds()
     if status == "undecided" and not absent and not withheld:
-        further_seeds = more_seeds(complete[:, :-1], complete[:, -1], rule.alpha, step)
+        further = MoreSeeds.of(
+            lambda sd_of: more_seeds(complete[:, :-1], complete[:, -1], rule.alpha, step, sd_of)
+        )
     if lost:
         by_status = {"supported": cases, "contradicted": failed}
         estimate = _spanning(estimate, by_status.get(status, [*cases, *failed]), rule.alpha, step)
-    piece = missing_piece(None, further_seeds, absent, rule)
+    piece = missing_piece(None, further, absent, rule)
     if withheld:
         verb = "support" if finished_status == "supported" else "contradict"
         piece = f"the finished runs alone would {verb} it; run what is missing"
@@ -63,7 +65,8 @@ def judge(
         level=estimate.level if estimate.interval else None,
         n=n,
         margin=SMALL,
-        more_seeds=further_seeds,
+        more_seeds=further.count,
+        more_seeds_range=further.range,
         strategy=None,
         says=_says(status, estimate, piece, lost, withheld, rule.margin),
         missing=lost,
@@ -103,12 +106,21 @@ def _spanning(
     return replace(estimate, interval=(min(i[0] for i in intervals), float(high)))
 
 
-def more_seeds(scores: Array, none: Array, alpha: float, resolution: float = 0.0) -> int | None:
-    """Return the further seeds that would decide H3, by the contrasts of all pairs and the gain."""
+def more_seeds(
+    scores: Array,
+    none: Array,
+    alpha: float,
+    resolution: float = 0.0,
+    sd_of: SdOf = lambda sd, _: sd,
+) -> int | None:
+    """Return the further seeds that would decide H3, by the contrasts of all pairs and the gain.
+    `sd_of`: as in `problems.more_seeds`."""
     gain = scores.mean(axis=1) - none
     pairs = (scores @ contrasts(scores.shape[1]).T).T - SMALL * gain
-    mean, sd = summary(pairs, resolution)
+    mean, sds = summary(pairs, resolution)
+    sd = np.array([sd_of(float(s), len(gain)) for s in sds])
     gain_mean, gain_sd = (float(value) for value in summary(gain, resolution))
+    gain_sd = sd_of(gain_sd, len(gain))
     strict = alpha / 2 / len(pairs)
     counts: list[int | None]
     if (mean < 0).all():
@@ -139,7 +151,11 @@ def _one(scores: Array, none: Array, rule: Rule, cell: CellName, absent: list[st
         facts = f"spread {digits.plain(spread)}, gain over no matching {digits.signed(gain)}"
     reason = "without seeds nothing tells a ratio from noise"
     if rule.seeded:
-        reason = missing_piece(None, None, absent, rule) if absent else "too few seeds to judge it"
+        reason = (
+            missing_piece(None, MoreSeeds(), absent, rule)
+            if absent
+            else "too few seeds to judge it"
+        )
     return Hypothesis(
         "H3",
         *cell,

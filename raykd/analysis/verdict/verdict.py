@@ -12,18 +12,21 @@ from raykd.analysis.scores.scores import Problem
 from raykd.analysis.stats.collapse import Counts
 from raykd.analysis.stats.examples import McNemar
 from raykd.analysis.stats.gap import Gap
-from raykd.analysis.stats.importance import Landscape
 from raykd.analysis.stats.margins import LargerTest, LargestDifference, Probabilities
 from raykd.analysis.stats.mixed import Mixed
+from raykd.analysis.stats.pooled import Pooled
+from raykd.analysis.stats.search.importance import Landscape
+from raykd.analysis.stats.search.winners_curse import Curse
 from raykd.analysis.stats.sequential import Look
 from raykd.analysis.stats.spread import SpreadRatio
+from raykd.analysis.stats.stages import Judgement
 from raykd.analysis.stats.variance import Sampled, Shares
-from raykd.analysis.stats.winners_curse import Curse
 from raykd.analysis.verdict.angles import Angles
 from raykd.analysis.verdict.context import (
     Caveat,
     Endpoint,
     EndpointDifference,
+    Imitation,
     Mechanism,
     OverCells,
     PublishedComparison,
@@ -64,19 +67,22 @@ class Hypothesis:
     says: str
     chance: float | None = None
     """Upper bound on the probability that the last look decides H1 or H5, if a look remains."""
-    missing: int = 0
-    """Number of missing runs: failed, diverged or not finished."""
+    missing: int = 0  # runs: failed, diverged or not finished
+    more_seeds_range: tuple[int, int | None] | None = None
+    """`more_seeds` at the ends of the 80 % intervals of the SDs; None for no such number."""
     withheld: bool = False
     """Whether the finished runs would decide it, but the missing runs could change that."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A comparison with its missing runs filled in, over all expected seeds."""
+    """A comparison with its missing runs filled in, over all expected seeds. `stages`: those of the
+    first seeds and of the added ones, if the tests combine both."""
 
     effect: float
     sd: float
     n: int
+    stages: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ class Comparison:
     population: tuple[float, float] | None = None
     mcnemar: tuple[McNemar, ...] = ()
     missing: Missing | None = None
+    stages: tuple[Case, ...] = ()  # as in Case
     probabilities: Probabilities | None = None
     """With forward: of the true difference against the margin, over the finished pairs."""
 
@@ -137,8 +144,8 @@ def levels(pairs: Iterable[Comparison | EndpointDifference]) -> tuple[str, ...]:
     """Return the level of the intervals in words, or one per finding if levels differ; empty
     without intervals."""
     by_finding = {c.finding: f"{100 * c.level:.3g} %" for c in pairs if c.interval is not None}
-    if len(set(by_finding.values())) < 2:
-        return tuple(f"{level} interval" for level in set(by_finding.values()))
+    if len(distinct := set(by_finding.values())) < 2:
+        return tuple(f"{level} interval" for level in distinct)
     order = [f for f in get_args(Finding) if f in by_finding]
     return tuple(f"{by_finding[f]} interval where {f}" for f in order)
 
@@ -155,7 +162,9 @@ class Arm:
     mean: float
     sd: float | None
     chosen: str = ""
-    """Hidden weight that the strategy was tuned to, if the weight is a factor."""
+    """Hidden weight that was chosen for most seeds, if the weight is a factor."""
+    choices: tuple[str, ...] = ()
+    """The hidden weight that was chosen for each seed; empty if none was."""
     missing: tuple[int, ...] = ()
     """Missing seeds: other arms of the cell have them, or the loader reports them as lost."""
     failed: tuple[int, ...] = ()
@@ -173,45 +182,6 @@ class Controls:
     status: Status
     comparisons: tuple[Comparison, ...]
     says: str
-
-
-@dataclass(frozen=True)
-class PairImitation:
-    """R² of a matched pair under one strategy: 1 for a copy of the teacher's state, 0 for its mean
-    state. `lookup`: R² of the best vector of each token id. `unmatched`: the same pair under
-    `none`, if its width allows a comparison. Means over `seeds` seeds; a random strategy has each
-    pair in some seeds only."""
-
-    strategy: str
-    control: bool
-    student: str
-    teacher: str
-    r2: float
-    interval: tuple[float, float] | None
-    lookup: float | None
-    unmatched: float | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class TargetGain:
-    """R² on one teacher state of the student states that are matched to it, minus that of the same
-    student states matched elsewhere, paired by seed."""
-
-    teacher: str
-    gain: float
-    interval: tuple[float, float] | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Imitation:
-    """What the students of a cell imitated at the end of their training, on held-out tokens.
-    `level`: that of the intervals, over seeds."""
-
-    pairs: tuple[PairImitation, ...]
-    gains: tuple[TargetGain, ...]
-    level: float
 
 
 @dataclass(frozen=True)
@@ -242,7 +212,9 @@ class Cell:
     largest: LargestDifference | None = None
     """The largest difference to forward that the seeds do not exclude."""
     larger_test: LargerTest | None = None
-    """What a test set twice as large would save, if the answers to single examples are known."""
+    """What twice as many test examples would save, if the answers to each are known."""
+    pooled: Pooled | None = None
+    """Differences to forward with one variance for all arms. For display: they decide nothing."""
     imitation: Imitation | None = None
     """What the students imitated, if they were measured."""
     endpoints: tuple[Endpoint, ...] = ()
@@ -278,6 +250,8 @@ class Verdict:
     """Angles between the teacher's blocks seen from the students, if they were measured."""
     published: tuple[PublishedComparison, ...] = ()
     """Comparison with published scores, if the sweep file names a table of them."""
+    judgement: Judgement | None = None
+    """Which judgement it is, if seeds were added to a final verdict or may be."""
     look: Look | None = None
     """The look at which the verdict was reached, if the sweep file states several."""
     scale: float | None = None
@@ -289,8 +263,9 @@ class Verdict:
 
     @property
     def at(self) -> float:
-        """Alpha of the tests and intervals: the share of the look if the sweep has looks."""
-        return self.look.alpha if self.look else self.alpha
+        """Alpha of the tests and intervals: a share of it if the sweep file shares it out."""
+        share = self.judgement.level(self.alpha) if self.judgement else self.alpha
+        return self.look.alpha if self.look else share
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

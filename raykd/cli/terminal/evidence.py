@@ -8,8 +8,13 @@ from statistics import fmean
 from rich.text import Text
 
 from raykd.analysis.digits import Digits, estimate
-from raykd.analysis.verdict.context import GradientAgreement, Mechanism, OverCells
-from raykd.analysis.verdict.verdict import Imitation, PairImitation
+from raykd.analysis.verdict.context import (
+    GradientAgreement,
+    Imitation,
+    Mechanism,
+    OverCells,
+    PairImitation,
+)
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome

@@ -11,6 +11,7 @@ import pytest
 from raykd.analysis.scores.loss_weights import TUNED, over_weights
 from raykd.analysis.scores.scores import Problem, Score, Scores
 from raykd.analysis.verdict.judge import judge
+from raykd.analysis.verdict.rivals import tuned_to
 
 SEEDS = range(4)
 
@@ -48,10 +49,33 @@ def test_each_weight_is_a_cell_and_the_tuned_one_takes_each_strategys_best_on_se
     assert means(cells["0.3"]) == {"none": 70, "forward": 83, "reverse": 77}
     assert means(cells["1"]) == {"none": 70, "forward": 80, "reverse": 79}
     # By select, not by test: forward's test score is higher at 0.3.
-    assert means(cells[TUNED]) == {"none": 70, "forward": 80, "reverse": 77}
+    # The first seed only chooses, so means are over the other three.
+    tuned = {a.strategy: round(a.mean - 0.2, 6) for a in cells[TUNED].arms}
+    assert tuned == {"none": 70, "forward": 80, "reverse": 77}
+    assert {a.seeds for a in cells[TUNED].arms} == {(1, 2, 3)}
     chosen = {a.strategy: a.chosen for a in cells[TUNED].arms}
     assert chosen == {"none": "", "forward": "1", "reverse": "0.3"}
     assert {h.weight for h in cells[TUNED].hypotheses} == {TUNED}
+
+
+def test_a_seed_is_judged_at_the_weight_that_the_seeds_before_it_chose() -> None:
+    """Case 6: no run takes part in the choice of its own weight."""
+    better_at = {0: "1", 1: "0.3", 2: "0.3", 3: "1"}  # by how much each seed prefers its weight
+    items = [
+        replace(s, select=80.0 + (10 * (s.weight == better_at[s.seed])))
+        for w in ("0.3", "1") for s in arm("forward", w, 80, 80)
+    ]  # fmt: skip
+    cells = judged([*items, *arm("none", "", 70, 71), *arm("reverse", "1", 79, 78),
+                    *arm("reverse", "0.3", 77, 79)]).cells  # fmt: skip
+    (tuned,) = (a for c in cells if c.weight == TUNED for a in c.arms if a.strategy == "forward")
+    assert tuned.seeds == (1, 2, 3)
+    # Seed 0 chose 1; seeds 0 and 1 are even, so the smaller; seeds 0 to 2 choose 0.3.
+    assert tuned.choices == ("1", "0.3", "0.3")
+    assert (tuned.chosen, tuned_to(tuned)) == ("0.3", "0.3 (2 of 3 seeds)")
+    # What a seed itself has on select changes nothing of how it is judged.
+    changed = [replace(s, select=0.0) if s.seed == 3 and s.weight == "0.3" else s for s in items]
+    again = over_weights(changed, [], True)[0]
+    assert {s.seed: s.chosen for s in again if s.weight == TUNED} == {1: "1", 2: "0.3", 3: "0.3"}
 
 
 def test_a_loss_is_tuned_the_other_way() -> None:

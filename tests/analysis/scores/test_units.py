@@ -149,7 +149,7 @@ def test_any_size_of_numbers_can_be_read_in_the_terminal(size: float, tmp_path: 
     _, out, _ = run("verdict", "--from", file, "--margin", size)
     pattern = re.compile(r"^ +(?:reverse|last) +([+-]\S+) \(([+-]\S+) to ([+-]\S+)\)", re.MULTILINE)
     shown = list(pattern.finditer(out))
-    assert len(shown) == 4  # each to forward and to none
+    assert len(shown) == 6  # each to forward, pooled too, and to none
     for line in shown:
         effect, low, high = line.groups()
         assert float(low) < float(effect) < float(high), line

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from raykd.analysis.verdict.context import Imitation
 from raykd.analysis.verdict.imitation import MEAN_STATE, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
-from raykd.analysis.verdict.verdict import Imitation, Verdict
+from raykd.analysis.verdict.verdict import Verdict
 
 from ..made import scores
 

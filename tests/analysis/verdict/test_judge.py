@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
+from raykd.analysis.stats.search.winners_curse import Curse
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Cell
@@ -201,17 +202,41 @@ def test_of_a_loss_less_is_better() -> None:
     assert (up.to_forward, up.gap, up.ratio) == (down.to_forward, down.gap, down.ratio)
 
 
-def test_the_winners_curse_is_a_number() -> None:
+def searched(trained: int | None, explored: int | None) -> Curse:
+    """The winner's curse of best_1 after so many steps of each."""
     items = scores({"none": arm(70), "forward": arm(80), "best_1": arm(80.5)}).items
     maps = {"forward": "[2, 4, 6]", "best_1": "[5, 3, 6]", "none": "[null, null, null]"}
-    items = tuple(replace(s, map=maps[s.strategy]) for s in items)
+    items = tuple(replace(s, map=maps[s.strategy], steps=trained) for s in items)
     tried = {"[5, 3, 6]": 84.0, "[2, 4, 6]": 80.5, "[1, 1, 1]": 79.0}
-    explored = tuple(Explored("reviews", "copied", "3", m, s) for m, s in tried.items())
-    (curse,) = cell(Scores(items, "accuracy", explored=explored)).curse
+    maps_tried = tuple(
+        Explored("reviews", "copied", "3", m, s, steps=explored) for m, s in tried.items()
+    )
+    (curse,) = cell(Scores(items, "accuracy", explored=maps_tried)).curse
+    return curse
+
+
+def test_the_winners_curse_is_a_number() -> None:
+    curse = searched(100, 100)
+    assert curse.kept is not None
     assert (curse.explored, curse.against, curse.promised) == (84.0, "forward", 3.5)
     assert curse.kept == pytest.approx(0.5, abs=0.3) and curse.n == 10
     assert curse.lost == pytest.approx(3.5 - curse.kept)
     assert curse.still_ahead == (curse.interval is not None and curse.interval[0] > 0)
+    assert "after 100 steps as there" in curse.says
+
+
+@pytest.mark.parametrize(("trained", "explored"), [(100, 20), (None, 20), (100, None), (None,) * 2])
+def test_what_other_numbers_of_steps_leave_of_a_lead_is_withheld(
+    trained: int | None, explored: int | None
+) -> None:
+    """Case 8: 20 steps on select are not held against 100 on test."""
+    curse = searched(trained, explored)
+    assert (curse.explored, curse.promised, curse.n) == (84.0, 3.5, 10)
+    assert (curse.kept, curse.lost, curse.interval, curse.still_ahead) == (None,) * 4
+    assert "not available" in curse.says
+    assert (curse.trained_steps, curse.searched_steps) == (trained, explored)
+    if trained and explored:
+        assert "20 steps there and has 100 here" in curse.says
 
 
 def test_predictions_bring_mcnemar_and_the_test_examples_uncertainty() -> None:

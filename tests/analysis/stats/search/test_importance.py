@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from raykd.analysis.stats import importance
+from raykd.analysis.stats.search import importance
 from raykd.maps.layer_map import LayerMap
 
 FORWARD = "[2, 4, 6]"

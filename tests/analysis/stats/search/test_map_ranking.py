@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raykd.analysis.stats.map_ranking import map_numbers, map_variance, ranking
+from raykd.analysis.stats.search.map_ranking import map_numbers, map_variance, ranking
 
 MAPS = list(product(range(1, 5), repeat=2))
 
