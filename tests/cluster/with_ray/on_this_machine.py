@@ -82,7 +82,10 @@ class OnThisMachine(Disturbed):
         struck = self.struck(fault) if fault.moment == "training" else ()
         ready = {sweep.mark: self.ready(fault, sweep) for sweep in struck}
         for sweep in self.sweeps:
-            recovers = any(r.seconds is None and sweep in r.sweeps for r in self.rows)
+            recovers = any(
+                r.seconds is None and sweep in r.sweeps and not self._went_on(r, sweep)
+                for r in self.rows
+            )
             if sweep in struck:
                 waits = ready[sweep.mark] and not all(ready.values())
             else:
