@@ -70,6 +70,8 @@ class Disturbed:
             due = self._due(fault, self.rows[-1].time if self.rows else began)
             self._until(due, AT_ONCE if fault.moment == "checkpoint" else POLL_SECONDS)
             self._strike(fault)
+        for sweep in self.sweeps:  # one that was ahead of the last fault waits for it still
+            sweep.release()
         self._until(lambda: all(sweep.over for sweep in self.sweeps))
         self._until(lambda: not any(row.orphans for row in self.rows))
 
