@@ -96,7 +96,7 @@ def test_bars_are_those_of_the_json_and_of_the_table(sweeps: list[Verdict]) -> N
                 finding, low, mark, high = bars[c["strategy"]]
                 assert (finding, mark) == (c["finding"], pytest.approx(c["effect"]))
                 row = table[c["strategy"]]
-                assert row[3] == finding and row[9] == str(c["n"])
+                assert row[3] == finding and row[-2] == str(c["n"])
                 if c["interval"] is None:
                     assert low == high and row[5] == row[6] == "-"
                     continue

@@ -200,4 +200,4 @@ def test_many_settings_are_told_in_a_table_first() -> None:
     assert len(second.details[0].findings) == 16
     others = next(s for s in sections(many) if s.id == "equivalence")
     assert [d.id for d in others.drawings] == [f"equivalence-{i}" for i in (2, 3, 4)]
-    assert "over all tasks" in {s.title.lower() for s in sections(many)}
+    assert "over all settings" in {s.title.lower() for s in sections(many)}

@@ -35,6 +35,7 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training import distill
+from raykd.training.imitation.gradients import GradientProbe
 
 from ..support.loop import train
 from ..support.world import write_sweep
@@ -124,6 +125,7 @@ def followed(folder: Path, strategy: str, kl: float = 1.0) -> set[str]:
     # What students imitate is measured beside the training, not on the way to its loss.
     with pytest.MonkeyPatch.context() as patch, traced(tracer):
         patch.setattr(distill, "measured_steps", lambda *_: frozenset())
+        patch.setattr(GradientProbe, "__call__", lambda *_: None)
         train(Cohort(trials), sources)
     for form in (design.Strategy, LayerMap, Activation, TrialSpec, HiddenLossModule):
         tracer.add(inspect.getfile(form))
