@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 PREFIX, LOCK = "raykd-", "raykd.lock"
 REMOVE_SECONDS = 60.0
-"""How long a folder is tried to be removed: Ray's last processes may still write there, for longer on
-a busy machine."""
+"""How long a folder is tried to be removed: Ray's last processes may still write there, for longer
+on a busy machine."""
 
 
 @contextmanager
