@@ -115,8 +115,11 @@ class ActivationCapture:
             self._tokens = ids_BT.shape[1]
 
     def _keep(self, activation: Activation, x_BTD: Tensor) -> None:
-        padded = activation.stack == "encoder" and self._tokens and x_BTD.ndim == 3
-        self.values[activation] = x_BTD[:, : self._tokens] if padded else x_BTD
+        count, padded = self._tokens, False
+        if activation.stack == "encoder" and count and x_BTD.ndim == 3:
+            # A slice of the whole would change the order in which gradients are added up.
+            padded = x_BTD.shape[1] > count
+        self.values[activation] = x_BTD[:, :count] if padded else x_BTD
 
     def _entering(
         self, state: Activation, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -222,3 +222,15 @@ def test_states_have_no_padding_to_a_window(kind: str) -> None:
     for k, state in enumerate(layers):
         assert taps.values[state].shape == (2, 13, 32)
         assert torch.equal(taps.values[state], expected[k][:, :13])
+
+
+def test_a_state_is_the_tensor_that_the_block_reads() -> None:
+    """A view of it would be another node of the graph, and gradients would be added up in another
+    order: other last bits than those of earlier versions."""
+    model = tiny_model("bert")
+    read: list[Tensor] = []
+    block = stacks(model)["encoder"][1]
+    block.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+    with ActivationCapture(model, [state_of(1)]) as capture:
+        model(**inputs())
+        assert capture.values[state_of(1)] is read[0]
