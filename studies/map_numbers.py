@@ -1,4 +1,4 @@
-"""Does a number that is read before a sweep rank its maps? (H7 of docs/verdict.md)
+"""Does a number that is read before a sweep rank its maps? Exploratory: it has no status.
 
     python studies/map_numbers.py read SWEEP    # numbers of teacher and student before training
     python studies/map_numbers.py train SWEEP SEED...    # adds every map's score under these seeds

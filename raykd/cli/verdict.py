@@ -43,7 +43,7 @@ CLAIMS = {
 def verdict(result: Verdict) -> None:
     better = "" if result.larger_is_better else " (smaller is better)"
     say(Text(headline(result), "bold"), hang=0)
-    settings = f": {result.metric}{better}, margin {result.margin:g}, alpha {result.alpha:g}"
+    settings = f": {result.metric}{better}, margin {result.margin:.4g}, alpha {result.alpha:g}"
     say(Text.assemble(result.source, settings))
     if (teacher_score := result.teacher) is not None:
         say(
@@ -243,7 +243,7 @@ def _shares(shares: Shares) -> str:
 def power(needed: Needed) -> None:
     count = needed.comparisons
     say(
-        f"SD of a paired difference {needed.sd:.3g}, margin {needed.margin:g}, "
+        f"SD of a paired difference {needed.sd:.3g}, margin {needed.margin:.4g}, "
         f"alpha {needed.alpha:g}, {count} comparison{'s' * (count != 1)} to forward"
         + (f"; {needed.source}" if needed.source else "")
     )
@@ -253,7 +253,7 @@ def power(needed: Needed) -> None:
         (f"to show that equal strategies are equivalent{together}", needed.equal),
         (f"the same where each differs by half the margin ({needed.margin / 2:g})", needed.half),
         (
-            f"to show one difference of twice the margin ({2 * needed.margin:g}){strictest}",
+            f"to show one difference of twice the margin ({2 * needed.margin:.4g}){strictest}",
             needed.twice,
         ),
     ):

@@ -52,7 +52,7 @@ def equivalence(number: int, cell: Cell, verdict: Verdict) -> Drawing:
     )
     shown = ", ".join(levels(cell.to_forward))
     alt = (
-        f"Difference to forward, against a margin of {margin:g}; {shown or 'no interval'}: "
+        f"Difference to forward, against a margin of {margin:.4g}; {shown or 'no interval'}: "
         f"{summary}."
     )
     title = f"Difference to forward, {settings(verdict)[number - 1]}"
@@ -94,7 +94,7 @@ def caption(cell: Cell, verdict: Verdict) -> str:
     if barred:
         sentences.append(f"Bars: {', '.join(levels(barred))}.")
     sentences.append(
-        f"The shaded band is the margin, {verdict.margin:g}{unit(verdict)} to either side."
+        f"The shaded band is the margin, {verdict.margin:.4g}{unit(verdict)} to either side."
     )
     if barred:
         sentences.append(

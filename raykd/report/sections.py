@@ -132,7 +132,7 @@ def _seeds(page: Page, styles: Mapping[str, Mark]) -> Section | None:
         words=(
             f"A dot is one trained student{_opens(page)}. The upright line is a strategy's mean "
             f"with its {level:g} percent interval over seeds; the shaded band is the margin, "
-            f"{verdict.margin:g} on either side of forward's mean. Seeds move all strategies "
+            f"{verdict.margin:.4g} on either side of forward's mean. Seeds move all strategies "
             "together, so these intervals are wider than those of the differences.",
         ),
         points=_each(page, lambda c: _gap(c, verdict.margin)),

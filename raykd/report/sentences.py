@@ -89,7 +89,7 @@ def _evidence(h: Hypothesis, place: str, margin: float) -> tuple[str, ...]:
         *gap(h.effect, h.interval, h.margin if h.id in RATIOS else margin),
         "-" if h.level is None else percent(h.level),
         str(h.n),
-        f"{h.margin:g}",
+        f"{h.margin:.4g}",
         "-" if h.more_seeds is None else str(h.more_seeds),
     )
 
@@ -114,7 +114,7 @@ def _advice(cell: Cell, verdict: Verdict, command: str) -> Iterator[str]:
     different = [c for c in cell.to_forward if c.finding == "different"]
     ahead = ", ".join(c.strategy for c in different if c.effect > 0)
     behind = ", ".join(c.strategy for c in different if c.effect < 0)
-    margin = f"{verdict.margin:g}{unit(verdict)}"
+    margin = f"{verdict.margin:.4g}{unit(verdict)}"
     if ahead:
         yield f"Take {ahead} rather than forward: ahead by more than {margin}."
     if behind:

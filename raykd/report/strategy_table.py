@@ -156,7 +156,7 @@ def endpoints(verdict: Verdict) -> Table:
         (mean.strategy, place, TITLES[endpoint.name],
          Entry(Digits.of(scale, *(m.mean for m in endpoint.means)).plain(mean.mean), mean.mean),
          *_endpoint_difference(differences.get(mean.strategy), scale),
-         "-" if endpoint.margin is None else f"{endpoint.margin:g}", str(mean.seeds))
+         "-" if endpoint.margin is None else f"{endpoint.margin:.4g}", str(mean.seeds))
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for endpoint in cell.endpoints
         for scale, differences in [(endpoint.margin or 0.0,

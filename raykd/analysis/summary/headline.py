@@ -9,7 +9,7 @@ from raykd.analysis.verdict.verdict import Verdict
 def headline(verdict: Verdict) -> str:
     """Return H1 over all settings as a sentence: whether the choice of layers matters."""
     h1 = [h for h in verdict.hypotheses if h.id == "H1"]
-    margin = f"{verdict.margin:g}{unit(verdict)}"
+    margin = f"{verdict.margin:.4g}{unit(verdict)}"
     contradicted = [h for h in h1 if h.status == "contradicted"]
     undecided = [h for h in h1 if h.status == "undecided"]
     where = f" in {{}} of {len(h1)} settings" if len(h1) > 1 else ""

@@ -106,7 +106,7 @@ def latex(verdict: Verdict, baseline: str = FORWARD) -> str:
     heading for each cell if there are several."""
     comment = COMMENT.format(
         source=_one_line(verdict.source), metric=_one_line(verdict.metric),
-        margin=f"{verdict.margin:g}", alpha=f"{verdict.at:g}",
+        margin=f"{verdict.margin:.4g}", alpha=f"{verdict.at:g}",
         levels="; ".join(
             f"of the {what}: {', '.join(levels(pairs)) or 'none'}" for what, pairs in (
                 ("difference", [c for cell in verdict.cells for c in cell.to_forward]),

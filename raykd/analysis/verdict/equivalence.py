@@ -204,7 +204,7 @@ def _says(
         rule.margin, c.effect, decision.interval, f", {100 * decision.level:.3g} % interval"
     )
     evidence = f"{c.strategy} {gap} {runs}{_lacking(c)}"
-    bound = f"{claim.margin:g}"
+    bound = f"{claim.margin:.4g}"
     if decision.withheld is not None:
         verb = {"supported": "support", "contradicted": "contradict"}[decision.withheld]
         return (
@@ -238,9 +238,9 @@ def _says(
 
 def _open(claim: Claim, evidence: str) -> str:
     return {
-        "H1": f"neither within {claim.margin:g} of forward nor beyond it is shown: {evidence}",
+        "H1": f"neither within {claim.margin:.4g} of forward nor beyond it is shown: {evidence}",
         "H2": f"neither better nor worse than no matching is shown: {evidence}",
-        "H5": f"neither beaten by more than {claim.margin:g} nor not is shown: {evidence}",
+        "H5": f"neither beaten by more than {claim.margin:.4g} nor not is shown: {evidence}",
     }[claim.id]
 
 

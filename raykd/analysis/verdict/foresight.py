@@ -43,7 +43,7 @@ def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> s
     assert sd is not None
     which = "another strategy equals" if others == 1 else f"{others} other strategies equal"
     return (
-        f"at margin {margin:g}, {seeds} seeds show that {which} forward (power {POWER:g}"
+        f"at margin {margin:.4g}, {seeds} seeds show that {which} forward (power {POWER:g}"
         f"{', all together' if others > 1 else ''}) where the SD of a paired difference is at most "
         f"{sd:.2g}; for a larger one see `raykd power`"
     )

@@ -227,7 +227,7 @@ def _notes(scores: Scores, rule: Rule) -> tuple[str, ...]:
         sd = Digits.of(rule.margin, rule.margin / 1.96).plain(rule.margin / 1.96)
         notes.append(
             f"No seeds are stated, so one score stands for each arm. Two runs of the very same arm "
-            f"differ by more than {rule.margin:g} in one case of twenty once the SD of a paired "
+            f"differ by more than {rule.margin:.4g} in one case of twenty once the SD of a paired "
             f"difference is {sd}: whether a difference here is more than that, "
             "these numbers cannot say"
         )

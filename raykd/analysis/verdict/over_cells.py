@@ -80,11 +80,11 @@ def _says(decision: equivalence.Decision, where: Cell, cells: int, margin: float
         f"{where.init}, {where.shape} blocks"
     )
     answer = {
-        "supported": f"every strategy is within {margin:g} of forward in all {cells} cells; the "
+        "supported": f"every strategy is within {margin:.4g} of forward in all {cells} cells; the "
         "least clear is",
-        "contradicted": f"some strategy differs from forward by more than {margin:g}:",
-        "undecided": f"neither within {margin:g} of forward in all {cells} cells nor beyond it in "
-        "one is shown:",
+        "contradicted": f"some strategy differs from forward by more than {margin:.4g}:",
+        "undecided": f"neither within {margin:.4g} of forward in all {cells} cells nor beyond it "
+        "in one is shown:",
     }[decision.status]
     return f"{answer} {evidence}"
 
@@ -141,11 +141,11 @@ def _average(
         for i, a in enumerate(averaged)
     )
     says = {
-        "supported": f"every strategy is within {margin:g} of forward on average over cells like "
+        "supported": f"every strategy is within {margin:.4g} of forward on average over cells like "
         "these",
         "contradicted": f"on average over cells like these, some strategy differs from forward by "
-        f"more than {margin:g}",
-        "undecided": f"neither within {margin:g} of forward on average nor beyond it is shown",
+        f"more than {margin:.4g}",
+        "undecided": f"neither within {margin:.4g} of forward on average nor beyond it is shown",
     }[status]
     if lacking:
         says += f"; not compared in every cell: {', '.join(lacking)}"

@@ -13,18 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from raykd.config.cohort import Cohort
-from raykd.config.sweep import load
-from raykd.config.trial import TrialSpec
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.activations import state
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import build_projections, project
-from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
-from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
-from raykd.sweep.fine_tune import fine_tune
 from raykd.training.angle_probe import Stored
 from raykd.training.imitation import gradients
 from raykd.training.imitation.cosines import Agreement
@@ -34,7 +29,7 @@ from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import CohortTrainer
 
 from ...support.loop import Interrupt, series, told, train
-from ...support.world import write_sweep
+from .conftest import trial_of
 from .test_probe import states_of
 
 KINDS = ["mse", "normalized_mse", "cosine", "paper", "pkd"]
@@ -42,35 +37,10 @@ NAMES = {"gradient_cosine", "gradient_cosine_null", "gradient_cosine_mean",
          "gradient_cosine_null_mean"}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    folder = tmp_path_factory.mktemp("world")
-    confirm = {"strategies": ["none", "forward", "reverse"], "inits": ["copied", "random"]}
-    sweep = write_sweep(folder, confirm=confirm)
-    return resolve(load(sweep), folder / "home", str(sweep))
-
-
-@pytest.fixture(scope="module")
-def sources(study: Study) -> TrainingInputs:
-    return training_inputs(study, fine_tune(study).folder)
-
-
-@pytest.fixture(scope="module")
-def trainer(sources: TrainingInputs) -> CohortTrainer:
-    torch.set_num_threads(1)
-    return CohortTrainer.load(sources, Execution())
-
-
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many measurements as there can be, whatever they cost."""
     monkeypatch.setattr(gradients, "SHARE", 1e6)
-
-
-def trial_of(study: Study, strategy: str, kind: str = "mse", init: str = "copied") -> TrialSpec:
-    trials = (t for t in confirm_trials(study) if t.strategy == strategy and t.init.kind == init)
-    trial = next(trials)
-    return replace(trial, loss=replace(trial.loss, kind=kind))
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

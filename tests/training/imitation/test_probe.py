@@ -14,19 +14,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
-from raykd.config.sweep import load
-from raykd.config.trial import TrialSpec
 from raykd.data.encoded import Encoded
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.activations import state
 from raykd.models.capture import ActivationCapture
 from raykd.models.projections import build_projections
-from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
-from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
-from raykd.sweep.fine_tune import fine_tune
 from raykd.training import distill
 from raykd.training.angle_probe import Stored
 from raykd.training.early_stopping import marks
@@ -36,34 +31,9 @@ from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import CohortTrainer
 
 from ...support.loop import told, train
-from ...support.world import write_sweep
+from .conftest import trial_of
 
 KINDS = ["mse", "normalized_mse", "cosine"]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    folder = tmp_path_factory.mktemp("world")
-    confirm = {"strategies": ["none", "forward", "reverse"], "inits": ["copied", "random"]}
-    sweep = write_sweep(folder, confirm=confirm)
-    return resolve(load(sweep), folder / "home", str(sweep))
-
-
-@pytest.fixture(scope="module")
-def sources(study: Study) -> TrainingInputs:
-    return training_inputs(study, fine_tune(study).folder)
-
-
-@pytest.fixture(scope="module")
-def trainer(sources: TrainingInputs) -> CohortTrainer:
-    torch.set_num_threads(1)
-    return CohortTrainer.load(sources, Execution())
-
-
-def trial_of(study: Study, strategy: str, kind: str = "mse", init: str = "copied") -> TrialSpec:
-    trials = (t for t in confirm_trials(study) if t.strategy == strategy and t.init.kind == init)
-    trial = next(trials)
-    return replace(trial, loss=replace(trial.loss, kind=kind))
 
 
 def measure(trainer: CohortTrainer, *students: Stored) -> list[dict[str, float]]:
