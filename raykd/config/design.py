@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.config.one_of import OneOf
+from raykd.config.stated_map import StatedMap
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.maps.strategies import Rule, StackTie
 
 Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(gt=0)]
 
 Copied = Annotated[
     Annotated[Literal["forward", "reverse", "every_other"], Plain]
@@ -72,6 +74,11 @@ class Explore(Model):
     maps: Positive = Field(examples=[20], description="how many distinct maps to try")
     space: Literal["any", "in_order"] = "any"
     skip: bool = Field(False, description="a student block may also stay unmatched")
+    targets: Positive = Field(1, description="most teacher blocks of one student block")
+    weights: tuple[Weight, ...] | None = Field(
+        None, description="limits of the weight of each pair, log-uniform; default: 1 for all",
+        examples=[[0.1, 10]],
+    )  # fmt: skip
     decoder: StackTie | None = Field(
         None, description="the decoder's half follows the encoder's; default: both are searched"
     )
@@ -80,6 +87,22 @@ class Explore(Model):
     init: Init = "copied"
     fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
     prune: Prune | None = Field(None, description="drop each cohort's worst before the end")
+
+    @model_validator(mode="after")
+    def _one_target_in_order(self) -> Self:
+        if self.targets > 1 and self.space == "in_order":
+            raise ValueError(
+                f"`targets: {self.targets}` and `space: in_order`: sets of blocks have no order; "
+                "leave one of the two out"
+            )
+        if self.weights is not None and (
+            len(self.weights) != 2 or self.weights[0] >= self.weights[1]
+        ):
+            raise ValueError(
+                f"`weights: {[*self.weights]}`; write the lowest and the highest weight, such as "
+                "[0.1, 10]"
+            )
+        return self
 
 
 OPTIONS = {
@@ -98,8 +121,8 @@ DecoderName = Annotated[str, OneOf(lambda: [*RULES, "custom", *TIES])]
 class MapHalves(Model):
     """A map for each stack of an encoder-decoder."""
 
-    encoder: tuple[Positive | None, ...] = Field(examples=[[2, 4]])
-    decoder: tuple[Positive | None, ...] = Field(examples=[[4, 2]])
+    encoder: StatedMap = Field(examples=[[2, 4]])
+    decoder: StatedMap = Field(examples=[[4, 2]])
 
 
 class Strategy(Model):
@@ -109,11 +132,14 @@ class Strategy(Model):
     name: str | None = Field(None, description="its name in the table, if not the strategy's own")
     map: (
         Annotated[
-            Annotated[tuple[Positive | None, ...], Plain] | Annotated[MapHalves, Compound],
+            Annotated[StatedMap, Plain] | Annotated[MapHalves, Compound],
             by_halves(MapHalves),
         ]
         | None
-    ) = Field(None, description="for `custom`; of an encoder-decoder, its two halves")
+    ) = Field(
+        None, description="for `custom`: the teacher blocks of each student block, or pairs; of an "
+        "encoder-decoder, its two halves",
+    )  # fmt: skip
     decoder: DecoderName | None = Field(
         None,
         description="of an encoder-decoder: the decoder's strategy, or how its half follows from "

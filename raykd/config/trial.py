@@ -186,6 +186,11 @@ class TrialSpec:
         return hidden_loss(self.loss.kind).activations(t for _, t in self.layer_map.pairs())
 
     @property
+    def hidden_kinds(self) -> frozenset[str]:
+        """The hidden losses that it computes: its own, and those of pairs."""
+        return frozenset((self.loss.kind, *self.layer_map.pair_losses))
+
+    @property
     def learns_from_teacher(self) -> bool:
         """Whether its loss has targets other than the labels."""
         return bool(self.loss.kl or (self.loss.hidden and self.layer_map.pairs()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -23,6 +24,33 @@ from raykd.runtime.seeds import stream
 Values = Mapping[Activation, Tensor]
 Value = tuple[Tensor, list[Tensor]]
 """The loss and its terms: one for each matched pair, or those that the kind names."""
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """The loss of one matched pair: its kind, its function with options, and its weight."""
+
+    student: Activation
+    teacher: Activation
+    kind: HiddenLoss
+    function: Callable[..., Tensor]
+    weight: float = 1.0
+
+
+def pair_losses(trial: TrialSpec) -> list[PairLoss]:
+    """The losses of the matched pairs of a trial, in the order of the pairs. A pair with a loss of
+    its own has the default options of that loss."""
+    kinds = {kind: hidden_loss(kind) for kind in trial.hidden_kinds}
+    default = kinds[trial.loss.kind]
+    function = default.with_options(trial.loss.options)
+    return [
+        PairLoss(s, t, default, function, weight)
+        if kind in (None, trial.loss.kind)
+        else PairLoss(s, t, kinds[kind], kinds[kind].with_options(None), weight)
+        for (s, t), (weight, kind) in zip(
+            trial.layer_map.pairs(), trial.layer_map.pair_terms(), strict=True
+        )
+    ]
 
 
 class HiddenLossModule(nn.Module):
@@ -47,8 +75,10 @@ class HiddenLossModule(nn.Module):
             "pair": self._of_pairs, "padded_pair": self._of_padded_pairs, "blocks": self._of_blocks,
         }[self.kind.form]  # fmt: skip
         self._function = self.kind.with_options(trial.loss.options)
+        self._pair_losses = pair_losses(trial) if trial.loss.hidden else []
         # Projections are drawn at a weight of 0 too: the angle probe uses them.
-        projects = self.kind.projects or not self.pairs
+        projects = self.kind.projects or any(p.kind.projects for p in self._pair_losses)
+        projects = projects or not self.pairs
         projected = [s for s, _ in trial.layer_map.pairs()] if projects else []
         seed = stream(trial.seed, "projections")
         self.projections = build_projections(projected, width(model), teacher_width, seed)
@@ -61,7 +91,8 @@ class HiddenLossModule(nn.Module):
     @property
     def gathers(self) -> bool:
         """Whether every worker takes part in the loss of every batch, with or without rows."""
-        return bool(self.pairs) and not self.kind.additive and self._group.world > 1
+        whole = any(not pair.kind.additive for pair in self._pair_losses)
+        return whole and self._group.world > 1
 
     def forward(
         self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
@@ -72,7 +103,7 @@ class HiddenLossModule(nn.Module):
         return self._summed(losses)
 
     def without_rows(self, batch: Batch) -> Value:
-        """The share of a worker without rows in a batch, for a kind that gathers all rows."""
+        """The share of a worker without rows in a batch, for a loss that gathers all rows."""
         device = batch.valid.device
         student_ND, teacher_ND = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
         if self.kind.form == "blocks":
@@ -80,37 +111,50 @@ class HiddenLossModule(nn.Module):
             teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), teacher_ND)
             lengths_B = torch.zeros(0, dtype=torch.int64, device=device)
             return self._summed(self._of_gathered_blocks(student, teacher, lengths_B, batch))
-        stacks = [s.stack for s, _ in self.pairs]
+        nothing = torch.zeros((), device=device)
         return self._summed(
-            [self._of_whole_batch(student_ND, teacher_ND, s, batch) for s in stacks]
-        )
+            [
+                nothing if pair.kind.additive
+                else self._of_whole_batch(pair, student_ND, teacher_ND, batch)
+                for pair in self._pair_losses
+            ]
+        )  # fmt: skip
 
     def _summed(self, losses: list[Tensor]) -> Value:
-        if not self.kind.additive:  # the loss of the whole batch, which all workers computed
-            losses = [loss / self._group.world for loss in losses]
-        stacked = torch.stack(losses)
-        if self.kind.form == "blocks" or not self.kind.averages:
-            return stacked.sum(), losses
-        return stacked.mean(), losses
+        if self.kind.form == "blocks":
+            losses = [self._share(self.kind, loss) for loss in losses]
+            return torch.stack(losses).sum(), losses
+        pairs = self._pair_losses
+        losses = [self._share(p.kind, loss) for p, loss in zip(pairs, losses, strict=True)]
+        weighted = torch.stack(
+            [x if p.weight == 1 else p.weight * x for p, x in zip(pairs, losses, strict=True)]
+        )
+        return weighted.mean() if self.kind.averages else weighted.sum(), losses
+
+    def _share(self, kind: HiddenLoss, loss: Tensor) -> Tensor:
+        """This worker's share. A loss of the whole batch was computed by all workers."""
+        return loss if kind.additive else loss / self._group.world
 
     def _of_pairs(
         self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
     ) -> list[Tensor]:
         losses = []
-        for s, t in self.pairs:
+        for pair in self._pair_losses:
+            s, t = pair.student, pair.teacher
             student_ND = valid(student_BTD[s], batch.valid_in(s.stack))
-            student_ND = project(self.projections, s, student_ND)
-            losses.append(self._of_whole_batch(student_ND, teacher_ND[t], s.stack, batch))
+            if pair.kind.projects:
+                student_ND = project(self.projections, s, student_ND)
+            losses.append(self._of_whole_batch(pair, student_ND, teacher_ND[t], batch))
         return losses
 
     def _of_whole_batch(
-        self, student_ND: Tensor, teacher_ND: Tensor, stack: Stack, batch: Batch
+        self, pair: PairLoss, student_ND: Tensor, teacher_ND: Tensor, batch: Batch
     ) -> Tensor:
-        if self.gathers:
+        if not pair.kind.additive and self._group.world > 1:
             student_ND = self._group.gather_rows(_with_graph(student_ND))
             teacher_ND = self._group.gather_rows(teacher_ND)
-        loss: Tensor = self._function(student_ND, teacher_ND, batch.count_in(stack), batch.examples)
-        return loss
+        count = batch.count_in(pair.student.stack)
+        return pair.function(student_ND, teacher_ND, count, batch.examples)
 
     def _of_padded_pairs(
         self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch

@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """A student state and the teacher states that it imitates, by block. `text` describes them if
+    they are not a range of blocks."""
+
+    block: int
+    targets: tuple[int, ...]
+    text: str = ""
+
+    @property
+    def note(self) -> str:
+        """The text at the end of the row."""
+        if not self.targets:
+            return "not matched"
+        if self.text:
+            return f"imitates {self.text}"
+        note = f"imitates {state_label(self.targets[0])}"
+        return note if len(self.targets) == 1 else f"{note} to {self.targets[-1]}"
 
 
 def state_label(block: int) -> str:
@@ -14,35 +35,26 @@ def state_label(block: int) -> str:
     return str(block) if block else "emb"
 
 
-def grid(targets: Mapping[int, Sequence[int]], teacher: int, caption: str) -> str:
+def grid(rows: Sequence[Row], teacher: int, caption: str) -> str:
     """Draw a row for each student state and a column for each teacher state, with a dot where the
     student state imitates the teacher state.
 
-    `targets` holds the teacher states of each student state, by block; `teacher` is the teacher's
-    number of blocks. If there is a row for state 0, there is a column for it too. The grid is at
-    most WIDTH characters wide. For a deep teacher the columns are narrower and only every fifth or
-    tenth is numbered; for a teacher that still does not fit, only the text at the end of each row
-    is shown.
+    `teacher` is the teacher's number of blocks. If there is a row for state 0, there is a column
+    for it too. The grid is at most WIDTH characters wide. For a deep teacher the columns are
+    narrower and only every fifth or tenth is numbered; for a teacher that still does not fit, only
+    the text at the end of each row is shown.
     """
-    notes = {state: _note(blocks) for state, blocks in targets.items()}
-    columns = range(min((1, *targets)), teacher + 1)
-    text_width = 12 + 2 + max(map(len, notes.values()))
+    columns = range(min(1, *(row.block for row in rows)), teacher + 1)
+    text_width = 12 + 2 + max(len(row.note) for row in rows)
     cell = next((c for c in (3, 2, 1) if text_width + _width(columns, c) <= WIDTH), 0)
     lines = textwrap.wrap(caption, WIDTH, subsequent_indent="    ")
     if cell:
         lines += ["  student │ teacher block", f"    block │ {_numbers(columns, cell)}"]
-    for state, blocks in targets.items():
-        name, note = state_label(state), notes[state]
-        dots = "".join(("●" if c in blocks else "·").rjust(_cell(c, cell)) for c in columns)
-        lines.append(f"{name:>9} │ {dots}  {note}" if cell else f"{name:>9} │ {note}")
+    for row in rows:
+        name = state_label(row.block)
+        dots = "".join(("●" if c in row.targets else "·").rjust(_cell(c, cell)) for c in columns)
+        lines.append(f"{name:>9} │ {dots}  {row.note}" if cell else f"{name:>9} │ {row.note}")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _note(targets: Sequence[int]) -> str:
-    if not targets:
-        return "not matched"
-    note = f"imitates {state_label(targets[0])}"
-    return note if len(targets) == 1 else f"{note} to {targets[-1]}"
 
 
 def _cell(column: int, cell: int) -> int:

@@ -1,27 +1,30 @@
 """Layer maps, as values and as text. Plain Python, no torch.
 
-A layer map states, for each student block (1-based), which teacher block it imitates. Teacher
-states are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of block k. A
-map for an encoder-decoder has two halves, one for each stack.
+A layer map states, for each student block (1-based), which teacher blocks it imitates: usually one.
+Teacher states are numbered as in the paper's `hs`: 0 is the embedding output, k is the output of
+block k. A map for an encoder-decoder has two halves, one for each stack.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from raykd.maps.activations import Activation, Stack, state
 from raykd.maps.depth import Depth
-from raykd.maps.grid import grid
+from raykd.maps.grid import Row, grid
+from raykd.maps.targets import Target, Targets, as_range, entry_text, split
+from raykd.maps.targets import targets as targets_of
 
 Pair = tuple[Activation, Activation]
 """A matched state of the student, and the state of the teacher that it imitates."""
 
-_RANGE = re.compile(r"\b(\d+)-(\d+)\b")
 _HALVES = re.compile(r"\{\s*encoder:\s*(?P<encoder>.*?),\s*decoder:\s*(?P<decoder>\[.*?)\s*\}")
-_TEXT = re.compile(r"\[(?P<blocks>[^\[\]]*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?")
+_TEXT = re.compile(
+    r"\[(?P<entries>(?:[^\[\]]|\[[^\[\]]*\])*)\](?:\s*\+\s*embedding(?:\s+(?P<embedding>\d+))?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,21 @@ class LayerMap:
 
     `blocks[i]` is the teacher block (1-based) that student block `i + 1` imitates, or None.
     `embedding` is the teacher state that the student's embedding output imitates (0 is the
-    teacher's embedding output), or None if embeddings are not matched. For methods that mix or
-    redraw teacher blocks, student block `i + 1` is matched with all blocks from `blocks[i]` to
-    `upto[i]`. For an encoder-decoder these fields describe the encoder, and `decoder` is the half
-    of the decoder, numbered in the same way.
+    teacher's embedding output), or None if embeddings are not matched. With `upto`, student block
+    `i + 1` imitates all blocks from `blocks[i]` to `upto[i]`. With `sets`, it imitates the targets
+    `sets[i]`, which may have weights and losses of their own, and `blocks[i]` is the lowest of
+    them. `LayerMap.of` writes the fields from entries. For an encoder-decoder these fields describe
+    the encoder, and `decoder` is the half of the decoder, numbered in the same way.
     """
 
     blocks: tuple[int | None, ...]
     embedding: int | None = None
     decoder: LayerMap | None = None
     upto: tuple[int | None, ...] | None = None
+    sets: tuple[Targets, ...] | None = None
 
     def __post_init__(self) -> None:
+        self._normalise_sets()
         if not self.blocks:
             raise ValueError("a layer map needs at least one student block")
         for position, block in enumerate(self.blocks, 1):
@@ -54,14 +60,45 @@ class LayerMap:
             raise ValueError("the embedding output imitates state 0 (embeddings) or a block from 1")
         if self.upto == self.blocks:
             object.__setattr__(self, "upto", None)  # equal maps have equal fields
-        if self.upto is not None and (
-            len(self.upto) != len(self.blocks)
-            or any((a is None) != (b is None) for a, b in self.ranges)
-            or any(type(b) is not int or b < a for a, b in self.ranges if a is not None)
-        ):
-            raise ValueError("a range of teacher blocks is written from its first to its last")
+        if self.upto is not None:
+            ranges = list(zip(self.blocks, self.upto, strict=False))
+            if (
+                len(self.upto) != len(self.blocks)
+                or any((a is None) != (b is None) for a, b in ranges)
+                or any(type(b) is not int or b < a for a, b in ranges if a is not None)
+            ):
+                raise ValueError("a range of teacher blocks is written from its first to its last")
         if self.decoder is not None and self.decoder.decoder is not None:
             raise ValueError("a layer map has two halves at most, encoder and decoder")
+
+    def _normalise_sets(self) -> None:
+        """Equal maps have equal fields: sets that are blocks or ranges are stored as these."""
+        if self.sets is None:
+            return
+        if self.upto is not None or len(self.sets) != len(self.blocks):
+            raise ValueError("a layer map has one set of teacher blocks for each student block")
+        sets = tuple(targets_of(of_block or None) for of_block in self.sets)
+        ranges = [as_range(of_block) if of_block else (None, None) for of_block in sets]
+        blocks = tuple(of_block[0].block if of_block else None for of_block in sets)
+        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "sets", sets if None in ranges else None)
+        if self.sets is None:
+            object.__setattr__(self, "upto", tuple(limits[1] for limits in ranges if limits))
+
+    @classmethod
+    def of(
+        cls,
+        entries: Iterable[object],
+        embedding: int | None = None,
+        decoder: LayerMap | None = None,
+    ) -> LayerMap:
+        """Return the map with these entries, one for each student block: a teacher block, None, a
+        text such as `1-4`, `0.5*4` or `cosine(4)`, a `Target`, or a list of these.
+
+        Raises ValueError for an entry that is none of these.
+        """
+        sets = tuple(targets_of(entry) for entry in entries)
+        return cls((None,) * len(sets), embedding, decoder, sets=sets)
 
     @property
     def depth(self) -> Depth:
@@ -84,24 +121,47 @@ class LayerMap:
             () if self.decoder is None else self.decoder.pairs("decoder")
         )
 
+    def pair_terms(self) -> tuple[tuple[float, str | None], ...]:
+        """Weight and hidden loss of each of `pairs()`, in their order; None: the trial's loss."""
+        embedding = () if self.embedding is None else ((1.0, None),)
+        terms = tuple((t.weight, t.loss) for of_block in self.targets for t in of_block)
+        return (*embedding, *terms, *(self.decoder.pair_terms() if self.decoder else ()))
+
+    @property
+    def pair_losses(self) -> frozenset[str]:
+        """The hidden losses that pairs have of their own."""
+        return frozenset(loss for _, loss in self.pair_terms() if loss is not None)
+
     def matched_blocks(self) -> tuple[tuple[int, int], ...]:
         """Matched (student block, teacher block) pairs of the first half, sorted by student block;
         block 0 is the embedding output."""
         embedding = () if self.embedding is None else ((0, self.embedding),)
-        matched = ((s, a, b) for s, (a, b) in enumerate(self.ranges, 1) if a is not None and b)
-        return (*embedding, *((s, t) for s, a, b in matched for t in range(a, b + 1)))
+        matched = enumerate(self.targets, 1)
+        return (*embedding, *((s, t.block) for s, of_block in matched for t in of_block))
 
     @property
-    def ranges(self) -> tuple[tuple[int | None, int | None], ...]:
-        """First and last teacher block of each student block; equal in a map without ranges."""
-        return tuple(zip(self.blocks, self.upto or self.blocks, strict=True))
+    def targets(self) -> tuple[Targets, ...]:
+        """The targets of each student block, sorted by teacher block."""
+        if self.sets is not None:
+            return self.sets
+        ranges = zip(self.blocks, self.upto or self.blocks, strict=True)
+        return tuple(
+            () if a is None or b is None else tuple(Target(t) for t in range(a, b + 1))
+            for a, b in ranges
+        )
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The target of each student block as text: `4`, `1-12` or `null`."""
-        return tuple(
-            "null" if a is None else str(a) if a == b else f"{a}-{b}" for a, b in self.ranges
-        )
+        """The targets of each student block as text: `4`, `1-12`, `[1, 0.5*4]` or `null`."""
+        return tuple(map(entry_text, self.targets))
+
+    @property
+    def upside_down(self) -> LayerMap:
+        """The same map with the first student block in place of the last, and so on."""
+        return replace(
+            self, blocks=self.blocks[::-1], upto=self.upto and self.upto[::-1],
+            sets=self.sets and self.sets[::-1],
+        )  # fmt: skip
 
     def picture(self, teacher: Depth | int | tuple[int, int], title: str = "") -> str:
         """The map drawn as text, one grid for each stack: a row for each student block, a column
@@ -118,12 +178,12 @@ class LayerMap:
         names = ("",) if self.decoder is None else ("encoder", "decoder")
         grids = []
         for half, blocks, stack in zip(self.halves, depth.stacks, names, strict=True):
-            targets: dict[int, list[int]] = {} if half.embedding is None else {0: []}
-            targets |= {block: [] for block in range(1, len(half.blocks) + 1)}
-            for student_state, teacher_state in half.matched_blocks():
-                targets[student_state].append(teacher_state)
+            rows = [] if half.embedding is None else [Row(0, (half.embedding,))]
+            for block, of_block in enumerate(half.targets, 1):
+                text = ", ".join(map(str, of_block)) if as_range(of_block) is None else ""
+                rows.append(Row(block, tuple(t.block for t in of_block), text))
             caption = ", ".join(filter(None, (title, stack)))
-            grids.append(grid(targets, blocks, f"{caption}  {half}".lstrip()))
+            grids.append(grid(rows, blocks, f"{caption}  {half}".lstrip()))
         return "\n".join(grids)
 
     def __str__(self) -> str:
@@ -138,8 +198,9 @@ class LayerMap:
 
     @classmethod
     def parse(cls, text: str) -> LayerMap:
-        """Parses `[4, 8, null]`, `[1-12, 1-12]` or `[4, 8, 12] + embedding`, the form that `str`
-        writes; for two stacks, `{encoder: [4, 8, 12], decoder: [12, 8, 4]}`.
+        """Parses `[4, 8, null]`, `[1-12, 1-12]`, `[[1, 0.5*4], cosine(8)]` or `[4, 8, 12] +
+        embedding`, the form that `str` writes; for two stacks, `{encoder: [4, 8, 12], decoder:
+        [12, 8, 4]}`.
 
         Raises ValueError on anything else.
         """
@@ -151,20 +212,15 @@ class LayerMap:
                 f"not a layer map: {text!r}; write it like [4, 8, 12] or [4, null, 12]"
             )
         try:
-            # A range becomes an inner list, which _TEXT does not allow in the input.
-            entries = json.loads("[" + _RANGE.sub(r"[\1,\2]", match["blocks"]) + "]")
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null") from error
-        firsts = tuple(e[0] if isinstance(e, list) else e for e in entries)
-        lasts = tuple(e[1] if isinstance(e, list) else e for e in entries)
-        if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in firsts):
-            raise ValueError(f"not a layer map: {text!r}; blocks are numbers or null")
-        embedding = int(match["embedding"] or 0) if "embedding" in text else None
-        return cls(firsts, embedding, upto=lasts)
+            sets = tuple(split(match["entries"]))
+        except ValueError as error:
+            raise ValueError(f"not a layer map: {text!r}; {error}") from None
+        embedding = int(match["embedding"] or 0) if text.rstrip()[-1] != "]" else None
+        return cls((None,) * len(sets), embedding, sets=sets)
 
     def to_json(self) -> dict[str, object]:
         """`{"map": [...], "embedding": bool}`, with further keys for an embedding target other than
-        state 0, the ends of ranges and the half of the decoder."""
+        state 0, the ends of ranges, the targets of sets and the half of the decoder."""
         fields: dict[str, object] = {
             "map": list(self.blocks),
             "embedding": self.embedding is not None,
@@ -173,6 +229,8 @@ class LayerMap:
             fields["embedding_target"] = self.embedding
         if self.upto:
             fields["upto"] = list(self.upto)
+        if self.sets is not None:
+            fields["targets"] = [[t.to_json() for t in of_block] for of_block in self.sets]
         if self.decoder is not None:
             fields["decoder"] = self.decoder.to_json()
         return fields
@@ -180,9 +238,11 @@ class LayerMap:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LayerMap:
         embedding = data.get("embedding_target", 0) if data["embedding"] else None
-        upto = data.get("upto", data["map"])
         decoder = cls.from_json(data["decoder"]) if "decoder" in data else None
-        return cls(tuple(data["map"]), embedding, decoder, tuple(upto))
+        if "targets" in data:
+            sets = ([Target(**t) for t in of_block] or None for of_block in data["targets"])
+            return cls.of(sets, embedding, decoder)
+        return cls(tuple(data["map"]), embedding, decoder, tuple(data.get("upto", data["map"])))
 
 
 def everywhere(depth: Depth, block: int | None) -> LayerMap:

@@ -73,16 +73,16 @@ def rail_kd(teacher: int, student: int, seed: int) -> LayerMap:
 def redrawn(layer_map: LayerMap, seed: int, epoch: int) -> LayerMap:
     """The map of one epoch, drawn from the ranges of `rail_kd`; it depends on seed and epoch
     alone."""
-    matched = [(s, a, b) for s, (a, b) in enumerate(layer_map.ranges) if a is not None and b]
+    matched = [(s, of_block[-1].block) for s, of_block in enumerate(layer_map.targets) if of_block]
     rng = stdlib_random.Random(f"raykd rail_kd {layer_map} {seed} {epoch}")
-    highest = range(1, matched[-1][2] + 1)
+    highest = range(1, matched[-1][1] + 1)
     pick = (
         rng.sample
         if len(matched) <= len(highest)
         else lambda population, k: rng.choices(population, k=k)
     )
     blocks: list[int | None] = [None] * len(layer_map.blocks)
-    for (student, _, _), block in zip(matched, sorted(pick(highest, len(matched))), strict=True):
+    for (student, _), block in zip(matched, sorted(pick(highest, len(matched))), strict=True):
         blocks[student] = block
     return LayerMap(tuple(blocks))
 

@@ -135,7 +135,7 @@ def apply_to_stacks(
     if decoder == "same" or decoder == "mirrored":
         half = rule(teacher.decoder, student.decoder, seed)
         if decoder == "mirrored":
-            half = replace(half, blocks=half.blocks[::-1], upto=half.upto and half.upto[::-1])
+            half = half.upside_down
         return replace(encoder, decoder=half)
     decoder_rule = decoder or rule
     return replace(

@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import cache, partial
 from random import Random
 
-from raykd.config import design
+from raykd.config import design, stated_map
 from raykd.config.sweep import SweepConfig
-from raykd.config.trial import Lora, Loss, Phase, Training, TrialSpec
+from raykd.config.trial import Lora, Loss, Phase, TargetKind, Training, TrialSpec
+from raykd.losses.hidden.pairs import pair_problem
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.layer_map import LayerMap, check, everywhere
 from raykd.maps.published import PUBLISHED, own_loss
@@ -27,13 +28,18 @@ TOO_SHALLOW = (
 
 
 def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
-    """Return the map of a strategy of the file under a seed, with the embeddings of the file."""
+    """Return the map of a strategy of the file under a seed, with the embeddings of the file.
+
+    Raises ValueError for a stated map that does not fit the student."""
     if strategy.strategy == "custom":
+        assert strategy.map is not None
+        depth = study.depth
         if isinstance(strategy.map, design.MapHalves):
-            layer_map = LayerMap(strategy.map.encoder, decoder=LayerMap(strategy.map.decoder))
+            half = stated_map.layer_map(strategy.map.decoder, depth.decoder or depth.encoder)
+            encoder = stated_map.layer_map(strategy.map.encoder, depth.encoder)
+            layer_map = replace(encoder, decoder=half)
         else:
-            assert strategy.map is not None
-            layer_map = LayerMap(strategy.map)
+            layer_map = stated_map.layer_map(strategy.map, depth.encoder)
     else:
         rule, decoder = design.rules(strategy)
         layer_map = apply_to_stacks(rule, study.base.depths, study.depth, seed, decoder)
@@ -71,12 +77,31 @@ def strategy_problems(study: Study) -> list[str]:
                 problems.append(f"{key}.{option}: {block}, the {model} has {blocks} blocks")
                 break
         else:
-            layer_map = strategy_map(study, strategy, 0)
-            problem = check(layer_map, teacher, student)
+            try:
+                layer_map = strategy_map(study, strategy, 0)
+            except ValueError as error:
+                problems.append(f"{key}.map: {error}")
+                continue
+            problem = check(layer_map, teacher, student) or _pair_problem(
+                study, strategy, layer_map
+            )
             problems += [f"{key}.map: {problem}"] if problem else []
             if strategy.strategy in PUBLISHED and not layer_map.pairs():
                 problems.append(f"{key}.strategy: {strategy.strategy} {TOO_SHALLOW}")
     return problems
+
+
+def _pair_problem(study: Study, strategy: design.Strategy, layer_map: LayerMap) -> str | None:
+    """Return the problem of the weights and losses of a map's pairs in one line, if any."""
+    config = study.config
+    kind = own_loss(strategy.strategy) or config.losses.kind
+    if problem := pair_problem(layer_map, kind):
+        return problem
+    micro = config.cluster.micro_batch
+    whole = sorted(name for name in layer_map.pair_losses if not hidden_loss(name).divisible)
+    if micro is not None and whole:
+        return f"{layer_map}: {whole[0]} is of a whole batch; leave `cluster.micro_batch` out"
+    return None
 
 
 def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:
@@ -106,11 +131,21 @@ def _design(
         arms += [(name, m, "teacher", None, None) for name, m in named_maps]
         for init in confirm.inits:
             arm_trials = [
-                replace(stated(name, blank, init, 0, loss, lr), layer_map=m, seed=seed, targets=t)
+                _matched(study, stated(name, blank, init, 0, loss, lr), m, seed, t)
                 for name, m, t, loss, lr in arms
             ]
             trials += [t for arm_trial in arm_trials for t in _weighted(study, arm_trial)]
     return tuple(trials)
+
+
+def _matched(
+    study: Study, blank: TrialSpec, layer_map: LayerMap, seed: int, targets: TargetKind
+) -> TrialSpec:
+    """Return the trial with a map, a seed and targets."""
+    if layer_map.pair_losses:
+        kinds = (blank.loss.kind, *layer_map.pair_losses)
+        blank = replace(blank, plugins=_plugins(study.config, kinds))
+    return replace(blank, layer_map=layer_map, seed=seed, targets=targets)
 
 
 def _weighted(study: Study, trial: TrialSpec) -> list[TrialSpec]:
@@ -173,16 +208,17 @@ def trial(
             losses.stated_options if loss is None else None,
             study.class_weights,
         ),
-        plugins=_plugins(config, loss or losses.kind),
+        plugins=_plugins(config, (loss or losses.kind,)),
         training=Training(steps=max(1, round(study.steps * share)), **training),
         seed=seed,
     )
 
 
-def _plugins(config: SweepConfig, loss: str) -> tuple[str, ...]:
+def _plugins(config: SweepConfig, losses: Iterable[str]) -> tuple[str, ...]:
     """Return hashes of the plug-ins of a trial. A strategy needs none, as its map is in the id."""
     task = config.task
     metric = metric_of(task.kind, task.metric)
-    used = (hidden_loss(loss).function, task.of_kind.implementation, metric.function)
+    functions = (hidden_loss(loss).function for loss in losses)
+    used = (*functions, task.of_kind.implementation, metric.function)
     hashes = {plugin_hash(part) for part in used if not isinstance(part, str)}
     return tuple(sorted(h for h in hashes if h is not None))

@@ -13,6 +13,7 @@ from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
 from raykd.config.yaml_file import unknown
 from raykd.errors import UserError
 from raykd.losses.fit import misfit_of_models
+from raykd.losses.hidden.pairs import pair_problem
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
@@ -96,6 +97,8 @@ def check_map(
     loss = hidden_loss(kind)
     if not layer_map.pairs():
         return
+    if problem := pair_problem(layer_map, kind):
+        raise ValueError(f"layer_map: {problem}")
     if loss.form == "blocks" and len(depths[0].stacks) > 1:
         raise ValueError(f"kind: {kind} is for models of one stack, these have two")
     if problem := misfit_of_models(teacher.config, student.config, kind):
@@ -155,8 +158,8 @@ def training_of(
     )
 
 
-def map_of(layer_map: LayerMap | Sequence[int | None]) -> LayerMap:
-    return layer_map if isinstance(layer_map, LayerMap) else LayerMap(tuple(layer_map))
+def map_of(layer_map: LayerMap | Sequence[object]) -> LayerMap:
+    return layer_map if isinstance(layer_map, LayerMap) else LayerMap.of(layer_map)
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def distill(
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     batches: Batches,
-    layer_map: LayerMap | Sequence[int | None],
+    layer_map: LayerMap | Sequence[object],
     *,
     steps: int | None = None,
     epochs: int | None = None,

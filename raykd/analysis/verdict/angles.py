@@ -205,7 +205,8 @@ def _between(first: StudentAngles, second: StudentAngles) -> float | None:
     """Return the mean angle in degrees over the student blocks that both maps match to one teacher
     block each, or None without such a block. Each angle is the arccosine of a mean cosine."""
     maps = [
-        [a if a == b else None for a, b in LayerMap.parse(s.map).ranges] for s in (first, second)
+        [t[0].block if len(t) == 1 else None for t in LayerMap.parse(s.map).targets]
+        for s in (first, second)
     ]
     degrees = []
     for student, targets in enumerate(zip(*maps, strict=True), 1):

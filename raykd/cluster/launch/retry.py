@@ -75,7 +75,7 @@ def after(
     if failure.kind in STAYS_OPEN:
         return [replace(part, losses=part.losses + 1)] if part.losses < retries else []
     rows = part.micro_batch or share
-    divisible = all(hidden_loss(t.loss.kind).divisible for t in part.trials)
+    divisible = all(hidden_loss(kind).divisible for t in part.trials for kind in t.hidden_kinds)
     if failure.kind == "memory" and rows > 1 and divisible:
         return [replace(part, micro_batch=-(-rows // 2))]
     if failure.kind == "own" and not part.tried:
