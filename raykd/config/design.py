@@ -88,6 +88,11 @@ class Explore(Model):
     fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
     prune: Prune | None = Field(None, description="drop each cohort's worst before the end")
 
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Lowest and highest weight of a pair; None if they are not searched."""
+        return None if self.weights is None else (self.weights[0], self.weights[1])
+
     @model_validator(mode="after")
     def _one_target_in_order(self) -> Self:
         if self.targets > 1 and self.space == "in_order":

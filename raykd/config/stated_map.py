@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from raykd.config.one_of import OneOf
 from raykd.config.yaml_file import Compound, Model, Plain, by
-from raykd.losses.hidden.pairs import losses_of_pairs
+from raykd.losses.hidden.registry import losses_of_pairs
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.targets import Target, from_pairs, targets
 

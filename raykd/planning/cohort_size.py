@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from raykd.errors import first_line
-from raykd.maps.layer_map import everywhere
 from raykd.planning.memory.footprint import (
     LARGEST_COHORT,
     MEMORY_SHARE,
@@ -19,7 +18,7 @@ from raykd.planning.memory.footprint import (
 )
 from raykd.planning.study import Study
 from raykd.planning.teacher_source import explored_states
-from raykd.planning.trials import confirm_trials, explore_trial
+from raykd.planning.trials import confirm_trials, largest_explore_trial
 from raykd.teachers.model_facts import Base, labelled, read_config, remembered
 
 logger = logging.getLogger(__name__)
@@ -49,20 +48,21 @@ def footprint(study: Study, gpu: bool) -> Footprint:
 
 
 def _memory_questions(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
-    """Yield the question of the trial with the most matched pairs, for each hidden loss."""
+    """Yield the question of the trial with the most matched pairs, for each hidden loss and each
+    mixture of losses."""
     config, trials = study.config, confirm_trials(study)
     training, task, cluster = config.training, config.task, config.cluster
     states = {state for t in trials if t.seed == trials[0].seed for state in t.teacher_states}
     if config.explore is not None:
-        trials = (*trials, explore_trial(study, everywhere(study.depth, 1)))
+        trials = (*trials, largest_explore_trial(study))
         states |= explored_states(study)
     batch_rows = training.batch
     if training.batch_tokens is not None:
         batch_rows = max(1, training.batch_tokens // task.max_length)
     rows = math.ceil(batch_rows / cluster.workers)
     bf16 = training.precision == "bf16" or (training.precision == "auto" and gpu)
-    for kind in dict.fromkeys(t.loss.kind for t in trials):
-        same_kind = [t for t in trials if t.loss.kind == kind]
+    for kinds in dict.fromkeys((t.loss.kind, t.hidden_kinds) for t in trials):
+        same_kind = [t for t in trials if (t.loss.kind, t.hidden_kinds) == kinds]
         largest = max(same_kind, key=lambda t: len(t.layer_map.pairs()))
         yield MemoryQuestion(
             largest,

@@ -231,7 +231,13 @@ def make(
     space, wanted = None, 0
     if explore is not None:
         space = space_of(
-            study.base.depths, study.depth, explore.space, explore.skip, explore.decoder
+            study.base.depths,
+            study.depth,
+            explore.space,
+            explore.skip,
+            explore.decoder,
+            explore.targets,
+            explore.limits,
         )
         wanted = min(explore.maps, space.size())
     explored_count = len(explored.tried)

@@ -10,8 +10,7 @@ from random import Random
 from raykd.config import design, stated_map
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import Lora, Loss, Phase, TargetKind, Training, TrialSpec
-from raykd.losses.hidden.pairs import pair_problem
-from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.registry import hidden_loss, pair_problem
 from raykd.maps.layer_map import LayerMap, check, everywhere
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.maps.strategies import apply_to_stacks, match_embedding
@@ -175,6 +174,16 @@ def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
     assert explore is not None
     matched = _with_embedding(study, layer_map, "explored")
     return trial(study, "explore", "explored", matched, explore.init, explore.seed)
+
+
+def largest_explore_trial(study: Study) -> TrialSpec:
+    """Return an explore trial with as many matched pairs as any."""
+    assert study.config.explore is not None
+    encoder, *decoder = (
+        LayerMap((1,) * blocks, upto=(min(study.config.explore.targets, teacher),) * blocks)
+        for blocks, teacher in zip(study.depth.stacks, study.base.depths.stacks, strict=True)
+    )
+    return explore_trial(study, replace(encoder, decoder=decoder[0] if decoder else None))
 
 
 def trial(

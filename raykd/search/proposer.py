@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raykd.maps.layer_map import LayerMap
+from raykd.maps.targets import Target
 from raykd.search.space import AnySpace, Space
+from raykd.search.weights import rounded
 
 if TYPE_CHECKING:
     import optuna
@@ -211,8 +214,9 @@ def _stacks(space: AnySpace) -> list[Parameter]:
 
 def _distributions(space: AnySpace) -> dict[str, optuna.distributions.BaseDistribution]:
     """One integer for each student block; 0 means unmatched. Integers rather than categories,
-    because neighbouring blocks are similar and samplers can use the order."""
-    import optuna
+    because neighbouring blocks are similar and samplers can use the order. Each further target has
+    an integer of its own, and each target a weight if the space has weights."""
+    from optuna.distributions import FloatDistribution, IntDistribution
 
     distributions: dict[str, optuna.distributions.BaseDistribution] = {}
     for prefix, half in _stacks(space):
@@ -220,31 +224,57 @@ def _distributions(space: AnySpace) -> dict[str, optuna.distributions.BaseDistri
         if half.kind == "in_order" and not half.skip:
             high = half.teacher - half.student + 1  # block k is at least k; see _half
         for i in range(1, half.student + 1):
-            distributions[f"{prefix}_{i}"] = optuna.distributions.IntDistribution(low, high)
+            distributions[f"{prefix}_{i}"] = IntDistribution(low, high)
+        for i, j in _slots(half):
+            if j > 1:
+                distributions[f"{prefix}_{i}_{j}"] = IntDistribution(0, high)
+            if half.weights is not None:
+                distributions[f"{prefix}_{i}_{j}_weight"] = FloatDistribution(
+                    *half.weights, log=True
+                )
     return distributions
 
 
-def _decode(space: AnySpace, params: dict[str, int]) -> LayerMap:
+def _slots(half: Space) -> list[tuple[int, int]]:
+    """Student block and number of each of its possible targets, from 1 on."""
+    return [(i, j) for i in range(1, half.student + 1) for j in range(1, half.most + 1)]
+
+
+def _decode(space: AnySpace, params: Mapping[str, float]) -> LayerMap:
     encoder, *decoder = (_half(half, prefix, params) for prefix, half in _stacks(space))
     if isinstance(space, Space):
         return encoder
     return replace(encoder, decoder=decoder[0]) if decoder else space.tied(encoder)
 
 
-def _half(space: Space, prefix: str, params: dict[str, int]) -> LayerMap:
+def _half(space: Space, prefix: str, params: Mapping[str, float]) -> LayerMap:
     """In order: block k is the k-th smallest value plus k - 1, which yields every in-order map and
-    no other."""
-    blocks = [params[f"{prefix}_{i}"] for i in range(1, space.student + 1)]
+    no other. A teacher block that is proposed twice for one student block is one target."""
+    first = [int(params[f"{prefix}_{i}"]) for i in range(1, space.student + 1)]
     if space.kind == "in_order" and not space.skip:
-        blocks = [block + i for i, block in enumerate(sorted(blocks))]
-    return LayerMap(tuple(b or None for b in blocks))
+        first = [block + i for i, block in enumerate(sorted(first))]
+    sets: list[dict[int, Target]] = [{} for _ in first]
+    for i, j in _slots(space):
+        block = first[i - 1] if j == 1 else int(params[f"{prefix}_{i}_{j}"])
+        weight = 1.0
+        if space.weights is not None:
+            weight = rounded(params[f"{prefix}_{i}_{j}_weight"], *space.weights)
+        if block:
+            sets[i - 1].setdefault(block, Target(block, weight))
+    return LayerMap.of(list(of_block.values()) or None for of_block in sets)
 
 
-def _encode(space: AnySpace, layer_map: LayerMap) -> dict[str, int]:
-    params: dict[str, int] = {}
+def _encode(space: AnySpace, layer_map: LayerMap) -> dict[str, float]:
+    params: dict[str, float] = {}
     for (prefix, half), part in zip(_stacks(space), layer_map.halves, strict=False):
-        blocks = [b or 0 for b in part.blocks]
-        if half.kind == "in_order" and not half.skip:
-            blocks = [block - i for i, block in enumerate(blocks)]
-        params |= {f"{prefix}_{i}": block for i, block in enumerate(blocks, 1)}
+        in_order = half.kind == "in_order" and not half.skip
+        for i, j in _slots(half):
+            targets = part.targets[i - 1]
+            target = targets[j - 1] if j <= len(targets) else None
+            name = f"{prefix}_{i}" if j == 1 else f"{prefix}_{i}_{j}"
+            params[name] = 0 if target is None else target.block - (i - 1) * in_order
+            if half.weights is not None:
+                # An absent target has no weight: the middle of the limits says least.
+                weight = math.sqrt(math.prod(half.weights)) if target is None else target.weight
+                params[f"{prefix}_{i}_{j}_weight"] = weight
     return params

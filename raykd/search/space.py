@@ -6,12 +6,15 @@ import itertools
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import Literal
 
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.strategies import StackTie
+from raykd.maps.targets import Target
+from raykd.search.weights import draw_weight, two_digits
 
 COVERABLE = 100_000  # spaces up to this size are enumerated to draw unseen maps
 
@@ -21,68 +24,120 @@ class Space:
     """Maps of `student` blocks onto `teacher` blocks.
 
     `any`: each student block imitates any teacher block. `in_order`: the teacher blocks strictly
-    increase. `skip`: student blocks may also be unmatched.
+    increase. `skip`: student blocks may also be unmatched. `targets`: most teacher blocks of one
+    student block, for `any`. `weights`: limits of the weight of each pair, which has two digits
+    (search/weights.py).
     """
 
     teacher: int
     student: int
     kind: Literal["any", "in_order"] = "any"
     skip: bool = False
+    targets: int = 1
+    weights: tuple[float, float] | None = None
+
+    @property
+    def most(self) -> int:
+        """Most targets of one student block, which cannot exceed the teacher's blocks."""
+        return min(self.targets, self.teacher)
+
+    @property
+    def _grid(self) -> tuple[float, ...]:
+        return (1.0,) if self.weights is None else two_digits(*self.weights)
 
     def size(self) -> int:
         """Number of maps, without the map that matches nothing."""
+        weights = len(self._grid)
         if self.kind == "any":
-            whole: int = (self.teacher + self.skip) ** self.student
-            return whole - self.skip
+            counts = range(1, self.most + 1)
+            sets: int = sum(math.comb(self.teacher, k) * weights**k for k in counts)
+            return int((sets + self.skip) ** self.student) - self.skip
         if not self.skip:
-            return math.comb(self.teacher, self.student)
+            return math.comb(self.teacher, self.student) * weights**self.student
         return sum(
-            math.comb(self.student, k) * math.comb(self.teacher, k)
+            math.comb(self.student, k) * math.comb(self.teacher, k) * weights**k
             for k in range(1, self.student + 1)
         )
 
     def __iter__(self) -> Iterator[LayerMap]:
-        blocks: list[int | None] = list(range(1, self.teacher + 1))
+        for blocks in self._block_sets():
+            if self.weights is None and self.most == 1:  # ten times as fast
+                yield LayerMap(tuple(of_block[0] if of_block else None for of_block in blocks))
+                continue
+            matched = [(i, block) for i, of_block in enumerate(blocks) for block in of_block]
+            for weights in itertools.product(self._grid, repeat=len(matched)):
+                sets: list[list[Target]] = [[] for _ in blocks]
+                for (i, block), weight in zip(matched, weights, strict=True):
+                    sets[i].append(Target(block, weight))
+                yield LayerMap.of(of_block or None for of_block in sets)
+
+    def _block_sets(self) -> Iterator[tuple[tuple[int, ...], ...]]:
+        """The teacher blocks of each student block, without weights."""
+        blocks = range(1, self.teacher + 1)
         if self.kind == "any":
-            choices = [None, *blocks] if self.skip else blocks
-            for combination in itertools.product(choices, repeat=self.student):
-                if any(combination):
-                    yield LayerMap(combination)
+            counts = range(0 if self.skip else 1, self.most + 1)
+            sets = [s for k in counts for s in itertools.combinations(blocks, k)]
+            yield from (maps for maps in itertools.product(sets, repeat=self.student) if any(maps))
             return
         for matched in range(1 if self.skip else self.student, self.student + 1):
             for places in itertools.combinations(range(self.student), matched):
                 for chosen in itertools.combinations(blocks, matched):
                     targets = dict(zip(places, chosen, strict=True))
-                    yield LayerMap(tuple(targets.get(i) for i in range(self.student)))
+                    yield tuple((targets[i],) if i in targets else () for i in range(self.student))
 
     def __contains__(self, layer_map: LayerMap) -> bool:
-        targets = [b for b in layer_map.blocks if b is not None]
+        targets = [target for of_block in layer_map.targets for target in of_block]
+        counts = [len(of_block) for of_block in layer_map.targets]
         return (
             layer_map.decoder is None
-            and len(layer_map.blocks) == self.student
+            and len(counts) == self.student
             and bool(targets)
-            and (self.skip or len(targets) == self.student)
-            and max(targets) <= self.teacher
-            and (self.kind == "any" or all(a < b for a, b in itertools.pairwise(targets)))
+            and (self.skip or min(counts) > 0)
+            and max(counts) <= self.most
+            and max(t.block for t in targets) <= self.teacher
+            and not layer_map.pair_losses
+            and {t.weight for t in targets} <= set(self._grid)
+            and (
+                self.kind == "any"
+                or (max(counts) == 1 and all(a.block < b.block for a, b in pairwise(targets)))
+            )
         )
 
     def draw(self, rng: Random) -> LayerMap:
-        """Draws one map uniformly."""
-        if self.kind == "any":
+        """Draws one map uniformly. With `weights`, its blocks are uniform among the maps without
+        weights, and the logarithm of each weight is uniform."""
+        blocks = self._draw_blocks(rng)
+        if self.weights is None:
+            return LayerMap.of(of_block or None for of_block in blocks)
+        return LayerMap.of(
+            [Target(block, draw_weight(*self.weights, rng)) for block in of_block] or None
+            for of_block in blocks
+        )
+
+    def _draw_blocks(self, rng: Random) -> list[list[int]]:
+        if self.kind == "any" and self.targets == 1:
             low = 0 if self.skip else 1
             while True:
                 drawn = [rng.randint(low, self.teacher) for _ in range(self.student)]
                 if any(drawn):
-                    return LayerMap(tuple(b or None for b in drawn))
+                    return [[block] if block else [] for block in drawn]
+        teacher = range(1, self.teacher + 1)
+        if self.kind == "any":
+            counts = range(0 if self.skip else 1, self.most + 1)
+            weights = [math.comb(self.teacher, k) for k in counts]
+            while True:
+                sizes = rng.choices(counts, weights, k=self.student)
+                if any(sizes):
+                    return [rng.sample(teacher, size) for size in sizes]
         matched = self.student
         if self.skip:
             counts = range(1, self.student + 1)
             weights = [math.comb(self.student, k) * math.comb(self.teacher, k) for k in counts]
             matched = rng.choices(counts, weights)[0]
         places = sorted(rng.sample(range(self.student), matched))
-        chosen = sorted(rng.sample(range(1, self.teacher + 1), matched))
+        chosen = sorted(rng.sample(teacher, matched))
         targets = dict(zip(places, chosen, strict=True))
-        return LayerMap(tuple(targets.get(i) for i in range(self.student)))
+        return [[targets[i]] if i in targets else [] for i in range(self.student)]
 
     def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
         """Draws up to `count` distinct maps uniformly from those that are not in `seen`.
@@ -125,8 +180,7 @@ class TwoStacks:
 
     def tied(self, half: LayerMap) -> LayerMap:
         """The map with this encoder half, if the decoder's half follows from it."""
-        blocks = half.blocks[::-1] if self.tie == "mirrored" else half.blocks
-        return replace(half, decoder=replace(half, blocks=blocks))
+        return replace(half, decoder=half.upside_down if self.tie == "mirrored" else half)
 
     def unseen(self, seen: Collection[LayerMap], count: int, rng: Random) -> list[LayerMap]:
         """See `Space.unseen`."""
@@ -138,11 +192,11 @@ AnySpace = Space | TwoStacks
 
 def space_of(
     teacher: Depth, student: Depth, kind: Literal["any", "in_order"] = "any", skip: bool = False,
-    tie: StackTie | None = None,
+    tie: StackTie | None = None, targets: int = 1, weights: tuple[float, float] | None = None,
 ) -> AnySpace:  # fmt: skip
     """The space of maps between models of these depths."""
     stacks = zip(teacher.stacks, student.stacks, strict=True)
-    encoder, *decoder = (Space(t, s, kind, skip) for t, s in stacks)
+    encoder, *decoder = (Space(t, s, kind, skip, targets, weights) for t, s in stacks)
     return TwoStacks(encoder, decoder[0], tie) if decoder else encoder
 
 

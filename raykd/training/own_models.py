@@ -13,8 +13,7 @@ from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
 from raykd.config.yaml_file import unknown
 from raykd.errors import UserError
 from raykd.losses.fit import misfit_of_models
-from raykd.losses.hidden.pairs import pair_problem
-from raykd.losses.hidden.registry import hidden_loss, hidden_losses
+from raykd.losses.hidden.registry import hidden_loss, hidden_losses, pair_problem
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED

@@ -205,7 +205,10 @@ def test_a_wrong_value_is_told_with_what_to_write(
         ({"strategy": "custom", "map": []}, ": a custom strategy needs its `map`, for example"),
         ({"strategy": "custom", "map": [4, "x"]}, '.map.1: "x" is no teacher block; write 4'),
         ({"strategy": "custom", "map": [4, 0]}, ".map.1: 0 is no teacher block; write a whole"),
-        ({"strategy": "custom", "map": [4, True]}, ".map.1: true is no teacher block; write a whole"),
+        (
+            {"strategy": "custom", "map": [4, True]},
+            ".map.1: true is no teacher block; write a whole",
+        ),
         ({"strategy": "last", "name": "best_1"}, ": best_1 is the name of an explored map; write"),
         ({"strategy": "last", "name": "uniform_random_01"}, ": uniform_random_01 is the name of a"),
         ({"strategy": "last", "block": 3}, ": `block` is not an option of last; leave it out"),

@@ -33,10 +33,12 @@ from .tiny_models import tiny_model
 LENGTHS = np.array([7, 3, 9, 4, 5])
 CASES = [
     (kind, rows, frozen)
-    for kind in ("linear_cka", "rkd_distance")
+    for kind in ("linear_cka", "rkd_distance", "mixed")
     for rows, frozen in ((5, False), (2, False), (1, False), (1, True))
 ]
-"""Kind, rows of the batch (of one row, the second worker has none), frozen embeddings."""
+"""Kind, rows of the batch (of one row, the second worker has none), frozen embeddings. `mixed` has
+a loss of the whole batch on one pair, and one by token on the others."""
+MIXED = LayerMap.of([[4, "0.5*linear_cka(1)"], 2], embedding=0)
 
 
 def rkd_distance(inputs: HiddenInputs) -> tuple[Tensor]:
@@ -72,9 +74,10 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
     """The terms of the loss, summed over the workers, and the gradient of all parameters."""
     teacher = tiny_model("bert", blocks=4, labels=2, dropout=0.0)
     shape = Shape(2, width=None if frozen else 16)
-    trial = spec(
-        shape=shape, layer_map=LayerMap((4, 2), embedding=0), kind=kind, freeze_embeddings=frozen
+    layer_map, kind = (
+        (MIXED, "normalized_mse") if kind == "mixed" else (LayerMap((4, 2), embedding=0), kind)
     )
+    trial = spec(shape=shape, layer_map=layer_map, kind=kind, freeze_embeddings=frozen)
     student = build_student(teacher, shape, Init("random"), 0)
     learner = Learner(
         trial, student, Classification(), 32, group, torch.device("cpu"), nullcontext()

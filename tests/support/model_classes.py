@@ -27,7 +27,12 @@ from .tiny_models import tiny_model
 ROWS = 60
 SIX_STEPS = {"steps": 6, "batch": 16, "lr": 1e-3, "evaluations": 3, "precision": "fp32"}
 BF16 = {**SIX_STEPS, "weights": "bf16"}
-MIXED = {"strategy": "custom", "map": {"encoder": [4, None], "decoder": [1, 1]}}
+MIXED = {"strategy": "custom", "map": {"encoder": [[1, "2*4"], None], "decoder": [1, 1]}}
+SETS = {"strategy": "custom", "name": "sets", "map": [[1, "0.5*4"], "2*cosine(3)"]}
+PAIRS = {
+    "strategy": "custom", "name": "pairs",
+    "map": [{"student": 2, "teacher": 4, "loss": "mse"}, {"student": 2, "teacher": 1}],
+}  # fmt: skip
 
 
 def _reviews(folder: Path, **changes: Any) -> Path:
@@ -51,6 +56,7 @@ def _arms(*strategies: object) -> dict[str, Any]:
 
 SWEEPS: dict[str, Callable[[Path], Path]] = {
     "classification": partial(_reviews, confirm=_arms("none", "reverse")),
+    "sets": partial(_reviews, confirm=_arms(SETS, PAIRS)),
     "methods": partial(_reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}),
     "choices": partial(_prompts, confirm=_arms("none", "reverse")),
     "choices in bf16": partial(_prompts, confirm=_arms("none", "reverse"), training=BF16),
@@ -75,6 +81,7 @@ CASES: dict[str, tuple[str, Build]] = {
         for kind in tiny_seq2seq.KINDS
     },
     "llama that writes": ("writing", partial(tiny_lm, "llama")),
+    "sets of blocks": ("sets", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
     "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
 }
 
@@ -101,7 +108,7 @@ class Place:
         if not teacher.exists():
             decided(build(dropout=dropout)).save_pretrained(teacher)
             tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
-            tokenizer["methods"] = tokenizer["methods in bf16"] = world.tokenizer
+            tokenizer |= dict.fromkeys(("sets", "methods", "methods in bf16"), world.tokenizer)
             tokenizer.get(name, lm_world.lm_tokenizer)().save_pretrained(teacher)
         return replace(training_inputs(self.study(case), teacher), fingerprint=case)
 

@@ -44,7 +44,9 @@ class GradientReader:
 
     def __init__(self, student: Student, blocks: Blocks, data: Data, where: Execution) -> None:
         self._student, self._blocks, self._data, self._where = student, blocks, data, where
-        loss = student.trial.loss
+        loss, layer_map = student.trial.loss, student.trial.layer_map
+        terms = zip(layer_map.pairs(), layer_map.pair_terms(), strict=True)
+        self._weights = {pair: weight for pair, (weight, _) in terms}
         kind = measured_loss(loss.kind)
         self._loss = hidden_loss(kind).with_options(loss.options if kind == loss.kind else None)
 
@@ -80,15 +82,17 @@ class GradientReader:
             parameters = [p for p in stack[s.block - 1].parameters() if p.requires_grad]
             if not parameters:
                 continue
-            sides = [[targets[t][0] for t in own]]
-            sides += [[targets[t][shuffled]] for t in others for shuffled in (0, 1)]
+            sides = [[(targets[t][0], self._weights[s, t]) for t in own]]
+            sides += [[(targets[t][shuffled], 1.0)] for t in others for shuffled in (0, 1)]
             sums = torch.zeros(len(sides), sum(p.numel() for p in parameters),
                                device=parameters[0].device)  # fmt: skip
             for rows, places in batches:
                 states = kept if kept is not None else self._forward(rows)
                 places = places.to(self._where.device)
                 for total, side in zip(sums, sides, strict=True):
-                    total += self._gradient(states[s], [x[places] for x in side], parameters)
+                    total += self._gradient(
+                        states[s], [(x[places], weight) for x, weight in side], parameters
+                    )
             own_gradient, *rest = self._where.group.sum(sums).double()
             for t, real, null in zip(others, rest[::2], rest[1::2], strict=True):
                 values = Agreement(
@@ -114,12 +118,15 @@ class GradientReader:
         return states
 
     def _gradient(
-        self, state_ND: Tensor, targets_ND: Sequence[Tensor], parameters: Sequence[nn.Parameter]
+        self,
+        state_ND: Tensor,
+        targets: Sequence[tuple[Tensor, float]],
+        parameters: Sequence[nn.Parameter],
     ) -> Tensor:
-        """Return the gradient of the mean loss to these targets, as a vector. Only its direction
-        counts, so tokens are not divided by those of all workers."""
+        """Return the gradient of the weighted loss to these targets, as a vector. Only its
+        direction counts, so tokens are not divided by those of all workers."""
         with torch.enable_grad():
-            losses = [self._loss(state_ND, t_ND, 1, 1) for t_ND in targets_ND]
+            losses = [weight * self._loss(state_ND, t_ND, 1, 1) for t_ND, weight in targets]
             gradients = torch.autograd.grad(
                 torch.stack(losses).sum(), parameters, retain_graph=True, allow_unused=True
             )

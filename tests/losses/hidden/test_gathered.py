@@ -56,7 +56,7 @@ def test_two_workers_have_the_loss_and_the_gradients_of_one(
         torch.testing.assert_close(torch.tensor(both["gradient"]), gradient, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["linear_cka", "rkd_distance"])
+@pytest.mark.parametrize("kind", ["linear_cka", "rkd_distance", "mixed"])
 def test_the_loss_of_the_whole_batch_is_not_that_of_its_parts(kind: str) -> None:
     """So that the comparison above shows something."""
     whole, part = (gathered_losses.step(kind, n, False, Group())["losses"] for n in (5, 3))
