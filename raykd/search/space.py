@@ -52,12 +52,11 @@ class Space:
             counts = range(1, self.most + 1)
             sets: int = sum(math.comb(self.teacher, k) * weights**k for k in counts)
             return int((sets + self.skip) ** self.student) - self.skip
-        if not self.skip:
-            return math.comb(self.teacher, self.student) * weights**self.student
-        return sum(
-            math.comb(self.student, k) * math.comb(self.teacher, k) * weights**k
-            for k in range(1, self.student + 1)
+        matched = range(1 if self.skip else self.student, self.student + 1)
+        in_order: int = sum(
+            math.comb(self.student, k) * math.comb(self.teacher, k) * weights**k for k in matched
         )
+        return in_order
 
     def __iter__(self) -> Iterator[LayerMap]:
         for blocks in self._block_sets():

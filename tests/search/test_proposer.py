@@ -23,29 +23,46 @@ spaces = st.builds(
     kind=st.sampled_from(["any", "in_order"]),
     skip=st.booleans(),
 )
+SETS = Space(2, 2, targets=2)
+WEIGHTED = Space(2, 1, targets=2, weights=(0.99, 1.0))
+wider = spaces | st.sampled_from(
+    [SETS, Space(4, 2, skip=True, targets=3), Space(3, 1, targets=9), WEIGHTED,
+     Space(3, 2, "in_order", weights=(9.9, 11)), Space(3, 2, "in_order", True, weights=(0.099, 0.1))]
+)  # fmt: skip
 
 
-@given(spaces)
+@given(wider)
 def test_a_space_lists_each_of_its_maps_once(space: Space) -> None:
     listed = list(space)
     assert len(listed) == len(set(listed)) == space.size()
     assert all(m in space for m in listed)
 
 
-@given(spaces, st.integers(0, 1000))
+@given(wider, st.integers(0, 1000))
 def test_draws_are_members(space: Space, seed: int) -> None:
     assert space.draw(Random(seed)) in space
 
 
-@pytest.mark.parametrize("kind", ["any", "in_order"])
-@pytest.mark.parametrize("skip", [False, True])
-def test_draws_are_uniform(kind: str, skip: bool) -> None:
-    space = Space(4, 2, kind, skip)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "space",
+    [*(Space(4, 2, kind, skip) for kind in ("any", "in_order") for skip in (False, True)),
+     SETS, Space(3, 2, targets=2), Space(3, 2, skip=True, targets=2)],
+    ids=str,
+)  # fmt: skip
+def test_draws_are_uniform(space: Space) -> None:
     rng, draws = Random(0), 400 * space.size()
     counts = Counter(space.draw(rng) for _ in range(draws))
     expected = draws / space.size()
     chi_squared = sum((counts[m] - expected) ** 2 / expected for m in space)
     assert chi_squared < 2.5 * space.size()  # its mean is size - 1
+
+
+def test_weights_are_numbers_of_two_digits_and_log_uniform() -> None:
+    rng, space = Random(0), Space(4, 1, weights=(0.1, 10))
+    drawn = [space.draw(rng).targets[0][0].weight for _ in range(4000)]
+    assert all(0.1 <= w <= 10 and float(f"{w:.1e}") == w for w in drawn)
+    shares = [sum(low <= w < 10 * low for w in drawn) / len(drawn) for low in (0.1, 1)]
+    assert shares == pytest.approx([0.5, 0.5], abs=0.04)
 
 
 def test_sizes_of_the_papers_spaces() -> None:
@@ -67,7 +84,9 @@ def test_unseen_maps_are_new_and_as_many_as_there_are(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("space", [Space(3, 2), Space(5, 2, "in_order"), Space(3, 2, skip=True)])
+@pytest.mark.parametrize(
+    "space", [Space(3, 2), Space(5, 2, "in_order"), Space(3, 2, skip=True), SETS, WEIGHTED]
+)
 def test_every_sampler_covers_a_small_space_without_a_repeat(sampler: str, space: Space) -> None:
     proposer, found = Proposer(space, sampler, 0), []
     while maps := proposer.ask(4):

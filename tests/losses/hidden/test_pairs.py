@@ -41,7 +41,9 @@ def losses(layer_map: LayerMap, kind: str = "normalized_mse") -> dict[str, float
     return learner.running_losses(1)
 
 
-@pytest.mark.parametrize("kind", ["normalized_mse", "linear_cka", "paper_bart", "paper_qwen", "paper_t5"])
+@pytest.mark.parametrize(
+    "kind", ["normalized_mse", "linear_cka", "paper_bart", "paper_qwen", "paper_t5"]
+)
 def test_a_weight_multiplies_its_pair_in_the_mean_or_sum(kind: str) -> None:
     plain, weighted = (
         losses(LayerMap.of(entries), kind) for entries in ([[1, 4], 2], [[1, "0.25*4"], "3*2"])
