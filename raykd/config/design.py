@@ -100,12 +100,11 @@ class Explore(Model):
                 f"`targets: {self.targets}` and `space: in_order`: sets of blocks have no order; "
                 "leave one of the two out"
             )
-        if self.weights is not None and (
-            len(self.weights) != 2 or self.weights[0] >= self.weights[1]
-        ):
+        weights = self.weights
+        if weights is not None and (len(weights) != 2 or weights[1] < 2 * weights[0]):
             raise ValueError(
-                f"`weights: {[*self.weights]}`; write the lowest and the highest weight, such as "
-                "[0.1, 10]"
+                f"`weights: {list(weights)}`; write the lowest and the highest weight, a factor of "
+                "2 or more apart, such as [0.1, 10]"
             )
         return self
 

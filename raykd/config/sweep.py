@@ -211,6 +211,11 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     kind = config.losses.kind
     loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch
+    if config.explore and config.explore.weights and loss.form == "blocks":
+        yield (
+            f"explore.weights: {kind} (losses.kind) compares all matched blocks together, so pairs "
+            "have no weights; leave it out, or take a loss of pairs such as normalized_mse"
+        )
     whole = "a whole padded batch" if loss.padded else "a whole batch"
     if micro is not None and not loss.divisible:
         yield f"cluster.micro_batch: {micro}, and {kind} is of {whole}; leave it out"

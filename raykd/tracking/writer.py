@@ -275,7 +275,7 @@ def _weights_param(weights: tuple[tuple[str, float], ...] | None) -> str | None:
 def _decoder_params(half: LayerMap | None) -> dict[str, Any]:
     if half is None:
         return {}
-    blocks = {f"decoder_{i}": "null" if b is None else b for i, b in enumerate(half.blocks, 1)}
+    blocks = {f"decoder_{i}": entry for i, entry in enumerate(half.entries, 1)}
     return {**blocks, "decoder_embedding": half.embedding}
 
 

@@ -27,7 +27,8 @@ SETS = Space(2, 2, targets=2)
 WEIGHTED = Space(2, 1, targets=2, weights=(0.99, 1.0))
 wider = spaces | st.sampled_from(
     [SETS, Space(4, 2, skip=True, targets=3), Space(3, 1, targets=9), WEIGHTED,
-     Space(3, 2, "in_order", weights=(9.9, 11)), Space(3, 2, "in_order", True, weights=(0.099, 0.1))]
+     Space(3, 2, "in_order", weights=(9.9, 11)),
+     Space(3, 2, "in_order", True, weights=(0.099, 0.1))]
 )  # fmt: skip
 
 

@@ -94,11 +94,16 @@ def _plan_of_models(overview: Mapping[str, Any]) -> None:
         _entry("warning", line)
 
 
+def _maps(space: int) -> str:
+    """Return the size of a space of maps; of a large one, its order."""
+    return f"{space:,}" if space < 10**9 else f"some 10^{len(str(space)) - 1}"
+
+
 def _plan_of_trials(overview: Mapping[str, Any]) -> None:
     """Print the lines on explore and confirm."""
     explore, confirm = overview["explore"], overview["confirm"]
     if explore["maps"]:
-        extent = ", all there are" if explore["covered"] else f" of {explore['space']:,}"
+        extent = ", all there are" if explore["covered"] else f" of {_maps(explore['space'])}"
         _entry(
             "explore",
             f"{explore['missing']} of {explore['maps']} maps to try{extent}; "

@@ -1,6 +1,6 @@
 """Landscape of the search: which student positions affect the score, and how the score changes with
 the distance from forward. It is computed from explore scores, so it is descriptive and tests
-nothing."""
+nothing. Weights of pairs are not part of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Place:
 class Point:
     """An explored map. `inversions`: pairs of student blocks whose targets are in reversed order.
     `displacement`: mean distance of the targets from those of forward, in teacher blocks. `span`:
-    highest minus lowest target, in teacher blocks."""
+    highest minus lowest target, in teacher blocks. A set of targets counts as its mean block in the
+    first two."""
 
     map: str
     score: float
@@ -92,7 +93,7 @@ def landscape(
     explored: select score by map; forward: map of forward; confirmed: select scores [seeds, arms]
     of arms trained like the explored students."""
     parsed = [LayerMap.parse(m) for m in explored]
-    maps = [_flat(m) for m in parsed]
+    maps = [_choices(m) for m in parsed]
     scores = np.array([sign * s for s in explored.values()])
     if len(maps) < FEWEST or not scores.std():
         return None
@@ -101,9 +102,9 @@ def landscape(
         Point(
             text,
             float(sign * score),
-            sum(inversions(half.blocks) for half in m.halves),
-            displacement(_flat(m), _flat(target)),
-            max(span(half.blocks) for half in m.halves),
+            sum(inversions(_centres(half)) for half in m.halves),
+            displacement(_centres(m), _centres(target)),
+            max(span([b for choice in _choices(half) for b in choice]) for half in m.halves),
         )
         for text, m, score in zip(explored, parsed, scores, strict=True)
     )
@@ -118,12 +119,22 @@ def landscape(
     )
 
 
-Blocks = Sequence[int | None]
+Blocks = Sequence[float | None]
+"""The target of each student block."""
+Choices = Sequence[tuple[int, ...]]
+"""The teacher blocks that each student block imitates."""
 
 
-def _flat(layer_map: LayerMap) -> Blocks:
-    """Return the blocks of both stacks, the encoder first."""
-    return [block for half in layer_map.halves for block in half.blocks]
+def _choices(layer_map: LayerMap) -> Choices:
+    """Return the choices of both stacks, the encoder first."""
+    return [
+        tuple(t.block for t in of_block) for half in layer_map.halves for of_block in half.targets
+    ]
+
+
+def _centres(layer_map: LayerMap) -> Blocks:
+    """Return the mean target of each block of both stacks."""
+    return [sum(choice) / len(choice) if choice else None for choice in _choices(layer_map)]
 
 
 def inversions(blocks: Blocks) -> int:
@@ -140,17 +151,16 @@ def displacement(blocks: Blocks, forward: Blocks) -> float:
     return float(np.mean(off)) if off else 0.0
 
 
-def span(blocks: Blocks) -> int:
-    targets = [b for b in blocks if b is not None]
-    return max(targets) - min(targets) if targets else 0
+def span(blocks: Sequence[int]) -> int:
+    return max(blocks) - min(blocks) if blocks else 0
 
 
-def _positions(maps: Sequence[Blocks], scores: Array) -> tuple[Position, ...]:
+def _positions(maps: Sequence[Choices], scores: Array) -> tuple[Position, ...]:
     shares, chances = _fanova(maps, scores), by_chance(maps, scores)
     return tuple(Position(i + 1, shares[f"map_{i + 1}"], p) for i, p in chances.items())
 
 
-def by_chance(maps: Sequence[Blocks], scores: Array) -> dict[int, float]:
+def by_chance(maps: Sequence[Sequence[object]], scores: Array) -> dict[int, float]:
     """Return the permutation p-value of each position (0-based) that has more than one block."""
     rng = np.random.default_rng(0)
     shuffled = rng.permuted(np.tile(scores, (PERMUTATIONS, 1)), axis=1)
@@ -173,7 +183,7 @@ def _between(groups: Array, scores: Array) -> Array:
     return (sums**2 / sizes).sum(axis=1) - scores.sum(axis=1) ** 2 / groups.shape[1]
 
 
-def _fanova(maps: Sequence[Blocks], scores: Array) -> dict[str, float]:
+def _fanova(maps: Sequence[Choices], scores: Array) -> dict[str, float]:
     # Two seconds to import, with scikit-learn; a verdict without explored maps needs neither.
     import optuna
     from optuna.distributions import CategoricalDistribution
@@ -214,11 +224,12 @@ def _noise(confirmed: Array | None, variance: float) -> float | None:
     return min(1.0, float((residual**2).sum() / df / variance))
 
 
-def _places(maps: Sequence[Blocks], scores: Array) -> tuple[Place, ...]:
+def _places(maps: Sequence[Choices], scores: Array) -> tuple[Place, ...]:
     by_place: dict[tuple[int, int | None], list[float]] = {}
-    for blocks, score in zip(maps, scores, strict=True):
-        for student, teacher in enumerate(blocks, 1):
-            by_place.setdefault((student, teacher), []).append(float(score))
+    for choices, score in zip(maps, scores, strict=True):
+        for student, choice in enumerate(choices, 1):
+            for teacher in choice or (None,):
+                by_place.setdefault((student, teacher), []).append(float(score))
     order = sorted(by_place, key=lambda k: (k[0], k[1] is None, k[1] or 0))
     return tuple(Place(s, t, float(np.mean(by_place[s, t])), len(by_place[s, t])) for s, t in order)
 

@@ -49,13 +49,27 @@ def test_maps_that_do_not_matter_are_dealt_out_by_chance() -> None:
     assert low / 120 < 0.1 + 4 * np.sqrt(0.09 / 120)
 
 
+def test_a_set_counts_at_each_of_its_blocks() -> None:
+    """The score is that of the mean of the set; weights are no part of a place."""
+    maps = [LayerMap.of([s, "0.5*2"]) for s in (1, 2, 3, 4, [1, 3], [1, 4], [2, 4], [3, 4])]
+    scores = {str(m): float(np.mean([t.block for t in m.targets[0]])) for m in maps}
+    found = importance.landscape(scores, "[2, 4]", None)
+    assert found is not None
+    places = {(p.student, p.teacher): p for p in found.places}
+    assert [places[1, b].maps for b in (1, 2, 3, 4)] == [3, 2, 3, 4] and places[2, 2].maps == 8
+    assert places[1, 1].mean == pytest.approx((1 + 2 + 2.5) / 3)
+    by_map = {p.map: p for p in found.points}
+    point = by_map["[[1, 4], 0.5*2]"]
+    assert (point.inversions, point.displacement, point.span) == (1, 1.25, 3)
+
+
 def test_distances_from_forward() -> None:
     assert [importance.inversions(b) for b in ([2, 4, 6], [6, 4, 2], [3, 3, 3], [6, None, 2])] == [
         0, 3, 0, 1,
     ]  # fmt: skip
     assert importance.displacement([2, 4, 6], [2, 4, 6]) == 0
     assert importance.displacement([6, None, 2], [2, 4, 6]) == 4
-    assert (importance.span([6, 4, 2]), importance.span([None, 3, None])) == (4, 0)
+    assert (importance.span([6, 4, 2]), importance.span([3]), importance.span([])) == (4, 0, 0)
 
 
 def test_a_score_that_falls_with_disorder_shows_it() -> None:
