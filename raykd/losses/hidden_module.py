@@ -13,6 +13,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch, valid
 from raykd.losses.hidden.inputs import HiddenInputs, Rows
 from raykd.losses.hidden.registry import HiddenLoss, TrainedWeight, hidden_loss
+from raykd.losses.hidden.schedule import Weights
 from raykd.maps.activations import Activation, Stack
 from raykd.maps.layer_map import LayerMap, Pair
 from raykd.models.projections import build_projections, project
@@ -56,48 +57,74 @@ class HiddenLossModule(nn.Module):
         self.weights = _drawn(weights if self.pairs else {}, stream(trial.seed, "matching"))
         self.names = [f"hidden_{term}" for term in self.kind.terms] if self.pairs else []
         if self.kind.form != "blocks":
-            self.names = [f"hidden_{s.number}_to_{t.number}" for s, t in self.pairs]
+            self.names = [_name(pair) for pair in self.pairs]
 
     @property
     def gathers(self) -> bool:
         """Whether every worker takes part in the loss of every batch, with or without rows."""
         return bool(self.pairs) and not self.kind.additive and self._group.world > 1
 
-    def forward(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> Value:
-        """`student_BTD` holds the student's activations, `teacher_ND` the teacher's at the valid
-        tokens, `teacher_BTD` the same with padding, for kinds that include it."""
-        losses = self._forward(student_BTD, teacher_ND, teacher_BTD, batch)
-        return self._summed(losses)
+    def computed(self, first: int, end: int) -> dict[str, int]:
+        """Return at how many of the steps from `first` (0-based) to before `end` each term is
+        computed, by name; empty without a schedule, as then all are computed at every step."""
+        loss, steps = self._trial.loss, self._trial.training.steps
+        if loss.schedule is None or not self.pairs:
+            return {}
+        counts = dict.fromkeys(["hidden", *self.names], 0)
+        for step in range(first, end):
+            weights = loss.weights(step, steps)
+            if weights.hidden:
+                active = weights.active(self.pairs)
+                on = self.names if self.kind.form == "blocks" else [_name(p) for p in active]
+                for name in ("hidden", *on):
+                    counts[name] += 1
+        return counts
 
-    def without_rows(self, batch: Batch) -> Value:
+    def forward(
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        weights: Weights,
+    ) -> Value:  # fmt: skip
+        """`student_BTD` holds the student's activations, `teacher_ND` the teacher's at the valid
+        tokens, `teacher_BTD` the same with padding, for kinds that include it. Terms of pairs that
+        are off are 0."""
+        active = weights.active(self.pairs)
+        losses = self._forward(student_BTD, teacher_ND, teacher_BTD, batch, active)
+        return self._summed(losses, active)
+
+    def without_rows(self, batch: Batch, weights: Weights) -> Value:
         """The share of a worker without rows in a batch, for a kind that gathers all rows."""
+        active = weights.active(self.pairs)
         device = batch.valid.device
         student_ND, teacher_ND = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
         if self.kind.form == "blocks":
             student = dict.fromkeys(self.reads, student_ND)
             teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), teacher_ND)
             lengths_B = torch.zeros(0, dtype=torch.int64, device=device)
-            return self._summed(self._of_gathered_blocks(student, teacher, lengths_B, batch))
-        stacks = [s.stack for s, _ in self.pairs]
+            losses = self._of_gathered_blocks(student, teacher, lengths_B, batch)
+            return self._summed(losses, active)
+        stacks = [s.stack for s, _ in active]
         return self._summed(
-            [self._of_whole_batch(student_ND, teacher_ND, s, batch) for s in stacks]
+            [self._of_whole_batch(student_ND, teacher_ND, s, batch) for s in stacks], active
         )
 
-    def _summed(self, losses: list[Tensor]) -> Value:
+    def _summed(self, losses: list[Tensor], active: tuple[Pair, ...]) -> Value:
         if not self.kind.additive:  # the loss of the whole batch, which all workers computed
             losses = [loss / self._group.world for loss in losses]
         stacked = torch.stack(losses)
-        if self.kind.form == "blocks" or not self.kind.averages:
+        if self.kind.form == "blocks":
             return stacked.sum(), losses
-        return stacked.mean(), losses
+        value = stacked.mean() if self.kind.averages else stacked.sum()
+        if active == self.pairs:
+            return value, losses
+        by_pair = dict(zip(active, losses, strict=True))
+        return value, [by_pair.get(pair, torch.zeros_like(value)) for pair in self.pairs]
 
     def _of_pairs(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: tuple[Pair, ...],
+    ) -> list[Tensor]:  # fmt: skip
         losses = []
-        for s, t in self.pairs:
+        for s, t in active:
             student_ND = valid(student_BTD[s], batch.valid_in(s.stack))
             student_ND = project(self.projections, s, student_ND)
             losses.append(self._of_whole_batch(student_ND, teacher_ND[t], s.stack, batch))
@@ -113,19 +140,21 @@ class HiddenLossModule(nn.Module):
         return loss
 
     def _of_padded_pairs(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
-        masks = {s.stack: self._mask(batch, s.stack) for s, _ in self.pairs}
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: tuple[Pair, ...],
+    ) -> list[Tensor]:  # fmt: skip
+        masks = {s.stack: self._mask(batch, s.stack) for s, _ in active}
         return [
             self._function(
                 project(self.projections, s, student_BTD[s]), teacher_BTD[t], masks[s.stack]
             )
-            for s, t in self.pairs
+            for s, t in active
         ]
 
     def _of_blocks(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: tuple[Pair, ...],  # all: a schedule switches no pairs of these kinds
+    ) -> list[Tensor]:  # fmt: skip
         student_ND = {}
         for activation, x_BTD in student_BTD.items():
             x_ND = valid(x_BTD, batch.valid)
@@ -160,6 +189,10 @@ class HiddenLossModule(nn.Module):
             layer_map.pairs(), student_ND, teacher_ND, rows, self._heads, dict(self.weights)
         )
         return list(self._function(inputs))
+
+
+def _name(pair: Pair) -> str:
+    return f"hidden_{pair[0].number}_to_{pair[1].number}"
 
 
 def _with_graph(x_ND: Tensor) -> Tensor:
