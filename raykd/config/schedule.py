@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from raykd.config.trial import Loss
 from raykd.config.yaml_file import Compound, Model, Plain, by
-from raykd.losses.hidden.schedule import Ramp, Schedule, Stage, simplified
+from raykd.losses.hidden.schedule import Ramp, Schedule, Stage, largest, simplified, unmatched
 
 CONSTANT = "constant"
 
@@ -63,6 +65,21 @@ def resolved(stages: Stages, ce: float, kl: float, hidden: float) -> Schedule:
         )
         for stage in stages or (StatedStage(until=1),)
     )  # fmt: skip
+
+
+def under(loss: Loss, stages: Stages, ce: float, kl: float, matched: bool) -> Loss:
+    """Return a loss under a schedule. Weights that stages leave out are `ce`, `kl` and that of the
+    loss. `matched`: whether the student matches anything."""
+    if not stages:
+        return loss
+    schedule = resolved(stages, ce, kl, loss.hidden)
+    if not matched:
+        schedule = unmatched(schedule, ce, kl, loss.hidden)
+    schedule, most = simplified(schedule), largest(schedule)
+    constant = len(schedule) == 1 and schedule[0].constant
+    return replace(
+        loss, ce=most.ce, kl=most.kl, hidden=most.hidden, schedule=None if constant else schedule
+    )
 
 
 def _in_order(stages: Stages) -> Stages:
@@ -129,7 +146,8 @@ def conflicts(
     all blocks at once, `losses.kind` or a strategy."""
     keys = {f"confirm.schedules.{name}": stages for name, stages in named.items()}
     for key, stages in {"losses.schedule": schedule or (), **keys}.items():
-        yield from _of_stages(key, resolved(stages, *weights) if stages else ())
+        problems = stage_problems(resolved(stages, *weights)) if stages else ()
+        yield from (f"{key}.{problem}" for problem in problems)
         if whole and any(stage.blocks == "progressive" for stage in stages):
             yield (
                 f"{key}: blocks: progressive switches pairs on one by one, and the loss of "
@@ -154,12 +172,13 @@ def conflicts(
         )
 
 
-def _of_stages(key: str, schedule: Schedule) -> Iterator[str]:
+def stage_problems(schedule: Schedule) -> Iterator[str]:
+    """Yield a line for each stage in which nothing is trained or switched on."""
     for i, stage in enumerate(schedule):
         if not any((*stage.ce, *stage.kl, *stage.hidden)):
-            yield f"{key}.{i}: ce, kl and hidden are 0, so nothing is trained; write a weight"
+            yield f"{i}: ce, kl and hidden are 0, so nothing is trained; write a weight"
         if stage.progressive and not any(stage.hidden):
-            yield f"{key}.{i}.blocks: progressive, and hidden is 0; leave it out"
+            yield f"{i}.blocks: progressive, and hidden is 0; leave it out"
 
 
 def _crossed(stages: Stages) -> Iterator[str]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from raykd.config.schedule import Stages, resolved
+from raykd.config import schedule
+from raykd.config.schedule import Stages
 from raykd.config.trial import Loss, TrialSpec
-from raykd.losses.hidden.schedule import Schedule, largest, simplified, text, unmatched
+from raykd.losses.hidden.schedule import text
 from raykd.maps.layer_map import LayerMap
 
 if TYPE_CHECKING:
@@ -39,24 +40,9 @@ def of_confirm(study: Study) -> dict[str, Stages]:
 
 def under(study: Study, trial: TrialSpec, stages: Stages) -> TrialSpec:
     """Return the trial under a schedule. Its hidden weight is that of stages that state none."""
-    return replace(trial, loss=_loss(study, trial.loss, stages, bool(trial.layer_map.pairs())))
-
-
-def _loss(study: Study, loss: Loss, stages: Stages, matched: bool) -> Loss:
-    if not stages:
-        return loss
     losses = study.config.losses
-    schedule: Schedule = resolved(stages, losses.ce, losses.kl, loss.hidden)
-    if not matched:
-        schedule = unmatched(schedule, losses.ce, losses.kl, loss.hidden)
-    schedule, most = simplified(schedule), largest(schedule)
-    first = schedule[0]
-    constant = len(schedule) == 1 and not first.progressive and all(
-        a == b for a, b in (first.ce, first.kl, first.hidden)
-    )  # fmt: skip
-    return replace(
-        loss, ce=most.ce, kl=most.kl, hidden=most.hidden, schedule=None if constant else schedule
-    )
+    matched = bool(trial.layer_map.pairs())
+    return replace(trial, loss=schedule.under(trial.loss, stages, losses.ce, losses.kl, matched))
 
 
 def schedules_of(study: Study) -> SchedulesOf:
@@ -71,7 +57,8 @@ def schedules_of(study: Study) -> SchedulesOf:
     for name, stages in schedules.items():
         cases = [(True, weight) for weight in study.hidden_weights] + [(False, losses.hidden)]
         for matched, weight in cases:
-            loss = _loss(study, replace(base, hidden=weight), stages, matched)
+            weighted = replace(base, hidden=weight)
+            loss = schedule.under(weighted, stages, losses.ce, losses.kl, matched)
             named = names.setdefault((matched, param(loss)), [])
             named.extend([] if name in named else [name])
 
@@ -118,9 +105,9 @@ def lines(study: Study) -> list[str]:
         if not stages:
             result += [f"{name}: the weights of `losses`"] if name else []
             continue
-        schedule = resolved(stages, losses.ce, losses.kl, losses.hidden)
-        result.append(f"{name}: {text(schedule)}" if name else text(schedule))
-        alone = [s for s in schedule if not any((*s.ce, *s.kl))]
+        weights = schedule.resolved(stages, losses.ce, losses.kl, losses.hidden)
+        result.append(f"{name}: {text(weights)}" if name else text(weights))
+        alone = [s for s in weights if not any((*s.ce, *s.kl))]
         labels = [
             s.label for s in (study.config.confirm.strategies if study.config.confirm else ())
             if s.strategy == "none"

@@ -7,6 +7,7 @@ do not change them.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,11 @@ class Stage:
     hidden: Ramp
     progressive: bool = False
 
+    @property
+    def constant(self) -> bool:
+        ramps = (self.ce, self.kl, self.hidden)
+        return not self.progressive and all(first == last for first, last in ramps)
+
 
 Schedule = tuple[Stage, ...]
 
@@ -57,7 +63,7 @@ class Weights:
             return tuple(pairs)
         blocks = sorted({student.block for student, _ in pairs})
         done, steps = self.progress
-        on = set(blocks[: 1 + done * len(blocks) // steps])
+        on = set(blocks[: math.ceil((done + 1) * len(blocks) / steps)])
         return tuple(pair for pair in pairs if pair[0].block in on)
 
 
@@ -109,10 +115,7 @@ def simplified(schedule: Schedule) -> Schedule:
     """Return the same weights in as few stages as state them: equal constant stages are one."""
     result: list[Stage] = []
     for stage in schedule:
-        constant = not stage.progressive and all(
-            a == b for a, b in (stage.ce, stage.kl, stage.hidden)
-        )
-        if constant and result and replace(result[-1], until=stage.until) == stage:
+        if stage.constant and result and replace(result[-1], until=stage.until) == stage:
             result[-1] = stage
         else:
             result.append(stage)
