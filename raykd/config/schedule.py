@@ -11,9 +11,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from raykd.config.trial import Loss
 from raykd.config.yaml_file import Compound, Model, Plain, by
-from raykd.losses.hidden.schedule import Ramp, Schedule, Stage, largest, simplified, unmatched
-
-CONSTANT = "constant"
+from raykd.losses.hidden.schedule import (
+    CONSTANT,
+    Ramp,
+    Schedule,
+    Stage,
+    largest,
+    simplified,
+    unmatched,
+)
 
 Weight = Annotated[float, Field(ge=0)]
 WeightOrRamp = Annotated[

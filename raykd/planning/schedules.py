@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from raykd.config import schedule
 from raykd.config.schedule import Stages
 from raykd.config.trial import Loss, TrialSpec
 from raykd.losses.hidden.schedule import text
-from raykd.maps.layer_map import LayerMap
 
 if TYPE_CHECKING:
     from raykd.planning.study import Study
@@ -23,10 +23,6 @@ class Recorded(Protocol):
     def map(self) -> str: ...
     @property
     def params(self) -> Mapping[str, str]: ...
-
-
-SchedulesOf = Callable[[Recorded], tuple[str, ...]]
-"""The names of the schedules whose cells a trial belongs to."""
 
 
 def of_confirm(study: Study) -> dict[str, Stages]:
@@ -45,29 +41,50 @@ def under(study: Study, trial: TrialSpec, stages: Stages) -> TrialSpec:
     return replace(trial, loss=schedule.under(trial.loss, stages, losses.ce, losses.kl, matched))
 
 
-def schedules_of(study: Study) -> SchedulesOf:
-    """Return a function from a record to the schedules that it was trained under. A student that
-    matches nothing may be the same under several, and counts in each."""
-    schedules = of_confirm(study)
+@dataclass(frozen=True)
+class Names:
+    """The schedules in whose cells a trial counts: several for a student that matches nothing and
+    is the same under them. `by_text`: their names by whether anything is matched, and the text of
+    the trial's own schedule; empty if the schedule is no factor."""
+
+    by_text: Mapping[tuple[bool, str], tuple[str, ...]]
+
+    def of_record(self, record: Recorded) -> tuple[str, ...]:
+        matched = bool(re.search(r"\d", record.map))
+        return self._of(matched, record.params.get("loss_schedule", ""))
+
+    def of_trial(self, trial: TrialSpec) -> tuple[str, ...]:
+        return self._of(bool(trial.layer_map.pairs()), param(trial.loss))
+
+    def _of(self, matched: bool, stated: str) -> tuple[str, ...]:
+        return self.by_text.get((matched, stated), (stated,)) if self.by_text else ("",)
+
+
+def names(study: Study) -> Names:
+    schedules, losses = of_confirm(study), study.config.losses
     if len(schedules) == 1:
-        return lambda record: ("",)
-    losses = study.config.losses
+        return Names({})
     base = Loss(losses.ce, losses.kl, losses.hidden, losses.temperature, losses.kind)
-    names: dict[tuple[bool, str], list[str]] = {}
+    cases = [(True, weight) for weight in study.hidden_weights] + [(False, losses.hidden)]
+    by_text: dict[tuple[bool, str], tuple[str, ...]] = {}
     for name, stages in schedules.items():
-        cases = [(True, weight) for weight in study.hidden_weights] + [(False, losses.hidden)]
         for matched, weight in cases:
             weighted = replace(base, hidden=weight)
             loss = schedule.under(weighted, stages, losses.ce, losses.kl, matched)
-            named = names.setdefault((matched, param(loss)), [])
-            named.extend([] if name in named else [name])
+            named = by_text.get((matched, param(loss)), ())
+            by_text[matched, param(loss)] = tuple(dict.fromkeys((*named, name)))
+    return Names(by_text)
 
-    def of_record(record: Recorded) -> tuple[str, ...]:
-        stated = record.params.get("loss_schedule", "")
-        matched = bool(LayerMap.parse(record.map).pairs())
-        return tuple(names.get((matched, stated), [stated]))
 
-    return of_record
+def hidden_weights(study: Study) -> list[tuple[str, float]]:
+    """Return each schedule of confirm by name, with each weight of the hidden loss under it."""
+    losses = study.config.losses
+    base = Loss(losses.ce, losses.kl, losses.hidden, losses.temperature, losses.kind)
+    return [
+        (name, schedule.under(replace(base, hidden=w), stages, losses.ce, losses.kl, True).hidden)
+        for name, stages in of_confirm(study).items()
+        for w in study.hidden_weights
+    ]
 
 
 def param(loss: Loss) -> str:

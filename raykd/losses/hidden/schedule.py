@@ -21,6 +21,7 @@ Ramp = tuple[float, float]
 """A weight at the first and at the last step of a stage, linear between them."""
 
 Target = TypeVar("Target")
+CONSTANT = "constant"  # the schedule of weights that do not change
 LONGEST_TEXT = 250
 
 
