@@ -38,11 +38,11 @@ def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
     """Return the scores of a CSV or Parquet file.
 
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
-    or false), weight (of the hidden loss), schedule (its name), select (score on select),
-    examples (number of test examples), steps (of the training), margin, scale (perfect score: 1 or
-    100), phase (confirm, or explore for explored maps) and status (or state); others are ignored. A row without a score, or
-    whose status is not finished, is a missing run. Without a seed column each arm has one score.
-    Scores stay in the table's units. Raises UserError."""
+    or false), weight (of the hidden loss), schedule (its name), select (score on select), examples
+    (number of test examples), steps (of the training), margin, scale (perfect score: 1 or 100),
+    phase (confirm, or explore for explored maps) and status (or state); others are ignored. A row
+    without a score, or whose status is not finished, is a missing run. Without a seed column each
+    arm has one score. Scores stay in the table's units. Raises UserError."""
     return from_rows(Path(path), table_rows.read(Path(path)), options)
 
 
