@@ -88,6 +88,14 @@ def under(loss: Loss, stages: Stages, ce: float, kl: float, matched: bool) -> Lo
     )
 
 
+def _listed(value: Any) -> Any:
+    if value is not None and not isinstance(value, list | tuple):
+        raise ValueError(
+            "write a list of stages, such as [{until: 0.5, hidden: 1}, {until: 1, hidden: 0}]"
+        )
+    return value
+
+
 def _in_order(stages: Stages) -> Stages:
     if not stages:
         raise ValueError("[] is empty; write stages, or leave it out for constant weights")
@@ -113,6 +121,7 @@ def _named(value: Any) -> Any:
     if not value:
         raise ValueError("{} is empty; name at least one, such as {constant: []}")
     for name, stages in value.items():
+        _listed(stages)
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(name)):
             raise ValueError(
                 f"{name!r} is no name; write letters, digits, dashes or underscores, a letter first"
@@ -130,13 +139,14 @@ def _named(value: Any) -> Any:
 def _each_in_order(schedules: dict[str, Stages]) -> dict[str, Stages]:
     for name, stages in schedules.items():
         try:
-            _ = _in_order(stages) if stages else stages
+            if stages:
+                _in_order(stages)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return schedules
 
 
-OrderedStages = Annotated[Stages, AfterValidator(_in_order)]
+OrderedStages = Annotated[Stages, BeforeValidator(_listed), AfterValidator(_in_order)]
 NamedSchedules = Annotated[
     dict[str, Stages], BeforeValidator(_named), AfterValidator(_each_in_order)
 ]

@@ -13,8 +13,8 @@ from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.losses.hidden.schedule import text
 from raykd.maps.layer_map import LayerMap
+from raykd.planning import schedules
 from raykd.planning.resolve import resolve
-from raykd.planning.schedules import lines, schedules_of
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.tracking.writer import trial_params
@@ -49,16 +49,17 @@ class Ran:
 
 
 def names(study: Study) -> dict[tuple[str, str], tuple[str, ...]]:
-    """The schedules of each trial, by strategy and hidden weight."""
-    of = schedules_of(study)
-    return {
-        (t.strategy, t.id): of(Ran(t)) for t in confirm_trials(study)
-    }  # fmt: skip
+    """The schedules of each trial, by strategy and id, the same of its record."""
+    known, found = schedules.names(study), {}
+    for trial in confirm_trials(study):
+        found[trial.strategy, trial.id] = known.of_trial(trial)
+        assert known.of_record(Ran(trial)) == known.of_trial(trial)
+    return found
 
 
 def test_every_strategy_is_trained_under_every_schedule(folder: Path) -> None:
-    schedules = {"constant": [], "hint": HINT, "soft": SOFT, "stops": STOPS}
-    found = study(folder, confirm={**ARMS, "schedules": schedules})
+    stated = {"constant": [], "hint": HINT, "soft": SOFT, "stops": STOPS}
+    found = study(folder, confirm={**ARMS, "schedules": stated})
     trials = confirm_trials(found)
     assert len(set(trials)) == len(trials)
     by_strategy = {s: [t for t in trials if t.strategy == s] for s in ("none", "forward")}
@@ -127,12 +128,12 @@ def test_explore_has_the_schedule_of_losses_over_its_own_steps(folder: Path) -> 
 
 
 def test_a_plan_says_what_a_student_without_matching_trains_on(folder: Path) -> None:
-    schedules = {"constant": [], "hint": HINT, "stops": STOPS}
-    said = lines(study(folder, confirm={**ARMS, "schedules": schedules}))
+    stated = {"constant": [], "hint": HINT, "stops": STOPS}
+    said = schedules.lines(study(folder, confirm={**ARMS, "schedules": stated}))
     assert len(said) == 4
     assert said[0] == "constant: the weights of `losses`"
     assert said[2].startswith("under hint, none matches nothing")
-    assert lines(study(folder)) == []
+    assert schedules.lines(study(folder)) == []
 
 
 def test_a_trial_comes_back_from_json(folder: Path) -> None:
@@ -153,6 +154,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"losses": {"schedule": [{"until": 0.5}, {"until": 0.5}]}}, "write shares that rise"),
     ({"losses": {"schedule": [{"until": 0.5}]}}, "the last stage ends at 0.5; write `until: 1`"),
     ({"losses": {"schedule": [{"until": 1.5}]}}, "schedule.0.until: 1.5 will not do"),
+    ({"losses": {"schedule": "hint"}}, "losses.schedule: write a list of stages"),
+    ({"losses": {"schedule": {"until": 1}}}, "losses.schedule: write a list of stages"),
+    ({"confirm": {"schedules": {"hint": {"until": 1}}}}, "schedules: write a list of stages"),
+    ({"losses": {"schedule": [{"ce": 1}]}}, "losses.schedule.0.until: missing"),
+    ({"confirm": {"schedules": {"kl": [{"til": 1}]}}}, "confirm.schedules.kl.0.til: unknown key"),
     ({"losses": {"schedule": []}}, "losses.schedule: [] is empty"),
     ({"losses": {"schedule": [{"until": 1, "kl": -1}]}}, "schedule.0.kl: -1 will not do"),
     ({"losses": {"schedule": [{"until": 1, "kl": [1]}]}}, "schedule.0.kl: [1] is no ramp"),
