@@ -14,6 +14,7 @@ from raykd.errors import UserError
 from raykd.losses.hidden.schedule import text
 from raykd.maps.layer_map import LayerMap
 from raykd.planning import schedules
+from raykd.planning.cohort_size import footprint
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials, explore_trial
@@ -217,3 +218,15 @@ def test_what_does_not_fit_is_told_in_a_line(
         study(folder, **changes)
     assert len(refused.value.lines) == 1 and line in refused.value.lines[0]
     assert refused.value.lines[0].startswith(str(folder / "sweep.yaml"))
+
+
+def test_memory_is_that_of_the_step_with_every_term(folder: Path) -> None:
+    plain = footprint(study(folder), gpu=False)
+    progressive = [{"until": 0.5, "ce": 0, "kl": 0, "blocks": "progressive"}, HINT[1]]
+    for schedule in (HINT, STOPS, progressive):
+        assert footprint(study(folder, losses={"schedule": schedule}), gpu=False) == plain
+    # A term that `losses` leaves out counts if a stage has it.
+    bare = {"kl": 0, "hidden": 0}
+    later = [{"until": 0.5}, {"until": 1, "kl": 1, "hidden": 1}]
+    assert footprint(study(folder, losses=bare), gpu=False) != plain
+    assert footprint(study(folder, losses={**bare, "schedule": later}), gpu=False) == plain

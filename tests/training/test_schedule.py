@@ -12,6 +12,7 @@ import torch
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
+from raykd.losses.hidden.registry import hidden_losses
 from raykd.losses.hidden.schedule import Schedule, Stage
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
@@ -182,3 +183,25 @@ def test_the_library_takes_the_same_stages() -> None:
     ]  # fmt: skip
     nothing = [None, None, None]
     assert trained(nothing, schedule=HINT_STAGES).losses == trained(nothing).losses
+
+
+def test_every_kind_of_loss_stops_and_begins(study: Study, sources: TrainingInputs) -> None:
+    """Of pairs, with padding and without, of all blocks at once, and of a whole batch."""
+    late = (Stage(0.5, ON, ON, OFF), Stage(1.0, ON, ON, ON))
+    for schedule, wanted in ((HINT, range(1, 7)), (late, range(7, 13))):
+        plain = under(study, schedule)
+        trials = [
+            replace(plain, loss=replace(plain.loss, kind=name))
+            for name, loss in sorted(hidden_losses().items())
+            if loss.any_map
+        ]
+        assert {hidden_losses()[t.loss.kind].form for t in trials} == {
+            "pair",
+            "padded_pair",
+            "blocks",
+        }
+        memory = train(Cohort(tuple(trials)), sources)
+        for trial in trials:
+            assert trial.id in memory.results, trial.loss.kind
+            assert {s for s in logged(memory, trial, "hidden")} <= set(wanted)
+            assert logged(memory, trial, "hidden")

@@ -42,10 +42,10 @@ OPPOSING: tuple[CaseOf, ...] = (
 
 
 def judge(all_cells: Sequence[Cell], rule: Rule) -> OverCells | None:
-    """Return H4 over the cells, or over the tuned ones if the hidden weight is a factor; None
-    unless two of them compare a strategy with forward."""
-    tuned = [c for c in all_cells if c.weight == TUNED]
-    cells = tuned or list(all_cells)
+    """Return H4 over the cells, or over the tuned ones of a schedule if the hidden weight is a
+    factor under it; None unless two of them compare a strategy with forward."""
+    tuned = {c.schedule for c in all_cells if c.weight == TUNED}
+    cells = [c for c in all_cells if c.weight == TUNED or c.schedule not in tuned]
     compared = [c for c in cells if c.to_forward]
     if len(compared) < 2:
         return None

@@ -62,6 +62,8 @@ def test_a_weight_is_a_factor_within_a_schedule_alone() -> None:
     assert [c[3:] for c in cells] == [
         (TUNED, "constant"), ("1", "constant"), ("3", "constant"), ("", "hint"),
     ]  # fmt: skip
+    over_cells = judge(scores(crossed)).over_cells
+    assert over_cells is not None and over_cells.cells == 2  # the tuned one, and that of hint
 
 
 def test_an_arm_that_is_lost_is_missed_in_its_schedule_alone() -> None:
