@@ -154,12 +154,11 @@ NamedSchedules = Annotated[
 
 def conflicts(
     schedule: Stages | None, named: Mapping[str, Stages], weights: tuple[float, float, float], *,
-    crossed: bool, pruned_at: float | None, whole: Sequence[str],
+    crossed: bool, whole: Sequence[str],
 ) -> Iterator[str]:  # fmt: skip
     """Yield what does not go together in `losses.schedule` and `confirm.schedules`, or with them.
     `weights`: ce, kl and hidden of `losses`. `crossed`: whether confirm has hidden weights.
-    `pruned_at`: the first share at which explore drops students. `whole`: what has a hidden loss of
-    all blocks at once, `losses.kind` or a strategy."""
+    `whole`: what has a hidden loss of all blocks at once, `losses.kind` or a strategy."""
     keys = {f"confirm.schedules.{name}": stages for name, stages in named.items()}
     for key, stages in {"losses.schedule": schedule or (), **keys}.items():
         problems = stage_problems(resolved(stages, *weights)) if stages else ()
@@ -180,12 +179,6 @@ def conflicts(
                 f"confirm.schedules: {other} and {name} have the same weights at every step; leave "
                 "one out"
             )
-    start = _outputs_start(resolved(schedule or (), *weights))
-    if pruned_at is not None and pruned_at <= start:
-        yield (
-            f"explore.prune.at: {pruned_at:g}, and ce and kl have no weight until {start:g} "
-            "(losses.schedule), so scores say nothing there; write shares above it"
-        )
 
 
 def stage_problems(schedule: Schedule) -> Iterator[str]:
@@ -207,14 +200,3 @@ def _crossed(stages: Stages) -> Iterator[str]:
             )
     if stages and all(stage.hidden == 0 for stage in stages):
         yield "hidden is 0 in every stage, so confirm.hidden_weights change nothing; leave one out"
-
-
-def _outputs_start(schedule: Schedule) -> float:
-    """Return the share of the training before which neither cross entropy nor KL has a weight; 0 if
-    neither ever has one."""
-    start = 0.0
-    for stage in schedule:
-        if any((*stage.ce, *stage.kl)):
-            return start
-        start = stage.until
-    return 0.0

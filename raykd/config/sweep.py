@@ -235,7 +235,7 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
 
 
 def _schedule_conflicts(config: SweepConfig) -> Iterator[str]:
-    losses, confirm, explore = config.losses, config.confirm, config.explore
+    losses, confirm = config.losses, config.confirm
     strategies = confirm.strategies if confirm else ()
     own = {s.strategy: kind for s in strategies if (kind := own_loss(s.strategy))}
     kinds = {"losses.kind": losses.kind, **own}
@@ -243,6 +243,5 @@ def _schedule_conflicts(config: SweepConfig) -> Iterator[str]:
         losses.schedule, (confirm.schedules if confirm else None) or {},
         (losses.ce, losses.kl, losses.hidden),
         crossed=confirm is not None and confirm.hidden_weights is not None,
-        pruned_at=explore.prune.at[0] if explore and explore.prune else None,
         whole=[name for name, kind in kinds.items() if hidden_loss(kind).form == "blocks"],
     )  # fmt: skip

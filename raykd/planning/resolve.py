@@ -13,9 +13,8 @@ from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.published import own_loss
-from raykd.planning import inits
+from raykd.planning import inits, schedules
 from raykd.planning.blocks import deeper, other_stacks, unfit_for_stacks
-from raykd.planning.schedules import too_many_stages
 from raykd.planning.study import Study
 from raykd.planning.trials import strategy_problems
 from raykd.runtime.memo import digest
@@ -104,7 +103,7 @@ def _check(study: Study) -> None:
         ):
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
     problems += strategy_problems(study)
-    problems += too_many_stages(study)
+    problems += schedules.problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {problem}" for problem in unfit_for_stacks(config, depth, blocks)]
     lora = config.training.lora

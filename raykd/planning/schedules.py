@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from raykd.config import schedule
 from raykd.config.schedule import Stages
 from raykd.config.trial import Loss, TrialSpec
-from raykd.losses.hidden.schedule import text
+from raykd.losses.hidden.schedule import first_output_step, text
+from raykd.search.halving import SuccessiveHalving
 
 if TYPE_CHECKING:
     from raykd.planning.study import Study
@@ -92,8 +93,9 @@ def param(loss: Loss) -> str:
     return "" if loss.schedule is None else text(loss.schedule)
 
 
-def too_many_stages(study: Study) -> Iterator[str]:
-    """Yield a line for each schedule with more stages than a training has steps."""
+def problems(study: Study) -> Iterator[str]:
+    """Yield a line for each schedule with more stages than a training has steps, and for a search
+    that drops students before their outputs are trained."""
     config, file = study.config, study.file
     confirm = (config.confirm.schedules if config.confirm else None) or {}
     stated = {f"confirm.schedules.{name}": stages for name, stages in confirm.items()}
@@ -104,19 +106,31 @@ def too_many_stages(study: Study) -> Iterator[str]:
                 f"{file}: {key}: {len(named)} stages, and a training has {study.steps} steps; "
                 "write fewer stages, or more steps"
             )
-    stages = config.losses.schedule or ()
-    if config.explore is not None:
-        steps = max(1, round(study.steps * config.explore.fidelity))
-        if steps < len(stages) <= study.steps:
-            yield (
-                f"{file}: explore.fidelity: {config.explore.fidelity:g} leaves {steps} of "
-                f"{study.steps} steps for the {len(stages)} stages of losses.schedule; write more"
-            )
+    explore, losses = config.explore, config.losses
+    if explore is None or not (stages := losses.schedule):
+        return
+    steps = max(1, round(study.steps * explore.fidelity))
+    if steps < len(stages) <= study.steps:
+        yield (
+            f"{file}: explore.fidelity: {explore.fidelity:g} leaves {steps} of {study.steps} steps "
+            f"for the {len(stages)} stages of losses.schedule; write more"
+        )
+    weights = schedule.resolved(stages, losses.ce, losses.kl, losses.hidden)
+    start = first_output_step(weights, steps)
+    if (prune := explore.prune) is None:
+        return
+    rungs = SuccessiveHalving(prune.at, prune.drop).steps(steps)
+    if early := [step for step in rungs if step <= start]:
+        yield (
+            f"{file}: explore.prune.at: {prune.at[0]:g} is after step {early[0]} of "
+            f"{steps}, and ce and kl have no weight up to step {start} (losses.schedule), so "
+            "scores say nothing there; write larger shares"
+        )
 
 
-def lines(study: Study) -> list[str]:
-    """Return what `plan` says about schedules: their stages, and what a student that matches
-    nothing trains on under them."""
+def lines(study: Study, without: Collection[str]) -> list[str]:
+    """Return what `plan` says about schedules: their stages, and what students that match nothing
+    train on under them. `without`: the names of such strategies."""
     losses, result = study.config.losses, []
     for name, stages in of_confirm(study).items():
         if not stages:
@@ -125,14 +139,11 @@ def lines(study: Study) -> list[str]:
         weights = schedule.resolved(stages, losses.ce, losses.kl, losses.hidden)
         result.append(f"{name}: {text(weights)}" if name else text(weights))
         alone = [s for s in weights if not any((*s.ce, *s.kl))]
-        labels = [
-            s.label for s in (study.config.confirm.strategies if study.config.confirm else ())
-            if s.strategy == "none"
-        ]  # fmt: skip
-        if alone and labels:
+        if alone and without:
             where = f"under {name}, " if name else ""
+            matches = "match" if len(without) > 1 else "matches"
             result.append(
-                f"{where}{', '.join(labels)} matches nothing: in stages of the hidden loss alone "
-                "it has the constant ce and kl of `losses`"
+                f"{where}{', '.join(sorted(without))} {matches} nothing: in stages of the hidden "
+                "loss alone, the constant ce and kl of `losses` train"
             )
     return result

@@ -69,7 +69,9 @@ def outline(state: SweepState) -> dict[str, Any]:
             "seeds": list(config.confirm.seed_list) if config.confirm else [],
             "arms": sorted({t.strategy for t in plan.confirm}),
             "hidden_weights": list(study.hidden_weights),
-            "schedules": schedules.lines(study),
+            "schedules": schedules.lines(
+                study, {t.strategy for t in plan.confirm if not t.layer_map.pairs()}
+            ),
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in plan.confirm if t.targets != "teacher"}),
         },

@@ -130,11 +130,11 @@ def test_explore_has_the_schedule_of_losses_over_its_own_steps(folder: Path) -> 
 
 def test_a_plan_says_what_a_student_without_matching_trains_on(folder: Path) -> None:
     stated = {"constant": [], "hint": HINT, "stops": STOPS}
-    said = schedules.lines(study(folder, confirm={**ARMS, "schedules": stated}))
+    said = schedules.lines(study(folder, confirm={**ARMS, "schedules": stated}), {"none"})
     assert len(said) == 4
     assert said[0] == "constant: the weights of `losses`"
     assert said[2].startswith("under hint, none matches nothing")
-    assert schedules.lines(study(folder)) == []
+    assert schedules.lines(study(folder), {"none"}) == []
 
 
 def test_a_trial_comes_back_from_json(folder: Path) -> None:
@@ -194,7 +194,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"losses": {"schedule": HINT}, "explore": {"maps": 4, "prune": {"at": [0.5]}}},
-        "explore.prune.at: 0.5, and ce and kl have no weight until 0.5",
+        "explore.prune.at: 0.5 is after step 6 of 12, and ce and kl have no weight up to step 6",
+    ),
+    (
+        {
+            "losses": {"schedule": HINT},
+            "explore": {"maps": 4, "prune": {"at": [0.52]}, "fidelity": 0.5},
+        },
+        "explore.prune.at: 0.52 is after step 3 of 6",
     ),
     (
         {"losses": {"schedule": [{"until": i / 20, "hidden": i} for i in range(1, 21)]}},
