@@ -74,6 +74,25 @@ def test_mlflow_has_their_stages(sweep: Path) -> None:
     assert "until 0.5: ce 0, kl 0, hidden 1; until 1: ce 1, kl 1, hidden 0" in stated
 
 
+def test_a_trial_tells_its_losses_where_they_were_computed(sweep: Path) -> None:
+    state = Sweep.open(sweep).state()
+    hint = next(
+        r for r in state.current if r.params.get("loss_schedule", "").startswith("until 0.5: ce 0")
+    )
+    text = said("logs", hint.trial)
+    assert "hidden" in text and "loss_schedule" in text
+    told = ask("logs", hint.trial)
+    assert told["head"]["loss_schedule"].startswith("until 0.5: ce 0")
+
+
+def test_the_card_of_a_student_states_its_schedule(sweep: Path, tmp_path: Path) -> None:
+    state = Sweep.open(sweep).state()
+    kept = [r for r in state.current if r.seed == 0 and "loss_schedule" in r.params]
+    said("export", kept[0].run_id, tmp_path / "student")
+    card = (tmp_path / "student" / "README.md").read_text(encoding="utf-8")
+    assert f"weights by share of the training: {kept[0].params['loss_schedule']}" in card
+
+
 def test_status_has_a_row_for_each(sweep: Path) -> None:
     rows = ask("status", sweep)["strategies"]
     names = {"none", "forward", "reverse", "best_1"}
