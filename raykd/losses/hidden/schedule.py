@@ -147,9 +147,14 @@ def text(schedule: Schedule) -> str:
 def _stage_text(stage: Stage) -> str:
     def parts() -> Iterator[str]:
         for name in ("ce", "kl", "hidden"):
-            first, last = getattr(stage, name)
-            yield f"{name} {first:g}" if first == last else f"{name} {first:g} to {last:g}"
+            first, last = map(_number, getattr(stage, name))
+            yield f"{name} {first}" if first == last else f"{name} {first} to {last}"
         if stage.progressive:
             yield "blocks progressive"
 
-    return f"until {stage.until:g}: {', '.join(parts())}"
+    return f"until {_number(stage.until)}: {', '.join(parts())}"
+
+
+def _number(value: float) -> str:
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -142,6 +142,8 @@ def test_a_schedule_is_part_of_the_id_and_comes_back_from_json() -> None:
 def test_its_text_tells_schedules_apart_however_long() -> None:
     assert text(HINT) == "until 0.5: ce 0, kl 0, hidden 1; until 1: ce 1, kl 1, hidden 0"
     assert text(RAMP) == "until 1: ce 1, kl 1, hidden 0 to 3"
+    near = [text((Stage(1.0, ON, ON, (w, w)),)) for w in (0.1234567, 0.1234568)]
+    assert near[0] != near[1]
     long = [tuple(Stage(i / 40, ON, ON, ON, True) for i in range(1, 40)) + (Stage(1.0, ON, ON, r),)
             for r in (ON, OFF)]  # fmt: skip
     texts = [text(s) for s in long]
