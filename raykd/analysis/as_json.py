@@ -34,9 +34,12 @@ def plain(value: Any) -> Any:
 def from_text(name: str, value: Any) -> Any:
     """Return the value of a field, with texts that stand for numbers and maps as such.
 
-    A `weight` is a number, `tuned`, or None where nothing is matched or the weight is no factor. A
-    `map` is what `LayerMap.to_json` returns; other texts than maps, as a table may have, are kept.
+    A `weight` is a number, `tuned`, or None where nothing is matched or the weight is no factor; a
+    `schedule` is its name, or None where it is no factor. A `map` is what `LayerMap.to_json`
+    returns; other texts than maps, as a table may have, are kept.
     """
+    if name == "schedule":
+        return value or None
     if name in ("weight", "chosen") and isinstance(value, str):
         return number_or_none(value)
     if name == "choices" and isinstance(value, list):

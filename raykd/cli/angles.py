@@ -20,12 +20,16 @@ COLUMNS = (
 def angles(found: Found, counts: Taken) -> None:
     for share in found.angles.shares:
         weight = f", hidden weight {share.weight}" if share.weight else ""
+        weight += f", schedule {share.schedule}" if share.schedule else ""
         task, init, shape = share.task, share.init, share.shape
         say()
         say(Text(f"{task}, {init}, {shape} blocks{weight}", style="bold"))
         say(f"  {share.says}", hang=2)
-        cell = (task, init, shape, share.weight)
-        rows = [b for b in found.angles.blocks if (b.task, b.init, b.shape, b.weight) == cell]
+        cell = (task, init, shape, share.weight, share.schedule)
+        rows = [
+            b for b in found.angles.blocks
+            if (b.task, b.init, b.shape, b.weight, b.schedule) == cell
+        ]  # fmt: skip
         print_table(COLUMNS, [_row(block) for block in rows], indent=2)
     say(f"\n{found.angles.prediction.says}")
     say(

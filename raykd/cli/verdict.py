@@ -55,17 +55,20 @@ def verdict(result: Verdict) -> None:
     for cell in result.cells:
         title = f"{cell.task}, {cell.init}, {cell.shape} blocks"
         say()
-        say(Text.assemble((title, "bold"), _weight(cell)))
+        schedule = f", schedule {cell.schedule}" if cell.schedule else ""
+        say(Text.assemble((title, "bold"), _weight(cell), schedule))
         _cell(cell, result)
     if result.over_cells is not None:
         evidence.over_cells(result.over_cells)
-    for task, shape, shares in result.shares:
-        say(f"\n{task}, {shape} blocks, over {shares.inits} inits: {_shares(shares)}")
+    for task, shape, shares, schedule in result.shares:
+        where = f", schedule {schedule}" if schedule else ""
+        say(f"\n{task}, {shape} blocks{where}, over {shares.inits} inits: {_shares(shares)}")
     for model in result.mixed:
         _mixed(model, result)
     if result.angles is not None:
         for share in result.angles.shares:
-            say(f"\nAngles, {share.task}, {share.init}, {share.shape} blocks: {share.says}")
+            where = f", schedule {share.schedule}" if share.schedule else ""
+            say(f"\nAngles, {share.task}, {share.init}, {share.shape} blocks{where}: {share.says}")
         say(f"\nAngles and gaps: {result.angles.prediction.says}")
     for line in [*(p.says for p in result.problems), *result.notes]:
         say(f"\n{line}")
@@ -74,10 +77,11 @@ def verdict(result: Verdict) -> None:
 def _mixed(model: Mixed, result: Verdict) -> None:
     missing = _lost(cell for cell in result.cells if cell.shape == model.shape)
     left_out = f", {missing} missing runs left out" if missing else ""
+    schedule = f", schedule {model.schedule}" if model.schedule else ""
     say(
-        f"\nOver {model.tasks} tasks ({model.init}, {model.shape} blocks, {model.metric}; mixed "
-        f"model, tasks as a sample{left_out}), against forward ({100 * model.level:.3g} % "
-        "interval):"
+        f"\nOver {model.tasks} tasks ({model.init}, {model.shape} blocks{schedule}, "
+        f"{model.metric}; mixed model, tasks as a sample{left_out}), against forward "
+        f"({100 * model.level:.3g} % interval):"
     )
     effects = [[e.strategy, estimate(result.margin, e.effect, e.interval)] for e in model.effects]
     print_table([STRATEGY, outcome("difference")], effects, indent=2)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raykd.config.one_of import OneOf
+from raykd.config.schedule import NamedSchedules
 from raykd.config.stated_map import StatedMap
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
@@ -226,6 +227,12 @@ class Confirm(Model):
     )
     hidden_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None, description="every strategy at each of these; default: `losses.hidden` alone"
+    )
+    schedules: NamedSchedules | None = Field(
+        None,
+        examples=[{"constant": [], "stops": [{"until": 0.5}, {"until": 1, "hidden": 0}]}],
+        description="every strategy under each of these, by name, with stages as in "
+        "`losses.schedule`; `constant: []` has constant weights; default: `losses.schedule` alone",
     )
     sampled: int = Field(0, ge=0, description="so many maps drawn at random, under every seed")
     sampled_seed: int = Field(0, description="of the draw of those maps")

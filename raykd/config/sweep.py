@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from raykd.config import variants, versions, yaml_file
+from raykd.config import schedule, variants, versions, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
@@ -27,6 +27,7 @@ from raykd.config.training import (
 from raykd.config.yaml_file import Compound, Model, Plain, by
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.maps.published import own_loss
 from raykd.runtime.plugins import import_plugins
 
 
@@ -179,7 +180,7 @@ def smoke_config(config: SweepConfig) -> SweepConfig:
         "task": config.task.model_copy(update={"rows": rows}),
         "teacher": config.teacher.model_copy(update={"epochs": 0.5, "allow_weak": True}),
         "training": config.training.model_copy(
-            update={"steps": steps, "epochs": None, "evaluations": 1}
+            update={"steps": max(steps, _stages(config)), "epochs": None, "evaluations": 1}
         ),
     }
     if config.explore:
@@ -191,6 +192,12 @@ def smoke_config(config: SweepConfig) -> SweepConfig:
             update={"seeds": seeds, "looks": None, "extend": False}
         )
     return config.model_copy(update=update)
+
+
+def _stages(config: SweepConfig) -> int:
+    """Return the most stages of a schedule of the file; each has a step at least."""
+    named = (config.confirm.schedules if config.confirm else None) or {}
+    return max(map(len, (config.losses.schedule or (), *named.values())))
 
 
 def needs_live(config: SweepConfig) -> str | None:
@@ -208,6 +215,7 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
         yield f"states.source: cached, and {why}; write live"
     if config.endpoint_margins.stated and config.task.writes is not None:
         yield "endpoint_margins: answers are texts here, without probabilities; leave it out"
+    yield from _schedule_conflicts(config)
     kind = config.losses.kind
     loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch
@@ -229,3 +237,16 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
             f"losses.kind: {kind} looks at padding, and a control ({controls[0]}) has targets for "
             "tokens alone; write another kind, or leave the controls out"
         )
+
+
+def _schedule_conflicts(config: SweepConfig) -> Iterator[str]:
+    losses, confirm = config.losses, config.confirm
+    strategies = confirm.strategies if confirm else ()
+    own = {s.strategy: kind for s in strategies if (kind := own_loss(s.strategy))}
+    kinds = {"losses.kind": losses.kind, **own}
+    return schedule.conflicts(
+        losses.schedule, (confirm.schedules if confirm else None) or {},
+        (losses.ce, losses.kl, losses.hidden),
+        crossed=confirm is not None and confirm.hidden_weights is not None,
+        whole=[name for name, kind in kinds.items() if hidden_loss(kind).form == "blocks"],
+    )  # fmt: skip

@@ -8,14 +8,13 @@ from pydantic import Field, model_validator
 
 from raykd.config.design import Positive
 from raykd.config.one_of import OneOf
+from raykd.config.schedule import OrderedStages, Weight
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 
 if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
-
-Weight = Annotated[float, Field(ge=0)]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -141,6 +140,11 @@ class Losses(Model):
         None,
         description="match the embedding outputs too; by default only under the kinds paper, "
         "paper_bart and paper_t5",
+    )
+    schedule: OrderedStages | None = Field(
+        None,
+        description="stages in which weights differ, such as [{until: 0.5, hidden: 1}, {until: 1, "
+        "hidden: 0}]; default: constant weights",
     )
 
     @property

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.schedule import Schedule, Stage, Weights, first_output_step, weights_at
 from raykd.maps.activations import Activation
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, everywhere
@@ -96,7 +97,8 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Weights and forms of the three loss terms (paper, section 2)."""
+    """Weights and forms of the three loss terms (paper, section 2). Under a schedule, each weight
+    is the largest of the training."""
 
     ce: float
     kl: float
@@ -107,6 +109,20 @@ class Loss:
     """Parameters of the kind that differ from its defaults, sorted by name; None if none does."""
     class_weights: tuple[tuple[str, float], ...] | None = None
     """Weight of each class in the cross entropy, by label; None if they are equal."""
+    schedule: Schedule | None = None
+    """Stages of the training with their weights; None if the weights are constant."""
+
+    def weights(self, step: int, steps: int) -> Weights:
+        """Return the weights at a step (0-based) of a training of so many steps."""
+        if self.schedule is None:
+            return Weights(self.ce, self.kl, self.hidden)
+        return weights_at(self.schedule, step, steps)
+
+    def may_choose(self, done: int, steps: int) -> bool:
+        """Return whether a checkpoint after `done` steps may be chosen: whether cross entropy or KL
+        has had a weight, since without one nothing trains the outputs. Always if neither ever has
+        one."""
+        return self.schedule is None or done > first_output_step(self.schedule, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +256,7 @@ class TrialSpec:
 LATER = {
     "decoder_blocks": None, "decoder": None, "freeze_embeddings": False, "weights": "fp32",
     "buffers": None, "lora": None, "frozen_projections": False, "teacher_dropout": False,
-    "patience": None, "options": None, "class_weights": None,
+    "patience": None, "options": None, "class_weights": None, "schedule": None,
 }  # fmt: skip
 
 
@@ -249,14 +265,20 @@ def _section_json(section: Shape | Init | Loss | Training) -> dict[str, Any]:
     stated = {k: v for k, v in values.items() if k not in LATER or v != LATER[k]}
     if isinstance(section, Training) and section.lora is not None:
         stated["lora"] = asdict(section.lora)
+    if isinstance(section, Loss) and section.schedule is not None:
+        stated["schedule"] = [asdict(stage) for stage in section.schedule]
     return stated
 
 
 def _loss(data: dict[str, Any]) -> Loss:
     pairs = {name: data.get(name) for name in ("options", "class_weights")}
-    return Loss(
-        **{**data, **{name: p and tuple((k, v) for k, v in p) for name, p in pairs.items()}}
-    )
+    stated = {name: p and tuple((k, v) for k, v in p) for name, p in pairs.items()}
+    if stages := data.get("schedule"):
+        ramps = ("ce", "kl", "hidden")
+        stated["schedule"] = tuple(
+            Stage(**{**s, **{r: tuple(s[r]) for r in ramps}}) for s in stages
+        )
+    return Loss(**{**data, **stated})
 
 
 def _training(data: dict[str, Any]) -> Training:

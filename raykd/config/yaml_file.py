@@ -149,9 +149,8 @@ def line(file: Path, problem: Problem) -> str:
 def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
     """Every mistake once."""
     problems = [(_location(p), p) for p in error.errors()]
-    meant: set[tuple[str, ...]] = (
-        set()
-    )  # keys that a misspelled one stands for: they are not missing as well
+    # Keys that a misspelled one stands for: they are not missing as well.
+    meant: set[tuple[str, ...]] = set()
     for location, problem in problems:
         if problem["type"] == "extra_forbidden":
             meant.update((*location[:-1], near) for near in _near(location, model))
@@ -266,11 +265,12 @@ def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tupl
 
 def _models(location: tuple[str, ...], model: type[BaseModel]) -> list[type[BaseModel]]:
     """The models whose keys stand at the level of a location's last part."""
-    found = [model]
+    found, named = [model], False  # `named`: what follows is a name that the file chose
     for part in location[:-1]:
-        if not part.isdigit():
-            fields = [m.model_fields[part].annotation for m in found if part in m.model_fields]
+        fields = [m.model_fields[part].annotation for m in found if part in m.model_fields]
+        if not (part.isdigit() or named):
             found = [inner for annotation in fields for inner in _inside(annotation)]
+        named = not named and any("dict[" in str(annotation) for annotation in fields)
     return found
 
 

@@ -14,6 +14,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch, valid
 from raykd.losses.hidden.inputs import HiddenInputs, Rows
 from raykd.losses.hidden.registry import HiddenLoss, TrainedWeight, hidden_loss
+from raykd.losses.hidden.schedule import Weights
 from raykd.maps.activations import Activation, Stack
 from raykd.maps.layer_map import LayerMap, Pair
 from raykd.models.projections import build_projections, project
@@ -86,7 +87,7 @@ class HiddenLossModule(nn.Module):
         self.weights = _drawn(weights if self.pairs else {}, stream(trial.seed, "matching"))
         self.names = [f"hidden_{term}" for term in self.kind.terms] if self.pairs else []
         if self.kind.form != "blocks":
-            self.names = [f"hidden_{s.number}_to_{t.number}" for s, t in self.pairs]
+            self.names = [_name(pair) for pair in self.pairs]
 
     @property
     def gathers(self) -> bool:
@@ -94,52 +95,79 @@ class HiddenLossModule(nn.Module):
         whole = any(not pair.kind.additive for pair in self._pair_losses)
         return whole and self._group.world > 1
 
-    def forward(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> Value:
-        """`student_BTD` holds the student's activations, `teacher_ND` the teacher's at the valid
-        tokens, `teacher_BTD` the same with padding, for kinds that include it."""
-        losses = self._forward(student_BTD, teacher_ND, teacher_BTD, batch)
-        return self._summed(losses)
+    def computed(self, first: int, end: int) -> dict[str, int]:
+        """Return at how many of the steps from `first` (0-based) to before `end` each term is
+        computed, by name; empty without a schedule, as then all are computed at every step."""
+        loss, steps = self._trial.loss, self._trial.training.steps
+        if loss.schedule is None or not self.pairs:
+            return {}
+        counts = dict.fromkeys(["hidden", *self.names], 0)
+        for step in range(first, end):
+            weights = loss.weights(step, steps)
+            if weights.hidden:
+                active = weights.active(self.pairs)
+                on = self.names if self.kind.form == "blocks" else [_name(p) for p in active]
+                for name in ("hidden", *on):
+                    counts[name] += 1
+        return counts
 
-    def without_rows(self, batch: Batch) -> Value:
+    def forward(
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        weights: Weights,
+    ) -> Value:  # fmt: skip
+        """`student_BTD` holds the student's activations, `teacher_ND` the teacher's at the valid
+        tokens, `teacher_BTD` the same with padding, for kinds that include it. Terms of pairs that
+        are off are 0."""
+        active = self._active(weights)
+        losses = self._forward(student_BTD, teacher_ND, teacher_BTD, batch, active)
+        return self._summed(losses, active)
+
+    def without_rows(self, batch: Batch, weights: Weights) -> Value:
         """The share of a worker without rows in a batch, for a loss that gathers all rows."""
+        active = self._active(weights)
         device = batch.valid.device
         student_ND, teacher_ND = torch.zeros(0, 0, device=device), torch.zeros(0, 0, device=device)
         if self.kind.form == "blocks":
             student = dict.fromkeys(self.reads, student_ND)
             teacher = dict.fromkeys(self.kind.activations(t for _, t in self.pairs), teacher_ND)
             lengths_B = torch.zeros(0, dtype=torch.int64, device=device)
-            return self._summed(self._of_gathered_blocks(student, teacher, lengths_B, batch))
+            losses = self._of_gathered_blocks(student, teacher, lengths_B, batch)
+            return self._summed(losses, active)
         nothing = torch.zeros((), device=device)
-        return self._summed(
-            [
-                nothing if pair.kind.additive
-                else self._of_whole_batch(pair, student_ND, teacher_ND, batch)
-                for pair in self._pair_losses
-            ]
-        )  # fmt: skip
+        losses = [
+            nothing if pair.kind.additive
+            else self._of_whole_batch(pair, student_ND, teacher_ND, batch)
+            for pair in active
+        ]  # fmt: skip
+        return self._summed(losses, active)
 
-    def _summed(self, losses: list[Tensor]) -> Value:
+    def _active(self, weights: Weights) -> list[PairLoss]:
+        """The pairs that are on at a step."""
+        return [pair for _, pair in weights.active([(p.student, p) for p in self._pair_losses])]
+
+    def _summed(self, losses: list[Tensor], active: list[PairLoss]) -> Value:
         if self.kind.form == "blocks":
             losses = [self._share(self.kind, loss) for loss in losses]
             return torch.stack(losses).sum(), losses
-        pairs = self._pair_losses
-        losses = [self._share(p.kind, loss) for p, loss in zip(pairs, losses, strict=True)]
+        losses = [self._share(p.kind, loss) for p, loss in zip(active, losses, strict=True)]
         weighted = torch.stack(
-            [x if p.weight == 1 else p.weight * x for p, x in zip(pairs, losses, strict=True)]
+            [x if p.weight == 1 else p.weight * x for p, x in zip(active, losses, strict=True)]
         )
-        return weighted.mean() if self.kind.averages else weighted.sum(), losses
+        value = weighted.mean() if self.kind.averages else weighted.sum()
+        by_pair = {(p.student, p.teacher): x for p, x in zip(active, losses, strict=True)}
+        off = torch.zeros_like(value)
+        return value, [by_pair.get(pair, off) for pair in self.pairs]
 
     def _share(self, kind: HiddenLoss, loss: Tensor) -> Tensor:
         """This worker's share. A loss of the whole batch was computed by all workers."""
         return loss if kind.additive else loss / self._group.world
 
     def _of_pairs(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: list[PairLoss],
+    ) -> list[Tensor]:  # fmt: skip
         losses = []
-        for pair in self._pair_losses:
+        for pair in active:
             s, t = pair.student, pair.teacher
             student_ND = valid(student_BTD[s], batch.valid_in(s.stack))
             if pair.kind.projects:
@@ -157,19 +185,22 @@ class HiddenLossModule(nn.Module):
         return pair.function(student_ND, teacher_ND, count, batch.examples)
 
     def _of_padded_pairs(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
-        masks = {s.stack: self._mask(batch, s.stack) for s, _ in self.pairs}
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: list[PairLoss],
+    ) -> list[Tensor]:  # fmt: skip
+        masks = {p.student.stack: self._mask(batch, p.student.stack) for p in active}
         return [
-            self._function(
-                project(self.projections, s, student_BTD[s]), teacher_BTD[t], masks[s.stack]
+            pair.function(
+                project(self.projections, pair.student, student_BTD[pair.student]),
+                teacher_BTD[pair.teacher], masks[pair.student.stack],
             )
-            for s, t in self.pairs
-        ]
+            for pair in active
+        ]  # fmt: skip
 
     def _of_blocks(
-        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch
-    ) -> list[Tensor]:
+        self, student_BTD: Values, teacher_ND: Values, teacher_BTD: Values, batch: Batch,
+        active: list[PairLoss],  # all: a schedule switches no pairs of these kinds
+    ) -> list[Tensor]:  # fmt: skip
         student_ND = {}
         for activation, x_BTD in student_BTD.items():
             x_ND = valid(x_BTD, batch.valid)
@@ -204,6 +235,10 @@ class HiddenLossModule(nn.Module):
             layer_map.pairs(), student_ND, teacher_ND, rows, self._heads, dict(self.weights)
         )
         return list(self._function(inputs))
+
+
+def _name(pair: Pair) -> str:
+    return f"hidden_{pair[0].number}_to_{pair[1].number}"
 
 
 def _with_graph(x_ND: Tensor) -> Tensor:

@@ -63,7 +63,9 @@ def _memory_questions(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
     bf16 = training.precision == "bf16" or (training.precision == "auto" and gpu)
     for kinds in dict.fromkeys((t.loss.kind, t.hidden_kinds) for t in trials):
         same_kind = [t for t in trials if (t.loss.kind, t.hidden_kinds) == kinds]
-        largest = max(same_kind, key=lambda t: len(t.layer_map.pairs()))
+        largest = max(
+            same_kind, key=lambda t: (len(t.layer_map.pairs()), t.loss.hidden > 0, t.loss.kl > 0)
+        )
         yield MemoryQuestion(
             largest,
             tuple(sorted(states)),

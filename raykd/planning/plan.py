@@ -12,6 +12,7 @@ from raykd.config.cohort import Cohort, Job, into_cohorts
 from raykd.config.trial import TrialSpec
 from raykd.maps.activations import Activation
 from raykd.maps.layer_map import LayerMap, everywhere
+from raykd.planning import schedules
 from raykd.planning.cohort_size import footprint, usable
 from raykd.planning.memory.footprint import Footprint
 from raykd.planning.study import Study
@@ -213,6 +214,7 @@ class Plan:
         if config.explore is None or config.confirm is None or not self.explore_missing:
             return 0
         arms = config.confirm.best * len(self.study.hidden_weights)
+        arms *= len(schedules.of_confirm(self.study))
         return arms * len(config.confirm.inits) * len(config.confirm.seed_list)
 
 

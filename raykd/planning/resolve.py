@@ -13,7 +13,7 @@ from raykd.data.prepared import prepare
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
 from raykd.maps.published import own_loss
-from raykd.planning import inits
+from raykd.planning import inits, schedules
 from raykd.planning.blocks import deeper, other_stacks, unfit_for_stacks
 from raykd.planning.study import Study
 from raykd.planning.trials import strategy_problems
@@ -103,6 +103,7 @@ def _check(study: Study) -> None:
         ):
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
     problems += strategy_problems(study)
+    problems += schedules.problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {problem}" for problem in unfit_for_stacks(config, depth, blocks)]
     lora = config.training.lora

@@ -14,7 +14,7 @@ from raykd.losses.hidden.registry import hidden_loss, pair_problem
 from raykd.maps.layer_map import LayerMap, check, everywhere
 from raykd.maps.published import PUBLISHED, own_loss
 from raykd.maps.strategies import apply_to_stacks, match_embedding
-from raykd.planning import inits
+from raykd.planning import inits, schedules
 from raykd.planning.study import Study
 from raykd.runtime.plugins import plugin_hash
 from raykd.search.space import space_of
@@ -133,7 +133,7 @@ def _design(
                 _matched(study, stated(name, blank, init, 0, loss, lr), m, seed, t)
                 for name, m, t, loss, lr in arms
             ]
-            trials += [t for arm_trial in arm_trials for t in _weighted(study, arm_trial)]
+            trials += [t for arm_trial in arm_trials for t in _variants(study, arm_trial)]
     return tuple(trials)
 
 
@@ -147,11 +147,19 @@ def _matched(
     return replace(blank, layer_map=layer_map, seed=seed, targets=targets)
 
 
-def _weighted(study: Study, trial: TrialSpec) -> list[TrialSpec]:
-    """Return the trial under every hidden weight, or once if it matches nothing."""
+def _variants(study: Study, trial: TrialSpec) -> list[TrialSpec]:
+    """Return the trial under every schedule and hidden weight. One that matches nothing has one
+    hidden weight, and is listed once if several schedules leave it the same."""
+    stages = schedules.of_confirm(study).values()
     if study.hidden_weights == (trial.loss.hidden,) or not trial.layer_map.pairs():
-        return [trial]
-    return [replace(trial, loss=replace(trial.loss, hidden=w)) for w in study.hidden_weights]
+        weighted = [trial]
+    else:
+        weighted = [
+            replace(trial, loss=replace(trial.loss, hidden=w)) for w in study.hidden_weights
+        ]
+    if not any(stages):
+        return weighted
+    return list(dict.fromkeys(schedules.under(study, t, s) for s in stages for t in weighted))
 
 
 def sampled_maps(study: Study, confirm: design.Confirm) -> list[tuple[str, LayerMap]]:
@@ -173,7 +181,8 @@ def explore_trial(study: Study, layer_map: LayerMap) -> TrialSpec:
     explore = study.config.explore
     assert explore is not None
     matched = _with_embedding(study, layer_map, "explored")
-    return trial(study, "explore", "explored", matched, explore.init, explore.seed)
+    explored = trial(study, "explore", "explored", matched, explore.init, explore.seed)
+    return schedules.under(study, explored, study.config.losses.schedule or ())
 
 
 def largest_explore_trial(study: Study) -> TrialSpec:

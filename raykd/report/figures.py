@@ -29,10 +29,11 @@ def settings(verdict: Verdict) -> tuple[str, ...]:
     """Return a name for each cell from the factors in which cells differ."""
     parts = [
         (short(c.task), c.init, f"{c.shape} blocks",
-         "best weights" if c.weight == TUNED else f"hidden weight {c.weight}")
+         "best weights" if c.weight == TUNED else f"hidden weight {c.weight}",
+         f"schedule {c.schedule}")
         for c in verdict.cells
     ]  # fmt: skip
-    differing = [i for i in range(4) if len({p[i] for p in parts}) > 1] or [1]
+    differing = [i for i in range(5) if len({p[i] for p in parts}) > 1] or [1]
     return tuple(", ".join(part[i] for i in differing) for part in parts)
 
 

@@ -12,13 +12,14 @@ import yaml
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores.from_runs import weight
+from raykd.analysis.scores.loss_weights import several_weights
 from raykd.analysis.scores.metric_names import smaller_is_better
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.config.trial import Shape
 from raykd.data import data_report
 from raykd.maps.layer_map import LayerMap
-from raykd.planning import truncation
+from raykd.planning import schedules, truncation
 from raykd.report import page
 from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
@@ -141,22 +142,31 @@ def _origin(state: SweepState) -> Origin:
 def _courses(state: SweepState, confirmed: Sequence[Record]) -> tuple[Course, ...]:
     metric = f"select_{state.study.config.task.metric}"
     curves = artifacts.curves(state.ledger.client, (r.run_id for r in confirmed), metric)
-    weights = {r.run_id: weight(r) for r in confirmed}
-    many = len(set(weights.values()) - {""}) > 1
+    arms = _arms(state, confirmed)
+    several = several_weights((schedule, weight(r)) for r, schedule in arms)
 
-    def setting(r: Record) -> str:
-        hidden_weight = weights[r.run_id]
-        return f"{r.init}, hidden weight {hidden_weight}" if many and hidden_weight else r.init
+    def setting(r: Record, schedule: str) -> str:
+        hidden_weight = weight(r) if schedule in several else ""
+        return (
+            r.init + (f", hidden weight {hidden_weight}" if hidden_weight else "")
+            + (f", schedule {schedule}" if schedule else "")
+        )  # fmt: skip
 
-    return tuple(Course(setting(r), r.strategy, r.seed, curves[r.run_id]) for r in confirmed)
+    return tuple(Course(setting(r, s), r.strategy, r.seed, curves[r.run_id]) for r, s in arms)
+
+
+def _arms(state: SweepState, confirmed: Iterable[Record]) -> list[tuple[Record, str]]:
+    """Return each record with each schedule in whose cells it counts."""
+    names = schedules.names(state.study)
+    return [(r, schedule) for r in confirmed for schedule in names.of_record(r)]
 
 
 def _runs(state: SweepState, confirmed: Sequence[Record]) -> Runs:
-    weights = [weight(r) for r in confirmed]
-    many = len(set(weights) - {""}) > 1
+    arms = _arms(state, confirmed)
+    several = several_weights((schedule, weight(r)) for r, schedule in arms)
     ids = {
-        (r.init, stated if many else "", r.strategy, r.seed): r.run_id
-        for r, stated in zip(confirmed, weights, strict=True)
+        (r.init, weight(r) if schedule in several else "", r.strategy, r.seed, schedule): r.run_id
+        for r, schedule in arms
     }
     uri = state.ledger.uri
     if not uri.startswith(("http://", "https://")):

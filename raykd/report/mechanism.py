@@ -228,7 +228,8 @@ def _table(measured: Angles) -> Table:
     rows = tuple(
         (
             f"{b.strategy} (control)" if b.control else b.strategy,
-            f"{b.init}, hidden weight {b.weight}" if b.weight else b.init, str(b.student),
+            b.init + (f", hidden weight {b.weight}" if b.weight else "")
+            + (f", schedule {b.schedule}" if b.schedule else ""), str(b.student),
             f"{b.raw:.3f}", f"{b.lowest:.3f} (blocks {b.first} and {b.second})",
             f"{b.cosine:+z.2f}",
             f"{b.centred:.3f}", f"{b.gradient:.3f}", f"{b.shuffled:.3f}", f"{b.untrained:.3f}",

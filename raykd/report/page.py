@@ -24,10 +24,10 @@ from raykd.tracking.costs import ForecastOutcome
 
 @dataclass(frozen=True)
 class Runs:
-    """The MLflow runs of the confirmed students: run ids by (init, hidden weight, strategy, seed).
-    `server`: the address of MLflow's UI on the store, if the store is a server."""
+    """The MLflow runs of the confirmed students: run ids by (init, hidden weight, strategy, seed,
+    schedule). `server`: the address of MLflow's UI on the store, if the store is a server."""
 
-    ids: Mapping[tuple[str, str, str, int], str] = field(default_factory=dict)
+    ids: Mapping[tuple[str, str, str, int, str], str] = field(default_factory=dict)
     server: str = ""
     experiment: str = ""
     metric: str = ""
@@ -37,7 +37,7 @@ class Runs:
         """Return the run id of a student, or an empty string if it is unknown. An arm that matches
         nothing was trained once for all weights."""
         weights = (weight_of(arm, seed) or cell.weight, "")
-        keys = ((cell.init, weight, arm.strategy, seed) for weight in weights)
+        keys = ((cell.init, weight, arm.strategy, seed, cell.schedule) for weight in weights)
         return next((self.ids[key] for key in keys if key in self.ids), "")
 
     def page(self, run: str) -> str:
@@ -48,7 +48,7 @@ class Runs:
 
     def of_strategy(self, strategy: str) -> str:
         """Return the address of the list of a strategy's confirmed runs, or an empty string."""
-        if not (self.server and any(name == strategy for _, _, name, _ in self.ids)):
+        if not (self.server and any(name == strategy for _, _, name, _, _ in self.ids)):
             return ""
         chosen = f'params.phase = "confirm" AND params.strategy = "{strategy}"'
         query = urlencode(

@@ -132,7 +132,8 @@ def _csv(page: Page) -> str:
     if ", " in verdict.metric:
         return ""
     rows = [
-        (cell.task, cell.init, cell.shape, cell.weight if _matches(arm) else "", arm.strategy,
+        (cell.task, cell.init, cell.shape, cell.weight if _matches(arm) else "", cell.schedule,
+         arm.strategy,
          arm.control, seed, verdict.metric, score, arm.maps[0] if len(arm.maps) == 1 else "",
          status, page.runs.of(cell, arm, seed), verdict.margin, verdict.scale)
         for cell in verdict.cells if cell.weight != TUNED
@@ -144,9 +145,12 @@ def _csv(page: Page) -> str:
     ]  # fmt: skip
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("task", "init", "shape", "weight", "strategy", "control", "seed", "metric",
-                     "score", "map", "status", "run", "margin", "scale"))  # fmt: skip
-    writer.writerows(dict.fromkeys(rows))  # what matches nothing is the same at every weight
+    heads = ("task", "init", "shape", "weight", "schedule", "strategy", "control", "seed", "metric",
+             "score", "map", "status", "run", "margin", "scale")  # fmt: skip
+    table: list[tuple[object, ...]] = [heads, *rows]
+    if not any(cell.schedule for cell in verdict.cells):  # no factor
+        table = [(*row[:4], *row[5:]) for row in table]
+    writer.writerows(dict.fromkeys(table))  # what matches nothing is the same at every weight
     return out.getvalue()
 
 

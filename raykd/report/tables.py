@@ -147,10 +147,10 @@ def share_table(verdict: Verdict) -> Table:
         (
             "all inits"
             if len(verdict.shares) == 1
-            else f"{short(task)}, {shape} blocks, all inits",
+            else f"{short(task)}, {shape} blocks{_schedule(schedule)}, all inits",
             s,
         )
-        for task, shape, s in verdict.shares
+        for task, shape, s, schedule in verdict.shares
     ]
     rows = tuple(
         (place, s.source, f"{100 * s.share:.0f} %",
@@ -162,6 +162,10 @@ def share_table(verdict: Verdict) -> Table:
     )  # fmt: skip
     heads = ("setting", "source", "share", "interval", f"SD in {verdict.metric}")
     return Table("Shares of variance", heads, rows)
+
+
+def _schedule(name: str) -> str:
+    return f", schedule {name}" if name else ""
 
 
 def average_table(verdict: Verdict) -> Table:
@@ -179,7 +183,7 @@ def average_table(verdict: Verdict) -> Table:
 
 def over_tasks(verdict: Verdict) -> Table:
     rows = tuple(
-        (e.strategy, f"{m.init}, {m.shape} blocks", m.metric, str(m.tasks),
+        (e.strategy, f"{m.init}, {m.shape} blocks{_schedule(m.schedule)}", m.metric, str(m.tasks),
          *gap(e.effect, e.interval, verdict.margin))
         for m in verdict.mixed
         for e in m.effects

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from raykd.analysis.as_json import plain
 from raykd.analysis.scores.from_runs import shape, weight
+from raykd.analysis.scores.loss_weights import several_weights
 from raykd.analysis.stats.sequential import levels
 from raykd.analysis.summary.acute_angles import of as overall
 from raykd.analysis.verdict.angles import Angles, StudentAngles
 from raykd.errors import UserError
+from raykd.planning import schedules
 from raykd.sweep.interim import task_name
 from raykd.sweep.state import SweepState
 from raykd.tracking import ledger
@@ -81,12 +83,15 @@ def _alpha(state: SweepState) -> float:
 
 
 def of_sweep(state: SweepState) -> tuple[StudentAngles, ...]:
-    """Return the last measurement of every confirmed student that has one.
+    """Return the last measurement of every confirmed student that has one, once for each schedule
+    in whose cells it counts.
 
     With `confirm.looks`, only seeds up to the last completed interim analysis count.
     """
     config, client = state.study.config, state.ledger.client
     task, metric = task_name(config.task.named), f"test_{config.task.metric}"
+
+    names = schedules.names(state.study)
 
     def read(record: Record) -> StudentAngles | None:
         measured_steps = steps(client, record.run_id)
@@ -103,10 +108,13 @@ def of_sweep(state: SweepState) -> tuple[StudentAngles, ...]:
         measured = [r for r in measured if r.seed in config.confirm.seed_list[: look.seeds]]
     with ThreadPoolExecutor(READ_THREADS) as pool:
         results = list(pool.map(read, measured))
-    students = tuple(s for s in results if s is not None)
-    if len({s.weight for s in students} - {""}) > 1:
-        return students
-    return tuple(replace(s, weight="") for s in students)  # a single weight is no factor
+    students = [
+        replace(student, schedule=schedule)
+        for record, student in zip(measured, results, strict=True) if student is not None
+        for schedule in names.of_record(record)
+    ]  # fmt: skip
+    several = several_weights((s.schedule, s.weight) for s in students)
+    return tuple(s if s.schedule in several else replace(s, weight="") for s in students)
 
 
 def measure(state: SweepState, trials: int | None, progress: Callable[[int, int], None]) -> Taken:

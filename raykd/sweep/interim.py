@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raykd.config.trial import TrialSpec
+from raykd.planning import schedules
 from raykd.planning.plan import by_strategy
 from raykd.planning.study import Study
 from raykd.sweep.records import current as current_records
@@ -48,16 +49,17 @@ def scores(
     from raykd.tracking.artifacts import correct
 
     config = study.config
+    names = schedules.names(study)
     planned = {
         (str(t.init), str(t.shape), t.strategy, t.seed,
-         label(t.loss.hidden) if t.layer_map.pairs() else "")
-        for t in plan.confirm if t.seed in seeds
+         label(t.loss.hidden) if t.layer_map.pairs() else "", schedule)
+        for t in plan.confirm if t.seed in seeds for schedule in names.of_trial(t)
     }  # fmt: skip
     if plan.best_missing and config.confirm is not None:
-        arms = {(init, shape, seed) for init, shape, _, seed, _ in planned}
+        arms = {(init, shape, seed) for init, shape, _, seed, _, _ in planned}
         best = [f"best_{rank}" for rank in range(1, config.confirm.best + 1)]
-        weights = [label(w) for w in study.hidden_weights]
-        planned |= {(*arm[:2], name, arm[2], w) for arm in arms for name in best for w in weights}
+        weighted = [(label(weight), name) for name, weight in schedules.hidden_weights(study)]
+        planned |= {(*arm[:2], name, arm[2], *w) for arm in arms for name in best for w in weighted}
     teacher = stored(study.home, study.teacher)
     records = [r for r in current if r.phase != "confirm" or r.seed in seeds]
     finished = [r for r in records if r.phase == "confirm" and r.status == "finished"]
@@ -71,6 +73,7 @@ def scores(
         correct=correct(client, finished[:examples]),
         majority=None if teacher is None else teacher.test_majority,
         endpoint_margins=config.endpoint_margins.stated,
+        schedules_of=names.of_record,
     )
 
 

@@ -11,7 +11,7 @@ from raykd.analysis.verdict import foresight
 from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
 from raykd.data.assets import packages
-from raykd.planning import inits, truncation
+from raykd.planning import inits, schedules, truncation
 from raykd.planning.blocks import deeper_warning
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
@@ -69,6 +69,9 @@ def outline(state: SweepState) -> dict[str, Any]:
             "seeds": list(config.confirm.seed_list) if config.confirm else [],
             "arms": sorted({t.strategy for t in plan.confirm}),
             "hidden_weights": list(study.hidden_weights),
+            "schedules": schedules.lines(
+                study, {t.strategy for t in plan.confirm if not t.layer_map.pairs()}
+            ),
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in plan.confirm if t.targets != "teacher"}),
         },

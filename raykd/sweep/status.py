@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raykd.analysis.verdict.context import TeacherScore
+from raykd.planning.schedules import names
 from raykd.sweep import strategy_table
 from raykd.sweep.state import SweepState
 from raykd.sweep.teacher import teacher_score
@@ -68,7 +69,7 @@ def status(state: SweepState) -> Status:
         saved=_saved(current),
         outdated=len(state.records) - len(current),
         failures=tuple((r.trial, r.error or "") for r in current if r.status == "failed"),
-        rows=strategy_table.rows(current, config.task.metric),
+        rows=strategy_table.rows(current, config.task.metric, names(state.study).of_record),
         tracking_uri=store.safe(state.ledger.uri),
         stopped=state.stopped,
         costs=state.ledger.forecasts(),

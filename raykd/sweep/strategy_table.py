@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from raykd.analysis.as_json import plain
-from raykd.analysis.scores.from_runs import weight
+from raykd.analysis.scores.from_runs import SchedulesOf, one_schedule, weight
+from raykd.losses.hidden.schedule import CONSTANT
 from raykd.tracking.ledger import Record
 
-Arm = tuple[str, str, str]
-"""(init, strategy, hidden weight)"""
+Arm = tuple[str, str, str, str]
+"""(init, schedule, strategy, hidden weight)"""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Row:
     control: bool = False
     weight: str = ""
     """Weight of the hidden loss; empty where nothing is matched."""
+    schedule: str = ""
+    """Name of the schedule, if it is a factor."""
 
     maps: tuple[str, ...] = ()
     """The maps of its trials; `map` is the one, or their number."""
@@ -42,24 +45,30 @@ class Row:
         return dict(values)
 
 
-def rows(records: Iterable[Record], metric: str) -> tuple[Row, ...]:
-    """Return a row for each init x strategy x hidden weight with finished confirm trials.
+def rows(
+    records: Iterable[Record], metric: str, schedules_of: SchedulesOf = one_schedule
+) -> tuple[Row, ...]:
+    """Return a row for each init x schedule x strategy x hidden weight with finished confirm
+    trials.
 
     A seeded strategy has one map per seed; its row shows the number of maps.
     """
     arms: dict[Arm, list[Record]] = {}
     for record in sorted(records, key=lambda r: r.start):
         if record.status == "finished" and record.phase == "confirm":
-            key = (record.init, record.strategy, weight(record))
-            arms.setdefault(key, []).append(record)
+            for schedule in schedules_of(record):
+                key = (record.init, schedule, record.strategy, weight(record))
+                arms.setdefault(key, []).append(record)
     return tuple(_row(key, arm, arms, metric) for key, arm in sorted(arms.items(), key=_order))
 
 
 def _order(item: tuple[Arm, list[Record]]) -> tuple[object, ...]:
-    """Sort by init; within it strategy none, forward, the others by name, controls last."""
-    (init, strategy, hidden_weight), arm = item
-    place = (init, arm[0].control, strategy != "none", strategy != "forward", strategy)
-    return (*place, float(hidden_weight or 0))
+    """Sort by init and schedule, constant weights first; within them strategy none, forward, the
+    others by name, controls last."""
+    (init, schedule, strategy, hidden_weight), arm = item
+    place = (init, schedule != CONSTANT, schedule, arm[0].control)
+    name = (strategy != "none", strategy != "forward", strategy)
+    return (*place, *name, float(hidden_weight or 0))
 
 
 def _row(
@@ -68,16 +77,15 @@ def _row(
     arms: Mapping[Arm, list[Record]],
     metric: str,
 ) -> Row:
-    init, strategy, hidden_weight = key
+    init, schedule, strategy, hidden_weight = key
     metric_name = f"test_{metric}"
     scores = {r.seed: r.metrics[metric_name] for r in arm}
-    weights = [w for i, s, w in arms if (i, s) == (init, "forward")]
+    forward = (init, schedule, "forward")
+    weights = [other[3] for other in arms if other[:3] == forward]
     # An arm without matching is compared with forward if forward has one weight only.
     if not hidden_weight and len(weights) == 1:
         (hidden_weight,) = weights
-    reference = {
-        r.seed: r.metrics[metric_name] for r in arms.get((init, "forward", hidden_weight), [])
-    }
+    reference = {r.seed: r.metrics[metric_name] for r in arms.get((*forward, hidden_weight), [])}
     paired = [scores[s] - reference[s] for s in scores if s in reference]
     maps = tuple(sorted({r.map for r in arm}))
     return Row(
@@ -91,5 +99,6 @@ def _row(
         high=max(scores.values()),
         against_forward=(statistics.fmean(paired) if paired and strategy != "forward" else None),
         control=arm[0].control,
-        weight=key[2],
+        weight=key[3],
+        schedule=schedule,
     )

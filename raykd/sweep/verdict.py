@@ -19,6 +19,7 @@ from raykd.analysis.verdict.judge import judge
 from raykd.analysis.verdict.verdict import Verdict
 from raykd.config.design import Confirm
 from raykd.errors import UserError
+from raykd.planning import schedules
 from raykd.sweep import angles
 from raykd.sweep.interim import scores, stages, task_name
 from raykd.sweep.state import SweepState
@@ -76,7 +77,8 @@ def _imitations(state: SweepState) -> tuple[StudentImitation, ...]:
     if look is not None and confirm is not None:
         judged = frozenset(confirm.seed_list[: look.seeds])
         records = [r for r in records if r.seed in judged]
-    return from_trials(records, task_name(config.task.named), confirm.controls if confirm else ())
+    controls, names = confirm.controls if confirm else (), schedules.names(state.study)
+    return from_trials(records, task_name(config.task.named), controls, names.of_record)
 
 
 def save(state: SweepState, file: Path) -> str:

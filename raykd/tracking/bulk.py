@@ -20,7 +20,7 @@ TRIAL = "raykd.trial"
 TAGS = (TRIAL, "raykd.family", "raykd.cohort", "raykd.end", "raykd.error", "raykd.device",
         "raykd.rules")  # fmt: skip
 PARAMS = ("phase", "strategy", "map", "init", "seed", "targets", "depth", "width", "loss_hidden",
-          "steps")  # fmt: skip
+          "loss_schedule", "steps")  # fmt: skip
 
 
 class Row(NamedTuple):

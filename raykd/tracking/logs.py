@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from raykd.tracking import ledger, store
 
-HEAD = ("strategy", "map", "init", "seed", "phase", "steps")
+HEAD = ("strategy", "map", "init", "seed", "phase", "steps", "loss_schedule")
 TAGS = ("cohort", "device", "precision", "teacher_source", "micro_batch", "commit")
 
 

@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 
 from raykd.config.older_rules import RULES
 from raykd.config.trial import Shape, TrialSpec
+from raykd.losses.hidden import schedule
 from raykd.maps.layer_map import LayerMap
 from raykd.tracking import ledger, locks
 from raykd.tracking.artifacts import write_angles
@@ -255,6 +256,7 @@ def trial_params(trial: TrialSpec) -> dict[str, str]:
         "loss_ce": trial.loss.ce,
         "loss_kl": trial.loss.kl,
         "loss_hidden": trial.loss.hidden,
+        "loss_schedule": trial.loss.schedule and schedule.text(trial.loss.schedule),
         "targets": trial.targets,
         "temperature": trial.loss.temperature,
         "hidden_loss": trial.loss.kind,

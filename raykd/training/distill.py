@@ -175,7 +175,8 @@ def _log_scores(
             continue
         score = scores[learner.trial.id]
         recorder.log(learner.trial, step, {f"select_{learner.trial.metric}": score})
-        if consider:  # a rung's score only decides which students are dropped
+        # A rung's score only decides which students are dropped.
+        if consider and learner.trial.loss.may_choose(step, learner.trial.training.steps):
             learner.keep_best(score, step)
 
 

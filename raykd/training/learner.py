@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
 from raykd.losses import outputs
+from raykd.losses.hidden.schedule import Weights
 from raykd.losses.hidden_module import HiddenLossModule
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
@@ -109,14 +110,11 @@ class Learner:
         router_names = [] if self.router is None else ["router"]
         self.names = ["loss", "ce", "kl", "hidden", *router_names, *self.hidden.names]
         self.sums = torch.zeros(len(self.names), device=device)
-        self.counted = 0
-        self.best_score = float("-inf")
-        self.best_step = 0
+        self.counted = self.examples = self.steps = 0
+        self.best_score, self.best_step = float("-inf"), 0
         self.best: dict[str, Tensor] = {}
         self.failure: str | None = None
         self.pruned = False
-        self.examples = 0
-        self.steps = 0
         self.seconds = 0.0
 
     @property
@@ -147,11 +145,12 @@ class Learner:
         self.model.train()
         if part == 0:
             self.examples += batch.examples
+        weights = self.trial.loss.weights(step, self.trial.training.steps)
         terms: list[Tensor] = []
         if batch.labels is not None and len(batch.labels):
-            terms = self._losses(batch, targets)
-        elif self.hidden.gathers:
-            terms = self._losses_without_rows(batch)
+            terms = self._losses(batch, targets, weights)
+        elif self.hidden.gathers and weights.hidden:
+            terms = self._losses_without_rows(batch, weights)
         if terms:
             terms[0].backward()  # type: ignore[no-untyped-call]
             self.taps.clear()  # gradient checkpointing captures states again as it recomputes
@@ -163,7 +162,7 @@ class Learner:
             self.gradients.start()
         self.seconds += time.perf_counter() - start
 
-    def _losses(self, batch: Batch, targets: Targets | None) -> list[Tensor]:
+    def _losses(self, batch: Batch, targets: Targets | None, weights: Weights) -> list[Tensor]:
         loss = self.trial.loss
         assert batch.labels is not None
         with self.autocast:
@@ -174,24 +173,25 @@ class Learner:
                 self.class_weights,
             )  # fmt: skip
         hidden = torch.zeros_like(ce)
-        terms: list[Tensor] = []
-        if targets is not None and self.hidden.pairs:
+        terms = [hidden] * len(self.hidden.names)
+        # At a weight of 0, neither the loss nor the gradients of its projections are computed.
+        if targets is not None and self.hidden.pairs and weights.hidden:
             hidden, terms = self.hidden(
-                self.taps.values, targets.states_ND, targets.states_BTD, batch
+                self.taps.values, targets.states_ND, targets.states_BTD, batch, weights
             )
         self.taps.clear()
-        total = loss.ce * ce + loss.kl * kl + loss.hidden * hidden
+        total = weights.ce * ce + weights.kl * kl + weights.hidden * hidden
         if self.router is not None:
             router = self.router(batch)
             total, terms = total + self.router.weight * router, [router, *terms]
         return [total, ce, kl, hidden, *terms]
 
-    def _losses_without_rows(self, batch: Batch) -> list[Tensor]:
+    def _losses_without_rows(self, batch: Batch, weights: Weights) -> list[Tensor]:
         """This worker's share in a loss of the whole batch, of which it has no rows."""
-        hidden, terms = self.hidden.without_rows(batch)
+        hidden, terms = self.hidden.without_rows(batch, weights)
         none = torch.zeros_like(hidden)
         terms = terms if self.router is None else [none, *terms]
-        return [self.trial.loss.hidden * hidden, none, none, hidden, *terms]
+        return [weights.hidden * hidden, none, none, hidden, *terms]
 
     def update(self, step: int) -> None:
         """One optimiser step on the summed gradients."""
@@ -217,12 +217,17 @@ class Learner:
         return means
 
     def mean_losses(self) -> dict[str, float]:
-        """Return the mean loss terms since the last call, by name. This is the only place where the
-        host waits for the device."""
-        means = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
+        """Return the mean loss terms since the last call, by name, over the steps at which they
+        were computed, without terms that never were. Only here the host waits for the device."""
+        values = (self.group.sum(self.sums.clone()) / max(1, self.counted)).tolist()
+        means = dict(zip(self.names, values, strict=True))
+        for name, steps in self.hidden.computed(self.steps - self.counted, self.steps).items():
+            mean = means.pop(name)
+            if steps:
+                means[name] = mean * self.counted / steps
         self.sums.zero_()
         self.counted = 0
-        return dict(zip(self.names, means, strict=True))
+        return means
 
     def _release(self) -> None:
         """Free the memory of a student that left its cohort."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from transformers import PreTrainedModel
 
+from raykd.config.schedule import OrderedStages, resolved, stage_problems, under
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
-from raykd.config.yaml_file import unknown
+from raykd.config.yaml_file import Model, explain, unknown
 from raykd.errors import UserError
 from raykd.losses.fit import misfit_of_models
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses, pair_problem
@@ -135,6 +137,40 @@ def loss_of(
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature: {temperature}; write a number above 0")
     return Loss(ce, kl, hidden, temperature, kind, tuple(sorted((options or {}).items())) or None)
+
+
+class _Own(Model):
+    schedule: OrderedStages
+
+
+def scheduled(
+    loss: Loss, schedule: Sequence[Mapping[str, Any]] | None, matched: bool, labelled: bool,
+    steps: int,
+) -> Loss:  # fmt: skip
+    """The loss under the stages of a sweep file's `losses.schedule`. Raises ValueError."""
+    if schedule is None:
+        return loss
+    try:
+        stages = _Own.model_validate({"schedule": list(schedule)}).schedule
+    except ValidationError as error:
+        where, problem = next(iter(explain(error, _Own)))
+        raise ValueError(f"{'.'.join(where)}: {problem}") from None
+    weights = resolved(stages, loss.ce, loss.kl, loss.hidden)
+    for stage_problem in stage_problems(weights):
+        raise ValueError(f"schedule.{stage_problem}")
+    if len(stages) > steps:
+        raise ValueError(
+            f"schedule: {len(stages)} stages, and there are {steps} steps; write fewer"
+        )
+    if not labelled and any(any(stage.ce) for stage in weights):
+        raise ValueError("schedule: ce has a weight, and the batches have no labels; leave ce out")
+    whole = hidden_loss(loss.kind).form == "blocks"
+    if whole and any(stage.progressive for stage in weights):
+        raise ValueError(
+            f"schedule: blocks: progressive switches pairs on one by one, and {loss.kind} is of "
+            "all blocks at once; take another kind"
+        )
+    return under(loss, stages, loss.ce, loss.kl, matched)
 
 
 def training_of(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -34,6 +35,7 @@ from raykd.training.own_models import (
     evaluating,
     loss_of,
     map_of,
+    scheduled,
     training_of,
     trial_of,
 )
@@ -49,7 +51,8 @@ class Distilled:
 
     `losses` holds, at every reported step (1-based), the means since the report before: `loss`,
     its terms `ce`, `kl` and `hidden` without their weights, and one term for each matched pair,
-    such as `hidden_1_to_4`. Cross entropy and KL are in nats. A mixture of experts also has
+    such as `hidden_1_to_4`. While a schedule switches the hidden loss or a pair off, its term is
+    left out. Cross entropy and KL are in nats. A mixture of experts also has
     `router`, its class's own auxiliary loss, which counts with the coefficient of its
     configuration.
     """
@@ -72,6 +75,7 @@ def distill(
     kl: float = 1.0,
     hidden: float = 1.0,
     temperature: float = 1.0,
+    schedule: Sequence[Mapping[str, Any]] | None = None,
     lr: float = 1e-4,
     warmup: float = 0.1,
     weight_decay: float = 0.01,
@@ -103,6 +107,9 @@ def distill(
     `options`. By default `ce` is 1, and 0 without labels. States of another width are projected by
     linear maps that are trained and then dropped.
 
+    `schedule` states weights that change during the training: stages as in `losses.schedule` of a
+    sweep file, such as [{"until": 0.5, "ce": 0, "kl": 0}, {"until": 1, "hidden": 0}].
+
     `device` is by default that of the student; `precision` bf16 is autocast. `cache`: teacher
     outputs are computed once for each distinct row, and stored in this folder, where a later call
     finds them, or with True in a temporary one. That takes a pass over the batches first.
@@ -116,9 +123,11 @@ def distill(
     if every < 1:
         raise ValueError(f"every: {every}; write a number of steps from 1 on")
     loss = loss_of(kind, options, 1.0 if ce is None else ce, kl, hidden, temperature)
-    task = check_models(teacher, student, kl)
+    matched = bool(layer_map.pairs())
+    most = scheduled(loss, schedule, matched, True, steps)
+    task = check_models(teacher, student, most.kl)
     check_map(teacher, student, layer_map, kind)
-    if cache and hidden and hidden_loss(kind).padded:
+    if cache and most.hidden and hidden_loss(kind).padded:
         raise ValueError(f"cache: {kind} looks at padding, which is not stored")
     reader = BatchReader.of(task, teacher, student)
     pad = getattr(teacher.config, "pad_token_id", None) or 0
@@ -128,6 +137,7 @@ def distill(
         if ce:
             raise ValueError(f"ce: {ce:g}, and the batches have no labels; leave ce out")
         loss = loss_of(kind, options, 0.0, kl, hidden, temperature)
+    loss = scheduled(loss, schedule, matched, stream.labelled, steps)
     trial = trial_of(task, student, layer_map, loss, training, seed)
     at = torch.device(student.device if device is None else device)
     where = Execution(at, bf16=precision == "bf16")

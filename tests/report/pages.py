@@ -78,7 +78,7 @@ def table_page() -> Page:
 
 def runs(seeds: int) -> Runs:
     """Every student's run, on a server of whom nobody asks anything."""
-    keys = [(init, "", name, seed) for init in INITS for name in GAINS for seed in range(seeds)]
+    keys = [(init, "", name, seed, "") for init in INITS for name in GAINS for seed in range(seeds)]
     return Runs(
         {key: f"{number:032x}" for number, key in enumerate(keys, 2**120)},
         SERVER,

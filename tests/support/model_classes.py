@@ -54,6 +54,11 @@ def _arms(*strategies: object) -> dict[str, Any]:
     return {"strategies": list(strategies), "inits": ["copied", "random"], "seeds": 1}
 
 
+SCHEDULES = {
+    "hint": [{"until": 0.5, "ce": 0, "kl": 0}, {"until": 1, "hidden": 0}],
+    "rising": [{"until": 0.7, "blocks": "progressive"}, {"until": 1, "hidden": [1, 3], "kl": 0.5}],
+}
+
 SWEEPS: dict[str, Callable[[Path], Path]] = {
     "classification": partial(_reviews, confirm=_arms("none", "reverse")),
     "sets": partial(_reviews, confirm=_arms(SETS, PAIRS)),
@@ -65,6 +70,15 @@ SWEEPS: dict[str, Callable[[Path], Path]] = {
     ),
     "writing": partial(_prompts, task=lm_world.WRITTEN, confirm=_arms("none", "reverse")),
     "seq2seq": partial(_pairs, confirm=_arms("none", MIXED)),
+    "schedules": partial(_reviews, confirm={**_arms("none", "reverse"), "schedules": SCHEDULES}),
+    "schedules of a whole batch": partial(
+        _reviews,
+        losses={"kind": "linear_cka"},
+        confirm={**_arms("reverse"), "schedules": SCHEDULES},
+    ),
+    "schedules of two stacks": partial(
+        _pairs, confirm={**_arms("reverse"), "schedules": SCHEDULES}
+    ),
 }
 
 Build = Callable[..., PreTrainedModel]
@@ -83,6 +97,14 @@ CASES: dict[str, tuple[str, Build]] = {
     "llama that writes": ("writing", partial(tiny_lm, "llama")),
     "sets of blocks": ("sets", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
     "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
+    **{
+        name: (name, partial(tiny_model, "bert", blocks=4, labels=2, vocab=64))
+        for name in ("schedules", "schedules of a whole batch")
+    },
+    "schedules of two stacks": (
+        "schedules of two stacks",
+        partial(tiny_seq2seq.tiny_seq2seq, "bart", (4, 4), vocab=16),
+    ),
 }
 
 # Weights in bf16 beside projections, and methods' own weights, in fp32.
@@ -108,7 +130,10 @@ class Place:
         if not teacher.exists():
             decided(build(dropout=dropout)).save_pretrained(teacher)
             tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
-            tokenizer |= dict.fromkeys(("sets", "methods", "methods in bf16"), world.tokenizer)
+            reviews = ("sets", "methods", "methods in bf16", "schedules",
+                       "schedules of a whole batch")  # fmt: skip
+            tokenizer |= dict.fromkeys(reviews, world.tokenizer)
+            tokenizer["schedules of two stacks"] = world_seq2seq.tokenizer
             tokenizer.get(name, lm_world.lm_tokenizer)().save_pretrained(teacher)
         return replace(training_inputs(self.study(case), teacher), fingerprint=case)
 

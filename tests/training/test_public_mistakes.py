@@ -55,6 +55,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"hidden": -1}, "hidden: -1; write a weight from 0 on"),
     ({"ce": 0, "kl": 0, "hidden": 0}, "ce, kl and hidden are all 0"),
+    ({"schedule": [{"until": 0.5}]}, "schedule: the last stage ends at 0.5; write `until: 1`"),
+    ({"schedule": [{"til": 1}]}, "schedule.0.til: unknown key"),
+    ({"schedule": [{"until": 1, "kl": -1}]}, "schedule.0.kl: -1 will not do"),
+    ({"schedule": [{"until": 1, "ce": 0, "kl": 0, "hidden": 0}]}, "schedule.0: ce, kl and hidden"),
+    (
+        {"schedule": [{"until": i / 4, "kl": i} for i in range(1, 5)]},
+        "schedule: 4 stages, and there are 3 steps; write fewer",
+    ),
+    (
+        {"schedule": [{"until": 1, "blocks": "progressive"}], "kind": "minilm"},
+        "schedule: blocks: progressive switches pairs on one by one",
+    ),
     ({"lr": 0.0}, "lr: 0.0; write a number above 0"),
     ({"warmup": 1}, "warmup: 1; write a share of the steps"),
     ({"every": 0}, "every: 0; write a number of steps from 1 on"),

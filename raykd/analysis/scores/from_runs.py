@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -49,8 +49,16 @@ class Trial(Protocol):
     def params(self) -> Mapping[str, str]: ...
 
 
-Arm = tuple[str, str, str, int, str]
-"""(init, shape, strategy, seed, hidden weight); the weight is empty if nothing is matched"""
+Arm = tuple[str, str, str, int, str, str]
+"""(init, shape, strategy, seed, hidden weight, schedule); the weight is empty if nothing is
+matched, the schedule if there is one only"""
+
+SchedulesOf = Callable[[Trial], Sequence[str]]
+"""The schedules in whose cells a trial counts: several for one that is the same under them."""
+
+
+def one_schedule(_: Trial) -> Sequence[str]:
+    return ("",)
 
 
 def from_trials(
@@ -64,12 +72,14 @@ def from_trials(
     correct: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     majority: float | None = None,
     endpoint_margins: Mapping[str, float] | None = None,
+    schedules_of: SchedulesOf = one_schedule,
 ) -> Scores:
     """Return the scores of the finished confirm trials of one sweep, with explored scores apart.
 
     `planned`: every confirm trial of the sweep; unfinished ones are reported as problems.
     `correct`: by trial, (ids, correct) of its test examples. `majority`: test score of the majority
-    class. `endpoint_margins`: of secondary endpoints, as stated. Raises UserError.
+    class. `endpoint_margins`: of secondary endpoints, as stated. `schedules_of`: if the schedule is
+    a factor. Raises UserError.
     """
     records, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in records if t.status == "finished")
@@ -81,20 +91,21 @@ def from_trials(
     confirmed = [t for t in records if t.phase == "confirm" and t.status == "finished"]
     if not confirmed:
         raise UserError(f"{source}: no confirmed trial is finished; run `raykd sweep` first")
-    items = []
+    items: list[Score] = []
     for t in confirmed:
         ids, answers = correct.get(t.trial, (None, None))
-        items.append(
+        items += [
             Score(
                 task, t.init, shape(t), t.strategy, t.seed, metric,
                 score=_metric(t, f"test_{metric}", source), map=t.map,
                 control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
                 weight=weight(t), ids=ids, correct=answers, endpoints=of_metrics(t.metrics),
-                steps=_steps(t),
+                steps=_steps(t), schedule=schedule,
             )
-        )  # fmt: skip
+            for schedule in schedules_of(t)
+        ]  # fmt: skip
     refuse_one_strategy(source, items)
-    unfinished = _not_finished(records, planned, task, controls)
+    unfinished = _not_finished(records, planned, task, controls, schedules_of)
     scores, problems = over_weights(items, unfinished, True)
     factor = any(s.weight for s in scores)
     explored = tuple(
@@ -106,6 +117,7 @@ def from_trials(
             _metric(t, f"best_select_{metric}", source),
             weight(t) if factor else "",
             _steps(t),
+            schedules_of(t)[0],
         )
         for t in records
         if t.phase == "explore" and t.status == "finished"
@@ -160,29 +172,32 @@ def _metric(trial: Trial, name: str, source: str) -> float:
 
 
 def _not_finished(
-    trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str]
-) -> tuple[Problem, ...]:
+    trials: Iterable[Trial], planned: Collection[Arm], task: str, controls: Collection[str],
+    schedules_of: SchedulesOf,
+) -> tuple[Problem, ...]:  # fmt: skip
     """Return a problem per arm: failed trials with a reason, and trials that are not finished."""
     confirm = {
-        (t.init, shape(t), t.strategy, t.seed, weight(t)): t for t in trials if t.phase == "confirm"
-    }
-    unfinished: dict[tuple[str, str, str, str], dict[ProblemKind, list[int]]] = {}
-    reasons: dict[tuple[str, str, str, str], str] = {}
+        (t.init, shape(t), t.strategy, t.seed, weight(t), schedule): t
+        for t in trials if t.phase == "confirm" for schedule in schedules_of(t)
+    }  # fmt: skip
+    unfinished: dict[tuple[str, str, str, str, str], dict[ProblemKind, list[int]]] = {}
+    reasons: dict[tuple[str, str, str, str, str], str] = {}
     for key in dict.fromkeys([*planned, *confirm]):
         t = confirm.get(key)
         if t is not None and t.status == "finished":
             continue
-        arm = (*key[:3], key[4])
+        arm = (*key[:3], *key[4:])
         kind = "failed" if t is not None and t.status == "failed" else "missing"
         unfinished.setdefault(arm, {}).setdefault(kind, []).append(key[3])  # type: ignore[arg-type]
         if kind == "failed" and t is not None and t.error:
             reasons.setdefault(arm, t.error.splitlines()[0])
     return tuple(
         Problem(
-            kind, _says(kind, strategy, seeds, reasons.get((init, size, strategy, hidden_weight))),
-            task, init, size, strategy, strategy in controls, hidden_weight, tuple(sorted(seeds)),
+            kind, _says(kind, strategy, seeds, reasons.get(arm)), task, init, size, strategy,
+            strategy in controls, hidden_weight, tuple(sorted(seeds)), schedule,
         )
-        for (init, size, strategy, hidden_weight), kinds in unfinished.items()
+        for arm, kinds in unfinished.items()
+        for init, size, strategy, hidden_weight, schedule in [arm]
         for kind, seeds in kinds.items()
     )  # fmt: skip
 

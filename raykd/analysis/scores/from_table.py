@@ -25,6 +25,7 @@ from raykd.analysis.scores.table import stages as table_stages
 from raykd.analysis.scores.table.rows import COLUMNS, Row, number, text
 from raykd.analysis.scores.table_options import Rows, TableOptions
 from raykd.errors import UserError
+from raykd.losses.hidden.schedule import CONSTANT
 
 NEEDED = ("task", "init", "shape", "strategy", "metric", "score")
 FINEST = 1e-6  # of the largest score; scores with smaller steps are not rounded
@@ -37,11 +38,11 @@ def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
     """Return the scores of a CSV or Parquet file.
 
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
-    or false), weight (of the hidden loss), select (score on select), examples (number of test
-    examples), steps (of the training), margin, scale (perfect score: 1 or 100), phase (confirm, or
-    explore for explored maps) and status (or state); others are ignored. A row without a score, or
-    whose status is not finished, is a missing run. Without a seed column each arm has one score.
-    Scores stay in the table's units. Raises UserError."""
+    or false), weight (of the hidden loss), schedule (its name), select (score on select), examples
+    (number of test examples), steps (of the training), margin, scale (perfect score: 1 or 100),
+    phase (confirm, or explore for explored maps) and status (or state); others are ignored. A row
+    without a score, or whose status is not finished, is a missing run. Without a seed column each
+    arm has one score. Scores stay in the table's units. Raises UserError."""
     return from_rows(Path(path), table_rows.read(Path(path)), options)
 
 
@@ -64,6 +65,8 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
     rows = lost_rows.without_scores(rows, lost)
     by_row = {n: _score(file, n, row, seeds, n in lost) for n, row in confirm}
     _refuse_two_kinds(file, by_row)
+    if any(s.schedule for s in by_row.values()):
+        by_row = {n: replace(s, schedule=s.schedule or CONSTANT) for n, s in by_row.items()}
     numbered = [(count, score) for count, score in by_row.items() if count not in lost]
     if not numbered:
         raise UserError(f"{file}: no row has a score of a finished run, so nothing can be judged")
@@ -177,6 +180,7 @@ def _score(file: Path, count: int, row: Row, seeds: Mapping[str, int], lost: boo
         weight=_weight(where, text(row, "weight")),
         endpoints=endpoints.of_row(where, row),
         steps=_training_steps(where, row),
+        schedule=text(row, "schedule"),
     )
 
 
@@ -193,6 +197,7 @@ def _explored(file: Path, count: int, row: Row) -> Explored:
         score=number(where, text(row, "score")),
         weight=_weight(where, text(row, "weight")),
         steps=_training_steps(where, row),
+        schedule=text(row, "schedule"),
     )
 
 
@@ -254,6 +259,7 @@ def _refuse_twice(file: Path, numbered: Iterable[tuple[int, Score]], seeded: boo
             first_row, metric = first_rows[key]
             arm = f"{s.task}, {s.init}, {s.shape}, {s.strategy}" + seeded * f", seed {s.seed}"
             arm += f", weight {s.weight}" if s.weight else ""
+            arm += f", schedule {s.schedule}" if s.schedule else ""
             advice = "leave one out" if seeded else "add a seed column if these are several runs"
             if metric != s.metric:
                 advice = f"name the tasks apart, such as {s.task} ({s.metric})"

@@ -30,11 +30,35 @@ def label(weight: float) -> str:
     return f"{weight:g}"
 
 
+def several_weights(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the schedules under which the weight is a factor, from (schedule, weight)."""
+    weights: dict[str, set[str]] = {}
+    for schedule, weight in pairs:
+        weights.setdefault(schedule, set()).add(weight)
+    return frozenset(schedule for schedule, here in weights.items() if len(here - {""}) > 1)
+
+
 def over_weights(
     items: Sequence[Score], problems: Sequence[Problem], larger_is_better: bool
 ) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
-    """Return scores and problems, tuned first, then by weight. An arm without a weight matches
-    nothing and is in every cell. With fewer than two weights the weight is not a factor."""
+    """Return scores and problems, by schedule, tuned first, then by weight. An arm without a weight
+    matches nothing and is in every cell. With fewer than two weights under a schedule, the weight
+    is not a factor there."""
+    scores, unfinished = list[Score](), list[Problem]()
+    schedules = [*(s.schedule for s in items), *(p.schedule for p in problems)]
+    for schedule in dict.fromkeys(schedules):
+        here = _over_weights(
+            [s for s in items if s.schedule == schedule],
+            [p for p in problems if p.schedule == schedule], larger_is_better,
+        )  # fmt: skip
+        scores += here[0]
+        unfinished += here[1]
+    return tuple(scores), tuple(unfinished)
+
+
+def _over_weights(
+    items: Sequence[Score], problems: Sequence[Problem], larger_is_better: bool
+) -> tuple[tuple[Score, ...], tuple[Problem, ...]]:
     labels = {s.weight for s in items} | {p.weight for p in problems}
     weights = sorted(labels - {""}, key=lambda w: (_number(w), w))
     if len(weights) < 2:
@@ -88,7 +112,10 @@ def _tuned(
         if not choices and (arm or key in without):
             stated = arm[0] if arm else without[key]
             says = f"{key[3]} is not tuned: under no seed has it a select score at every weight"
-            unfinished.append(Problem("missing", says, *key, control=stated.control, weight=TUNED))
+            unfinished.append(
+                Problem("missing", says, *key, control=stated.control, weight=TUNED,
+                        schedule=stated.schedule)
+            )  # fmt: skip
     return tuned, unfinished
 
 

@@ -25,8 +25,8 @@ FAILED = frozenset({"failed", "fail", "failure", "error", "errored", "crashed", 
                     "diverged", "nan", "oom", "timeout", "cancelled", "canceled", "pruned",
                     "stopped", "missing"})  # fmt: skip
 COLUMNS = ("status", "state")
-Arm = tuple[str, str, str, str, str, bool, ProblemKind]
-"""(task, init, shape, strategy, weight, control, kind)"""
+Arm = tuple[str, str, str, str, str, bool, ProblemKind, str]
+"""(task, init, shape, strategy, weight, control, kind, schedule)"""
 
 
 def kind(file: Path, count: int, row: Row) -> ProblemKind | None:
@@ -80,12 +80,13 @@ def problems(
     arms: dict[Arm, list[int]] = {}
     for status, s in lost:
         if (s.cell, s.strategy, s.seed) not in scored:
-            key = (s.task, s.init, s.shape, s.strategy, s.weight, s.control, status)
+            place = (s.task, s.init, s.shape, s.strategy, s.weight)
+            key = (*place, s.control, status, s.schedule)
             arms.setdefault(key, []).append(s.seed)
     return tuple(
         Problem(status, _says(strategy, status, sorted({*seeds})), task, init, shape, strategy,
-                control, weight, tuple(sorted({*seeds})))
-        for (task, init, shape, strategy, weight, control, status), seeds in arms.items()
+                control, weight, tuple(sorted({*seeds})), schedule)
+        for (task, init, shape, strategy, weight, control, status, schedule), seeds in arms.items()
     )  # fmt: skip
 
 

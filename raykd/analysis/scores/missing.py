@@ -46,7 +46,7 @@ def expected(
     that the loader reports as lost. `among`: arms whose scores are the worst and the best seen."""
     lost_seeds_by_arm: dict[str, set[int]] = {}
     for p in scores.problems:
-        if (p.task, p.init, p.shape, p.weight) == cell and p.strategy is not None:
+        if p.cell == cell and p.strategy is not None:
             lost_seeds_by_arm.setdefault(p.strategy, set()).update(p.seeds)
     controls = {a for a, arm in arms.items() if next(iter(arm.values())).control}
     reported = {
@@ -67,7 +67,7 @@ def lost_seeds(scores: Scores, cell: CellName, arm: str) -> frozenset[int]:
     return frozenset(
         seed
         for p in scores.problems
-        if (p.task, p.init, p.shape, p.weight) == cell and p.strategy == arm and p.kind == "failed"
+        if p.cell == cell and p.strategy == arm and p.kind == "failed"
         for seed in p.seeds
     )
 

@@ -18,8 +18,8 @@ ProblemKind = Literal[
     "failed", "missing", "unpaired", "few_seeds", "no_seeds", "no_reference", "no_rival"
 ]
 
-CellName = tuple[str, str, str, str]
-"""(task, init, shape, weight)"""
+CellName = tuple[str, str, str, str, str]
+"""(task, init, shape, weight, schedule)"""
 
 
 def is_sampled(strategy: str) -> bool:
@@ -48,6 +48,8 @@ class Score:
     """Weight of the hidden loss, if it is a factor (loss_weights.py): a number, or `tuned`."""
     chosen: str = ""
     """The weight that the strategy was tuned to."""
+    schedule: str = ""
+    """Name of the schedule of the loss weights, if it is a factor."""
     steps: int | None = None
     """Optimisation steps of the training, if known."""
     ids: np.ndarray | None = field(default=None, compare=False, repr=False)
@@ -57,7 +59,7 @@ class Score:
 
     @property
     def cell(self) -> CellName:
-        return (self.task, self.init, self.shape, self.weight)
+        return (self.task, self.init, self.shape, self.weight, self.schedule)
 
     @property
     def sampled(self) -> bool:
@@ -78,10 +80,11 @@ class Explored:
     weight: str = ""
     steps: int | None = None
     """Optimisation steps of the training, if known."""
+    schedule: str = ""
 
     @property
     def cell(self) -> CellName:
-        return (self.task, self.init, self.shape, self.weight)
+        return (self.task, self.init, self.shape, self.weight, self.schedule)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class Problem:
     weight: str = ""
     seeds: tuple[int, ...] = ()
     """Seeds of the runs that failed or are not finished."""
+    schedule: str = ""
+
+    @property
+    def cell(self) -> tuple[str | None, ...]:
+        return (self.task, self.init, self.shape, self.weight, self.schedule)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def save(scores: Scores, file: Path, margin: float) -> int:
             "task": s.task, "init": s.init, "shape": s.shape, "strategy": s.strategy,
             "seed": s.seed, "metric": s.metric, "score": s.score, "map": s.map,
             "control": s.control, "weight": s.weight if re.search(r"\d", s.map) else "",
-            "select": s.select, "examples": None if s.ids is None else len(s.ids),
-            "steps": s.steps, "phase": "confirm",
+            "schedule": s.schedule, "select": s.select,
+            "examples": None if s.ids is None else len(s.ids), "steps": s.steps, "phase": "confirm",
             **columns(s.endpoints, scores.endpoint_margins),
         }
         for s in scores.items if s.weight != TUNED
@@ -39,12 +39,14 @@ def save(scores: Scores, file: Path, margin: float) -> int:
         {
             "task": e.task, "init": e.init, "shape": e.shape, "strategy": "explored",
             "metric": scores.metric, "score": e.score, "map": e.map, "control": False,
-            "weight": e.weight, "steps": e.steps, "phase": "explore",
+            "weight": e.weight, "schedule": e.schedule, "steps": e.steps, "phase": "explore",
         }
         for e in scores.explored
     ]  # fmt: skip
     rows = [*confirmed, *explored, *_lost(scores)]
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+    if not frame["schedule"].any():  # no factor
+        del frame["schedule"]
     frame = frame.astype({"seed": "Int64", "examples": "Int64", "steps": "Int64"})
     frame = frame.assign(margin=margin, scale=scores.scale)
     if scores.extend or len(scores.stages) > 1:
@@ -70,7 +72,8 @@ def _lost(scores: Scores) -> list[dict[str, Any]]:
         {
             "task": p.task, "init": p.init, "shape": p.shape, "strategy": p.strategy, "seed": seed,
             "metric": scores.metric, "score": None, "control": p.control,
-            "weight": "" if p.strategy in unmatched else p.weight, "phase": "confirm",
+            "weight": "" if p.strategy in unmatched else p.weight, "schedule": p.schedule,
+            "phase": "confirm",
             "status": "failed" if p.kind == "failed" else "running",
         }
         for p in scores.problems

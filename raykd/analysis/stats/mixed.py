@@ -24,8 +24,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Mixed model over the tasks of one init, shape and metric. SDs are in the metric's units;
-    `sd_seed` is 0 without seeds. Intervals have `tasks - 1` degrees of freedom."""
+    """Mixed model over the tasks of one init, shape, metric and schedule. SDs are in the metric's
+    units; `sd_seed` is 0 without seeds. Intervals have `tasks - 1` degrees of freedom."""
 
     init: str
     shape: str
@@ -38,13 +38,15 @@ class Mixed:
     sd_seed: float
     sd_residual: float
     level: float
+    schedule: str = ""
 
 
 def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -> Mixed | None:
     """Fit score ~ strategy + (1 | task) + (1 | task:strategy) + (1 | task:seed) with statsmodels'
     MixedLM by REML. Without seeds the last two terms are part of the residual.
 
-    scores: of one init, shape and metric, with forward among the strategies and at least two tasks.
+    scores: of one init, shape, metric and schedule, with forward among the strategies and at least
+    two tasks.
     Returns None if the fit does not converge to finite standard errors.
     """
     import pandas as pd  # a second to import, and most verdicts are about one task
@@ -89,4 +91,5 @@ def over_tasks(scores: Sequence[Score], sign: int, alpha: float, seeded: bool) -
         sd_seed=float(np.sqrt(extra.get("seed", 0.0))),
         sd_residual=float(np.sqrt(fitted.scale)),
         level=1 - 2 * alpha,
+        schedule=scores[0].schedule,
     )

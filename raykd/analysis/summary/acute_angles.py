@@ -38,8 +38,9 @@ def of_cell(cell: Cell, students: Sequence[StudentAngles]) -> list[StudentAngles
     arms = {a.strategy: a for a in cell.arms}
     result = []
     for student in students:
-        arm, place = arms.get(student.strategy), (cell.task, cell.init, cell.shape)
-        if arm is None or (student.task, student.init, student.shape) != place:
+        arm = arms.get(student.strategy)
+        place = (student.task, student.init, student.shape, student.schedule)
+        if arm is None or place != (*cell.name[:3], cell.schedule):
             continue
         if not cell.weight or student.weight in ("", cell.weight, arm.chosen):
             result.append(

@@ -21,7 +21,7 @@ import numpy as np
 
 from raykd.analysis.digits import Digits
 from raykd.analysis.scores.loss_weights import TUNED
-from raykd.analysis.scores.scores import NONE
+from raykd.analysis.scores.scores import NONE, CellName
 from raykd.analysis.stats import paired
 from raykd.analysis.stats.stages import FIRST
 from raykd.analysis.verdict.context import GradientAgreement, Mechanism, Transfer
@@ -78,7 +78,7 @@ def add_mechanism(verdict: Verdict, students: Sequence[StudentImitation], margin
 def _with_h6(cell: Cell, students: Sequence[StudentImitation], margin: float, alpha: float) -> Cell:
     here = of_cell(cell, students)
     tested = [s for s in here if s.strategy != NONE and not s.control and s.pairs]
-    name = (cell.task, cell.init, cell.shape, cell.weight)
+    name = cell.name
     if not any(s.cosines for s in tested):
         h6 = Hypothesis(
             "H6", *name, "undecided", None, None, None, 0, margin, None, None, NOTHING_HERE
@@ -110,7 +110,7 @@ def of_cell(cell: Cell, students: Iterable[StudentImitation]) -> list[StudentImi
     weights = {s: w if cell.weight == TUNED else cell.weight for s, w in chosen.items()}
     return [
         s for s in students
-        if s.cell[:3] == (cell.task, cell.init, cell.shape) and s.strategy in chosen
+        if s.cell[:3] == cell.name[:3] and s.cell[4] == cell.schedule and s.strategy in chosen
         and (s.strategy == NONE or s.cell[3] in ("", weights[s.strategy]))
     ]  # fmt: skip
 
@@ -225,7 +225,7 @@ def _of_distances(t: Transfer, gains: Mapping[tuple[str, str], Gains], margin: f
 
 def _judge(
     tests: Sequence[_Test], lacking: Sequence[str], distances: bool, alpha: float,
-    name: tuple[str, str, str, str], margin: float,
+    name: CellName, margin: float,
 ) -> Hypothesis:  # fmt: skip
     """Supported if every comparison is above its margin (all must pass, so no correction is due);
     contradicted if one is below it, by Bonferroni. Undecided otherwise, with an interval that holds

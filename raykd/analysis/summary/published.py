@@ -13,6 +13,7 @@ from raykd.analysis.scores.units import FRACTION
 from raykd.analysis.verdict.context import PublishedComparison
 from raykd.config.sweep import SweepConfig
 from raykd.errors import UserError
+from raykd.losses.hidden.schedule import CONSTANT
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Cell
@@ -22,8 +23,8 @@ def compare_published(
     cells: Sequence[Cell], published: Sequence[Score]
 ) -> tuple[PublishedComparison, ...]:
     """Compare every arm for which `published` has a score with the same kind of init (copied or
-    random, whichever blocks are copied), shape and strategy. The caller chooses the published task,
-    which the result names."""
+    random, whichever blocks are copied), shape, strategy and schedule. The caller chooses the
+    published task, which the result names."""
     compared = []
     for cell in cells:
         kind = cell.init.split()[0]
@@ -31,6 +32,7 @@ def compare_published(
             scores = [
                 s for s in published
                 if (s.init, s.shape, s.strategy) == (kind, cell.shape, arm.strategy)
+                and (s.schedule or CONSTANT) == (cell.schedule or CONSTANT)
             ]  # fmt: skip
             if not scores:
                 continue

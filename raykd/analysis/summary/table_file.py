@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from raykd.analysis.digits import Digits
-from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.errors import UserError
@@ -60,8 +59,9 @@ def _rows(cell: Cell, verdict: Verdict, baseline: str) -> Iterator[dict[str, Any
     for arm in cell.arms:
         row = {
             "task": cell.task, "init": cell.init, "shape": cell.shape, "weight": cell.weight,
-            "strategy": _name(arm, baseline), "control": str(arm.control).lower(),
-            "metric": verdict.metric, "margin": verdict.margin, "alpha": verdict.at,
+            "schedule": cell.schedule, "strategy": _name(arm, baseline),
+            "control": str(arm.control).lower(), "metric": verdict.metric,
+            "margin": verdict.margin, "alpha": verdict.at,
             "seeds": len(arm.seeds), "missing": len(arm.missing), "mean": arm.mean, "sd": arm.sd,
             "baseline": baseline,
             **_columns("", to_forward.get(arm.strategy)),
@@ -147,10 +147,7 @@ def _arms(cell: Cell, verdict: Verdict, baseline: str) -> Iterator[str]:
 
 
 def _title(cell: Cell) -> str:
-    weight = {"": "", TUNED: ", each at its best hidden weight"}.get(
-        cell.weight, f", hidden weight {cell.weight}"
-    )
-    return f"{cell.task}, {cell.init}, {cell.shape} blocks{weight}"
+    return f"{cell.task}, {cell.init}, {cell.shape} blocks{cell.factors}"
 
 
 def _seeds(arm: Arm) -> str:

@@ -32,10 +32,12 @@ class StudentAngles:
     control: bool = False
     weight: str = ""
     """Weight of the hidden loss, if it is a factor of the sweep."""
+    schedule: str = ""
+    """Name of the schedule, likewise."""
 
     @property
     def cell(self) -> CellName:
-        return (self.task, self.init, self.shape, self.weight)
+        return (self.task, self.init, self.shape, self.weight, self.schedule)
 
     @property
     def matched(self) -> bool:
@@ -56,6 +58,7 @@ class BlockAngles:
     init: str
     shape: str
     weight: str
+    schedule: str
     strategy: str
     control: bool
     student: int
@@ -82,6 +85,7 @@ class Point:
     init: str
     shape: str
     weight: str
+    schedule: str
     first: str
     second: str
     angle: float
@@ -113,6 +117,7 @@ class AcuteShare:
     init: str
     shape: str
     weight: str
+    schedule: str
     mean: float
     lowest: float
     interval: tuple[float, float]
@@ -266,7 +271,8 @@ def predict(pairs: Sequence[Point], alpha: float) -> Prediction:
 
 
 def _ends(p: Point) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return (p.task, p.init, p.shape, p.first), (p.task, p.init, p.shape, p.second)
+    place = (p.task, p.init, p.shape, p.schedule)
+    return (*place, p.first), (*place, p.second)
 
 
 def _rho(pairs: Sequence[Point]) -> float | None:

@@ -99,4 +99,5 @@ def _where(cell: Cell, cells: Sequence[Cell]) -> str:
     if len(cells) == 1:
         return ""
     weight = f", hidden weight {cell.weight}" if cell.weight else ""
-    return f" ({cell.init}, {cell.shape} blocks{weight})"
+    schedule = f", schedule {cell.schedule}" if cell.schedule else ""
+    return f" ({cell.init}, {cell.shape} blocks{weight}{schedule})"

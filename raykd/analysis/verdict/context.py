@@ -97,7 +97,7 @@ class CellAverage:
 
 @dataclass(frozen=True)
 class OverCells:
-    """H4: the answer to H1 holds over the cells (tasks, inits, shapes).
+    """H4: the answer to H1 holds over the cells (tasks, inits, shapes, schedules).
 
     `everywhere`: every strategy is equivalent to forward in every cell. `effect`, `interval`,
     `level`, `strategy` and `cell` are those of the comparison that decides it, or that prevents a
@@ -112,7 +112,7 @@ class OverCells:
     level: float | None
     margin: float
     strategy: str
-    cell: tuple[str, str, str, str]
+    cell: tuple[str, str, str, str, str]
     says: str
     average: Literal["supported", "contradicted", "undecided"] | None
     averages: tuple[CellAverage, ...]

@@ -61,7 +61,7 @@ def _in_place_of_scores(name: str, scores: Scores) -> Scores:
 def _of_cell(
     cell: Cell, measured: Mapping[str, Scores], scores: Scores, alpha: float
 ) -> Iterator[Endpoint]:
-    key = (cell.task, cell.init, cell.shape, cell.weight)
+    key = cell.name
     step = scores.step(cell.task)
     idle: set[str] = set()  # arms whose students do not score above the majority class
     if scores.majority is not None and scores.larger_is_better:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from raykd.analysis.scores.from_runs import Trial, shape, weight
+from raykd.analysis.scores.from_runs import SchedulesOf, Trial, one_schedule, shape, weight
+from raykd.analysis.scores.loss_weights import several_weights
 from raykd.analysis.scores.scores import NONE, CellName
 from raykd.analysis.verdict.context import Caveat, Imitation, PairImitation, TargetGain
 from raykd.analysis.verdict.verdict import Cell, Verdict
@@ -43,10 +44,12 @@ class StudentImitation:
 
 
 def from_trials(
-    trials: Iterable[Trial], task: str, controls: Collection[str] = ()
-) -> tuple[StudentImitation, ...]:
-    """Return the finished confirm trials that were measured, from the metrics of their runs."""
-    students = []
+    trials: Iterable[Trial], task: str, controls: Collection[str] = (),
+    schedules_of: SchedulesOf = one_schedule,
+) -> tuple[StudentImitation, ...]:  # fmt: skip
+    """Return the finished confirm trials that were measured, from the metrics of their runs, once
+    for each schedule in whose cells they count."""
+    students: list[StudentImitation] = []
     for trial in trials:
         r2 = _values(trial.metrics, "r2/")
         if trial.phase != "confirm" or trial.status != "finished" or not r2:
@@ -54,18 +57,22 @@ def from_trials(
         pairs = LayerMap.parse(trial.map).pairs()
         cosines = _values(trial.metrics, "gradient_cosine_mean/")
         nulls = _values(trial.metrics, "gradient_cosine_null_mean/")
-        students.append(
+        students += [
             StudentImitation(
-                (task, trial.init, shape(trial), weight(trial)), trial.strategy, trial.seed,
+                (task, trial.init, shape(trial), weight(trial), schedule),
+                trial.strategy, trial.seed,
                 trial.strategy in controls, tuple((s.number, t.number) for s, t in pairs),
                 {_pair(name): value for name, value in r2.items()},
                 _values(trial.metrics, "r2_lookup/"),
                 {_pair(name): (cosines[name], nulls[name]) for name in cosines if name in nulls},
             )
-        )  # fmt: skip
-    if len({s.cell[3] for s in students} - {""}) > 1:
-        return tuple(students)
-    return tuple(replace(s, cell=(*s.cell[:3], "")) for s in students)  # no factor
+            for schedule in schedules_of(trial)
+        ]  # fmt: skip
+    several = several_weights((s.cell[4], s.cell[3]) for s in students)
+    return tuple(
+        s if s.cell[4] in several else replace(s, cell=(*s.cell[:3], "", s.cell[4]))
+        for s in students
+    )
 
 
 def _pair(name: str) -> Pair:
@@ -89,9 +96,8 @@ def add_imitation(verdict: Verdict, students: Sequence[StudentImitation]) -> Ver
 
 def of_cell(cell: Cell, students: Sequence[StudentImitation]) -> Imitation | None:
     """Return what the students of a cell imitated; None without measured students that match."""
-    name = (cell.task, cell.init, cell.shape, cell.weight)
-    measured = [s for s in students if s.cell == name]
-    unmatched = [s for s in students if s.cell[:3] == name[:3] and s.strategy == NONE]
+    measured = [s for s in students if s.cell == cell.name]
+    unmatched = [s for s in students if s.strategy == NONE and _at_any_weight(s, cell)]
     matched = [s for s in measured if s.pairs and any(p in s.r2 for p in s.pairs)]
     if not matched:
         return None
@@ -100,6 +106,10 @@ def of_cell(cell: Cell, students: Sequence[StudentImitation]) -> Imitation | Non
         gains=tuple(_gains([s for s in matched if not s.control])),
         level=LEVEL,
     )
+
+
+def _at_any_weight(student: StudentImitation, cell: Cell) -> bool:
+    return (*student.cell[:3], student.cell[4]) == (*cell.name[:3], cell.schedule)
 
 
 def _pairs(
@@ -165,7 +175,8 @@ def caveats(cell: Cell, several: bool) -> Iterator[Caveat]:
     """Yield what the imitation of a cell says against its findings."""
     if cell.imitation is None:
         return
-    where = f" ({cell.init}, {cell.shape} blocks)" if several else ""
+    schedule = f", schedule {cell.schedule}" if cell.schedule else ""
+    where = f" ({cell.init}, {cell.shape} blocks{schedule})" if several else ""
     means: dict[str, list[float]] = {}
     for pair in cell.imitation.pairs:
         if not pair.control:

@@ -192,13 +192,15 @@ def _h3(
     return spread.judge(table, rule, cell, absent, expected_runs.worst)
 
 
-def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ...]:
-    """Return the variance shares of map, seed and init for each task and shape with several inits,
-    over the common strategies and seeds; of the tuned cells if the hidden weight is a factor."""
+def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares, str], ...]:
+    """Return the variance shares of map, seed and init for each task, shape and schedule with
+    several inits, over the common strategies and seeds; of the tuned cells if the hidden weight is
+    a factor."""
     result = []
     cells = [c for c in scores.cells if c[3] in ("", TUNED)]
-    for task, shape in dict.fromkeys((c[0], c[2]) for c in cells):
-        by_init = [by_arm(scores, c) for c in cells if (c[0], c[2]) == (task, shape)]
+    for key in dict.fromkeys((c[0], c[2], c[4]) for c in cells):
+        task, shape, schedule = key
+        by_init = [by_arm(scores, c) for c in cells if (c[0], c[2], c[4]) == key]
         names = [
             a for a in by_init[0]
             if a != NONE
@@ -215,7 +217,7 @@ def _over_inits(scores: Scores, rule: Rule) -> tuple[tuple[str, str, Shares], ..
             for arms in by_init
         ]
         if (shares := variance.shares(table, rule.alpha)) is not None:
-            result.append((task, shape, shares))
+            result.append((task, shape, shares, schedule))
     return tuple(result)
 
 

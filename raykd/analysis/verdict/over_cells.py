@@ -42,10 +42,10 @@ OPPOSING: tuple[CaseOf, ...] = (
 
 
 def judge(all_cells: Sequence[Cell], rule: Rule) -> OverCells | None:
-    """Return H4 over the cells, or over the tuned ones if the hidden weight is a factor; None
-    unless two of them compare a strategy with forward."""
-    tuned = [c for c in all_cells if c.weight == TUNED]
-    cells = tuned or list(all_cells)
+    """Return H4 over the cells, or over the tuned ones of a schedule if the hidden weight is a
+    factor under it; None unless two of them compare a strategy with forward."""
+    tuned = {c.schedule for c in all_cells if c.weight == TUNED}
+    cells = [c for c in all_cells if c.weight == TUNED or c.schedule not in tuned]
     compared = [c for c in cells if c.to_forward]
     if len(compared) < 2:
         return None
@@ -63,7 +63,7 @@ def judge(all_cells: Sequence[Cell], rule: Rule) -> OverCells | None:
         level=decision.level if decision.interval else None,
         margin=rule.margin,
         strategy=decision.comparison.strategy,
-        cell=(where.task, where.init, where.shape, where.weight),
+        cell=where.name,
         says=_says(decision, where, len(cells), rule.margin),
         average=average,
         averages=averages,
@@ -74,10 +74,11 @@ def judge(all_cells: Sequence[Cell], rule: Rule) -> OverCells | None:
 
 def _says(decision: equivalence.Decision, where: Cell, cells: int, margin: float) -> str:
     c = decision.comparison
+    schedule = f", schedule {where.schedule}" if where.schedule else ""
     level = f", {100 * decision.level:.3g} % interval"
     evidence = (
         f"{c.strategy} {estimate(margin, c.effect, decision.interval, level)} in {where.task}, "
-        f"{where.init}, {where.shape} blocks"
+        f"{where.init}, {where.shape} blocks{schedule}"
     )
     answer = {
         "supported": f"every strategy is within {margin:.4g} of forward in all {cells} cells; the "
@@ -228,13 +229,14 @@ def _dependent(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def over_tasks(scores: Scores, rule: Rule) -> tuple[mixed.Mixed, ...]:
-    """Return a mixed model for each init, shape and metric with forward and another strategy on
-    several tasks."""
-    groups: dict[tuple[str, str, str], list[Score]] = {}
+    """Return a mixed model for each init, shape, metric and schedule with forward and another
+    strategy on several tasks."""
+    groups: dict[tuple[str, str, str, str], list[Score]] = {}
     for score in scores.items:
         excluded = score.strategy == NONE or score.control or score.sampled
         if not excluded and score.weight in ("", TUNED):
-            groups.setdefault((score.init, score.shape, score.metric), []).append(score)
+            key = (score.init, score.shape, score.metric, score.schedule)
+            groups.setdefault(key, []).append(score)
     result = []
     for group in groups.values():
         tasks = {s.task for s in group}

@@ -31,7 +31,7 @@ def absent_arms(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     reported = [
         p.strategy
         for p in scores.problems
-        if _cell(p) == cell and p.kind in ("failed", "missing") and not p.control
+        if p.cell == cell and p.kind in ("failed", "missing") and not p.control
     ]
     here = (s for s in scores.items if scores.seeded and s.shape == cell[2])
     elsewhere = [s.strategy for s in here if not s.control]
@@ -47,19 +47,21 @@ def absent_controls(scores: Scores, cell: CellName, arms: ByArm) -> list[str]:
     reported = {
         p.strategy: None
         for p in scores.problems
-        if _cell(p) == cell and p.kind in ("failed", "missing") and p.control
+        if p.cell == cell and p.kind in ("failed", "missing") and p.control
     }
     return [n for n in reported if n is not None and n not in arms]
 
 
 def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
     """Return the problems of this cell: those of the loader and those that its scores show."""
-    task, init, shape, weight = cell
-    problems = [p for p in scores.problems if _cell(p) == cell]
+    task, init, shape, weight, schedule = cell
+    problems = [p for p in scores.problems if p.cell == cell]
     reported = {p.strategy for p in problems}
 
     def add(kind: ProblemKind, says: str, strategy: str | None = None) -> None:
-        problems.append(Problem(kind, says, task, init, shape, strategy, weight=weight))
+        problems.append(
+            Problem(kind, says, task, init, shape, strategy, weight=weight, schedule=schedule)
+        )
 
     for other in dict.fromkeys(s.strategy for s in scores.items):
         if other not in arms and other not in reported:
@@ -85,10 +87,6 @@ def of_cell(scores: Scores, cell: CellName, arms: ByArm) -> tuple[Problem, ...]:
         if reference_arm and len(arm.keys() & reference_arm.keys()) < 2:
             add("few_seeds", f"{name} shares fewer than two seeds with its reference", name)
     return tuple(problems)
-
-
-def _cell(problem: Problem) -> tuple[str | None, ...]:
-    return (problem.task, problem.init, problem.shape, problem.weight)
 
 
 def _control(arm: Mapping[int, Score]) -> bool:

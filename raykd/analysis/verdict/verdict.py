@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from raykd.analysis.as_json import plain
-from raykd.analysis.scores.scores import Problem
+from raykd.analysis.scores.loss_weights import TUNED
+from raykd.analysis.scores.scores import CellName, Problem
 from raykd.analysis.stats.collapse import Counts
 from raykd.analysis.stats.examples import McNemar
 from raykd.analysis.stats.gap import Gap
@@ -56,6 +57,7 @@ class Hypothesis:
     init: str
     shape: str
     weight: str
+    schedule: str
     status: Status
     effect: float | None
     interval: tuple[float, float] | None
@@ -186,12 +188,14 @@ class Controls:
 
 @dataclass(frozen=True)
 class Cell:
-    """One task x init x shape, and hidden weight (a number or `tuned`) if it is a factor."""
+    """One task x init x shape, and hidden weight (a number or `tuned`) and schedule if they are
+    factors."""
 
     task: str
     init: str
     shape: str
     weight: str
+    schedule: str
     arms: tuple[Arm, ...]
     hypotheses: tuple[Hypothesis, ...]
     to_forward: tuple[Comparison, ...]
@@ -222,14 +226,27 @@ class Cell:
     mechanism: Mechanism | None = None
     """Evidence on H6, if gradients were measured."""
 
+    @property
+    def name(self) -> CellName:
+        return (self.task, self.init, self.shape, self.weight, self.schedule)
+
+    @property
+    def factors(self) -> str:
+        """The hidden weight and the schedule in words, each after a comma; empty if they are no
+        factors."""
+        weight = {"": "", TUNED: ", each at its best hidden weight"}.get(
+            self.weight, f", hidden weight {self.weight}"
+        )
+        return weight + (f", schedule {self.schedule}" if self.schedule else "")
+
     def hypothesis(self, name: str) -> Hypothesis:
         return next(h for h in self.hypotheses if h.id == name)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`shares` and `mixed` span cells: `shares` has an entry per task and shape with several inits,
-    `mixed` one per init, shape and metric with several tasks."""
+    """`shares` and `mixed` span cells: `shares` has an entry per task, shape and schedule with
+    several inits, `mixed` one per init, shape, metric and schedule with several tasks."""
 
     source: str
     metric: str
@@ -239,8 +256,8 @@ class Verdict:
     stated_margin: float
     alpha: float
     cells: tuple[Cell, ...]
-    shares: tuple[tuple[str, str, Shares], ...] = ()
-    """(task, shape, shares)"""
+    shares: tuple[tuple[str, str, Shares, str], ...] = ()
+    """(task, shape, shares, schedule)"""
     mixed: tuple[Mixed, ...] = ()
     over_cells: OverCells | None = None
     """H4, if there are several cells."""

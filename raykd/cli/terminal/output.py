@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from raykd.analysis.scores.loss_weights import several_weights
 from raykd.cli.terminal.console import complain, note, say
 from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.cli.terminal.tables import Column, name, print_table, result
@@ -122,6 +123,8 @@ def _plan_of_trials(overview: Mapping[str, Any]) -> None:
         _entry("interim", f"analyses after {seeds} seeds: {stopped}")
     if len(confirm["hidden_weights"]) > 1:
         _entry("weights", f"hidden {', '.join(f'{w:g}' for w in confirm['hidden_weights'])}")
+    for i, line in enumerate(confirm["schedules"]):
+        _entry("" if i else "schedules", line)
     if confirm["sampled"]:
         _entry("sampled", f"{confirm['sampled']} maps drawn at random")
     if confirm["controls"]:
@@ -214,19 +217,20 @@ def status(current: Status) -> None:
 
 def _strategy_table(current: Status) -> None:
     columns = [
-        name("init"), name("strategy"), Column("map", left=True, gives_way=2),
+        name("init"), name("schedule"), name("strategy"), Column("map", left=True, gives_way=2),
         Column("hidden weight"), result("mean"), Column("seeds"), result("range", gives_way=1),
         result("to forward"),
     ]  # fmt: skip
     rows = []
     if (teacher_score := current.teacher) is not None:
-        rows.append(["", "teacher", "", "", f"{teacher_score.test:.2f}", "", "", ""])
-    several = len({row.weight for row in current.rows} - {""}) > 1  # one weight is no factor
+        rows.append(["", "", "teacher", "", "", f"{teacher_score.test:.2f}", "", "", ""])
+    several = several_weights((row.schedule, row.weight) for row in current.rows)
     for row in current.rows:
         gap = row.against_forward
         rows.append([
-            row.init, f"{row.strategy} (control)" if row.control else row.strategy, row.map,
-            row.weight if several else "", f"{row.mean:.2f}", str(row.seeds),
+            row.init, row.schedule,
+            f"{row.strategy} (control)" if row.control else row.strategy, row.map,
+            row.weight if row.schedule in several else "", f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         ])  # fmt: skip
     print_table(columns, rows, f"test {current.metric}, percent")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from raykd.analysis.scores.loss_weights import several_weights
 from raykd.analysis.verdict.context import TeacherScore
 from raykd.errors import UserError, first_line
 from raykd.sweep.state import SweepState
@@ -73,33 +74,40 @@ def note(paragraphs: list[str], current: Status, links: list[str], file: str) ->
 
 def _table(current: Status, count: int) -> str:
     columns = ["strategy", f"mean test {current.metric}", "seeds", "range", "to forward"]
-    inits, weights = _several(current.rows)
-    head = [*(["init"] if inits else []), *columns, *(["hidden weight"] if weights else [])]
+    factors = _several(current.rows)
+    inits, schedules, weights = (name in factors for name in ("init", "schedule", "weight"))
+    first = [*(["init"] if inits else []), *(["schedule"] if schedules else [])]
+    head = [*first, *columns, *(["hidden weight"] if weights else [])]
     lines = [head]
     if current.teacher is not None:
         cells = ["teacher", f"{current.teacher.test:.2f}", "", "", ""]
-        lines.append([*([""] if inits else []), *cells, *([""] if weights else [])])
+        lines.append([*("" for _ in first), *cells, *([""] if weights else [])])
     for row in current.rows[:count]:
         gap = "" if row.against_forward is None else f"{row.against_forward:+.2f}"
         name = f"{row.strategy} (control)" if row.control else row.strategy
         cells = [name, f"{row.mean:.2f}", str(row.seeds), f"{row.low:.2f} to {row.high:.2f}", gap]
-        lines.append([*([row.init] if inits else []), *cells, *([row.weight] if weights else [])])
-    first, *rest = (f" | {SPACE}".join(c.replace("|", "/") for c in line) for line in lines)
+        place = [*([row.init] if inits else []), *([row.schedule] if schedules else [])]
+        lines.append([*place, *cells, *([row.weight] if weights else [])])
+    heads, *rest = (f" | {SPACE}".join(c.replace("|", "/") for c in line) for line in lines)
     rule = " | ".join(["---"] * len(head))
-    return "\n".join(f"| {line} |" for line in (first, rule, *rest))
+    return "\n".join(f"| {line} |" for line in (heads, rule, *rest))
 
 
-def _several(rows: tuple[Row, ...]) -> tuple[bool, bool]:
-    """Return whether there are several inits, and several weights of the hidden loss."""
-    return len({r.init for r in rows}) > 1, len({r.weight for r in rows} - {""}) > 1
+def _several(rows: tuple[Row, ...]) -> frozenset[str]:
+    """Return the factors of which there are several levels: init, schedule, and weight of the
+    hidden loss."""
+    weights = several_weights((r.schedule, r.weight) for r in rows)
+    several = {"init": len({r.init for r in rows}) > 1, "weight": bool(weights),
+               "schedule": len({r.schedule for r in rows}) > 1}  # fmt: skip
+    return frozenset(name for name, many in several.items() if many)
 
 
 def metrics(current: Status) -> dict[str, float]:
     """Return the summary as metrics, in two groups of MLflow's charts: mean test scores by
     strategy, and numbers of trials."""
     group = f"mean_test_{current.metric}"
-    inits, weights = _several(current.rows)
-    means = {f"{group}/{_name(row, inits, weights)}": row.mean for row in current.rows}
+    factors = _several(current.rows)
+    means = {f"{group}/{_name(row, factors)}": row.mean for row in current.rows}
     teacher: TeacherScore | None = current.teacher
     if teacher is not None:
         means[f"{group}/teacher"] = teacher.test
@@ -110,7 +118,11 @@ def metrics(current: Status) -> dict[str, float]:
     return {**means, **{f"trials/{name}": float(number) for name, number in trials.items()}}
 
 
-def _name(row: Row, inits: bool, weights: bool) -> str:
+def _name(row: Row, factors: frozenset[str]) -> str:
     """Return an arm's name in the characters that MLflow takes for a metric."""
-    parts = [row.strategy, row.init if inits else "", f"weight {row.weight}" if weights else ""]
+    parts = [
+        row.strategy, row.init if "init" in factors else "",
+        f"weight {row.weight}" if "weight" in factors else "",
+        f"schedule {row.schedule}" if "schedule" in factors else "",
+    ]  # fmt: skip
     return re.sub(r"[^\w.-]+", " ", " ".join(p for p in parts if p)).strip()

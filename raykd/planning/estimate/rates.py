@@ -106,6 +106,8 @@ def student_request(plan: Plan, teacher: Path | None, workers: int, threads: int
     if trial is None:
         assert plan.space is not None
         trial = explore_trial(study, plan.space.unseen((), 1, Random(0))[0])
+    # A step with every term, the slowest of a schedule.
+    trial = replace(trial, loss=replace(trial.loss, schedule=None))
     return TimingRequest(
         training_inputs(study, teacher or study.base.folder), trial, teacher is not None, workers,
         threads, plan.power.gpus > 0, cluster.execution,

@@ -66,7 +66,7 @@ def model_card(
         teacher=tags.get("raykd.teacher_fingerprint", "unknown"),
         data=tags.get("raykd.data", "unknown"),
         licenses=_licenses(sweep),
-        loss=LOSS.format(**params) + _weighted(params),
+        loss=LOSS.format(**params) + _weighted(params) + _scheduled(params),
         more="".join(f"\n{row}" for row in _more(sweep, student, pipeline)),
         truncation=_truncation(sweep, pipeline),
         trial=tags["raykd.trial"],
@@ -94,6 +94,11 @@ def _more(sweep: dict[str, Any], student: Path, pipeline: str | None) -> Iterato
 def _weighted(params: Mapping[str, str]) -> str:
     weights = params.get("class_weights")
     return "" if weights is None else f"; classes weigh {weights} in CE".replace("|", "\\|")
+
+
+def _scheduled(params: Mapping[str, str]) -> str:
+    stages = params.get("loss_schedule")
+    return "" if stages is None else f"; weights by share of the training: {stages}"
 
 
 def _truncation(sweep: dict[str, Any], pipeline: str | None) -> str:

@@ -95,7 +95,7 @@ class GradientProbe:
         """
         if not students or step not in self._schedule(students[0].trial.training).steps:
             return
-        for student, agreements in zip(students, self.measure(students), strict=True):
+        for student, agreements in zip(students, self.measure(students, step), strict=True):
             metrics: dict[str, float] = {}
             sums = self._sums.setdefault(student.trial.id, {})
             for pair, measured in agreements.items():
@@ -124,11 +124,12 @@ class GradientProbe:
             self._schedules[training] = schedule(training, self._data)
         return self._schedules[training]
 
-    def measure(self, students: Sequence[Student]) -> list[dict[str, Agreement]]:
-        """Return the cosines of students of one cohort, by pair: `1_to_6` for the parameters of
-        student block 1 and the target teacher block 6. Empty for students without own targets: of
-        `none`, and controls, whose targets are not the teacher's states."""
-        compared = [self._compared(student) for student in students]
+    def measure(self, students: Sequence[Student], step: int = 1) -> list[dict[str, Agreement]]:
+        """Return the cosines of students of one cohort after `step` steps, by pair: `1_to_6` for
+        the parameters of student block 1 and the target teacher block 6. Empty for students
+        without own targets: of `none`, controls, whose targets are not the teacher's states, and
+        students whose hidden loss has no weight at this step."""
+        compared = [self._compared(student, step) for student in students]
         read = {t for blocks in compared for own, rest in blocks.values() for t in (*own, *rest)}
         if not read:
             return [{} for _ in students]
@@ -142,15 +143,16 @@ class GradientProbe:
                 for student, blocks in zip(students, compared, strict=True)
             ]
 
-    def _compared(self, student: Student) -> Blocks:
+    def _compared(self, student: Student, step: int) -> Blocks:
         """Return the own and the other targets of each student block that has both."""
         trial, model = student.trial, student.model
-        if trial.targets != "teacher" or not trial.loss.hidden:
+        weights = trial.loss.weights(step - 1, trial.training.steps)
+        if trial.targets != "teacher" or not weights.hidden:
             return {}
         others = (state(1), state(len(stacks(self._teacher)["encoder"])))
         projected = width(model) != width(self._teacher)
         own: dict[Activation, list[Activation]] = {}
-        for s, t in trial.layer_map.pairs():
+        for s, t in weights.active(trial.layer_map.pairs()):
             # An embedding output has no block.
             if s.block and (not projected or s.number in student.projections):
                 own.setdefault(s, []).append(t)

@@ -171,7 +171,7 @@ def test_what_is_not_finished_is_named_by_arm() -> None:
     lost = Trial("c", "last", 0, status="failed", error="diverged at step 9")
     failed = [replace(lost, trial=f"c{i}", seed=i) for i in (0, 1)]
     planned = [
-        (init, "3", s, i, "") for s in ("forward", "reverse", "last", "random") for i in (0, 1)
+        (init, "3", s, i, "", "") for s in ("forward", "reverse", "last", "random") for i in (0, 1)
     ]
     found = from_trials([*TRIALS, *failed], planned=planned, **SWEEP)
     assert [(p.kind, p.strategy, p.says) for p in found.problems] == [

@@ -28,7 +28,7 @@ from raykd.training.angle_values import (
 from .. import made
 from ..scores.test_loss_weights import ITEMS, judged
 
-CELL = ("reviews", "copied", "3", "")
+CELL = ("reviews", "copied", "3", "", "")
 MAPS = {"forward": "[1, 2, 3]", "reverse": "[3, 2, 1]", "none": "[null, null, null]",
         "all_to_one": "[2, 2, 2]", "last": "[3, 3, 3]"}  # fmt: skip
 

@@ -18,7 +18,7 @@ from raykd.analysis.verdict.verdict import Cell, Hypothesis, Verdict
 
 from .. import made
 
-CELL = ("reviews", "copied", "2", "")
+CELL = ("reviews", "copied", "2", "", "")
 MAPS = {"forward": ("1", "3"), "reverse": ("3", "1")}
 MARGIN = 0.5
 

@@ -271,7 +271,7 @@ def test_the_json_has_the_hypotheses_of_every_cell_at_its_top() -> None:
     assert [(h["id"], h["init"]) for h in data["hypotheses"]] == [
         (h, init) for init in ("copied", "random") for h in ("H1", "H2", "H3", "H5")
     ]
-    ((task, shape, shares),) = found.shares
+    ((task, shape, shares, _),) = found.shares
     assert (task, shape, shares.inits) == ("reviews", "3", 2)
     assert max(shares.sources, key=lambda s: s.share).source == "init"
 

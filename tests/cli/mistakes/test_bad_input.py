@@ -20,6 +20,18 @@ from ...support.world import texts, tokenizer, write_csv
 from . import Edit, change, free_port, refused, trials
 
 FILE: dict[str, tuple[Edit, tuple[str, ...]]] = {
+    "stages that overlap": (
+        lambda d: d.update(losses={"schedule": [{"until": 0.5}, {"until": 0.3}, {"until": 1}]}),
+        ("sweep.yaml", "losses.schedule", "stage 2 ends at 0.3", "shares that rise"),
+    ),
+    "stages that end early": (
+        lambda d: d["confirm"].update(schedules={"hint": [{"until": 0.5, "kl": 0}]}),
+        ("sweep.yaml", "confirm.schedules", "ends at 0.5", "until: 1"),
+    ),
+    "a weight of a stage below 0": (
+        lambda d: d.update(losses={"schedule": [{"until": 1, "hidden": [0, -1]}]}),
+        ("sweep.yaml", "losses.schedule.0.hidden.1", "-1", "a number from 0 on"),
+    ),
     "unknown key": (
         lambda d: d.update(marginn=2),
         ("sweep.yaml", "marginn", "margin"),

@@ -198,7 +198,7 @@ def test_the_mean_counts_a_student_that_has_arrived_for_little(
     probe = GradientProbe(trainer.teacher, trainer.data, Execution())
     steps = sorted(schedule(trial.training, trainer.data).steps)
     values = iter([Agreement(0.9, 0.5, 10.0), Agreement(-0.6, 0.0, 0.1)])
-    monkeypatch.setattr(probe, "measure", lambda students: [{"1_to_4": next(values)}])
+    monkeypatch.setattr(probe, "measure", lambda students, step: [{"1_to_4": next(values)}])
     logged: list[dict[str, float]] = []
     for step in steps[:2]:
         probe([student], step, lambda trial, step, metrics: logged.append(dict(metrics)))
