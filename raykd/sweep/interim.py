@@ -1,12 +1,18 @@
-"""The confirm trials of a sweep as scores, and the last completed interim analysis."""
+"""The confirm trials of a sweep as scores, the last completed interim analysis, and what was stated
+before the results: seeds, extension, claims."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from raykd.analysis.claims.stated import StatedClaim, of_config
+from raykd.config.claims import init_names
+from raykd.config.design import CopiedInit
 from raykd.config.trial import TrialSpec
+from raykd.planning import inits
 from raykd.planning.plan import by_strategy
 from raykd.planning.study import Study
 from raykd.sweep.records import current as current_records
@@ -71,6 +77,7 @@ def scores(
         correct=correct(client, finished[:examples]),
         majority=None if teacher is None else teacher.test_majority,
         endpoint_margins=config.endpoint_margins.stated,
+        claims=claims_of(study),
     )
 
 
@@ -108,16 +115,13 @@ def last_look(
 
 
 def stages(
-    study: Study, client: MlflowClient, experiment: str | None, current: Iterable[Record]
+    study: Study, stated: Sequence[StatedSeeds], current: Iterable[Record]
 ) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """Return the confirm seeds in stages, and whether the first launch stated an extension; before
-    it, whether the file does."""
-    from raykd.tracking.artifacts import stated_seeds
-
+    it, whether the file does. `stated`: what each launch stated, the oldest first."""
     confirm = study.config.confirm
     if confirm is None:
         return (), False
-    stated = () if experiment is None else stated_seeds(client, experiment)
     confirmed = [r for r in current if r.phase == "confirm"]
     extend = stated[0].extend if stated else confirm.extend
     return judged_stages(confirm.seed_list, stated, confirmed), extend
@@ -146,6 +150,46 @@ def judged_stages(
             stages.append(tuple(s for s in seeds if s in both - judged))
             judged = both
     return (*stages, tuple(s for s in seeds if s not in judged))
+
+
+def claims_of(study: Study) -> tuple[StatedClaim, ...]:
+    """Return the claims of the file, with the inits as the verdict names them."""
+    confirm = study.config.confirm
+    if confirm is None:
+        return ()
+    names = init_names(confirm)
+
+    def label(name: str | CopiedInit) -> str:
+        return str(inits.resolved(study, names[name]))
+
+    return tuple(of_config(claim, label) for claim in study.config.claims)
+
+
+def dated_claims(
+    claims: Sequence[StatedClaim], study: Study, launches: Iterable[StatedSeeds],
+    confirmed: Iterable[Record],
+) -> tuple[StatedClaim, ...]:  # fmt: skip
+    """Return the claims with the number of confirm trials that had finished before the first launch
+    that stated them. `launches`: the oldest first. Without any launch in the store, nothing is
+    known and nothing is counted."""
+    stated, ends = list(launches), [r.end for r in confirmed if r.status == "finished" and r.end]
+    if not stated:
+        return tuple(claims)
+    result = []
+    for claim, config in zip(claims, study.config.claims, strict=True):
+        own = _told(config.model_dump(mode="json"))
+        first = next((s.start for s in stated if own in map(_told, s.claims)), None)
+        result.append(
+            replace(claim, late=len([end for end in ends if first is None or end <= first]))
+        )
+    return tuple(result)
+
+
+def _told(value: Any) -> Any:
+    """Return plain values without keys that are not stated, as a later raykd may have more."""
+    if isinstance(value, dict):
+        return {k: _told(v) for k, v in value.items() if v is not None}
+    return [_told(v) for v in value] if isinstance(value, list) else value
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

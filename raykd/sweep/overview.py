@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from raykd.analysis.scores.scores import is_sampled
+from raykd.analysis.summary import foresight
 from raykd.analysis.summary.published import published_scores
-from raykd.analysis.verdict import foresight
 from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
 from raykd.data.assets import packages
