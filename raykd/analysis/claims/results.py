@@ -101,16 +101,12 @@ def of_all(claims: Sequence[ClaimResult], alpha: float) -> str:
     """
     if len(claims) < 2:
         return ""
-    parts = []
-    for status in ("supported", "contradicted"):
-        alone = [c for c in claims if c.status == status]
-        kept = [c.id for c in alone if c.together == status]
-        if alone and len(kept) == len(alone):
-            parts.append(f"all that are {status} stay so")
-        elif alone:
-            parts.append(f"{status} stay {', '.join(kept) if kept else 'none'}")
-    held = "; ".join(parts) or "none is decided"
+    kept = [
+        f"{', '.join(ids)} {status}"
+        for status in ("supported", "contradicted")
+        if (ids := [c.id for c in claims if c.together == status])
+    ]
     return (
-        f"Each of {len(claims)} claims errs with probability {alpha:.2g} at most; corrected for "
-        f"each other (Holm, {alpha:.2g} for any false answer of a kind): {held}"
+        f"Each of {len(claims)} claims errs with probability {alpha:.2g} at most. If all are to "
+        f"err together with no more (Holm), these stay decided: {'; '.join(kept) or 'none'}"
     )
