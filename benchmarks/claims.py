@@ -184,18 +184,22 @@ def rates(
     )  # fmt: skip
 
 
-def all_rates(sweeps: int) -> Iterator[Rates]:
+def cells() -> Iterator[tuple[str, float, int, int, str]]:
+    """Noise, SD, seeds, settings and design of each cell."""
     for noise in (*NOISES, "missing"):
         for seeds in SEEDS:
             if noise == "missing" and seeds < 3:
                 continue  # one run is left
             for settings in SETTINGS:
-                for sd in SDS:
-                    yield rates(noise, sd, seeds, settings, sweeps)
+                yield from ((noise, sd, seeds, settings, "fixed") for sd in SDS)
     for design, seeds in DESIGNS.items():
         for settings in SETTINGS:
-            for sd in SDS:
-                yield rates("normal", sd, seeds, settings, sweeps, design)
+            yield from (("normal", sd, seeds, settings, design) for sd in SDS)
+
+
+def all_rates(sweeps: int) -> Iterator[Rates]:
+    for noise, sd, seeds, settings, design in cells():
+        yield rates(noise, sd, seeds, settings, sweeps, design)
 
 
 WRONG = ("better_supported", "better_contradicted", "equivalent_supported",
