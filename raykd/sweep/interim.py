@@ -3,13 +3,18 @@ before the results: seeds, extension, claims."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from raykd.analysis.claims.stated import StatedClaim, of_config
-from raykd.config.claims import init_names
+from raykd.config.claims import Claim, init_names
 from raykd.config.design import CopiedInit
 from raykd.config.trial import TrialSpec
 from raykd.planning import inits
@@ -154,42 +159,41 @@ def judged_stages(
 
 def claims_of(study: Study) -> tuple[StatedClaim, ...]:
     """Return the claims of the file, with the inits as the verdict names them."""
-    confirm = study.config.confirm
-    if confirm is None:
-        return ()
-    names = init_names(confirm)
-
-    def label(name: str | CopiedInit) -> str:
-        return str(inits.resolved(study, names[name]))
-
+    label = partial(_init_label, study)
     return tuple(of_config(claim, label) for claim in study.config.claims)
 
 
+def _init_label(study: Study, name: str | CopiedInit) -> str:
+    """Return an init as the verdict names it; one that the file does not have now, as stated."""
+    known = init_names(study.config.confirm) if study.config.confirm else {}
+    return str(inits.resolved(study, known[name])) if name in known else repr(name)
+
+
 def dated_claims(
-    claims: Sequence[StatedClaim], study: Study, launches: Iterable[StatedSeeds],
-    confirmed: Iterable[Record],
-) -> tuple[StatedClaim, ...]:  # fmt: skip
-    """Return the claims with the number of confirm trials that had finished before the first launch
-    that stated them. `launches`: the oldest first. Without any launch in the store, nothing is
-    known and nothing is counted."""
-    stated, ends = list(launches), [r.end for r in confirmed if r.status == "finished" and r.end]
-    if not stated:
-        return tuple(claims)
+    study: Study, stated: Iterable[StatedSeeds], confirmed: Iterable[Record]
+) -> tuple[StatedClaim, ...]:
+    """Return the claims of the file with the number of confirm trials that had finished before the
+    first launch that stated them. `stated`: what each launch stated, the oldest first. Without any
+    launch in the store, nothing is known and nothing is counted."""
+    launches, claims = [(launch.start, _read(study, launch)) for launch in stated], claims_of(study)
+    ends = [r.end for r in confirmed if r.status == "finished" and r.end]
+    if not launches:
+        return claims
     result = []
-    for claim, config in zip(claims, study.config.claims, strict=True):
-        own = _told(config.model_dump(mode="json"))
-        first = next((s.start for s in stated if own in map(_told, s.claims)), None)
-        result.append(
-            replace(claim, late=len([end for end in ends if first is None or end <= first]))
-        )
+    for claim in claims:
+        first = next((t for t, own in launches if any(claim.same(c) for c in own)), math.inf)
+        result.append(replace(claim, late=sum(end <= first for end in ends)))
     return tuple(result)
 
 
-def _told(value: Any) -> Any:
-    """Return plain values without keys that are not stated, as a later raykd may have more."""
-    if isinstance(value, dict):
-        return {k: _told(v) for k, v in value.items() if v is not None}
-    return [_told(v) for v in value] if isinstance(value, list) else value
+def _read(study: Study, launch: StatedSeeds) -> tuple[StatedClaim, ...]:
+    """Return the claims that a launch stated, but for those that only another raykd can read."""
+    claims = []
+    for stated in launch.claims:
+        with suppress(ValidationError):
+            claim = TypeAdapter[Any](Claim).validate_python(stated)
+            claims.append(of_config(claim, partial(_init_label, study)))
+    return tuple(claims)
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

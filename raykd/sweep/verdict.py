@@ -119,7 +119,7 @@ def _with_stages(result: Scores, state: SweepState, confirm: Confirm) -> Scores:
     stated = () if experiment is None else stated_seeds(ledger.client, experiment)
     judged, extend = stages(state.study, stated, state.current)
     confirmed = [r for r in state.current if r.phase == "confirm"]
-    dated = dated_claims(result.claims, state.study, stated, confirmed)
+    dated = dated_claims(state.study, stated, confirmed)
     if extend != confirm.extend:
         notes += (
             f"confirm.extend is {str(confirm.extend).lower()} in the sweep file and was "

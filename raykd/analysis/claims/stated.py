@@ -44,7 +44,9 @@ class StatedClaim:
     late: int | None = 0
 
     def same(self, other: StatedClaim) -> bool:
-        return replace(self, late=0) == replace(other, late=0)
+        """Whether both say the same; equivalent arms have no order."""
+        arms = [c.arms if c.better else frozenset(c.arms) for c in (self, other)]
+        return arms[0] == arms[1] and (self.bound, self.better) == (other.bound, other.better)
 
     def to_json(self) -> dict[str, Any]:
         """Return the claim as a table has it, which `of_text` reads."""
