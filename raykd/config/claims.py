@@ -42,7 +42,38 @@ class ClaimArm(Factors):
 ArmName = Annotated[Annotated[str, Plain] | Annotated[ClaimArm, Compound], by(ClaimArm)]
 
 
-class BetterClaim(Factors):
+class _Claim(Factors):
+    """What both forms of a claim have: arms that differ, and agree in which factors they name."""
+
+    @property
+    def named(self) -> tuple[str | ClaimArm, ...]:
+        """The arms as they are stated."""
+        raise NotImplementedError
+
+    @property
+    def arms(self) -> tuple[ClaimArm, ...]:
+        """The arms, with the init and the weight of the claim if it names one for all."""
+        arms = (a if isinstance(a, ClaimArm) else ClaimArm(strategy=a) for a in self.named)
+        stated = {f: value for f in FACTORS if (value := getattr(self, f)) is not None}
+        return tuple(arm.model_copy(update=stated) for arm in arms)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for factor in FACTORS:
+            own = [getattr(a, factor, None) is not None for a in self.named]
+            if any(own) and getattr(self, factor) is not None:
+                raise ValueError(
+                    f"an arm names its {factor}, and so does the claim; name it for the claim or "
+                    "for each arm"
+                )
+            if any(own) and not all(own):
+                raise ValueError(f"one arm names its {factor}, another does not; name it for each")
+        if twice := next((arm for arm in self.arms if self.arms.count(arm) > 1), None):
+            raise ValueError(f"{twice.strategy} is compared with itself; name another arm")
+        return self
+
+
+class BetterClaim(_Claim):
     """One arm scores higher than another, by more than `by`."""
 
     better: ArmName = Field(examples=["last"], description="the arm that is better")
@@ -55,15 +86,15 @@ class BetterClaim(Factors):
         return _without(value, "within", "goes with `equivalent`; write `by` beside `better`")
 
     @property
-    def arms(self) -> tuple[ClaimArm, ...]:
-        return _arms((self.better, self.than), self)
+    def named(self) -> tuple[str | ClaimArm, ...]:
+        return self.better, self.than
 
     @property
     def bound(self) -> float:
         return self.by
 
 
-class EquivalentClaim(Factors):
+class EquivalentClaim(_Claim):
     """Any two of several arms differ by less than `within`."""
 
     equivalent: tuple[ArmName, ...] = Field(
@@ -77,8 +108,8 @@ class EquivalentClaim(Factors):
         return _without(value, "by", "goes with `better`; write `within` beside `equivalent`")
 
     @property
-    def arms(self) -> tuple[ClaimArm, ...]:
-        return _arms(self.equivalent, self)
+    def named(self) -> tuple[str | ClaimArm, ...]:
+        return self.equivalent
 
     @property
     def bound(self) -> float:
@@ -112,13 +143,6 @@ def _without(value: Any, name: str, says: str) -> Any:
     return value
 
 
-def _arms(named: Sequence[str | ClaimArm], claim: Factors) -> tuple[ClaimArm, ...]:
-    """Return the arms, with the init and the weight of the claim if it names one for all."""
-    arms = (a if isinstance(a, ClaimArm) else ClaimArm(strategy=a) for a in named)
-    stated = {f: value for f in FACTORS if (value := getattr(claim, f)) is not None}
-    return tuple(arm.model_copy(update=stated) for arm in arms)
-
-
 def key(claim: StatedClaim) -> str:
     return "better" if isinstance(claim, BetterClaim) else "equivalent"
 
@@ -141,9 +165,8 @@ def claim_conflicts(
         for factor in FACTORS:
             yield from (f"{where}.{p}" for p in _of_factor(factor, claim, confirm))
         arms = [repr(_in_full(arm, confirm)) for arm in claim.arms]
-        if twice := next((a for a, n in zip(claim.arms, arms, strict=True) if arms.count(n) > 1),
-                         None):  # fmt: skip
-            yield f"{where}.{key(claim)}: {twice.strategy} is compared with itself; name another"
+        if len(set(arms)) < len(arms):
+            yield f"{where}: it compares an arm with itself, by two names of an init; name another"
         content = (key(claim), claim.bound, *(arms if key(claim) == "better" else sorted(arms)))
         first = seen.setdefault(content, index)
         if first != index:
@@ -166,12 +189,6 @@ def _of_names(claim: StatedClaim, strategies: Sequence[str]) -> Iterator[str]:
 
 
 def _of_factor(factor: str, claim: StatedClaim, confirm: Confirm) -> Iterator[str]:
-    stated = claim.equivalent if isinstance(claim, EquivalentClaim) else (claim.better, claim.than)
-    own = [a for a in stated if isinstance(a, ClaimArm) and getattr(a, factor) is not None]
-    if own and getattr(claim, factor) is not None:
-        yield f"{factor}: an arm names one too; name it for the claim or for each arm"
-    elif own and len(own) < len(stated):
-        yield f"{key(claim)}: one arm names its {factor}, another does not; name it for each"
     known = list(init_names(confirm) if factor == "init" else weight_names(confirm))
     for value in dict.fromkeys(getattr(arm, factor) for arm in claim.arms):
         if value is None or value in known:

@@ -59,14 +59,14 @@ MISTAKES = {
         "claims.1: says the same as claims.0; leave one out",
     ),
     "an arm against itself": (sweep({"better": "forward", "than": "forward"}),
-                              "claims.0.better: forward is compared with itself; name another"),
+                              "claims.0: forward is compared with itself; name another"),
     "an arm against itself, written in two ways": (
         sweep({"better": arm("none", init="reverse"),
                "than": arm("none", init={"copied": "reverse"})}, **INITS),
-        "claims.0.better: none is compared with itself; name another",
+        "claims.0: it compares an arm with itself, by two names of an init; name another",
     ),
     "an arm twice in a set": (sweep(equivalent("none", "forward", "none")),
-                              "claims.0.equivalent: none is compared with itself; name another"),
+                              "claims.0: none is compared with itself; name another"),
     "one arm": (sweep(equivalent("forward")),
                 "claims.0: a claim of equivalence has two arms or more; name another in it"),
     "an unknown key": (sweep({**BETTER, "margin": 1}), "claims.0.margin: unknown key"),
@@ -91,11 +91,11 @@ MISTAKES = {
     ),
     "an init for one arm": (
         sweep({"better": arm("none", init="copied"), "than": "none"}, **INITS),
-        "claims.0.better: one arm names its init, another does not; name it for each",
+        "claims.0: one arm names its init, another does not; name it for each",
     ),
     "an init for one arm and for the claim": (
         sweep({"better": arm("none", init="copied"), "than": "none", "init": "copied"}, **INITS),
-        "claims.0.init: an arm names one too; name it for the claim or for each arm",
+        "claims.0: an arm names its init, and so does the claim; name it for the claim or for each",
     ),
     "a weight where it is no factor": (
         sweep({**BETTER, "weight": 0.3}),
