@@ -100,6 +100,10 @@ class Problem:
     seeds: tuple[int, ...] = ()
     """Seeds of the runs that failed or are not finished."""
 
+    @property
+    def cell(self) -> tuple[str | None, ...]:
+        return (self.task, self.init, self.shape, self.weight)
+
 
 @dataclass(frozen=True)
 class Scores:

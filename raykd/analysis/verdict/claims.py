@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 
@@ -37,6 +38,9 @@ from raykd.analysis.verdict.problems import MoreSeeds, missing_piece, seed_advic
 from raykd.analysis.verdict.rivals import by_arm, untested
 from raykd.analysis.verdict.verdict import Comparison
 
+PLACES = {1: "init", 3: "weight"}
+"""The factors that an arm may name, by their places in the name of a cell."""
+WEIGHT, WORDS = 3, {2: "{} blocks", 3: "hidden weight {}"}
 CASES = {"supported": supporting, "contradicted": opposing, "undecided": every_case}
 
 
@@ -160,23 +164,27 @@ def _settings(
     """Yield the cells of the arms in each setting that a claim is about, and the setting's name:
     every task and shape, and every init and hidden weight if the arms name none. Cells of which
     no run is finished count, since a claim about all of them is not shown without them."""
-    planned = [(p.task, p.init, p.shape, p.weight) for p in scores.problems if p.task and p.init]
+    planned = [p.cell for p in scores.problems if p.task and p.init]
     cells = list(dict.fromkeys([*scores.cells, *planned]))
-    tuned = any(cell[3] == TUNED for cell in cells)
-    several = [len({cell[i] for cell in cells}) > 1 for i in range(4)]
+    several = [len(set(values)) > 1 for values in zip(*cells, strict=True)]
+    free = [i for i in range(len(several)) if i not in PLACES or not _named(arms[0], i)]
+    tuned = WEIGHT in free and any(cell[WEIGHT] == TUNED for cell in cells)
     seen = set()
-    for task, init, shape, weight in cells:
-        if tuned and not arms[0].weight and weight != TUNED:
-            continue
+    for cell in cells:
         own = tuple(
-            (str(task), arm.init or str(init), str(shape), arm.weight or weight) for arm in arms
+            tuple(str(value) if i in free else _named(arm, i) for i, value in enumerate(cell))
+            for arm in arms
         )
-        shown = (task, "" if arms[0].init else init, f"{shape} blocks",
-                 f"hidden weight {weight}" if weight and not arms[0].weight else "")  # fmt: skip
-        if own not in seen:
-            seen.add(own)
-            parts = (s for s, many in zip(shown, several, strict=True) if s and many)
-            yield own, ", ".join(map(str, parts))
+        if own in seen or (tuned and cell[WEIGHT] != TUNED):
+            continue
+        seen.add(own)
+        parts = [WORDS.get(i, "{}").format(cell[i]) for i in free if several[i] and cell[i]]
+        yield cast("tuple[CellName, ...]", own), ", ".join(parts)
+
+
+def _named(arm: NamedArm, place: int) -> str:
+    """Return the factor of a cell that an arm names; empty if it names none."""
+    return str(getattr(arm, PLACES[place])) if place in PLACES else ""
 
 
 def _expected(scores: Scores, cell: CellName, arms: Sequence[NamedArm], sign: int) -> Expected:
