@@ -85,7 +85,7 @@ class _Pairs:
 def _judged(name: str, claim: StatedClaim, scores: Scores, rule: Rule) -> ClaimResult:
     bound = claim.bound
     if not claim.better:
-        bound = max(bound, *(2 * scores.step(task) for task, *_ in scores.cells))
+        bound = max([bound, *(2 * scores.step(task) for task, *_ in scores.cells)])
     test = equivalence.better(bound) if claim.better else equivalence.equivalent(bound)
     pairs = _pairs(claim, scores, rule)
     undecided = ClaimResult(

@@ -266,6 +266,11 @@ def test_an_arm_without_a_score_leaves_a_claim_open_unless_another_pair_refutes_
     assert nothing.comparison is None and "no paired score of gone, lost" in nothing.says
 
 
+def test_claims_about_no_scores_at_all_are_open() -> None:
+    for claim in answers(Scores((), "accuracy"), LEAD, "{equivalent: [none, forward], within: 1}"):
+        assert (claim.status, claim.comparison, claim.comparisons) == ("undecided", None, ())
+
+
 def test_a_setting_of_which_no_run_is_finished_leaves_a_claim_open() -> None:
     of = scores(drawn(0, {"forward": 0, "last": 3}), init="lower")
     assert answers(of, LEAD)[0].status == "supported"
