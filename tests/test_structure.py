@@ -17,9 +17,10 @@ ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training.imitation",
     "training", "planning.memory", "planning", "planning.estimate", "tracking.database",
-    "tracking.pages", "tracking", "analysis", "analysis.scores.table", "analysis.scores",
-    "analysis.stats", "analysis.stats.search", "analysis.verdict", "analysis.summary", "proposal",
-    "sweep", "report", "cluster", "cluster.launch", "cli.terminal", "cli",
+    "tracking.pages", "tracking", "analysis", "analysis.claims", "analysis.scores.table",
+    "analysis.scores", "analysis.stats", "analysis.stats.search", "analysis.verdict",
+    "analysis.summary", "proposal", "sweep", "report", "cluster", "cluster.launch", "cli.terminal",
+    "cli",
 ]  # fmt: skip
 
 

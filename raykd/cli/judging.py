@@ -12,6 +12,7 @@ from raykd.cli.errors import report_errors
 from raykd.cli.options import (
     Alpha,
     Baseline,
+    Claims,
     Columns,
     Json,
     Margin,
@@ -45,6 +46,7 @@ def verdict(
     alpha: Alpha = None,
     baseline: Baseline = None,
     columns: Columns = None,
+    claim: Claims = None,
     smaller_is_better: SmallerIsBetter = False,
     save: Annotated[
         Path | None,
@@ -67,7 +69,7 @@ def verdict(
     from raykd.cli.terminal.activity import activity
 
     with activity(f"reading {_source(sweep, table)}"):
-        options = TableChoices(alpha, baseline, columns or [], smaller_is_better)
+        options = TableChoices(alpha, baseline, columns or [], smaller_is_better, claim or [])
         opened, result = _judged(sweep, table, margin, options, tracking_uri, smoke)
     if save is not None:
         if opened is None:
@@ -175,6 +177,7 @@ def report(
     alpha: Alpha = None,
     baseline: Baseline = None,
     columns: Columns = None,
+    claim: Claims = None,
     smaller_is_better: SmallerIsBetter = False,
     tracking_uri: Uri = None,
     smoke: Smoke = False,
@@ -193,7 +196,7 @@ def report(
     with activity(f"reading {_source(sweep, table)}", lasting=True) as update:
         from raykd.report import gather, render
 
-        options = TableChoices(alpha, baseline, columns or [], smaller_is_better)
+        options = TableChoices(alpha, baseline, columns or [], smaller_is_better, claim or [])
         opened, verdict = _judged(sweep, table, margin, options, tracking_uri, smoke)
         if opened is not None:
             update("reading learning curves")
@@ -233,6 +236,7 @@ class TableChoices(NamedTuple):
     baseline: str | None
     columns: list[str]
     smaller_is_better: bool
+    claim: list[str]
 
 
 def _judged(
@@ -267,5 +271,6 @@ def _judged_table(table: Path, margin: float | None, options: TableChoices) -> V
     if not 0 < alpha < 0.5:
         raise UserError(f"--alpha: {alpha:g}; write a number above 0 and below 0.5")
     columns = parse_columns(options.columns)
-    scores = from_table(table, TableOptions(options.smaller_is_better, options.baseline, columns))
+    chosen = TableOptions(options.smaller_is_better, options.baseline, columns, options.claim)
+    scores = from_table(table, chosen)
     return public.judge_table(scores, margin, alpha, "--margin ")

@@ -45,6 +45,15 @@ Columns = Annotated[
     typer.Option(metavar="OURS=THEIRS", help="For a table: another name of a column; repeatable."),
 ]
 
+Claims = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLAIM",
+        help="For a table: a claim as in a sweep file, such as "
+        "'{better: last, than: forward, by: 0}'; repeatable.",
+    ),
+]
+
 
 def print_json(value: Any, indent: int | None = 2) -> None:
     """Print a value as JSON; `indent=None` prints it in one line, for a stream of values.

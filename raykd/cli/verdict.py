@@ -52,6 +52,7 @@ def verdict(result: Verdict) -> None:
         )
     for caveat in result.caveats:
         say(Text.assemble(("caveat: ", "bold"), caveat.says))
+    evidence.claims(result)
     for cell in result.cells:
         title = f"{cell.task}, {cell.init}, {cell.shape} blocks"
         say()

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from raykd.config import schedule, variants, versions, yaml_file
 from raykd.config.budget import Budget
+from raykd.config.claims import Claim, claim_conflicts
 from raykd.config.cluster import Cluster, Tracking
 from raykd.config.design import Confirm, Explore, Positive
 from raykd.config.task import TaskConfig
@@ -112,6 +113,11 @@ class SweepConfig(Versioned):
     margin: float = Field(1.0, gt=0, description="the difference that matters, in metric units")
     endpoint_margins: EndpointMargins = EndpointMargins()
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    claims: tuple[Claim, ...] = Field(
+        (),
+        examples=[[{"better": "last", "than": "forward", "by": 0}]],
+        description="questions of your own, stated before the sweep and judged with H1 to H6",
+    )
     agreement_margin: float = Field(
         0.5,
         gt=0,
@@ -216,6 +222,7 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     if config.endpoint_margins.stated and config.task.writes is not None:
         yield "endpoint_margins: answers are texts here, without probabilities; leave it out"
     yield from _schedule_conflicts(config)
+    yield from claim_conflicts(config.claims, config.confirm, config.explore)
     kind = config.losses.kind
     loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch

@@ -284,7 +284,8 @@ def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
 def _sample(location: tuple[str, ...], model: type[BaseModel]) -> str:
     for inner in _models((*location, ""), model):
         return example(inner)
-    field = _models(location, model)[0].model_fields[location[-1]]
+    homes = (m.model_fields for m in _models(location, model))
+    field = next(fields[location[-1]] for fields in homes if location[-1] in fields)
     return _shown((field.examples or ["..."])[0]).strip('"')
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from raykd.analysis.claims.results import of_all
 from raykd.analysis.digits import Digits
 from raykd.analysis.summary.headline import headline
 from raykd.analysis.verdict.verdict import Cell
@@ -16,6 +17,8 @@ from raykd.report.plotting import Mark, marks
 from raykd.report.sentences import (
     SURE,
     advice,
+    claim_findings,
+    claim_table,
     claims,
     evidence,
     findings,
@@ -41,6 +44,7 @@ def sections(page: Page) -> tuple[Section, ...]:
     styles = marks(s for cell in page.verdict.cells for s in (a.strategy for a in cell.arms))
     candidates = (
         _verdict(page),
+        _claims(page),
         _hypotheses(page),
         strategy_table.section(page),
         _seeds(page, styles),
@@ -87,6 +91,19 @@ def _shown_first(page: Page) -> tuple[int, ...]:
     statuses = {i: page.verdict.cells[i - 1].hypothesis("H1").status for i in compared}
     worst = next(s for s in ("contradicted", "undecided", "supported") if s in statuses.values())
     return (next(i for i in compared if statuses[i] == worst),)
+
+
+def _claims(page: Page) -> Section | None:
+    if not (verdict := page.verdict).claims:
+        return None
+    return Section(
+        "claims",
+        "Claims",
+        words=("Questions of this sweep's own, which its file states beside H1 to H6.",),
+        findings=claim_findings(verdict),
+        points=tuple(map(sentence, filter(None, [of_all(verdict.claims, verdict.at)]))),
+        details=(Detail("Every comparison of the claims as a table", table=claim_table(verdict)),),
+    )
 
 
 def _hypotheses(page: Page) -> Section | None:

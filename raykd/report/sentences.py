@@ -41,6 +41,30 @@ def findings(verdict: Verdict) -> tuple[Finding, ...]:
     )
 
 
+def claim_findings(verdict: Verdict) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(c.status, f"{c.id}: {sentence(c.claim, capital=False)}", sentence(c.says))
+        for c in verdict.claims
+    )
+
+
+def claim_table(verdict: Verdict) -> Table:
+    """Return the comparisons of every claim, with the p-values of the claim."""
+    heads = ("claim", "setting", "arms", "difference", "interval", "level", "n", "missing",
+             "p (Holm)", "p of the opposite (Holm)")  # fmt: skip
+    rows = tuple(
+        (
+            claim.id, c.setting or "-", f"{c.first} against {c.second}",
+            *gap(c.effect, c.interval, claim.bound or verdict.margin), percent(claim.level),
+            str(c.n), str(c.missing), f"{claim.p_for:.2g} ({claim.p_for_holm:.2g})",
+            f"{claim.p_against:.2g} ({claim.p_against_holm:.2g})",
+        )
+        for claim in verdict.claims
+        for c in claim.comparisons
+    )  # fmt: skip
+    return Table("Claims", heads, rows)
+
+
 def over_cells_points(verdict: Verdict) -> tuple[str, ...]:
     """Return H4 in sentences: in every setting, on average, and which settings are dependent."""
     found = verdict.over_cells

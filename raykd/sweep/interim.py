@@ -1,13 +1,23 @@
-"""The confirm trials of a sweep as scores, and the last completed interim analysis."""
+"""The confirm trials of a sweep as scores, the last completed interim analysis, and what was stated
+before the results: seeds, extension, claims."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from raykd.analysis.claims.stated import StatedClaim, of_config
+from raykd.config.claims import Claim, init_names
+from raykd.config.design import CopiedInit
 from raykd.config.trial import TrialSpec
-from raykd.planning import schedules
+from raykd.planning import inits, schedules
 from raykd.planning.plan import by_strategy
 from raykd.planning.study import Study
 from raykd.sweep.records import current as current_records
@@ -74,6 +84,7 @@ def scores(
         majority=None if teacher is None else teacher.test_majority,
         endpoint_margins=config.endpoint_margins.stated,
         schedules_of=names.of_record,
+        claims=claims_of(study),
     )
 
 
@@ -111,16 +122,13 @@ def last_look(
 
 
 def stages(
-    study: Study, client: MlflowClient, experiment: str | None, current: Iterable[Record]
+    study: Study, stated: Sequence[StatedSeeds], current: Iterable[Record]
 ) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """Return the confirm seeds in stages, and whether the first launch stated an extension; before
-    it, whether the file does."""
-    from raykd.tracking.artifacts import stated_seeds
-
+    it, whether the file does. `stated`: what each launch stated, the oldest first."""
     confirm = study.config.confirm
     if confirm is None:
         return (), False
-    stated = () if experiment is None else stated_seeds(client, experiment)
     confirmed = [r for r in current if r.phase == "confirm"]
     extend = stated[0].extend if stated else confirm.extend
     return judged_stages(confirm.seed_list, stated, confirmed), extend
@@ -149,6 +157,45 @@ def judged_stages(
             stages.append(tuple(s for s in seeds if s in both - judged))
             judged = both
     return (*stages, tuple(s for s in seeds if s not in judged))
+
+
+def claims_of(study: Study) -> tuple[StatedClaim, ...]:
+    """Return the claims of the file, with the inits as the verdict names them."""
+    label = partial(_init_label, study)
+    return tuple(of_config(claim, label) for claim in study.config.claims)
+
+
+def _init_label(study: Study, name: str | CopiedInit) -> str:
+    """Return an init as the verdict names it; one that the file does not have now, as stated."""
+    known = init_names(study.config.confirm) if study.config.confirm else {}
+    return str(inits.resolved(study, known[name])) if name in known else repr(name)
+
+
+def dated_claims(
+    study: Study, stated: Iterable[StatedSeeds], confirmed: Iterable[Record]
+) -> tuple[StatedClaim, ...]:
+    """Return the claims of the file with the number of confirm trials that had finished before the
+    first launch that stated them. `stated`: what each launch stated, the oldest first. Without any
+    launch in the store, nothing is known and nothing is counted."""
+    launches, claims = [(launch.start, _read(study, launch)) for launch in stated], claims_of(study)
+    ends = [r.end for r in confirmed if r.status == "finished" and r.end]
+    if not launches:
+        return claims
+    result = []
+    for claim in claims:
+        first = next((t for t, own in launches if any(claim.same(c) for c in own)), math.inf)
+        result.append(replace(claim, late=sum(end <= first for end in ends)))
+    return tuple(result)
+
+
+def _read(study: Study, launch: StatedSeeds) -> tuple[StatedClaim, ...]:
+    """Return the claims that a launch stated, but for those that only another raykd can read."""
+    claims = []
+    for stated in launch.claims:
+        with suppress(ValidationError):
+            claim = TypeAdapter[Any](Claim).validate_python(stated)
+            claims.append(of_config(claim, partial(_init_label, study)))
+    return tuple(claims)
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from raykd.analysis.claims.results import in_words
 from raykd.analysis.scores.scores import is_sampled
+from raykd.analysis.summary import foresight
 from raykd.analysis.summary.published import published_scores
-from raykd.analysis.verdict import foresight
 from raykd.config.trial import LIKELY_EPOCHS, MOST_EPOCHS, Shape
 from raykd.data import data_report
 from raykd.data.assets import packages
@@ -15,6 +16,7 @@ from raykd.planning import inits, schedules, truncation
 from raykd.planning.blocks import deeper_warning
 from raykd.planning.plan import stored_bytes
 from raykd.planning.study import Study
+from raykd.sweep.interim import claims_of
 from raykd.sweep.older_trials import older
 from raykd.sweep.state import SweepState, steps
 from raykd.teachers import teacher
@@ -86,6 +88,7 @@ def outline(state: SweepState) -> dict[str, Any]:
         "bytes": stored_bytes(plan) if confirm_runs + plan.explore_missing else 0,
         "states": plan.choice().to_json(),
         "margin": config.margin,
+        "claims": [in_words(c.arms, c.bound, c.better) for c in claims_of(study)],
         "decides": foresight.of_plan(
             config, {t.strategy for t in plan.confirm if t.targets == "teacher"
                      and not is_sampled(t.strategy)}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from raykd.analysis.scores.scores import Scores
 from raykd.analysis.stats import power as powers
+from raykd.analysis.summary import foresight
 from raykd.analysis.summary.acute_angles import add_angles
 from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.summary.published import compare_published, published_scores
-from raykd.analysis.verdict import foresight, public
+from raykd.analysis.verdict import public
 from raykd.analysis.verdict.caveats import caveats
 from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
@@ -21,10 +22,11 @@ from raykd.config.design import Confirm
 from raykd.errors import UserError
 from raykd.planning import schedules
 from raykd.sweep import angles
-from raykd.sweep.interim import scores, stages, task_name
+from raykd.sweep.interim import dated_claims, scores, stages, task_name
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
+from raykd.tracking.artifacts import stated_seeds
 
 
 def verdict(
@@ -111,10 +113,15 @@ def scores_of(state: SweepState, examples: int | None = None) -> Scores:
 
 
 def _with_stages(result: Scores, state: SweepState, confirm: Confirm) -> Scores:
-    """Add the stages in which seeds were judged, and whether the extension was stated before the
-    sweep. A note says where the file states it otherwise than the first launch."""
+    """Add the stages in which seeds were judged, and whether the extension and each claim were
+    stated before the sweep. A note says where the file states another extension than the first
+    launch."""
     ledger, notes = state.ledger, result.notes
-    judged, extend = stages(state.study, ledger.client, ledger.find_experiment(), state.current)
+    experiment = ledger.find_experiment()
+    stated = () if experiment is None else stated_seeds(ledger.client, experiment)
+    judged, extend = stages(state.study, stated, state.current)
+    confirmed = [r for r in state.current if r.phase == "confirm"]
+    dated = dated_claims(state.study, stated, confirmed)
     if extend != confirm.extend:
         notes += (
             f"confirm.extend is {str(confirm.extend).lower()} in the sweep file and was "
@@ -125,7 +132,7 @@ def _with_stages(result: Scores, state: SweepState, confirm: Confirm) -> Scores:
             f"{state.study.file}: confirm.seeds: one seed was added to the {len(judged[0])} of the "
             f"first verdict, and an extension has at least two; write {len(judged[0]) + 2}"
         )
-    return replace(result, stages=judged, extend=extend, notes=notes)
+    return replace(result, stages=judged, extend=extend, claims=dated, notes=notes)
 
 
 def power(

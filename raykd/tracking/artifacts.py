@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +35,14 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True)
 class StatedSeeds:
-    """What the sweep file of a launch states: the confirm seeds, and whether they may be extended.
-    `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
+    """What the sweep file of a launch states: the confirm seeds, whether they may be extended, and
+    its claims. `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
 
     seeds: tuple[int, ...]
     extend: bool
     start: float
     complete: bool
+    claims: tuple[Mapping[str, Any], ...] = ()
 
 
 def stated_seeds(client: MlflowClient, experiment: str) -> tuple[StatedSeeds, ...]:
@@ -63,6 +64,7 @@ def stated_seeds(client: MlflowClient, experiment: str) -> tuple[StatedSeeds, ..
                     confirm.get("extend", False),
                     run.info.start_time / 1000,
                     run.info.status in ("FINISHED", "FAILED"),
+                    tuple(stated.get("claims", ())),
                 )
             )
     return tuple(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from raykd.analysis.claims.stated import of_text
 from raykd.analysis.scores.scores import Explored, Problem, Score, Scores
 from raykd.analysis.summary.published import compare_published
 from raykd.analysis.verdict.context import TeacherScore
@@ -55,7 +56,15 @@ def scores(seeds: int = 6, noise: float = 0.4) -> Scores:
     explored = tuple(Explored(TASK, INITS[0], str(STUDENT), t.map, t.score) for t in tried())
     problem = Problem("failed", "all_to_one failed under seeds 9: diverged at step 12",
                       TASK, INITS[0], str(STUDENT), "all_to_one")  # fmt: skip
-    return Scores(items, "accuracy", explored=explored, problems=(problem,), source="tiny")
+    claims = of_text(
+        "claims",
+        "[{better: all_to_one, than: forward}, {equivalent: [forward, reverse], within: 1.5, "
+        "init: random}, {better: {strategy: none, init: random}, than: {strategy: none, "
+        f"init: '{INITS[0]}'}}}}]",
+    )
+    return Scores(
+        items, "accuracy", explored=explored, problems=(problem,), source="tiny", claims=claims
+    )
 
 
 def verdict() -> Verdict:

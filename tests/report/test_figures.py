@@ -194,7 +194,8 @@ def test_many_settings_are_told_in_a_table_first() -> None:
     items = scores().items
     tasks = tuple(replace(s, task=f"{s.task} {i}") for i in range(2) for s in items)
     many = replace(table_page(), verdict=judge(replace(scores(), items=tasks), 1.0))
-    first, second = sections(many)[:2]
+    first, claims, second = sections(many)[:3]
+    assert [f.status for f in claims.findings] == [c.status for c in many.verdict.claims]
     assert [d.id for d in first.drawings] == ["equivalence-1"]
     assert not second.findings and len(second.tables[0].rows) == 4
     assert len(second.details[0].findings) == 16

@@ -175,12 +175,26 @@ def test_the_order_of_the_paper(text: str, whole: Page) -> None:
 
 def test_from_the_verdict_down(whole: Page) -> None:
     assert [s.id for s in sections(whole)] == [
-        "verdict", "hypotheses", "strategies", "seeds", "published", "variance", "curves", "maps",
-        "search", "cost", "missing", "reproduce", "files",
+        "verdict", "claims", "hypotheses", "strategies", "seeds", "published", "variance", "curves",
+        "maps", "search", "cost", "missing", "reproduce", "files",
     ]  # fmt: skip
     missing = next(s for s in sections(whole) if s.id == "missing").points
     assert any("diverged at step 12" in line for line in missing)
     assert "The angles were not measured." in missing
+
+
+def test_claims_stand_with_their_evidence_and_with_what_holds_for_all(whole: Page) -> None:
+    section = next(s for s in sections(whole) if s.id == "claims")
+    assert [(f.status, f.claim) for f in section.findings] == [
+        (c.status, f"{c.id}: {c.claim}.") for c in whole.verdict.claims
+    ]
+    (rates,) = section.points
+    assert rates.startswith("Each of 3 claims errs with probability 0.05 at most.")
+    (detail,) = section.details
+    assert detail.table is not None
+    assert len(detail.table.rows) == sum(len(c.comparisons) for c in whole.verdict.claims)
+    without = replace(whole, verdict=replace(whole.verdict, claims=()))
+    assert "claims" not in {s.id for s in sections(without)}
 
 
 def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
@@ -189,8 +203,8 @@ def test_a_table_of_scores_has_a_page_without_what_it_cannot_know(
     alone = table_page()
     with opened(browser, html(alone), tmp_path, NARROW) as found:
         ids = found.page.locator("main > section").evaluate_all("all => all.map((s) => s.id)")
-        assert ids == ["verdict", "hypotheses", "strategies", "seeds", "variance", "missing",
-                       "reproduce", "files"]  # fmt: skip
+        assert ids == ["verdict", "claims", "hypotheses", "strategies", "seeds", "variance",
+                       "missing", "reproduce", "files"]  # fmt: skip
         assert found.said == []
 
 

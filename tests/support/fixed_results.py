@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from raykd.analysis.claims.stated import of_text
 from raykd.analysis.scores.from_runs import from_trials
 from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.verdict import imitation
@@ -29,6 +30,12 @@ MAPS = {
     "all_to_one": "[6, 6, 6, 6, 6, 6]", "row_shuffled": "[2, 4, 6, 8, 10, 12]",
 }  # fmt: skip
 SEEDS = 5
+CLAIMS = of_text(
+    "claims",
+    "[{better: all_to_one, than: forward, by: 0}, {equivalent: [forward, reverse, "
+    "in_order_random], within: 2, init: random}, {better: {strategy: none, init: copied first}, "
+    "than: {strategy: none, init: random}, by: 1}]",
+)
 TEACHER = TeacherScore("001073683df4", "accuracy", 78.71, 77.08, 52.34)
 
 
@@ -95,7 +102,7 @@ def verdict() -> Verdict:
     controls = ("row_shuffled",)
     scores = from_trials(
         records(), task="reviews.csv", metric="accuracy", source="reviews.yaml",
-        controls=controls, endpoint_margins={"nll": 0.05, "agreement": 1.0},
+        controls=controls, endpoint_margins={"nll": 0.05, "agreement": 1.0}, claims=CLAIMS,
     )  # fmt: skip
     caveat = Caveat(
         "coarse", "1,005 test rows show differences of 2.7 at best, and the margin is 1"

@@ -29,8 +29,7 @@ DEPTHS = {
 
 
 def files() -> list[str]:
-    paths = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps" / "paper").glob("*.yaml")]
-    return sorted(str(f.relative_to(ROOT)) for f in paths)
+    return sorted(str(f.relative_to(ROOT)) for f in (ROOT / "sweeps").rglob("*.yaml"))
 
 
 def ids(file: str, variant: str = "clean") -> dict[str, str]:

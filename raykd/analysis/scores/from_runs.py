@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from raykd.analysis.claims.stated import StatedClaim
 from raykd.analysis.scores.endpoints import of_metrics
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.scores import (
@@ -73,13 +74,14 @@ def from_trials(
     majority: float | None = None,
     endpoint_margins: Mapping[str, float] | None = None,
     schedules_of: SchedulesOf = one_schedule,
+    claims: tuple[StatedClaim, ...] = (),
 ) -> Scores:
     """Return the scores of the finished confirm trials of one sweep, with explored scores apart.
 
     `planned`: every confirm trial of the sweep; unfinished ones are reported as problems.
     `correct`: by trial, (ids, correct) of its test examples. `majority`: test score of the majority
     class. `endpoint_margins`: of secondary endpoints, as stated. `schedules_of`: if the schedule is
-    a factor. Raises UserError.
+    a factor. `claims`: those of the sweep file. Raises UserError.
     """
     records, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in records if t.status == "finished")
@@ -134,6 +136,7 @@ def from_trials(
         majority=majority,
         scale=100.0,  # all built-in metrics are in percent
         endpoint_margins=endpoint_margins or {},
+        claims=claims,
     )
 
 

@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from raykd.analysis.scores import coarse, endpoints, lost_rows, table_options, units
+from raykd.analysis.scores import (
+    coarse,
+    endpoints,
+    lost_rows,
+    table_claims,
+    table_options,
+    units,
+)
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.metric_names import direction
 from raykd.analysis.scores.scores import (
@@ -40,9 +47,9 @@ def from_table(path: str | Path, options: TableOptions = DEFAULTS) -> Scores:
     Columns: task, init, shape, strategy, seed, metric, score. Optional columns: map, control (true
     or false), weight (of the hidden loss), schedule (its name), select (score on select), examples
     (number of test examples), steps (of the training), margin, scale (perfect score: 1 or 100),
-    phase (confirm, or explore for explored maps) and status (or state); others are ignored. A row
-    without a score, or whose status is not finished, is a missing run. Without a seed column each
-    arm has one score. Scores stay in the table's units. Raises UserError."""
+    claims, phase (confirm, or explore for explored maps) and status (or state); others are ignored.
+    A row without a score, or whose status is not finished, is a missing run. Without a seed column
+    each arm has one score. Scores stay in the table's units. Raises UserError."""
     return from_rows(Path(path), table_rows.read(Path(path)), options)
 
 
@@ -105,6 +112,7 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
             for count, score in reported.items() if score is not None and lost[count] == "failed"
         ),
         endpoint_margins=endpoints.margins(file, rows),
+        claims=table_claims.read(file, rows, options, items, problems),
     )  # fmt: skip
 
 

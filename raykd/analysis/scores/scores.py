@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from raykd.analysis.claims.stated import StatedClaim
 from raykd.errors import UserError
 
 NONE, FORWARD = "none", "forward"
@@ -138,6 +139,8 @@ class Scores:
     """The seeds of the first judgement and those added after each, if any were added."""
     extend: bool = False
     """Whether an extension was stated before the sweep."""
+    claims: tuple[StatedClaim, ...] = ()
+    """Claims to be judged beside the hypotheses."""
 
     def step(self, task: str) -> float:
         return dict(self.steps).get(task, self.resolution)

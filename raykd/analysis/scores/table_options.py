@@ -19,11 +19,13 @@ LISTED = 8  # most names that a note lists
 @dataclass(frozen=True)
 class TableOptions:
     """`baseline`: the strategy that takes the place of forward. `columns`: the table's name of each
-    column that has another name than raykd's, in lower case."""
+    column that has another name than raykd's, in lower case. `claims`: stated by the user now, as a
+    sweep file states them."""
 
     smaller_is_better: bool = False
     baseline: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    claims: Sequence[str] = ()
 
 
 def parse_columns(stated: Sequence[str]) -> dict[str, str]:

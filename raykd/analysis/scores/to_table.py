@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from raykd.analysis.claims.stated import as_text
 from raykd.analysis.scores.endpoints import columns
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import NONE, Scores
@@ -18,8 +19,8 @@ from raykd.errors import UserError
 def save(scores: Scores, file: Path, margin: float) -> int:
     """Write a row for each confirmed student, each failed or unfinished one (without a score) and
     each explored map, and return the number of rows. Each row states the margin of the sweep and
-    the perfect score, and its judgement if seeds were added after one or may be. Rows of students
-    have their secondary endpoints, if they were measured.
+    the perfect score, the claims, and its judgement if seeds were added after one or may be. Rows
+    of students have their secondary endpoints, if they were measured.
 
     The derived tuned cell is left out, and an arm that matches nothing is written once, without a
     weight. Raises UserError.
@@ -49,6 +50,8 @@ def save(scores: Scores, file: Path, margin: float) -> int:
         del frame["schedule"]
     frame = frame.astype({"seed": "Int64", "examples": "Int64", "steps": "Int64"})
     frame = frame.assign(margin=margin, scale=scores.scale)
+    if scores.claims:
+        frame = frame.assign(claims=as_text(scores.claims))
     if scores.extend or len(scores.stages) > 1:
         numbers = {s: i for i, stage in enumerate(scores.stages, 1) for s in stage}
         frame = frame.assign(judgement=frame["seed"].map(numbers).astype("Int64"),

@@ -110,20 +110,22 @@ class HypothesisLike(Protocol):
 
 
 def after(look: Look, hypotheses: Iterable[HypothesisLike]) -> Look:
-    """Return the look with a reason to stop, if H1 and H5 of every cell are decided or have hardly
-    a chance to be.
+    """Return the look with a reason to stop, if H1 and H5 of every cell, and all claims of the
+    sweep file, are decided or have hardly a chance to be.
 
     Stopping for futility is not binding and makes no answer more likely, so it spends no alpha. A
     hypothesis withheld for missing runs needs these runs, which the next launch repeats, and not
     further seeds.
     """
-    deciding = [h for h in hypotheses if h.id in DECIDING]
+    deciding = [h for h in hypotheses if h.id in DECIDING or h.id.startswith("C")]
+    claims = any(h.id not in DECIDING for h in deciding)
     undecided = [h for h in deciding if h.status == "undecided" and not h.withheld]
     if not look.ahead or any(h.chance is None or h.chance >= HOPELESS for h in undecided):
         return look
     if not undecided:
         exception = ", but for runs that failed" if any(h.withheld for h in deciding) else ""
-        return replace(look, stop=f"H1 and H5 are decided{exception}")
+        decided = "H1, H5 and the claims" if claims else "H1 and H5"
+        return replace(look, stop=f"{decided} are decided{exception}")
     ids = " and ".join(sorted({h.id for h in undecided}))
     return replace(
         look,

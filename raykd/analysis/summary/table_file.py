@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from raykd.analysis.claims.results import ClaimResult
 from raykd.analysis.digits import Digits
+from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.errors import UserError
@@ -66,6 +68,7 @@ def _rows(cell: Cell, verdict: Verdict, baseline: str) -> Iterator[dict[str, Any
             "baseline": baseline,
             **_columns("", to_forward.get(arm.strategy)),
             **_columns("gain_", to_none.get(arm.strategy)),
+            **{claim.id: _of_claim(claim, cell, arm, verdict) for claim in verdict.claims},
         }  # fmt: skip
         for endpoint in cell.endpoints:
             means = {m.strategy: m.mean for m in endpoint.means}
@@ -79,6 +82,18 @@ def _rows(cell: Cell, verdict: Verdict, baseline: str) -> Iterator[dict[str, Any
                 f"{endpoint.name}_finding": difference and difference.finding,
             }
         yield {name: _plain(value) for name, value in row.items()}
+
+
+def _of_claim(claim: ClaimResult, cell: Cell, arm: Arm, verdict: Verdict) -> str:
+    """Return the status of a claim and the claim, in the rows of its arms."""
+    same = [c.weight for c in verdict.cells if c.schedule == cell.schedule]
+    weight = TUNED if TUNED in same else cell.weight
+    own = any(
+        (a.strategy, a.init or cell.init, a.weight or weight, a.schedule or cell.schedule)
+        == (arm.strategy, cell.init, cell.weight, cell.schedule)
+        for a in claim.arms
+    )
+    return f"{claim.status}: {claim.claim}" if own else ""
 
 
 def _columns(prefix: str, c: Comparison | None) -> dict[str, Any]:
@@ -123,11 +138,27 @@ def latex(verdict: Verdict, baseline: str = FORWARD) -> str:
             lines += [r"\addlinespace"] if number else []
             lines.append(rf"\multicolumn{{6}}{{l}}{{\emph{{{_escaped(_title(cell))}}}}} \\")
         lines += _arms(cell, verdict, baseline)
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}", *_claims(verdict)]
     text = comment + "\n".join(lines) + "\n"
     if not text.isascii():
         text = "% Names have characters that pdflatex may lack: use XeLaTeX or LuaLaTeX.\n" + text
     return text
+
+
+def _claims(verdict: Verdict) -> Iterator[str]:
+    """Yield the lines of a second `tabular`, of the claims."""
+    if not verdict.claims:
+        return
+    yield from ("", r"\begin{tabular}{llrl}", r"\toprule")
+    yield _row(["Claim", "Status", "Deciding difference", "Of"])
+    yield r"\midrule"
+    for claim in verdict.claims:
+        c = claim.comparison
+        of = "" if c is None else f"{c.first} against {c.second}"
+        of += f", {c.setting}" if c is not None and c.setting else ""
+        gap = "" if c is None else _gap(c.effect, c.interval, claim.bound or verdict.margin)
+        yield _row([_escaped(claim.claim), claim.status, gap, _escaped(of)])
+    yield from (r"\bottomrule", r"\end{tabular}")
 
 
 def _arms(cell: Cell, verdict: Verdict, baseline: str) -> Iterator[str]:
@@ -156,13 +187,17 @@ def _seeds(arm: Arm) -> str:
 
 
 def _estimate(c: Comparison | None, margin: float) -> str:
-    if c is None or math.isnan(c.effect):
+    return "" if c is None else _gap(c.effect, c.interval, margin)
+
+
+def _gap(effect: float, interval: tuple[float, float] | None, margin: float) -> str:
+    if math.isnan(effect):
         return ""
-    signed = Digits.of(margin, c.effect, *(c.interval or ())).signed
-    if c.interval is None:
-        return _math(signed(c.effect))
-    low, high = (_math(signed(bound)) for bound in c.interval)
-    return f"{_math(signed(c.effect))} {{[}}{low}, {high}{{]}}"
+    signed = Digits.of(margin, effect, *(interval or ())).signed
+    if interval is None:
+        return _math(signed(effect))
+    low, high = (_math(signed(bound)) for bound in interval)
+    return f"{_math(signed(effect))} {{[}}{low}, {high}{{]}}"
 
 
 def _math(number: str) -> str:

@@ -30,10 +30,39 @@ def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tup
     judgement = verdict.judgement
     again = judgement is not None and judgement.number > 1 and not judgement.combined
     result = [Caveat("judgement", judgement.says(verdict.alpha))] if judgement and again else []
-    result += [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    result += [*_late(verdict), *_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    result += _coarse_claims(verdict)
     if facts.teacher is not None:
         result += _majority(verdict.cells, facts.teacher, scores.resolution)
     return (*result, *(Caveat("data", says) for says in facts.data))
+
+
+def _late(verdict: Verdict) -> Iterator[Caveat]:
+    """Yield a caveat for each claim that was stated when there were results already."""
+    for claim in verdict.claims:
+        if claim.late == 0:
+            continue
+        when = (
+            "it was stated with the verdict, after all scores"
+            if claim.late is None
+            else f"{claim.late} of the confirmed students were finished before a launch stated it"
+        )
+        yield Caveat(
+            "claim",
+            f"{claim.id} ({claim.claim}) was not stated before the sweep: {when}; whoever has seen "
+            "results can state what they show, so its error rate is not known",
+        )
+
+
+def _coarse_claims(verdict: Verdict) -> Iterator[Caveat]:
+    """Yield a caveat for each equivalence whose bound is below two steps of the score."""
+    for claim in verdict.claims:
+        if claim.bound != claim.stated_bound:
+            yield Caveat(
+                "coarse",
+                f"{claim.id} ({claim.claim}) is judged within {claim.bound:.4g}, two steps of the "
+                f"score, in place of {claim.stated_bound:g}: take more test rows",
+            )
 
 
 def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:

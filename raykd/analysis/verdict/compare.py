@@ -58,7 +58,7 @@ def to_forward(
     """Compare each strategy with forward: equivalent, different or undecided at the margin.
     `complete`: whether `arms` holds every strategy that the claim covers."""
     pairs = [(name, arm, "forward", forward) for name, arm in arms.items()]
-    comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
+    comparisons = [compare(*arms, rule, expected_runs) for arms in pairs]
     p_for = _p_values(comparisons, lambda case: within(case, rule.margin), supporting)
     p_against = _p_values(comparisons, lambda case: beyond(case, rule.margin), opposing)
     settled = _settle(comparisons, p_for, p_against, ("equivalent", "different"), 2, rule, complete)
@@ -79,7 +79,7 @@ def to_reference(
 ) -> tuple[Comparison, ...]:
     """Compare each (name, arm) with its (reference, arm): better, worse or undecided. `complete`:
     as for `to_forward`."""
-    comparisons = [_pair(*pair, rule, expected_runs) for pair in pairs]
+    comparisons = [compare(*arms, rule, expected_runs) for arms in pairs]
     p_for = _p_values(comparisons, lambda case: above(case, 0.0), supporting)
     p_against = _p_values(comparisons, lambda case: below(case, 0.0), opposing)
     settled = _settle(comparisons, p_for, p_against, ("better", "worse"), 1, rule, complete)
@@ -200,9 +200,10 @@ def _populations(
     return result
 
 
-def _pair(
+def compare(
     name: str, arm: Arm, reference: str, base: Arm, rule: Rule, expected_runs: Expected
 ) -> Comparison:
+    """Return the comparison of two arms, without a finding."""
     seeds = tuple(sorted(arm.keys() & base.keys()))
     d = np.array([rule.sign * (arm[s].score - base[s].score) for s in seeds])
     identical = _identical(arm, base, seeds)

@@ -121,7 +121,14 @@ class OverCells:
 
 
 CaveatKind = Literal[
-    "mean_state", "targets_alike", "teacher_beaten", "coarse", "majority", "data", "judgement"
+    "mean_state",
+    "targets_alike",
+    "teacher_beaten",
+    "coarse",
+    "majority",
+    "data",
+    "judgement",
+    "claim",
 ]
 
 

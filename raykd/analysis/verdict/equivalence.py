@@ -70,16 +70,16 @@ def equivalent(margin: float) -> Claim:
     )
 
 
-def better() -> Claim:
+def better(margin: float = 0.0) -> Claim:
     return Claim(
         id="H2",
-        margin=0.0,
+        margin=margin,
         sides=1,
-        test_for=lambda case: stages.above(case, 0.0),
-        test_against=lambda case: stages.below(case, 0.0),
-        power_for=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, effect, alpha),
-        power_against=lambda n, sd, effect, alpha: above_power(n, sd, 0.0, -effect, alpha),
-        opposite=lambda effect: -effect,
+        test_for=lambda case: stages.above(case, margin),
+        test_against=lambda case: stages.below(case, margin),
+        power_for=lambda n, sd, effect, alpha: above_power(n, sd, margin, effect, alpha),
+        power_against=lambda n, sd, effect, alpha: above_power(n, sd, -margin, -effect, alpha),
+        opposite=lambda effect: margin - effect,
     )
 
 

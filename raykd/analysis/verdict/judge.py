@@ -19,7 +19,7 @@ from raykd.analysis.stats.sequential import Look, after
 from raykd.analysis.stats.spread import SMALL, SpreadRatio
 from raykd.analysis.stats.stages import FIRST, Judgement, later_level
 from raykd.analysis.stats.variance import Shares
-from raykd.analysis.verdict import equivalence, over_cells, spread
+from raykd.analysis.verdict import claims, equivalence, over_cells, spread
 from raykd.analysis.verdict.compare import Rule, matrix, to_forward, to_reference
 from raykd.analysis.verdict.problems import absent_arms, absent_controls, of_cell
 from raykd.analysis.verdict.rivals import (
@@ -59,8 +59,9 @@ def judge(
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells
     )
+    answers = claims.judge(scores, rule)
     if look is not None:
-        look = after(look, (h for cell in cells for h in cell.hypotheses))
+        look = after(look, (*(h for cell in cells for h in cell.hypotheses), *answers))
     return Verdict(
         source=scores.source,
         metric=scores.metric,
@@ -81,6 +82,7 @@ def judge(
         judgement=judgement,
         look=look,
         scale=scores.scale,
+        claims=answers,
     )
 
 

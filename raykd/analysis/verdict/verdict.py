@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from raykd.analysis.as_json import plain
+from raykd.analysis.claims.results import ClaimResult
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import CellName, Problem
 from raykd.analysis.stats.collapse import Counts
@@ -277,6 +278,8 @@ class Verdict:
     """Scores of the teacher, if they are known."""
     caveats: tuple[Caveat, ...] = ()
     """Reasons to doubt the findings, to be read before them."""
+    claims: tuple[ClaimResult, ...] = ()
+    """The answers to the claims of the sweep file."""
 
     @property
     def at(self) -> float:

@@ -1,4 +1,5 @@
-"""Print what the students of a cell imitated, the evidence on H6, and H4 over all cells."""
+"""Print the claims of a sweep file, what the students of a cell imitated, the evidence on H6, and
+H4 over all cells."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from statistics import fmean
 
 from rich.text import Text
 
+from raykd.analysis.claims.results import of_all
 from raykd.analysis.digits import Digits, estimate
 from raykd.analysis.verdict.context import (
     GradientAgreement,
@@ -15,6 +17,7 @@ from raykd.analysis.verdict.context import (
     OverCells,
     PairImitation,
 )
+from raykd.analysis.verdict.verdict import Verdict
 from raykd.cli.terminal.console import say
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
@@ -75,6 +78,20 @@ def _share(values: Sequence[float | None]) -> str:
 
 def _pair(pair: PairImitation) -> str:
     return f"{pair.student} to {pair.teacher}: {pair.r2:z.2f}"
+
+
+def claims(result: Verdict) -> None:
+    """Print the answer to each claim of the sweep file, and what holds for all of them together."""
+    if not result.claims:
+        return
+    say()
+    say(Text("Claims", style="bold"))
+    for claim in result.claims:
+        status = (f"{claim.status:<13}", STYLES[claim.status])
+        say(Text.assemble(f"  {claim.id}  ", status, claim.claim), hang=HANG)
+        say(claim.says, " " * HANG)
+    if rates := of_all(result.claims, result.at):
+        say(f"  {rates}")
 
 
 def over_cells(found: OverCells) -> None:

@@ -40,6 +40,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         _entry("states", _source_line(overview["states"]))
     if overview["decides"]:
         _entry("decides", overview["decides"])
+    for number, claim in enumerate(overview["claims"], 1):
+        _entry("" if number > 1 else "claims", f"C{number}: {claim}")
     if overview["outdated"]:
         _entry(
             "kept",

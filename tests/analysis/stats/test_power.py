@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from raykd.analysis.stats import power
-from raykd.analysis.verdict.foresight import decides
+from raykd.analysis.summary.foresight import decides
 
 # Seeds for power 0.8 of paired TOST at alpha 0.05, true difference 0, by simulation elsewhere.
 KNOWN = {(0.25, 0.25): 11, (0.25, 0.5): 4, (0.5, 0.25): 37, (0.5, 0.5): 11, (0.5, 1.0): 4,
