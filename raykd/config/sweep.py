@@ -214,6 +214,8 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     whole = "a whole padded batch" if loss.padded else "a whole batch"
     if micro is not None and not loss.divisible:
         yield f"cluster.micro_batch: {micro}, and {kind} is of {whole}; leave it out"
+    if problem := _too_few_examples(config):
+        yield problem
     if not loss.padded:
         return
     if workers > 1:
@@ -224,3 +226,23 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
             f"losses.kind: {kind} looks at padding, and a control ({controls[0]}) has targets for "
             "tokens alone; write another kind, or leave the controls out"
         )
+
+
+def _too_few_examples(config: SweepConfig) -> str | None:
+    """A line if a batch may have fewer examples than its hidden loss compares with each other."""
+    kind, training = config.losses.kind, config.training
+    least = hidden_loss(kind).least_examples
+    if least == 1:
+        return None
+    compares = f"{kind} compares the examples of a batch with each other"
+    if training.batch_tokens is None:
+        if training.batch >= least:
+            return None
+        return f"training.batch: {training.batch}, and {compares}; write {least} or more"
+    longest = config.task.max_length
+    if training.batch_tokens >= least * longest:
+        return None
+    return (
+        f"training.batch_tokens: {training.batch_tokens}, and {compares}; write {least * longest} "
+        f"or more, which holds {least} texts of {longest} tokens (task.max_length)"
+    )
