@@ -102,6 +102,8 @@ def _check(study: Study) -> None:
             study.base, study.shape, inits.resolved(study, init), study.home
         ):
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
+    if not problems:
+        problems += [f"{file}: {line}" for line in inits.repeated(study)]
     problems += strategy_problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)
     problems += [f"{file}: {problem}" for problem in unfit_for_stacks(config, depth, blocks)]

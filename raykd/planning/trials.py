@@ -65,6 +65,7 @@ def strategy_problems(study: Study) -> list[str]:
         for option, model, depth in (
             ("block", "teacher", teacher),
             ("student_block", "student", student),
+            ("k", "student", student),
         ):
             block, blocks = getattr(strategy, option), min(depth.stacks)
             if block is not None and block > blocks:
