@@ -32,7 +32,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     base = teachers.find_base(config.teacher, home, file)
     if problem := model_facts.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
-    prepared, task = prepare(config.task, home, file), config.task
+    prepared, task = prepare(config.task, home, file, config.labels), config.task
     classes = prepared.report.classes.get("select", {})
     select = [label for label, count in classes.items() if count]
     if len(select) == 1 and not config.teacher.allow_weak:

@@ -59,7 +59,7 @@ def test_the_walk_reaches_every_level() -> None:
     assert {path[0] for path in PATHS if len(path) > 1} == {
         "budget",
         "task", "teacher", "student", "losses", "states", "training", "explore", "confirm",
-        "cluster", "tracking", "published", "variants", "endpoint_margins",
+        "cluster", "tracking", "published", "endpoint_margins", "labels",
     }  # fmt: skip
 
 
