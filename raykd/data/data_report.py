@@ -140,7 +140,7 @@ def lines(report: DataReport) -> tuple[str, ...]:
         rows = _rows(sum(report.classes.get("train", {}).values()))
         sentences.append(
             f"labels of {report.noisy_labels:,} of {rows} of train replaced at random, by "
-            "`labels.noise`: teacher and students learn from them; select and test keep theirs"
+            "`labels.noise`; select and test keep theirs"
         )
     if report.weights:
         weights = sorted(report.weights.items(), key=lambda pair: -pair[1])
