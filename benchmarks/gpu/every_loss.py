@@ -18,6 +18,7 @@ from benchmarks.gpu.world import PAD
 from raykd.config.trial import Init, Shape, TrialSpec
 from raykd.data.encoded import Encoded
 from raykd.losses.hidden.registry import HiddenLoss, hidden_loss, hidden_losses
+from raykd.losses.hidden.statistics import unit_statistics
 from raykd.maps import strategies
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.published import PUBLISHED
@@ -51,8 +52,9 @@ class Case:
 def cases() -> Iterator[Case]:
     bert = replace(world.TINY, dropout=0.0).config()
     ahead = strategies.forward(BLOCKS, STUDENT, 0)
+    of_methods = {method.loss for method in PUBLISHED.values()}
     for name, loss in sorted(hidden_losses().items()):
-        if loss.form != "blocks":
+        if loss.form != "blocks" or name not in of_methods:
             yield Case("classification", bert, name, ahead, width=16)
     for method in PUBLISHED.values():
         same_heads = hidden_loss(method.loss).equal_heads
@@ -123,7 +125,8 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
     teacher.to(device)
     where = Execution(device, bf16=bf16)
     used = torch.arange(VOCAB // 2)
-    how = (family, width(teacher), Group(), device, where.autocast(), False, used)
+    statistics = unit_statistics(spec.loss.kind, spec.imitated, width(teacher), device)
+    how = (family, width(teacher), Group(), device, where.autocast(), False, used, statistics)
     learner = Learner(spec, student, *how)
     live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded)
     encoded = rows(case.task)

@@ -19,9 +19,10 @@ from raykd.maps.strategies import Rule, StackTie
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0)]
 
+CopiedRule = Literal["forward", "reverse", "every_other", "lower", "upper"]
+
 Copied = Annotated[
-    Annotated[Literal["forward", "reverse", "every_other"], Plain]
-    | Annotated[tuple[Positive, ...], Compound],
+    Annotated[CopiedRule, Plain] | Annotated[tuple[Positive, ...], Compound],
     by(tuple),
 ]
 
@@ -37,7 +38,7 @@ class CopiedInit(Model):
     """Weights copied from teacher blocks, by an init map of its own."""
 
     copied: Annotated[
-        Annotated[Literal["forward", "reverse", "every_other"], Plain]
+        Annotated[CopiedRule, Plain]
         | Annotated[tuple[Positive, ...], Compound]
         | Annotated[CopiedHalves, Halves],
         by_three(CopiedHalves),
@@ -116,6 +117,7 @@ OPTIONS = {
     "single": ("block", "student_block"),
     "minilm_v2": ("block",),
     "random": ("exclude_identity",),
+    "upper": ("k",),
 }
 TIES = ("same", "mirrored")
 
@@ -155,6 +157,9 @@ class Strategy(Model):
     )
     student_block: Positive | None = Field(None, description="for single")
     exclude_identity: bool | None = Field(None, description="for random; default true")
+    k: Positive | None = Field(
+        None, description="student blocks, for upper; default: half of them, rounded up"
+    )
     lr: float | None = Field(None, gt=0, description="its own, in place of `training.lr`")
     targets: TargetKind = Field(
         "teacher", description="what hidden states imitate; all but `teacher` make a control"
@@ -172,7 +177,7 @@ class Strategy(Model):
     def _options_fit(self) -> Self:
         names = (self.strategy, self.decoder)
         allowed = {option for name in names for option in OPTIONS.get(str(name), ())}
-        stated = {k for k in ("map", "block", "student_block", "exclude_identity")
+        stated = {k for k in ("map", "block", "student_block", "exclude_identity", "k")
                   if getattr(self, k) is not None}  # fmt: skip
         if self.decoder is not None and "custom" in names:
             raise ValueError("a custom strategy writes its decoder's half into `map`")

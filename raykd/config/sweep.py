@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -38,6 +38,19 @@ class Angles(Model):
     rows: Positive = Field(256, description="rows of the select split to look at")
 
 
+class Labels(Model):
+    """Training labels that are made wrong on purpose; select and test keep theirs."""
+
+    noise: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="classification: share of training labels that are replaced by another one, "
+        "drawn at random; the teacher is fine-tuned on them too",
+    )
+    seed: int = Field(0, description="of the noise")
+
+
 class Published(Model):
     """Scores that someone published, to stand beside this sweep's in its verdict and report."""
 
@@ -61,13 +74,7 @@ class EndpointMargins(Model):
         return self.model_dump(exclude_none=True)
 
 
-class Variants(Model):
-    """What is otherwise in a variant: a part of a sweep file, which is laid over the rest."""
-
-    as_released: dict[Any, Any] = Field(
-        examples=[{"losses": {"kind": "paper"}}],
-        description="mappings are merged key by key, all else is replaced",
-    )
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]
 
 
 class Versioned(Model):
@@ -91,20 +98,26 @@ class Versioned(Model):
 class SweepConfig(Versioned):
     """A sweep file."""
 
-    variant: Literal["clean", "as_released"] = Field(
-        "clean", description="clean: the file as it stands; else what `variants` has over it"
+    variant: str = Field(
+        "clean", description="clean: the file as it stands; else one of `variants`, over it"
     )
-    variants: Variants | None = None
+    variants: dict[Name, dict[Any, Any]] | None = Field(
+        None,
+        examples=[{"as_released": {"losses": {"kind": "paper"}}}],
+        description="parts of a sweep file by name, each over the rest: mappings are merged key by "
+        "key, all else is replaced",
+    )
     plugins: tuple[str, ...] = Field(
         (),
         examples=[["my_losses.py"]],
         description="Python files that register strategies, hidden losses, tasks or metrics; paths "
         "from this file's folder",
     )
-    name: str = Field(examples=["first"], pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
+    name: Name = Field(examples=["first"])
     task: TaskConfig
     teacher: Teacher
     student: Student
+    labels: Labels = Labels()
     losses: Losses = Losses()
     states: States = States()
     training: Training = Training()
@@ -223,6 +236,11 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
         yield "endpoint_margins: answers are texts here, without probabilities; leave it out"
     yield from _schedule_conflicts(config)
     yield from claim_conflicts(config.claims, config.confirm, config.explore)
+    if config.labels.noise and not config.task.of_kind.classes:
+        yield (
+            f"labels.noise: {config.labels.noise:g}, and `task.kind: {config.task.kind}` has no "
+            "classes; leave it out"
+        )
     kind = config.losses.kind
     loss = hidden_loss(kind)
     workers, micro = config.cluster.workers, config.cluster.micro_batch
@@ -234,6 +252,8 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
     whole = "a whole padded batch" if loss.padded else "a whole batch"
     if micro is not None and not loss.divisible:
         yield f"cluster.micro_batch: {micro}, and {kind} is of {whole}; leave it out"
+    if problem := too_few_examples(config, kind):
+        yield problem
     if not loss.padded:
         return
     if workers > 1:
@@ -257,3 +277,23 @@ def _schedule_conflicts(config: SweepConfig) -> Iterator[str]:
         crossed=confirm is not None and confirm.hidden_weights is not None,
         whole=[name for name, kind in kinds.items() if hidden_loss(kind).form == "blocks"],
     )  # fmt: skip
+
+
+def too_few_examples(config: SweepConfig, kind: str) -> str | None:
+    """A line if a batch may have fewer examples than a hidden loss compares with each other."""
+    training = config.training
+    least = hidden_loss(kind).least_examples
+    if least == 1:
+        return None
+    compares = f"{kind} compares the examples of a batch with each other"
+    if training.batch_tokens is None:
+        if training.batch >= least:
+            return None
+        return f"training.batch: {training.batch}, and {compares}; write {least} or more"
+    longest = config.task.max_length
+    if training.batch_tokens >= least * longest:
+        return None
+    return (
+        f"training.batch_tokens: {training.batch_tokens}, and {compares}; write {least * longest} "
+        f"or more, which holds {least} texts of {longest} tokens (task.max_length)"
+    )

@@ -1,7 +1,8 @@
-"""The variants of a sweep file: the plain file, and the file with overrides."""
+"""The variants of a sweep file: the plain file, and the file with overrides, by name."""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +12,8 @@ from raykd.config import yaml_file
 from raykd.config.yaml_file import Problem
 from raykd.errors import UserError
 
-AS_RELEASED = "as_released"
-HOME = ("variants", AS_RELEASED)
+CLEAN = "clean"
+"""The variant that is the file itself."""
 TOP_LEVEL_KEYS = ("version", "variant", "variants")
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -25,29 +26,46 @@ def chosen(file: Path, data: dict[Any, Any], model: type[Config]) -> Config:
     variant is validated, selected or not. Raises UserError with a line for each mistake.
     """
     plain = {k: v for k, v in data.items() if k != "variants"}
+    name, overrides = data.get("variant", CLEAN), _overrides(data)
     problems = _problems(data, model)
-    selected, overrides = data.get("variant") == AS_RELEASED, _overrides(data)
-    merged = plain
-    if overrides is not None:
-        message = "stands at the top of the file; leave it out here"
-        variant_problems: list[Problem] = [
-            ((key,), message) for key in TOP_LEVEL_KEYS if overrides.pop(key, None) is not None
-        ]
-        merged = {**laid(overrides, plain), "variant": AS_RELEASED}
-        variant_problems += [
-            p for p in _problems(merged, model) if p not in problems or _has_value(overrides, p[0])
-        ]
-        problems += [((*HOME, *key), message) for key, message in variant_problems]
-    elif selected and data.get("variants") is None:
-        key = ".".join(HOME)
-        message = f"{AS_RELEASED}, and there is no `{key}`; write it, or `variant: clean`"
-        problems.append((("variant",), message))
+    of_file, merged = list(problems), {CLEAN: plain}
+    for variant, over in overrides.items():
+        merged[variant] = {**laid(over, plain), "variant": variant}
+        problems += _problems_of_variant(variant, over, merged[variant], of_file, model)
+    if isinstance(name, str) and name not in merged and not _has_mistaken(data, name):
+        problems.append((("variant",), _not_there(name, list(merged))))
     if problems:
         raise UserError(*(yaml_file.line(file, problem) for problem in problems))
-    if not selected:
-        return model.model_validate(plain)
-    config = model.model_validate(merged)
-    return config.model_copy(update={"name": f"{merged['name']} {AS_RELEASED}"})
+    config = model.model_validate(merged[name])
+    if name == CLEAN:
+        return config
+    return config.model_copy(update={"name": f"{merged[name]['name']} {name}"})
+
+
+def _problems_of_variant(
+    name: str, over: dict[Any, Any], merged: dict[Any, Any], of_file: list[Problem],
+    model: type[BaseModel],
+) -> list[Problem]:  # fmt: skip
+    """Return the mistakes of a variant that are not those of the file itself."""
+    home = ("variants", name)
+    if name == CLEAN:
+        return [(home, "is the file without `variants`; take another name")]
+    stands_at_top = "stands at the top of the file; leave it out here"
+    problems = [
+        ((*home, key), stands_at_top) for key in TOP_LEVEL_KEYS if over.get(key) is not None
+    ]
+    return problems + [
+        ((*home, *key), message)
+        for key, message in _problems(merged, model)
+        if key[:1] not in {(k,) for k in TOP_LEVEL_KEYS}
+        and ((key, message) not in of_file or _has_value(over, key))
+    ]
+
+
+def _not_there(name: str, known: list[str]) -> str:
+    if difflib.get_close_matches(name, known, 1):
+        return yaml_file.unknown(name, known)
+    return f"{name}, and there is no `variants.{name}`; write it, or `variant: {CLEAN}`"
 
 
 def laid(overrides: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
@@ -62,11 +80,18 @@ def laid(overrides: dict[Any, Any], base: dict[Any, Any]) -> dict[Any, Any]:
     return merged
 
 
-def _overrides(data: dict[Any, Any]) -> dict[Any, Any] | None:
-    """Return a copy of the overrides; None if there are none or they are no mapping."""
+def _overrides(data: dict[Any, Any]) -> dict[str, dict[Any, Any]]:
+    """Return the overrides of each variant that is a mapping, by name."""
     variants = data.get("variants")
-    overrides = variants.get(AS_RELEASED) if isinstance(variants, dict) else None
-    return dict(overrides) if isinstance(overrides, dict) else None
+    if not isinstance(variants, dict):
+        return {}
+    return {str(name): over for name, over in variants.items() if isinstance(over, dict)}
+
+
+def _has_mistaken(data: dict[Any, Any], name: str) -> bool:
+    """Whether a variant of this name stands in the file and is no mapping, which is told."""
+    variants = data.get("variants")
+    return isinstance(variants, dict) and name in variants
 
 
 def _problems(data: dict[Any, Any], model: type[BaseModel]) -> list[Problem]:

@@ -162,7 +162,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]
 
 def _location(problem: Any) -> tuple[str, ...]:
     """Keys and indices as the file has them, without the names of a union's branches."""
-    parts = tuple(str(part) for part in problem["loc"] if not str(part).startswith("<"))
+    parts = tuple(str(part) for part in problem["loc"] if not re.match(r"<|\[key\]", str(part)))
     return (*parts[:-1], _shown(problem["input"])) if problem["type"] == "invalid_key" else parts
 
 

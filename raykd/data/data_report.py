@@ -70,6 +70,9 @@ class DataReport:
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rows of each class, or of each choice that the sweep file names, by split; empty if there are
     none."""
+    noisy_labels: int = 0
+    """Training rows whose label was replaced at random (`labels.noise`); `classes` counts the
+    labels that are trained on."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each class in the cross entropy; empty if they are equal, and until a study reads
     them."""
@@ -133,6 +136,12 @@ def lines(report: DataReport) -> tuple[str, ...]:
     sentences = [
         f"rows of {split}: {_by_class(counts)}" for split, counts in report.classes.items()
     ]
+    if report.noisy_labels:
+        rows = _rows(sum(report.classes.get("train", {}).values()))
+        sentences.append(
+            f"labels of {report.noisy_labels:,} of {rows} of train replaced at random, by "
+            "`labels.noise`; select and test keep theirs"
+        )
     if report.weights:
         weights = sorted(report.weights.items(), key=lambda pair: -pair[1])
         sentences.append(

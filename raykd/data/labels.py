@@ -6,7 +6,9 @@ class.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +16,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from raykd.data.data_report import DataReport
 from raykd.errors import UserError
 
 if TYPE_CHECKING:
+    from raykd.config.sweep import Labels
     from raykd.config.task import TaskConfig
 
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
@@ -122,6 +127,36 @@ def refuse_twins(labels: Iterable[str], file: str) -> None:
                 f"{file}: task.label: the labels {ascii(other)} and {ascii(label)} differ only "
                 "in characters that are not visible, and would be two classes; write one of them"
             )
+
+
+def with_noise(
+    classes: np.ndarray, ids: Sequence[str], count: int, noise: Labels
+) -> tuple[np.ndarray, int]:
+    """Numbers of classes, of which a share is replaced by another class drawn uniformly, and the
+    number of rows that are replaced: symmetric label noise, as in the released code of CR-ILD
+    (arXiv 2302.01530).
+
+    `ids`: of the rows. `count`: how many classes there are. What is drawn depends on the seed and
+    on the id of a row, not on the order of the rows. The rows of a smaller share are among those of
+    a larger one, with the same new labels.
+    """
+    replaced = round(noise.noise * len(classes))
+    if count < 2 or not replaced:
+        return classes, 0
+    drawn = np.array(
+        [
+            struct.unpack(
+                "<QQ", hashlib.sha256(f"raykd noise {noise.seed} {i}".encode()).digest()[:16]
+            )
+            for i in ids
+        ],
+        dtype=np.uint64,
+    )
+    rows = np.argsort(drawn[:, 0], kind="stable")[:replaced]
+    noisy = classes.copy()
+    steps = 1 + (drawn[rows, 1] % np.uint64(count - 1)).astype(np.int64)
+    noisy[rows] = (classes[rows] + steps) % count
+    return noisy, replaced
 
 
 def class_weights(task: TaskConfig, rows: Mapping[str, int]) -> dict[str, float] | None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from raykd.data.columns import Row
 from raykd.data.data_report import DataReport
+from raykd.data.labels import with_noise
 from raykd.data.readers import read
 from raykd.data.splits import into_splits, label_names, part_sizes
 from raykd.errors import UserError
@@ -32,6 +33,7 @@ from raykd.tasks.kinds.task_kind import KEYS
 if TYPE_CHECKING:
     import datasets
 
+    from raykd.config.sweep import Labels
     from raykd.config.task import TaskConfig
 
 logger = logging.getLogger(__name__)
@@ -83,9 +85,9 @@ def load(folder: Path) -> Prepared:
     return Prepared(folder, **{**manifest, "labels": tuple(manifest["labels"]), "report": report})
 
 
-def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
+def prepare(task: TaskConfig, home: Path, file: str, noise: Labels | None = None) -> Prepared:
     """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
-    of the sweep file in errors."""
+    of the sweep file in errors; `noise` states how many training labels are replaced."""
     source = read(task, home, file)
     writing = [key for rows, keys in KEYS.items() if rows != "text" for key in keys]
     unread = {"data", "revision", "max_length", "metric", "kind", "class_weights", *writing}
@@ -94,7 +96,9 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
     if not task.of_kind.classes:
         written = {"prompt", "completion", "choices", "source", "target", "references"}
         parts = {**parts, "kind": task.kind, **task.model_dump(include=written)}
-    folder = home / "data" / digest([FORMAT, source.key, parts])
+    noisy = noise is not None and noise.noise > 0
+    key = [FORMAT, source.key, parts] + ([noise.noise, noise.seed] if noise and noisy else [])
+    folder = home / "data" / digest(key)
     if not (folder / "manifest.json").is_file():
         logger.info("reading the rows of %s", task.named)
         splits, report = into_splits(source.parse(), task, file)
@@ -103,6 +107,10 @@ def prepare(task: TaskConfig, home: Path, file: str) -> Prepared:
             numbers = {name: i for i, name in enumerate(names)}
             labels = {s: np.array([numbers[str(r.label)] for r in rows], np.int64)
                       for s, rows in splits.items()}  # fmt: skip
+            if noise and noisy:
+                ids = [row.id for row in splits["train"]]
+                labels["train"], count = with_noise(labels["train"], ids, len(names), noise)
+                report = replace(report, noisy_labels=count)
             report = replace(report, classes=_classes(names, labels))
         else:
             names = task.choices if isinstance(task.choices, tuple) else ()

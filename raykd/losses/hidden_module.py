@@ -15,6 +15,7 @@ from raykd.data.batches import Batch, valid
 from raykd.losses.hidden.inputs import HiddenInputs, Rows
 from raykd.losses.hidden.registry import HiddenLoss, TrainedWeight, hidden_loss
 from raykd.losses.hidden.schedule import Weights
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.activations import Activation, Stack
 from raykd.maps.layer_map import LayerMap, Pair
 from raykd.models.projections import build_projections, project
@@ -63,13 +64,16 @@ class HiddenLossModule(nn.Module):
     """
 
     def __init__(
-        self, trial: TrialSpec, model: PreTrainedModel, teacher_width: int, group: Group
-    ) -> None:
+        self, trial: TrialSpec, model: PreTrainedModel, teacher_width: int, group: Group,
+        statistics: Statistics | None = None,
+    ) -> None:  # fmt: skip
+        """`statistics`: of the teacher's states, for kinds that standardise."""
         super().__init__()
         self.kind = hidden_loss(trial.loss.kind)
         self.pairs: tuple[Pair, ...] = trial.layer_map.pairs() if trial.loss.hidden else ()
         self.reads = self.kind.activations(s for s, _ in self.pairs)
         self._trial, self._group = trial, group
+        self._statistics = statistics or {}
         self._heads = getattr(model.config, "num_attention_heads", 0)
         self._mask = partial(release_mask, model)
         self._forward = {
@@ -170,9 +174,13 @@ class HiddenLossModule(nn.Module):
         for pair in active:
             s, t = pair.student, pair.teacher
             student_ND = valid(student_BTD[s], batch.valid_in(s.stack))
+            target_ND = teacher_ND[t]
             if pair.kind.projects:
                 student_ND = project(self.projections, s, student_ND)
-            losses.append(self._of_whole_batch(pair, student_ND, teacher_ND[t], batch))
+            if pair.kind.standardized:
+                standardize = self._statistics[t].standardize
+                student_ND, target_ND = standardize(student_ND), standardize(target_ND)
+            losses.append(self._of_whole_batch(pair, student_ND, target_ND, batch))
         return losses
 
     def _of_whole_batch(

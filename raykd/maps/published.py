@@ -141,7 +141,19 @@ def every_other(teacher: int, student: int, seed: int) -> LayerMap:
     return LayerMap(tuple(int(1 + step + 0.5) for step in steps))
 
 
+def lower_blocks(teacher: int, student: int, seed: int) -> LayerMap:
+    """An init map: the lowest blocks of the teacher ("How to Distill your BERT", Wang et al. 2023,
+    arXiv 2305.15032)."""
+    return LayerMap(tuple(range(1, student + 1)))
+
+
+def upper_blocks(teacher: int, student: int, seed: int) -> LayerMap:
+    """An init map: the highest blocks of the teacher (the same study)."""
+    return LayerMap(tuple(max(1, teacher - student + k) for k in range(1, student + 1)))
+
+
 INIT_MAPS: Mapping[str, Strategy] = {
-    "forward": forward, "reverse": reverse, "every_other": every_other
+    "forward": forward, "reverse": reverse, "every_other": every_other, "lower": lower_blocks,
+    "upper": upper_blocks,
 }  # fmt: skip
 """The named init maps, which state the teacher block that each student block starts from."""

@@ -83,6 +83,24 @@ def last(teacher: int, student: int, seed: int) -> LayerMap:
     return LayerMap((None,) * (student - 1) + (teacher,))
 
 
+def upper(teacher: int, student: int, seed: int, *, k: int | None = None) -> LayerMap:
+    """The upper k student blocks imitate the last teacher block; the default k is half of the
+    student's blocks, rounded up (arXiv 2606.21851)."""
+    count = k or -(-student // 2)
+    if count > student:
+        raise IndexError(f"upper: {count} of {student} student blocks")
+    return LayerMap((None,) * (student - count) + (teacher,) * count)
+
+
+def one_to_many(teacher: int, student: int, seed: int) -> LayerMap:
+    """The teacher blocks in consecutive groups of equal size, one for each student block, which
+    imitates all blocks of its group (arXiv 2310.08797). A group ends with the block of the forward
+    map; if the student is deeper than the teacher, groups have one block and repeat."""
+    last_blocks = [-(-k * teacher // student) for k in range(1, student + 1)]
+    below = zip([0, *last_blocks], last_blocks, strict=False)
+    return LayerMap(tuple(min(a + 1, b) for a, b in below), upto=tuple(last_blocks))
+
+
 def single(
     teacher: int,
     student: int,
@@ -101,7 +119,8 @@ def single(
 STRATEGIES: dict[str, Strategy] = {
     f.__name__: f
     for f in (
-        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, single,
+        none, forward, reverse, all_to_one, random, in_order_random, uniform_random, last, upper,
+        single, one_to_many,
     )
 }  # fmt: skip
 """The named strategies. A `custom` map is stated in the sweep file and needs no rule."""

@@ -15,7 +15,7 @@ from raykd.maps.strategies import apply_to_stacks
 from raykd.models import stacks
 from raykd.models.student import build_student as build
 
-InitMap = Literal["forward", "reverse", "every_other"]
+InitMap = Literal["forward", "reverse", "every_other", "lower", "upper"]
 
 
 def build_student(

@@ -67,3 +67,18 @@ def moved(study: Study) -> list[str]:
         and (final := resolved(study, init)) != (as_stated := _as_stated(study, init))
     }
     return list(lines)
+
+
+def repeated(study: Study) -> list[str]:
+    """Return a line for each init of confirm whose students are those of an earlier one."""
+    stated_inits = study.config.confirm.inits if study.config.confirm else ()
+    earlier: dict[Init, int] = {}
+    lines = []
+    for number, init in enumerate(stated_inits):
+        final = resolved(study, init)
+        if (first := earlier.setdefault(final, number)) != number:
+            lines.append(
+                f"confirm.inits.{number}: {final} is that of confirm.inits.{first} too; leave one "
+                "out"
+            )
+    return lines

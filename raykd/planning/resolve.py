@@ -32,7 +32,7 @@ def resolve(config: SweepConfig, home: Path, file: str) -> Study:
     base = teachers.find_base(config.teacher, home, file)
     if problem := model_facts.foreign_tokenizer(base, home):
         raise UserError(f"{file}: teacher.model: {config.teacher.model}: {problem}")
-    prepared, task = prepare(config.task, home, file), config.task
+    prepared, task = prepare(config.task, home, file, config.labels), config.task
     classes = prepared.report.classes.get("select", {})
     select = [label for label, count in classes.items() if count]
     if len(select) == 1 and not config.teacher.allow_weak:
@@ -102,6 +102,8 @@ def _check(study: Study) -> None:
             study.base, study.shape, inits.resolved(study, init), study.home
         ):
             problems.append(f"{file}: {key}: {problem}; copy other blocks, or write `random`")
+    if not problems:
+        problems += [f"{file}: {line}" for line in inits.repeated(study)]
     problems += strategy_problems(study)
     problems += schedules.problems(study)
     problems += unreadable_losses(config, study.base, study.shape, study.home, file)

@@ -8,7 +8,7 @@ from functools import cache, partial
 from random import Random
 
 from raykd.config import design, stated_map
-from raykd.config.sweep import SweepConfig
+from raykd.config.sweep import SweepConfig, too_few_examples
 from raykd.config.trial import Lora, Loss, Phase, TargetKind, Training, TrialSpec
 from raykd.losses.hidden.registry import hidden_loss, pair_problem
 from raykd.maps.layer_map import LayerMap, check, everywhere
@@ -70,6 +70,7 @@ def strategy_problems(study: Study) -> list[str]:
         for option, model, depth in (
             ("block", "teacher", teacher),
             ("student_block", "student", student),
+            ("k", "student", student),
         ):
             block, blocks = getattr(strategy, option), min(depth.stacks)
             if block is not None and block > blocks:
@@ -100,7 +101,7 @@ def _pair_problem(study: Study, strategy: design.Strategy, layer_map: LayerMap) 
     whole = sorted(name for name in layer_map.pair_losses if not hidden_loss(name).divisible)
     if micro is not None and whole:
         return f"{layer_map}: {whole[0]} is of a whole batch; leave `cluster.micro_batch` out"
-    return None
+    return next(filter(None, (too_few_examples(config, name) for name in whole)), None)
 
 
 def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSpec, ...]:

@@ -50,7 +50,7 @@ def older(study: Study, records: Iterable[Record]) -> tuple[Older, ...]:
 def _under(study: Study, config: SweepConfig) -> Study:
     prepared, task = study.prepared, config.task
     if task != study.config.task:
-        prepared = prepare(task, study.home, study.file)
+        prepared = prepare(task, study.home, study.file, config.labels)
     name = teacher.fingerprint(config.teacher, study.base, prepared, task)
     data = digest([prepared.fingerprint, study.base.fingerprint, task.reading])
     return replace(study, config=config, prepared=prepared, teacher=name, data=data)

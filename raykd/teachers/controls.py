@@ -13,7 +13,7 @@ Only the targets of the hidden loss change. Cross entropy and KL are those of an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -21,15 +21,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.config.trial import Init, Shape, TargetKind
-from raykd.data.batches import Batch, eval_batches
-from raykd.maps.activations import Activation, states
+from raykd.data.batches import Batch
+from raykd.losses.hidden.statistics import Statistics
+from raykd.maps.activations import Activation
 from raykd.models import stacks
 from raykd.models.student import build_student
 from raykd.runtime.seeds import stream
-from raykd.teachers.fill_cache import FILL_BATCH, Filler, sample
 from raykd.teachers.targets import LiveTeacher, Part
-
-MEAN_ROWS = 512  # evenly spaced training rows that the mean states are computed over
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class Controls:
     seed: int
     rank: int = 0
     untrained: LiveTeacher | None = None
-    means_D: Mapping[Activation, Tensor] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=dict)
+    """Of the teacher's states, if one of the controls has their mean."""
 
     def of(self, kind: TargetKind, parts: Sequence[Part], step: int) -> list[Part]:
         """Return the parts of a worker's share at a step, with targets of this kind in place of the
@@ -57,7 +56,8 @@ class Controls:
     def _states(self, kind: TargetKind, batch: Batch) -> dict[Activation, Tensor]:
         if kind == "mean":
             return {
-                k: x_D.expand(len(batch.valid_in(k.stack)), -1) for k, x_D in self.means_D.items()
+                k: of_state.mean_D.expand(len(batch.valid_in(k.stack)), -1)
+                for k, of_state in self.statistics.items()
             }
         assert kind == "untrained" and self.untrained is not None
         return self.untrained(batch).states_ND
@@ -117,21 +117,3 @@ def untrained(teacher: PreTrainedModel, seed: int) -> PreTrainedModel:
     """Return a randomly initialised model of the teacher's configuration."""
     shape = Shape.of(stacks.depth(teacher.config))
     return build_student(teacher, shape, Init("random"), stream(seed, "untrained"))
-
-
-def mean_states(filler: Filler) -> dict[Activation, Tensor]:
-    """Return the mean of each teacher state [D] over the valid tokens of a sample of training rows.
-
-    The teacher runs separately for it, so the means do not depend on the students' teacher source,
-    on the rest of the cohort, or on an interruption.
-    """
-    all_states = states(stacks.depth(filler.teacher.config))
-    rows, tokens = sample(filler.encoded, MEAN_ROWS), dict.fromkeys(all_states, 0)
-    sums_D: dict[Activation, Tensor] = {}
-    with filler.live(all_states) as live:
-        for part in eval_batches(filler.encoded.lengths[rows], FILL_BATCH):
-            states_ND = filler.targets(live, rows[part]).states_ND
-            for k, x_ND in states_ND.items():
-                tokens[k] += len(x_ND)
-                sums_D[k] = sums_D.get(k, 0) + x_ND.double().sum(0)
-    return {k: (x_D / tokens[k]).float().to(filler.device) for k, x_D in sums_D.items()}

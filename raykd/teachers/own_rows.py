@@ -102,15 +102,18 @@ class OwnRows:
         return self.reader.batch(tensors, rows)
 
 
-def stored_outputs(
-    teacher: PreTrainedModel, family: Task, rows: OwnRows, states: Iterable[Activation],
-    where: Execution, root: Path,
-) -> CachedTeacher:  # fmt: skip
-    """The outputs of the teacher for all rows, found under `root` or computed and stored there."""
-    encoded, needed = rows.encoded(), sorted(set(states))
+def own_filler(teacher: PreTrainedModel, family: Task, rows: OwnRows, where: Execution) -> Filler:
+    """What runs the teacher over these rows."""
     family = copy.copy(family)
     family.collate = rows.collate  # type: ignore[method-assign]  # all else is as for any rows
-    filler = Filler(teacher, encoded, rows.pad, where.device, where.autocast, family)
+    return Filler(teacher, rows.encoded(), rows.pad, where.device, where.autocast, family)
+
+
+def stored_outputs(
+    filler: Filler, states: Iterable[Activation], root: Path, where: Execution
+) -> CachedTeacher:
+    """The outputs of the teacher for all rows, found under `root` or computed and stored there."""
+    teacher, encoded, needed = filler.teacher, filler.encoded, sorted(set(states))
     half = choose_half(filler, stacks.depth(teacher.config))
     arithmetic = "bf16" if where.bf16 else fp32_arithmetic(where.device)
     precision = f"{arithmetic}, weights {teacher.dtype}"

@@ -180,8 +180,10 @@ class Probe:
 
 def _kind(trial: TrialSpec) -> str:
     """Return the loss whose gradients are measured: the trial's own, or squared error if that loss
-    reads more than one state or has options that the measurement does not know."""
-    known = hidden_loss(trial.loss.kind).by_token and trial.loss.options is None
+    reads more than one state, standardises by teacher block, or has options that the measurement
+    does not know."""
+    loss = hidden_loss(trial.loss.kind)
+    known = loss.by_token and not loss.standardized and trial.loss.options is None
     return trial.loss.kind if known else "mse"
 
 

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import Step, by_epoch, prefetch, shard
+from raykd.losses.hidden.statistics import Statistics
 from raykd.models.embedding_rows import tokens_in
 from raykd.runtime import memory
 from raykd.runtime.execution import Execution
@@ -60,6 +61,7 @@ def distill(
     imitation: ImitationProbe | None = None,
     gradients: GradientProbe | None = None,
     controls: Controls | None = None,
+    statistics: Statistics | None = None,
     teacher_choices: Callable[[str], np.ndarray] | None = None,
 ) -> None:
     """Train the cohort's students, evaluate them, and report the results to `recorder`.
@@ -69,12 +71,15 @@ def distill(
     `rungs` decides when the worst students are dropped. `probe` is called at evaluations with the
     students, the step and the recorder, and does not change the students; `imitation` and
     `gradients` likewise, at their own steps. `controls` makes the targets of control trials.
+    `statistics` are those of the teacher's states, for hidden losses that standardise.
     `teacher_choices` returns the class that the teacher chooses for each test row under a metric;
     every worker calls it, after training.
     """
     where, hooks = where or Execution(), hooks or NoHooks()
     recorder = recorder if where.group.rank == 0 else Silent()
-    learners = _learners(cohort, data, build, teacher_width, recorder, where, facts or {})
+    learners = _learners(
+        cohort, data, build, teacher_width, recorder, where, facts or {}, statistics
+    )
     if not learners:
         return
     start = 0 if resume is None else int(resume["step"])
@@ -141,11 +146,13 @@ def distill(
 def _learners(
     cohort: Cohort, data: Data, build: Callable[[TrialSpec], PreTrainedModel], teacher_width: int,
     recorder: Recorder, where: Execution, facts: Mapping[str, str],
+    statistics: Statistics | None,
 ) -> list[Learner]:  # fmt: skip
     """Return a learner for each unfinished trial; every worker gets the same ones."""
     group = where.group
     used = tokens_in(data.train.input_ids, data.pad)
-    args = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used)
+    args = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used,
+            statistics)  # fmt: skip
     to_train = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     shared_to_train: list[bool] = group.gather(to_train)[0]  # type: ignore[assignment]
     return [

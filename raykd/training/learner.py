@@ -14,6 +14,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.batches import Batch
 from raykd.losses import outputs
 from raykd.losses.hidden.schedule import Weights
+from raykd.losses.hidden.statistics import Statistics
 from raykd.losses.hidden_module import HiddenLossModule
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
@@ -70,12 +71,14 @@ class Learner:
         autocast: AbstractContextManager[Any],
         compiled: bool = False,
         used: Tensor | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
-        """`used`: the token ids that occur in the training rows; None means the full vocabulary."""
+        """`used`: the token ids that occur in the training rows; None means the full vocabulary.
+        `statistics`: of the teacher's states, for hidden losses that standardise."""
         self.trial = trial
         self.model = moved(model, device)
         self.family = family
-        self.hidden = HiddenLossModule(trial, model, teacher_width, group)
+        self.hidden = HiddenLossModule(trial, model, teacher_width, group, statistics)
         self.router = router_loss(model)
         # Hooks cannot read tensors inside a compiled block; only its input and output states.
         inside = any(activation.inside for activation in self.hidden.reads)

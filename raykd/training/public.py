@@ -19,13 +19,15 @@ from transformers import PreTrainedModel
 from raykd.config.trial import TrialSpec
 from raykd.data.batches import prefetch
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.own_batches import BatchReader
 from raykd.tasks.registry import task as task_of
-from raykd.teachers.own_rows import OwnRows, stored_outputs
+from raykd.teachers.own_rows import OwnRows, own_filler, stored_outputs
+from raykd.teachers.state_statistics import state_statistics
 from raykd.teachers.targets import LiveTeacher, Part, TeacherSource
 from raykd.training.learner import Learner, moved
 from raykd.training.own_models import (
@@ -129,6 +131,13 @@ def distill(
     check_map(teacher, student, layer_map, kind)
     if cache and most.hidden and hidden_loss(kind).padded:
         raise ValueError(f"cache: {kind} looks at padding, which is not stored")
+    kinds = sorted({kind, *layer_map.pair_losses})
+    standardized = [name for name in kinds if hidden_loss(name).standardized]
+    if not cache and most.hidden and standardized:
+        raise ValueError(
+            f"kind: {standardized[0]} needs the teacher's statistics over the rows before the "
+            "first step; write cache=True, which reads the rows first"
+        )
     reader = BatchReader.of(task, teacher, student)
     pad = getattr(teacher.config, "pad_token_id", None) or 0
     rows = OwnRows(reader, pad) if cache else None
@@ -146,7 +155,8 @@ def distill(
         moved(teacher, at).requires_grad_(False)
         source = _source(teacher, trial, where, rows, cache, stack)
         learner = Learner(
-            trial, student, task_of(task), width(teacher), Group(), at, where.autocast()
+            trial, student, task_of(task), width(teacher), Group(), at, where.autocast(),
+            statistics=_statistics(teacher, trial, where, rows),
         )  # fmt: skip
         stack.callback(learner.taps.remove)
         losses = _train(learner, source, stream, where, every, callback)
@@ -170,7 +180,17 @@ def _source(
     root = cache
     if isinstance(root, bool) or root is None:
         root = stack.enter_context(tempfile.TemporaryDirectory(prefix="raykd-teacher-"))
-    return stored_outputs(teacher, family, rows, states, where, Path(root))
+    return stored_outputs(own_filler(teacher, family, rows, where), states, Path(root), where)
+
+
+def _statistics(
+    teacher: PreTrainedModel, trial: TrialSpec, where: Execution, rows: OwnRows | None
+) -> Statistics | None:
+    """Those of the teacher's states, if a hidden loss standardises."""
+    standardized = any(hidden_loss(kind).standardized for kind in trial.hidden_kinds)
+    if rows is None or not trial.loss.hidden or not standardized:
+        return None
+    return state_statistics(own_filler(teacher, task_of(trial.task), rows, where))
 
 
 def _train(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
@@ -18,6 +17,7 @@ from raykd.config.trial import TrialSpec
 from raykd.data.prepared import Prepared, load
 from raykd.data.splits import SPLITS
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.activations import Activation
 from raykd.models import lora, quantization, stacks
 from raykd.models.dtypes import DTYPES, cast
@@ -33,8 +33,9 @@ from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data, Names, Task
 from raykd.teachers.cache import Entry
 from raykd.teachers.choices import choices_on_test
-from raykd.teachers.controls import Controls, mean_states, untrained
+from raykd.teachers.controls import Controls, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
+from raykd.teachers.state_statistics import STATISTICS_ROWS, state_statistics
 from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
@@ -102,8 +103,8 @@ class CohortTrainer:
     unquantised weights, in host memory."""
     opened: dict[str, CachedTeacher] = field(default_factory=dict)
     """Open caches, by the precision that the teacher computes in."""
-    means: dict[str, dict[Activation, Tensor]] = field(default_factory=dict)
-    """The teacher's mean states by precision, filled when a control needs them."""
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+    """Those of the teacher's states by precision, measured when a trial needs them."""
 
     @classmethod
     def load(cls, sources: TrainingInputs, where: Execution, trained: bool = True) -> CohortTrainer:
@@ -150,6 +151,10 @@ class CohortTrainer:
         # A resumed training keeps its first source, so its results equal an uninterrupted run's.
         source_name = self.sources.source if resume is None else resume["source"]
         controls = self._controls(cohort, where)
+        standardized = any(
+            hidden_loss(kind).standardized for t in cohort.trials for kind in t.hidden_kinds
+        )
+        statistics = self._statistics(where) if standardized else None
         source = (
             self._source(cohort, teacher_states, where, source_name == LiveTeacher.name)
             if imitates
@@ -171,9 +176,9 @@ class CohortTrainer:
         one_stack = stacks.depth(self.teacher.config).decoder is None
         if one_stack and cohort.trials[0].phase == "confirm":
             imitation = ImitationProbe(
-                self.teacher, self.data, where, lambda kind: self._lines(kind, where)
+                self.teacher, self.data, where, lambda kind: self._lines(kind, where), statistics
             )
-            gradients = GradientProbe(self.teacher, self.data, where)
+            gradients = GradientProbe(self.teacher, self.data, where, statistics)
         facts = {
             "precision": self._precision(where),
             "device": str(where.device),
@@ -184,7 +189,8 @@ class CohortTrainer:
                 cohort, self.data, self.build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
                 rungs=rungs, probe=probe, imitation=imitation, gradients=gradients,
-                controls=controls, teacher_choices=lambda metric: self._choices(metric, where),
+                controls=controls, statistics=statistics,
+                teacher_choices=lambda metric: self._choices(metric, where),
             )  # fmt: skip
         finally:
             for target_source in (source, controls.untrained):
@@ -194,7 +200,7 @@ class CohortTrainer:
     def _controls(self, cohort: Cohort, where: Execution) -> Controls:
         """Return the targets of the cohort's controls, always made from the teacher itself."""
         kinds, seed = {t.targets for t in cohort.trials}, cohort.trials[0].seed
-        untrained_teacher, precision = None, self._precision(where)
+        untrained_teacher = None
         if "untrained" in kinds:
             model = untrained(self.plain, seed).to(where.device)
             states = {
@@ -204,9 +210,14 @@ class CohortTrainer:
                 for state in trial.imitated
             }
             untrained_teacher = LiveTeacher(model, states, self.data.family, where.autocast())
-        if "mean" in kinds and precision not in self.means:
-            self.means[precision] = mean_states(self._filler(where))
-        return Controls(seed, where.group.rank, untrained_teacher, self.means.get(precision, {}))
+        statistics = self._statistics(where) if "mean" in kinds else {}
+        return Controls(seed, where.group.rank, untrained_teacher, statistics)
+
+    def _statistics(self, where: Execution) -> Statistics:
+        precision = self._precision(where)
+        if precision not in self.statistics:
+            self.statistics[precision] = state_statistics(self._filler(where))
+        return self.statistics[precision]
 
     def _source(
         self, cohort: Cohort, states: set[Activation], where: Execution, live: bool
@@ -238,7 +249,11 @@ class CohortTrainer:
             sources.fingerprint, data.train.fingerprint, data.select.fingerprint,
             self._precision(where), TOKENS, TRAIN_TOKENS,
         ]  # fmt: skip
-        measure = partial(measure_lines, kind, self.teacher, data, where)
+        statistics = None
+        if hidden_loss(kind).standardized:
+            statistics = self._statistics(where)
+            question.append(STATISTICS_ROWS)
+        measure = partial(measure_lines, kind, self.teacher, data, where, statistics)
         return Lines(**memoised(sources.home, question, lambda: asdict(measure())))
 
     def _choices(self, metric: str, where: Execution) -> np.ndarray:

@@ -59,7 +59,7 @@ def test_the_walk_reaches_every_level() -> None:
     assert {path[0] for path in PATHS if len(path) > 1} == {
         "budget",
         "task", "teacher", "student", "losses", "states", "training", "explore", "confirm",
-        "cluster", "tracking", "published", "variants", "endpoint_margins",
+        "cluster", "tracking", "published", "endpoint_margins", "labels",
     }  # fmt: skip
 
 
@@ -163,9 +163,10 @@ WRONG = [
      "spaces, a letter or digit first"),
     ("losses.kind", "normalised", '"normalised" is not known; did you mean normalized_mse? Known: '
      "cosine, linear_cka, minilm, minilm_v2, mse, normalized_mse, paper, paper_bart, paper_qwen, "
-     "paper_t5, pkd, tinybert"),
+     "paper_t5, pkd, rkd, standardized_mse, tinybert"),
     ("losses.kind", 7, "7 is not known; write one of cosine, linear_cka, minilm, minilm_v2, "
-     "mse, normalized_mse, paper, paper_bart, paper_qwen, paper_t5, pkd, tinybert"),
+     "mse, normalized_mse, paper, paper_bart, paper_qwen, paper_t5, pkd, rkd, standardized_mse, "
+     "tinybert"),
     ("task.text", ["a", "b", "c"], "name one text column, or two for a pair of texts"),
     ("confirm.seeds", 0, "0 will not do; write a number greater than 0, or a list"),
     ("confirm.seeds", [], "[] is empty; name at least one"),

@@ -1,4 +1,4 @@
-"""Two variants in one sweep file: what is laid over, their names, every mistake in either."""
+"""Variants in one sweep file: what is laid over, their names, every mistake in either."""
 
 from __future__ import annotations
 
@@ -126,8 +126,17 @@ MISSING = f"variant: as_released, and there is no `{HOME}`; write it, or `varian
          'variant: "released" is not known; did you mean as_released? Known: clean, as_released'),
         ({"variants": {"as_released": 3}},
          f"{HOME}: 3 will not do; write a mapping of keys that a sweep file has"),
-        ({"variants": {"released": {}}},
-         "variants.released: unknown key; did you mean `as_released`?"),
+        ({"variants": {"as_released": None}, "variant": "as_released"},
+         f"{HOME}: null will not do; write a mapping of keys that a sweep file has"),
+        ({"variant": 3}, "variant: 3 will not do; write text, in quotes if it looks like something "
+         "else"),
+        ({"variants": {"clean": {}}},
+         "variants.clean: is the file without `variants`; take another name"),
+        ({"variants": {"a/b": {}}},
+         'variants.a/b: "a/b" will not do; write letters, digits, dots, dashes, underscores or '
+         "spaces, a letter or digit first"),
+        ({"variants": {0.1: {}}},
+         "variants.0.1: 0.1 will not do; write text, in quotes if it looks like something else"),
     ],
 )  # fmt: skip
 def test_a_variant_that_is_none(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
@@ -147,3 +156,24 @@ def test_the_variants_share_a_teacher_and_no_trial(tmp_path: Path) -> None:
         teachers.add(study.teacher)
     assert names == {"tiny", "tiny as_released"}
     assert len(teachers) == 1 and not ids[0] & ids[1] and len(ids[0]) == len(ids[1]) == 6
+
+
+def test_a_file_has_as_many_variants_as_it_names(tmp_path: Path) -> None:
+    """Each is validated whichever runs, and has trials of its own."""
+    variants = {f"noise {share}": {"labels": {"noise": share}} for share in (0.1, 0.3)}
+    inits = [{"copied": "lower"}, {"copied": "upper"}]
+    confirm = {"strategies": ["none", "forward"], "inits": inits, "seeds": 2}
+    designs, ids, held_out = [], list[set[str]](), set()
+    for variant in ("clean", *variants):
+        sweep = world.write_sweep(tmp_path, variant=variant, variants=variants, confirm=confirm)
+        study = resolve(load(sweep), tmp_path / "home", str(sweep))
+        assert study.config.name == ("tiny" if variant == "clean" else f"tiny {variant}")
+        trials = confirm_trials(study)
+        designs.append([(t.strategy, t.init, t.seed, t.layer_map) for t in trials])
+        ids.append({t.id for t in trials})
+        held_out.add((*study.prepared.rows("select")["text"], *study.prepared.test_labels()))
+    assert designs[0] == designs[1] == designs[2] and len(designs[0]) == 8
+    assert len(set().union(*ids)) == 24 and len(held_out) == 1
+    wrong = {**variants, "more": {"labels": {"noise": 3}}}
+    (line,) = complaints(tmp_path, {**SMALLEST, "variants": wrong, "variant": "noise 0.1"})
+    assert line == "variants.more.labels.noise: 3 will not do; write a number less than 1"

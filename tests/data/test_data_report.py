@@ -260,7 +260,7 @@ CUTS = (
 FULL = DataReport(
     read=1500, dropped={"empty text": 3}, duplicates=17, relabelled=2, across=5, unread=("extra",),
     unsplit=4, test_from_select=True, hashed=("select",), folded={"1": 5},
-    lookalikes=(("7", "007"),), classes={"train": {"a": 2}}, cuts=CUTS,
+    lookalikes=(("7", "007"),), classes={"train": {"a": 2}}, noisy_labels=1, cuts=CUTS,
 )  # fmt: skip
 
 
@@ -279,10 +279,11 @@ def test_everything_that_happened_has_a_line_and_nothing_else() -> None:
         "5 in two splits", "not read: extra", "4 rows with an empty cell",
         "its select rows are the test",
         "1.0 as 1", "'7', '007'", "rows of train: a 2",
+        "labels of 1 of 2 rows of train replaced at random",
         "412 of 1,500 texts are longer than 128 tokens (task.max_length)", "26 % of tokens",
     ):  # fmt: skip
         assert part in said
-    assert len(lines(FULL)) == 10
+    assert len(lines(FULL)) == 11
 
 
 def test_a_caveat_begins_above_its_share() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from raykd.config.cohort import Cohort
-from raykd.config.sweep import SweepConfig, load
+from raykd.config.sweep import load
 from raykd.planning.resolve import resolve
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
@@ -19,6 +19,7 @@ from raykd.tasks.kinds.metric import metrics
 from raykd.training.recorder import Memory
 
 from ..support.loop import run_cohort
+from ..support.smallest import SMALLEST
 from ..support.world import write_sweep
 
 TEXT = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -33,9 +34,14 @@ def test_the_table_names_every_kind_and_metric() -> None:
         assert all(f"`{word}`" in TEXT for word in (kind, *metrics(kind)))
 
 
-def test_the_sweep_file_shown_is_one() -> None:
-    (shown,) = blocks("yaml")
-    SweepConfig.model_validate({"name": "shown", **yaml.safe_load(shown)})
+@pytest.mark.parametrize("shown", blocks("yaml"))
+def test_the_sweep_files_shown_are_some(tmp_path: Path, shown: str) -> None:
+    """In every variant; keys that are not shown are those of the smallest file."""
+    stated = {**SMALLEST, **yaml.safe_load(shown)}
+    for variant in ("clean", *stated.get("variants", ())):
+        file = tmp_path / "sweep.yaml"
+        file.write_text(yaml.safe_dump({**stated, "variant": variant}), encoding="utf-8")
+        assert load(file).variant == variant
 
 
 @pytest.fixture

@@ -300,6 +300,43 @@ def test_last_matches_the_last_blocks_alone() -> None:
     assert strategies.last(12, 1, 0).matched_blocks() == ((1, 12),)
 
 
+@given(depths, depths, st.data())
+def test_upper_matches_the_last_teacher_block_from_above(
+    teacher: int, student: int, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, student))
+    pairs = strategies.upper(teacher, student, 0, k=k).matched_blocks()
+    assert pairs == tuple((s, teacher) for s in range(student - k + 1, student + 1))
+    half = strategies.upper(teacher, student, 0).matched_blocks()
+    assert len(half) == (student + 1) // 2
+    assert strategies.upper(teacher, student, 0, k=1) == strategies.last(teacher, student, 0)
+    assert strategies.upper(teacher, student, 0, k=student) == (
+        strategies.all_to_one(teacher, student, 0, block=teacher)
+    )
+
+
+@given(depths, depths)
+def test_one_to_many_divides_the_teacher_into_consecutive_groups(
+    teacher: int, student: int
+) -> None:
+    layer_map = strategies.one_to_many(teacher, student, 0)
+    groups = [[t for s, t in layer_map.matched_blocks() if s == block]
+              for block in range(1, student + 1)]  # fmt: skip
+    assert tuple(group[-1] for group in groups) == strategies.forward(teacher, student, 0).blocks
+    if student <= teacher:
+        assert [t for group in groups for t in group] == list(range(1, teacher + 1))
+        assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    else:
+        assert all(len(group) == 1 for group in groups)
+    if student >= teacher:
+        assert layer_map == strategies.forward(teacher, student, 0)
+
+
+def test_one_to_many_as_text() -> None:
+    assert str(strategies.one_to_many(12, 3, 0)) == "[1-4, 5-8, 9-12]"
+    assert str(strategies.one_to_many(12, 5, 0)) == "[1-3, 4-5, 6-8, 9-10, 11-12]"
+
+
 def test_single_matches_the_pair_it_is_told() -> None:
     assert strategies.single(12, 3, 0).matched_blocks() == ((2, 6),)
     assert strategies.single(12, 3, 0, student_block=3, block=12).matched_blocks() == ((3, 12),)

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
+from raykd.config.design import CopiedRule
 from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps import published
 from raykd.maps.activations import Activation, state
 from raykd.maps.depth import Depth
 from raykd.maps.layer_map import LayerMap, check
-from raykd.maps.published import PUBLISHED, RULES, every_other, redrawn
+from raykd.maps.published import INIT_MAPS, PUBLISHED, RULES, every_other, redrawn
 from raykd.maps.strategies import STRATEGIES
+from raykd.models.public import InitMap
 
 depths = st.integers(1, 40)
 each_method = pytest.mark.parametrize("name", PUBLISHED)
@@ -38,9 +40,11 @@ def test_a_method_goes_with_a_loss_that_there_is(name: str) -> None:
     assert "arxiv" in (PUBLISHED[name].rule.__doc__ or "").lower()
 
 
-def test_every_loss_of_more_than_a_state_is_some_methods() -> None:
+def test_a_loss_that_goes_with_one_map_is_some_methods() -> None:
+    of_methods = {p.loss for p in PUBLISHED.values()}
+    assert {name for name, loss in hidden_losses().items() if not loss.any_map} <= of_methods
     of_blocks = {name for name, loss in hidden_losses().items() if loss.form == "blocks"}
-    assert of_blocks == {p.loss for p in PUBLISHED.values()} - {"cosine"}
+    assert of_methods - of_blocks == {"cosine"}
 
 
 @given(st.sampled_from(list(PUBLISHED)), depths, depths, st.integers(0, 2**31))
@@ -98,6 +102,20 @@ def test_every_other_is_distilberts_list(
     teacher: int, student: int, blocks: tuple[int, ...]
 ) -> None:
     assert every_other(teacher, student, 0).blocks == blocks
+
+
+@given(depths, st.data())
+def test_lower_and_upper_inits_copy_each_end_of_the_teacher(
+    teacher: int, data: st.DataObject
+) -> None:
+    student = data.draw(st.integers(1, teacher))
+    lower, upper = (INIT_MAPS[name](teacher, student, 0).blocks for name in ("lower", "upper"))
+    assert lower == tuple(range(1, student + 1))
+    assert upper == tuple(range(teacher - student + 1, teacher + 1))
+
+
+def test_a_sweep_file_and_the_library_name_the_init_maps_there_are() -> None:
+    assert set(get_args(CopiedRule)) == set(get_args(InitMap)) == set(INIT_MAPS)
 
 
 # What is drawn anew each epoch

@@ -41,6 +41,7 @@ def test_two_stacks_have_a_half_each() -> None:
 def test_options_are_those_of_the_strategy() -> None:
     assert strategy("all_to_one", 12, 3, block=7).blocks == (7, 7, 7)
     assert strategy("single", 12, 3, student_block=3, block=1).blocks == (None, None, 1)
+    assert strategy("upper", 12, 3, k=2).blocks == (None, 12, 12)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -49,6 +50,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": "single", "blocks": 3}, "single has no option 'blocks'; it takes student_block"),
     ({"name": "all_to_one", "block": 13}, "names teacher block 13, the teacher has 12 blocks"),
     ({"name": "single", "student_block": 4}, "does not fit a student of 3 blocks"),
+    ({"name": "upper", "k": 4}, "does not fit a student of 3 blocks"),
     ({"name": "forward", "student": 0}, "student: 0; write a number of blocks from 1 on"),
     ({"name": "forward", "teacher": (12, 12)}, "as many stacks"),
     ({"name": "forward", "decoder": "same"}, "the models have one stack; leave it out"),

@@ -37,6 +37,41 @@ def trials(folder: Path, **confirm: Any) -> tuple[TrialSpec, ...]:
     return confirm_trials(study(folder, **confirm))
 
 
+# Strategies with options, and init maps
+
+
+def test_the_last_block_goes_into_as_many_upper_blocks_as_stated(folder: Path) -> None:
+    stated: list[Any] = ["upper", {"strategy": "upper", "k": 2, "name": "upper_2"}, "one_to_many"]
+    found = trials(folder, strategies=stated, seeds=1)
+    assert [(t.strategy, str(t.layer_map)) for t in found] == [
+        ("upper", "[null, 4]"), ("upper_2", "[4, 4]"), ("one_to_many", "[1-2, 3-4]"),
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"strategies\.0\.k: 3, the student has 2 blocks"):
+        study(folder, strategies=[{"strategy": "upper", "k": 3}], seeds=1)
+    with pytest.raises(UserError, match="`k` is not an option of last; leave it out"):
+        study(folder, strategies=[{"strategy": "last", "k": 1}], seeds=1)
+
+
+def test_every_strategy_runs_from_the_lowest_and_from_the_highest_blocks(folder: Path) -> None:
+    inits: list[Any] = [{"copied": "lower"}, {"copied": "upper"}, {"copied": "every_other"}]
+    found = trials(folder, strategies=["none", "forward"], inits=inits, seeds=2)
+    assert Counter(t.init.blocks for t in found) == {(1, 2): 4, (3, 4): 4, (1, 4): 4}
+    assert len({t.id for t in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("inits", "line"),
+    [
+        (["copied", {"copied": [2, 4]}], "copied [2, 4] is that of confirm.inits.0 too"),
+        (["random", {"copied": [3, 4]}, {"copied": "upper"}], "inits.2: copied [3, 4] is that of"),
+    ],
+)
+def test_inits_that_copy_the_same_blocks_are_one(folder: Path, inits: list[Any], line: str) -> None:
+    with pytest.raises(UserError) as told:
+        study(folder, inits=inits, seeds=1)
+    assert len(told.value.args) == 1 and line in told.value.args[0]
+
+
 # Controls
 
 

@@ -51,6 +51,7 @@ def placed(module: nn.Module, device: torch.device) -> nn.Module:
 
 def step(case: Any, device: torch.device) -> None:
     from benchmarks.gpu import every_loss, world
+    from raykd.losses.hidden.statistics import unit_statistics
     from raykd.models.student import student_config, width
     from raykd.runtime.execution import Execution
     from raykd.runtime.group import Group
@@ -67,7 +68,8 @@ def step(case: Any, device: torch.device) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
         teacher, student = (placed(m, device) for m in models)
         arguments = (family, width(teacher), Group(), device, where.autocast())
-        learner = Learner(spec, student, *arguments)
+        statistics = unit_statistics(spec.loss.kind, spec.imitated, width(teacher), device)
+        learner = Learner(spec, student, *arguments, statistics=statistics)
         live = LiveTeacher(
             teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded
         )

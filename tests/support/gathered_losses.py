@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from raykd.config.trial import Init, Shape
 from raykd.data.batches import shard
 from raykd.data.encoded import Encoded
-from raykd.losses.hidden.inputs import HiddenInputs
-from raykd.losses.hidden.registry import register_hidden_loss
+from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
@@ -31,30 +29,15 @@ from .specs import spec
 from .tiny_models import tiny_model
 
 LENGTHS = np.array([7, 3, 9, 4, 5])
+KINDS = sorted(name for name, loss in hidden_losses().items() if not loss.additive)
 CASES = [
     (kind, rows, frozen)
-    for kind in ("linear_cka", "rkd_distance", "mixed")
-    for rows, frozen in ((5, False), (2, False), (1, False), (1, True))
+    for kind in (*KINDS, "mixed")
+    for rows, frozen in ((5, False), (3, False), (2, False), (1, False), (1, True))
 ]
 """Kind, rows of the batch (of one row, the second worker has none), frozen embeddings. `mixed` has
 a loss of the whole batch on one pair, and one by token on the others."""
 MIXED = LayerMap.of([[4, "0.5*linear_cka(1)"], 2], embedding=0)
-
-
-def rkd_distance(inputs: HiddenInputs) -> tuple[Tensor]:
-    """Squared error of the distances between examples, which are the means of their tokens."""
-    losses = []
-    for s, t in inputs.pairs:
-        tables = []
-        for x_ND in (inputs.student[s], inputs.teacher[t]):
-            x_BD = inputs.rows.mean(x_ND.float())
-            tables.append((x_BD[:, None] - x_BD).square().sum(-1))
-        losses.append((tables[0] - tables[1]).square().mean())
-    return (torch.stack(losses).mean(),)
-
-
-def register() -> None:
-    register_hidden_loss(form="blocks", terms=("distances",), additive=False)(rkd_distance)
 
 
 def rows(count: int) -> Encoded:
@@ -96,7 +79,6 @@ def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    register()
     steps = [step(*case, Group.current()) for case in CASES]
     (folder / f"{rank}.json").write_text(json.dumps(steps), encoding="utf-8")
 

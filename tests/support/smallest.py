@@ -15,7 +15,6 @@ SMALLEST: dict[str, Any] = {
 MORE: dict[str, Any] = {
     "explore": {"maps": 20},
     "published": {"table": "scores.csv", "task": "SST-2"},
-    "variants": {"as_released": {}},
 }
 
 

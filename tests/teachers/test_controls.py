@@ -26,9 +26,10 @@ from raykd.runtime import execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.classification import Classification
 from raykd.tasks.kinds.task_kind import task_kind, task_kinds
-from raykd.teachers import controls
-from raykd.teachers.controls import Controls, mean_states, untrained
+from raykd.teachers import state_statistics as sampled
+from raykd.teachers.controls import Controls, untrained
 from raykd.teachers.fill_cache import Filler
+from raykd.teachers.state_statistics import state_statistics
 from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
@@ -54,7 +55,7 @@ def filler() -> Filler:
 @pytest.fixture(scope="module")
 def made(filler: Filler) -> Controls:
     other = LiveTeacher(untrained(filler.teacher, 3), STATES, Classification(), nullcontext())
-    return Controls(3, 0, other, mean_states(filler))
+    return Controls(3, 0, other, state_statistics(filler))
 
 
 def part(filler: Filler, rows: np.ndarray, pad_to: int | None = None) -> Part:
@@ -130,11 +131,11 @@ def test_a_mean_has_no_variance_over_tokens_and_is_the_teachers(
 def test_a_mean_is_over_a_sample_of_the_rows(
     filler: Filler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controls, "MEAN_ROWS", 5)
+    monkeypatch.setattr(sampled, "STATISTICS_ROWS", 5)
     few = states([part(filler, np.array([0, 14, 29, 44, 59]))])
-    found = mean_states(filler)
+    found = state_statistics(filler)
     for k in STATES:
-        torch.testing.assert_close(found[k], few[k].mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found[k].mean_D, few[k].mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_an_untrained_teacher_is_one_model_a_seed(filler: Filler) -> None:

@@ -111,6 +111,18 @@ def test_stored_outputs_teach_what_the_teacher_teaches(task: str, kind: str) -> 
     assert found[0].losses[9]["hidden"] < found[0].losses[3]["hidden"]
 
 
+def test_a_loss_in_units_of_the_teacher_measures_them_over_the_stored_rows() -> None:
+    """A student that has the teacher's mean state alone has a loss of about 1."""
+    teacher, student = models()
+    with torch.no_grad():
+        student.base_model.encoder.layer[-1].output.LayerNorm.weight.zero_()
+    made = distill(
+        teacher, student, batches(), [None] * 2 + [6], epochs=60, lr=3e-2, ce=0, kl=0, every=180,
+        kind="standardized_mse", cache=True,
+    )  # fmt: skip
+    assert made.losses[180]["hidden"] < 1.1
+
+
 def test_a_folder_of_outputs_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +270,8 @@ def test_a_narrow_student_is_projected_and_exported_without_projections() -> Non
 @pytest.mark.parametrize("kind", sorted(n for n, k in hidden_losses().items() if k.any_map))
 def test_every_hidden_loss_that_goes_with_any_map(kind: str) -> None:
     teacher, student = models()
-    found = distill(teacher, student, batches(), [2, 4, 6], epochs=2, kind=kind)
+    cache = hidden_losses()[kind].standardized
+    found = distill(teacher, student, batches(), [2, 4, 6], epochs=2, kind=kind, cache=cache)
     assert 0 < found.losses[6]["hidden"] < float("inf")
 
 

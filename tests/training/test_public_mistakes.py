@@ -53,6 +53,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"kind": "paper_t5", "cache": True},
         "cache: paper_t5 looks at padding, which is not stored",
     ),
+    ({"kind": "standardized_mse"}, "kind: standardized_mse needs the teacher's statistics over"),
     ({"hidden": -1}, "hidden: -1; write a weight from 0 on"),
     ({"ce": 0, "kl": 0, "hidden": 0}, "ce, kl and hidden are all 0"),
     ({"schedule": [{"until": 0.5}]}, "schedule: the last stage ends at 0.5; write `until: 1`"),

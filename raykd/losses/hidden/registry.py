@@ -80,6 +80,13 @@ class HiddenLoss:
     """The map of one epoch, from the trial's map, seed and epoch, if it is drawn anew."""
     options: Mapping[str, float] = field(default_factory=dict)
     """Parameters that a sweep file may state (`losses.options`), with their defaults."""
+    standardized: bool = False
+    """Whether `function` and `space` get states that are centred and scaled by feature: with the
+    mean and the standard deviation of the teacher state over training rows, in both models
+    (statistics.py). For form `pair`."""
+    least_examples: int = 1
+    """Examples that a batch needs for the loss to be defined, if it compares them with each
+    other."""
     space: Callable[[Tensor], Tensor] | None = None
     """x_ND -> x_ND, for a loss that is proportional to the squared distance of the images of the
     two states. None: to that of the states themselves. What students imitate is measured there."""
@@ -148,6 +155,13 @@ def register_hidden_loss(**entry: Any) -> Callable[[Function], Function]:
         if loss.form != "blocks" and (loss.weights or loss.map_of_epoch):
             raise ValueError(f"hidden loss {loss.name!r}: trained weights and maps of an epoch are "
                              "those of form `blocks`")  # fmt: skip
+        if loss.standardized and loss.form != "pair":
+            raise ValueError(f"hidden loss {loss.name!r}: `standardized` is for form `pair`")
+        if loss.least_examples > 1 and loss.additive:
+            raise ValueError(
+                f"hidden loss {loss.name!r}: an additive loss needs one example; leave "
+                "`least_examples` out"
+            )
         if loss.padded and not loss.additive:
             raise ValueError(
                 f"hidden loss {loss.name!r}: form `padded_pair` is computed by one worker"

@@ -20,6 +20,7 @@ from raykd.data.batches import order as epoch
 from raykd.data.batches import shard
 from raykd.data.encoded import Encoded
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import unit_statistics
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
@@ -110,6 +111,7 @@ def _learner(
     return Learner(
         trial, model, data.family, width(teacher), Group(), execution.device, execution.autocast(),
         execution.compile, tokens_in(data.train.input_ids, data.pad),
+        unit_statistics(trial.hidden_kinds, trial.imitated, width(teacher), execution.device),
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from raykd.data.batches import Batch
 from raykd.losses.chunked import log_likelihoods
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import unit_statistics
 from raykd.models import quantization
 from raykd.models.block_kinds import on_meta
 from raykd.models.capture import stacks
@@ -127,8 +128,9 @@ def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
         model = _on_cpu(meta_teacher)
         held = storages.now
         learner = Learner(
-            trial, _on_cpu(student), family, width(model), Group(), device, execution.autocast()
-        )
+            trial, _on_cpu(student), family, width(model), Group(), device, execution.autocast(),
+            statistics=unit_statistics(trial.hidden_kinds, trial.imitated, width(model)),
+        )  # fmt: skip
         _create_lasting_state(learner, best=not question.gpu)
         resting = storages.now
         storages.above(0)

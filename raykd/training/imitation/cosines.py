@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from raykd.data.batches import valid
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.activations import Activation
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import project
@@ -42,13 +43,17 @@ class Agreement(NamedTuple):
 class GradientReader:
     """A student with hooks on the blocks that are compared; in eval mode while it is read."""
 
-    def __init__(self, student: Student, blocks: Blocks, data: Data, where: Execution) -> None:
+    def __init__(
+        self, student: Student, blocks: Blocks, data: Data, where: Execution,
+        statistics: Statistics | None,
+    ) -> None:  # fmt: skip
         self._student, self._blocks, self._data, self._where = student, blocks, data, where
         loss, layer_map = student.trial.loss, student.trial.layer_map
         terms = zip(layer_map.pairs(), layer_map.pair_terms(), strict=True)
         self._weights = {pair: weight for pair, (weight, _) in terms}
         kind = measured_loss(loss.kind)
         self._loss = hidden_loss(kind).with_options(loss.options if kind == loss.kind else None)
+        self._statistics = statistics if hidden_loss(kind).standardized else None
 
     def cosines(
         self,
@@ -82,17 +87,16 @@ class GradientReader:
             parameters = [p for p in stack[s.block - 1].parameters() if p.requires_grad]
             if not parameters:
                 continue
-            sides = [[(targets[t][0], self._weights[s, t]) for t in own]]
-            sides += [[(targets[t][shuffled], 1.0)] for t in others for shuffled in (0, 1)]
+            sides = [[(t, targets[t][0], self._weights[s, t]) for t in own]]
+            sides += [[(t, targets[t][shuffled], 1.0)] for t in others for shuffled in (0, 1)]
             sums = torch.zeros(len(sides), sum(p.numel() for p in parameters),
                                device=parameters[0].device)  # fmt: skip
             for rows, places in batches:
                 states = kept if kept is not None else self._forward(rows)
                 places = places.to(self._where.device)
                 for total, side in zip(sums, sides, strict=True):
-                    total += self._gradient(
-                        states[s], [(x[places], weight) for x, weight in side], parameters
-                    )
+                    at_places = [(t, x[places], weight) for t, x, weight in side]
+                    total += self._gradient(states[s], at_places, parameters)
             own_gradient, *rest = self._where.group.sum(sums).double()
             for t, real, null in zip(others, rest[::2], rest[1::2], strict=True):
                 values = Agreement(
@@ -117,16 +121,25 @@ class GradientReader:
         self._capture.clear()
         return states
 
+    def _loss_to(self, target: Activation, state_ND: Tensor, target_ND: Tensor) -> Tensor:
+        if self._statistics is not None:
+            standardize = self._statistics[target].standardize
+            state_ND, target_ND = standardize(state_ND), standardize(target_ND)
+        loss: Tensor = self._loss(state_ND, target_ND, 1, 1)
+        return loss
+
     def _gradient(
         self,
         state_ND: Tensor,
-        targets: Sequence[tuple[Tensor, float]],
+        targets: Sequence[tuple[Activation, Tensor, float]],
         parameters: Sequence[nn.Parameter],
     ) -> Tensor:
         """Return the gradient of the weighted loss to these targets, as a vector. Only its
         direction counts, so tokens are not divided by those of all workers."""
         with torch.enable_grad():
-            losses = [weight * self._loss(state_ND, t_ND, 1, 1) for t_ND, weight in targets]
+            losses = [
+                weight * self._loss_to(t, state_ND, target_ND) for t, target_ND, weight in targets
+            ]
             gradients = torch.autograd.grad(
                 torch.stack(losses).sum(), parameters, retain_graph=True, allow_unused=True
             )

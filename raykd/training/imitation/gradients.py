@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.activations import Activation, state
 from raykd.models.capture import stacks
 from raykd.models.student import width
@@ -75,8 +76,13 @@ class GradientProbe:
     """Measures students of one teacher at their steps. In a group, every worker calls it and
     computes the gradients of its share of the rows."""
 
-    def __init__(self, teacher: PreTrainedModel, data: Data, where: Execution) -> None:
+    def __init__(
+        self, teacher: PreTrainedModel, data: Data, where: Execution,
+        statistics: Statistics | None = None,
+    ) -> None:  # fmt: skip
+        """`statistics`: of the teacher's states, for hidden losses that standardise."""
         self._teacher, self._data, self._where = teacher, data, where
+        self._statistics = statistics
         self._schedules: dict[Training, Schedule] = {}
         self._sums: dict[str, dict[str, list[float]]] = {}
 
@@ -139,7 +145,9 @@ class GradientProbe:
         eager = torch.compiler.set_stance("force_eager") if self._where.compile else nullcontext()
         with eager:
             return [
-                GradientReader(student, blocks, self._data, self._where).cosines(share, targets)
+                GradientReader(student, blocks, self._data, self._where, self._statistics).cosines(
+                    share, targets
+                )
                 for student, blocks in zip(students, compared, strict=True)
             ]
 

@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 
 from raykd.data.batches import eval_batches
 from raykd.losses.hidden.registry import hidden_loss
-from raykd.maps.activations import state
+from raykd.losses.hidden.statistics import Statistics
+from raykd.maps.activations import Activation, state
 from raykd.models.capture import stacks
 from raykd.teachers.targets import LiveTeacher
 
@@ -50,6 +51,15 @@ def in_space(kind: str, x_ND: Tensor) -> Tensor:
     return x_ND.float() if space is None else space(x_ND.float())
 
 
+def image(kind: str, x_ND: Tensor, target: Activation, statistics: Statistics | None) -> Tensor:
+    """A state as a hidden loss compares it with a teacher state: in the space of the loss, and
+    standardised with the statistics of that teacher state if the kind does so."""
+    if hidden_loss(kind).standardized:
+        assert statistics is not None
+        x_ND = statistics[target].standardize(x_ND)
+    return in_space(kind, x_ND)
+
+
 def row_batches(encoded: Encoded, tokens: int, batch: int = BATCH) -> list[np.ndarray]:
     """Batches of evenly spaced rows with at least `tokens` tokens, or of all rows."""
     total = len(encoded.lengths)
@@ -62,9 +72,13 @@ def row_batches(encoded: Encoded, tokens: int, batch: int = BATCH) -> list[np.nd
 
 
 @torch.no_grad()
-def measure_lines(kind: str, teacher: PreTrainedModel, data: Data, where: Execution) -> Lines:
+def measure_lines(
+    kind: str, teacher: PreTrainedModel, data: Data, where: Execution,
+    statistics: Statistics | None = None,
+) -> Lines:  # fmt: skip
     """Run the teacher over training and held-out tokens and return the losses of the constant and
-    the lookup. Every worker of a group runs it over all of these tokens."""
+    the lookup. Every worker of a group runs it over all of these tokens. `statistics`: of the
+    teacher's states, for a kind that standardises."""
     blocks = [state(block) for block in range(len(stacks(teacher)["encoder"]) + 1)]
     live = LiveTeacher(teacher, blocks, data.family, where.autocast())
 
@@ -73,7 +87,8 @@ def measure_lines(kind: str, teacher: PreTrainedModel, data: Data, where: Execut
         for rows in row_batches(encoded, tokens, min(BATCH, where.micro_batch or BATCH)):
             batch = data.family.collate(encoded, rows, data.pad).to(where.device)
             states_ND = live(batch).states_ND
-            x_NKD = torch.stack([in_space(kind, states_ND[block]) for block in blocks], 1)
+            images = [image(kind, states_ND[block], block, statistics) for block in blocks]
+            x_NKD = torch.stack(images, 1)
             yield batch.inputs["input_ids"].flatten()[batch.valid], x_NKD
 
     try:

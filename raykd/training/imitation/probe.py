@@ -25,12 +25,20 @@ from transformers import PreTrainedModel
 
 from raykd.data.batches import valid
 from raykd.losses.hidden.registry import hidden_loss
+from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.activations import Activation, state
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.projections import project
 from raykd.models.student import width
 from raykd.teachers.targets import LiveTeacher
-from raykd.training.imitation.lines import BATCH, TOKENS, Lines, in_space, row_batches
+from raykd.training.imitation.lines import (
+    BATCH,
+    TOKENS,
+    Lines,
+    image,
+    in_space,
+    row_batches,
+)
 
 if TYPE_CHECKING:
     from raykd.config.trial import Training, TrialSpec
@@ -70,6 +78,7 @@ class ImitationProbe:
     calls it and processes its share of the rows.
 
     `lines` returns the losses of the constant and the lookup in the space of a hidden loss.
+    `statistics`: of the teacher's states, for hidden losses that standardise.
     """
 
     def __init__(
@@ -78,8 +87,10 @@ class ImitationProbe:
         data: Data,
         where: Execution,
         lines: Callable[[str], Lines],
+        statistics: Statistics | None = None,
     ) -> None:
         self._teacher, self._data, self._where, self._lines = teacher, data, where, lines
+        self._statistics = statistics
         # Where memory allowed few rows at a time, no more are evaluated here.
         batches = row_batches(data.select, TOKENS, min(BATCH, where.micro_batch or BATCH))
         self._batches = batches[where.group.rank :: where.group.world]
@@ -91,7 +102,10 @@ class ImitationProbe:
         states."""
         teacher_width, family = width(self._teacher), self._data.family
         depth = len(stacks(self._teacher)["encoder"])
-        subjects = [_Subject(student, depth, teacher_width, self._where) for student in students]
+        subjects = [
+            _Subject(student, depth, teacher_width, self._where, self._statistics)
+            for student in students
+        ]
         read = {t for subject in subjects for t in subject.teacher_states}
         live = LiveTeacher(self._teacher, read, family, self._where.autocast())
         try:
@@ -100,7 +114,9 @@ class ImitationProbe:
                 batch = batch.to(self._where.device)
                 states_ND = live(batch).states_ND
                 by_kind = {
-                    kind: {t: in_space(kind, x_ND) for t, x_ND in states_ND.items()}
+                    kind: {
+                        t: image(kind, x_ND, t, self._statistics) for t, x_ND in states_ND.items()
+                    }
                     for kind in {subject.kind for subject in subjects}
                 }
                 for subject in subjects:
@@ -134,15 +150,16 @@ class _Subject:
     """A student with hooks on its blocks, and its losses, summed over this worker's tokens."""
 
     def __init__(
-        self, student: Student, teacher_depth: int, teacher_width: int, where: Execution
-    ) -> None:
+        self, student: Student, teacher_depth: int, teacher_width: int, where: Execution,
+        statistics: Statistics | None,
+    ) -> None:  # fmt: skip
         # Those of the student alone: others of its cohort change no shape, and so no rounding.
         matched_targets = {t for _, t in student.trial.layer_map.pairs()}
         blocks_of_teacher = {state(block) for block in range(1, teacher_depth + 1)}
         self.teacher_states = sorted(blocks_of_teacher | matched_targets)
         self.kind = measured_loss(student.trial.loss.kind)
         self.losses: dict[Names, float] = {}
-        self._student, self._where = student, where
+        self._student, self._where, self._statistics = student, where, statistics
         model, projections = student.model, student.projections
         blocks = {state(block) for block in range(1, len(stacks(model)["encoder"]) + 1)}
         matched = {s for s, _ in student.trial.layer_map.pairs()}
@@ -168,22 +185,41 @@ class _Subject:
             forward(self._student.model, batch)
         projections = self._student.projections
         student_ND = [
-            in_space(
-                self.kind, project(projections, s, valid(self._capture.values[s], batch.valid))
-            )
+            project(projections, s, valid(self._capture.values[s], batch.valid))
             for s in self._states
         ]
         self._capture.clear()
-        # |s - t|² = |s|² - 2 st + |t|²: one matrix product reads each state once for all pairs.
-        student_SX = torch.stack([x_ND.flatten() for x_ND in student_ND])
-        teacher_TX = torch.stack([teacher_ND[t].flatten() for t in self.teacher_states])
-        squares_S, squares_T = (x.square().sum(1).double() for x in (student_SX, teacher_TX))
-        products_ST = (student_SX @ teacher_TX.T).double()
-        distances = (squares_S[:, None] - 2 * products_ST + squares_T).cpu().tolist()
+        distances = self._distances(student_ND, [teacher_ND[t] for t in self.teacher_states])
         for s, row in zip(self._states, distances, strict=True):
             for t, distance in zip(self.teacher_states, row, strict=True):
                 self.losses[s, t] = self.losses.get((s, t), 0.0) + distance
 
+    def _distances(
+        self, student_ND: Sequence[Tensor], teacher_ND: Sequence[Tensor]
+    ) -> list[list[float]]:
+        """Return the squared distances by student state and teacher state, whose images are in
+        `teacher_ND`."""
+        if not hidden_loss(self.kind).standardized:
+            return squared_distances([in_space(self.kind, x_ND) for x_ND in student_ND], teacher_ND)
+        by_teacher = []  # the image of a student state depends on the teacher state
+        for t, target_ND in zip(self.teacher_states, teacher_ND, strict=True):
+            images_ND = [image(self.kind, x_ND, t, self._statistics) for x_ND in student_ND]
+            by_teacher.append([row[0] for row in squared_distances(images_ND, [target_ND])])
+        return [list(row) for row in zip(*by_teacher, strict=True)]
+
     def close(self) -> None:
         self._capture.remove()
         self._student.model.train(self._was_training)
+
+
+def squared_distances(
+    student_ND: Sequence[Tensor], teacher_ND: Sequence[Tensor]
+) -> list[list[float]]:
+    """Return sum |s - t|² over tokens and features, for each student and each teacher state."""
+    # |s - t|² = |s|² - 2 st + |t|²: one matrix product reads each state once for all pairs.
+    student_SX = torch.stack([x_ND.flatten() for x_ND in student_ND])
+    teacher_TX = torch.stack([x_ND.flatten() for x_ND in teacher_ND])
+    squares_S, squares_T = (x.square().sum(1).double() for x in (student_SX, teacher_TX))
+    products_ST = (student_SX @ teacher_TX.T).double()
+    distances: list[list[float]] = (squares_S[:, None] - 2 * products_ST + squares_T).cpu().tolist()
+    return distances

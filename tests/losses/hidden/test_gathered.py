@@ -12,20 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from raykd.losses.hidden import registry
 from raykd.runtime.group import Group
 
 from ...support import gathered_losses
-from ...support.gathered_losses import CASES
+from ...support.gathered_losses import CASES, KINDS
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of these tests is known here and nowhere else."""
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry.hidden_losses()))
-    gathered_losses.register()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +48,7 @@ def test_two_workers_have_the_loss_and_the_gradients_of_one(
         torch.testing.assert_close(torch.tensor(both["gradient"]), gradient, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["linear_cka", "rkd_distance", "mixed"])
+@pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_the_loss_of_the_whole_batch_is_not_that_of_its_parts(kind: str) -> None:
     """So that the comparison above shows something."""
     whole, part = (gathered_losses.step(kind, n, False, Group())["losses"] for n in (5, 3))

@@ -10,6 +10,7 @@ import torch
 
 from raykd.config.trial import Init, Shape
 from raykd.losses.hidden.registry import hidden_losses, losses_of_pairs, pair_problem
+from raykd.losses.hidden.statistics import unit_statistics
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
 from raykd.runtime.group import Group
@@ -30,8 +31,9 @@ def losses(layer_map: LayerMap, kind: str = "normalized_mse") -> dict[str, float
     trial = spec(shape=BLOCKS, layer_map=layer_map, kind=kind)
     student = build_student(teacher, BLOCKS, Init("random"), 0)
     learner = Learner(
-        trial, student, Classification(), 32, Group(), torch.device("cpu"), nullcontext()
-    )
+        trial, student, Classification(), 32, Group(), torch.device("cpu"), nullcontext(),
+        statistics=unit_statistics(trial.hidden_kinds, trial.teacher_states, 32),
+    )  # fmt: skip
     live = LiveTeacher(
         teacher, trial.teacher_states, Classification(), nullcontext(),
         padded=hidden_losses()[kind].padded,

@@ -87,6 +87,8 @@ def test_the_page_of_strategies_names_every_kind(name: str) -> None:
         ({"weights": lambda *of: {}}, "trained weights"),
         ({"map_of_epoch": lambda *of: of[0]}, "maps of an epoch"),
         ({"form": "padded_pair", "additive": False}, "computed by one worker"),
+        ({"form": "padded_pair", "standardized": True}, "`standardized` is for form `pair`"),
+        ({"least_examples": 2}, "an additive loss needs one example"),
     ],
 )
 def test_an_entry_that_contradicts_itself_is_refused(entry: dict[str, Any], told: str) -> None:
@@ -164,14 +166,40 @@ def test_a_loss_of_the_whole_batch_is_not_computed_in_parts(tmp_path: Path, name
     assert again.micro_batch is None
 
 
-def test_linear_cka_is_one_of_them_and_needs_no_single_worker() -> None:
-    assert "linear_cka" in WHOLE
-    file = {**SMALLEST, "losses": {"kind": "linear_cka"}, "cluster": {"workers": 2}}
-    assert SweepConfig.model_validate(file).losses.kind == "linear_cka"
+SETS = sorted(name for name, loss in hidden_losses().items() if loss.least_examples > 1)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_loss_of_the_gathered_batch_needs_no_single_worker(name: str) -> None:
+    assert name in WHOLE
+    file = {**SMALLEST, "losses": {"kind": name}, "cluster": {"workers": 2}}
+    assert SweepConfig.model_validate(file).losses.kind == name
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_batch_with_too_few_examples_to_compare_is_refused(tmp_path: Path, name: str) -> None:
+    least = hidden_loss(name).least_examples
+    file = {**SMALLEST, "losses": {"kind": name}}
+    (told,) = complaints(tmp_path, {**file, "training": {"batch": least - 1}})
+    assert told == (
+        f"training.batch: {least - 1}, and {name} compares the examples of a batch with each "
+        f"other; write {least} or more"
+    )
+    task = {**SMALLEST["task"], "max_length": 64}
+    tokens = {**file, "task": task, "training": {"batch_tokens": 64 * least - 1}}
+    (told,) = complaints(tmp_path, tokens)
+    assert re.fullmatch(
+        rf"training.batch_tokens: {64 * least - 1}, .*; write {64 * least} or more, which holds "
+        rf"{least} texts of 64 tokens \(task.max_length\)",
+        told,
+    )
+    for fitting in ({"batch": least}, {"batch_tokens": 64 * least}):
+        SweepConfig.model_validate({**file, "task": task, "training": fitting})
 
 
 @each_kind
 def test_angles_are_those_of_a_loss_with_a_gradient_for_each_token(name: str) -> None:
     trial = spec(kind=name)
-    assert _kind(trial) == (name if hidden_loss(name).by_token else "mse")
+    measured = hidden_loss(name).by_token and not hidden_loss(name).standardized
+    assert _kind(trial) == (name if measured else "mse")
     assert _kind(replace(trial, loss=replace(trial.loss, kind="linear_cka"))) == "mse"

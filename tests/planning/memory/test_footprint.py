@@ -16,6 +16,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.sweep import load
 from raykd.config.trial import Init, Lora, Loss, Shape, Training, TrialSpec
 from raykd.data.encoded import Encoded
+from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps.layer_map import LayerMap, everywhere
 from raykd.maps.published import PUBLISHED
 from raykd.models.stacks import depth
@@ -107,6 +108,15 @@ def test_every_published_method_is_computed_on_shapes(name: str, unmatched: Foot
     matched = trial("classification", Shape(2), kind, layer_map)
     found = measure(tiny_model("bert", blocks=4).config, load_of("classification", matched))
     assert found.step > unmatched.step
+
+
+@pytest.mark.parametrize("kind", sorted(n for n, k in hidden_losses().items() if k.any_map))
+def test_every_loss_that_goes_with_any_map_is_computed_on_shapes(
+    kind: str, unmatched: Footprint
+) -> None:
+    matched = trial("classification", Shape(2), kind, LayerMap((4, 2)))
+    model = tiny_model("bert", blocks=4)
+    assert measure(model.config, load_of("classification", matched)).step > unmatched.step
 
 
 @pytest.mark.parametrize(("kind", "task"), [("paper_t5", "seq2seq"), ("paper_qwen", "causal_lm")])

@@ -30,9 +30,9 @@ from raykd.training.trainer import CohortTrainer
 
 from ...support.loop import Interrupt, series, told, train
 from .conftest import trial_of
-from .test_probe import states_of
+from .test_probe import in_units, states_of
 
-KINDS = ["mse", "normalized_mse", "cosine", "paper", "pkd"]
+KINDS = ["mse", "normalized_mse", "cosine", "paper", "pkd", "standardized_mse"]
 NAMES = {"gradient_cosine", "gradient_cosine_null", "gradient_cosine_mean",
          "gradient_cosine_null_mean"}  # fmt: skip
 
@@ -56,7 +56,8 @@ def test_the_cosine_is_that_of_two_backward_passes(
     replaced by the squared error."""
     trial = trial_of(study, "forward", kind, "random")
     student = Stored(trial, trainer.build(trial), nn.ModuleDict())
-    probe = GradientProbe(trainer.teacher, trainer.data, Execution())
+    statistics = trainer._statistics(Execution())
+    probe = GradientProbe(trainer.teacher, trainer.data, Execution(), statistics)
     measured = probe.measure([student])[0]
     _, teacher = states_of(trainer, trainer.teacher, trainer.data.select)
     loss = hidden_loss(measured_loss(kind)).function
@@ -72,7 +73,9 @@ def test_the_cosine_is_that_of_two_backward_passes(
                 )
                 trainer.data.family.forward(student.model, batch)
                 x_ND = capture.values[state(block)][0]
-                loss(x_ND, teacher[target][start : start + len(x_ND)], 1, 1).backward()
+                target_ND = teacher[target][start : start + len(x_ND)]
+                own, goal = (in_units(trainer, kind, x, target) for x in (x_ND, target_ND))
+                loss(own, goal, 1, 1).backward()
                 start += len(x_ND)
         parameters = blocks[block - 1].parameters()
         return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).double()

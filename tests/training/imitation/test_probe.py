@@ -33,16 +33,25 @@ from raykd.training.trainer import CohortTrainer
 from ...support.loop import told, train
 from .conftest import trial_of
 
-KINDS = ["mse", "normalized_mse", "cosine"]
+KINDS = ["mse", "normalized_mse", "cosine", "standardized_mse"]
 
 
 def measure(trainer: CohortTrainer, *students: Stored) -> list[dict[str, float]]:
     where = Execution()
+    statistics = trainer._statistics(where)
     probe = ImitationProbe(
         trainer.teacher, trainer.data, where,
-        lambda kind: measure_lines(kind, trainer.teacher, trainer.data, where),
+        lambda kind: measure_lines(kind, trainer.teacher, trainer.data, where, statistics),
+        statistics,
     )  # fmt: skip
     return probe.measure(students)
+
+
+def in_units(trainer: CohortTrainer, kind: str, x_ND: Tensor, block: int) -> Tensor:
+    """States as a kind compares them with a teacher block, before its function."""
+    if not hidden_loss(kind).standardized:
+        return x_ND
+    return trainer._statistics(Execution())[state(block)].standardize(x_ND)
 
 
 def states_of(
@@ -92,19 +101,23 @@ def test_r2_is_one_minus_the_loss_over_that_of_the_best_constant(
     _, teacher = states_of(trainer, trainer.teacher, trainer.data.select)
     _, states = states_of(trainer, student.model, trainer.data.select)
     for s, t in itertools.product(states, teacher):
-        expected = 1 - loss(kind, states[s], teacher[t]) / best_constant(kind, teacher[t])
+        own, target = (in_units(trainer, kind, x, t) for x in (states[s], teacher[t]))
+        expected = 1 - loss(kind, own, target) / best_constant(kind, target)
         assert metrics[f"r2/{s}_to_{t}"] == pytest.approx(expected, abs=2e-3)
     assert len(metrics) == len(states) * len(teacher) + len(teacher)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_lookup_knows_the_token_and_nothing_else(trainer: CohortTrainer, kind: str) -> None:
-    lines = measure_lines(kind, trainer.teacher, trainer.data, Execution())
+    statistics = trainer._statistics(Execution())
+    lines = measure_lines(kind, trainer.teacher, trainer.data, Execution(), statistics)
     space = hidden_loss(kind).space or (lambda x: x)
     train_ids, train_states = states_of(trainer, trainer.teacher, trainer.data.train)
     ids, states_ND = states_of(trainer, trainer.teacher, trainer.data.select)
     for block, x_ND in states_ND.items():
-        images_ND, train_ND = space(x_ND), space(train_states[block])
+        images_ND, train_ND = (
+            space(in_units(trainer, kind, x, block)) for x in (x_ND, train_states[block])
+        )
         expected = 0.0
         for token, image_D in zip(ids, images_ND, strict=True):
             same = train_ids == token

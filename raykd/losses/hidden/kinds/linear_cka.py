@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register_hidden_loss(additive=False, projects=False)
+@register_hidden_loss(additive=False, projects=False, least_examples=2)
 def linear_cka(student_ND: Tensor, teacher_ND: Tensor, tokens: int, examples: int) -> Tensor:
     """1 - CKA of all tokens of the batch, with features centred over them:
     CKA = |S^T T|^2 / (|S^T S| |T^T T|), Frobenius norms (Kornblith et al. 2019, arXiv 1905.00414,
