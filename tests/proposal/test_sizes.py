@@ -45,8 +45,8 @@ def test_the_largest_sd_is_that_of_students_with_independent_errors(
 
 def test_the_largest_sd_covers_the_measured_ones() -> None:
     """These figures of the studies with copied blocks stand in the function's docstring."""
-    for study, measured in (("minilm", 1.97), ("minilm_init", 1.57)):
-        table = pd.read_csv(ROOT / "studies" / f"{study}.csv")
+    for study, measured in (("study_minilm", 1.97), ("study_minilm_init", 1.57)):
+        table = pd.read_csv(ROOT / "studies" / study / "scores.csv")
         table = table[~table.control.astype(bool) & (table.phase == "confirm")]
         scores = table.pivot_table(index="seed", columns="strategy", values="score")
         differences = scores.drop(columns="forward").sub(scores["forward"], axis=0)
