@@ -3,12 +3,12 @@ parameter gradients take.
 
     python -m benchmarks.probe_cost SWEEP [STRATEGY ...]     writes probe_cost.json and .md
 
-A cohort of these strategies (forward and reverse) of SWEEP is trained without measurements, with
-R², and with the cosines, in turns, each several times in one process of one thread. Two figures are
-printed for each: the CPU time inside the measurement over that of the rest of the training, and
-the CPU time of the whole training over that of the same repeat's training without measurements. A
-training is its steps and evaluations, without the test split. The first figure is the cost; the
-second shows that nothing of it is missed, as closely as the machine repeats itself.
+A cohort of these strategies (forward) of SWEEP is trained without and with both measurements, in
+turns, several times in one process of one thread. Two figures are printed: the CPU time inside a
+measurement over that of the rest of its training, and the CPU time of the whole training over that
+of the same repeat's training without measurements. A training is its steps and evaluations, without
+the test split. The first figure is the cost; the second shows that nothing of it is missed, as
+closely as the machine repeats itself.
 """
 
 from __future__ import annotations
@@ -46,20 +46,18 @@ PROBES: dict[str, tuple[type, str]] = {
     "R²": (ImitationProbe, "measure"),
     "gradient cosines": (GradientProbe, "__call__"),
 }
-ARMS = ("without", *PROBES)
 JSON = Path(__file__).with_suffix(".json")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of a training, and of the measurement within it."""
+    """CPU seconds of a training, and of each measurement within it."""
 
     training: float
-    measured: float
+    measured: Mapping[str, float]
 
-    @property
-    def share(self) -> float:
-        return self.measured / (self.training - self.measured)
+    def share(self, probe: str) -> float:
+        return self.measured[probe] / (self.training - sum(self.measured.values()))
 
 
 def timed(call: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
@@ -77,14 +75,14 @@ def nothing(_: object, students: Sequence[object], *__: object) -> list[dict[str
     return [{} for _ in students]
 
 
-def train(trainer: CohortTrainer, cohort: Cohort, arm: str) -> Cost:
-    """Train the cohort anew with the measurement of this arm alone."""
-    finish, measured, tested = distill._finish, list[float](), list[float]()
-    vars(distill)["_finish"] = timed(finish, tested)
+def train(trainer: CohortTrainer, cohort: Cohort, measuring: bool) -> Cost:
+    """Train the cohort anew, with or without the measurements."""
+    finish, tested = distill._finish, list[float]()
+    spent: dict[str, list[float]] = {name: [] for name in PROBES}
     originals = {name: getattr(*probe) for name, probe in PROBES.items()}
+    vars(distill)["_finish"] = timed(finish, tested)
     for name, (probe, method) in PROBES.items():
-        call = timed(originals[name], measured) if name == arm else nothing
-        setattr(probe, method, call)
+        setattr(probe, method, timed(originals[name], spent[name]) if measuring else nothing)
     try:
         began = time.process_time()
         trainer.run(cohort, Memory())
@@ -93,7 +91,7 @@ def train(trainer: CohortTrainer, cohort: Cohort, arm: str) -> Cost:
         vars(distill)["_finish"] = finish
         for name, (probe, method) in PROBES.items():
             setattr(probe, method, originals[name])
-    return Cost(whole - sum(tested), sum(measured))
+    return Cost(whole - sum(tested), {name: sum(times) for name, times in spent.items()})
 
 
 def measure(sweep: Path, strategies: Sequence[str]) -> dict[str, Any]:
@@ -107,10 +105,10 @@ def measure(sweep: Path, strategies: Sequence[str]) -> dict[str, Any]:
     lines = time.process_time() - began
     repeats: list[dict[str, Cost]] = []
     for number in range(REPEATS):
-        order = ARMS[number % len(ARMS) :] + ARMS[: number % len(ARMS)]
-        costs = {arm: train(trainer, cohort, arm) for arm in order}
-        repeats.append({arm: costs[arm] for arm in ARMS})
-        print(number + 1, {arm: vars(cost) for arm, cost in costs.items()}, flush=True)
+        order = (False, True) if number % 2 else (True, False)
+        costs = {measuring: train(trainer, cohort, measuring) for measuring in order}
+        repeats.append({"without": costs[False], "with": costs[True]})
+        print(number + 1, costs, flush=True)
     return {
         "sweep": str(sweep),
         "strategies": [t.strategy for t in cohort.trials],
@@ -134,17 +132,15 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "evaluations, without the test",
         f"split. The measurements of a training may cost {SHARE:.0%} of it.",
         "",
-        "| sweep | students, steps | measurement | inside the measurement, over the rest | "
-        "training with it, over without |",
+        "| sweep | students, steps | R² | gradient cosines | training with both, over without |",
         "|---|---|---|---|---|",
     ]
     for result in results:
         repeats = [{arm: Cost(**cost) for arm, cost in r.items()} for r in result["repeats"]]
+        shares = [spread([r["with"].share(probe) for r in repeats]) for probe in PROBES]
+        ratio = spread([r["with"].training / r["without"].training - 1 for r in repeats])
         students = f"{', '.join(result['strategies'])}; {result['steps']}"
-        for arm in PROBES:
-            inside = spread([r[arm].share for r in repeats])
-            ratio = spread([r[arm].training / r["without"].training - 1 for r in repeats])
-            lines.append(f"| {result['sweep']} | {students} | {arm} | {inside} | {ratio} |")
+        lines.append(f"| {' | '.join([result['sweep'], students, *shares, ratio])} |")
     lines += ["", "Each row is of a machine that other work kept busy:", ""]
     lines += [
         f"- {r['sweep']}: {len(r['repeats'])} repeats at nice {r['nice']}; {r['machine']['cores']} "
@@ -161,7 +157,7 @@ def spread(shares: Sequence[float]) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    result = measure(Path(sys.argv[1]), sys.argv[2:] or ["forward", "reverse"])
+    result = measure(Path(sys.argv[1]), sys.argv[2:] or ["forward"])
     kept = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     results = [r for r in kept if r["sweep"] != result["sweep"]] + [result]
     JSON.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
