@@ -17,6 +17,7 @@ from raykd.proposal import sizes
 from raykd.proposal.columns import Column
 from raykd.proposal.notes import notes
 from raykd.proposal.propose import Proposal
+from raykd.runtime.scratch import whole_file
 
 COLUMN, WIDTH = 26, 100
 """Where comments begin, and the longest line with one; a longer comment stands above its key."""
@@ -36,8 +37,8 @@ class Choice:
 def write(file: Path, proposal: Proposal) -> None:
     """Write the sweep file. Raises UserError if it is there already, or cannot be written."""
     try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text(proposal))
+        with whole_file(file, new=True) as draft:
+            draft.write_text(text(proposal), encoding="utf-8")
     except FileExistsError:
         raise UserError(taken(file)) from None
     except OSError as error:
