@@ -1,14 +1,12 @@
 """What the measurements of imitation cost: the share of a training that R² and the cosines of
 parameter gradients take.
 
-    python -m benchmarks.probe_cost SWEEP [STRATEGY ...]     writes probe_cost.json and .md
+    python -m benchmarks.probe_cost SWEEP     writes probe_cost.json and probe_cost.md
 
-A cohort of these strategies (forward) of SWEEP is trained without and with both measurements, in
-turns, several times in one process of one thread. Two figures are printed: the CPU time inside a
-measurement over that of the rest of its training, and the CPU time of the whole training over that
-of the same repeat's training without measurements. A training is its steps and evaluations, without
-the test split. The first figure is the cost; the second shows that nothing of it is missed, as
-closely as the machine repeats itself.
+A student of `forward` is trained for a few steps in one process of one thread, and both
+measurements are made again and again between the steps. Each repeat gives the CPU time of a
+measurement over that of a step (batch, teacher, student, optimiser; evaluations do not count). The
+share follows from it: times the measurements of the sweep's whole training, over its steps.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,85 +35,99 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
 from raykd.training import distill
-from raykd.training.imitation.gradients import GradientProbe
-from raykd.training.imitation.probe import SHARE, ImitationProbe
+from raykd.training.early_stopping import marks
+from raykd.training.imitation import gradients
+from raykd.training.imitation.gradients import GradientProbe, Schedule
+from raykd.training.imitation.probe import SHARE, ImitationProbe, measured_steps
 from raykd.training.recorder import Memory
 from raykd.training.trainer import CohortTrainer
 
-REPEATS = 3
-PROBES: dict[str, tuple[type, str]] = {
-    "R²": (ImitationProbe, "measure"),
-    "gradient cosines": (GradientProbe, "__call__"),
-}
+REPEATS, STEPS, TIMES = 4, 12, 3
+R2, COSINES = "R²", "gradient cosines"
 JSON = Path(__file__).with_suffix(".json")
 
 
-@dataclass(frozen=True)
-class Cost:
-    """CPU seconds of a training, and of each measurement within it."""
-
-    training: float
-    measured: Mapping[str, float]
-
-    def share(self, probe: str) -> float:
-        return self.measured[probe] / (self.training - sum(self.measured.values()))
-
-
-def timed(call: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
-    def run(*args: Any, **named: Any) -> Any:
-        began = time.process_time()
-        try:
-            return call(*args, **named)
-        finally:
-            spent.append(time.process_time() - began)
-
-    return run
-
-
-def nothing(_: object, students: Sequence[object], *__: object) -> list[dict[str, float]]:
-    return [{} for _ in students]
-
-
-def train(trainer: CohortTrainer, cohort: Cohort, measuring: bool) -> Cost:
-    """Train the cohort anew, with or without the measurements."""
-    finish, tested = distill._finish, list[float]()
-    spent: dict[str, list[float]] = {name: [] for name in PROBES}
-    originals = {name: getattr(*probe) for name, probe in PROBES.items()}
-    vars(distill)["_finish"] = timed(finish, tested)
-    for name, (probe, method) in PROBES.items():
-        setattr(probe, method, timed(originals[name], spent[name]) if measuring else nothing)
+@contextmanager
+def replaced(space: dict[str, Any], **new: Any) -> Iterator[None]:
+    old = {name: space[name] for name in new}
+    space.update(new)
     try:
+        yield
+    finally:
+        space.update(old)
+
+
+@contextmanager
+def timed(owner: type, method: str, spent: list[float]) -> Iterator[None]:
+    """Add the CPU seconds of each call."""
+    call = getattr(owner, method)
+
+    def run(*args: Any) -> Any:
+        began = time.process_time()
+        result = call(*args)
+        spent.append(time.process_time() - began)
+        return result
+
+    setattr(owner, method, run)
+    try:
+        yield
+    finally:
+        setattr(owner, method, call)
+
+
+def repeat(trainer: CohortTrainer, cohort: Cohort, tokens: int) -> dict[str, float]:
+    """Train for some steps, and return CPU seconds of a step and of each measurement."""
+    of_r2, of_cosines, evaluated = list[float](), list[float](), list[float]()
+    select, due = distill._select_score, frozenset(marks(STEPS, TIMES))
+
+    def evaluate(*args: Any) -> float:
+        began = time.process_time()
+        score = select(*args)
+        evaluated.append(time.process_time() - began)
+        return score
+
+    at = Schedule(frozenset(step - 1 for step in due), tokens)
+    with (
+        replaced(
+            vars(distill), _select_score=evaluate, _finish=lambda *_: None,
+            measured_steps=lambda *_: due,
+        ),
+        replaced(vars(gradients), schedule=lambda *_: at),
+        timed(ImitationProbe, "measure", of_r2),
+        timed(GradientProbe, "measure", of_cosines),
+    ):  # fmt: skip
         began = time.process_time()
         trainer.run(cohort, Memory())
         whole = time.process_time() - began
-    finally:
-        vars(distill)["_finish"] = finish
-        for name, (probe, method) in PROBES.items():
-            setattr(probe, method, originals[name])
-    return Cost(whole - sum(tested), {name: sum(times) for name, times in spent.items()})
+    assert len(of_r2) == len(of_cosines) == TIMES
+    steps = whole - sum(of_r2) - sum(of_cosines) - sum(evaluated)
+    return {"step": steps / STEPS, R2: median(of_r2), COSINES: median(of_cosines)}
 
 
-def measure(sweep: Path, strategies: Sequence[str]) -> dict[str, Any]:
+def measure(sweep: Path) -> dict[str, Any]:
     study = resolve(load(sweep), packages.home(), str(sweep))
     sources = replace(training_inputs(study, fine_tune(study).folder), angles=None)
     trainer = CohortTrainer.load(sources, Execution())
-    of_file = [t for t in confirm_trials(study) if t.strategy in strategies]
-    cohort = Cohort(tuple(t for t in of_file if t.seed == of_file[0].seed))
-    began = time.process_time()  # what R² is compared with is measured once a home
-    trainer._lines(cohort.trials[0].loss.kind, trainer.where)
-    lines = time.process_time() - began
-    repeats: list[dict[str, Cost]] = []
-    for number in range(REPEATS):
-        order = (False, True) if number % 2 else (True, False)
-        costs = {measuring: train(trainer, cohort, measuring) for measuring in order}
-        repeats.append({"without": costs[False], "with": costs[True]})
-        print(number + 1, costs, flush=True)
+    trial = next(t for t in confirm_trials(study) if t.strategy == "forward")
+    training, data = trial.training, trainer.data
+    evaluations = marks(training.steps, training.evaluations)
+    planned = gradients.schedule(training, data)
+    counts = {
+        R2: len(measured_steps(training, data, evaluations)), COSINES: len(planned.steps)
+    }  # fmt: skip
+    trainer._lines(trial.loss.kind, trainer.where)  # measured once a home
+    short = replace(trial, training=replace(training, steps=STEPS, evaluations=TIMES))
+    repeats = []
+    for number in range(1, REPEATS + 1):
+        repeats.append(repeat(trainer, Cohort((short,)), planned.tokens))
+        print(number, repeats[-1], flush=True)
     return {
         "sweep": str(sweep),
-        "strategies": [t.strategy for t in cohort.trials],
-        "steps": cohort.trials[0].training.steps,
-        "repeats": [{arm: vars(cost) for arm, cost in r.items()} for r in repeats],
-        "lines": lines,
+        "steps": training.steps,
+        "batch": training.batch,
+        "measurements": counts,
+        "tokens": planned.tokens,
+        "repeats": repeats,
         "load": round(psutil.getloadavg()[2], 1),
         "nice": os.nice(0),
         "machine": machine.describe(),
@@ -122,45 +135,54 @@ def measure(sweep: Path, strategies: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def shares(result: Mapping[str, Any], probe: str) -> list[float]:
+    """The share of the sweep's training that a measurement takes, by repeat."""
+    count = result["measurements"][probe] / result["steps"]
+    return [count * seconds[probe] / seconds["step"] for seconds in result["repeats"]]
+
+
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# What measuring imitation costs",
         "",
-        "Written by `python -m benchmarks.probe_cost SWEEP` from probe_cost.json; not by hand. "
-        "Medians over the",
-        "repeats, and their range. CPU time of one thread; a training is its steps and "
-        "evaluations, without the test",
-        f"split. The measurements of a training may cost {SHARE:.0%} of it.",
+        "Written by `python -m benchmarks.probe_cost SWEEP` from probe_cost.json; not by hand. CPU "
+        "time of one thread.",
+        "Medians over the repeats, and their range. Each may cost "
+        f"{100 * SHARE:.0f} % of a training, but one measurement is always",
+        "made.",
         "",
-        "| sweep | students, steps | R² | gradient cosines | training with both, over without |",
-        "|---|---|---|---|---|",
+        "| sweep, a student of forward | steps | measurement | times | one, in steps | of the "
+        "training |",
+        "|---|---|---|---|---|---|",
     ]
     for result in results:
-        repeats = [{arm: Cost(**cost) for arm, cost in r.items()} for r in result["repeats"]]
-        shares = [spread([r["with"].share(probe) for r in repeats]) for probe in PROBES]
-        ratio = spread([r["with"].training / r["without"].training - 1 for r in repeats])
-        students = f"{', '.join(result['strategies'])}; {result['steps']}"
-        lines.append(f"| {' | '.join([result['sweep'], students, *shares, ratio])} |")
-    lines += ["", "Each row is of a machine that other work kept busy:", ""]
+        for probe, count in result["measurements"].items():
+            steps = [r[probe] / r["step"] for r in result["repeats"]]
+            cells = [
+                result["sweep"], f"{result['steps']} of {result['batch']} rows", probe, count,
+                spread(steps, "{:.1f}".format), spread(shares(result, probe), "{:.1%}".format),
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "The machine was busy with other work:", ""]
     lines += [
-        f"- {r['sweep']}: {len(r['repeats'])} repeats at nice {r['nice']}; {r['machine']['cores']} "
-        f"cores of {r['machine']['cpu']}, 15-minute load {r['load']}. The constant and the lookup "
-        f"took {r['lines']:.0f} CPU seconds, once a home."
+        f"- {r['sweep']}: {len(r['repeats'])} repeats of {STEPS} steps at nice {r['nice']}; "
+        f"{r['machine']['cores']} cores of {r['machine']['cpu']}, 15-minute load {r['load']}"
         for r in results
     ]
     return "\n".join(lines) + "\n"
 
 
-def spread(shares: Sequence[float]) -> str:
-    return f"{median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})".replace("%", " %")
+def spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
+    text = f"{shown(median(values))} ({shown(min(values))} to {shown(max(values))})"
+    return text.replace("%", " %")
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    result = measure(Path(sys.argv[1]), sys.argv[2:] or ["forward"])
+    result = measure(Path(sys.argv[1]))
     kept = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     results = [r for r in kept if r["sweep"] != result["sweep"]] + [result]
-    JSON.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    JSON.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     JSON.with_suffix(".md").write_text(page(results), encoding="utf-8")
     print(page(results))
 
