@@ -114,15 +114,21 @@ def imitation(name: str) -> Imitation:
 
 
 def show(name: str) -> str:
-    """A line for each pair, as docs/findings.md has it."""
-    lines = []
-    for pair in imitation(name).pairs:
-        interval = "" if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval)
-        lines.append(
-            f"{pair.strategy} | {pair.student} to {pair.teacher} | {pair.r2:.2f} ({interval}) | "
-            f"{pair.lookup:.2f} | {pair.unmatched:.2f}"
-        )
-    return "\n".join(lines)
+    """Rows of the table in docs/findings.md: pairs of forward, with the control `mean_forward`."""
+    pairs = imitation(name).pairs
+    control = {(p.student, p.teacher): p.r2 for p in pairs if p.strategy == "mean_forward"}
+    rows = []
+    for p in (p for p in pairs if p.strategy == "forward"):
+        assert p.interval is not None and p.lookup is not None and p.unmatched is not None
+        low, high = map(_shown, p.interval)
+        others = map(_shown, (p.lookup, p.unmatched, control[p.student, p.teacher]))
+        cells = [f"{p.student} to {p.teacher}", f"{_shown(p.r2)} ({low} to {high})", *others]
+        rows.append(f"{' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _shown(r2: float) -> str:
+    return f"{round(r2, 2) + 0:.2f}"  # no -0.00
 
 
 if __name__ == "__main__":

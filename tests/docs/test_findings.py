@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from studies import rejudge
+from studies import imitation, rejudge
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"
@@ -148,3 +148,23 @@ def test_the_first_screen_has_the_answer_of_every_study(name: str, start: str) -
     assert cells[2].strip().startswith(status["H1"]) and cells[4].strip() == status["H2"]
     bound = math.ceil(100 * found["cells"][0]["largest"]["bound"]) / 100  # it is rounded up
     assert f"{bound:.2f}" == cells[3].strip().partition(",")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("study_minilm", "copied"), ("study_minilm_random", "random")]
+)
+def test_the_page_tells_what_was_imitated(name: str, start: str) -> None:
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    rows = imitation.show(name).splitlines()
+    assert len(rows) == 3 and all(f"| {start}, {row}" in page for row in rows)
+
+
+def test_its_words_on_imitation_are_those_of_the_tables() -> None:
+    """Copied students lie above the lookup, those from random weights at the last block alone."""
+    above = {}
+    for name in ("study_minilm", "study_minilm_random"):
+        found = imitation.imitation(name)
+        pairs = [p for p in found.pairs if p.strategy == "forward"]
+        assert all(p.r2 > max(0.1, p.unmatched or 0) for p in pairs)
+        above[name] = [p.r2 > (p.lookup or 0) for p in pairs]
+    assert above == {"study_minilm": [True] * 3, "study_minilm_random": [False, False, True]}
