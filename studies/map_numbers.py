@@ -2,10 +2,11 @@
 
     python studies/map_numbers.py read SWEEP    # numbers of teacher and student before training
     python studies/map_numbers.py train SWEEP SEED...    # adds every map's score under these seeds
-    python studies/map_numbers.py rank NAME    # writes NAME_maps.json
+    python studies/map_numbers.py rank NAME    # writes studies/NAME/maps.json
 
-SWEEP is a file whose `explore` section tries all maps, here study_minilm.yaml. Scores go to
-NAME_maps.csv, numbers to NAME_numbers.json. A training that is ended goes on after its last cohort.
+SWEEP is a file whose `explore` section tries all maps, here study_minilm.yaml, and NAME the folder
+of its study. Scores go to NAME/maps.csv, numbers to NAME/numbers.json. A training that is ended
+goes on after its last cohort.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def rank(name: str) -> None:
     """Compare the ranks of maps by each number with those by their mean scores."""
     table = [
         (row["map"], int(row["seed"]), float(row["select"]))
-        for row in rows(HERE / f"{name}_maps.csv")
+        for row in rows(HERE / name / "maps.csv")
     ]
     seeds = sorted({seed for _, seed, _ in table})
     maps = [m for m in dict.fromkeys(m for m, *_ in table)]
@@ -174,7 +175,7 @@ def rank(name: str) -> None:
     scores_MS = np.array([[scores[m, seed] for seed in complete] for m in maps])
     variance = map_variance(scores_MS)
     targets = [json.loads(m) for m in maps]
-    numbers = json.loads((HERE / f"{name}_numbers.json").read_text(encoding="utf-8"))
+    numbers = json.loads((HERE / name / "numbers.json").read_text(encoding="utf-8"))
     found = {
         when: {
             number: asdict(ranking(np.array(matrix), targets, scores_MS.mean(axis=1)))
@@ -188,12 +189,14 @@ def rank(name: str) -> None:
         "ceiling": variance.ceiling,
         "rank": found,
     }
-    (HERE / f"{name}_maps.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (HERE / name / "maps.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 
-def path(study: Study, ending: str) -> Path:
-    return HERE / f"{study.config.name.removeprefix('study-').replace('-', '_')}_{ending}"
+def path(study: Study, file: str) -> Path:
+    folder = HERE / study.config.name.replace("-", "_")
+    folder.mkdir(exist_ok=True)
+    return folder / file
 
 
 def rows(table: Path) -> list[dict[str, str]]:

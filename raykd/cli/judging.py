@@ -26,6 +26,7 @@ from raykd.cli.options import (
 )
 from raykd.cli.terminal.console import note, say
 from raykd.errors import UserError
+from raykd.runtime.scratch import whole_file
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Verdict
@@ -207,7 +208,11 @@ def report(
         update("drawing figures")
         text = render.html(page)
         file = out or Path(f"report-{page.slug}.html")
-        file.write_text(text, encoding="utf-8")
+        try:
+            with whole_file(file) as draft:
+                draft.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out: {file} cannot be written ({error.strerror})") from error
         run = None if opened is None else gather.publish(opened, text)
         if figures is not None:
             update(f"writing figures to {figures}")

@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from raykd.errors import UserError
+from raykd.runtime.scratch import whole_file
 
 FILE = "quickstart.yaml"
 
@@ -19,8 +20,8 @@ def write(folder: Path) -> tuple[Path, str]:
     what was done. Raises UserError if it cannot be written."""
     file = folder / FILE
     try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text())
+        with whole_file(file, new=True) as draft:
+            draft.write_text(text(), encoding="utf-8")
     except FileExistsError:
         if not file.is_file():
             raise UserError(f"{file}: is a folder; run this in another folder") from None

@@ -24,6 +24,9 @@ COMPARISONS = 3
 """Strategies that are compared to forward: all others but none."""
 
 MARGINS = (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+LARGEST_MARGIN = 10
+"""Points. Within a larger margin a student that has learned and one that has not may be equivalent,
+so it is not proposed only because few rows show no smaller one."""
 LENGTHS = (128, 256, 512)
 TOKENS_A_WORD = 1.3
 
@@ -101,8 +104,9 @@ def shown(test_rows: int, seeds: int, right: float = 0.5) -> float:
 
 
 def margin(test_rows: int, seeds: int, right: float = 0.5) -> float:
-    """Return the first round number from `shown`."""
-    needed = shown(test_rows, seeds, right)
+    """Return the first round number from `shown`, and at most `LARGEST_MARGIN` unless two test rows
+    are more."""
+    needed = min(shown(test_rows, seeds, right), max(LARGEST_MARGIN, finest(test_rows)))
     return next((m for m in MARGINS if m >= needed), MARGINS[-1])
 
 

@@ -17,6 +17,7 @@ from raykd.proposal import sizes
 from raykd.proposal.columns import Column
 from raykd.proposal.notes import notes
 from raykd.proposal.propose import Proposal
+from raykd.runtime.scratch import whole_file
 
 COLUMN, WIDTH = 26, 100
 """Where comments begin, and the longest line with one; a longer comment stands above its key."""
@@ -36,8 +37,8 @@ class Choice:
 def write(file: Path, proposal: Proposal) -> None:
     """Write the sweep file. Raises UserError if it is there already, or cannot be written."""
     try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text(proposal))
+        with whole_file(file, new=True) as draft:
+            draft.write_text(text(proposal), encoding="utf-8")
     except FileExistsError:
         raise UserError(taken(file)) from None
     except OSError as error:
@@ -155,10 +156,19 @@ def _margin(p: Proposal) -> str:
     """The arithmetic of `sizes.margin` in words."""
     rows = p.prepared.counts["test"]
     sd, finest = sizes.largest_expected_sd(rows, p.right), sizes.finest(rows)
-    text = (
-        f"points of {p.task.metric}: {p.seeds} seeds on {rows:,} test rows show it (power 0.8) "
-        f"even if two students that are right on {100 * p.right:.0f} % err independently, an SD of "
-        f"{sd:.2g} points. Their errors mostly agree, so less may be shown too, down to "
+    shown = sizes.shown(rows, p.seeds, p.right)
+    seeds = f"{p.seeds} seeds on {rows:,} test rows show"
+    text = f"points of {p.task.metric}: "
+    if shown > p.margin:
+        text += (
+            f"within a larger one most students would be equivalent. {seeds} {shown:.2g} (power "
+            "0.8)"
+        )
+    else:
+        text += f"{seeds} it (power 0.8)"
+    text += (
+        f" even if two students that are right on {100 * p.right:.0f} % err independently, an SD "
+        f"of {sd:.2g} points. Their errors mostly agree, so less may be shown too, down to "
         f"{finest:.2g}, two rows"
     )
     if p.margin > USUAL_MARGIN:

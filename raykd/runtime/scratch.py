@@ -51,6 +51,40 @@ def draft(place: Path, prefix: str = ".draft-") -> Iterator[Path]:
 
 
 @contextmanager
+def whole_file(file: Path, new: bool = False) -> Iterator[Path]:
+    """A path to write in the block: `file` has its content afterwards, or is as it was before if
+    the block fails. `new`: raise FileExistsError instead of replacing a file."""
+    target = file.resolve()
+    if new and target.exists():
+        raise FileExistsError(file)
+    if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+        yield file  # a device, a pipe, or in a folder that nothing can be added to
+        return
+    draft = target.with_name(f".{target.stem[:200]}-{os.getpid()}{target.suffix}")
+    try:
+        yield draft
+        if new:
+            _link(draft, target)
+        else:
+            if target.exists():
+                shutil.copymode(target, draft)
+            draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _link(draft: Path, target: Path) -> None:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise FileExistsError(target) from None
+        draft.replace(target)
+
+
+@contextmanager
 def _held(place: Path, prefix: str) -> Iterator[Path]:
     """A folder that is removed after the block, as are those of killed processes."""
     clear(place, prefix)

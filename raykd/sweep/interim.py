@@ -4,19 +4,17 @@ before the results: seeds, extension, claims."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from raykd.analysis.claims.stated import StatedClaim, of_config
-from raykd.config.claims import Claim, init_names
+from raykd.analysis.claims.stated import StatedClaim, dated, of_config, of_launch
+from raykd.config.claims import init_names
 from raykd.config.design import CopiedInit
 from raykd.config.trial import TrialSpec
+from raykd.errors import UserError
 from raykd.planning import inits, schedules
 from raykd.planning.plan import by_strategy
 from raykd.planning.study import Study
@@ -33,6 +31,36 @@ if TYPE_CHECKING:  # keeps the imports of a plan light
     from raykd.tracking.artifacts import StatedSeeds
 
 OVER = ("finished", "failed")
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Strategies that were added after a final verdict over so many seeds, and those of it that the
+    file no longer has."""
+
+    seeds: int
+    added: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+    def says(self, alpha: float) -> Iterator[str]:
+        """Yield a sentence without a full stop for each kind of change."""
+        verdict = f"a final verdict over {self.seeds} seeds"
+        if self.added:
+            yield (
+                f"Second judgement: {', '.join(self.added)} {_were(self.added)} added after "
+                f"{verdict}, whose error rate was {alpha:.2g}; that of both judgements together is "
+                f"at most {2 * alpha:.2g}"
+            )
+        if self.dropped:
+            yield (
+                f"{', '.join(self.dropped)} {_were(self.dropped)} judged in {verdict}, and the "
+                "sweep file no longer has them; no error rate holds for strategies that are chosen "
+                "by their scores"
+            )
+
+
+def _were(names: Collection[str]) -> str:
+    return "were" if len(names) > 1 else "was"
 
 
 def task_name(data: str) -> str:
@@ -121,17 +149,51 @@ def last_look(
     return judge(seed_scores, config.margin, config.alpha, look).look
 
 
+@dataclass(frozen=True)
+class Stages:
+    """Confirm's seeds as they were judged and will be. `extend`: whether the first launch stated an
+    extension; before it, whether the file does. `planned`: the same once the file, as it is now, is
+    launched. `changed`: strategies that differ from those of a final verdict. `claims`: those of
+    the file, with the number of trials that had finished when each was first stated."""
+
+    judged: tuple[tuple[int, ...], ...]
+    planned: tuple[tuple[int, ...], ...]
+    extend: bool
+    changed: Changed | None
+    claims: tuple[StatedClaim, ...] = ()
+
+    def refuse_one_added(self, file: str, stages: Sequence[Sequence[int]]) -> None:
+        """Raise UserError if an extension has a single seed."""
+        if self.extend and len(stages) == 2 and len(stages[1]) < 2:
+            raise UserError(
+                f"{file}: confirm.seeds: one seed was added to the {len(stages[0])} of the first "
+                f"verdict, and an extension has at least two; write {len(stages[0]) + 2}"
+            )
+
+
 def stages(
-    study: Study, stated: Sequence[StatedSeeds], current: Iterable[Record]
-) -> tuple[tuple[tuple[int, ...], ...], bool]:
-    """Return the confirm seeds in stages, and whether the first launch stated an extension; before
-    it, whether the file does. `stated`: what each launch stated, the oldest first."""
+    study: Study, client: MlflowClient, experiment: str | None, current: Iterable[Record]
+) -> Stages:
+    """Return the confirm seeds in stages. `current`: the records that the file asks for now."""
+    from raykd.tracking.artifacts import StatedSeeds, stated_seeds
+
     confirm = study.config.confirm
     if confirm is None:
-        return (), False
+        return Stages((), (), False, None)
     confirmed = [r for r in current if r.phase == "confirm"]
+    # Without results there was no verdict, and a plan reads no launch.
+    stated = stated_seeds(client, experiment) if experiment and confirmed else ()
     extend = stated[0].extend if stated else confirm.extend
-    return judged_stages(confirm.seed_list, stated, confirmed), extend
+    seeds = confirm.seed_list
+    strategies = tuple(s.label for s in confirm.strategies if not s.control)
+    now = StatedSeeds(seeds, extend, math.inf, False, confirm.looks or (), strategies)
+    return Stages(
+        judged_stages(seeds, stated, confirmed),
+        judged_stages(seeds, (*stated, now), confirmed),
+        extend,
+        changed_strategies(strategies, stated, confirmed),
+        _dated_claims(study, stated, confirmed),
+    )
 
 
 def judged_stages(
@@ -140,7 +202,9 @@ def judged_stages(
     """Return the confirm seeds in stages: those of each final verdict, and those added after it.
 
     A verdict was final if a launch stated its seeds, and all of them had been run when a launch
-    first stated more: the earlier launch had come to its end, or all their trials had ended.
+    first stated more: the earlier launch had come to its end, or all their trials had ended. With
+    interim analyses, it was also final at the last one whose trials had ended, if a later launch
+    states other analyses.
     `stated`: the oldest launch first. `records`: the confirm trials that the file asks for now.
     """
     launches, records = list(stated), list(records)
@@ -148,14 +212,16 @@ def judged_stages(
     judged: set[int] = set()
     for i, launch in enumerate(launches):
         both = judged | set(launch.seeds)
-        later = [other.start for other in launches[i + 1 :] if not both.issuperset(other.seeds)]
-        if not judged < both < set(seeds) or not later:
+        later = [
+            other.start for other in launches[i + 1 :]
+            if not both.issuperset(other.seeds) or (launch.looks and other.looks != launch.looks)
+        ]  # fmt: skip
+        if not later:
             continue
-        before = [r for r in records if r.seed in both - judged and r.start < later[0]]
-        ran = {r.seed for r in before} == both - judged
-        if ran and (launch.complete or all(r.end and r.end <= later[0] for r in before)):
-            stages.append(tuple(s for s in seeds if s in both - judged))
-            judged = both
+        final = _final(launch, judged, records, later[0])
+        if judged < judged | final < set(seeds):
+            stages.append(tuple(s for s in seeds if s in final))
+            judged |= final
     return (*stages, tuple(s for s in seeds if s not in judged))
 
 
@@ -171,31 +237,48 @@ def _init_label(study: Study, name: str | CopiedInit) -> str:
     return str(inits.resolved(study, known[name])) if name in known else repr(name)
 
 
-def dated_claims(
+def _dated_claims(
     study: Study, stated: Iterable[StatedSeeds], confirmed: Iterable[Record]
 ) -> tuple[StatedClaim, ...]:
-    """Return the claims of the file with the number of confirm trials that had finished before the
-    first launch that stated them. `stated`: what each launch stated, the oldest first. Without any
-    launch in the store, nothing is known and nothing is counted."""
-    launches, claims = [(launch.start, _read(study, launch)) for launch in stated], claims_of(study)
     ends = [r.end for r in confirmed if r.status == "finished" and r.end]
-    if not launches:
-        return claims
-    result = []
-    for claim in claims:
-        first = next((t for t, own in launches if any(claim.same(c) for c in own)), math.inf)
-        result.append(replace(claim, late=sum(end <= first for end in ends)))
-    return tuple(result)
+    label = partial(_init_label, study)
+    return dated(claims_of(study), [(s.start, of_launch(s.claims, label)) for s in stated], ends)
 
 
-def _read(study: Study, launch: StatedSeeds) -> tuple[StatedClaim, ...]:
-    """Return the claims that a launch stated, but for those that only another raykd can read."""
-    claims = []
-    for stated in launch.claims:
-        with suppress(ValidationError):
-            claim = TypeAdapter[Any](Claim).validate_python(stated)
-            claims.append(of_config(claim, partial(_init_label, study)))
-    return tuple(claims)
+def _final(
+    launch: StatedSeeds, judged: Collection[int], records: Iterable[Record], until: float
+) -> set[int]:
+    """Return the seeds, without those judged before, of the verdict that a launch had reached when
+    another began at `until`; none if it had reached none."""
+    before = [r for r in records if r.start < until and r.seed not in judged]
+    for count in reversed(launch.looks or (len(launch.seeds),)):
+        seeds = set(launch.seeds[:count]).difference(judged)
+        runs = [r for r in before if r.seed in seeds]
+        # A launch with interim analyses may also end by itself between two of them.
+        over = (launch.complete and not launch.looks) or all(r.end and r.end <= until for r in runs)
+        if over and {r.seed for r in runs} == seeds:
+            return seeds
+    return set()
+
+
+def changed_strategies(
+    strategies: Collection[str], stated: Iterable[StatedSeeds], records: Iterable[Record]
+) -> Changed | None:
+    """Return how the file's strategies differ from those of the first final verdict over others;
+    None if there is no such verdict. `records`: the confirm trials that the file asks for now."""
+    launches, records, known = list(stated), list(records), set[str]()
+    for i, launch in enumerate(launches):
+        if launch.strategies is None:
+            continue
+        known.update(launch.strategies)
+        kept = [r for r in records if r.strategy in launch.strategies]
+        later = [o.start for o in launches[i + 1 :] if o.strategies != launch.strategies]
+        seeds = _final(launch, (), kept, later[0] if later else math.inf)
+        added = tuple(s for s in strategies if s not in known)
+        dropped = tuple(s for s in launch.strategies if s not in strategies)
+        if seeds and (added or dropped):
+            return Changed(len(seeds), added, dropped)
+    return None
 
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:

@@ -77,6 +77,8 @@ def outline(state: SweepState) -> dict[str, Any]:
             "sampled": config.confirm.sampled if config.confirm else 0,
             "controls": sorted({t.strategy for t in plan.confirm if t.targets != "teacher"}),
         },
+        "judgement": _judgement(state),
+        "changed_strategies": _changed_strategies(state),
         "outdated": len(state.records) - len(state.current),
         "older_rules": [asdict(o) for o in older(study, state.records)],
         "cohort_size": plan.cohort_size,
@@ -94,6 +96,28 @@ def outline(state: SweepState) -> dict[str, Any]:
                      and not is_sampled(t.strategy)}
         ),
     }  # fmt: skip
+
+
+def _judgement(state: SweepState) -> dict[str, Any] | None:
+    """Return which judgement the next verdict is, if seeds were added to a final one. Raises
+    UserError for an extension by one seed."""
+    found, alpha = state.stages, state.study.config.alpha
+    found.refuse_one_added(state.study.file, found.planned)
+    if len(found.planned) < 2:
+        return None
+    from raykd.analysis.stats.stages import Judgement  # imports scipy, which takes a second
+
+    judgement = Judgement.of(found.planned, found.extend, alpha)
+    assert judgement is not None, "there are two stages"
+    return {**asdict(judgement), "says": judgement.says(alpha)}
+
+
+def _changed_strategies(state: SweepState) -> dict[str, Any] | None:
+    """Return the strategies that a final verdict did not have, or had and the file has not."""
+    changed = state.stages.changed
+    if changed is None:
+        return None
+    return {**asdict(changed), "says": list(changed.says(state.study.config.alpha))}
 
 
 def _trained(study: Study) -> dict[str, int] | None:

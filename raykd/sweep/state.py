@@ -44,6 +44,13 @@ class SweepState:
         """The records that the file, as it is now, asks for."""
         return current(self.study, self.records, self.plan)
 
+    @cached_property
+    def stages(self) -> interim.Stages:
+        """Confirm's seeds in the stages in which they were judged. Reads what earlier launches
+        stated."""
+        ledger = self.ledger
+        return interim.stages(self.study, ledger.client, ledger.find_experiment(), self.current)
+
     @property
     def command(self) -> str:
         """The command that runs what is missing."""

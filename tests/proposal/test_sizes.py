@@ -18,14 +18,14 @@ ROWS = st.integers(40, 2_000_000)
 
 
 @given(test_rows=st.integers(30, 100_000), seeds=st.sampled_from([5, 10]))
-def test_a_margin_is_shown_by_the_seeds_and_never_finer_than_the_rows(
+def test_a_margin_is_shown_by_the_seeds_and_neither_finer_than_the_rows_nor_generous(
     test_rows: int, seeds: int
 ) -> None:
     margin, sd = sizes.margin(test_rows, seeds), sizes.largest_expected_sd(test_rows)
     assert 100 / test_rows <= margin / 2, "the verdict calls such scores coarse"
     power = all_equivalent_power(seeds, sd, margin, 0.0, 0.05, sizes.COMPARISONS)
-    assert power >= POWER - 1e-6
-    assert sizes.margin(2 * test_rows, seeds) <= margin <= sizes.MARGINS[-1]
+    assert power >= POWER - 1e-6 or margin == sizes.LARGEST_MARGIN
+    assert sizes.margin(2 * test_rows, seeds) <= margin <= sizes.LARGEST_MARGIN
 
 
 RIGHT = st.floats(0.5, 0.95)
@@ -45,8 +45,8 @@ def test_the_largest_sd_is_that_of_students_with_independent_errors(
 
 def test_the_largest_sd_covers_the_measured_ones() -> None:
     """These figures of the studies with copied blocks stand in the function's docstring."""
-    for study, measured in (("minilm", 1.97), ("minilm_init", 1.57)):
-        table = pd.read_csv(ROOT / "studies" / f"{study}.csv")
+    for study, measured in (("study_minilm", 1.97), ("study_minilm_init", 1.57)):
+        table = pd.read_csv(ROOT / "studies" / study / "scores.csv")
         table = table[~table.control.astype(bool) & (table.phase == "confirm")]
         scores = table.pivot_table(index="seed", columns="strategy", values="score")
         differences = scores.drop(columns="forward").sub(scores["forward"], axis=0)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from raykd.config.claims import Claim, EquivalentClaim
 from raykd.config.design import CopiedInit
@@ -72,6 +74,34 @@ def of_config(
         for arm in claim.arms
     )
     return StatedClaim(arms, claim.bound, not isinstance(claim, EquivalentClaim), late)
+
+
+def of_launch(
+    stated: Iterable[Mapping[str, Any]], init_label: Callable[[str | CopiedInit], str]
+) -> tuple[StatedClaim, ...]:
+    """Return the claims that a launch stored, but for those that only another raykd can read."""
+    claims = []
+    for content in stated:
+        with suppress(ValidationError):
+            claim = TypeAdapter[Any](Claim).validate_python(content)
+            claims.append(of_config(claim, init_label))
+    return tuple(claims)
+
+
+def dated(
+    claims: Sequence[StatedClaim], launches: Sequence[tuple[float, Sequence[StatedClaim]]],
+    ends: Sequence[float],
+) -> tuple[StatedClaim, ...]:  # fmt: skip
+    """Return the claims with the number of trials that had ended before the first launch that
+    stated them. `launches`: their starts and claims, the oldest first. Without any, nothing is
+    known and nothing is counted."""
+    if not launches:
+        return tuple(claims)
+    result = []
+    for claim in claims:
+        first = next((t for t, own in launches if any(claim.same(c) for c in own)), math.inf)
+        result.append(replace(claim, late=sum(end <= first for end in ends)))
+    return tuple(result)
 
 
 class _Listed(Model):

@@ -14,6 +14,7 @@ from raykd.analysis.scores.endpoints import columns
 from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import NONE, Scores
 from raykd.errors import UserError
+from raykd.runtime.scratch import whole_file
 
 
 def save(scores: Scores, file: Path, margin: float) -> int:
@@ -60,7 +61,8 @@ def save(scores: Scores, file: Path, margin: float) -> int:
     if file.suffix.lower() not in write:
         raise UserError(f"--save: {file}: write a name that ends in .csv or .parquet")
     try:
-        write[file.suffix.lower()](file, index=False)
+        with whole_file(file) as draft:
+            write[file.suffix.lower()](draft, index=False)
     except OSError as error:
         raise UserError(f"--save: {file} cannot be written ({error.strerror})") from error
     return len(frame)

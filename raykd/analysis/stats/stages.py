@@ -84,12 +84,13 @@ class Judgement:
                 f"shares are not extended: H3 and H6 have the answer of the first {counts[0]} seeds"
             )
         ordinal = {2: "Second", 3: "Third"}.get(self.number, f"{self.number}th")
-        added = " and ".join(map(str, counts[1:]))
+        numbers = " and ".join(map(str, counts[1:]))
+        added = "1 seed was" if counts[1:] == [1] else f"{numbers} seeds were"
         rate = (
             f"about {self.error:.2g}" if self.error is not None else "more than was simulated for"
         )
         return (
-            f"{ordinal} judgement: {added} seeds were added to a final verdict over {counts[0]}, "
+            f"{ordinal} judgement: {added} added to a final verdict over {counts[0]}, "
             f"whose error rate was {alpha:.2g}; that of all {self.number} judgements together is "
             f"{rate}"
         )

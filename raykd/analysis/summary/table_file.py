@@ -16,6 +16,7 @@ from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.scores.scores import FORWARD
 from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict, levels
 from raykd.errors import UserError
+from raykd.runtime.scratch import whole_file
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -36,9 +37,10 @@ def write(verdict: Verdict, file: Path, baseline: str | None = None) -> int:
     if file.suffix.lower() not in text:
         raise UserError(f"--table: {file}: write a name that ends in .csv or .tex")
     try:
-        file.write_text(
-            text[file.suffix.lower()](verdict, baseline or FORWARD), encoding="utf-8", newline=""
-        )
+        with whole_file(file) as draft:
+            draft.write_text(
+                text[file.suffix.lower()](verdict, baseline or FORWARD), "utf-8", newline=""
+            )
     except OSError as error:
         raise UserError(f"--table: {file} cannot be written ({error.strerror})") from error
     return sum(len(cell.arms) for cell in verdict.cells)

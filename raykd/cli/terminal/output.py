@@ -42,6 +42,8 @@ def plan(overview: Mapping[str, Any]) -> None:
         _entry("decides", overview["decides"])
     for number, claim in enumerate(overview["claims"], 1):
         _entry("" if number > 1 else "claims", f"C{number}: {claim}")
+    for line in _rejudged(overview):
+        _entry("judgement", line)
     if overview["outdated"]:
         _entry(
             "kept",
@@ -56,6 +58,12 @@ def plan(overview: Mapping[str, Any]) -> None:
             f"are not counted; write {keys} to have them back",
         )
     _entry("results", f"{overview['tracking_uri']}, experiment {overview['sweep']!r}")
+
+
+def _rejudged(overview: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each way in which the next verdict follows a final one."""
+    judgement, changed = overview["judgement"], overview["changed_strategies"]
+    return [*([judgement["says"]] if judgement else []), *(changed["says"] if changed else [])]
 
 
 def _entry(label: str, text: str) -> None:
@@ -146,6 +154,8 @@ def intent(overview: Mapping[str, Any]) -> None:
     """Print one line on what a sweep will train, before it starts."""
     for warning in overview["student"]["warnings"]:
         complain(warning)
+    for line in _rejudged(overview):
+        complain(line)
     explore, confirm = overview["explore"]["missing"], overview["confirm"]["missing"]
     if not explore and not confirm:
         why = overview["confirm"]["stopped"] or "every trial is finished"

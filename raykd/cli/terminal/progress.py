@@ -168,7 +168,11 @@ def progress_line(now: Mapping[str, Any]) -> str:
         parts.append(f"{duration(now['seconds_left'])} left")
     if "best" in now:
         (high_name, high), (low_name, low) = now["best"], now["worst"]
-        parts.append(f"best {high_name} {high:.1f}, worst {low_name} {low:.1f} (select)")
+        if high_name != low_name:
+            scores = f"best {high_name} {high:.1f}, worst {low_name} {low:.1f}"
+        else:  # of one strategy so far, under one seed or several
+            scores = f"{low_name} " + (f"{low:.1f} to " if low < high else "") + f"{high:.1f}"
+        parts.append(f"{scores} (select)")
     return "; ".join(parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import tarfile
 import zipfile
@@ -23,6 +24,8 @@ from raykd.data.assets.archives import Archive, fetched
 from raykd.data.assets.en_ro import unpack_pairs, unpack_t5
 from raykd.errors import UserError
 from raykd.runtime import scratch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,7 @@ def fetch(name: str, home: Path) -> Path:
     with FileLock(final.with_name(f".{final.name}.lock")):
         if final.is_dir():  # another process fetched it in the meantime
             return final
+        logger.info("fetching %s (%s) into %s", name, asset.note, home)
         archives = [fetched(name, a, home / "archives") for a in asset.archives]
         with scratch.draft(final.parent, f".{name}-") as draft:
             asset.unpack(archives, draft)

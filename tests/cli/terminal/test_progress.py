@@ -76,3 +76,18 @@ def test_a_log_is_told_once_that_a_cohort_has_ended(capsys: pytest.CaptureFixtur
         progress.tick(cohort, steps, 64, {})
         progress.ended((cohort,), None)
     assert [line[:5] for line in capsys.readouterr().err.splitlines()] == ["100 %"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (("none", 70.0), ("none", 70.0), "none 70.0 (select)"),
+        (("none", 70.0), ("none", 75.0), "none 70.0 to 75.0 (select)"),
+        (("none", 70.0), ("forward", 75.0), "best forward 75.0, worst none 70.0 (select)"),
+    ],
+)
+def test_one_strategy_is_not_both_best_and_worst(
+    low: tuple[str, float], high: tuple[str, float], told: str
+) -> None:
+    now = {"cohorts_done": 0, "cohorts_running": 1, "best": high, "worst": low}
+    assert show_progress.progress_line(now) == f"cohorts 0 done 1 running; {told}"
