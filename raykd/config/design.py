@@ -13,7 +13,7 @@ from raykd.config.schedule import NamedSchedules
 from raykd.config.stated_map import StatedMap
 from raykd.config.trial import TargetKind
 from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
-from raykd.maps.published import PUBLISHED, RULES
+from raykd.maps.published import PUBLISHED, RULES, own_loss
 from raykd.maps.strategies import Rule, StackTie
 
 Positive = Annotated[int, Field(gt=0)]
@@ -297,6 +297,11 @@ class Confirm(Model):
     def controls(self) -> tuple[str, ...]:
         """The names of the controls among the strategies, in the order of the file."""
         return tuple(s.label for s in self.strategies if s.control)
+
+    @property
+    def own_losses(self) -> dict[str, str]:
+        """The hidden losses of published methods among the strategies, by the method's name."""
+        return {s.strategy: kind for s in self.strategies if (kind := own_loss(s.strategy))}
 
     @property
     def seed_list(self) -> tuple[int, ...]:

@@ -28,7 +28,6 @@ from raykd.config.training import (
 from raykd.config.yaml_file import Compound, Model, Plain, by
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss
-from raykd.maps.published import own_loss
 from raykd.runtime.plugins import import_plugins
 
 
@@ -268,9 +267,7 @@ def conflicts(config: SweepConfig) -> Iterator[str]:
 
 def _schedule_conflicts(config: SweepConfig) -> Iterator[str]:
     losses, confirm = config.losses, config.confirm
-    strategies = confirm.strategies if confirm else ()
-    own = {s.strategy: kind for s in strategies if (kind := own_loss(s.strategy))}
-    kinds = {"losses.kind": losses.kind, **own}
+    kinds = {"losses.kind": losses.kind, **(confirm.own_losses if confirm else {})}
     return schedule.conflicts(
         losses.schedule, (confirm.schedules if confirm else None) or {},
         (losses.ce, losses.kl, losses.hidden),

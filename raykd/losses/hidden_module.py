@@ -109,8 +109,8 @@ class HiddenLossModule(nn.Module):
         for step in range(first, end):
             weights = loss.weights(step, steps)
             if weights.hidden:
-                active = weights.active(self.pairs)
-                on = self.names if self.kind.form == "blocks" else [_name(p) for p in active]
+                pairs = [_name(pair) for pair in self._active(weights)]
+                on = self.names if self.kind.form == "blocks" else pairs
                 for name in ("hidden", *on):
                     counts[name] += 1
         return counts
@@ -147,6 +147,8 @@ class HiddenLossModule(nn.Module):
 
     def _active(self, weights: Weights) -> list[PairLoss]:
         """The pairs that are on at a step."""
+        if weights.progress is None:
+            return self._pair_losses
         return [pair for _, pair in weights.active([(p.student, p) for p in self._pair_losses])]
 
     def _summed(self, losses: list[Tensor], active: list[PairLoss]) -> Value:

@@ -37,8 +37,9 @@ def of_confirm(study: Study) -> dict[str, Stages]:
 
 def under(study: Study, trial: TrialSpec, stages: Stages) -> TrialSpec:
     """Return the trial under a schedule. Its hidden weight is that of stages that state none."""
-    losses = study.config.losses
-    matched = bool(trial.layer_map.pairs())
+    if not stages:
+        return trial
+    losses, matched = study.config.losses, bool(trial.layer_map.pairs())
     return replace(trial, loss=schedule.under(trial.loss, stages, losses.ce, losses.kl, matched))
 
 

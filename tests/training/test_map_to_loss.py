@@ -56,6 +56,7 @@ READING_ORDER = [
     "losses/hidden/registry.py",
     "losses/hidden/kinds/squared_error.py",
 ]
+OF_SCHEDULES = ["planning/schedules.py", "losses/hidden/schedule.py"]
 OF_PUBLISHED_METHODS = ["maps/published.py", "losses/hidden/inputs.py"]
 
 
@@ -107,12 +108,12 @@ def traced(tracer: MapTracer) -> Iterator[None]:
         sys.settrace(before)
 
 
-def followed(folder: Path, strategy: str, kl: float = 1.0) -> set[str]:
+def followed(folder: Path, strategy: str, kl: float = 1.0, **losses: Any) -> set[str]:
     """The files that handle the map of a strategy, from its sweep file to the end of a training."""
     file = write_sweep(
         folder,
         training={"steps": 2, "batch": 8},
-        losses={"kl": kl},
+        losses={"kl": kl, **losses},
         # A copied init is a layer map too, of which teacher block becomes which student block.
         confirm={"strategies": [strategy], "seeds": [0], "inits": ["random"]},
     )
@@ -152,12 +153,19 @@ def test_a_published_method_adds_its_map_and_its_inputs(
     assert added == {*OF_PUBLISHED_METHODS, *loss_files}
 
 
+@pytest.mark.parametrize("blocks", ["all", "progressive"])
+def test_a_schedule_adds_who_states_it_and_who_switches_pairs(tmp_path: Path, blocks: str) -> None:
+    schedule = [{"until": 0.5, "blocks": blocks}, {"until": 1, "hidden": 0}]
+    added = followed(tmp_path, "forward", schedule=schedule) - set(READING_ORDER)
+    assert added == set(OF_SCHEDULES[: 1 + (blocks == "progressive")])
+
+
 def test_readme_names_them_in_this_order() -> None:
     text = README.read_text(encoding="utf-8")
     section = text[text.index("Ten files handle a layer map") :]
     listed = re.findall(r"^\d+\. `([\w/]+\.py)`", section, re.MULTILINE)
     assert listed == READING_ORDER and len(listed) <= 10
-    assert all(f"`{file}`" in section for file in OF_PUBLISHED_METHODS)
+    assert all(f"`{file}`" in section for file in [*OF_PUBLISHED_METHODS, *OF_SCHEDULES])
 
 
 def test_an_eleventh_file_is_seen(tmp_path: Path) -> None:
