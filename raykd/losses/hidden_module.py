@@ -109,7 +109,7 @@ class HiddenLossModule(nn.Module):
         for step in range(first, end):
             weights = loss.weights(step, steps)
             if weights.hidden:
-                pairs = [_name(pair) for pair in self._active(weights)]
+                pairs = [_name((p.student, p.teacher)) for p in self._active(weights)]
                 on = self.names if self.kind.form == "blocks" else pairs
                 for name in ("hidden", *on):
                     counts[name] += 1
