@@ -29,6 +29,7 @@ from raykd.cli.terminal.console import say
 from raykd.cli.terminal.endpoints import endpoints
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
+from raykd.tasks.kinds.metric import metric_named
 
 STRATEGY = name("strategy")
 CLAIMS = {
@@ -48,7 +49,8 @@ def verdict(result: Verdict) -> None:
     if (teacher_score := result.teacher) is not None:
         say(
             f"teacher: test {teacher_score.metric} {teacher_score.test:.2f}, "
-            f"select {teacher_score.select:.2f}, majority class {teacher_score.majority:.2f}"
+            f"select {teacher_score.select:.2f}, {metric_named(teacher_score.metric).constant} "
+            f"{teacher_score.majority:.2f}"
         )
     for caveat in result.caveats:
         say(Text.assemble(("caveat: ", "bold"), caveat.says))

@@ -71,6 +71,8 @@ def scores(
         correct=correct(client, finished[:examples]),
         majority=None if teacher is None else teacher.test_majority,
         endpoint_margins=config.endpoint_margins.stated,
+        sign=config.task.scored_by.sign,
+        percent=config.task.scored_by.percent,
     )
 
 

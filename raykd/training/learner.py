@@ -236,9 +236,11 @@ class Learner:
         self.optimizer.state.clear()
         self.best.clear()
 
-    def keep_best(self, score: float, step: int) -> None:
-        """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
-        if score > self.best_score:
+    def keep_best(self, score: float, step: int, sign: int = 1) -> None:
+        """Keep the weights if `score` on select is the best so far; the earliest wins a tie. With
+        `sign` -1 the smallest is the best."""
+        best = sign * self.best_score if self.best_step else float("-inf")
+        if sign * score > best:
             self.best_score, self.best_step = score, step
             # After the last step no copy is needed: the model holds the weights.
             last = step == self.trial.training.steps

@@ -58,6 +58,9 @@ SWEEPS: dict[str, Callable[[Path], Path]] = {
         _reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}, training=BF16
     ),
     "writing": partial(_prompts, task=lm_world.WRITTEN, confirm=_arms("none", "reverse")),
+    "plain text": partial(
+        lm_world.write_plain_sweep, rows=ROWS, training=SIX_STEPS, confirm=_arms("none", "reverse")
+    ),
     "seq2seq": partial(_pairs, confirm=_arms("none", MIXED)),
 }
 
@@ -75,6 +78,7 @@ CASES: dict[str, tuple[str, Build]] = {
         for kind in tiny_seq2seq.KINDS
     },
     "llama that writes": ("writing", partial(tiny_lm, "llama")),
+    "llama on plain text": ("plain text", partial(tiny_lm, "llama")),
     "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from raykd.analysis.scores.scores import NONE, Scores
 from raykd.analysis.verdict.context import Caveat, TeacherScore
+from raykd.tasks.kinds.metric import metric_named
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
@@ -30,20 +31,20 @@ def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tup
     judgement = verdict.judgement
     again = judgement is not None and judgement.number > 1 and not judgement.combined
     result = [Caveat("judgement", judgement.says(verdict.alpha))] if judgement and again else []
-    result += [*_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    result += [*_teacher(verdict, facts), *_coarse(verdict, scores)]
     if facts.teacher is not None:
-        result += _majority(verdict.cells, facts.teacher, scores.resolution)
+        result += _majority(verdict, facts.teacher, scores.resolution)
     return (*result, *(Caveat("data", says) for says in facts.data))
 
 
-def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
+def _teacher(verdict: Verdict, facts: Facts) -> Iterator[Caveat]:
     """Yield a caveat for each cell in which all students, or students that match no layer or are
     controls, beat the teacher. A layer map then has little to transfer."""
     if facts.teacher is None:
         return
-    score = facts.teacher.test
+    score, cells, sign = facts.teacher.test, verdict.cells, 1 if verdict.larger_is_better else -1
     for cell in cells:
-        above = [a for a in cell.arms if a.mean > score]
+        above = [a for a in cell.arms if sign * a.mean > sign * score]
         if len(above) == len(cell.arms):
             yield Caveat(
                 "teacher_beaten",
@@ -78,14 +79,17 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
         )
 
 
-def _majority(cells: Sequence[Cell], teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
-    """Yield a caveat for each cell with arms at most one step above the majority-class score."""
+def _majority(verdict: Verdict, teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
+    """Yield a caveat for each cell with arms at most one step better than a constant answer."""
+    cells, sign = verdict.cells, 1 if verdict.larger_is_better else -1
+    constant = metric_named(verdict.metric).constant
     for cell in cells:
-        stuck = [a for a in cell.arms if a.mean <= teacher.majority + resolution]
+        limit = sign * teacher.majority + resolution
+        stuck = [a for a in cell.arms if sign * a.mean <= limit]
         if stuck:
             yield Caveat(
                 "majority",
-                f"no better than the majority class ({teacher.majority:.2f})"
+                f"no better than the {constant} ({teacher.majority:.2f})"
                 f"{_where(cell, cells)}: {_listed(stuck)}",
             )
 

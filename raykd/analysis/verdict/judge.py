@@ -50,10 +50,10 @@ def judge(
     stated, margin = margin, max(margin, _two_steps(scores, margin))
     judgement = Judgement.of(scores.stages, scores.extend, alpha)
     level = judgement.level(alpha) if judgement else alpha
-    majority = scores.majority if scores.larger_is_better else None
     rule = Rule(
         margin, look.alpha if look else level, sign, scores.resolution, scores.seeded, look,
-        majority, tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
+        scores.majority,
+        tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
         later_level(alpha) if judgement and level < alpha else None,
     )  # fmt: skip
     cells = tuple(

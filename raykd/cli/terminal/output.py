@@ -12,6 +12,7 @@ from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.cli.terminal.tables import Column, name, print_table, result
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
+from raykd.tasks.kinds.metric import metric_named
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
@@ -156,9 +157,10 @@ def data(study: Study) -> None:
 
 def teacher(stored: Stored) -> None:
     """Print the teacher's scores and, if early stopping set its length, its number of epochs."""
+    metric = metric_named(stored.metric)
     say(
-        f"teacher {stored.fingerprint}: test {stored.metric} {stored.test:.1f}, "
-        f"majority class {stored.test_majority:.1f}"
+        f"teacher {stored.fingerprint}: test {metric.name} {stored.test:.{metric.decimals}f}, "
+        f"{metric.constant} {stored.test_majority:.{metric.decimals}f}"
     )
     if stored.epochs is not None and stored.epochs == stored.best_epoch:
         say(
@@ -175,7 +177,7 @@ def teacher(stored: Stored) -> None:
 def _teacher_line(score: TeacherScore) -> str:
     return (
         f"teacher {score.fingerprint}: test {score.metric} {score.test:.2f}, select "
-        f"{score.select:.2f}, majority class {score.majority:.2f}"
+        f"{score.select:.2f}, {metric_named(score.metric).constant} {score.majority:.2f}"
     )
 
 
@@ -224,4 +226,5 @@ def _strategy_table(current: Status) -> None:
             row.weight if several else "", f"{row.mean:.2f}", str(row.seeds),
             f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
         ])  # fmt: skip
-    print_table(columns, rows, f"test {current.metric}, percent")
+    unit = ", percent" if metric_named(current.metric).percent else ""
+    print_table(columns, rows, f"test {current.metric}{unit}")
