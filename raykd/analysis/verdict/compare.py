@@ -35,11 +35,13 @@ class Rule:
     seeded: bool = True
     look: Look | None = None
     majority: float | None = None
-    """Test score of the majority class, if it is known."""
+    """Test score of the majority class, or of another best constant answer, if it is known."""
     stages: tuple[frozenset[int], ...] = ()
     """The first seeds and the added ones, if the tests combine both."""
     later: float | None = None
     """Level at which added seeds would be judged, if it is not alpha."""
+    constant: str = "majority class"
+    """The best constant answer in sentences."""
 
     def learned_nothing(self, arm: Mapping[int, Score]) -> bool:
         """Whether no run of an arm is better than the majority class."""

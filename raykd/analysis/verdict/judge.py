@@ -34,6 +34,7 @@ from raykd.analysis.verdict.rivals import (
     with_counts,
 )
 from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
+from raykd.tasks.kinds.metric import metric_named
 
 
 def judge(
@@ -55,6 +56,7 @@ def judge(
         scores.majority,
         tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
         later_level(alpha) if judgement and level < alpha else None,
+        metric_named(scores.metric).constant,
     )  # fmt: skip
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells

@@ -175,9 +175,14 @@ def teacher(stored: Stored) -> None:
 
 
 def _teacher_line(score: TeacherScore) -> str:
+    metric = metric_named(score.metric)
+    test, select, constant = (
+        f"{value:.{max(2, metric.decimals)}f}"
+        for value in (score.test, score.select, score.majority)
+    )
     return (
-        f"teacher {score.fingerprint}: test {score.metric} {score.test:.2f}, select "
-        f"{score.select:.2f}, {metric_named(score.metric).constant} {score.majority:.2f}"
+        f"teacher {score.fingerprint}: test {metric.name} {test}, select {select}, "
+        f"{metric.constant} {constant}"
     )
 
 
@@ -215,16 +220,18 @@ def _strategy_table(current: Status) -> None:
         Column("hidden weight"), result("mean"), Column("seeds"), result("range", gives_way=1),
         result("to forward"),
     ]  # fmt: skip
-    rows = []
+    metric, rows = metric_named(current.metric), []
+    digits = f".{max(2, metric.decimals)}f"
     if (teacher_score := current.teacher) is not None:
-        rows.append(["", "teacher", "", "", f"{teacher_score.test:.2f}", "", "", ""])
+        rows.append(["", "teacher", "", "", f"{teacher_score.test:{digits}}", "", "", ""])
     several = len({row.weight for row in current.rows} - {""}) > 1  # one weight is no factor
     for row in current.rows:
         gap = row.against_forward
         rows.append([
             row.init, f"{row.strategy} (control)" if row.control else row.strategy, row.map,
-            row.weight if several else "", f"{row.mean:.2f}", str(row.seeds),
-            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
+            row.weight if several else "", f"{row.mean:{digits}}", str(row.seeds),
+            f"{row.low:{digits}} to {row.high:{digits}}",
+            "" if gap is None else f"{gap:+z{digits}}",
         ])  # fmt: skip
-    unit = ", percent" if metric_named(current.metric).percent else ""
+    unit = ", percent" if metric.percent else ""
     print_table(columns, rows, f"test {current.metric}{unit}")
