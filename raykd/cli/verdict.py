@@ -29,6 +29,7 @@ from raykd.cli.terminal.console import say
 from raykd.cli.terminal.endpoints import endpoints
 from raykd.cli.terminal.tables import Column, name, print_table
 from raykd.cli.terminal.tables import result as outcome
+from raykd.tasks.kinds.metric import metric_named
 
 STRATEGY = name("strategy")
 CLAIMS = {
@@ -46,9 +47,11 @@ def verdict(result: Verdict) -> None:
     settings = f": {result.metric}{better}, margin {result.margin:.4g}, alpha {result.alpha:g}"
     say(Text.assemble(result.source, settings))
     if (teacher_score := result.teacher) is not None:
+        plain = Digits.of(result.margin).plain
         say(
-            f"teacher: test {teacher_score.metric} {teacher_score.test:.2f}, "
-            f"select {teacher_score.select:.2f}, majority class {teacher_score.majority:.2f}"
+            f"teacher: test {teacher_score.metric} {plain(teacher_score.test)}, "
+            f"select {plain(teacher_score.select)}, {metric_named(teacher_score.metric).constant} "
+            f"{plain(teacher_score.majority)}"
         )
     for caveat in result.caveats:
         say(Text.assemble(("caveat: ", "bold"), caveat.says))

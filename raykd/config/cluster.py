@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from raykd.config.design import Positive
+from raykd.config.value_types import Positive
 from raykd.config.yaml_file import Model
 from raykd.runtime.execution_settings import ExecutionSettings
 

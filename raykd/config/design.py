@@ -1,23 +1,17 @@
-"""The sections of a sweep file for inits, explore, strategies and confirm."""
+"""The sections of a sweep file for inits, explore and confirm."""
 
 from __future__ import annotations
 
-import re
-from functools import partial
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from raykd.config.one_of import OneOf
 from raykd.config.schedule import NamedSchedules
-from raykd.config.stated_map import StatedMap
-from raykd.config.trial import TargetKind
-from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_halves, by_three
-from raykd.maps.published import PUBLISHED, RULES, own_loss
-from raykd.maps.strategies import Rule, StackTie
-
-Positive = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(gt=0)]
+from raykd.config.strategy import Strategy
+from raykd.config.value_types import Positive, Weight
+from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_three
+from raykd.maps.published import own_loss
+from raykd.maps.strategies import StackTie
 
 CopiedRule = Literal["forward", "reverse", "every_other", "lower", "upper"]
 
@@ -109,103 +103,6 @@ class Explore(Model):
                 "2 or more apart, such as [0.1, 10]"
             )
         return self
-
-
-OPTIONS = {
-    "custom": ("map",),
-    "all_to_one": ("block",),
-    "single": ("block", "student_block"),
-    "minilm_v2": ("block",),
-    "random": ("exclude_identity",),
-    "upper": ("k",),
-}
-TIES = ("same", "mirrored")
-
-StrategyName = Annotated[str, OneOf(lambda: [*RULES, "custom"])]
-DecoderName = Annotated[str, OneOf(lambda: [*RULES, "custom", *TIES])]
-
-
-class MapHalves(Model):
-    """A map for each stack of an encoder-decoder."""
-
-    encoder: StatedMap = Field(examples=[[2, 4]])
-    decoder: StatedMap = Field(examples=[[4, 2]])
-
-
-class Strategy(Model):
-    """A strategy with its options; a bare name stands for the strategy with none."""
-
-    strategy: StrategyName = Field(examples=["forward"])
-    name: str | None = Field(None, description="its name in the table, if not the strategy's own")
-    map: (
-        Annotated[
-            Annotated[StatedMap, Plain] | Annotated[MapHalves, Compound],
-            by_halves(MapHalves),
-        ]
-        | None
-    ) = Field(
-        None, description="for `custom`: the teacher blocks of each student block, or pairs; of an "
-        "encoder-decoder, its two halves",
-    )  # fmt: skip
-    decoder: DecoderName | None = Field(
-        None,
-        description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
-        "the encoder's; default: the same strategy, drawn anew where it draws",
-    )
-    block: Positive | None = Field(
-        None, description="teacher block, for all_to_one, single, minilm_v2"
-    )
-    student_block: Positive | None = Field(None, description="for single")
-    exclude_identity: bool | None = Field(None, description="for random; default true")
-    k: Positive | None = Field(
-        None, description="student blocks, for upper; default: half of them, rounded up"
-    )
-    lr: float | None = Field(None, gt=0, description="its own, in place of `training.lr`")
-    targets: TargetKind = Field(
-        "teacher", description="what hidden states imitate; all but `teacher` make a control"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _controls_go_forward(cls, value: Any) -> Any:
-        """A control that names no strategy has the map of forward."""
-        if isinstance(value, dict) and "targets" in value:
-            return {"strategy": "forward", **value}
-        return value
-
-    @model_validator(mode="after")
-    def _options_fit(self) -> Self:
-        names = (self.strategy, self.decoder)
-        allowed = {option for name in names for option in OPTIONS.get(str(name), ())}
-        stated = {k for k in ("map", "block", "student_block", "exclude_identity", "k")
-                  if getattr(self, k) is not None}  # fmt: skip
-        if self.decoder is not None and "custom" in names:
-            raise ValueError("a custom strategy writes its decoder's half into `map`")
-        if extra := sorted(stated - allowed):
-            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
-        if self.strategy == "custom" and not self.map:
-            raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
-        if self.strategy == "none" and self.decoder in (None, "none", *TIES) and self.control:
-            raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
-        if self.control and self.strategy in PUBLISHED:
-            raise ValueError(f"{self.strategy} has targets of its own; leave `targets` out")
-        if re.fullmatch(r"best_\d+", self.label):
-            raise ValueError(f"{self.label} is the name of an explored map; write another")
-        if re.fullmatch(r"uniform_random_\d+", self.label):
-            raise ValueError(f"{self.label} is the name of a sampled map; write another")
-        if self.control and self.label in RULES:
-            raise ValueError(f"{self.label} is the name of a strategy under test; write another")
-        return self
-
-    @property
-    def control(self) -> bool:
-        """Whether the strategy is a control, not under test."""
-        return self.targets != "teacher"
-
-    @property
-    def label(self) -> str:
-        strategies = self.strategy if self.decoder is None else f"{self.strategy}_{self.decoder}"
-        return self.name or (f"{self.targets}_{strategies}" if self.control else strategies)
 
 
 class Confirm(Model):
@@ -306,16 +203,3 @@ class Confirm(Model):
     @property
     def seed_list(self) -> tuple[int, ...]:
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
-
-
-def rules(strategy: Strategy) -> tuple[Rule, Rule | StackTie | None]:
-    """Return the rule of a strategy with its options, and the rule or tie of the decoder."""
-    decoder = strategy.decoder
-    if decoder is None or decoder in TIES:
-        return _rule(strategy, strategy.strategy), cast("StackTie | None", decoder)
-    return _rule(strategy, strategy.strategy), _rule(strategy, decoder)
-
-
-def _rule(strategy: Strategy, name: str) -> Rule:
-    stated = {n: getattr(strategy, n) for n in OPTIONS.get(name, ())}
-    return partial(RULES[name], **{n: v for n, v in stated.items() if v is not None})

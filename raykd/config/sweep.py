@@ -16,7 +16,7 @@ from raykd.config import schedule, variants, versions, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.claims import Claim, claim_conflicts
 from raykd.config.cluster import Cluster, Tracking
-from raykd.config.design import Confirm, Explore, Positive
+from raykd.config.design import Confirm, Explore
 from raykd.config.task import TaskConfig
 from raykd.config.training import (
     Losses,
@@ -25,6 +25,7 @@ from raykd.config.training import (
     Teacher,
     Training,
 )
+from raykd.config.value_types import Positive
 from raykd.config.yaml_file import Compound, Model, Plain, by
 from raykd.errors import UserError
 from raykd.losses.hidden.registry import hidden_loss

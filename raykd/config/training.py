@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raykd.config.design import Positive
-from raykd.config.one_of import OneOf
 from raykd.config.schedule import OrderedStages, Weight
 from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
+from raykd.config.value_types import OneOf, Positive
 from raykd.config.yaml_file import Compound, Model, Number, Plain, Word, by_halves, by_word
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
 

@@ -1,8 +1,8 @@
 """Versions of the formats that outlive a release: the sweep file and the store.
 
 A version is raised by a change that an earlier raykd would misread. Later releases go on reading
-the earlier versions; trials whose ids changed are counted by `raykd.config.older_rules`. Formats of
-files that can be made again have versions where they are written (`data.prepared`,
+the earlier versions; trials whose ids changed are counted by `raykd.planning.older_rules`. Formats
+of files that can be made again have versions where they are written (`data.prepared`,
 `teachers.cache`).
 """
 

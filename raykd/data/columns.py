@@ -25,6 +25,8 @@ CONVERSATIONS = (
     "raykd reads no conversations (lists of messages); write the texts that a model reads into one "
     "column, and the answer or label into another"
 )
+NO_ANSWER: Answers = [("", 0)]
+"""The label of a text without one, and its place."""
 SOURCE = "unfolded from"
 """Column that `explode.unfolded` adds."""
 
@@ -80,6 +82,8 @@ def _as_written(reading: Reading) -> Reading:
 def wanted(task: TaskConfig) -> list[tuple[str, str]]:
     """(key in the sweep file, column) pairs of the columns that a task names."""
     split = [("split", task.split)] if task.split else []
+    if task.of_kind.rows == "plain":
+        return [*(("text", c) for c in task.columns), *split]
     if task.of_kind.rows == "source":
         references = [("references", task.references)] if task.references else []
         return [("source", task.source), ("target", task.target), *references, *split]
@@ -108,7 +112,9 @@ def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
     text_name, answer_name = ("source", "target") if writes else ("text", "label")
     text_columns = [texts(table, column, file, text_name, task.join) for column in task.columns]
     report = DataReport(read=len(table))
-    if writes:
+    if task.of_kind.rows == "plain":
+        answers = [NO_ANSWER] * len(table)
+    elif writes:
         answers = _targets(table, task, file)
     else:
         answers, report = read_labels(table, task, file, report)
@@ -126,7 +132,8 @@ def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
         if number not in skipped
         for label, place in row_answers
     ]
-    written = {} if writes else _written(table[task.label][:], answers)
+    labelled = task.of_kind.rows == "text"
+    written = _written(table[task.label][:], answers) if labelled else {}
     report = counted(report, table, task, {text_name: left_out, answer_name: unanswered})
     return Reading(rows, report, written)
 

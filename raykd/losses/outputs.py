@@ -6,9 +6,12 @@ share of this shard in the mean of the global batch, as those of hidden.py do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from raykd.losses.chunked import outputs_losses
 from raykd.models.outputs import Outputs
@@ -44,3 +47,15 @@ def outputs(
     if teacher is None:
         return ce, torch.zeros_like(ce)
     return ce, kl(logits_PC, teacher.logits(), temperature, positions)
+
+
+def class_weights(
+    stated: Iterable[tuple[str, float]] | None, config: PretrainedConfig, device: torch.device
+) -> Tensor | None:
+    """The weights of the classes in the order of the model's labels, [C]; None if none is stated."""
+    if stated is None:
+        return None
+    by_label, names = dict(stated), config.id2label or {}
+    # A model that was fine-tuned elsewhere may know labels that the data lacks.
+    weights = [by_label.get(str(names[i]), 1.0) for i in range(len(names))]
+    return torch.tensor(weights, device=device)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache, partial
 from random import Random
 
-from raykd.config import design, stated_map
+from raykd.config import design
+from raykd.config.strategy import TIES, MapHalves, Strategy, rules, stated_map
 from raykd.config.sweep import SweepConfig, too_few_examples
 from raykd.config.trial import Lora, Loss, Phase, TargetKind, Training, TrialSpec
 from raykd.losses.hidden.registry import hidden_loss, pair_problem
@@ -26,23 +27,23 @@ TOO_SHALLOW = (
 )
 
 
-def strategy_map(study: Study, strategy: design.Strategy, seed: int) -> LayerMap:
+def strategy_map(study: Study, strategy: Strategy, seed: int) -> LayerMap:
     """Return the map of a strategy of the file under a seed, with the embeddings of the file.
 
     Raises ValueError for a stated map that does not fit the student."""
     if strategy.strategy == "custom":
         assert strategy.map is not None
         depth = study.depth
-        if isinstance(strategy.map, design.MapHalves):
-            half = stated_map.layer_map(strategy.map.decoder, depth.decoder or depth.encoder)
-            encoder = stated_map.layer_map(strategy.map.encoder, depth.encoder)
+        if isinstance(strategy.map, MapHalves):
+            half = stated_map(strategy.map.decoder, depth.decoder or depth.encoder)
+            encoder = stated_map(strategy.map.encoder, depth.encoder)
             layer_map = replace(encoder, decoder=half)
         else:
-            layer_map = stated_map.layer_map(strategy.map, depth.encoder)
+            layer_map = stated_map(strategy.map, depth.encoder)
     else:
-        rule, decoder = design.rules(strategy)
+        rule, decoder = rules(strategy)
         layer_map = apply_to_stacks(rule, study.base.depths, study.depth, seed, decoder)
-    decoder_strategy = None if strategy.decoder in design.TIES else strategy.decoder
+    decoder_strategy = None if strategy.decoder in TIES else strategy.decoder
     return _with_embedding(study, layer_map, strategy.strategy, decoder_strategy)
 
 
@@ -91,7 +92,7 @@ def strategy_problems(study: Study) -> list[str]:
     return problems
 
 
-def _pair_problem(study: Study, strategy: design.Strategy, layer_map: LayerMap) -> str | None:
+def _pair_problem(study: Study, strategy: Strategy, layer_map: LayerMap) -> str | None:
     """Return the problem of the weights and losses of a map's pairs in one line, if any."""
     config = study.config
     kind = own_loss(strategy.strategy) or config.losses.kind

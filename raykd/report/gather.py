@@ -29,6 +29,7 @@ from raykd.report.search_figures import ExploredMap
 from raykd.report.tables import costs
 from raykd.sweep import angles as angled
 from raykd.sweep.state import SweepState
+from raykd.tasks.kinds.metric import metric_named
 from raykd.tracking import artifacts, launch, store
 from raykd.tracking.ledger import Record
 
@@ -125,8 +126,8 @@ def _teacher_scores(teacher: TeacherScore | None) -> str:
         return ""
     plain = Digits.of(0.0, teacher.test, teacher.select, teacher.majority).plain
     return (
-        f", test {teacher.metric} {plain(teacher.test)}, select {plain(teacher.select)} (majority "
-        f"class: {plain(teacher.majority)})"
+        f", test {teacher.metric} {plain(teacher.test)}, select {plain(teacher.select)} "
+        f"({metric_named(teacher.metric).constant}: {plain(teacher.majority)})"
     )
 
 

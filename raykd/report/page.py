@@ -19,6 +19,7 @@ from raykd.report.curve_figures import Course
 from raykd.report.map_figures import Drawn
 from raykd.report.plotting import Drawing
 from raykd.report.search_figures import ExploredMap
+from raykd.tasks.kinds.metric import metric_named
 from raykd.tracking.costs import ForecastOutcome
 
 
@@ -51,10 +52,11 @@ class Runs:
         if not (self.server and any(name == strategy for _, _, name, _, _ in self.ids)):
             return ""
         chosen = f'params.phase = "confirm" AND params.strategy = "{strategy}"'
+        named = metric_named(self.metric.removeprefix("test_"))
         query = urlencode(
             {"workflowType": "machine_learning", "compareRunsMode": "TABLE",
              "searchFilter": chosen, "orderByKey": f"metrics.`{self.metric}`",
-             "orderByAsc": "false"}, quote_via=quote,
+             "orderByAsc": str(not named.larger_is_better).lower()}, quote_via=quote,
         )  # fmt: skip
         return f"{self.server}/#/experiments/{self.experiment}/runs?{query}"
 

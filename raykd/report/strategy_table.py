@@ -13,8 +13,8 @@ from raykd.analysis.verdict.verdict import Arm, Cell, Comparison, Verdict
 from raykd.report.figures import difference, gap, half_width, percent, settings
 from raykd.report.page import Detail, Entry, Page, Runs, Section, Table
 from raykd.report.tables import comparisons, paper_table, run_table
+from raykd.tasks.kinds.metric import metric_named
 
-MAJORITY = "majority class"
 NO_SHARE = "-"
 
 
@@ -51,7 +51,7 @@ def shares(verdict: Verdict, most: int) -> Table | None:
     many = len(verdict.cells) > most
     columns = ("lowest to highest setting",) if many else settings(verdict)
     rows: list[tuple[str, ...]] = []
-    for label, score in (("teacher", teacher.test), (MAJORITY, teacher.majority)):
+    for label, score in _references(teacher):
         cell = f"{shown_share(score, verdict).text} ({digits.plain(score)})"
         rows.append((label, *[cell] * len(columns)))
     for name in names:
@@ -181,7 +181,9 @@ def _against_controls(cell: Cell) -> Iterable[Comparison]:
 
 
 def _references(teacher: TeacherScore | None) -> tuple[tuple[str, float], ...]:
-    return () if teacher is None else (("teacher", teacher.test), (MAJORITY, teacher.majority))
+    if teacher is None:
+        return ()
+    return (("teacher", teacher.test), (metric_named(teacher.metric).constant, teacher.majority))
 
 
 def _first(label: str, several: bool) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tried:
-    """Result of an explored map: its select score, or None if the trial itself failed. The score of
-    a pruned trial is that of the step at which it was pruned."""
+    """Result of an explored map: its select score, negated if smaller is better, or None if the
+    trial itself failed. The score of a pruned trial is that of the step at which it was pruned."""
 
     score: float | None
     pruned_at: int | None = None

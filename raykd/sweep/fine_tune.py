@@ -50,7 +50,7 @@ def fine_tune(
         with tf32():
             stored = _make(study, where or _local_execution(study.config.cluster), hooks)
         torch.cuda.empty_cache()  # the workers that follow may share this GPU
-    teacher.refuse_unfit(stored, study.config.teacher, study.config.task.metric, study.file)
+    teacher.refuse_unfit(stored, study.config.teacher, study.config.task.scored_by, study.file)
     return stored
 
 
@@ -112,8 +112,10 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
         "metric": trial.metric,
         "select": select,
         "test": test,
-        "select_majority": family.baseline(trial.metric, data.select.labels),
-        "test_majority": family.baseline(trial.metric, data.test_labels()[first_part(data)]),
+        "select_majority": family.baseline(trial.metric, data.select.labels, data.select),
+        "test_majority": family.baseline(
+            trial.metric, data.test_labels()[first_part(data)], data.test
+        ),
         "seconds": time.perf_counter() - began,
         **epochs,
     }

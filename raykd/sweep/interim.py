@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,8 @@ def scores(
         endpoint_margins=config.endpoint_margins.stated,
         schedules_of=names.of_record,
         claims=claims_of(study),
+        sign=config.task.scored_by.sign,
+        percent=config.task.scored_by.percent,
     )
 
 
@@ -283,12 +286,8 @@ def changed_strategies(
 
 def _complete(stages: Iterable[Iterable[TrialSpec]], ended: Collection[str]) -> int:
     """Return how many stages, from the first one on, have only trials that have ended."""
-    count = 0
-    for stage in stages:
-        if any(t.id not in ended for t in stage):
-            break
-        count += 1
-    return count
+    over = (all(t.id in ended for t in stage) for stage in stages)
+    return sum(1 for _ in takewhile(bool, over))
 
 
 def stopped(look: Look, plan: Plan) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from raykd.config import older_rules
 from raykd.data.prepared import prepare
 from raykd.maps.layer_map import everywhere
+from raykd.planning import older_rules
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials, explore_trial
 from raykd.runtime.memo import digest

@@ -32,10 +32,12 @@ def explored(study: Study, records: Iterable[Record]) -> Explored:
 
 def outcome(study: Study, record: Record) -> Tried | None:
     """Return the result of an explored trial; None while it has not ended."""
+    metric = study.config.task.scored_by
     if record.status == "finished":
-        return Tried(record.metrics[f"best_select_{study.config.task.metric}"])
+        return Tried(metric.sign * record.metrics[f"best_select_{metric.name}"])
     if record.status == "pruned":
-        return Tried(record.metrics["pruned_score"], int(record.metrics["pruned_step"]))
+        score = metric.sign * record.metrics["pruned_score"]
+        return Tried(score, int(record.metrics["pruned_step"]))
     return Tried(None) if record.status == "failed" else None
 
 

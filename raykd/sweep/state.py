@@ -122,12 +122,12 @@ def best_student(state: SweepState) -> str | None:
     if keep == "none" or confirm is None:
         return None
     seeds = set(confirm.seed_list if keep == "all" else [min(confirm.seed_list)])
-    metric = f"best_select_{config.task.metric}"
+    metric, sign = f"best_select_{config.task.metric}", config.task.scored_by.sign
     stored = [
         r for r in state.records
         if r.status == "finished" and r.phase == "confirm" and r.seed in seeds and not r.control
     ]  # fmt: skip
-    best = max(stored, key=lambda r: r.metrics[metric], default=None)
+    best = max(stored, key=lambda r: sign * r.metrics[metric], default=None)
     return None if best is None else best.trial
 
 

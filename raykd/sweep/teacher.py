@@ -48,7 +48,7 @@ def ready_teacher(
         teacher = make(study, hooks)
         store.patiently(ledger.refresh)  # that took long: other launches may have ended
     config = study.config.teacher
-    teachers.refuse_unfit(teacher, config, study.config.task.metric, study.file)
+    teachers.refuse_unfit(teacher, config, study.config.task.scored_by, study.file)
     runs.log_teacher(
         ledger.client,
         ledger.experiment,

@@ -140,6 +140,20 @@ class CausalLM(Task):
         if encoded.groups is None:
             return _written(model, encoded, data, where)
 
+        sums = self.row_log_likelihoods(model, encoded, data, where)
+        assert encoded.chars is not None
+        counts = np.diff(encoded.groups)
+        answers = np.full((len(counts), counts.max(), 2), -np.inf)
+        row = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(sums)) - encoded.groups[row]
+        answers[row, place] = np.stack([sums, sums / encoded.chars], -1)
+        return answers
+
+    def row_log_likelihoods(
+        self, model: PreTrainedModel, encoded: Encoded, data: Data, where: Execution
+    ) -> np.ndarray:
+        """The log-likelihood of the target of each row, [rows] in fp64."""
+
         def answer(rows: np.ndarray) -> np.ndarray:
             batch = self.collate(encoded, rows, data.pad).to(where.device)
             assert batch.places is not None and batch.labels is not None
@@ -152,14 +166,7 @@ class CausalLM(Task):
             )
             return row_sums
 
-        sums = over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
-        assert encoded.chars is not None
-        counts = np.diff(encoded.groups)
-        answers = np.full((len(counts), counts.max(), 2), -np.inf)
-        row = np.repeat(np.arange(len(counts)), counts)
-        place = np.arange(len(sums)) - encoded.groups[row]
-        answers[row, place] = np.stack([sums, sums / encoded.chars], -1)
-        return answers
+        return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
 
     def secondary_metrics(self, metric: str, names: Names) -> tuple[str, ...]:
         """The other built-in metrics of choices, or of texts."""
@@ -168,7 +175,9 @@ class CausalLM(Task):
         others = (name for name in built_in if name != metric)
         return (*others, *super().secondary_metrics(metric, names))
 
-    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
+    def constant_answers(
+        self, metric: str, labels: np.ndarray, encoded: Encoded | None = None
+    ) -> Iterator[np.ndarray]:
         """The same number of a choice, or the commonest text."""
         values, counts = np.unique(labels, return_counts=True)
         if not metric_of(self.kind.name, metric).choices:

@@ -130,7 +130,9 @@ class Classification(Task):
         built_in = {"accuracy": (f1_name,), "f1": ("accuracy",), "macro_f1": ("accuracy",)}
         return (*built_in.get(metric, ()), *super().secondary_metrics(metric, names))
 
-    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
+    def constant_answers(
+        self, metric: str, labels: np.ndarray, encoded: Encoded | None = None
+    ) -> Iterator[np.ndarray]:
         """The logits of a model that is certain of one class."""
         classes = np.unique(labels)
         for label in classes:

@@ -1,5 +1,5 @@
-"""The built-in metrics: of classes, of choices, and of texts against references, as in SQuAD's
-script (arXiv 1606.05250) or by sacrebleu and rouge_score.
+"""The built-in metrics: of classes, of choices, of tokens, and of texts against references, as in
+SQuAD's script (arXiv 1606.05250) or by sacrebleu and rouge_score.
 
 `raykd.tasks.kinds.metric` registers them by name.
 """
@@ -178,9 +178,25 @@ class AnswerMetric:
         return np.array([SCORES[self.name](*pair) for pair in pairs])
 
 
+@dataclass(frozen=True)
+class TokenLoss:
+    """Answers are [rows, 2]: the cross entropy of a text, and its number of predicted tokens."""
+
+    def __call__(self, answers: np.ndarray, labels: np.ndarray) -> float:
+        """The mean over the tokens of all texts."""
+        return float(answers[:, 0].sum() / answers[:, 1].sum())
+
+    def each(self, answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The cross entropy of each text, divided by the mean number of tokens of a text, so that
+        the mean over texts is that over tokens."""
+        rows: np.ndarray = answers[:, 0] / answers[:, 1].mean()
+        return rows
+
+
 class_accuracy, class_f1 = ClassMetric("accuracy"), ClassMetric("f1")
 class_macro_f1, class_matthews = ClassMetric("macro_f1"), ClassMetric("matthews")
 text_chrf, text_bleu = TextMetric("chrf"), TextMetric("bleu")
 text_rouge1, text_rouge2, text_rougeL = (TextMetric(name) for name in ROUGE)
 choice_acc, choice_acc_norm = ChoiceMetric(0), ChoiceMetric(1)
+text_nats = TokenLoss()
 answer_exact_match, answer_f1 = AnswerMetric("exact_match"), AnswerMetric("f1")

@@ -168,7 +168,7 @@ def tokens(
     all_prompt_ids = tokenizer(
         [p.rstrip(" ") if c else p for p, c in pairs], add_special_tokens=False
     )
-    begin = [] if task.chat else _begin(tokenizer)
+    begin = [] if task.chat else first_tokens(tokenizer)
     token_rows = []
     for ids, prompt_ids, (_, completion) in zip(
         all_ids, all_prompt_ids["input_ids"], pairs, strict=True
@@ -185,7 +185,7 @@ def tokens(
     return token_rows
 
 
-def _begin(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def first_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The token that the tokenizer adds at the beginning of every text, if it does."""
     bos = tokenizer.bos_token_id
     return [bos] if bos is not None and bos in tokenizer("x")["input_ids"] else []

@@ -185,7 +185,9 @@ class Seq2Seq(Task):
             return float(np.sum(answers[:, 2].astype(bool)))
         return super().score(metric, answers, labels)
 
-    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
+    def constant_answers(
+        self, metric: str, labels: np.ndarray, encoded: Encoded | None = None
+    ) -> Iterator[np.ndarray]:
         """The commonest text, taken as one that did not reach the limit."""
         first = [refs[0] for refs in metrics.references(labels)]
         texts, counts = np.unique(first, return_counts=True)

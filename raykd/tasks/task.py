@@ -119,7 +119,7 @@ class Task(ABC):
         over the workers (`raykd.tasks.evaluation.over_rows`)."""
 
     def score(self, metric: str, answers: np.ndarray, labels: np.ndarray) -> float:
-        """A metric, by name, of the answers to a split and its labels; in percent."""
+        """A metric, by name, of the answers to a split and its labels."""
         return metric_of(self.kind.name, metric).score(answers, labels)
 
     def secondary_metrics(self, metric: str, names: Names) -> tuple[str, ...]:
@@ -129,13 +129,17 @@ class Task(ABC):
         return tuple(m.name for m in registered if metric in m.reported_with)
 
     @abstractmethod
-    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
-        """For each answer that could be the best constant one, that answer to every row."""
+    def constant_answers(
+        self, metric: str, labels: np.ndarray, encoded: Encoded | None = None
+    ) -> Iterator[np.ndarray]:
+        """For each answer that could be the best constant one, that answer to every row. `encoded`
+        begins with the rows of these labels."""
 
-    def baseline(self, metric: str, labels: np.ndarray) -> float:
+    def baseline(self, metric: str, labels: np.ndarray, encoded: Encoded | None = None) -> float:
         """The best score of any constant answer on these labels."""
-        constant = self.constant_answers(metric, labels)
-        return max(self.score(metric, answers, labels) for answers in constant)
+        constant = self.constant_answers(metric, labels, encoded)
+        best = max if metric_of(self.kind.name, metric).larger_is_better else min
+        return best(self.score(metric, answers, labels) for answers in constant)
 
     def class_logits(self, answers: np.ndarray) -> np.ndarray | None:
         """Logits [rows, classes] whose softmax is the probability of each class, by the numbers
@@ -151,7 +155,7 @@ class Task(ABC):
         self, ids: np.ndarray, labels: np.ndarray, answers: np.ndarray, names: Names, metric: str
     ) -> dict[str, Any]:
         """Columns with one row for each test example: id, label, predicted, correct, and the task's
-        own."""
+        own. Instead of correctness, a `score` of each example may decide comparisons."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,10 @@ class Data:
     eval_batch: int = 128
     parts: Mapping[str, slice] = field(default_factory=lambda: {"": slice(None)})
     """Rows of each part of test. The metric is that of the first part."""
+
+    def sign(self, metric: str) -> int:
+        """The factor that makes a larger score better, for a metric of the task by name."""
+        return metric_of(self.family.kind.name, metric).sign
 
 
 def flat_zeros(rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:

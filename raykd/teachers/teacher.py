@@ -29,6 +29,7 @@ from raykd.teachers.model_facts import Base
 if TYPE_CHECKING:
     from raykd.config.task import TaskConfig
     from raykd.config.training import Teacher
+    from raykd.tasks.kinds.metric import Metric
 
 logger = logging.getLogger(__name__)
 
@@ -193,9 +194,10 @@ def fingerprint(teacher: Teacher, base: Base, prepared: Prepared, task: TaskConf
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored teacher: its folder and scores (percent).
+    """A stored teacher: its folder and scores.
 
-    `select_majority` and `test_majority` are the scores of the majority class on these splits.
+    `select_majority` and `test_majority` are the scores of the best constant answer on these
+    splits: the majority class.
     """
 
     folder: Path
@@ -210,15 +212,11 @@ class Stored:
     """Epochs until early stopping; None for a fixed number of epochs."""
     best_epoch: int | None = None
 
-    @property
-    def weak(self) -> bool:
-        return self.select <= self.select_majority
 
-
-def refuse_unfit(scores: Stored, teacher: Teacher, metric: str, file: str) -> None:
+def refuse_unfit(scores: Stored, teacher: Teacher, metric: Metric, file: str) -> None:
     """Raise UserError for a stored teacher that another metric chose, and for one that is no better
-    than the majority class, unless `allow_weak` is set."""
-    if scores.metric != metric:
+    than the best constant answer, unless `allow_weak` is set."""
+    if scores.metric != metric.name:
         # raykd 0.1.0 stored teachers of every metric under one name.
         advice = f"delete {scores.folder} to make it again"
         if teacher.identity == "recipe":
@@ -226,12 +224,16 @@ def refuse_unfit(scores: Stored, teacher: Teacher, metric: str, file: str) -> No
         raise UserError(
             f"{file}: teacher.identity: {teacher.identity}: the stored teacher "
             f"{scores.fingerprint} was chosen and scored by {scores.metric}, and task.metric is "
-            f"{metric}; {advice}"
+            f"{metric.name}; {advice}"
         )
-    if scores.weak and not teacher.allow_weak:
+    weak = metric.sign * scores.select <= metric.sign * scores.select_majority
+    if weak and not teacher.allow_weak:
+        select, constant = (
+            f"{score:.{metric.decimals}f}" for score in (scores.select, scores.select_majority)
+        )
         raise UserError(
-            f"{file}: teacher.model: {teacher.model} reaches {scores.select:.1f} {scores.metric} "
-            f"on select, no better than the majority class ({scores.select_majority:.1f}); "
+            f"{file}: teacher.model: {teacher.model} reaches {select} {metric.name} "
+            f"on select, no better than the {metric.constant} ({constant}); "
             "train it longer (teacher.epochs, teacher.lr), or write `allow_weak: true` to go on "
             "all the same"
         )

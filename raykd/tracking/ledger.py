@@ -45,7 +45,7 @@ class Record:
     device: str | None = None
     """Device of its first worker: `cpu`, `cuda:0`, ..."""
     rules: int = 1
-    """Version of the rules that gave it its id (config/older_rules.py)."""
+    """Version of the rules that gave it its id (planning/older_rules.py)."""
 
     @property
     def over(self) -> bool:

@@ -23,10 +23,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from raykd.config.older_rules import RULES
 from raykd.config.trial import Shape, TrialSpec
 from raykd.losses.hidden import schedule
 from raykd.maps.layer_map import LayerMap
+from raykd.planning.older_rules import RULES
 from raykd.tracking import ledger, locks
 from raykd.tracking.artifacts import write_angles
 from raykd.tracking.launch import launch_is_alive

@@ -122,9 +122,11 @@ def distill(
             select_scores = {
                 s.trial.id: _select_score(s, data, where) for s in active if s.training
             }
-            _log_scores(active, select_scores, done, recorder, consider=done in evaluations)
+            sign = data.sign(cohort.trials[0].metric)
+            _log_scores(active, select_scores, done, recorder, done in evaluations, sign)
             if rungs is not None and done in drops:
-                losers = rungs.losers(select_scores, len(cohort.trials), drops[done])
+                ranked = {trial: sign * score for trial, score in select_scores.items()}
+                losers = rungs.losers(ranked, len(cohort.trials), drops[done])
                 _drop(active, losers, select_scores, recorder)
             scores |= select_scores
         if done in evaluations and probe is not None:
@@ -176,6 +178,7 @@ def _log_scores(
     step: int,
     recorder: Recorder,
     consider: bool,
+    sign: int,
 ) -> None:
     for learner in active:
         if learner.trial.id not in scores:
@@ -184,7 +187,7 @@ def _log_scores(
         recorder.log(learner.trial, step, {f"select_{learner.trial.metric}": score})
         # A rung's score only decides which students are dropped.
         if consider and learner.trial.loss.may_choose(step, learner.trial.training.steps):
-            learner.keep_best(score, step)
+            learner.keep_best(score, step, sign)
 
 
 def _drop(

@@ -1,4 +1,4 @@
-"""Early stopping: a training ends once its score on select has stopped rising."""
+"""Early stopping: a training ends once its score on select has stopped improving."""
 
 from __future__ import annotations
 
@@ -28,4 +28,6 @@ def stalled(learner: Learner, done: int, data: Data) -> bool:
     if sum(best < step <= done for step in evaluations) < training.patience:
         return False
     assert data.select.labels is not None
-    return learner.best_score > data.family.baseline(learner.trial.metric, data.select.labels)
+    metric, sign = learner.trial.metric, data.sign(learner.trial.metric)
+    constant = data.family.baseline(metric, data.select.labels, data.select)
+    return sign * learner.best_score > sign * constant

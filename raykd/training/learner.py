@@ -47,14 +47,8 @@ def moved(module: ModuleT, device: torch.device) -> ModuleT:
     return module if parameter is None or parameter.device == device else module.to(device)
 
 
-def _class_weights(trial: TrialSpec, model: PreTrainedModel, device: torch.device) -> Tensor | None:
-    """Return the weights of the classes in the order of the model's labels [C]."""
-    if trial.loss.class_weights is None:
-        return None
-    stated, names = dict(trial.loss.class_weights), model.config.id2label
-    # A model that was fine-tuned elsewhere may know labels that the data lacks.
-    weights = [stated.get(str(names[i]), 1.0) for i in range(len(names))]
-    return torch.tensor(weights, device=device)
+KEPT = ("counted", "best", "best_score", "best_step", "examples", "seconds")
+"""Plain attributes of a learner that its checkpoint holds under the same names."""
 
 
 class Learner:
@@ -106,7 +100,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=trial.training.lr, weight_decay=trial.training.weight_decay, fused=True
         )
-        self.class_weights = _class_weights(trial, model, device)
+        self.class_weights = outputs.class_weights(trial.loss.class_weights, model.config, device)
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
         self.autocast = autocast
@@ -244,9 +238,11 @@ class Learner:
         self.optimizer.state.clear()
         self.best.clear()
 
-    def keep_best(self, score: float, step: int) -> None:
-        """Keep the weights if `score` on select is the best so far; the earliest wins a tie."""
-        if score > self.best_score:
+    def keep_best(self, score: float, step: int, sign: int = 1) -> None:
+        """Keep the weights if `score` on select is the best so far; the earliest wins a tie. With
+        `sign` -1 the smallest is the best."""
+        best = sign * self.best_score if self.best_step else float("-inf")
+        if sign * score > best:
             self.best_score, self.best_step = score, step
             # After the last step no copy is needed: the model holds the weights.
             last = step == self.trial.training.steps
@@ -280,12 +276,7 @@ class Learner:
             "matching": {f"_weights.{k}": v for k, v in self.hidden.weights.items()},
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
-            "counted": self.counted,
-            "best": self.best,
-            "best_score": self.best_score,
-            "best_step": self.best_step,
-            "examples": self.examples,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in KEPT},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -299,5 +290,5 @@ class Learner:
         self.hidden.weights.load_state_dict(matching)
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
-        for name in ("counted", "best", "best_score", "best_step", "examples", "seconds"):
+        for name in KEPT:
             setattr(self, name, state[name])

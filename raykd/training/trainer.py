@@ -265,10 +265,8 @@ class CohortTrainer:
         return choices_on_test(self.teacher, self.data, metric, where, sources.home, made_by)
 
     def _filler(self, where: Execution) -> Filler:
-        data = self.data
-        return Filler(
-            self.teacher, data.train, data.pad, where.device, where.autocast, data.family
-        )  # fmt: skip
+        data, at = self.data, where.device
+        return Filler(self.teacher, data.train, data.pad, at, where.autocast, data.family)
 
     def _open(self, precision: str, where: Execution) -> CachedTeacher:
         sources, encoded = self.sources, self.data.train

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from raykd.config import design
-from raykd.config.design import CopiedInit, Strategy
+from raykd.config.design import CopiedInit
+from raykd.config.strategy import Strategy, rules
 from raykd.config.sweep import EndpointMargins, SweepConfig, load
 from raykd.maps.strategies import STRATEGIES
 from raykd.tasks.endpoints import LARGER_IS_BETTER
@@ -48,7 +48,7 @@ def test_a_name_stands_for_a_strategy_without_options() -> None:
         Strategy(strategy="forward"),
         Strategy(strategy="all_to_one", block=4),
     )
-    named = [design.rules(s)[0] for s in sweep.confirm.strategies]
+    named = [rules(s)[0] for s in sweep.confirm.strategies]
     assert [str(rule(6, 3, 0)) for rule in named] == ["[2, 4, 6]", "[4, 4, 4]"]
 
 

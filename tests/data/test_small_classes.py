@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from raykd.config import older_rules
 from raykd.config.sweep import load
 from raykd.config.task import TaskConfig
 from raykd.data.data_report import lines
 from raykd.data.prepared import Prepared, prepare
 from raykd.errors import UserError
+from raykd.planning import older_rules
 from raykd.planning.resolve import resolve
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.older_trials import Older, older

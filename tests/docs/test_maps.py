@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raykd.config import stated_map
 from raykd.config.design import Confirm, Explore
+from raykd.config.strategy import stated_map
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.targets import targets
 
@@ -29,7 +29,7 @@ def test_the_example_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) ->
 def test_the_sweep_files_are_read() -> None:
     confirm, explore = map(yaml.safe_load, blocks("yaml"))
     strategies = Confirm(**confirm["confirm"]).strategies
-    maps = {s.name: stated_map.layer_map(s.map, 3) for s in strategies if isinstance(s.map, tuple)}
+    maps = {s.name: stated_map(s.map, 3) for s in strategies if isinstance(s.map, tuple)}
     assert maps["one_to_many"] == LayerMap.of([[1, 4], 2, "5-6"])
     assert str(maps["pairs"]) == "[2, null, 0.5*cosine(6)]"
     assert Explore(**explore["explore"]).limits == (0.1, 10)

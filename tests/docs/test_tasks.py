@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_table_names_every_kind_and_metric() -> None:
-    for kind in ("classification", "seq2seq", "causal_lm"):
+    for kind in ("classification", "seq2seq", "causal_lm", "language_modeling"):
         assert all(f"`{word}`" in TEXT for word in (kind, *metrics(kind)))
 
 

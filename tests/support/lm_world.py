@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def write_rows(path: Path, count: int = 240) -> Path:
     words = {"pos": "positive", "neg": "negative"}
     rows = [(text, words[label]) for text, label in texts(count)]
     return write_csv(path, rows, ("text", "label"))
+
+
+def write_texts(path: Path, count: int = 240) -> Path:
+    """Texts without labels: two runs of words in a fixed order, each from a word at random, so
+    that most words follow from the one before."""
+    rng, words = random.Random(0), sorted({*GOOD, *BAD, *PLAIN})
+    places = [(rng.randrange(len(words)), rng.randint(2, 6)) for _ in range(2 * count)]
+    runs = [[words[(first + i) % len(words)] for i in range(n)] for first, n in places]
+    rows = [(" ".join(runs[2 * i] + runs[2 * i + 1]),) for i in range(count)]
+    return write_csv(path, rows, ("text",))
+
+
+def write_plain_sweep(folder: Path, rows: int = 240, **changes: Any) -> Path:
+    """As `write_lm_sweep`, for texts without labels."""
+    data = write_texts(folder / "texts.csv", rows)
+    plain = {"kind": "language_modeling", "data": str(data)}
+    task = {**plain, "prompt": ..., "completion": ..., "choices": ...}
+    teacher = {"model": str(folder / "model"), "epochs": 12, "lr": 1e-2}
+    return write_lm_sweep(folder, task=task, **{"teacher": teacher, **changes})
 
 
 def write_lm_sweep(folder: Path, task: dict[str, Any] | None = None, **changes: Any) -> Path:

@@ -69,6 +69,9 @@ SWEEPS: dict[str, Callable[[Path], Path]] = {
         _reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}, training=BF16
     ),
     "writing": partial(_prompts, task=lm_world.WRITTEN, confirm=_arms("none", "reverse")),
+    "plain text": partial(
+        lm_world.write_plain_sweep, rows=ROWS, training=SIX_STEPS, confirm=_arms("none", "reverse")
+    ),
     "seq2seq": partial(_pairs, confirm=_arms("none", MIXED)),
     "schedules": partial(_reviews, confirm={**_arms("none", "reverse"), "schedules": SCHEDULES}),
     "schedules of a whole batch": partial(
@@ -96,6 +99,7 @@ CASES: dict[str, tuple[str, Build]] = {
     },
     "llama that writes": ("writing", partial(tiny_lm, "llama")),
     "sets of blocks": ("sets", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
+    "llama on plain text": ("plain text", partial(tiny_lm, "llama")),
     "published methods": ("methods", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
     **{
         name: (name, partial(tiny_model, "bert", blocks=4, labels=2, vocab=64))

@@ -104,7 +104,9 @@ class Tagging(Task):
 
         return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
 
-    def constant_answers(self, metric: str, labels: np.ndarray) -> Iterator[np.ndarray]:
+    def constant_answers(
+        self, metric: str, labels: np.ndarray, encoded: Encoded | None = None
+    ) -> Iterator[np.ndarray]:
         for tag in TAGS[1:]:
             yield np.array([" ".join([tag] * len(label.split())) for label in labels], dtype=object)
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from . import world, world_seq2seq
-from .lm_world import WRITTEN, write_lm_sweep
+from .lm_world import WRITTEN, write_lm_sweep, write_plain_sweep
 from .tagging import TAGS
 from .world import BAD, GOOD
 
@@ -41,6 +41,7 @@ WORLDS: dict[str, Callable[[Path], Path]] = {
     "classification of pairs": write_pairs,
     "causal_lm of choices": write_lm_sweep,
     "causal_lm that writes": partial(write_lm_sweep, task=WRITTEN),
+    "language_modeling": write_plain_sweep,
     "seq2seq": write_seq2seq,
     "tagging": write_tags,
 }

@@ -21,9 +21,9 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from raykd.config import older_rules
 from raykd.config.versions import STORE_TAG
 from raykd.maps.layer_map import LayerMap
+from raykd.planning import older_rules
 from raykd.tracking.writer import trial_tags
 
 from ..support.specs import SPEC

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from raykd.config import older_rules
 from raykd.config.sweep import load
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
+from raykd.planning import older_rules
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from raykd.config import older_rules
 from raykd.config.sweep import load
 from raykd.errors import UserError
+from raykd.planning import older_rules
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials
@@ -61,13 +61,14 @@ def test_a_stored_teacher_of_another_metric_is_refused(tmp_path: Path, identity:
     metric = "accuracy" if identity == "metric" else "f1"
     found = study(tmp_path, metric, epochs=3, identity=identity)
     stored, config = record(found, "macro_f1"), found.config.teacher
+    of = found.config.task.scored_by
     with pytest.raises(UserError) as error:
-        teachers.refuse_unfit(stored, config, metric, found.file)
+        teachers.refuse_unfit(stored, config, of, found.file)
     (line,) = error.value.lines
     advice = str(stored.folder) if identity == "metric" else "`identity: metric`"
     for part in (found.file, "teacher.identity", "macro_f1", metric, advice):
         assert part in line
-    teachers.refuse_unfit(replace(stored, metric=metric), config, metric, found.file)
+    teachers.refuse_unfit(replace(stored, metric=metric), config, of, found.file)
 
 
 def test_trials_of_the_old_identity_are_counted_with_its_key(tmp_path: Path) -> None:

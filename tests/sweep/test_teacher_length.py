@@ -115,18 +115,21 @@ def learner(best_step: int, best_score: float, patience: int | None) -> Any:
     )
 
 
-def rows(baseline: Callable[..., float]) -> Any:
+def rows(baseline: Callable[..., float], sign: int) -> Any:
     return SimpleNamespace(
-        select=SimpleNamespace(labels=np.zeros(3)), family=SimpleNamespace(baseline=baseline)
-    )
+        select=SimpleNamespace(labels=np.zeros(3)), family=SimpleNamespace(baseline=baseline),
+        sign=lambda metric: sign,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("done", range(0, 101))
 def test_it_has_stalled_after_so_many_evaluations_without_a_rise(done: int) -> None:
-    data = rows(lambda metric, labels: 50.0)
-    assert stalled(learner(20, 60.0, 3), done, data) == (done >= 50)
-    assert not stalled(learner(20, 50.0, 3), done, data)  # not yet begun to rise
-    assert not stalled(learner(20, 60.0, None), done, data)
+    """Or a fall, for a metric of which smaller is better."""
+    for sign in (1, -1):
+        data = rows(lambda metric, labels, encoded, sign=sign: sign * 50.0, sign)
+        assert stalled(learner(20, sign * 60.0, 3), done, data) == (done >= 50)
+        assert not stalled(learner(20, sign * 50.0, 3), done, data)  # not yet begun to rise
+        assert not stalled(learner(20, sign * 60.0, None), done, data)
 
 
 def test_a_stated_number_is_what_it_always_was(tmp_path: Path) -> None:

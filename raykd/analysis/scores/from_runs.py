@@ -75,13 +75,17 @@ def from_trials(
     endpoint_margins: Mapping[str, float] | None = None,
     schedules_of: SchedulesOf = one_schedule,
     claims: tuple[StatedClaim, ...] = (),
+    sign: int = 1,
+    percent: bool = True,
 ) -> Scores:
     """Return the scores of the finished confirm trials of one sweep, with explored scores apart.
 
     `planned`: every confirm trial of the sweep; unfinished ones are reported as problems.
     `correct`: by trial, (ids, correct) of its test examples. `majority`: test score of the majority
     class. `endpoint_margins`: of secondary endpoints, as stated. `schedules_of`: if the schedule is
-    a factor. `claims`: those of the sweep file. Raises UserError.
+    a factor. `claims`: those of the sweep file. `sign`: -1 if smaller scores are better. `percent`:
+    whether scores are in percent; otherwise they and the scores of examples are in a unit of their
+    own. Raises UserError.
     """
     records, correct = list(trials), correct or {}
     counts = Counter(t.trial for t in records if t.status == "finished")
@@ -96,6 +100,8 @@ def from_trials(
     items: list[Score] = []
     for t in confirmed:
         ids, answers = correct.get(t.trial, (None, None))
+        if answers is not None and answers.dtype != bool:
+            answers = answers * (sign if percent else sign / 100)
         items += [
             Score(
                 task, t.init, shape(t), t.strategy, t.seed, metric,
@@ -108,7 +114,7 @@ def from_trials(
         ]  # fmt: skip
     refuse_one_strategy(source, items)
     unfinished = _not_finished(records, planned, task, controls, schedules_of)
-    scores, problems = over_weights(items, unfinished, True)
+    scores, problems = over_weights(items, unfinished, sign > 0)
     factor = any(s.weight for s in scores)
     explored = tuple(
         Explored(
@@ -128,13 +134,13 @@ def from_trials(
     return Scores(
         scores,
         metric=metric,
-        larger_is_better=True,  # a sweep refuses other metrics (config/task.py)
-        resolution=100 / examples if examples else 0.0,
+        larger_is_better=sign > 0,
+        resolution=100 / examples if examples and percent else 0.0,
         explored=explored,
         problems=problems,
         source=source,
         majority=majority,
-        scale=100.0,  # all built-in metrics are in percent
+        scale=100.0 if percent else None,
         endpoint_margins=endpoint_margins or {},
         claims=claims,
     )

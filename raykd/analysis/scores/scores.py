@@ -32,7 +32,8 @@ class Score:
     """A confirmed student. `score` and `select` are in the metric's units (percent for accuracy).
 
     `ids` and `correct` hold one entry per test example, in the same order for all scores of a task;
-    None without predictions.
+    None without predictions. `correct`: booleans, or the example's score as hundredths, negated if
+    smaller is better.
     """
 
     task: str

@@ -3,12 +3,14 @@ the findings. Pure functions over the scores and additional facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from raykd.analysis.digits import Digits
 from raykd.analysis.scores.scores import NONE, Scores
 from raykd.analysis.verdict.context import Caveat, TeacherScore
+from raykd.tasks.kinds.metric import metric_named
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.verdict import Arm, Cell, Verdict
@@ -30,10 +32,10 @@ def caveats(verdict: Verdict, scores: Scores, facts: Facts | None = None) -> tup
     judgement = verdict.judgement
     again = judgement is not None and judgement.number > 1 and not judgement.combined
     result = [Caveat("judgement", judgement.says(verdict.alpha))] if judgement and again else []
-    result += [*_late(verdict), *_teacher(verdict.cells, facts), *_coarse(verdict, scores)]
+    result += [*_late(verdict), *_teacher(verdict, facts), *_coarse(verdict, scores)]
     result += _coarse_claims(verdict)
     if facts.teacher is not None:
-        result += _majority(verdict.cells, facts.teacher, scores.resolution)
+        result += _majority(verdict, facts.teacher, scores.resolution)
     return (*result, *(Caveat("data", says) for says in facts.data))
 
 
@@ -65,24 +67,26 @@ def _coarse_claims(verdict: Verdict) -> Iterator[Caveat]:
             )
 
 
-def _teacher(cells: Sequence[Cell], facts: Facts) -> Iterator[Caveat]:
+def _teacher(verdict: Verdict, facts: Facts) -> Iterator[Caveat]:
     """Yield a caveat for each cell in which all students, or students that match no layer or are
     controls, beat the teacher. A layer map then has little to transfer."""
     if facts.teacher is None:
         return
-    score = facts.teacher.test
+    plain = Digits.of(verdict.margin).plain
+    score, cells, sign = facts.teacher.test, verdict.cells, 1 if verdict.larger_is_better else -1
     for cell in cells:
-        above = [a for a in cell.arms if a.mean > score]
+        above = [a for a in cell.arms if sign * a.mean > sign * score]
         if len(above) == len(cell.arms):
             yield Caveat(
                 "teacher_beaten",
-                f"every strategy beats the teacher ({score:.2f}){_where(cell, cells)}: {facts.fix}",
+                f"every strategy beats the teacher ({plain(score)}){_where(cell, cells)}: "
+                f"{facts.fix}",
             )
         elif unmatched := [a for a in above if a.strategy == NONE or a.control]:
             yield Caveat(
                 "teacher_beaten",
-                f"students without the teacher's layers beat the teacher ({score:.2f})"
-                f"{_where(cell, cells)}: {_listed(unmatched)}; {facts.fix}",
+                f"students without the teacher's layers beat the teacher ({plain(score)})"
+                f"{_where(cell, cells)}: {_listed(unmatched, plain)}; {facts.fix}",
             )
 
 
@@ -107,20 +111,23 @@ def _coarse(verdict: Verdict, scores: Scores) -> Iterator[Caveat]:
         )
 
 
-def _majority(cells: Sequence[Cell], teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
-    """Yield a caveat for each cell with arms at most one step above the majority-class score."""
+def _majority(verdict: Verdict, teacher: TeacherScore, resolution: float) -> Iterator[Caveat]:
+    """Yield a caveat for each cell with arms at most one step better than a constant answer."""
+    cells, sign = verdict.cells, 1 if verdict.larger_is_better else -1
+    constant, plain = metric_named(verdict.metric).constant, Digits.of(verdict.margin).plain
     for cell in cells:
-        stuck = [a for a in cell.arms if a.mean <= teacher.majority + resolution]
+        limit = sign * teacher.majority + resolution
+        stuck = [a for a in cell.arms if sign * a.mean <= limit]
         if stuck:
             yield Caveat(
                 "majority",
-                f"no better than the majority class ({teacher.majority:.2f})"
-                f"{_where(cell, cells)}: {_listed(stuck)}",
+                f"no better than the {constant} ({plain(teacher.majority)})"
+                f"{_where(cell, cells)}: {_listed(stuck, plain)}",
             )
 
 
-def _listed(arms: Sequence[Arm]) -> str:
-    return ", ".join(f"{a.strategy} {a.mean:.2f}" for a in arms)
+def _listed(arms: Sequence[Arm], plain: Callable[[float], str]) -> str:
+    return ", ".join(f"{a.strategy} {plain(a.mean)}" for a in arms)
 
 
 def _where(cell: Cell, cells: Sequence[Cell]) -> str:

@@ -35,17 +35,20 @@ class Rule:
     seeded: bool = True
     look: Look | None = None
     majority: float | None = None
-    """Test score of the majority class, if it is known and larger is better."""
+    """Test score of the majority class, or of another best constant answer, if it is known."""
     stages: tuple[frozenset[int], ...] = ()
     """The first seeds and the added ones, if the tests combine both."""
     later: float | None = None
     """Level at which added seeds would be judged, if it is not alpha."""
+    constant: str = "majority class"
+    """The best constant answer in sentences."""
 
     def learned_nothing(self, arm: Mapping[int, Score]) -> bool:
         """Whether no run of an arm is better than the majority class."""
         if self.majority is None:
             return False
-        return all(s.score <= self.majority + self.resolution / 2 for s in arm.values())
+        limit = self.sign * self.majority + self.resolution / 2
+        return all(self.sign * s.score <= limit for s in arm.values())
 
 
 def to_forward(

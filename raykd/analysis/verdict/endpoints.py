@@ -64,9 +64,10 @@ def _of_cell(
     key = cell.name
     step = scores.step(cell.task)
     idle: set[str] = set()  # arms whose students do not score above the majority class
-    if scores.majority is not None and scores.larger_is_better:
-        limit = scores.majority + step / 2
-        idle = {arm.strategy for arm in cell.arms if max(arm.scores) <= limit}
+    if scores.majority is not None:
+        sign = 1 if scores.larger_is_better else -1
+        limit = sign * scores.majority + step / 2
+        idle = {arm.strategy for arm in cell.arms if max(sign * s for s in arm.scores) <= limit}
     for name, own in measured.items():
         if not (arms := by_arm(own, key)):
             continue

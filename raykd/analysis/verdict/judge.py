@@ -34,6 +34,7 @@ from raykd.analysis.verdict.rivals import (
     with_counts,
 )
 from raykd.analysis.verdict.verdict import Cell, Comparison, Hypothesis, Verdict
+from raykd.tasks.kinds.metric import metric_named
 
 
 def judge(
@@ -50,11 +51,12 @@ def judge(
     stated, margin = margin, max(margin, _two_steps(scores, margin))
     judgement = Judgement.of(scores.stages, scores.extend, alpha)
     level = judgement.level(alpha) if judgement else alpha
-    majority = scores.majority if scores.larger_is_better else None
     rule = Rule(
         margin, look.alpha if look else level, sign, scores.resolution, scores.seeded, look,
-        majority, tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
+        scores.majority,
+        tuple(map(frozenset, scores.stages)) if judgement and judgement.combined else (),
         later_level(alpha) if judgement and level < alpha else None,
+        metric_named(scores.metric).constant,
     )  # fmt: skip
     cells = tuple(
         _cell(scores, name, replace(rule, resolution=scores.step(name[0]))) for name in scores.cells

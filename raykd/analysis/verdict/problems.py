@@ -176,7 +176,7 @@ def missing_piece(c: Comparison | None, more: MoreSeeds, absent: Sequence[str], 
         return "without seeds nothing tells a difference from noise"
     if c is not None and c.sd is None and c.n > 1:
         if rule.majority is not None and c.effect == 0:
-            return "both are at the majority class, where equal scores are no evidence"
+            return f"both are at the {rule.constant}, where equal scores are no evidence"
         return (
             f"the difference is the same under {seeds(c.n)}, which shows no variance; write scores "
             "with more digits, or the number of test examples"

@@ -50,8 +50,9 @@ def arms_of(
     table = missing.matrix(arms, expected_runs, rule.sign)
     order = sorted(frozenset().union(*expected_runs.seeds.values()))
     is_collapsed = collapse.far_below(table, rule.margin) | collapse.apart(table, rule.margin)
-    if scores.majority is not None and scores.larger_is_better:
-        is_collapsed = is_collapsed | (table <= scores.majority + scores.resolution / 2)
+    if scores.majority is not None:
+        constant = rule.sign * scores.majority
+        is_collapsed = is_collapsed | (table <= constant + scores.resolution / 2)
     result = []
     for column, (name, arm) in enumerate(arms.items()):
         lacking = tuple(sorted(expected_runs.seeds[name] - arm.keys()))

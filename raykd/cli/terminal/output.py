@@ -13,6 +13,7 @@ from raykd.cli.terminal.format import duration, forecast_line, memory
 from raykd.cli.terminal.tables import Column, name, print_table, result
 from raykd.data.data_report import lines
 from raykd.planning.truncation import reported
+from raykd.tasks.kinds.metric import metric_named
 
 if TYPE_CHECKING:
     from raykd.analysis.verdict.context import TeacherScore
@@ -176,9 +177,10 @@ def data(study: Study) -> None:
 
 def teacher(stored: Stored) -> None:
     """Print the teacher's scores and, if early stopping set its length, its number of epochs."""
+    metric = metric_named(stored.metric)
     say(
-        f"teacher {stored.fingerprint}: test {stored.metric} {stored.test:.1f}, "
-        f"majority class {stored.test_majority:.1f}"
+        f"teacher {stored.fingerprint}: test {metric.name} {stored.test:.{metric.decimals}f}, "
+        f"{metric.constant} {stored.test_majority:.{metric.decimals}f}"
     )
     if stored.epochs is not None and stored.epochs == stored.best_epoch:
         say(
@@ -193,9 +195,14 @@ def teacher(stored: Stored) -> None:
 
 
 def _teacher_line(score: TeacherScore) -> str:
+    metric = metric_named(score.metric)
+    test, select, constant = (
+        f"{value:.{max(2, metric.decimals)}f}"
+        for value in (score.test, score.select, score.majority)
+    )
     return (
-        f"teacher {score.fingerprint}: test {score.metric} {score.test:.2f}, select "
-        f"{score.select:.2f}, majority class {score.majority:.2f}"
+        f"teacher {score.fingerprint}: test {metric.name} {test}, select {select}, "
+        f"{metric.constant} {constant}"
     )
 
 
@@ -233,16 +240,20 @@ def _strategy_table(current: Status) -> None:
         Column("hidden weight"), result("mean"), Column("seeds"), result("range", gives_way=1),
         result("to forward"),
     ]  # fmt: skip
-    rows = []
+    metric, rows = metric_named(current.metric), []
+    digits = f".{max(2, metric.decimals)}f"
     if (teacher_score := current.teacher) is not None:
-        rows.append(["", "", "teacher", "", "", f"{teacher_score.test:.2f}", "", "", ""])
+        score = f"{teacher_score.test:{digits}}"
+        rows.append(["", "", "teacher", "", "", score, "", "", ""])
     several = several_weights((row.schedule, row.weight) for row in current.rows)
     for row in current.rows:
         gap = row.against_forward
         rows.append([
             row.init, row.schedule,
             f"{row.strategy} (control)" if row.control else row.strategy, row.map,
-            row.weight if row.schedule in several else "", f"{row.mean:.2f}", str(row.seeds),
-            f"{row.low:.2f} to {row.high:.2f}", "" if gap is None else f"{gap:+z.2f}",
+            row.weight if row.schedule in several else "", f"{row.mean:{digits}}", str(row.seeds),
+            f"{row.low:{digits}} to {row.high:{digits}}",
+            "" if gap is None else f"{gap:+z{digits}}",
         ])  # fmt: skip
-    print_table(columns, rows, f"test {current.metric}, percent")
+    unit = ", percent" if metric.percent else ""
+    print_table(columns, rows, f"test {current.metric}{unit}")

@@ -97,7 +97,7 @@ class StepBar:
         for score in scores.values():
             if [score] != list(self._scores.values())[-1:]:
                 self._scores[step] = score
-        recent = [f"{s:.1f}" for s in self._scores.values()][-SHOWN:]
+        recent = [_score(s) for s in self._scores.values()][-SHOWN:]
         return f"select {', '.join(recent)}" if recent else ""
 
     def checkpoint(self, step: int, state: Any) -> None: ...
@@ -160,6 +160,11 @@ class SweepProgress(Tally):
             print_note(f"{100 * self.done / self.work:3.0f} %  {note}")
 
 
+def _score(score: float) -> str:
+    """A score with a decimal, or three where it is small, as a loss is."""
+    return f"{score:.1f}" if abs(score) >= 10 or score == 0 else f"{score:.3f}"
+
+
 def progress_line(now: Mapping[str, Any]) -> str:
     """The state of `Tally.now` in one line."""
     parts = [f"cohorts {now['cohorts_done']} done {now['cohorts_running']} running"]
@@ -169,9 +174,11 @@ def progress_line(now: Mapping[str, Any]) -> str:
     if "best" in now:
         (high_name, high), (low_name, low) = now["best"], now["worst"]
         if high_name != low_name:
-            scores = f"best {high_name} {high:.1f}, worst {low_name} {low:.1f}"
+            scores = f"best {high_name} {_score(high)}, worst {low_name} {_score(low)}"
         else:  # of one strategy so far, under one seed or several
-            scores = f"{low_name} " + (f"{low:.1f} to " if low < high else "") + f"{high:.1f}"
+            scores = (
+                f"{low_name} " + (f"{_score(low)} to " if low < high else "") + f"{_score(high)}"
+            )
         parts.append(f"{scores} (select)")
     return "; ".join(parts)
 

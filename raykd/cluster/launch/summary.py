@@ -12,6 +12,7 @@ from raykd.errors import UserError, first_line
 from raykd.sweep.state import SweepState
 from raykd.sweep.status import Status, status
 from raykd.sweep.strategy_table import Row
+from raykd.tasks.kinds.metric import metric_named
 from raykd.tracking.launch import TAG, Launch
 from raykd.tracking.pages.links import on_page
 
@@ -76,16 +77,18 @@ def _table(current: Status, count: int) -> str:
     columns = ["strategy", f"mean test {current.metric}", "seeds", "range", "to forward"]
     factors = _several(current.rows)
     inits, schedules, weights = (name in factors for name in ("init", "schedule", "weight"))
+    digits = f".{max(2, metric_named(current.metric).decimals)}f"
     first = [*(["init"] if inits else []), *(["schedule"] if schedules else [])]
     head = [*first, *columns, *(["hidden weight"] if weights else [])]
     lines = [head]
     if current.teacher is not None:
-        cells = ["teacher", f"{current.teacher.test:.2f}", "", "", ""]
+        cells = ["teacher", f"{current.teacher.test:{digits}}", "", "", ""]
         lines.append([*("" for _ in first), *cells, *([""] if weights else [])])
     for row in current.rows[:count]:
-        gap = "" if row.against_forward is None else f"{row.against_forward:+.2f}"
+        gap = "" if row.against_forward is None else f"{row.against_forward:+{digits}}"
         name = f"{row.strategy} (control)" if row.control else row.strategy
-        cells = [name, f"{row.mean:.2f}", str(row.seeds), f"{row.low:.2f} to {row.high:.2f}", gap]
+        extent = f"{row.low:{digits}} to {row.high:{digits}}"
+        cells = [name, f"{row.mean:{digits}}", str(row.seeds), extent, gap]
         place = [*([row.init] if inits else []), *([row.schedule] if schedules else [])]
         lines.append([*place, *cells, *([row.weight] if weights else [])])
     heads, *rest = (f" | {SPACE}".join(c.replace("|", "/") for c in line) for line in lines)

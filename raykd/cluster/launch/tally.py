@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from raykd.config.cohort import Cohort, Job
+from raykd.tasks.kinds.metric import metric_named
 
 LAST = 3  # number of failures kept
 MOST_NAMED = 5  # cohorts of a lost job
@@ -37,6 +38,8 @@ class Tally:
         self._extremes: list[Score] = []
         """Worst and best score of ended cohorts. Keeping only these makes `now` cheap: a launch may
         have ten thousand trials, and `now` is called at every report."""
+        self._sign = 1
+        """The factor that makes a larger score better."""
         self._failures: list[str] = []
 
     def changed(self, milestone: bool = False) -> None:
@@ -59,6 +62,7 @@ class Tally:
         self.done += share - self._share.get(cohort.id, 0)
         self._share[cohort.id] = share
         self._since = self._since or (now, self.done, self._examples)
+        self._sign = metric_named(cohort.trials[0].metric).sign
         names = {t.id: str(t.layer_map) if t.phase == "explore" else t.strategy
                  for t in cohort.trials}  # fmt: skip
         scores_so_far = self._scores.get(cohort.id, {})
@@ -111,6 +115,7 @@ class Tally:
         # Copied first, because another thread may call during a report.
         running = [score for by_trial in list(self._scores.values()) for score in by_trial.values()]
         if scores := [*self._extremes, *running]:
-            figures["best"] = max(scores, key=itemgetter(1))
-            figures["worst"] = min(scores, key=itemgetter(1))
+            best, worst = (max, min) if self._sign > 0 else (min, max)
+            figures["best"] = best(scores, key=itemgetter(1))
+            figures["worst"] = worst(scores, key=itemgetter(1))
         return figures

@@ -115,3 +115,9 @@ def messages(catalogue: bytes) -> Iterator[tuple[str, str]]:
 
     for number in range(count):
         yield text(originals, number), text(translations, number)
+
+
+def columns(folder: Path) -> dict[str, list[str]]:
+    """The texts of an unpacked data set by language."""
+    rows = [json.loads(line) for line in (folder / PAIRS).read_text(encoding="utf-8").splitlines()]
+    return {language: [row[language] for row in rows] for language in ("en", "ro")}

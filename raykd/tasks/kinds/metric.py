@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Score = Callable[["np.ndarray", "np.ndarray"], float]
-"""(answers, labels) -> the score of all rows together, in percent."""
+"""(answers, labels) -> the score of all rows together, in percent unless the metric has a unit of
+its own."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +27,42 @@ class Metric:
     tasks: tuple[str, ...]
     function: str | Callable[..., Any]
     larger_is_better: bool = True
+    """Otherwise students are selected, and maps searched, by the smallest score."""
     each: str | Callable[..., Any] | None = None
-    """(answers, labels) -> a score of every row, from 0 to 1; default: `function` of single
-    rows."""
+    """(answers, labels) -> a score of every row, from 0 to 1, or in the metric's own unit; default:
+    `function` of single rows."""
     reported_with: tuple[str, ...] = ()
     """Metrics with which it is reported for a finished trial."""
     choices: bool = False
     """Whether it scores choices; otherwise texts, where the answers of a task can be either."""
     classes: int | None = None
     """The number of classes that it is defined for, if it is not defined for any number."""
+    percent: bool = True
+    """Whether scores are in percent, 100 at best. Otherwise they are unbounded, in a unit of their
+    own."""
+    constant: str = "majority class"
+    """The best constant answer in messages, whose score stands beside that of a teacher."""
+
+    @property
+    def sign(self) -> int:
+        """The factor that makes a larger score better."""
+        return 1 if self.larger_is_better else -1
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of a score in messages."""
+        return 1 if self.percent else 3
 
     def score(self, answers: np.ndarray, labels: np.ndarray) -> float:
         return float(_resolved(self.function)(answers, labels))
 
     def scores(self, answers: np.ndarray, labels: np.ndarray) -> list[float]:
-        """The score of each row, from 0 to 1."""
+        """The score of each row, from 0 to 1, or in the metric's own unit."""
         if self.each is not None:
             return [float(x) for x in _resolved(self.each)(answers, labels)]
         single = (slice(i, i + 1) for i in range(len(labels)))
-        return [self.score(answers[row], labels[row]) / 100 for row in single]
+        whole = 100 if self.percent else 1
+        return [self.score(answers[row], labels[row]) / whole for row in single]
 
 
 def _resolved(function: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -98,6 +116,12 @@ def metric_of(task: str, name: str) -> Metric:
     return _REGISTERED[task, name]
 
 
+def metric_named(name: str) -> Metric:
+    """The first metric of this name, of any kind of task; for an unknown name, one in percent."""
+    named = (metric for (_, known), metric in _REGISTERED.items() if known == name)
+    return next(named, Metric(name, (), ""))
+
+
 def default_metric(task: str, choices: bool) -> str | None:
     """The first metric of a kind of task; None if it has none. `choices`: whether the sweep file
     states choices."""
@@ -114,5 +138,13 @@ for _metric in (
     *_built_in("seq2seq", "text", ("chrf", "bleu", "rouge1", "rouge2", "rougeL")),
     *_built_in("causal_lm", "choice", ("acc", "acc_norm"), choices=True),
     *_built_in("causal_lm", "answer", ("exact_match", "f1")),
+    *_built_in(
+        "language_modeling",
+        "text",
+        ("nats",),
+        larger_is_better=False,
+        percent=False,
+        constant="unigram model",
+    ),
 ):
     _add(_metric)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from raykd.runtime.plugins import import_entry_points
 
-Rows = Literal["text", "source", "prompt"]
+Rows = Literal["text", "source", "prompt", "plain"]
 
 KEYS: Mapping[Rows, tuple[str, ...]] = {
     "text": ("text", "label", "rows_by", "min_class_rows", "class_weights"),
@@ -22,10 +22,16 @@ KEYS: Mapping[Rows, tuple[str, ...]] = {
     ),
     "prompt": ("prompt", "completion", "choices", "separator", "chat", "generate",
                "cut_completions"),
+    "plain": ("text",),
 }  # fmt: skip
 """Keys of `task` in a sweep file that belong to rows of one form."""
 
-READ: Mapping[Rows, str] = {"text": "texts", "source": "sources", "prompt": "prompts"}
+READ: Mapping[Rows, str] = {
+    "text": "texts",
+    "source": "sources",
+    "prompt": "prompts",
+    "plain": "texts",
+}
 """What a model reads of such rows."""
 
 FIELD = re.compile(r"\{([^{}\s]+)\}")
@@ -44,8 +50,8 @@ class TaskKind:
     pipeline: str
     """The pipeline tag of its models, for model cards."""
     rows: Rows = "text"
-    """The columns of a row: a text (or a pair) and its label, a source and its target, or a prompt
-    and its completion."""
+    """The columns of a row: a text (or a pair) and its label, a source and its target, a prompt and
+    its completion, or a text alone."""
     classes: bool = False
     """Whether labels are classes, which a model numbers. Other labels are stored as they are."""
     token_positions: bool = True
@@ -89,6 +95,13 @@ _REGISTERED: dict[str, TaskKind] = {
             rows="prompt",
             generates=True,
             named=False,
+        ),
+        TaskKind(
+            "language_modeling",
+            "raykd.tasks.language_modeling:LanguageModeling",
+            "AutoModelForCausalLM",
+            "text-generation",
+            rows="plain",
         ),
     )
 }

@@ -8,6 +8,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from mlflow import MlflowClient
 
+from raykd.tasks.kinds.metric import metric_named
+
 KNOWN_VERSION = "3.17."
 """MLflow releases whose pages were seen to take these addresses; others get a plain link."""
 WORKFLOW = "workflowType=machine_learning"  # else MLflow opens its pages for language-model traces
@@ -18,13 +20,14 @@ CONFIRM = 'params.phase = "confirm"'
 
 
 def save_confirm_view(client: MlflowClient, experiment: str, metric: str) -> None:
-    """Save a view in an experiment: the confirm runs with strategy, seed and score, the best first.
-    Scores of a sweep's metric are better if larger."""
+    """Save a view in an experiment: the confirm runs with strategy, seed and score, the best
+    first."""
     score = f"metrics.`test_{metric}`"
     # These fit a window of 1,400 pixels beside MLflow's panels.
     columns = ["params.`strategy`", "params.`seed`", score]
     view = {
-        "searchFilter": CONFIRM, "orderByKey": score, "orderByAsc": False,
+        "searchFilter": CONFIRM, "orderByKey": score,
+        "orderByAsc": not metric_named(metric).larger_is_better,
         "selectedColumns": columns,
     }  # fmt: skip
     client.set_experiment_tag(experiment, VIEW_TAG, json.dumps(view))
@@ -45,9 +48,10 @@ def confirm_runs(
         return f"{page}/runs?{WORKFLOW}"
     if VIEW_TAG in tags:
         return f"{page}/runs?{WORKFLOW}&viewStateShareKey={VIEW}"
+    smaller = not metric_named(metric).larger_is_better
     query = {
         "compareRunsMode": "TABLE", "searchFilter": CONFIRM,
-        "orderByKey": f"metrics.`test_{metric}`", "orderByAsc": "false",
+        "orderByKey": f"metrics.`test_{metric}`", "orderByAsc": str(smaller).lower(),
     }  # fmt: skip
     return f"{page}/runs?{WORKFLOW}&{urlencode(query, quote_via=quote)}"
 

@@ -180,6 +180,19 @@ def test_what_is_not_finished_is_named_by_arm() -> None:
     ]
 
 
+@pytest.mark.parametrize(("sign", "percent"), [(1, True), (-1, True), (-1, False)])
+def test_a_metric_states_the_direction_and_unit_of_scores(sign: int, percent: bool) -> None:
+    """The scores of examples become hundredths of which more are better, so that their differences
+    times 100 are effects in the unit of the score."""
+    ids, each = np.array(["x", "y"]), np.array([3.0, 5.0])
+    found = from_trials(TRIALS, correct={"a0": (ids, each)}, sign=sign, percent=percent, **SWEEP)
+    assert found.larger_is_better == (sign > 0)
+    assert (found.scale, found.resolution) == ((100.0, 50.0) if percent else (None, 0.0))
+    correct = found.items[0].correct
+    assert correct is not None
+    np.testing.assert_allclose(100 * correct, sign * each * (100 if percent else 1))
+
+
 REFUSED = {
     "nothing finished": ([replace(t, status="running") for t in TRIALS], "no confirmed trial"),
     "an empty store": ([], "no confirmed trial"),

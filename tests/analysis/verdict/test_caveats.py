@@ -83,3 +83,17 @@ def test_what_became_of_the_rows_is_told_as_it_is() -> None:
     found = scores(ARMS)
     (one,) = caveats(judge(found), found, Facts(data=("12 of 100 rows are dropped",)))
     assert (one.kind, one.says) == ("data", "12 of 100 rows are dropped")
+
+
+def test_a_loss_is_told_by_its_direction_with_the_digits_of_the_margin() -> None:
+    """Students above the unigram model's loss, and one that is better than the teacher."""
+    arms = {"none": [3.9, 3.9], "forward": [3.4, 3.4], "reverse": [6.85, 6.85]}
+    found = scores(arms, larger_is_better=False)
+    named = tuple(replace(s, metric="nats") for s in found.items)
+    found = replace(found, items=named, metric="nats")
+    taught = Facts(TeacherScore("t", "nats", 4.0, 4.0, 6.8))
+    one, other = caveats(judge(found, 0.02), found, taught)
+    assert one.says.startswith("students without the teacher's layers beat the teacher (4.000)")
+    assert other.says == "no better than the unigram model (6.800): reverse 6.850"
+    fine = Facts(TeacherScore("t", "nats", 3.0, 3.0, 6.9))
+    assert caveats(judge(found, 0.02), found, fine) == ()

@@ -307,3 +307,23 @@ def test_status_and_interval_never_contradict_each_other(
             assert beyond[h.id] and h.more_seeds is None
         else:
             assert not inside[h.id] and not (beyond[h.id] and h.id != "H3")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**20), st.sampled_from([0.0, 0.5, 3.0]), st.sampled_from([None, 69.5, 79.9]))
+def test_scores_of_which_smaller_are_better_are_judged_as_their_negatives(
+    seed: int, gap: float, majority: float | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    means = {"none": 70.0, "forward": 80.0, "reverse": 80.0 - gap}
+    arms = {name: list(mean + rng.normal(0, 0.3, 6)) for name, mean in means.items()}
+    turned = {name: [-value for value in values] for name, values in arms.items()}
+    larger = judge(scores(arms, majority=majority), 1.0)
+    constant = None if majority is None else -majority
+    smaller = judge(scores(turned, majority=constant, larger_is_better=False), 1.0)
+    for a, b in zip(larger.cells, smaller.cells, strict=True):
+        assert [(h.id, h.status) for h in a.hypotheses] == [(h.id, h.status) for h in b.hypotheses]
+        assert [c.finding for c in a.to_forward] == [c.finding for c in b.to_forward]
+        assert [arm.collapsed for arm in a.arms] == [arm.collapsed for arm in b.arms]
+        for one, other in zip(a.to_forward, b.to_forward, strict=True):
+            assert other.effect == pytest.approx(one.effect)

@@ -170,26 +170,35 @@ def test_scores_are_those_of_rows_in_any_order(
     order = np.random.default_rng(0).permutation(len(truth))
     for metric in fitting:
         score = task.score(metric.name, answers, truth)
-        assert math.isfinite(score) and score <= 100
+        assert math.isfinite(score) and (score <= 100 or not metric.percent)
         turned = task.score(metric.name, answers[order], truth[order])
         assert turned == pytest.approx(score, rel=1e-6)
         each = metric.scores(answers, truth)
         assert len(each) == len(truth) and all(math.isfinite(x) for x in each)
+        if not metric.percent:  # then the scores of examples are in the metric's unit
+            assert np.mean(each) == pytest.approx(score)
         for name in task.secondary_metrics(metric.name, data.labels):
             assert name != metric.name
             assert math.isfinite(task.score(name, answers, truth))
         constant = [
-            task.score(metric.name, a, truth) for a in task.constant_answers(metric.name, truth)
+            task.score(metric.name, a, truth)
+            for a in task.constant_answers(metric.name, truth, data.select)
         ]
-        assert task.baseline(metric.name, truth) == max(constant) < 100
+        best = max(constant) if metric.larger_is_better else min(constant)
+        assert task.baseline(metric.name, truth, data.select) == best
+        assert not metric.percent or best < 100
 
 
 def test_predictions_are_one_row_an_example(trainer: CohortTrainer, data: Data, task: Task) -> None:
     answers = task.evaluate(trainer.teacher, data.test, data, Execution())
     labels, ids = data.test_labels(), data.test.examples
     columns = task.predictions(ids, labels, answers, data.labels, data.task.metric)
-    assert list(columns)[:4] == ["id", "label", "predicted", "correct"]
+    assert list(columns)[0] == "id"
+    if "correct" in columns:
+        assert list(columns)[:4] == ["id", "label", "predicted", "correct"]
+        assert {type(x) for x in columns["correct"]} == {bool}
+    else:  # where nothing is right or wrong
+        assert {type(x) for x in columns["score"]} == {float}
     assert columns["id"] == [str(i) for i in ids]
     assert {len(column) for column in columns.values()} == {len(ids)}
-    assert {type(x) for x in columns["correct"]} == {bool}
     json.dumps(columns)  # stored in MLflow

@@ -1,14 +1,17 @@
-"""Texts in a sweep file that must be a registered name."""
+"""Types of values in a sweep file: numbers, and texts that must be a registered name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
