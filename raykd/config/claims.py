@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, model_validator
 
-from raykd.config.design import Confirm, CopiedInit, Explore, Init
+from raykd.config.design import Confirm
+from raykd.config.explore import CopiedInit, Explore, Init
 from raykd.config.yaml_file import Compound, Halves, Model, Number, Plain, Word, by, by_word
 
 FACTORS = ("init", "weight", "schedule")

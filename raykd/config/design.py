@@ -1,108 +1,116 @@
-"""The sections of a sweep file for inits, explore and confirm."""
+"""The sections of a sweep file for strategies and confirm."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import re
+from functools import partial
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from raykd.config.explore import Init
 from raykd.config.schedule import NamedSchedules
-from raykd.config.strategy import Strategy
-from raykd.config.value_types import Positive, Weight
-from raykd.config.yaml_file import Compound, Halves, Model, Plain, by, by_three
-from raykd.maps.published import own_loss
-from raykd.maps.strategies import StackTie
+from raykd.config.trial import TargetKind
+from raykd.config.value_types import OneOf, Positive, StatedMap
+from raykd.config.yaml_file import Compound, Model, Plain, by, by_halves
+from raykd.maps.published import PUBLISHED, RULES, own_loss
+from raykd.maps.strategies import Rule, StackTie
 
-CopiedRule = Literal["forward", "reverse", "every_other", "lower", "upper"]
+OPTIONS = {
+    "custom": ("map",),
+    "all_to_one": ("block",),
+    "single": ("block", "student_block"),
+    "minilm_v2": ("block",),
+    "random": ("exclude_identity",),
+    "upper": ("k",),
+}
+TIES = ("same", "mirrored")
 
-Copied = Annotated[
-    Annotated[CopiedRule, Plain] | Annotated[tuple[Positive, ...], Compound],
-    by(tuple),
-]
-
-
-class CopiedHalves(Model):
-    """From which blocks each stack of an encoder-decoder starts."""
-
-    encoder: Copied = "forward"
-    decoder: Copied = "forward"
-
-
-class CopiedInit(Model):
-    """Weights copied from teacher blocks, by an init map of its own."""
-
-    copied: Annotated[
-        Annotated[CopiedRule, Plain]
-        | Annotated[tuple[Positive, ...], Compound]
-        | Annotated[CopiedHalves, Halves],
-        by_three(CopiedHalves),
-    ] = "forward"
-    head: bool = Field(
-        True, description="start from the teacher's classifier head or output layer too"
-    )
+StrategyName = Annotated[str, OneOf(lambda: [*RULES, "custom"])]
+DecoderName = Annotated[str, OneOf(lambda: [*RULES, "custom", *TIES])]
 
 
-Init = Annotated[
-    Annotated[Literal["copied", "random"], Plain] | Annotated[CopiedInit, Compound],
-    by(CopiedInit),
-]
+class MapHalves(Model):
+    """A map for each stack of an encoder-decoder."""
+
+    encoder: StatedMap = Field(examples=[[2, 4]])
+    decoder: StatedMap = Field(examples=[[4, 2]])
 
 
-class Prune(Model):
-    """Explored students that leave before their end, to spend less: the worst of each cohort."""
+class Strategy(Model):
+    """A strategy with its options; a bare name stands for the strategy with none."""
 
-    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.34, 0.67), description="fractions of the training"
-    )
-    drop: float = Field(0.5, gt=0, lt=1, description="share of the cohort dropped at each")
-
-    @field_validator("at")
-    @classmethod
-    def _in_order(cls, at: tuple[float, ...]) -> tuple[float, ...]:
-        if not at or list(at) != sorted(set(at)):
-            raise ValueError("write fractions between 0 and 1 in rising order, such as [0.5]")
-        return at
-
-
-class Explore(Model):
-    """A search over maps by an optimiser; its results are selected, so never tested."""
-
-    maps: Positive = Field(examples=[20], description="how many distinct maps to try")
-    space: Literal["any", "in_order"] = "any"
-    skip: bool = Field(False, description="a student block may also stay unmatched")
-    targets: Positive = Field(1, description="most teacher blocks of one student block")
-    weights: tuple[Weight, ...] | None = Field(
-        None, description="limits of the weight of each pair, log-uniform; default: 1 for all",
-        examples=[[0.1, 10]],
+    strategy: StrategyName = Field(examples=["forward"])
+    name: str | None = Field(None, description="its name in the table, if not the strategy's own")
+    map: (
+        Annotated[
+            Annotated[StatedMap, Plain] | Annotated[MapHalves, Compound],
+            by_halves(MapHalves),
+        ]
+        | None
+    ) = Field(
+        None, description="for `custom`: the teacher blocks of each student block, or pairs; of an "
+        "encoder-decoder, its two halves",
     )  # fmt: skip
-    decoder: StackTie | None = Field(
-        None, description="the decoder's half follows the encoder's; default: both are searched"
+    decoder: DecoderName | None = Field(
+        None,
+        description="of an encoder-decoder: the decoder's strategy, or how its half follows from "
+        "the encoder's; default: the same strategy, drawn anew where it draws",
     )
-    sampler: Literal["tpe", "random", "brute_force", "cma_es", "gp"] = "tpe"
-    seed: int = Field(1000, description="of the sampler and of the explored students")
-    init: Init = "copied"
-    fidelity: float = Field(1.0, gt=0, le=1, description="share of the full training's steps")
-    prune: Prune | None = Field(None, description="drop each cohort's worst before the end")
+    block: Positive | None = Field(
+        None, description="teacher block, for all_to_one, single, minilm_v2"
+    )
+    student_block: Positive | None = Field(None, description="for single")
+    exclude_identity: bool | None = Field(None, description="for random; default true")
+    k: Positive | None = Field(
+        None, description="student blocks, for upper; default: half of them, rounded up"
+    )
+    lr: float | None = Field(None, gt=0, description="its own, in place of `training.lr`")
+    targets: TargetKind = Field(
+        "teacher", description="what hidden states imitate; all but `teacher` make a control"
+    )
 
-    @property
-    def limits(self) -> tuple[float, float] | None:
-        """Lowest and highest weight of a pair; None if they are not searched."""
-        return None if self.weights is None else (self.weights[0], self.weights[1])
+    @model_validator(mode="before")
+    @classmethod
+    def _controls_go_forward(cls, value: Any) -> Any:
+        """A control that names no strategy has the map of forward."""
+        if isinstance(value, dict) and "targets" in value:
+            return {"strategy": "forward", **value}
+        return value
 
     @model_validator(mode="after")
-    def _one_target_in_order(self) -> Self:
-        if self.targets > 1 and self.space == "in_order":
-            raise ValueError(
-                f"`targets: {self.targets}` and `space: in_order`: sets of blocks have no order; "
-                "leave one of the two out"
-            )
-        weights = self.weights
-        if weights is not None and (len(weights) != 2 or weights[1] < 2 * weights[0]):
-            raise ValueError(
-                f"`weights: {list(weights)}`; write the lowest and the highest weight, a factor of "
-                "2 or more apart, such as [0.1, 10]"
-            )
+    def _options_fit(self) -> Self:
+        names = (self.strategy, self.decoder)
+        allowed = {option for name in names for option in OPTIONS.get(str(name), ())}
+        stated = {k for k in ("map", "block", "student_block", "exclude_identity", "k")
+                  if getattr(self, k) is not None}  # fmt: skip
+        if self.decoder is not None and "custom" in names:
+            raise ValueError("a custom strategy writes its decoder's half into `map`")
+        if extra := sorted(stated - allowed):
+            raise ValueError(f"`{extra[0]}` is not an option of {self.strategy}; leave it out")
+        if self.strategy == "custom" and not self.map:
+            raise ValueError("a custom strategy needs its `map`, for example [4, 8, 12]")
+        if self.strategy == "none" and self.decoder in (None, "none", *TIES) and self.control:
+            raise ValueError("none matches no hidden state, so it has no `targets`; leave them out")
+        if self.control and self.strategy in PUBLISHED:
+            raise ValueError(f"{self.strategy} has targets of its own; leave `targets` out")
+        if re.fullmatch(r"best_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of an explored map; write another")
+        if re.fullmatch(r"uniform_random_\d+", self.label):
+            raise ValueError(f"{self.label} is the name of a sampled map; write another")
+        if self.control and self.label in RULES:
+            raise ValueError(f"{self.label} is the name of a strategy under test; write another")
         return self
+
+    @property
+    def control(self) -> bool:
+        """Whether the strategy is a control, not under test."""
+        return self.targets != "teacher"
+
+    @property
+    def label(self) -> str:
+        strategies = self.strategy if self.decoder is None else f"{self.strategy}_{self.decoder}"
+        return self.name or (f"{self.targets}_{strategies}" if self.control else strategies)
 
 
 class Confirm(Model):
@@ -203,3 +211,16 @@ class Confirm(Model):
     @property
     def seed_list(self) -> tuple[int, ...]:
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+def rules(strategy: Strategy) -> tuple[Rule, Rule | StackTie | None]:
+    """Return the rule of a strategy with its options, and the rule or tie of the decoder."""
+    decoder = strategy.decoder
+    if decoder is None or decoder in TIES:
+        return _rule(strategy, strategy.strategy), cast("StackTie | None", decoder)
+    return _rule(strategy, strategy.strategy), _rule(strategy, decoder)
+
+
+def _rule(strategy: Strategy, name: str) -> Rule:
+    stated = {n: getattr(strategy, n) for n in OPTIONS.get(name, ())}
+    return partial(RULES[name], **{n: v for n, v in stated.items() if v is not None})

@@ -16,7 +16,8 @@ from raykd.config import schedule, variants, versions, yaml_file
 from raykd.config.budget import Budget
 from raykd.config.claims import Claim, claim_conflicts
 from raykd.config.cluster import Cluster, Tracking
-from raykd.config.design import Confirm, Explore
+from raykd.config.design import Confirm
+from raykd.config.explore import Explore
 from raykd.config.task import TaskConfig
 from raykd.config.training import (
     Losses,

@@ -149,7 +149,8 @@ class HiddenLossModule(nn.Module):
         """The pairs that are on at a step."""
         if weights.progress is None:
             return self._pair_losses
-        return [pair for _, pair in weights.active([(p.student, p) for p in self._pair_losses])]
+        on = set(weights.active(self.pairs))
+        return [p for p in self._pair_losses if (p.student, p.teacher) in on]
 
     def _summed(self, losses: list[Tensor], active: list[PairLoss]) -> Value:
         if self.kind.form == "blocks":

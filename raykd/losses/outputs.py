@@ -52,7 +52,7 @@ def outputs(
 def class_weights(
     stated: Iterable[tuple[str, float]] | None, config: PretrainedConfig, device: torch.device
 ) -> Tensor | None:
-    """The weights of the classes in the order of the model's labels, [C]; None if none is stated."""
+    """The weights of the classes in the order of the model's labels, [C], if any is stated."""
     if stated is None:
         return None
     by_label, names = dict(stated), config.id2label or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from raykd.config.design import CopiedHalves, CopiedInit
+from raykd.config.explore import CopiedHalves, CopiedInit
 from raykd.config.sweep import SweepConfig
 from raykd.config.training import Blocks
 from raykd.errors import UserError

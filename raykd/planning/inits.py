@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from raykd.config import design
+from raykd.config import explore
 from raykd.config.trial import Init
 from raykd.planning.blocks import init_map
 from raykd.teachers import model_facts
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from raykd.planning.study import Study
 
 
-def stated(config: SweepConfig) -> dict[str, design.Init]:
+def stated(config: SweepConfig) -> dict[str, explore.Init]:
     """Return the inits as the file states them, by key."""
-    inits: dict[str, design.Init] = {"explore.init": config.explore.init} if config.explore else {}
+    inits: dict[str, explore.Init] = {"explore.init": config.explore.init} if config.explore else {}
     confirm_inits = config.confirm.inits if config.confirm else ()
     return {**inits, **{f"confirm.inits.{i}": init for i, init in enumerate(confirm_inits)}}
 
@@ -28,7 +28,7 @@ def copied(study: Study) -> dict[str, Init]:
     return {key: init for key, init in inits.items() if init.kind == "copied"}
 
 
-def resolved(study: Study, init: design.Init) -> Init:
+def resolved(study: Study, init: explore.Init) -> Init:
     """Return an init of the file with its blocks.
 
     If the first block of the forward map cannot come first and the teacher's block 1 can, block 1
@@ -47,9 +47,9 @@ def resolved(study: Study, init: design.Init) -> Init:
     return candidate
 
 
-def _as_stated(study: Study, init: design.Init) -> Init:
-    copying = design.CopiedInit() if init == "copied" else init
-    assert isinstance(copying, design.CopiedInit)
+def _as_stated(study: Study, init: explore.Init) -> Init:
+    copying = explore.CopiedInit() if init == "copied" else init
+    assert isinstance(copying, explore.CopiedInit)
     return Init.of(init_map(copying, study.base.depths, study.depth), copying.head)
 
 

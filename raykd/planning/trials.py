@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cache, partial
 from random import Random
 
-from raykd.config import design
-from raykd.config.strategy import TIES, MapHalves, Strategy, rules, stated_map
+from raykd.config.design import TIES, Confirm, MapHalves, Strategy, rules
+from raykd.config.explore import Init as StatedInit
 from raykd.config.sweep import SweepConfig, too_few_examples
 from raykd.config.trial import Lora, Loss, Phase, TargetKind, Training, TrialSpec
+from raykd.config.value_types import stated_map
 from raykd.losses.hidden.registry import hidden_loss, pair_problem
 from raykd.maps.layer_map import LayerMap, check, everywhere
 from raykd.maps.published import PUBLISHED, own_loss
@@ -116,7 +117,7 @@ def confirm_trials(study: Study, best: Iterable[LayerMap] = ()) -> tuple[TrialSp
 
 
 def _design(
-    study: Study, confirm: design.Confirm, best_maps: tuple[LayerMap, ...]
+    study: Study, confirm: Confirm, best_maps: tuple[LayerMap, ...]
 ) -> tuple[TrialSpec, ...]:
     trials: list[TrialSpec] = []
     named_maps = [(f"best_{i}", m) for i, m in enumerate(best_maps, 1)]
@@ -164,7 +165,7 @@ def _variants(study: Study, trial: TrialSpec) -> list[TrialSpec]:
     return list(dict.fromkeys(schedules.under(study, t, s) for s in stages for t in weighted))
 
 
-def sampled_maps(study: Study, confirm: design.Confirm) -> list[tuple[str, LayerMap]]:
+def sampled_maps(study: Study, confirm: Confirm) -> list[tuple[str, LayerMap]]:
     """Return distinct maps, drawn uniformly from the space with the seed of the file. They are the
     same under every confirm seed, so effects of maps and of seeds can be separated."""
     if not confirm.sampled:
@@ -198,7 +199,7 @@ def largest_explore_trial(study: Study) -> TrialSpec:
 
 
 def trial(
-    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: design.Init, seed: int,
+    study: Study, phase: Phase, strategy: str, layer_map: LayerMap, init: StatedInit, seed: int,
     loss: str | None = None, lr: float | None = None,
 ) -> TrialSpec:  # fmt: skip
     """Return a trial. `loss`, `lr`: hidden loss and learning rate, if not those of the file."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from raykd.analysis.claims.stated import StatedClaim, dated, of_config, of_launch
 from raykd.config.claims import init_names
-from raykd.config.design import CopiedInit
+from raykd.config.explore import CopiedInit
 from raykd.config.trial import TrialSpec
 from raykd.errors import UserError
 from raykd.planning import inits, schedules

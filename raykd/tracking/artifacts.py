@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from pydantic import ValidationError
 
-from raykd.config.strategy import Strategy
+from raykd.config.design import Strategy
 from raykd.errors import UserError
 from raykd.tracking.ledger import Record, download
 from raykd.tracking.store import patiently

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from raykd.config.design import CopiedInit
-from raykd.config.strategy import Strategy, rules
+from raykd.config.design import Strategy, rules
+from raykd.config.explore import CopiedInit
 from raykd.config.sweep import EndpointMargins, SweepConfig, load
 from raykd.maps.strategies import STRATEGIES
 from raykd.tasks.endpoints import LARGER_IS_BETTER

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raykd.config.design import Confirm, Explore
-from raykd.config.strategy import stated_map
+from raykd.config.design import Confirm
+from raykd.config.explore import Explore
+from raykd.config.value_types import stated_map
 from raykd.maps.layer_map import LayerMap
 from raykd.maps.targets import targets
 

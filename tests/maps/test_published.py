@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from raykd.config.design import CopiedRule
+from raykd.config.explore import CopiedRule
 from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps import published
 from raykd.maps.activations import Activation, state

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raykd.cli.maps import depth, maps
-from raykd.config.strategy import Strategy, rules
+from raykd.config.design import Strategy, rules
 from raykd.config.trial import Init, Loss, Shape, Training, TrialSpec
 from raykd.maps.activations import Activation, state
 from raykd.maps.depth import Depth

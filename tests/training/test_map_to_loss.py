@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 
 import raykd
-from raykd.config import strategy as stated
-from raykd.config import sweep
+from raykd.config import design, sweep
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.losses.hidden.inputs import HiddenInputs
@@ -43,10 +42,10 @@ from ..support.world import write_sweep
 
 ROOT = Path(raykd.__file__).parent
 README = ROOT.parent / "README.md"
-FORMS = (stated.Strategy, LayerMap, HiddenInputs, HiddenLossModule)
+FORMS = (design.Strategy, LayerMap, HiddenInputs, HiddenLossModule)
 
 READING_ORDER = [
-    "config/strategy.py",
+    "config/design.py",
     "planning/trials.py",
     "maps/strategies.py",
     "maps/layer_map.py",
@@ -129,7 +128,7 @@ def followed(folder: Path, strategy: str, kl: float = 1.0, **losses: Any) -> set
         patch.setattr(distill, "measured_steps", lambda *_: frozenset())
         patch.setattr(GradientProbe, "__call__", lambda *_: None)
         train(Cohort(trials), sources)
-    for form in (stated.Strategy, LayerMap, Activation, TrialSpec, HiddenLossModule):
+    for form in (design.Strategy, LayerMap, Activation, TrialSpec, HiddenLossModule):
         tracer.add(inspect.getfile(form))
     return tracer.files
 

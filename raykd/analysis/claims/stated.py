@@ -14,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from raykd.config.claims import Claim, EquivalentClaim
-from raykd.config.design import CopiedInit
+from raykd.config.explore import CopiedInit
 from raykd.config.yaml_file import Model, explain
 from raykd.errors import UserError
 
