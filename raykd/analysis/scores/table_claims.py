@@ -11,6 +11,9 @@ from raykd.analysis.scores.table.rows import Row, text
 from raykd.analysis.scores.table_options import TableOptions, strategy
 from raykd.errors import UserError
 
+NAMED = ("strategy", "init", "weight", "schedule")
+"""What an arm of a claim names."""
+
 
 def read(
     file: Path, rows: Sequence[Row], options: TableOptions, items: Sequence[Score],
@@ -32,15 +35,13 @@ def read(
         claims += [c for c in now if not any(c.same(earlier) for earlier in claims)]
     baseline = None if options.baseline is None else strategy(options.baseline)
     result = renamed(claims, lambda n: FORWARD if strategy(n) == baseline else strategy(n))
-    arms = [(s.strategy, s.init, s.weight) for s in items]
-    arms += [(str(p.strategy), str(p.init), p.weight) for p in problems]
+    arms = [(s.strategy, s.init, s.weight, s.schedule) for s in items]
+    arms += [(str(p.strategy), str(p.init), p.weight, p.schedule) for p in problems]
     for claim in result:
         for arm in claim.arms:
-            named = (arm.strategy, arm.init, arm.weight)
-            for what, name, known in zip(
-                ("strategy", "init", "weight"), named, map(dict.fromkeys, zip(*arms, strict=True)),
-                strict=True,
-            ):  # fmt: skip
+            named = (arm.strategy, arm.init, arm.weight, arm.schedule)
+            known_names = map(dict.fromkeys, zip(*arms, strict=True))
+            for what, name, known in zip(NAMED, named, known_names, strict=True):
                 if name and name not in known:
                     listed = ", ".join(str(k) for k in known if k) or "none"
                     raise UserError(
