@@ -38,7 +38,7 @@ def decides(seeds: int, margin: float, alpha: float, arms: Collection[str]) -> s
     if seeds < 2:
         return f"nothing: {seeds} seed shows no variance; write at least two"
     if FORWARD not in arms or not others:
-        return "nothing: there is no pair of forward and another strategy to compare"
+        return "no hypothesis: there is no pair of forward and another strategy to compare"
     sd = largest_sd(seeds, margin, alpha, others)
     assert sd is not None
     which = "another strategy equals" if others == 1 else f"{others} other strategies equal"

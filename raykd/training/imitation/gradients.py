@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 TOKENS = 512  # of a measurement, where that is affordable
 FEWEST = 128  # fewer tokens are taken only if one measurement of so many is not affordable
+LEAST = 32  # of a training that can afford no measurement
+OVERHEAD = 140  # tokens as dear as the vectors of gradients (benchmarks/probe_cost.md)
 MOST = 8  # measurements of a training
 OTHERS = 2  # other targets of a student block: the first and the last teacher block
 
@@ -57,7 +59,7 @@ class Schedule:
 
 def schedule(training: Training, data: Data) -> Schedule:
     """Return as many measurements as cost at most SHARE of a training, and at least one, on as few
-    tokens as that takes.
+    tokens as that takes, but LEAST.
 
     Each is in the middle of an equal part of the training, so that the mean over them is that over
     the training. At its end alone, a student that has reached its target would be pushed nowhere.
@@ -67,9 +69,10 @@ def schedule(training: Training, data: Data) -> Schedule:
     # its share in the teacher's pass, and two for each gradient.
     per_token = 2 + 2 * (1 + 2 * OTHERS)
     affordable = SHARE * 3 * training.steps * padded / per_token
-    count = min(MOST, training.steps, max(1, int(affordable // FEWEST)))
+    count = min(MOST, training.steps, max(1, int(affordable // (FEWEST + OVERHEAD))))
     steps = (max(1, round(training.steps * (i + 0.5) / count)) for i in range(count))
-    return Schedule(frozenset(steps), max(1, min(TOKENS, int(affordable / count))))
+    tokens = int(affordable / count) - OVERHEAD
+    return Schedule(frozenset(steps), max(LEAST, min(TOKENS, tokens)))
 
 
 class GradientProbe:

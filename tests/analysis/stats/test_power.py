@@ -110,4 +110,4 @@ def test_a_plan_says_what_its_seeds_see() -> None:
     sd = power.largest_sd(3, 1.0, 0.05, comparisons=2)
     assert f"at most {sd:.2g}" in said and "2 other strategies equal forward" in said
     assert decides(1, 1.0, 0.05, arms).startswith("nothing: 1 seed")
-    assert decides(5, 1.0, 0.05, ["none", "reverse"]).startswith("nothing: there is no pair")
+    assert decides(5, 1.0, 0.05, ["none", "reverse"]).startswith("no hypothesis: there is no pair")
