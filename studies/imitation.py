@@ -100,7 +100,7 @@ def imitation(name: str) -> Imitation:
         matched = LayerMap.parse(own[0]["map"]).pairs()
         students.append(
             StudentImitation(
-                (cell.task, cell.init, cell.shape, cell.weight), strategy, int(seed),
+                (cell.task, cell.init, cell.shape, cell.weight, cell.schedule), strategy, int(seed),
                 own[0]["control"] == "True", tuple((s.number, t.number) for s, t in matched),
                 {(r["student"], r["teacher"]): float(r["r2"]) for r in own},
                 {r["teacher"]: float(r["lookup"]) for r in own},

@@ -125,7 +125,7 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
     teacher.to(device)
     where = Execution(device, bf16=bf16)
     used = torch.arange(VOCAB // 2)
-    statistics = unit_statistics(spec.loss.kind, spec.imitated, width(teacher), device)
+    statistics = unit_statistics(spec.hidden_kinds, spec.imitated, width(teacher), device)
     how = (family, width(teacher), Group(), device, where.autocast(), False, used, statistics)
     learner = Learner(spec, student, *how)
     live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded)

@@ -60,8 +60,7 @@ class Target:
         return cls(int(match["block"] or match["of"]), weight, match["loss"])
 
     def to_json(self) -> dict[str, Any]:
-        stated = {} if self.loss is None else {"loss": self.loss}
-        return {"block": self.block, "weight": self.weight, **stated}
+        return {"block": self.block, "weight": self.weight, "loss": self.loss}
 
 
 Targets = tuple[Target, ...]

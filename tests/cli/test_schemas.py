@@ -52,7 +52,7 @@ def test_a_schema_is_one_and_leaves_no_key_open(command: str) -> None:
     for item in objects(schema(command)):
         assert item["additionalProperties"] is False
         optional = set(item["properties"]) - set(item["required"])
-        assert optional <= {"estimate", "embedding_target", "upto", "decoder"}
+        assert optional <= {"estimate", "embedding_target", "upto", "targets", "decoder"}
     assert said("schema", command) == schema(command)
 
 

@@ -68,7 +68,7 @@ def step(case: Any, device: torch.device) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
         teacher, student = (placed(m, device) for m in models)
         arguments = (family, width(teacher), Group(), device, where.autocast())
-        statistics = unit_statistics(spec.loss.kind, spec.imitated, width(teacher), device)
+        statistics = unit_statistics(spec.hidden_kinds, spec.imitated, width(teacher), device)
         learner = Learner(spec, student, *arguments, statistics=statistics)
         live = LiveTeacher(
             teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded

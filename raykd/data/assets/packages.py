@@ -37,11 +37,14 @@ class Asset:
     """Of the weights or texts, by SPDX name, as their authors state it."""
     languages: tuple[str, ...] = ()
     """Of the texts of a data set, by ISO 639-1 code."""
+    part: str = ""
+    """What is read of archives that another asset reads too."""
 
     @property
     def fingerprint(self) -> str:
         """Identifies the content; known before anything is fetched."""
-        return hashlib.sha256("".join(a.sha256 for a in self.archives).encode()).hexdigest()[:12]
+        content = "".join(a.sha256 for a in self.archives) + self.part
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def home() -> Path:
@@ -180,6 +183,7 @@ ASSETS: dict[str, Asset] = {
         "23,703 snippets of movie and product reviews, editorials and tweets (the same), 2.5 MB",
         "MIT",
         ("en",),
+        "all",
     ),
     "en-ro": Asset(
         "data",

@@ -15,7 +15,7 @@ from raykd.analysis.scores.metric_names import (
     is_share,
     smaller_is_better,
 )
-from raykd.tasks.kinds.metric import metrics
+from raykd.tasks.kinds.metric import metric_named, metrics
 from raykd.tasks.kinds.task_kind import task_kinds
 
 SMALLER = (
@@ -78,6 +78,8 @@ def test_the_sets_are_apart() -> None:
     assert sum(map(len, sets)) == len(frozenset().union(*sets))
 
 
-def test_the_metrics_of_sweeps_are_shares_of_which_larger_is_better() -> None:
+def test_the_metrics_of_sweeps_have_the_direction_and_unit_that_they_register() -> None:
     for name in {name for kind in task_kinds() for name in metrics(kind)}:
-        assert direction(name) == "larger" and is_share(name), name
+        metric = metric_named(name)
+        assert direction(name) == ("larger" if metric.sign > 0 else "smaller"), name
+        assert is_share(name) == metric.percent, name

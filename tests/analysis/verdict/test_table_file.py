@@ -70,7 +70,10 @@ def check(verdict: Verdict, baseline: str = "forward") -> None:
     arms = [(cell, arm) for cell in verdict.cells for arm in cell.arms]
     written = table(csv_text(verdict, baseline))
     assert len(written) == len(arms)
-    printed = [row for row in rows_of(latex(verdict, baseline)) if len(row) > 1][1:]
+    arms_table, *other_tables = latex(verdict, baseline).split("\n\n")
+    assert len(other_tables) == bool(verdict.claims)
+    assert all(list(rows_of(other)) for other in other_tables)
+    printed = [row for row in rows_of(arms_table) if len(row) > 1][1:]
     printed = [row for row in printed if row[0] != "teacher"]
     assert len(printed) == len(arms)
     for row, line, (cell, arm) in zip(written, printed, arms, strict=True):
