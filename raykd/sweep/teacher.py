@@ -11,7 +11,7 @@ from raykd.analysis.verdict.context import TeacherScore
 from raykd.data import data_report
 from raykd.planning import truncation
 from raykd.planning.study import Study
-from raykd.runtime import processors
+from raykd.runtime import memory, processors
 from raykd.sweep.ledger import Ledger
 from raykd.teachers import teacher as teachers
 from raykd.tracking import ledger as runs
@@ -33,7 +33,9 @@ def fine_tune_here(study: Study, hooks: Hooks | None) -> teachers.Stored:
 
     # torch knows nothing of a container's quota.
     torch.set_num_threads(min(torch.get_num_threads(), processors.count()))
-    return fine_tune(study, hooks=hooks)
+    stored = fine_tune(study, hooks=hooks)
+    memory.release()
+    return stored
 
 
 def ready_teacher(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from raykd.runtime import memory
 
@@ -80,3 +82,16 @@ def test_no_limit_is_the_machine(tmp_path: Path) -> None:
     ):
         assert memory.total(*where) == psutil.virtual_memory().total
     assert memory.kills(tmp_path / "nothing", tmp_path / "nothing") == 0
+
+
+def test_memory_of_freed_tensors_is_returned_to_the_system() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    tensors = [torch.ones(4096) for _ in range(20_000)]  # 16 KB each: from the heap, not mapped
+    last = torch.ones(4096)  # above all others: the heap cannot shrink from its end
+    held = process.memory_info().rss
+    del tensors
+    gc.collect()
+    memory.release()
+    assert process.memory_info().rss - before < (held - before) / 2
+    assert last.sum() == 4096
