@@ -15,6 +15,7 @@ from raykd.analysis.claims.stated import StatedClaim
 from raykd.analysis.scores.endpoints import of_metrics
 from raykd.analysis.scores.loss_weights import label, over_weights
 from raykd.analysis.scores.scores import (
+    NONE,
     Explored,
     Problem,
     ProblemKind,
@@ -87,49 +88,28 @@ def from_trials(
     whether scores are in percent; otherwise they and the scores of examples are in a unit of their
     own. Raises UserError.
     """
-    records, correct = list(trials), correct or {}
-    counts = Counter(t.trial for t in records if t.status == "finished")
-    if duplicates := sorted(t for t, n in counts.items() if n > 1):
-        raise UserError(
-            f"{source}: trial {duplicates[0]} is finished in {counts[duplicates[0]]} runs, as if "
-            "two stores had been merged; delete all but one of them in MLflow's UI"
+    records = list(trials)
+    confirmed = _confirmed(records, source)
+    unit = 1.0 if percent else 1 / 100  # of the scores of examples, which are shown in percent
+    items = [
+        _score(
+            t, schedule, task, metric, source, t.strategy in controls, correct or {}, sign * unit
         )
-    confirmed = [t for t in records if t.phase == "confirm" and t.status == "finished"]
-    if not confirmed:
-        raise UserError(f"{source}: no confirmed trial is finished; run `raykd sweep` first")
-    items: list[Score] = []
-    for t in confirmed:
-        ids, answers = correct.get(t.trial, (None, None))
-        if answers is not None and answers.dtype != bool:
-            answers = answers * (sign if percent else sign / 100)
-        items += [
-            Score(
-                task, t.init, shape(t), t.strategy, t.seed, metric,
-                score=_metric(t, f"test_{metric}", source), map=t.map,
-                control=t.strategy in controls, select=t.metrics.get(f"best_select_{metric}"),
-                weight=weight(t), ids=ids, correct=answers, endpoints=of_metrics(t.metrics),
-                steps=_steps(t), schedule=schedule,
-            )
-            for schedule in schedules_of(t)
-        ]  # fmt: skip
-    refuse_one_strategy(source, items)
+        for t in confirmed
+        for schedule in schedules_of(t)
+    ]
+    _refuse_one_strategy(source, items, planned, controls)
     unfinished = _not_finished(records, planned, task, controls, schedules_of)
     scores, problems = over_weights(items, unfinished, sign > 0)
     factor = any(s.weight for s in scores)
     explored = tuple(
         Explored(
-            task,
-            t.init,
-            shape(t),
-            t.map,
-            _metric(t, f"best_select_{metric}", source),
-            weight(t) if factor else "",
-            _steps(t),
-            schedules_of(t)[0],
+            task, t.init, shape(t), t.map, _metric(t, f"best_select_{metric}", source),
+            weight(t) if factor else "", _steps(t), schedules_of(t)[0],
         )
         for t in records
         if t.phase == "explore" and t.status == "finished"
-    )
+    )  # fmt: skip
     examples = next((len(s.ids) for s in items if s.ids is not None), 0)
     return Scores(
         scores,
@@ -144,6 +124,53 @@ def from_trials(
         endpoint_margins=endpoint_margins or {},
         claims=claims,
     )
+
+
+def _confirmed(records: Sequence[Trial], source: str) -> list[Trial]:
+    """Return the finished confirm trials. Raises UserError if there are none, or one is twice."""
+    counts = Counter(t.trial for t in records if t.status == "finished")
+    if duplicates := sorted(t for t, n in counts.items() if n > 1):
+        raise UserError(
+            f"{source}: trial {duplicates[0]} is finished in {counts[duplicates[0]]} runs, as if "
+            "two stores had been merged; delete all but one of them in MLflow's UI"
+        )
+    confirmed = [t for t in records if t.phase == "confirm" and t.status == "finished"]
+    if not confirmed:
+        raise UserError(f"{source}: no confirmed trial is finished; run `raykd sweep` first")
+    return confirmed
+
+
+def _score(
+    trial: Trial, schedule: str, task: str, metric: str, source: str, control: bool,
+    correct: Mapping[str, tuple[np.ndarray, np.ndarray]], factor: float,
+) -> Score:  # fmt: skip
+    """Return a finished trial's score. `factor`: of its examples' scores, if they are numbers."""
+    ids, answers = correct.get(trial.trial, (None, None))
+    if answers is not None and answers.dtype != bool:
+        answers = answers * factor
+    return Score(
+        task, trial.init, shape(trial), trial.strategy, trial.seed, metric,
+        score=_metric(trial, f"test_{metric}", source), map=trial.map, control=control,
+        select=trial.metrics.get(f"best_select_{metric}"), weight=weight(trial), ids=ids,
+        correct=answers, endpoints=of_metrics(trial.metrics), steps=_steps(trial),
+        schedule=schedule,
+    )  # fmt: skip
+
+
+def _refuse_one_strategy(
+    source: str, items: Sequence[Score], planned: Iterable[Arm], controls: Collection[str]
+) -> None:
+    """Raise UserError if fewer than two strategies have finished trials: with the command that
+    trains the others if the sweep has some, else with what to add."""
+    finished = {s.strategy for s in items if not s.control} - {NONE}
+    waiting = {arm[2] for arm in planned} - {s.strategy for s in items} - {NONE, *controls}
+    if len(finished) < 2 and waiting:
+        raise UserError(
+            f"{source}: only {', '.join(finished) or NONE} has finished so far, and not "
+            f"{', '.join(sorted(waiting))}; a verdict compares strategies, so run `raykd sweep` "
+            "first"
+        )
+    refuse_one_strategy(source, items)
 
 
 def shape(trial: Trial) -> str:

@@ -211,3 +211,14 @@ def test_a_store_that_says_nothing_or_two_things_is_refused(name: str) -> None:
         from_trials(trials, **SWEEP)
     (line,) = error.value.lines
     assert line.startswith("tiny: ")
+
+
+def test_strategies_that_are_still_to_be_trained_are_named_with_the_command() -> None:
+    planned = [
+        ("copied", "3", arm, seed, "1", "") for arm in ("forward", "reverse") for seed in (0, 1)
+    ]
+    with pytest.raises(
+        UserError, match="only forward has finished so far, and not reverse; "
+    ) as error:
+        from_trials(TRIALS[:2], planned=planned, **SWEEP)
+    assert "run `raykd sweep` first" in error.value.lines[0]
