@@ -5,8 +5,8 @@ random generator. The k-th dropout of students of one shape therefore draws the 
 torch draws it at several nanoseconds a number, many times what the multiplication takes.
 
 Noise depends on the generator's state, on the shape, strides and dtype of the input, and on the
-dropout rate. It is replayed only if all of them are those of an earlier draw, and the generator then
-continues from the state after that draw. A student that differs in any way draws its own.
+dropout rate. It is replayed only if all of them are those of an earlier draw, and the generator
+then continues from the state after that draw. A student that differs in any way draws its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch.library import Library
 from raykd.runtime.execution import Execution
 
 Draw = tuple[bytes, torch.Size, tuple[int, ...], torch.dtype, float]
+_entered = Lock()  # torch has one kernel of an operator for all threads
 
 
 class DropoutReplay:
@@ -48,12 +50,15 @@ class DropoutReplay:
         """Size of the noise that is kept."""
         return sum(noise.untyped_storage().nbytes() for noise, _ in self._drawn.values())
 
+    def clear(self) -> None:
+        self._drawn.clear()
+
     def _noise(self, x: Tensor, p: float) -> Tensor:
         generator = torch.default_generator
         state = generator.get_state().numpy().tobytes()
         draw = (state, x.shape, x.stride(), x.dtype, p)
-        if draw in self._drawn:
-            noise, after = self._drawn[draw]
+        if kept := self._drawn.get(draw):
+            noise, after = kept
             generator.set_state(after)
             self.replayed += 1
             return noise
@@ -64,7 +69,7 @@ class DropoutReplay:
 
 
 def replays(where: Execution) -> bool:
-    """Return whether equal noise is replayed there.
+    """Return whether students that compute there replay equal noise.
 
     A GPU draws noise at the speed of its memory. Compiled blocks draw their own. Micro-batches and
     gradient checkpointing spend time to save memory, which kept noise would take back.
@@ -77,24 +82,22 @@ def replays(where: Execution) -> bool:
 def replayed_dropout() -> Iterator[DropoutReplay | None]:
     """Replay equal noise of dropout on the CPU inside the context; its end frees the noise.
 
-    This covers every call of `aten::dropout`: the one of torch.nn.Dropout, and the one inside scaled
-    dot product attention. Other random operators are not changed. Yields None, and noise is drawn
-    as always, if torch's arithmetic is another one or the process has another kernel in its place.
+    This covers every call of `aten::dropout`: that of torch.nn.Dropout, and that inside scaled dot
+    product attention. Other random operators are not changed. Yields None, and noise is drawn as
+    always, if torch's own arithmetic differs, or another thread is in such a context.
     """
-    if not _has_arithmetic_of_torch():
+    if not _has_arithmetic_of_torch() or not _entered.acquire(blocking=False):
         yield None
         return
     replay = DropoutReplay()
     library = Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     try:
         library.impl("dropout", replay, "AutogradCPU")  # type: ignore[no-untyped-call]
-    except RuntimeError:  # that of a training in another thread, or the caller's own
-        yield None
-        return
-    try:
         yield replay
     finally:
         library._destroy()  # type: ignore[no-untyped-call]
+        replay.clear()
+        _entered.release()
 
 
 @cache
