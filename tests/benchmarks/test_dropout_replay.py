@@ -1,4 +1,4 @@
-"""The table of what replayed dropout noise saves has its results, and the docs state its figures."""
+"""The table of what replayed dropout noise saves has its results; the docs state its figures."""
 
 from __future__ import annotations
 
