@@ -109,7 +109,7 @@ def distill(
         kinds = {learner.trial.targets for learner in active}
         targets = by_kind(kinds, teacher_parts, controls, done - 1)
         teacher_seconds += time.perf_counter() - began
-        optimize(active, targets, done - 1)
+        optimize(active, targets, done - 1, where)
         if gradients is not None:
             gradients(active, done, recorder.log)
             for learner in active:  # its own hooks hold the graph of the measured pass

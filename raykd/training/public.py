@@ -206,7 +206,7 @@ def _train(
     for step, part in enumerate(prefetch(stream, prepare)):
         with torch.random.fork_rng(_gpus(where.device)):
             targets = with_targets(source, [part], where, trial.seed, step)
-            optimize([learner], {"teacher": targets}, step)
+            optimize([learner], {"teacher": targets}, step, where)
         done = step + 1
         if done % every and done != stream.steps:
             continue

@@ -7,11 +7,13 @@ the same step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from raykd.config.trial import TargetKind
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import reseed, stream
 from raykd.teachers.targets import Part, TeacherSource
+from raykd.training.dropout_replay import replayed_dropout, replays
 from raykd.training.learner import Learner
 
 
@@ -31,18 +33,34 @@ def with_targets(
 
 
 def optimize(
-    learners: Sequence[Learner], targets: Mapping[TargetKind, Sequence[Part]], step: int
+    learners: Sequence[Learner],
+    targets: Mapping[TargetKind, Sequence[Part]],
+    step: int,
+    where: Execution,
 ) -> None:
     """One optimisation step of every student; `step` counts from 0. A student is updated when the
     next one has computed its gradients, so that they travel meanwhile and those of two students
-    exist at a time."""
+    exist at a time. Students that draw the same dropout noise follow one another, so that the noise
+    of one shape exists at a time."""
     before: Learner | None = None
-    for learner in learners:
-        parts = targets[learner.trial.targets]
-        for i, (batch, part_targets) in enumerate(parts):
-            learner.backward(batch, part_targets, step, i, len(parts))
-        if before is not None:
-            before.update(step)
-        before = learner
+    replay = replays(where)  # the same on every worker, as the order of the students must be
+    for group in _of_equal_noise(learners) if replay else [learners]:
+        with replayed_dropout() if replay and len(group) > 1 else nullcontext():
+            for learner in group:
+                parts = targets[learner.trial.targets]
+                for i, (batch, part_targets) in enumerate(parts):
+                    learner.backward(batch, part_targets, step, i, len(parts))
+                if before is not None:
+                    before.update(step)
+                before = learner
     assert before is not None
     before.update(step)
+
+
+def _of_equal_noise(learners: Sequence[Learner]) -> list[list[Learner]]:
+    """Students with dropout of the same shapes in the same order, as far as a trial says."""
+    groups: dict[tuple[object, ...], list[Learner]] = {}
+    for learner in learners:
+        trial = learner.trial
+        groups.setdefault((trial.seed, trial.shape, trial.training.lora), []).append(learner)
+    return list(groups.values())

@@ -37,6 +37,7 @@ from raykd.runtime.group import Group
 from raykd.tasks.registry import task
 from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher, Targets
+from raykd.training.dropout_replay import replays
 from raykd.training.learner import Learner
 from raykd.training.trainer import trainable
 
@@ -53,6 +54,8 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
+        self.noise: list[Tensor] | None = None
+        """If a list, holds the noise of dropout from its draw on, as a cohort's step does."""
         self._live: set[int] = set()
 
     def __torch_dispatch__(
@@ -70,6 +73,8 @@ class Storages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):
                 self._count(tensor.untyped_storage())
+        if self.noise is not None and operator is torch.ops.aten.bernoulli_.float:
+            self.noise.append(outputs)
         return outputs
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -134,10 +139,13 @@ def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
         _create_lasting_state(learner, best=not question.gpu)
         resting = storages.now
         storages.above(0)
+        # Students that follow replay it (training/dropout_replay.py).
+        storages.noise = [] if not question.gpu and replays(execution) else None
         targets = _step(
             learner, model, question, _batch(family, question, question.rows, longest), execution
         )
         step = storages.above(resting)
+        storages.noise = None
         gradients = sum(p.numel() * p.element_size() for p in learner.parameters)
         del targets
         learner.update(1)
