@@ -6,10 +6,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 
 from benchmarks.gpu import every_loss, world
 from raykd.config.trial import TrialSpec
@@ -78,7 +79,6 @@ class Cohort:
                 self.family.auto.from_config(student_config(self.config, spec.shape)).to(self.dtype)
                 for spec in self.specs
             ]
-        self._used = torch.arange(every_loss.VOCAB // 2) if self.used else None
 
     def build(self) -> None:
         """Teacher and learners, inside `simulated`."""
@@ -91,11 +91,14 @@ class Cohort:
                 spec.hidden_kinds, spec.imitated, D, self.device
             ).items()
         }
-        self.learners = [
-            Learner(spec, emptied(student, self.device), self.family, D, Group(), self.device,
-                    self.where.autocast(), False, self._used, self.statistics)
-            for spec, student in zip(self.specs, self._students, strict=True)
-        ]  # fmt: skip
+        used = torch.arange(every_loss.VOCAB // 2) if self.used else None
+        # The host knows the tokens in use, and reads them.
+        with patch.object(FakeTensor, "numpy", lambda tokens: np.arange(len(tokens))):
+            self.learners = [
+                Learner(spec, emptied(student, self.device), self.family, D, Group(), self.device,
+                        self.where.autocast(), False, used, self.statistics)
+                for spec, student in zip(self.specs, self._students, strict=True)
+            ]  # fmt: skip
 
     def steps(self, mode: FakeTensorMode, count: int = 2) -> None:
         """Steps of all students, beginning with the first."""
