@@ -70,7 +70,10 @@ def trainings() -> dict[str, Run]:
         "rows of the word embedding": lambda device: stepped(
             Cohort(config, [spec], device, used=True)
         ),
-        **{f"router of {kind.model_type}": partial(_router, kind) for kind in (MixtralConfig, Qwen3MoeConfig)},
+        **{
+            f"router of {kind.model_type}": partial(_router, kind)
+            for kind in (MixtralConfig, Qwen3MoeConfig)
+        },
     }
 
 
@@ -91,9 +94,7 @@ def evaluations() -> dict[str, Run]:
     bert, llama = _of("normalized_mse"), _of("normalized_mse", "llama")
     plain = (llama[0], replace(llama[1], task="language_modeling"))
     named = {"classification": bert, "choices": llama, "language_modeling": plain}
-    return {
-        name: partial(_evaluation, config, spec) for name, (config, spec) in named.items()
-    }
+    return {name: partial(_evaluation, config, spec) for name, (config, spec) in named.items()}
 
 
 def _evaluation(config: Any, spec: TrialSpec, device: torch.device) -> None:

@@ -32,9 +32,7 @@ def trained() -> list[Row]:
 
 def classes(names: Collection[str] = ()) -> dict[str, Callable[[torch.device], object]]:
     """By default all; else those of these model types."""
-    return {
-        name(row): partial(_step, row) for row in trained() if not names or row.name in names
-    }
+    return {name(row): partial(_step, row) for row in trained() if not names or row.name in names}
 
 
 def _step(row: Row, device: torch.device) -> None:
