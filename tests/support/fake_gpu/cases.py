@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import MixtralConfig, Qwen3MoeConfig
 
-from benchmarks.gpu import every_loss, world
+from benchmarks.gpu import every_loss
 from benchmarks.gpu.every_loss import BLOCKS, VOCAB, Case
 from raykd.config.trial import TrialSpec
 from raykd.losses.hidden.schedule import Stage
