@@ -40,8 +40,8 @@ class EmbeddingRows(nn.Embedding):
         self.used = used.to(words.weight.device)
         place = torch.full((count,), count)
         place[used] = torch.arange(len(used))
-        pad = count if words.padding_idx is None else int(place[words.padding_idx])
-        self._pad = pad if pad < len(used) else None
+        padding = used.numpy() == words.padding_idx  # on the host: no weight is read
+        self._pad = int(padding.argmax()) if padding.any() else None
         self.register_buffer("place", place.to(words.weight.device), persistent=False)
         # Not registered: the state dict is that of the embedding that this module replaces.
         self.__dict__["rows"] = nn.Parameter(self.weight[self.used])

@@ -33,6 +33,7 @@ from raykd.tasks import metrics
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.kinds.metric import metric_of
 from raykd.tasks.kinds.task_kind import task_kind
+from raykd.tasks.known_padding import Padding, known_padding
 from raykd.tasks.prompt_tokens import encode
 from raykd.tasks.task import Data, Names, Task, longest_targets
 
@@ -114,7 +115,8 @@ class CausalLM(Task):
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         """The last hidden states at the loss positions, x_PD, with the head of the model."""
-        x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
+        with known_padding(Padding.of(batch.inputs["attention_mask"], batch.valid)):
+            x_BTD: Tensor = model.base_model(**batch.inputs, use_cache=False)[0]
         x_ND = x_BTD.flatten(0, 1)
         return Outputs(x_ND if batch.places is None else x_ND[batch.places], self.head(model))
 
@@ -154,17 +156,14 @@ class CausalLM(Task):
     ) -> np.ndarray:
         """The log-likelihood of the target of each row, [rows] in fp64."""
 
-        def answer(rows: np.ndarray) -> np.ndarray:
+        def answer(rows: np.ndarray) -> Tensor:
             batch = self.collate(encoded, rows, data.pad).to(where.device)
             assert batch.places is not None and batch.labels is not None
             with where.autocast():
                 log_likelihoods_P = log_likelihoods(self.forward(model, batch), batch.labels)
             row_P = batch.places // batch.inputs["input_ids"].shape[1]
             sums = torch.zeros(len(rows), dtype=torch.float64, device=where.device)
-            row_sums: np.ndarray = (
-                sums.index_add_(0, row_P, log_likelihoods_P.double()).cpu().numpy()
-            )
-            return row_sums
+            return sums.index_add_(0, row_P, log_likelihoods_P.double())
 
         return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from raykd.data import batches
@@ -27,6 +30,7 @@ from raykd.models.outputs import Outputs
 from raykd.runtime.execution import Execution
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.kinds.task_kind import task_kind
+from raykd.tasks.known_padding import Padding, known_padding
 from raykd.tasks.labels import label_order
 from raykd.tasks.task import Data, Names, Task, flat_zeros
 
@@ -105,7 +109,8 @@ class Classification(Task):
 
     def forward(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         """Logits [B, C]; the loss positions are the B examples."""
-        return Outputs(model(**batch.inputs).logits)
+        with known_padding(Padding.of(batch.inputs["attention_mask"], batch.valid)):
+            return Outputs(model(**batch.inputs, **_without_cache(type(model))).logits)
 
     def longest_rows(self, rows: int, length: int, target: int | None) -> Encoded:
         ids = np.zeros(rows, dtype=np.int64)
@@ -116,11 +121,10 @@ class Classification(Task):
     ) -> np.ndarray:
         """Logits [rows, classes]."""
 
-        def answer(rows: np.ndarray) -> np.ndarray:
+        def answer(rows: np.ndarray) -> Tensor:
             batch = self.collate(encoded, rows, data.pad).to(where.device)
             with where.autocast():
-                logits: np.ndarray = self.forward(model, batch).logits().float().cpu().numpy()
-            return logits
+                return self.forward(model, batch).logits().float()
 
         return over_rows(model, encoded.lengths, data.eval_batch, where.group, answer)
 
@@ -160,6 +164,13 @@ class Classification(Task):
             "correct": (predicted == labels).tolist(),
             **{f"logit_{name}": answers[:, i].tolist() for i, name in enumerate(names)},
         }
+
+
+@cache
+def _without_cache(model: type[PreTrainedModel]) -> dict[str, bool]:
+    """The argument by which a decoder does not store its keys and values for further tokens."""
+    taken = "use_cache" in inspect.signature(model.forward).parameters
+    return {"use_cache": False} if taken else {}
 
 
 def _label_numbers(prepared: Prepared, names: Names) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from raykd.data.batches import eval_batches
@@ -21,28 +22,42 @@ def over_rows(
     lengths: np.ndarray,
     batch: int,
     group: Group,
-    answer: Callable[[np.ndarray], np.ndarray],
+    answer: Callable[[np.ndarray], Tensor | np.ndarray],
 ) -> np.ndarray:
     """`answer` of all rows as one array in row order, on every worker. It is called with row
-    indices, rows of similar length together, in eval mode and without gradients. If a GPU runs out
-    of memory, the current batch and all later ones are halved. Raises torch.OutOfMemoryError if a
-    single row does not fit."""
-    answered, pending = [], eval_batches(lengths, batch)[group.rank :: group.world]
+    indices, rows of similar length together, in eval mode and without gradients. Answers that are
+    tensors stay on their device until the last batch, so the host does not wait for each. If a GPU
+    runs out of memory, the current batch and all later ones are halved. Raises
+    torch.OutOfMemoryError if a single row does not fit."""
+    batches: list[tuple[np.ndarray, Tensor | np.ndarray]] = []
+    pending = eval_batches(lengths, batch)[group.rank :: group.world]
     was_training = model.training
     model.eval()
     with torch.no_grad():
         while pending:
             try:
-                answered.append((pending[0], answer(pending[0])))
+                batches.append((pending[0], answer(pending[0])))
                 del pending[0]
             except torch.OutOfMemoryError:
                 if len(pending[0]) == 1:
                     raise
                 pending = [half for rows in pending for half in _halves(rows)]
     model.train(was_training)
+    answered = on_host(batches)
     parts = [part for worker in group.gather(answered) for part in worker]  # type: ignore[attr-defined]
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     return np.concatenate([row_answers for _, row_answers in parts])[order]
+
+
+def on_host(
+    batches: list[tuple[np.ndarray, Tensor | np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The rows of each batch with their answers in host memory: the one place of an evaluation
+    where the host waits for the device."""
+    return [
+        (rows, answers.cpu().numpy() if isinstance(answers, Tensor) else answers)
+        for rows, answers in batches
+    ]
 
 
 def _halves(rows: np.ndarray) -> list[np.ndarray]:

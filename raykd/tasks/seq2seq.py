@@ -29,6 +29,7 @@ from raykd.tasks import metrics
 from raykd.tasks.evaluation import over_rows
 from raykd.tasks.kinds.metric import metric_of
 from raykd.tasks.kinds.task_kind import task_kind
+from raykd.tasks.known_padding import Padding, known_padding
 from raykd.tasks.task import Data, Names, Task, longest_targets
 
 if TYPE_CHECKING:
@@ -122,19 +123,22 @@ class Seq2Seq(Task):
         to logits."""
         source_mask_BT, labels_BT = batch.inputs["attention_mask"], batch.inputs["labels"]
         decoder_ids_BT = _shifted(model, labels_BT)
-        encoder = model.get_encoder()
-        encoded = encoder(
-            input_ids=batch.inputs["input_ids"], attention_mask=source_mask_BT
-        ).last_hidden_state
-        decoder = model.get_decoder()
-        x_BTD = decoder(
-            input_ids=decoder_ids_BT,
-            attention_mask=(labels_BT != IGNORED).long(),
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=source_mask_BT,
-            use_cache=False,
-        ).last_hidden_state
         assert batch.places is not None
+        source = Padding.of(source_mask_BT, batch.valid)
+        encoder = model.get_encoder()
+        with known_padding(source):
+            encoded = encoder(
+                input_ids=batch.inputs["input_ids"], attention_mask=source_mask_BT
+            ).last_hidden_state
+        decoder = model.get_decoder()
+        with known_padding(Padding.of(labels_BT, batch.places), bidirectional=source):
+            x_BTD = decoder(
+                input_ids=decoder_ids_BT,
+                attention_mask=(labels_BT != IGNORED).long(),
+                encoder_hidden_states=encoded,
+                encoder_attention_mask=source_mask_BT,
+                use_cache=False,
+            ).last_hidden_state
         return Outputs(x_BTD.flatten(0, 1).index_select(0, batch.places), self.head(model))
 
     def head(self, model: PreTrainedModel) -> Head:

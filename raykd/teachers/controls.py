@@ -92,7 +92,7 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[Part]:
         if stack_states:
             counts = [len(t.states_ND[stack_states[0]]) for t in targets_of_parts]
             order_N = torch.randperm(sum(counts), generator=generator).to(
-                targets_of_parts[0].outputs.x_PC.device
+                targets_of_parts[0].outputs.x_PC.device, non_blocking=True
             )
         for k in stack_states:
             states_ND = torch.cat([t.states_ND[k] for t in targets_of_parts]).index_select(

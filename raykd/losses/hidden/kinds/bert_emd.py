@@ -6,15 +6,21 @@ import math
 from typing import TYPE_CHECKING
 
 from raykd.losses.hidden.registry import register_hidden_loss
+from raykd.losses.hidden.transport import cheapest_flows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     from torch import Tensor
 
     from raykd.losses.hidden.inputs import HiddenInputs, Terms
     from raykd.maps.activations import Activation
+
+    Cost = Callable[[Tensor, Tensor], Tensor]
+    Values = Mapping[Activation, Tensor]
+    Compared = tuple[Cost, Values, Values]
+    """The cost of a student and a teacher activation, and the activations by block."""
 
 
 # Which blocks exchange how much depends on values; tinybert makes as many tensors.
@@ -50,43 +56,95 @@ def bert_emd(inputs: HiddenInputs) -> Terms:
     student_scores = {s: scores_of(inputs, inputs.student, s) for s in inputs.targets}
     teacher_scores = {t: scores_of(inputs, inputs.teacher, t) for _, t in inputs.blocks}
 
-    def states(s: Activation, t: Activation) -> Tensor:
-        squared_ND = (inputs.student[s].float() - inputs.teacher[t].float()).square()
+    def states(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
+        squared_ND = (student_ND.float() - teacher_ND.float()).square()
         return inputs.rows.mean(squared_ND.mean(-1, keepdim=True))[:, 0]
 
+    def attention(student_BHTT: Tensor, teacher_BHTT: Tensor) -> Tensor:
+        return score_mse(student_BHTT, teacher_BHTT, inputs.rows)
+
+    compared = (
+        (states, inputs.student, inputs.teacher),
+        (attention, student_scores, teacher_scores),
+    )
+    costs = [_costs(inputs, *activations) for activations in compared]
+    on_cpu = inputs.rows.mask_BT.device.type == "cpu"
+    transported = _solved_on_host if on_cpu else _solved_on_device
     return (
         embedding[0] if embedding else inputs.rows.mask_BT.new_zeros((), dtype=torch.float32),
-        _transported(inputs, states),
-        _transported(
-            inputs, lambda s, t: score_mse(student_scores[s], teacher_scores[t], inputs.rows)
-        ),
+        *transported(inputs, costs, compared),
     )
 
 
-def _transported(inputs: HiddenInputs, cost: Callable[[Activation, Activation], Tensor]) -> Tensor:
-    """The cost of each example's cheapest transport between all blocks. `cost` returns the costs
-    x_B of a student and a teacher block; only pairs with a positive flow have gradients."""
+def _costs(inputs: HiddenInputs, cost: Cost, student: Values, teacher: Values) -> Tensor:
+    """The costs [B, S, T] of a student and a teacher block, without gradients."""
     import torch
 
-    targets = inputs.targets
     with torch.no_grad():
-        costs = torch.stack(
-            [torch.stack([cost(s, t) for t in ts], 1) for s, ts in targets.items()],
+        return torch.stack(
+            [
+                torch.stack([cost(student[s], teacher[t]) for t in ts], 1)
+                for s, ts in inputs.targets.items()
+            ],
             1,
         )
-    flow = flows(costs.double().cpu().numpy())
-    used = flow.max(0) > 0  # on the host, to avoid a GPU synchronisation for each pair
-    flow_BST = torch.from_numpy(flow).to(costs)
-    return inputs.share(
-        torch.stack(
-            [
-                flow_BST[:, i, j] * cost(s, t)
-                for i, (s, ts) in enumerate(targets.items())
-                for j, t in enumerate(ts)
-                if used[i, j]
-            ]
-        ).sum(0)
-    )
+
+
+def _solved_on_host(
+    inputs: HiddenInputs, costs: list[Tensor], compared: Iterable[Compared]
+) -> Iterator[Tensor]:
+    """The cost of each example's cheapest transport between all blocks, of states and of attention.
+    Only pairs with a positive flow have gradients."""
+    import torch
+
+    for costs_BST, (cost, student, teacher) in zip(costs, compared, strict=True):
+        flow = flows(costs_BST.double().numpy())
+        used = flow.max(0) > 0
+        flow_BST = torch.from_numpy(flow).to(costs_BST)
+        yield inputs.share(
+            torch.stack(
+                [
+                    flow_BST[:, i, j] * cost(student[s], teacher[t])
+                    for i, (s, ts) in enumerate(inputs.targets.items())
+                    for j, t in enumerate(ts)
+                    if used[i, j]
+                ]
+            ).sum(0)
+        )
+
+
+def _solved_on_device(
+    inputs: HiddenInputs, costs: list[Tensor], compared: Iterable[Compared]
+) -> Iterator[Tensor]:
+    """The same without a wait for the device. Which flows are positive is not known to the host: to
+    keep no graph of all pairs, the gradient is taken to the mix of a student block's targets. That
+    of sum f_t |s - t|² is the gradient of (sum f_t) |s - mix|², mix = sum f_t t / sum f_t."""
+    import torch
+
+    flow_BST = cheapest_flows(torch.cat(costs)).to(costs[0])
+    students = list(inputs.targets)
+    for costs_BST, flow, (cost, student, teacher) in zip(
+        costs, flow_BST.split(len(costs[0])), compared, strict=True
+    ):
+        terms = []
+        for i, (s, ts) in enumerate(inputs.targets.items()):
+            with torch.no_grad():
+                mix = sum(
+                    _at(inputs, flow[:, i, j] * len(students), teacher[t]) * teacher[t].float()
+                    for j, t in enumerate(ts)
+                )
+            assert isinstance(mix, torch.Tensor)
+            terms.append(cost(student[s], mix) / len(students))
+        slope = inputs.share(torch.stack(terms).sum(0))
+        yield slope + (inputs.share((flow * costs_BST).sum((1, 2))) - slope).detach()
+
+
+def _at(inputs: HiddenInputs, x_B: Tensor, like: Tensor) -> Tensor:
+    """An example's number at each of its tokens [N, 1], or at its scores [B, 1, 1, 1]."""
+    if like.ndim == 2:
+        examples_N = inputs.rows.places_N // inputs.rows.mask_BT.shape[1]
+        return x_B.index_select(0, examples_N)[:, None]
+    return x_B[:, None, None, None]
 
 
 def flows(costs_BST: np.ndarray) -> np.ndarray:
@@ -94,7 +152,8 @@ def flows(costs_BST: np.ndarray) -> np.ndarray:
     transport in which every student block gives 1 / S and every teacher block receives 1 / T.
 
     An optimal transport exists in multiples of 1 / lcm(S, T). It is therefore an assignment between
-    blocks that are divided into these parts, which scipy solves exactly.
+    blocks that are divided into these parts, which scipy solves exactly. On the host it is faster
+    than `cheapest_flows`, which an accelerator's batches are given to.
     """
     import numpy as np
     from scipy.optimize import linear_sum_assignment
