@@ -17,12 +17,12 @@ def main() -> None:
     from . import cases, world
 
     world.prepare()
-    found: dict[str, dict[str, str]] = {}
+    outcomes: dict[str, dict[str, str]] = {}
     for section in sys.argv[1:]:
-        name, _, of = section.partition(":")
-        runs = getattr(cases, name)(*[of.split(",")] if of else [])
-        found[section] = {name: outcome(partial(run, device)) for name, run in runs.items()}
-    print(json.dumps(found))
+        title, _, of = section.partition(":")
+        runs = getattr(cases, title)(*[of.split(",")] if of else [])
+        outcomes[title] = {name: outcome(partial(run, device)) for name, run in runs.items()}
+    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

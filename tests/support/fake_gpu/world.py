@@ -115,7 +115,7 @@ class Cohort:
             with strict(mode):
                 ready = with_targets(live, parts, self.where, 0, step)
                 kinds = {spec.targets for spec in self.specs}
-                optimize(self.learners, by_kind(kinds, ready, controls, step), step)
+                optimize(self.learners, by_kind(kinds, ready, controls, step), step, self.where)
         live.close()
 
     def data(self, mode: FakeTensorMode) -> Data:
