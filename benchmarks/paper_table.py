@@ -33,7 +33,8 @@ def table(results: Mapping[str, Any]) -> str:
           spread(g, "left", ",.1f")] for n, g in results["gpus"].items()),
     )  # fmt: skip
     lines += [
-        "", "The checkpoints are on S3, as cluster.yaml has it. `Given up`: struck by more losses than `cluster.retries` (2) before its end; it is "
+        "", "The checkpoints are on S3, as cluster.yaml has it. `Given up`: struck by more losses "
+        "than `cluster.retries` (2) before its end; it is "
         "left open, and the same command goes on from its checkpoint.", "",
         "Of the dollars (likely), and the bytes, by where the checkpoints are:", "",
     ]  # fmt: skip
@@ -55,7 +56,7 @@ def table(results: Mapping[str, Any]) -> str:
         "GPUs and of the storage: by Daly's rule at a loss of "
         f"{100 * assumed['preemption_rate']:g} % of machines an hour (raykd/planning/estimate/"
         "checkpoint_spacing.py), in all three cases. Without a price of the storage they would be "
-        "as often on EFS as on S3.",
+        f"as often on EFS as on S3, and cost {unpriced(results):,.0f} $ on 64 GPUs.",
     ]
     lines += ["", "All files on one kind, likely; the first table has each on the cheapest that "
               "holds it:", ""]  # fmt: skip
@@ -129,14 +130,22 @@ def checkpoints_share(outcome: Mapping[str, Any]) -> float:
     return float(outcome["parts"]["checkpoints"] / outcome["money"])
 
 
+def unpriced(results: Mapping[str, Any]) -> float:
+    """Dollars for checkpoints on EFS as often as on S3, on 64 GPUs."""
+    likely = results["gpus"]["64"]["likely"]
+    efs = next(s for s in results["assumed"]["storages"] if s["name"] == "EFS")
+    held = efs["held"] / 730 * likely["hours"] * likely["bytes"]["passing"]
+    return float((efs["written"] * likely["bytes"]["checkpoints"] + held) / GB)
+
+
 def _prices(storages: Iterable[Mapping[str, Any]]) -> str:
     prices = ", ".join(
-        f"{s['name']} {s['written']:.2g} $ a GB written, {s['read']:.2g} $ read and {s['held']:.2g} "
-        "$ held for a month" for s in storages
+        f"{s['name']} {s['written']:.2g} $ a GB written, {s['read']:.2g} $ read and "
+        f"{s['held']:.2g} $ held for a month" for s in storages
     )  # fmt: skip
     return (
-        f"Prices in one region: {prices}; S3 charges requests, of 10 MB each, by 0.005 $ a thousand "
-        "written and 0.0004 $ read. All but the checkpoints is on EFS."
+        f"Prices in one region: {prices}; S3 charges requests, of 10 MB each, by 0.005 $ a "
+        "thousand written and 0.0004 $ read. All but the checkpoints is on EFS."
     )
 
 

@@ -181,13 +181,15 @@ def as_in_0_1_0(trained: Trained, step: int) -> State:
 
         def checkpoint(self, at: int, state: Callable[[], State]) -> None:
             if at == step:
-                learners = state.args[1]  # type: ignore[attr-defined]
                 stored = state()
-                for learner in learners:
+                for learner in state.args[1]:  # type: ignore[attr-defined]
                     student = stored["students"][learner.trial.id]
                     del student["initial"], student["steps"]
-                    student["model"] = dict(learner.model.state_dict())
-                    student["best"] = {**student["model"], **learner.best}
+                    now = deepcopy(learner.model.state_dict())
+                    learner.restore_best()
+                    student["best"] = deepcopy(learner.model.state_dict())
+                    learner.model.load_state_dict(now)
+                    student["model"] = now
                 file = io.BytesIO()
                 torch.save(stored, file)
                 states[at] = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
