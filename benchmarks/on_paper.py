@@ -27,23 +27,26 @@ from benchmarks.paper_time import (
     BOOT,
     CASES,
     DISK,
+    EFS,
     GB,
     HOUR,
     IDLE,
     IMPORTS,
     KINDS,
+    S3,
     Case,
     Kind,
+    Storage,
     Sweep,
     Taken,
     shared_out,
 )
 from benchmarks.paper_work import FILES, SEEDS, SETS
+from raykd.config.cluster import Cluster
 
 HERE = Path(__file__).parent
 GPUS = (64, 256, 1000)
-READ, WRITTEN = 0.03, 0.06  # dollars a GB, from and to the shared storage (EFS, elastic)
-HELD = 0.30 / 730  # dollars per GB and hour of shared storage
+MONTH = 730.0  # hours
 HEAD = 0.8  # dollars an hour, of one with memory for 64 jobs
 HEAD_CORES, HEAD_BYTES = 4, 16 * 2**30  # of the m6i.xlarge that cluster.yaml has
 SERVERS, POOL = 4, 15  # workers of MLflow's server (deploy/mlflow/compose.yaml), each one's pool
@@ -66,14 +69,15 @@ def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
     seconds = max(s.teacher + allocation[s.name].seconds for s in sweeps.values())
     teachers = {s.study.teacher: s for s in sweeps.values()}.values()
     tuning = sum(s.teacher + BOOT + IDLE for s in teachers) / HOUR
+    store = next(iter(sweeps.values())).storage
     hours, names = seconds / HOUR, ("read", "written", "checkpoints", "kept", "passing")
     total = {k: _sum(allocation, k) for k in names}
     money = {
         "students": sum(s.price * allocation[s.name].hours for s in sweeps.values()),
         "teachers": sum(s.price * (s.teacher + BOOT + IDLE) / HOUR for s in teachers),
-        "checkpoints": (WRITTEN * total["checkpoints"] + HELD * hours * total["passing"]) / GB,
-        "storage": (READ * total["read"] + WRITTEN * (total["written"] - total["checkpoints"])
-                    + HELD * hours * total["kept"]) / GB,
+        "checkpoints": _stored(store, 0, total["checkpoints"], hours * total["passing"]),
+        "storage": _stored(EFS, total["read"], total["written"] - total["checkpoints"],
+                           hours * total["kept"]),
         "head": HEAD * hours,
     }  # fmt: skip
     return {
@@ -85,6 +89,12 @@ def outcome(sweeps: Sweeps, gpus: int) -> dict[str, Any]:
         "files": {n: {**asdict(t), "kind": sweeps[n].kind.name, "teacher": sweeps[n].teacher}
                   for n, t in allocation.items()},
     }  # fmt: skip
+
+
+def _stored(storage: Storage, read: float, written: float, held: float) -> float:
+    """Dollars for bytes that are read and written, and byte-hours that are held."""
+    held_price = storage.held / MONTH
+    return (storage.read * read + storage.written * written + held_price * held) / GB
 
 
 def _sum(allocation: Mapping[str, Taken], name: str) -> Any:
@@ -137,9 +147,11 @@ def requests_per_trial(plane: Mapping[str, Any], evaluations: int) -> float:
     return float(requests["open"] + (TICKS + evaluations) * requests["log"] + requests["finish"])
 
 
-def loads(plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any]) -> list[Load]:
+def loads(
+    plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any], on_efs: Mapping[str, Any]
+) -> list[Load]:
     """Loads of the control plane. `result`: an outcome; its trials and bytes are spread evenly over
-    its GPU-hours."""
+    its GPU-hours. `on_efs`: the same with checkpoints on EFS."""
     seconds = HOUR * result["gpu_hours"]
     trials = {n: len(s.plan(1).confirm) for n, s in sweeps.items()}
     evaluations = {n: s.study.config.training.evaluations for n, s in sweeps.items()}
@@ -151,7 +163,10 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any]) -
     memory, cores = on_head(plane, "bytes"), on_head(plane, "cpu")
     of_head = "measured: what a job has there; the m6i.xlarge of cluster.yaml"
     ray, efs = "tested to, by Ray's scalability envelope", "AWS's documentation of EFS"
-    written, read = (result["bytes"][k] / seconds / GB for k in ("written", "read"))
+    total = result["bytes"]
+    read = total["read"] / seconds / GB
+    kept = (total["written"] - total["checkpoints"]) / seconds / GB
+    written = on_efs["bytes"]["written"] / (HOUR * on_efs["gpu_hours"]) / GB
     return [
         Load("worker nodes", "nodes", 0, 1, cluster_file["max_workers"],
              "`max_workers` of cluster.yaml"),
@@ -170,9 +185,11 @@ def loads(plane: Mapping[str, Any], sweeps: Sweeps, result: Mapping[str, Any]) -
         Load("Ray's placement groups, one of Tune and one of Train", "groups", 0, 2, 1000, ray),
         Load("Ray's actors", "actors", 0, len(OF_A_JOB) + 1, 20_000, ray),
         Load("Ray's nodes", "nodes", 1, 1, 3000, ray),
-        Load("shared storage as docs/cluster.md makes it, written", "GB/s", 0, written,
+        Load("shared storage as docs/cluster.md makes it, written", "GB/s", 0, kept,
              100 * 2**20 / GB, f"{efs}: bursting, its default, below 1 TiB"),
-        Load("shared storage with elastic throughput, written", "GB/s", 0, written,
+        Load("the same, with checkpoints on it", "GB/s", 0, written,
+             100 * 2**20 / GB, f"{efs}: bursting, its default, below 1 TiB"),
+        Load("shared storage with elastic throughput and checkpoints, written", "GB/s", 0, written,
              5 * 2**30 / GB, f"{efs}: quota in us-west-2"),
         Load("shared storage with elastic throughput, read", "GB/s", 0, read,
              20 * 2**30 / GB, f"{efs}: quota in us-west-2"),
@@ -183,11 +200,14 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
     plane = json.loads((HERE / "control_plane.json").read_text(encoding="utf-8"))
     likely = {name: cheapest(name, home) for name in names}
 
-    def sweeps_of(case: Case, kind: Kind | None = None) -> Sweeps:
-        return {n: Sweep(n, home, kind or s.kind, case) for n, s in likely.items()}
+    def sweeps_of(case: Case, kind: Kind | None = None, storage: Storage = S3) -> Sweeps:
+        return {n: Sweep(n, home, kind or s.kind, case, storage) for n, s in likely.items()}
 
-    cases = {name: sweeps_of(case) for name, case in CASES.items()}
-    grid = {n: {c: outcome(sweeps, n) for c, sweeps in cases.items()} for n in GPUS}
+    def grid_of(storage: Storage) -> dict[int, dict[str, Any]]:
+        cases = {name: sweeps_of(case, storage=storage) for name, case in CASES.items()}
+        return {n: {c: outcome(sweeps, n) for c, sweeps in cases.items()} for n in GPUS}
+
+    grid, on_efs = grid_of(S3), grid_of(EFS)
     alone = {k.name: sweeps_of(CASES["likely"], k) for k in KINDS}
     alone = {k: sweeps for k, sweeps in alone.items() if all(s.fits for s in sweeps.values())}
     rows = plane["mlflow"]
@@ -198,12 +218,16 @@ def results(home: Path, names: tuple[str, ...] = tuple(FILES)) -> dict[str, Any]
         "assumed": {
             "kinds": [asdict(k) for k in KINDS], "cases": {n: asdict(c) for n, c in CASES.items()},
             "boot": BOOT, "idle": IDLE, "imports": IMPORTS, "disk": DISK, "head": HEAD,
-            "read": READ, "written": WRITTEN, "held": HELD, "seeds": SEEDS,
+            "storages": [asdict(s) for s in (S3, EFS)], "seeds": SEEDS,
+            "preemption_rate": Cluster().preemption_rate,
         },
         "files": {n: described(s) for n, s in likely.items()},
         "gpus": {str(n): outcomes for n, outcomes in grid.items()},
+        "efs": {str(n): outcomes for n, outcomes in on_efs.items()},
         "kinds": {k: {str(n): outcome(s, n) for n in (64, 1000)} for k, s in alone.items()},
-        "loads": [x.to_json() for x in loads(plane, cases["likely"], grid[64]["likely"])],
+        "loads": [x.to_json() for x in loads(
+            plane, likely, grid[64]["likely"], on_efs[64]["likely"]
+        )],
         "database": {"rows": trials * sum(rows["rows"].values()), "bytes": trials * rows["bytes"],
                      "requests": requests_per_trial(plane, TICKS)},
     }  # fmt: skip

@@ -33,17 +33,31 @@ def table(results: Mapping[str, Any]) -> str:
           spread(g, "left", ",.1f")] for n, g in results["gpus"].items()),
     )  # fmt: skip
     lines += [
-        "", "`Given up`: struck by more losses than `cluster.retries` (2) before its end; it is "
+        "", "The checkpoints are on S3, as cluster.yaml has it. `Given up`: struck by more losses "
+        "than `cluster.retries` (2) before its end; it is "
         "left open, and the same command goes on from its checkpoint.", "",
-        "Of the dollars (likely), and the bytes:", "",
+        "Of the dollars (likely), and the bytes, by where the checkpoints are:", "",
     ]  # fmt: skip
     lines += _rows(
-        ["GPUs", "students", "teachers", "checkpoints", "other storage", "head",
-         "checkpoints written, TB", "at once, TB", "read, TB", "kept, TB"],
-        ([f"{int(n):,}", *(f"{part:,.0f}" for part in g["likely"]["parts"].values()),
-          *(f"{g['likely']['bytes'][k] / 1e12:.2f}" for k in
-            ("checkpoints", "passing", "read", "kept"))] for n, g in results["gpus"].items()),
+        ["GPUs", "checkpoints on", "students", "teachers", "checkpoints", "their share",
+         "other storage", "head", "dollars", "checkpoints written, TB", "at once, TB", "read, TB",
+         "kept, TB"],
+        ([f"{int(n):,}", name, *(f"{parts[k]:,.0f}" for k in ("students", "teachers")),
+          f"{parts['checkpoints']:,.1f}", f"{100 * checkpoints_share(likely):.2g} %",
+          *(f"{parts[k]:,.0f}" for k in ("storage", "head")), f"{likely['money']:,.0f}",
+          *(f"{likely['bytes'][k] / 1e12:.2f}" for k in
+            ("checkpoints", "passing", "read", "kept"))]
+         for n in results["gpus"] for name, key in (("S3", "gpus"), ("EFS", "efs"))
+         for likely in (results[key][n]["likely"],) for parts in (likely["parts"],)),
     )  # fmt: skip
+    lines += [
+        "",
+        "Checkpoints are as far apart as `cluster` has it by default, with the price of the "
+        "GPUs and of the storage: by Daly's rule at a loss of "
+        f"{100 * assumed['preemption_rate']:g} % of machines an hour (raykd/planning/estimate/"
+        "checkpoint_spacing.py), in all three cases. Without a price of the storage they would be "
+        f"as often on EFS as on S3, and cost {unpriced(results):,.0f} $ on 64 GPUs.",
+    ]
     lines += ["", "All files on one kind, likely; the first table has each on the cheapest that "
               "holds it:", ""]  # fmt: skip
     lines += _rows(
@@ -99,8 +113,7 @@ def table(results: Mapping[str, Any]) -> str:
         "launch, whichever is longer; a text is written token by token up to its limit. A node is "
         f"up after {assumed['boot'] / 60:.0f} minutes and ended after {assumed['idle'] / 60:.0f} "
         f"idle ones; a worker imports for {assumed['imports']:.0f} s. Shared storage gives a node "
-        f"{assumed['disk'] / GB:.0f} GB/s and costs {assumed['read']:.2f} $ a GB read, "
-        f"{assumed['written']:.2f} $ written, 0.30 $ a GB and month; the head costs "
+        f"{assumed['disk'] / GB:.0f} GB/s. {_prices(assumed['storages'])} The head costs "
         f"{assumed['head']:.2f} $ an hour. A loss costs the work since the last checkpoint, on "
         "average by Daly (2006), and a worker's start. Rows as published, lengths assumed:", "",
     ]  # fmt: skip
@@ -110,6 +123,30 @@ def table(results: Mapping[str, Any]) -> str:
           f"{s['words']:g}", f"{s['written'] or ''}"] for n, s in results["sets"].items()),
     )  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def checkpoints_share(outcome: Mapping[str, Any]) -> float:
+    """The share of the money that checkpoints take."""
+    return float(outcome["parts"]["checkpoints"] / outcome["money"])
+
+
+def unpriced(results: Mapping[str, Any]) -> float:
+    """Dollars for checkpoints on EFS as often as on S3, on 64 GPUs."""
+    likely = results["gpus"]["64"]["likely"]
+    efs = next(s for s in results["assumed"]["storages"] if s["name"] == "EFS")
+    held = efs["held"] / 730 * likely["hours"] * likely["bytes"]["passing"]
+    return float((efs["written"] * likely["bytes"]["checkpoints"] + held) / GB)
+
+
+def _prices(storages: Iterable[Mapping[str, Any]]) -> str:
+    prices = ", ".join(
+        f"{s['name']} {s['written']:.2g} $ a GB written, {s['read']:.2g} $ read and "
+        f"{s['held']:.2g} $ held for a month" for s in storages
+    )  # fmt: skip
+    return (
+        f"Prices in one region: {prices}; S3 charges requests, of 10 MB each, by 0.005 $ a "
+        "thousand written and 0.0004 $ read. All but the checkpoints is on EFS."
+    )
 
 
 def _rows(head: list[str], rows: Iterable[list[str]]) -> list[str]:

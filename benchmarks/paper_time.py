@@ -14,6 +14,7 @@ from scipy.stats import poisson
 
 from benchmarks.paper_work import Parts, Work, parts, published, study
 from raykd.planning import teacher_source
+from raykd.planning.estimate.checkpoint_spacing import Spacing
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.estimate.simulate import (
     CONFIRM,
@@ -23,6 +24,7 @@ from raykd.planning.estimate.simulate import (
     TEACHER,
     Around,
     Scenario,
+    checkpoints_of,
     scenario,
 )
 from raykd.planning.plan import Explored, Plan, Power, make
@@ -67,9 +69,25 @@ CASES = {
     "likely": Case(0.35, 10e-6, 1.0, 0.01, 1),
     "high": Case(0.2, 20e-6, 1.25, 0.05, 2),
 }
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where checkpoints are kept: dollars a GB read and written, and a GB and month."""
+
+    name: str
+    read: float
+    written: float
+    held: float
+
+
+PART = 10e6  # bytes of a request to S3: a part of pyarrow's multipart uploads
+EFS = Storage("EFS", read=0.03, written=0.06, held=0.30)  # elastic throughput
+S3 = Storage("S3", read=0.0004 / 1000 * GB / PART, written=0.005 / 1000 * GB / PART, held=0.023)
 BOOT, IDLE = 300.0, 600.0  # until a node is up; until it is ended (cluster.yaml: ten minutes)
 IMPORTS = 20.0  # of a worker's Python, CUDA and libraries
 DISK = 1e9  # bytes a second between a node and the shared storage
+AROUND = Around(workers=1, gpus=1.0)
 ANSWERS = 128  # rows of an evaluation's batch
 ANGLE_BATCHES = 16  # 256 rows by 32, twice, of teacher, student and an untrained student
 
@@ -105,15 +123,22 @@ class Sweep:
     home: Path
     kind: Kind
     case: Case
+    storage: Storage = S3
     results: dict[int, Taken] = field(default_factory=dict)
     plans: dict[int, Plan] = field(default_factory=dict)
 
     @cached_property
     def study(self) -> Study:
         resolved = study(self.name, self.home, self.case.longer)
+        config = resolved.config
         # A store that is not on a local disk.
-        shared = resolved.config.states.model_copy(update={"cache": "s3://shared/states"})
-        return replace(resolved, config=resolved.config.model_copy(update={"states": shared}))
+        shared = config.states.model_copy(update={"cache": "s3://shared/states"})
+        # The rate at which machines are lost stays at its default in every case.
+        prices = {"checkpoint_price": self.storage.written}
+        cluster = config.cluster.model_copy(update=prices)
+        budget = config.budget.model_copy(update={"price": self.price})
+        changes = {"states": shared, "cluster": cluster, "budget": budget}
+        return replace(resolved, config=config.model_copy(update=changes))
 
     @cached_property
     def parts(self) -> Parts:
@@ -183,7 +208,7 @@ class Sweep:
         tokens = self.study.batch_rows * self.study.mean_tokens / self.rates.teacher
         speeds = teacher_source.Speeds(tokens, DISK, DISK, measured=False)
         teacher_source.remember(self.home, self.study.teacher, speeds)
-        return scenario(self.plan(gpus), Around(1, 1.0), self.rates, teacher)
+        return scenario(self.plan(gpus), AROUND, self.rates, teacher)
 
     def at(self, gpus: int) -> Taken:
         if gpus not in self.results:
@@ -195,12 +220,11 @@ class Sweep:
         stored, confirm, ends = (scene.phases[p] for p in (STORED, CONFIRM, ENDS))
         cohorts = len(plan.cohorts)
         length = (confirm.held - scene.jobs * (JOB_SECONDS + self.rates.load)) / cohorts
-        # Checkpoints are stored at evaluations, at least `checkpoint_seconds` apart.
-        evaluation_seconds = length / config.training.evaluations
-        between = evaluation_seconds * min(
-            config.training.evaluations,
-            math.ceil(config.cluster.checkpoint_seconds / evaluation_seconds),
-        )
+        nbytes = len(plan.confirm) / cohorts * plan.checkpoint
+        spacing = Spacing.of(config.cluster, config.budget, 1.0)
+        between = min(length, spacing.interval(2 * nbytes / DISK, nbytes))
+        evaluations = config.training.evaluations
+        count = cohorts * checkpoints_of(plan, AROUND, evaluations, length, nbytes, DISK)
         restart = self.rates.load + JOB_SECONDS
         slowdown, cost_factor = (
             slower(self.case.lost / HOUR, between, x) for x in (restart + BOOT, restart)
@@ -208,10 +232,7 @@ class Sweep:
         held = (stored.held + confirm.held) * cost_factor + min(gpus, scene.jobs) * (BOOT + IDLE)
         lost = self.case.lost * held / HOUR
         mean = self.case.lost * length * slowdown / HOUR
-        checkpoint_count = (
-            len(plan.confirm) * config.training.evaluations * evaluation_seconds / between
-        )
-        kept, checkpoints = stored.kept + confirm.kept, checkpoint_count * plan.checkpoint
+        kept, checkpoints = stored.kept + confirm.kept, count * nbytes
         choice = plan.choice()
         read = 4.0 * scene.jobs * self.study.teacher_parameters
         if choice.source == "cached":
@@ -220,7 +241,8 @@ class Sweep:
             gpus, scene.jobs, cohorts, length / HOUR,
             stored.seconds + confirm.seconds * slowdown + ends.seconds + BOOT, held / HOUR, lost,
             cohorts * float(poisson.sf(config.cluster.retries, mean)),
-            kept, confirm.passing, read, kept + checkpoints, checkpoints, choice.source,
+            kept, confirm.passing if count else 0.0, read, kept + checkpoints, checkpoints,
+            choice.source,
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from benchmarks.gpu import world
 from benchmarks.gpu.section import Answer, Run
 from benchmarks.gpu.world import SMALL, TINY
 from raykd.maps import strategies
-from raykd.training.hooks import TeacherTiming
+from raykd.training.hooks import NoHooks, TeacherTiming
 from raykd.training.recorder import Memory
 
 ALLOWED = 1e-4  # where the device's kernels do not repeat themselves bit for bit
@@ -26,7 +26,7 @@ class Stopped(Exception):
     """The training was interrupted, as it was to be."""
 
 
-class Interrupt:
+class Interrupt(NoHooks):
     """Keeps the newest checkpoint on disk, and stops the training at a step, if there is one."""
 
     def __init__(self, file: Path, stop_at: int | None = None) -> None:

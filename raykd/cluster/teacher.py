@@ -38,7 +38,7 @@ class Board:
         return self._tick
 
 
-class BoardHooks:
+class BoardHooks(NoHooks):
     """Hooks of a training that send its progress to the board."""
 
     def __init__(self, board: Any) -> None:
@@ -46,8 +46,6 @@ class BoardHooks:
 
     def progress(self, step: int, examples: int, scores: Any, taught: TeacherTiming) -> None:
         self._board.tell.remote((step, dict(scores)))
-
-    def checkpoint(self, step: int, state: Any) -> None: ...
 
 
 def make(study: Study, threads: int, board: Any) -> teacher.Stored:

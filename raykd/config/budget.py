@@ -85,8 +85,15 @@ def above(budget: Budget, file: str, estimated: Mapping[str, float | None]) -> s
     return None
 
 
-def countable(budget: Budget, file: str, gpus: float) -> None:
-    """Raise UserError if a limit cannot be counted for jobs with these GPUs."""
+def countable(budget: Budget, file: str, gpus: float, checkpoint_price: float = 0.0) -> None:
+    """Raise UserError if a limit cannot be counted for jobs with these GPUs, or if there is a price
+    of checkpoints and none to compare it with."""
+    if checkpoint_price and budget.price is None:
+        raise UserError(
+            f"{file}: cluster.checkpoint_price: {checkpoint_price:g} needs a price of machines; "
+            "write budget.price, or --price: what an hour of one GPU costs (of one worker, without "
+            "GPUs)"
+        )
     if budget.money is not None and budget.price is None:
         raise UserError(
             f"{file}: budget.money: {budget.money:g} needs a price; write budget.price, or "

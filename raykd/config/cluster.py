@@ -67,7 +67,18 @@ class Cluster(Model):
         None, description="an autoscaled cluster's worker nodes; default: what is up at the start"
     )
     retries: int = Field(2, ge=0, description="how often a cohort may lose a worker or its driver")
-    checkpoint_seconds: float = Field(120.0, ge=0, description="at evaluations this far apart")
+    checkpoint_seconds: float | None = Field(
+        None, ge=0, description="at evaluations this far apart; default: by what one costs"
+    )
+    checkpoint_price: float = Field(
+        0.0,
+        ge=0,
+        examples=[0.06],
+        description="of a GB written there, in the currency of budget.price, which it needs",
+    )
+    preemption_rate: float = Field(
+        0.01, ge=0, description="machines lost in an hour, of one; for the time between checkpoints"
+    )
 
     @field_validator("workers", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ for bit, except for the summation order of the gradient norm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -63,10 +64,7 @@ class EmbeddingRows(nn.Embedding):
     @torch.no_grad()
     def settle(self) -> None:
         """Brings `weight` up to date."""
-        parts = (self.weight,) if self.weight.is_cuda else torch.split(self.weight, CACHED)
-        for part in parts if self._decays else ():
-            for factor in self._decays:  # one by one, to round as every step would have
-                part.mul_(factor)
+        decay(self.weight, self._decays)
         self._decays.clear()
         self.weight.index_copy_(0, self.used, self.rows)
 
@@ -84,6 +82,14 @@ class EmbeddingRows(nn.Embedding):
         """Frees the memory; the module cannot be used afterwards."""
         self.rows.data = self.rows.new_empty(0)
         self.rows.grad = None
+
+
+@torch.no_grad()
+def decay(weight: Tensor, factors: Sequence[float]) -> None:
+    """Multiplies a table in place by factors, one by one, to round as every step would have."""
+    for part in (weight,) if weight.is_cuda else torch.split(weight, CACHED):
+        for factor in factors:
+            part.mul_(factor)
 
 
 def tokens_in(input_ids: np.ndarray, pad: int) -> Tensor:

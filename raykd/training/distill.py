@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,10 @@ def distill(
     )
     if not learners:
         return
+    if resume is not None and not all(
+        learner.weights.begins_as(resume["students"][learner.trial.id]) for learner in learners
+    ):
+        resume = None  # another version of a package draws other weights: from the beginning
     start = 0 if resume is None else int(resume["step"])
     if resume is not None:
         for learner in learners:
@@ -114,8 +119,9 @@ def distill(
             gradients(active, done, recorder.log)
             for learner in active:  # its own hooks hold the graph of the measured pass
                 learner.taps.clear()
-
         if not (done in ticks or done in evaluations or done in drops):
+            if hooks.asks_at(done):
+                hooks.checkpoint(done, partial(_state, done, learners, source, gradients))
             continue
         _log_losses(active, done, recorder)
         if done in evaluations or done in drops:
@@ -135,8 +141,8 @@ def distill(
             students = [learner for learner in active if learner.training]
             for student, metrics in zip(students, imitation.measure(students), strict=True):
                 recorder.log(student.trial, done, metrics)
-        if done in evaluations:
-            hooks.checkpoint(done, lambda at=done: _state(at, learners, source, gradients))  # type: ignore[misc]
+        if done in evaluations or hooks.asks_at(done):
+            hooks.checkpoint(done, partial(_state, done, learners, source, gradients))
         hooks.progress(done, examples, scores, TeacherTiming(source, teacher_seconds, teacher_rows))
         examples = 0
 

@@ -27,7 +27,12 @@ class Hooks(Protocol):
         student; `scores`: select scores by trial id."""
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        """Called at evaluations: store `state()` if a checkpoint is due."""
+        """Called at evaluations, and where `asks_at` says so: store `state()` if a checkpoint is
+        due."""
+
+    def asks_at(self, step: int) -> bool:
+        """Called after steps without an evaluation: whether to call `checkpoint`. The answer must
+        be the same on every worker."""
 
 
 class NoHooks:
@@ -36,3 +41,6 @@ class NoHooks:
     ) -> None: ...
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None: ...
+
+    def asks_at(self, step: int) -> bool:
+        return False

@@ -24,6 +24,7 @@ from raykd.runtime.group import GradientSum, Group
 from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
+from raykd.training.trained_weights import TrainedWeights, copied
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -47,7 +48,7 @@ def moved(module: ModuleT, device: torch.device) -> ModuleT:
     return module if parameter is None or parameter.device == device else module.to(device)
 
 
-KEPT = ("counted", "best", "best_score", "best_step", "examples", "seconds")
+KEPT = ("counted", "steps", "best_score", "best_step", "examples", "seconds")
 """Plain attributes of a learner that its checkpoint holds under the same names."""
 
 
@@ -84,6 +85,8 @@ class Learner:
         if trial.training.freeze_embeddings:
             freeze_embeddings(model)
         self.embedding_rows = None if used is None else train_rows(self.model, used)
+        adapters = trial.training.lora is not None
+        self.weights = TrainedWeights(model, self.embedding_rows, self._decay, adapters)
         moved(self.hidden, device)
         self.projections.requires_grad_(not trial.training.frozen_projections)
         self.taps = ActivationCapture(model, self.hidden.reads)
@@ -200,8 +203,7 @@ class Learner:
             group["lr"] = learning_rate(self.trial, step)
         self.optimizer.step()
         if self.embedding_rows is not None:
-            group = self.optimizer.param_groups[0]
-            self.embedding_rows.decayed(1 - group["lr"] * group["weight_decay"])
+            self.embedding_rows.decayed(self._decay(step))
         self.optimizer.zero_grad(set_to_none=True)  # frees the gradients until the next step
         self.seconds += time.perf_counter() - start
 
@@ -244,24 +246,18 @@ class Learner:
         best = sign * self.best_score if self.best_step else float("-inf")
         if sign * score > best:
             self.best_score, self.best_step = score, step
-            # After the last step no copy is needed: the model holds the weights.
-            last = step == self.trial.training.steps
-            weights = {} if last else self._weights()
-            self.best = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
+            # No copy is needed after the last step, when the model holds the weights, and of an
+            # explored student, of which only the score counts.
+            needed = step < self.trial.training.steps and self.trial.phase != "explore"
+            self.best = copied(self.weights.current()) if needed else {}
 
     def restore_best(self) -> None:
         if self.best:
-            self._load_weights(self.best)
+            self.weights.load(self.best)
 
-    def _weights(self) -> dict[str, Tensor]:
-        """Return the weights that training changes: with LoRA only the adapters, else all."""
-        weights: dict[str, Tensor] = self.model.state_dict()
-        if self.trial.training.lora is None:
-            return weights
-        return {name: value for name, value in weights.items() if ".lora_" in name}
-
-    def _load_weights(self, weights: dict[str, Tensor]) -> None:
-        self.model.load_state_dict(weights, strict=self.trial.training.lora is None)
+    def _decay(self, step: int) -> float:
+        """Return the factor of weight decay at `step` (0-based)."""
+        return 1 - learning_rate(self.trial, step) * self.trial.training.weight_decay
 
     def state(self) -> dict[str, Any]:
         """Return what a resume needs: tensors and plain values only, readable without pickle."""
@@ -270,7 +266,7 @@ class Learner:
         return {
             "failure": None,
             "pruned": False,
-            "model": self._weights(),
+            **self.weights.state(self.steps, self.best, self.best_step),
             "projections": self.projections.state_dict(),
             # Named as in raykd 0.1.0, so that its checkpoints can be read.
             "matching": {f"_weights.{k}": v for k, v in self.hidden.weights.items()},
@@ -284,11 +280,11 @@ class Learner:
         if not self.training:
             self._release()
             return
-        self._load_weights(state["model"])
+        for name in KEPT:  # "steps" is not in the checkpoints of 0.1.0
+            setattr(self, name, state.get(name, getattr(self, name)))
+        self.best = self.weights.restore(state, self.steps, self.best_step)
         self.projections.load_state_dict(state["projections"])
         matching = {k.removeprefix("_weights."): v for k, v in state["matching"].items()}
         self.hidden.weights.load_state_dict(matching)
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
-        for name in KEPT:
-            setattr(self, name, state[name])

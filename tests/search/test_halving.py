@@ -142,7 +142,7 @@ def test_interrupted_after_a_rung_it_drops_no_one_twice(
     class Stop(Exception):
         pass
 
-    class Hooks:
+    class Hooks(NoHooks):
         state: Any = None
 
         def progress(self, step: int, examples: int, scores: Any, taught: Any) -> None:

@@ -13,6 +13,7 @@ from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
 from raykd.runtime.execution import Execution
 from raykd.training import trainer
+from raykd.training.hooks import NoHooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory, Recorder
 from raykd.training.trainer import CohortTrainer
@@ -50,7 +51,7 @@ def series(memory: Memory, trial: TrialSpec) -> dict[tuple[int, str], float]:
     return {(step, name): value for step, metrics in logged for name, value in metrics.items()}
 
 
-class Interrupt:
+class Interrupt(NoHooks):
     """Hooks that save every checkpoint to disk and raise InterruptedError at a step."""
 
     def __init__(self, folder: Path, stop_at: int | None) -> None:

@@ -195,7 +195,7 @@ def test_adapters_change_nothing_at_first_and_alone_are_trained(kind: str) -> No
     learner.update(0)
     assert len(learner.parameters) == sum(".lora_" in n for n, _ in student.named_parameters())
     assert all(torch.equal(p, held[n]) for n, p in student.named_parameters() if n in held)
-    assert set(learner._weights()) == {n for n in student.state_dict() if ".lora_" in n}
+    assert set(learner.weights.current()) == {n for n in student.state_dict() if ".lora_" in n}
 
     student.eval()
     with torch.no_grad():

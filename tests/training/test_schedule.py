@@ -19,6 +19,7 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.sweep.fine_tune import fine_tune
+from raykd.training.hooks import NoHooks
 from raykd.training.imitation import gradients
 from raykd.training.inputs import TrainingInputs
 from raykd.training.public import distill
@@ -122,7 +123,7 @@ def test_projections_rest_while_the_hidden_loss_has_no_weight(
     trial = replace(trial, shape=replace(trial.shape, width=16))
     stored: dict[int, dict[str, torch.Tensor]] = {}
 
-    class Hooks:
+    class Hooks(NoHooks):
         def progress(self, *_: Any) -> None: ...
 
         def checkpoint(self, step: int, state: Any) -> None:

@@ -102,6 +102,9 @@ class StepBar:
 
     def checkpoint(self, step: int, state: Any) -> None: ...
 
+    def asks_at(self, step: int) -> bool:
+        return False
+
 
 class _NotedProgress(Progress):
     """A progress bar with a note below it; a narrow terminal wraps the note and does not cut it."""

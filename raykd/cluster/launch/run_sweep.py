@@ -56,7 +56,8 @@ def run_sweep(
     study, ledger, observer = sweep.study, sweep.ledger, observer or Observer()
     remove_drafts(study.home)
     with temporary_files(), machine(sweep.state(), address) as state:
-        countable(study.config.budget, study.file, state.share.gpus)
+        paid = study.config.cluster.checkpoint_price
+        countable(study.config.budget, study.file, state.share.gpus, paid)
         observer.planned(state)
         estimate = foresee(state, "here" if address is None else "joined")
         observer.estimated(estimate, study)

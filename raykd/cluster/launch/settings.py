@@ -10,6 +10,7 @@ from typing import Literal
 
 from raykd.config.sweep import SweepConfig
 from raykd.config.trial import TrialSpec
+from raykd.planning.estimate.checkpoint_spacing import Spacing
 from raykd.planning.teacher_source import training_inputs
 from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.search.halving import SuccessiveHalving
@@ -49,7 +50,11 @@ class LaunchSettings:
     """Folder of the results that wait until the store takes them."""
     stop: Path
     """File that tells the workers to end."""
-    checkpoint_seconds: float
+    checkpoint_seconds: float | None
+    """Between checkpoints, at evaluations; None: by `spacing`, at any step."""
+    spacing: Spacing
+    checkpoint_bytes: int
+    """The most bytes of a student in a checkpoint."""
     tags: Mapping[str, str]
     """Tags of every run."""
     data: DataUsed
@@ -75,6 +80,8 @@ class LaunchSettings:
             spool=places.spool,
             stop=places.stop,
             checkpoint_seconds=config.cluster.checkpoint_seconds,
+            spacing=Spacing.of(config.cluster, config.budget, state.share.gpus),
+            checkpoint_bytes=state.plan.checkpoint,
             tags={**versions(), "raykd.sweep": config.name},
             data=DataUsed.of(
                 config.task.named, study.data, study.prepared.counts, config.task.revision

@@ -15,6 +15,7 @@ import torch
 from ray.util.metrics import Counter, Gauge
 
 from raykd.cluster import checkpoint_store
+from raykd.cluster.checkpoint_clock import CheckpointClock, Decision
 from raykd.cluster.launch import checkpoints
 from raykd.cluster.launch.settings import Keep, LaunchSettings
 from raykd.cluster.ray_init import NOTICES
@@ -28,7 +29,8 @@ from raykd.training.hooks import TeacherTiming
 from raykd.training.recorder import Recorder, Silent
 from raykd.training.trainer import CohortTrainer
 
-STATE = "state-2.pt"  # the number increases when the content of a state changes
+STATE = "state-3.pt"  # the number increases when the content of a state changes
+READABLE = (STATE, "state-2.pt")  # of raykd 0.1.0
 
 
 class Stop(Exception):
@@ -46,9 +48,11 @@ class TrainHooks:
         self._metrics = Metrics(settings.tags["raykd.sweep"]) if group.rank == 0 else None
         self._recorder = recorder
         self._group = group
-        self._every: float = settings.checkpoint_seconds
         self._stop: Path = settings.stop
-        self._last = time.monotonic()
+        self._clock = CheckpointClock(
+            settings.checkpoint_seconds, settings.spacing,
+            settings.checkpoint_bytes * len(cohort.trials),
+        )  # fmt: skip
         self._saves = True
 
     def progress(
@@ -62,17 +66,20 @@ class TrainHooks:
         train.report(self._report(step, examples, scores))
 
     def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
-        # The first worker's clock decides, because all workers must report together.
         """Store a checkpoint if it is due, or if the launch stops. Raises Stop in that case, unless
         the cohort is complete."""
-        due_here = time.monotonic() - self._last >= self._every or _noticed()
-        votes = (due_here, self._stop.exists())
-        due, stop = cast(tuple[bool, bool], self._group.gather(votes)[0])
-        if not due and not stop:
+        here = self._clock.decide(step, _noticed(), self._stop.exists())
+        # The first worker's clock decides, because all workers must report together.
+        decision = cast(Decision, self._group.gather(here)[0])
+        self._clock.follow(decision)
+        if not decision.due and not decision.stop:
             return
         self._store(step, state)
-        if stop and step < self._cohort.trials[0].training.steps:
+        if decision.stop and step < self._cohort.trials[0].training.steps:
             raise Stop
+
+    def asks_at(self, step: int) -> bool:
+        return self._clock.asks_at(step)
 
     def _store(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
         from ray import train
@@ -80,10 +87,13 @@ class TrainHooks:
         if self._group.rank != 0:
             train.report(self._report(step, 0, {}))
             return
+        began = time.monotonic()
         self._recorder.flush()  # a resumed training does not log earlier steps again
         report = self._report(step, 0, {})
         with tempfile.TemporaryDirectory(prefix="raykd-checkpoint-") as folder:
-            torch.save({"cohort": self._cohort.id, **state()}, Path(folder) / STATE)
+            file = Path(folder) / STATE
+            torch.save({"cohort": self._cohort.id, **state()}, file)
+            size = file.stat().st_size
             try:
                 checkpoint = checkpoints.put(Path(folder))
             except OSError as error:  # a checkpoint is optional, so training continues without it
@@ -94,8 +104,10 @@ class TrainHooks:
                 # Warn once, not at every further attempt.
                 train.report({**report, checkpoints.STORAGE_NOTE: line} if self._saves else report)
                 self._saves = False
+                self._clock.failed(step)
                 return
-        self._last, self._saves = time.monotonic(), True
+        self._saves = True
+        self._clock.stored(step, time.monotonic() - began, size)
         train.report(
             report, checkpoint, checkpoint_upload_mode=train.CheckpointUploadMode.NO_UPLOAD
         )
@@ -112,7 +124,7 @@ class TrainHooks:
 
 def _noticed() -> bool:
     """Return whether a worker's node is to be preempted (`raykd.cluster.preemption`). The training
-    continues until then, with a checkpoint at each evaluation."""
+    continues until then, with more checkpoints."""
     from ray import train
 
     if os.environ[NOTICES] == "0":  # the query synchronises all workers
@@ -184,11 +196,10 @@ def _resume(checkpoint: Any) -> dict[str, Any] | None:
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as folder:
-        if not (Path(folder) / STATE).exists():
+        file = next((f for name in READABLE if (f := Path(folder) / name).exists()), None)
+        if file is None:
             return None  # written by another version of raykd: the cohort starts again
-        state: dict[str, Any] = torch.load(
-            Path(folder) / STATE, map_location="cpu", weights_only=True
-        )
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 
 

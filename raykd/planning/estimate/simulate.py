@@ -11,6 +11,7 @@ from random import Random
 
 from raykd.config.trial import LIKELY_EPOCHS, TrialSpec
 from raykd.maps.layer_map import everywhere
+from raykd.planning.estimate.checkpoint_spacing import Spacing
 from raykd.planning.estimate.rates import Rates, TeacherRates
 from raykd.planning.plan import Plan
 from raykd.planning.teacher_source import TeacherSourceChoice, speeds
@@ -194,13 +195,29 @@ def _cohort(
     evaluations = min(training.evaluations, load.steps)
     rows = alive * (evaluations + load.rungs) * counts["select"] + load.tested * counts["test"]
     spent[SCORES] = rows * rates.evaluate / around.workers + load.tested * evaluations * rates.look
-    checkpoints_due = sum(spent.values()) / max(1.0, study.config.cluster.checkpoint_seconds)
-    checkpoints = min(evaluations, int(checkpoints_due)) * alive * plan.checkpoint
+    size = alive * plan.checkpoint
+    count = checkpoints_of(plan, around, evaluations, sum(spent.values()), size, disk.write)
+    checkpoints = count * size
     kept_bytes = load.tested * counts["test"] * ROW_BYTES + load.kept * student_bytes
     spent[WRITES] = load.students * RUN_SECONDS + (2 * checkpoints + kept_bytes) / disk.write
     amounts.kept += kept_bytes
     amounts.traffic += checkpoints + kept_bytes
     return spent
+
+
+def checkpoints_of(
+    plan: Plan, around: Around, evaluations: int, seconds: float, nbytes: float, speed: float
+) -> int:
+    """Return how many checkpoints a cohort stores in so many seconds: each of `nbytes`, which are
+    written, and copied into the storage, at `speed` bytes per second."""
+    config = plan.study.config
+    if config.cluster.checkpoint_seconds is not None:
+        return min(evaluations, int(seconds / max(1.0, config.cluster.checkpoint_seconds)))
+    spacing = Spacing.of(config.cluster, config.budget, around.gpus)
+    first = spacing.first(nbytes)
+    if seconds < first:
+        return 0
+    return 1 + int((seconds - first) / spacing.interval(2 * nbytes / speed, nbytes))
 
 
 def _explore(plan: Plan) -> list[list[Load]]:

@@ -14,6 +14,7 @@ from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
+from raykd.training.hooks import NoHooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.trainer import CohortTrainer
 
@@ -48,11 +49,9 @@ def test_test_labels_are_read_after_training_only(
             events.append("file")
         return load_array(file, *args, **kwargs)
 
-    class Steps:
+    class Steps(NoHooks):
         def progress(self, step: int, examples: int, scores: Any, taught: Any) -> None:
             events.append(f"step {step}")
-
-        def checkpoint(self, step: int, state: Any) -> None: ...
 
     monkeypatch.setattr(Prepared, "test_labels", reading)
     monkeypatch.setattr(np, "load", loading)
