@@ -16,7 +16,7 @@ from raykd.report.figures import settings, spread
 from raykd.report.page import Detail, Entry, Section, Table
 from raykd.report.plotting import COLOURS, GREY, INK, Drawing, Mark, canvas, marks, text
 from raykd.report.sentences import sentence
-from raykd.training.angle_values import BINS, random_histogram
+from raykd.training.angles.values import BINS, random_histogram
 
 LINES = {
     "raw": ("the students", COLOURS[0], "solid"),

@@ -110,7 +110,8 @@ class Classification(Task):
     def forward(self, model: PreTrainedModel, batch: Batch) -> Outputs:
         """Logits [B, C]; the loss positions are the B examples."""
         with known_padding(Padding.of(batch.inputs["attention_mask"], batch.valid)):
-            return Outputs(model(**batch.inputs, **_without_cache(type(model))).logits)
+            cache = _without_cache(type(model))  # type: ignore[arg-type]
+            return Outputs(model(**batch.inputs, **cache).logits)
 
     def longest_rows(self, rows: int, length: int, target: int | None) -> Encoded:
         ids = np.zeros(rows, dtype=np.int64)

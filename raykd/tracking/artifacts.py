@@ -23,7 +23,7 @@ from raykd.config.design import Strategy
 from raykd.errors import UserError
 from raykd.tracking.ledger import Record, download
 from raykd.tracking.store import patiently
-from raykd.training.angle_values import Measured
+from raykd.training.angles.values import Measured
 
 READ_THREADS = 8  # hides a server's latency of about ten milliseconds; a local store needs one
 Curve = tuple[tuple[int, float], ...]

@@ -34,7 +34,7 @@ from raykd.tracking.outbox import Spool
 from raykd.tracking.outbox_entries import STUDENT, End, Entry
 from raykd.tracking.pages.inputs import DataUsed
 from raykd.tracking.store import patiently, refuse_newer
-from raykd.training.angle_values import Measured
+from raykd.training.angles.values import Measured
 from raykd.training.recorder import Result
 
 MOST_PARAMS = 100  # MLflow's limit for one call

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from raykd.config.trial import TrialSpec
 
-if TYPE_CHECKING:  # every command imports this module, and angle_values imports scipy
-    from raykd.training.angle_values import Measured
+if TYPE_CHECKING:  # every command imports this module, and angles.values imports scipy
+    from raykd.training.angles.values import Measured
 
 
 @dataclass(frozen=True)

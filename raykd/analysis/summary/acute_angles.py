@@ -23,7 +23,7 @@ from raykd.analysis.verdict.angles import (
     summary,
 )
 from raykd.analysis.verdict.verdict import Cell, Verdict
-from raykd.training.angle_values import View, wilson
+from raykd.training.angles.values import View, wilson
 
 
 def add_angles(verdict: Verdict, students: Sequence[StudentAngles]) -> Verdict:

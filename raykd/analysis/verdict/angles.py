@@ -12,7 +12,7 @@ from scipy import stats
 
 from raykd.analysis.scores.scores import NONE, CellName
 from raykd.maps.layer_map import LayerMap
-from raykd.training.angle_values import Block, Measured
+from raykd.training.angles.values import Block, Measured
 
 FEWEST = 4  # minimum number of strategies for the leave-one-out interval
 

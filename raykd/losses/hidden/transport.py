@@ -74,4 +74,5 @@ def _whole(costs_BST: Tensor) -> Tensor:
     bits = min(52, 61 - (2 * S * steps).bit_length())
     largest_B11 = costs_BST.double().abs().amax((1, 2), keepdim=True).clamp_min(1e-300)
     shares_BST = torch.nan_to_num(costs_BST.double() / largest_B11).clamp(-1, 1)
-    return (shares_BST * 2.0**bits).round().long() * steps
+    whole_BST: Tensor = (shares_BST * 2.0**bits).round().long() * steps
+    return whole_BST

@@ -13,7 +13,7 @@ from raykd.analysis.scores.loss_weights import TUNED
 from raykd.analysis.summary.acute_angles import add_angles, of, share_interval
 from raykd.analysis.verdict.angles import Point, StudentAngles, points, predict, summary
 from raykd.analysis.verdict.judge import judge as judge_scores
-from raykd.training.angle_values import (
+from raykd.training.angles.values import (
     BINS,
     VIEWS,
     Block,

@@ -23,7 +23,7 @@ from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.training import distill
-from raykd.training.angle_probe import Stored
+from raykd.training.angles.probe import Stored
 from raykd.training.early_stopping import marks
 from raykd.training.imitation.lines import TOKENS, measure_lines, row_batches
 from raykd.training.imitation.probe import SHARE, ImitationProbe, measured_steps

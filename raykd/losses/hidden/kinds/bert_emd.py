@@ -124,7 +124,7 @@ def _solved_on_device(
     flow_BST = cheapest_flows(torch.cat(costs)).to(costs[0])
     students = list(inputs.targets)
     for costs_BST, flow, (cost, student, teacher) in zip(
-        costs, flow_BST.split(len(costs[0])), compared, strict=True
+        costs, torch.split(flow_BST, len(costs[0])), compared, strict=True
     ):
         terms = []
         for i, (s, ts) in enumerate(inputs.targets.items()):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from raykd.losses.hidden.registry import hidden_loss
-from raykd.training.angle_values import (
+from raykd.training.angles.values import (
     BINS,
     RATIOS,
     VIEWS,

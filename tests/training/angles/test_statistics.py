@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raykd.losses.hidden.registry import hidden_loss, hidden_losses
-from raykd.training.angle_statistics import Angles, at_distance, chunks, gradients, merged
-from raykd.training.angle_values import (
+from raykd.training.angles.statistics import Angles, at_distance, chunks, gradients, merged
+from raykd.training.angles.values import (
     BINS,
     RATIOS,
     Block,

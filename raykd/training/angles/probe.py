@@ -1,7 +1,7 @@
 """Measures the angles: runs the teacher, students and untrained students over some select rows.
 
 It takes two passes, because centring subtracts mean states over the tokens: the first pass sums
-the states, the second updates the statistics of angle_statistics.py. No state outlives its batch.
+the states, the second updates the statistics of statistics.py. No state outlives its batch.
 The probe changes neither the global random streams nor a student's weights, so it has no effect on
 training.
 """
@@ -28,8 +28,8 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher
-from raykd.training.angle_statistics import Angles, merged
-from raykd.training.angle_values import Measured
+from raykd.training.angles.statistics import Angles, merged
+from raykd.training.angles.values import Measured
 from raykd.training.recorder import Recorder
 
 BATCH = 32  # rows at a time

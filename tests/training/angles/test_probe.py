@@ -18,8 +18,7 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training import angle_probe
-from raykd.training.angle_probe import Probe, Stored
+from raykd.training.angles.probe import Probe, Stored
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import CohortTrainer
@@ -144,7 +143,7 @@ def test_batches_in_any_order_and_size(
     probe = probe_of(materials)
     probe._batches.reverse()
     (reversed_,) = probe.measure([student], [0])
-    monkeypatch.setattr(angle_probe, "BATCH", 3)
+    monkeypatch.setattr(probe, "BATCH", 3)
     (small,) = probe_of(materials).measure([student], [0])
     assert whole is not None and reversed_ is not None and small is not None
     for other, views in ((reversed_, ("raw", "centred", "shuffled")), (small, ("raw", "centred"))):
