@@ -143,7 +143,7 @@ def test_batches_in_any_order_and_size(
     probe = probe_of(materials)
     probe._batches.reverse()
     (reversed_,) = probe.measure([student], [0])
-    monkeypatch.setattr(probe, "BATCH", 3)
+    monkeypatch.setattr(angle_probe, "BATCH", 3)
     (small,) = probe_of(materials).measure([student], [0])
     assert whole is not None and reversed_ is not None and small is not None
     for other, views in ((reversed_, ("raw", "centred", "shuffled")), (small, ("raw", "centred"))):
