@@ -26,7 +26,9 @@ def verdict(table: Path) -> dict[str, Any]:
     return found
 
 
-SWEEPS = {"study_minilm": "", "study_minilm_random": ", random weights"}
+SWEEPS = {
+    "study_minilm": "", "study_minilm_random": ", random weights", "study_mpnet_12_to_9": ", MPNet",
+}  # fmt: skip
 """A table by its name; how the page marks its arms."""
 
 
@@ -38,7 +40,8 @@ def study(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def test_a_table_is_judged_as_its_sweep_was(study: tuple[str, dict[str, Any]]) -> None:
     name, judged = study
     kept = json.loads((STUDIES / name / "verdict.json").read_text(encoding="utf-8"))
-    wanted = kept["hypotheses"]
+    # A table has no gradients, which H6 is judged by.
+    wanted = [h for h in kept["hypotheses"] if h["id"] != "H6"]
     assert [h["says"] for h in judged["hypotheses"]] == [h["says"] for h in wanted]
     assert [h["status"] for h in judged["hypotheses"]] == [h["status"] for h in wanted]
 
