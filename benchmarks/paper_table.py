@@ -33,7 +33,7 @@ def table(results: Mapping[str, Any]) -> str:
           spread(g, "left", ",.1f")] for n, g in results["gpus"].items()),
     )  # fmt: skip
     lines += [
-        "", "The checkpoints are on S3 (`cluster.checkpoints: s3://...`). `Given up`: struck by more losses "
+        "", "The checkpoints are on S3 (`cluster.checkpoints`). `Given up`: struck by more losses "
         "than `cluster.retries` (2) before its end; it is "
         "left open, and the same command goes on from its checkpoint.", "",
         "Of the dollars (likely), and the bytes, by where the checkpoints are:", "",
