@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 # From the bottom up: a module imports modules of its own folder and of those that stand before it.
 ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
-    "data.assets", "data", "models", "losses", "tasks", "teachers", "training.imitation",
+    "data.assets", "data", "models", "losses", "tasks", "teachers", "training.angles",
+    "training.imitation",
     "training", "planning.memory", "planning", "planning.estimate", "tracking.database",
     "tracking.pages", "tracking", "analysis", "analysis.claims", "analysis.scores.table",
     "analysis.scores", "analysis.stats", "analysis.stats.search", "analysis.verdict",

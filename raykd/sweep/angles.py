@@ -27,7 +27,7 @@ from raykd.tracking.store import patiently
 
 if TYPE_CHECKING:
     from raykd.config.trial import TrialSpec
-    from raykd.training.angles.probe import Probe
+    from raykd.training.angle_probe import Probe
     from raykd.training.trainer import CohortTrainer
 
 READ_THREADS = 8  # concurrent requests to the store
@@ -161,7 +161,7 @@ def _measure(
     from raykd.runtime.execution import Execution
     from raykd.runtime.precision import tf32
     from raykd.teachers import teacher as teachers
-    from raykd.training.angles.probe import ROWS, Probe
+    from raykd.training.angle_probe import ROWS, Probe
     from raykd.training.trainer import CohortTrainer
 
     progress(0, len(chosen))
@@ -194,7 +194,7 @@ def _measure_batch(
     not be measured."""
     from torch import nn
 
-    from raykd.training.angles.probe import Stored
+    from raykd.training.angle_probe import Stored
 
     students = []
     with tempfile.TemporaryDirectory(prefix="raykd-angles-") as folder:

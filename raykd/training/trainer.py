@@ -37,7 +37,7 @@ from raykd.teachers.controls import Controls, untrained
 from raykd.teachers.fill_cache import Filler, choose_half, open_cache
 from raykd.teachers.state_statistics import STATISTICS_ROWS, state_statistics
 from raykd.teachers.targets import CachedTeacher, LiveTeacher
-from raykd.training.angles.probe import Probe
+from raykd.training.angle_probe import Probe
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
 from raykd.training.imitation.gradients import GradientProbe

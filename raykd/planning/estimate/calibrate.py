@@ -29,7 +29,7 @@ from raykd.runtime.group import Group
 from raykd.runtime.precision import tf32
 from raykd.tasks.task import Data
 from raykd.teachers.targets import LiveTeacher, Part
-from raykd.training.angles.probe import Probe
+from raykd.training.angle_probe import Probe
 from raykd.training.learner import Learner
 from raykd.training.recorder import Silent
 from raykd.training.trainer import CohortTrainer, trainable, use_bf16

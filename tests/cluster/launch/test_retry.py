@@ -27,6 +27,7 @@ from raykd.cluster.launch.settings import LaunchSettings
 from raykd.config.cohort import Cohort, Job, packed, unpacked
 from raykd.config.trial import TrialSpec
 from raykd.maps.layer_map import LayerMap
+from raykd.planning.estimate.checkpoint_spacing import Spacing
 from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.sweep.resources import Share
 from raykd.tracking import logs
@@ -45,7 +46,8 @@ def launch_settings(**stated: Any) -> LaunchSettings:
     """Settings of a launch that trains nothing."""
     settings = LaunchSettings(
         Share(1, 1, 0, 1), "", (), 0, 32, cast("Any", None), ExecutionSettings(), "", "",
-        "0" * 32, Path(), Path(), 0.0, {}, DataUsed("d", "1", "code", {}, {}), "none", None,
+        "0" * 32, Path(), Path(), None, Spacing(0.0), 0, {},
+        DataUsed("d", "1", "code", {}, {}), "none", None,
     )  # fmt: skip
     return replace(settings, **stated)
 

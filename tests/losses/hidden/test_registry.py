@@ -24,7 +24,7 @@ from raykd.losses.hidden.registry import hidden_loss, hidden_losses, register_hi
 from raykd.maps.layer_map import LayerMap
 from raykd.planning.resolve import resolve
 from raykd.planning.trials import confirm_trials
-from raykd.training.angles.probe import _kind
+from raykd.training.angle_probe import _kind
 
 from ...cluster.launch.test_retry import MEMORY, RETRIES, SHARE
 from ...config.test_mistakes import complaints

@@ -20,7 +20,7 @@ from raykd.models.projections import build_projections, project
 from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
-from raykd.training.angles.probe import Stored
+from raykd.training.angle_probe import Stored
 from raykd.training.imitation import gradients
 from raykd.training.imitation.cosines import Agreement
 from raykd.training.imitation.gradients import (

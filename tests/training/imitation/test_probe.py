@@ -23,7 +23,7 @@ from raykd.planning.study import Study
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.training import distill
-from raykd.training.angles.probe import Stored
+from raykd.training.angle_probe import Stored
 from raykd.training.early_stopping import marks
 from raykd.training.imitation.lines import TOKENS, measure_lines, row_batches
 from raykd.training.imitation.probe import SHARE, ImitationProbe, measured_steps
@@ -76,19 +76,25 @@ def loss(kind: str, student_ND: Tensor, teacher_ND: Tensor) -> float:
 
 
 def best_constant(kind: str, teacher_ND: Tensor) -> float:
-    """The smallest loss of a constant, found by descent on the loss itself."""
+    """The smallest loss of a constant, found by descent on the loss itself. A loss that normalises
+    gets constants of one length: at 0, where there is no direction, its rounding has a minimum."""
     c_D = teacher_ND.mean(0).clone().requires_grad_()
+    length = float(c_D.detach().norm())
+
+    def constant() -> Tensor:
+        return c_D if kind == "mse" else c_D * (length / c_D.norm())
+
     optimizer = torch.optim.LBFGS([c_D], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         function = hidden_loss(kind).function
-        value = function(c_D.expand_as(teacher_ND), teacher_ND, len(teacher_ND), 1)
+        value = function(constant().expand_as(teacher_ND), teacher_ND, len(teacher_ND), 1)
         value.backward()
         return value
 
     optimizer.step(closure)
-    return loss(kind, c_D.detach().expand_as(teacher_ND), teacher_ND)
+    return loss(kind, constant().detach().expand_as(teacher_ND), teacher_ND)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,7 @@
 """Measures the angles: runs the teacher, students and untrained students over some select rows.
 
 It takes two passes, because centring subtracts mean states over the tokens: the first pass sums
-the states, the second updates the statistics of statistics.py. No state outlives its batch.
+the states, the second updates the statistics of angles/statistics.py. No state outlives its batch.
 The probe changes neither the global random streams nor a student's weights, so it has no effect on
 training.
 """

@@ -18,8 +18,8 @@ from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.sweep.fine_tune import fine_tune
-from raykd.training.angles import probe as angle_probe
-from raykd.training.angles.probe import Probe, Stored
+from raykd.training import angle_probe
+from raykd.training.angle_probe import Probe, Stored
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import CohortTrainer
