@@ -159,7 +159,7 @@ def endpoints(verdict: Verdict) -> Table:
          "-" if endpoint.margin is None else f"{endpoint.margin:.4g}", str(mean.seeds))
         for place, cell in zip(settings(verdict), verdict.cells, strict=True)
         for endpoint in cell.endpoints
-        for scale, differences in [(endpoint.margin or 0.0,
+        for scale, differences in [(endpoint.scale,
                                     {d.strategy: d for d in endpoint.to_forward})]
         for mean in endpoint.means
     )  # fmt: skip

@@ -142,7 +142,9 @@ def test_a_student_alone_keeps_no_noise(
 ) -> None:
     monkeypatch.setattr(distill, "_finish", lambda *_: None)
     monkeypatch.delattr(step, "replayed_dropout")
-    load(place, "bert").run(Cohort((forward,)), Memory())
+    memory = Memory()
+    load(place, "bert").run(Cohort((forward,)), memory)
+    assert memory.metrics[forward.id]
 
 
 def test_noise_is_replayed_where_drawing_is_slow_and_memory_is_not_short() -> None:

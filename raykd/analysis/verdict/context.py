@@ -188,6 +188,13 @@ class Endpoint:
     means: tuple[EndpointMean, ...]
     to_forward: tuple[EndpointDifference, ...]
 
+    @property
+    def scale(self) -> float:
+        """What the digits of its differences must show: the margin or, if none is stated, the width
+        of the narrowest interval."""
+        widths = [d.interval[1] - d.interval[0] for d in self.to_forward if d.interval]
+        return min(widths, default=0.0) if self.margin is None else self.margin
+
 
 @dataclass(frozen=True)
 class PairImitation:

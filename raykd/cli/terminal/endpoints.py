@@ -28,7 +28,7 @@ def endpoints(cell_endpoints: Sequence[Endpoint]) -> None:
 
 
 def _endpoint(endpoint: Endpoint) -> None:
-    scale = 0.0 if endpoint.margin is None else endpoint.margin
+    scale = endpoint.scale
     forward = next(m.mean for m in endpoint.means if m.strategy == FORWARD)
     margin = "no margin stated" if endpoint.margin is None else f"margin {endpoint.margin:.4g}"
     facts = [
