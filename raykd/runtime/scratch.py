@@ -115,10 +115,13 @@ def _create(place: Path, prefix: str) -> tuple[Path, FileLock]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         lock = FileLock(folder / LOCK)
-        lock.acquire()
-        if (folder / LOCK).exists():  # else another process saw it before the lock was held
-            return folder, lock
-        lock.release()
+        # Another process may have seen the lock file before the lock was held, and removed it alone
+        # or with its folder.
+        with suppress(FileNotFoundError):
+            lock.acquire()
+            if (folder / LOCK).exists():
+                return folder, lock
+            lock.release()
 
 
 def _removed(folder: Path) -> bool:

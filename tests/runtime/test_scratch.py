@@ -86,3 +86,22 @@ def test_a_draft_is_moved_or_removed_also_after_a_kill(tmp_path: Path) -> None:
     assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == [
         "final", "final/whole",
     ]  # fmt: skip
+
+
+def test_a_folder_that_another_process_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock file is there before the lock is held, so it looks like that of a killed process."""
+    make, removed = tempfile.mkdtemp, list[Path]()
+
+    def seen_by_another_process(*args: str, **kwargs: Path) -> str:
+        folder = Path(make(*args, **kwargs))  # type: ignore[call-overload]
+        if not removed:
+            removed.append(folder)
+            folder.rmdir()
+        return str(folder)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", seen_by_another_process)
+    with draft(tmp_path) as made:
+        assert made.is_dir() and made.parent not in removed
+    assert len(removed) == 1
