@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -91,17 +92,16 @@ def test_a_draft_is_moved_or_removed_also_after_a_kill(tmp_path: Path) -> None:
 def test_a_folder_that_another_process_removes_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lock file is there before the lock is held, so it looks like that of a killed process."""
-    make, removed = tempfile.mkdtemp, list[Path]()
+    """A lock file that nobody holds yet looks like that of a killed process."""
+    opened, removed = os.open, list[Path]()
 
-    def seen_by_another_process(*args: str, **kwargs: Path) -> str:
-        folder = Path(make(*args, **kwargs))  # type: ignore[call-overload]
-        if not removed:
-            removed.append(folder)
-            folder.rmdir()
-        return str(folder)
+    def as_it_is_removed(path: str | Path, *args: int) -> int:
+        if Path(path).name == LOCK and not removed:
+            removed.append(Path(path).parent)
+            removed[0].rmdir()
+        return opened(path, *args)
 
-    monkeypatch.setattr(tempfile, "mkdtemp", seen_by_another_process)
+    monkeypatch.setattr(os, "open", as_it_is_removed)
     with draft(tmp_path) as made:
         assert made.is_dir() and made.parent not in removed
     assert len(removed) == 1
