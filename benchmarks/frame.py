@@ -10,9 +10,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import psutil
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 WARM_STEPS = 2
 EVAL_BATCH = 64
+SWEEP_SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Setting:
     student_parameters: int
     seed: int = 0
     students: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is autocast: models are in fp32 in every arm."""
+    whole_sweep: bool = False
+    """Whether a peer trains every student of the sweep, timed from the start of its process."""
 
     @classmethod
     def read(cls, path: Path) -> Setting:
@@ -60,6 +65,12 @@ class Setting:
     def write(self, path: Path) -> Path:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
+
+    @property
+    def sweep_students(self) -> list[tuple[tuple[int, ...], int]]:
+        """Map and seed of each student of a whole sweep; the seeds of a map follow each other."""
+        strategies = self.sweep["confirm"]["strategies"][: self.students]
+        return [(tuple(s["map"]), seed) for s in strategies for seed in SWEEP_SEEDS]
 
     @property
     def warm(self) -> int:
@@ -119,7 +130,12 @@ class Clock:
 
     def loaded(self) -> None:
         """Record the end of loading, which is counted from process start, with imports."""
-        self.load_seconds = time.time() - psutil.Process().create_time()
+        self.load_seconds = self.alive()
+
+    @staticmethod
+    def alive() -> float:
+        """Seconds since the start of this process."""
+        return time.time() - psutil.Process().create_time()
 
     def start(self) -> None:
         self._began = time.perf_counter()
@@ -167,6 +183,7 @@ def main(train: Callable[[Setting, Clock], Outcome]) -> None:
         "steps": setting.steps,
         "threads": setting.threads,
         "seed": setting.seed,
+        "precision": setting.precision,
         "seconds": outcome.seconds / outcome.students + outcome.cache_seconds / outcome.shared_by,
         "cache_seconds": outcome.cache_seconds,
         "load_seconds": clock.load_seconds,
@@ -175,6 +192,62 @@ def main(train: Callable[[Setting, Clock], Outcome]) -> None:
         **outcome.more,
     }
     out.write_text(json.dumps(result), encoding="utf-8")
+
+
+MaterialsT = TypeVar("MaterialsT")
+
+
+def peer(
+    load: Callable[[Setting], MaterialsT],
+    ready: Callable[[MaterialsT, Setting, Any, int], Callable[[], None]],
+    cache: Callable[[MaterialsT, Setting], None] | None = None,
+) -> Callable[[Setting, Clock], Outcome]:
+    """Return the `train` of a peer's arm.
+
+    `load` reads what all students share, `cache` adds the teacher's outputs to it, and `ready` sets
+    up a student's training of so many steps and returns the function that runs it. Alone, a student
+    is timed after a warm-up and without loading. In a whole sweep every student is loaded, trained
+    and evaluated, one after another in one process, and all of it is timed, the imports included.
+    """
+
+    def alone(setting: Setting, clock: Clock) -> Outcome:
+        materials, student = load(setting), load_model(setting.student)
+        clock.loaded()
+        cache_seconds = 0.0
+        if cache:
+            began = time.perf_counter()
+            cache(materials, setting)
+            cache_seconds = time.perf_counter() - began
+        ready(materials, setting, load_model(setting.student), WARM_STEPS)()
+        torch.manual_seed(setting.seed)
+        run = ready(materials, setting, student, setting.steps)
+        clock.start()
+        run()
+        clock.stop()
+        shared_by = setting.share if cache else 1
+        return Outcome(1, clock.seconds, accuracy(student, setting), cache_seconds, shared_by)
+
+    def whole(setting: Setting, clock: Clock) -> Outcome:
+        materials = load(setting)
+        clock.loaded()
+        if cache:
+            cache(materials, setting)
+        scores = []
+        for layer_map, seed in setting.sweep_students:
+            each = replace(setting, layer_map=layer_map, seed=seed)
+            student = load_model(setting.student)
+            torch.manual_seed(seed)
+            ready(materials, each, student, each.steps)()
+            scores.append(accuracy(student, each))
+        clock.stop()
+        return Outcome(len(scores), clock.alive(), more={"scores": scores})
+
+    return lambda setting, clock: (whole if setting.whole_sweep else alone)(setting, clock)
+
+
+def autocast(setting: Setting) -> torch.autocast:
+    """Autocast to bf16 where the setting asks for it; else no change."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=setting.precision == "bf16")
 
 
 def load_model(folder: str) -> Any:
@@ -194,7 +267,7 @@ def accuracy(model: nn.Module, setting: Setting) -> float:
     order = np.argsort(rows.lengths, kind="stable")
     correct = 0
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), autocast(setting):
         for start in range(0, len(order), EVAL_BATCH):
             batch = rows.collate([rows[i] for i in order[start : start + EVAL_BATCH]])
             labels = batch.pop("labels")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ratios import spread
+from benchmarks.ratios import BF16, PEERS, WHOLE, spread
 
 ARMS = {
     "paper": "the paper's released recipe: padded to 128, a teacher pass a step and student",
@@ -20,13 +20,25 @@ ARMS = {
     "limit": "the students alone: no teacher, cross entropy only, no logging",
     "raykd_sweep": "a whole `raykd sweep`, from the command to its end",
 }
+ARMS |= {f"{arm}{BF16}": f"{ARMS[arm]}; bf16" for arm in (*PEERS, "raykd_cached_8", "limit")}
+ARMS |= {
+    "practitioner_sweep": "the sweep's 24 students by `transformers.Trainer`, in one process",
+    "textbrewer_sweep": "the sweep's 24 students by TextBrewer, in one process, one cache",
+    "raykd_whole": "a whole `raykd sweep` in the precision of the two",
+}
 
 RATIOS = {
     "paper": "a student's training, the paper's recipe : raykd, cached, cohort of 8",
+    "paper_auto": "the same, raykd in the precision that `auto` chooses here (bf16)",
     "best_peer": "the same, the fastest peer : raykd",
+    "best_peer_bf16": "the same, both under bf16 autocast",
     "limit": "the same, students alone : raykd (share of their speed)",
+    "limit_bf16": "the same, both under bf16 autocast",
+    "whole_sweep": "24 students, the fastest peer's process : `raykd sweep`, loading included",
     "sweep_overhead": "a whole sweep's wall time : its cohorts' time in process",
 }
+
+WHOLE_SWEEPS = ("raykd_sweep", "raykd_whole", *WHOLE.values())
 
 CURVES = {
     "students": "students in a cohort",
@@ -45,8 +57,8 @@ def table(results: Mapping[str, Any]) -> str:
         + ".\n",
         f"A MiniLM teacher of 6 blocks, students of 3, {s['rows']} movie reviews of "
         f"{s['tokens'] / s['rows']:.0f} tokens on average, {s['steps']} steps of {s['batch']} "
-        f"rows, fp32, {s['threads']} threads, {s['repeats']} repeats, arms taking turns. Medians, "
-        "and the range over the repeats.\n",
+        f"rows, fp32 where no other precision is named, {s['threads']} threads, {s['repeats']} "
+        "repeats, arms taking turns. Medians, and the range over the repeats.\n",
         "## Ratios\n",
         _rows(["", "value", "range", "wanted", "two sides, seconds"], _ratios(results)),
         "## Seconds for a student's whole training\n",
@@ -58,6 +70,7 @@ def table(results: Mapping[str, Any]) -> str:
         "`use` is the share of the machine's own fp32 matmul rate"
         + _rate(results)
         + " that 6 FLOP a block parameter and valid token amount to.\n",
+        *_fairness(results),
     ]
     if quality := results["quality"]:
         parts += ["## Test accuracy on the same recipe and seeds\n", _quality(quality)]
@@ -109,9 +122,28 @@ def _arms(results: Mapping[str, Any]) -> Iterable[list[str]]:
         use = results["utilisation"].get(name)
         yield [
             f"`{name}`", text, _figure(seconds["median"]), _range(seconds),
-            _figure(cache) if cache else "", "" if name == "raykd_sweep" else _figure(load),
+            _figure(cache) if cache else "", "" if name in WHOLE_SWEEPS else _figure(load),
             f"{peak:,.0f}", f"{100 * use:.0f} %" if use else "",
         ]  # fmt: skip
+
+
+def _fairness(results: Mapping[str, Any]) -> list[str]:
+    """What each side of a comparison includes, where those arms ran."""
+    notes = []
+    if results["arms"].get(f"raykd_cached_8{BF16}"):
+        notes.append(
+            "Under bf16 every arm has weights and optimizer in fp32, and the passes of student and "
+            "teacher under the same autocast. raykd computes losses in fp32, the others in what "
+            "autocast gives them.\n"
+        )
+    if whole := results["arms"].get("raykd_whole"):
+        notes.append(
+            f"The three whole sweeps ({whole[0]['precision']}) run from the start of a process to "
+            "the test score of its last student, with every import, model and evaluation. The "
+            "teacher is fine-tuned before. A peer trains the same maps and seeds one after another "
+            "and stores nothing; raykd includes Ray, MLflow and an evaluation on select rows.\n"
+        )
+    return notes
 
 
 def _rate(results: Mapping[str, Any]) -> str:

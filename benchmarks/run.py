@@ -14,19 +14,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from benchmarks import machine, ratios, report, setting
 from benchmarks.frame import Setting
+from raykd.runtime.precision import bf16_pays
 
 HERE = Path(__file__).parent
 PEERS = HERE / ".venv" / "bin" / "python"
 THREADS = 2
+WIDTH = 384  # of MiniLM's states
 COUNTS = (10, 1_000, 10_000)  # finished trials in the store
+COHORT_OF_SWEEP = 8
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,11 @@ class Arm:
     students: int = 1
     peer: bool = False
     guess: float = 20.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    whole: bool = False
 
 
-LONG = (
+PLAIN = (
     Arm("matmul", "matmul", guess=8),
     Arm("paper", "paper", guess=110),
     Arm("practitioner", "practitioner", peer=True),
@@ -53,8 +60,22 @@ LONG = (
     Arm("limit", "limit", 8, guess=60),
     Arm("raykd_sweep", "raykd_sweep", 8, guess=200),
 )
+# What runs beside them in the precision that `precision: auto` chooses on this machine.
+HALF = tuple(
+    replace(arm, name=f"{arm.name}{ratios.BF16}", precision="bf16", guess=0.7 * arm.guess)
+    for arm in PLAIN
+    if arm.name in (*ratios.PEERS, ratios.OURS, "limit")
+)
+WHOLE = (
+    *(
+        Arm(sweep, peer, COHORT_OF_SWEEP, peer=True, guess=160, whole=True)
+        for peer, sweep in ratios.WHOLE.items()
+    ),
+    Arm("raykd_whole", "raykd_sweep", COHORT_OF_SWEEP, guess=160),
+)
+LONG = (*PLAIN, *HALF, *WHOLE)
 QUICK = tuple(
-    a for a in LONG
+    a for a in PLAIN
     if a.name in ("matmul", "paper", "practitioner", "raykd_live_8", "raykd_cached_8", "limit")
 )  # fmt: skip
 
@@ -118,9 +139,17 @@ def _synthetic(length: int, depth: int, batch: int, threads: int) -> Callable[[P
     return make
 
 
+def fitting(arms: Sequence[Arm], bf16: bool) -> list[Arm]:
+    """Return the arms of a machine: where bf16 does not pay, `precision: auto` chooses fp32, and no
+    arm runs in bf16."""
+    chosen = [arm for arm in arms if bf16 or arm.precision == "fp32"]
+    return [replace(a, precision="bf16") if bf16 and a in WHOLE else a for a in chosen]
+
+
 def run_arm(arm: Arm, orders: Setting) -> dict[str, Any]:
     """Run an arm once. Raises RuntimeError with the last lines of its output if it fails."""
     folder = Path(orders.folder)
+    orders = replace(orders, whole_sweep=arm.whole)
     orders_file, out = orders.write(folder / "orders.json"), folder / "out.json"
     out.unlink(missing_ok=True)
     python = str(PEERS) if arm.peer else sys.executable
@@ -180,15 +209,16 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
     print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
     main_setting = setting.reviews(work / "reviews", form.rows, form.epochs, threads)
     curve = points(main_setting) if form.curves else []
-    guesses = form.repeats * sum(a.guess for a in form.arms) + sum(p.arm.guess for p in curve)
+    chosen = fitting(form.arms, bf16_pays(Path(main_setting.home), torch.device("cpu"), WIDTH))
+    guesses = form.repeats * sum(a.guess for a in chosen) + sum(p.arm.guess for p in curve)
     progress = Progress(guesses)
 
-    arms: dict[str, list[dict[str, Any]]] = {a.name: [] for a in form.arms}
+    arms: dict[str, list[dict[str, Any]]] = {a.name: [] for a in chosen}
     for repeat in range(form.repeats):
-        for arm in form.arms:
+        for arm in chosen:
             progress.say(f"{arm.name}, repeat {repeat + 1} of {form.repeats}", arm.guess)
             orders = replace(main_setting, seed=repeat, students=arm.students)
-            arms[arm.name].append(run_arm(arm, orders))
+            arms[arm.name].append(run_arm(arm, setting.in_precision(orders, arm.precision)))
 
     curves: dict[str, list[dict[str, Any]]] = {}
     for (name, x), together in groupby(curve, lambda p: (p.curve, p.x)):
@@ -202,7 +232,7 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
     return {
         "form": form.name,
         "machine": machine.describe(),
-        "versions": machine.versions(PEERS if any(a.peer for a in form.arms) else None),
+        "versions": machine.versions(PEERS if any(a.peer for a in chosen) else None),
         "setting": {
             "rows": form.rows, "tokens": main_setting.tokens, "steps": main_setting.steps,
             "batch": main_setting.batch, "threads": threads, "repeats": form.repeats,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,8 +49,8 @@ def maps(depth: int, blocks: int = BLOCKS, count: int = MOST) -> list[LayerMap]:
 
 
 def sweep(depth: int, task: Mapping[str, Any], teacher: Mapping[str, Any], **training: Any) -> Any:
-    """A sweep file's content. fp32, as in every arm; select is small, since no arm chooses
-    checkpoints inside the part that is timed."""
+    """A sweep file's content, in fp32. select is small, since no arm chooses checkpoints inside the
+    part that is timed."""
     strategies = [
         {"strategy": "custom", "name": f"map_{i}", "map": list(m.blocks)}
         for i, m in enumerate(maps(depth))
@@ -75,6 +76,12 @@ def reviews(folder: Path, rows: int, epochs: int, threads: int) -> Setting:
     teacher = {"model": "minilm", "epochs": 6}
     content = sweep(6, task, teacher, steps=steps, batch=BATCH)
     return make(folder, content, packages.home(), threads)
+
+
+def in_precision(setting: Setting, precision: Literal["fp32", "bf16"]) -> Setting:
+    """The setting with every arm's arithmetic in this precision."""
+    training = {**setting.sweep["training"], "precision": precision}
+    return replace(setting, precision=precision, sweep={**setting.sweep, "training": training})
 
 
 def synthetic(

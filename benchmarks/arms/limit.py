@@ -31,7 +31,7 @@ from raykd.training.learner import learning_rate
 from raykd.training.trainer import CohortTrainer
 
 
-def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
+def steps(student: Any, trial: TrialSpec, data: Data, setting: Setting, count: int) -> None:
     t, rows = trial.training, data.train
     optimizer = torch.optim.AdamW(frame.decayed(student, t.weight_decay), lr=t.lr, fused=True)
     student.train()
@@ -39,7 +39,8 @@ def steps(student: Any, trial: TrialSpec, data: Data, count: int) -> None:
     for step, (_, chosen) in enumerate(islice(order, count)):
         batch = collate(rows, chosen, data.pad, len(chosen), int(rows.lengths[chosen].sum()))
         assert batch.labels is not None
-        loss = F.cross_entropy(student(**batch.inputs).logits, batch.labels)
+        with frame.autocast(setting):
+            loss = F.cross_entropy(student(**batch.inputs).logits, batch.labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(student.parameters(), t.clip)
@@ -58,11 +59,11 @@ def train(setting: Setting, clock: Clock) -> Outcome:
             return build_student(materials.teacher, trial.shape, trial.init, 0)
 
         clock.loaded()
-        steps(build(trials[0]), trials[0], materials.data, frame.WARM_STEPS)
+        steps(build(trials[0]), trials[0], materials.data, setting, frame.WARM_STEPS)
         clock.start()
         for trial in trials:
             student = build(trial)
-            steps(student, trial, materials.data, setting.steps)
+            steps(student, trial, materials.data, setting, setting.steps)
         clock.stop()
     return Outcome(len(trials), clock.seconds, frame.accuracy(student, setting))
 

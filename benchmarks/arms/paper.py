@@ -8,6 +8,8 @@ an optimiser in a Python loop over parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from benchmarks import frame
-from benchmarks.frame import Clock, Outcome, Rows, Setting
+from benchmarks.frame import Rows, Setting
 
 HIDDEN_WEIGHT = 3.0
 
@@ -37,6 +39,18 @@ def loss(
         squared_BT = (student.hidden_states[s] - teacher.hidden_states[t]).square().sum(-1)
         each.append((squared_BT * mask_BT).sum() / mask_BT.sum() / len(labels_B))
     return ce + kl + HIDDEN_WEIGHT * torch.stack(each).mean()
+
+
+Materials = tuple[Rows, Any]
+
+
+def load(setting: Setting) -> Materials:
+    teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
+    return Rows.read(setting, "train"), teacher
+
+
+def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], None]:
+    return partial(steps, student, *reversed(materials), setting, count)
 
 
 def steps(student: Any, teacher: Any, rows: Rows, setting: Setting, count: int) -> None:
@@ -63,18 +77,5 @@ def steps(student: Any, teacher: Any, rows: Rows, setting: Setting, count: int) 
         optimizer.zero_grad()
 
 
-def train(setting: Setting, clock: Clock) -> Outcome:
-    rows = Rows.read(setting, "train")
-    teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
-    student = frame.load_model(setting.student)
-    clock.loaded()
-    steps(frame.load_model(setting.student), teacher, rows, setting, frame.WARM_STEPS)
-    torch.manual_seed(setting.seed)
-    clock.start()
-    steps(student, teacher, rows, setting, setting.steps)
-    clock.stop()
-    return Outcome(1, clock.seconds, frame.accuracy(student, setting))
-
-
 if __name__ == "__main__":
-    frame.main(train)
+    frame.main(frame.peer(load, ready))

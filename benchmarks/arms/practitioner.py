@@ -6,6 +6,7 @@ Dynamic padding, grouping by length, fused AdamW, the teacher at every step.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,14 +14,14 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
 from benchmarks import frame
-from benchmarks.frame import Clock, Outcome, Rows, Setting
+from benchmarks.frame import Rows, Setting
 
 
 class Distillation(Trainer):
-    def __init__(self, *args: Any, teacher: Any, layer_map: tuple[int, ...], **kwargs: Any):
+    def __init__(self, *args: Any, teacher: Any, setting: Setting, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.teacher = teacher
-        self.layer_map = layer_map
+        self.setting = setting
 
     def compute_loss(
         self,
@@ -30,10 +31,11 @@ class Distillation(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         labels, mask = inputs.pop("labels"), inputs["attention_mask"]
-        with torch.no_grad():
+        # Trainer sets up autocast for the student alone.
+        with torch.no_grad(), frame.autocast(self.setting):
             targets = self.teacher(**inputs, output_hidden_states=True)
         outputs = model(**inputs, output_hidden_states=True)
-        loss = frame.losses(outputs, targets, mask, labels, self.layer_map)
+        loss = frame.losses(outputs, targets, mask, labels, self.setting.layer_map)
         return (loss, outputs) if return_outputs else loss
 
 
@@ -55,6 +57,7 @@ def trainer(student: Any, teacher: Any, rows: Rows, setting: Setting, steps: int
         report_to="none",
         disable_tqdm=True,
         use_cpu=True,
+        bf16=setting.precision == "bf16",
         dataloader_pin_memory=False,
         seed=setting.seed,
     )
@@ -64,22 +67,22 @@ def trainer(student: Any, teacher: Any, rows: Rows, setting: Setting, steps: int
         train_dataset=rows,
         data_collator=rows.collate,
         teacher=teacher,
-        layer_map=setting.layer_map,
+        setting=setting,
     )
 
 
-def train(setting: Setting, clock: Clock) -> Outcome:
-    rows = Rows.read(setting, "train")
+Materials = tuple[Rows, Any]
+
+
+def load(setting: Setting) -> Materials:
     teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
-    student = frame.load_model(setting.student)
-    clock.loaded()
-    trainer(frame.load_model(setting.student), teacher, rows, setting, frame.WARM_STEPS).train()
-    timed = trainer(student, teacher, rows, setting, setting.steps)
-    clock.start()
-    timed.train()
-    clock.stop()
-    return Outcome(1, clock.seconds, frame.accuracy(student, setting))
+    return Rows.read(setting, "train"), teacher
+
+
+def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], Any]:
+    rows, teacher = materials
+    return trainer(student, teacher, rows, setting, count).train
 
 
 if __name__ == "__main__":
-    frame.main(train)
+    frame.main(frame.peer(load, ready))

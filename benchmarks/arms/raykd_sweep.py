@@ -1,6 +1,7 @@
 """A whole `raykd sweep`, as a person runs it: Ray, workers, MLflow, evaluations and all.
 
-As many cohorts of `students` as SEEDS, in a fresh store and a home with the teacher but no cache.
+As many cohorts of `students` as SWEEP_SEEDS, in a fresh store and a home with the teacher but no
+cache.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import yaml
 
 from benchmarks import frame
 from benchmarks.cohort import fresh_home, with_source
-from benchmarks.frame import Clock, Outcome, Setting
-
-SEEDS = [0, 1, 2]
+from benchmarks.frame import SWEEP_SEEDS, Clock, Outcome, Setting
 
 
 def sweep_file(setting: Setting) -> dict[str, Any]:
     content = with_source(setting.sweep, "cached")
     training = {**content["training"], "steps": setting.steps}
     strategies = content["confirm"]["strategies"][: setting.students]
-    confirm = {"strategies": strategies, "seeds": SEEDS}
+    confirm = {"strategies": strategies, "seeds": list(SWEEP_SEEDS)}
     cluster = {"cohort": setting.students, "workers": 1}
     return {**content, "training": training, "confirm": confirm, "cluster": cluster}
 
@@ -49,7 +48,7 @@ def train(setting: Setting, clock: Clock) -> Outcome:
         if done.returncode:
             raise RuntimeError(f"raykd sweep: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
         runs = _finished(work)
-    students = setting.students * len(SEEDS)
+    students = setting.students * len(SWEEP_SEEDS)
     assert len(runs) == students, f"{len(runs)} of {students} trials finished"
     metrics = [run.data.metrics for run in runs]
     clock.peak_mb = max(m["peak_memory_mb"] for m in metrics)

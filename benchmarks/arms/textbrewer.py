@@ -13,7 +13,9 @@ layer norm; saving the student at the end is left out, in its favour.
 from __future__ import annotations
 
 import tempfile
-import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,10 +28,10 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from benchmarks import frame
-from benchmarks.frame import EVAL_BATCH, Clock, Outcome, Rows, Setting
+from benchmarks.frame import EVAL_BATCH, Rows, Setting
 
-Cache = list[tuple[Tensor, list[Tensor]]]
-"""For each row its logits and the matched teacher states, padding left out."""
+Cache = list[tuple[Tensor, dict[int, Tensor]]]
+"""For each row its logits and the teacher states by block, padding left out."""
 
 
 def hidden_loss(state_S: Tensor, state_T: Tensor, mask: Tensor) -> Tensor:
@@ -37,15 +39,22 @@ def hidden_loss(state_S: Tensor, state_T: Tensor, mask: Tensor) -> Tensor:
 
 
 class Distiller(GeneralDistiller):
+    setting: Setting
+
     def save_and_callback(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: no arm saves its student inside the time that is measured."""
 
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Pass and losses; TextBrewer's own half precision is apex's, for GPUs."""
+        with frame.autocast(self.setting):
+            return super().train_on_batch(*args, **kwargs)
 
-def cache_teacher(teacher: Any, rows: Rows, layer_map: tuple[int, ...]) -> Cache:
+
+def cache_teacher(teacher: Any, rows: Rows, blocks: Iterable[int], setting: Setting) -> Cache:
     """One pass over the rows, sorted by length so that little is padded."""
     order = rows.lengths.argsort(kind="stable")
-    found: dict[int, tuple[Tensor, list[Tensor]]] = {}
-    with torch.no_grad():
+    by_row: dict[int, tuple[Tensor, dict[int, Tensor]]] = {}
+    with torch.no_grad(), frame.autocast(setting):
         for at in range(0, len(order), EVAL_BATCH):
             chosen = order[at : at + EVAL_BATCH]
             batch = rows.collate([rows[i] for i in chosen])
@@ -53,9 +62,9 @@ def cache_teacher(teacher: Any, rows: Rows, layer_map: tuple[int, ...]) -> Cache
             output = teacher(**batch, output_hidden_states=True)
             for place, row in enumerate(chosen):
                 length = int(rows.lengths[row])
-                states = [output.hidden_states[t][place, :length].clone() for t in layer_map]
-                found[int(row)] = (output.logits[place], states)
-    return [found[i] for i in range(len(rows))]
+                states = {b: output.hidden_states[b][place, :length].clone() for b in blocks}
+                by_row[int(row)] = (output.logits[place], states)
+    return [by_row[i] for i in range(len(rows))]
 
 
 def loader(rows: Rows, cache: Cache, setting: Setting) -> DataLoader[Any]:
@@ -63,8 +72,8 @@ def loader(rows: Rows, cache: Cache, setting: Setting) -> DataLoader[Any]:
         batch = rows.collate(examples)
         cached = [cache[x["row"]] for x in examples]
         states = [
-            pad_sequence([states[k] for _, states in cached], batch_first=True)
-            for k in range(len(setting.layer_map))
+            pad_sequence([states[block] for _, states in cached], batch_first=True)
+            for block in setting.layer_map
         ]
         logits = torch.stack([logits for logits, _ in cached])
         return {"teacher": {}, "student": batch, "teacher_cache": [logits, *states]}
@@ -101,6 +110,7 @@ def distil(student: Any, teacher: Any, data: DataLoader[Any], setting: Setting, 
         device="cpu", ckpt_steps=steps, output_dir=tempfile.gettempdir(), log_dir=None
     )
     distiller = Distiller(training, distillation, teacher, student, adaptor_T, adaptor_S)
+    distiller.setting = setting
     with distiller:
         distiller.train(
             frame.optimizer(student, setting),
@@ -115,24 +125,29 @@ def distil(student: Any, teacher: Any, data: DataLoader[Any], setting: Setting, 
         )  # fmt: skip
 
 
-def train(setting: Setting, clock: Clock) -> Outcome:
+@dataclass
+class Materials:
+    rows: Rows
+    teacher: Any
+    cache: Cache
+
+
+def load(setting: Setting) -> Materials:
     register_new("match_Loss", "normalized_mse", hidden_loss)
-    rows = Rows.read(setting, "train")
     teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
-    student = frame.load_model(setting.student)
-    clock.loaded()
-    began = time.perf_counter()
-    cache = cache_teacher(teacher, rows, setting.layer_map)
-    cache_seconds = time.perf_counter() - began
-    data = loader(rows, cache, setting)
-    distil(frame.load_model(setting.student), teacher, data, setting, frame.WARM_STEPS)
-    torch.manual_seed(setting.seed)
-    clock.start()
-    distil(student, teacher, data, setting, setting.steps)
-    clock.stop()
-    score = frame.accuracy(student, setting)
-    return Outcome(1, clock.seconds, score, cache_seconds, setting.share)
+    return Materials(Rows.read(setting, "train"), teacher, [])
+
+
+def cache(materials: Materials, setting: Setting) -> None:
+    maps = [m for m, _ in setting.sweep_students] if setting.whole_sweep else [setting.layer_map]
+    blocks = sorted({block for layer_map in maps for block in layer_map})
+    materials.cache = cache_teacher(materials.teacher, materials.rows, blocks, setting)
+
+
+def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], None]:
+    data = loader(materials.rows, materials.cache, setting)
+    return partial(distil, student, materials.teacher, data, setting, count)
 
 
 if __name__ == "__main__":
-    frame.main(train)
+    frame.main(frame.peer(load, ready, cache))

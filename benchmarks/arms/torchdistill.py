@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +48,7 @@ from transformers import get_linear_schedule_with_warmup  # noqa: E402
 from transformers.trainer_pt_utils import LengthGroupedSampler  # noqa: E402
 
 from benchmarks import frame  # noqa: E402
-from benchmarks.frame import Clock, Outcome, Rows, Setting  # noqa: E402
+from benchmarks.frame import Rows, Setting  # noqa: E402
 
 Outputs = dict[str, dict[str, Any]]
 
@@ -168,7 +170,7 @@ def box(student: Any, teacher: Any, rows: Rows, setting: Setting) -> Any:
     )
 
 
-def steps(distillation: Any, count: int) -> None:
+def steps(distillation: Any, setting: Setting, count: int) -> None:
     """The loop of torchdistill's own examples."""
 
     def epoch() -> Any:
@@ -177,27 +179,24 @@ def steps(distillation: Any, count: int) -> None:
 
     for sample_batch, targets, supp_dict in frame.epochs(epoch, count):
         distillation.pre_forward_process()
-        loss = distillation.forward_process(sample_batch, targets, supp_dict)
+        with frame.autocast(setting):
+            loss = distillation.forward_process(sample_batch, targets, supp_dict)
         distillation.post_forward_process(loss=loss)
+    distillation.clean_modules()  # else its hooks would stay on the teacher
 
 
-def train(setting: Setting, clock: Clock) -> Outcome:
+Materials = tuple[Rows, Any]
+
+
+def load(setting: Setting) -> Materials:
     logging.disable(logging.INFO)
-    rows = Rows.read(setting, "train")
-    teacher = frame.load_model(setting.teacher).eval()
-    student = frame.load_model(setting.student)
-    clock.loaded()
-    warming = box(frame.load_model(setting.student), teacher, rows, setting)
-    steps(warming, frame.WARM_STEPS)
-    warming.clean_modules()  # else its hooks would stay on the teacher
-    timed = box(student, teacher, rows, setting)
-    torch.manual_seed(setting.seed)
-    clock.start()
-    steps(timed, setting.steps)
-    clock.stop()
-    timed.clean_modules()
-    return Outcome(1, clock.seconds, frame.accuracy(student, setting))
+    return Rows.read(setting, "train"), frame.load_model(setting.teacher).eval()
+
+
+def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], None]:
+    rows, teacher = materials
+    return partial(steps, box(student, teacher, rows, setting), setting, count)
 
 
 if __name__ == "__main__":
-    frame.main(train)
+    frame.main(frame.peer(load, ready))
