@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from raykd.cli.app import app
 from raykd.report.gather import of_sweep as page_of
 from raykd.report.render import html
 from raykd.sweep.sweep import Sweep
@@ -20,6 +23,7 @@ from ..support.world import write_sweep
 from .test_added_seeds import ALL, FIRST, launch, said
 from .test_added_seeds import folder as folder
 
+CLAIMS = Path(__file__).parents[2] / "sweeps" / "claims"
 LEAD = {"better": "forward", "than": "none", "by": 5}
 SAME = {"equivalent": ["forward", "reverse"], "within": 4}
 ACROSS = {"better": {"strategy": "none", "init": "copied"},
@@ -125,3 +129,34 @@ def test_a_smoke_run_keeps_the_claims(folder: Path) -> None:
     opened(folder, LEAD)
     smoke = Sweep.open(folder / "sweep.yaml", smoke=True)
     assert len(smoke.study.config.claims) == 1
+
+
+def test_a_claim_is_judged_in_a_file_with_one_strategy_beside_none(folder: Path) -> None:
+    """No strategy has a rival there, so the claims alone answer."""
+    confirm: dict[str, Any] = {"inits": INITS, "strategies": ["none", "forward"]}
+    claims = (LEAD, ACROSS)
+    launch(opened(folder, *claims, **confirm))
+    file, table = opened(folder, *claims, **confirm).study.file, folder / "scores.csv"
+    printed = said("verdict", file, "--save", table)
+    assert "No two strategies are compared here. Claims: 1 supported, 1 undecided." in printed
+    assert "C1  supported" in printed and "C1  supported" in said("verdict", "--from", table)
+    state = Sweep.open(folder / "sweep.yaml").state()
+    assert "No two strategies are compared here" in html(page_of(state, of_sweep(state)))
+    opened(folder, **confirm)
+    refused = CliRunner().invoke(app, ["verdict", str(file)])
+    assert refused.exit_code == 2 and "add at least forward and one other" in refused.output
+
+
+@pytest.mark.parametrize("path", sorted(CLAIMS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_claim_is_judged_once_its_trials_have_finished(
+    path: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["confirm"]["seeds"] = 2
+    content["tracking"] = {"uri": f"sqlite:///{tmp_path / 'mlflow.db'}", "students": "none"}
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    launch(Sweep.open(file))
+    verdict = of_sweep(Sweep.open(file).state())
+    assert len(verdict.claims) == len(content["claims"]) > 0
+    assert all(c.comparison is not None for c in verdict.claims)

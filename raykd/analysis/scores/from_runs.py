@@ -98,7 +98,7 @@ def from_trials(
         for t in confirmed
         for schedule in schedules_of(t)
     ]
-    _refuse_one_strategy(source, items, planned, controls)
+    _refuse_one_strategy(source, items, planned, controls, claims)
     unfinished = _not_finished(records, planned, task, controls, schedules_of)
     scores, problems = over_weights(items, unfinished, sign > 0)
     factor = any(s.weight for s in scores)
@@ -158,8 +158,9 @@ def _score(
 
 
 def _refuse_one_strategy(
-    source: str, items: Sequence[Score], planned: Iterable[Arm], controls: Collection[str]
-) -> None:
+    source: str, items: Sequence[Score], planned: Iterable[Arm], controls: Collection[str],
+    claims: Sequence[StatedClaim],
+) -> None:  # fmt: skip
     """Raise UserError if fewer than two strategies have finished trials: with the command that
     trains the others if the sweep has some, else with what to add."""
     finished = {s.strategy for s in items if not s.control} - {NONE}
@@ -170,7 +171,7 @@ def _refuse_one_strategy(
             f"{', '.join(sorted(waiting))}; a verdict compares strategies, so run `raykd sweep` "
             "first"
         )
-    refuse_one_strategy(source, items)
+    refuse_one_strategy(source, items, claims)
 
 
 def shape(trial: Trial) -> str:

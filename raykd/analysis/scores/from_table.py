@@ -80,7 +80,6 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
     _refuse_twice(file, numbered, seeded)
     items = tuple(score for _, score in numbered)
     explored = tuple(_explored(file, count, row) for count, row in explore)
-    refuse_one_strategy(str(file), items)
     metrics = tuple(dict.fromkeys(s.metric for s in items))
     small = _smaller(file, metrics, options.smaller_is_better)
     scale = _scale(file, rows, metrics, items, explored)
@@ -89,6 +88,8 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
     unfinished = lost_rows.problems([(kind, by_row[count]) for count, kind in lost.items()], items)
     stages, extend = table_stages.read(file, confirm, seeds)
     items, problems = over_weights(items, unfinished, not small)
+    claims = table_claims.read(file, rows, options, items, problems)
+    refuse_one_strategy(str(file), items, claims)
     return Scores(
         items,
         metric=", ".join(metrics),
@@ -112,7 +113,7 @@ def from_rows(file: Path, rows: Rows, options: TableOptions = DEFAULTS) -> Score
             for count, score in reported.items() if score is not None and lost[count] == "failed"
         ),
         endpoint_margins=endpoints.margins(file, rows),
-        claims=table_claims.read(file, rows, options, items, problems),
+        claims=claims,
     )  # fmt: skip
 
 

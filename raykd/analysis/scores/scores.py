@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -152,10 +152,13 @@ class Scores:
         return tuple(dict.fromkeys(s.cell for s in self.items))
 
 
-def refuse_one_strategy(where: str, items: Iterable[Score]) -> None:
-    """Raise UserError if there are fewer than two strategies to compare."""
+def refuse_one_strategy(
+    where: str, items: Iterable[Score], claims: Sequence[StatedClaim] = ()
+) -> None:
+    """Raise UserError if there are fewer than two strategies to compare, and no claim, which may
+    compare one strategy with no matching, or with itself under another init or schedule."""
     names = {s.strategy for s in items if not s.control} - {NONE}
-    if len(names) < 2:
+    if len(names) < 2 and not claims:
         raise UserError(
             f"{where}: only {', '.join(names) or NONE} here; a verdict compares strategies, so add "
             "at least forward and one other"

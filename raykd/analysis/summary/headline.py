@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from raykd.analysis.scores.scores import NONE
 from raykd.analysis.scores.units import FRACTION
-from raykd.analysis.verdict.verdict import Verdict
+from raykd.analysis.verdict.verdict import Cell, Verdict
 
 
 def headline(verdict: Verdict) -> str:
-    """Return H1 over all settings as a sentence: whether the choice of layers matters."""
+    """Return H1 over all settings as a sentence: whether the choice of layers matters. Where no
+    setting has two strategies, return the number of claims by status."""
+    if verdict.claims and not any(_has_rivals(cell) for cell in verdict.cells):
+        counts = Counter(c.status for c in verdict.claims)
+        listed = ", ".join(f"{n} {status}" for status, n in counts.items())
+        return f"No two strategies are compared here. Claims: {listed}."
     h1 = [h for h in verdict.hypotheses if h.id == "H1"]
     margin = f"{verdict.margin:.4g}{unit(verdict)}"
     contradicted = [h for h in h1 if h.status == "contradicted"]
@@ -33,6 +41,13 @@ def headline(verdict: Verdict) -> str:
     return (
         f"The choice of layers does not matter here{where.format(len(h1))}: every strategy lies "
         f"within {margin} of forward."
+    )
+
+
+def _has_rivals(cell: Cell) -> bool:
+    """Whether the cell has two strategies, or strategies without scores."""
+    return len([a for a in cell.arms if not a.control and a.strategy != NONE]) > 1 or bool(
+        cell.problems
     )
 
 

@@ -233,3 +233,5 @@ class Imitation:
     pairs: tuple[PairImitation, ...]
     gains: tuple[TargetGain, ...]
     level: float
+    matching_ended: bool = False
+    """Whether the schedule gives the hidden loss no weight at the end of training."""

@@ -6,6 +6,7 @@ are means over seeds, with t intervals over seeds. They are descriptive: no hypo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ from raykd.maps.layer_map import LayerMap
 
 LEVEL = 0.95
 MEAN_STATE = 0.1  # a student below this R² reproduces little but the teacher's mean state
+
+NO_HIDDEN = re.compile(r"hidden (\S+ to )?0$")  # at the end of the text of a schedule
 
 Pair = tuple[str, str]
 """A student state and a teacher state, by number."""
@@ -41,6 +44,8 @@ class StudentImitation:
     r2: Mapping[Pair, float]
     lookup: Mapping[str, float]
     cosines: Mapping[Pair, tuple[float, float]]
+    matching_ended: bool = False
+    """Whether the schedule gives the hidden loss no weight at the end of training."""
 
 
 def from_trials(
@@ -65,6 +70,7 @@ def from_trials(
                 {_pair(name): value for name, value in r2.items()},
                 _values(trial.metrics, "r2_lookup/"),
                 {_pair(name): (cosines[name], nulls[name]) for name in cosines if name in nulls},
+                NO_HIDDEN.search(trial.params.get("loss_schedule", "")) is not None,
             )
             for schedule in schedules_of(trial)
         ]  # fmt: skip
@@ -105,6 +111,7 @@ def of_cell(cell: Cell, students: Sequence[StudentImitation]) -> Imitation | Non
         pairs=tuple(_pairs(matched, unmatched)),
         gains=tuple(_gains([s for s in matched if not s.control])),
         level=LEVEL,
+        matching_ended=matched[0].matching_ended,
     )
 
 
@@ -184,10 +191,15 @@ def caveats(cell: Cell, several: bool) -> Iterator[Caveat]:
     low = {name: m for name, r2 in means.items() if (m := float(np.mean(r2))) < MEAN_STATE}
     if low:
         listed = ", ".join(f"{name} {mean:.2f}" for name, mean in low.items())
+        what_now = (
+            "their schedule ends without a hidden loss, so they may have left their targets again"
+            if cell.imitation.matching_ended
+            else "train them longer"
+        )
         yield Caveat(
             "mean_state",
             f"the students imitate little more than the teacher's mean state{where}: R² below "
-            f"{MEAN_STATE:g} for {listed}; train them longer",
+            f"{MEAN_STATE:g} for {listed}; {what_now}",
         )
     alike = [g.teacher for g in cell.imitation.gains if g.interval is None or g.interval[0] <= 0]
     if alike:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -104,6 +104,24 @@ def test_the_mean_state_alone_is_a_caveat_and_comes_first() -> None:
     verdict, _ = verdict_of(trials(MEAN_STATE - 0.05, -0.4))
     assert kinds(verdict) == ["mean_state"]
     assert "forward 0.05, reverse 0.05" in verdict.caveats[0].says
+
+
+@pytest.mark.parametrize(
+    ("schedule", "advice"),
+    [
+        ("", "train them longer"),
+        ("until 0.5: ce 1, kl 1, hidden 0; until 1: ce 1, kl 1, hidden 1", "train them longer"),
+        ("until 1: ce 1, kl 1, hidden 0.5", "train them longer"),
+        ("until 0.5: ce 0, kl 0, hidden 1; until 1: ce 1, kl 1, hidden 0", "ends without"),
+        ("until 1: ce 1, kl 1, hidden 1 to 0", "ends without"),
+    ],
+)
+def test_longer_training_is_no_advice_where_matching_ends_before_it(
+    schedule: str, advice: str
+) -> None:
+    runs = trials(MEAN_STATE - 0.05, -0.4)
+    runs = [replace(t, params={**t.params, "loss_schedule": schedule}) for t in runs]
+    assert advice in verdict_of(runs)[0].caveats[0].says
 
 
 def test_targets_that_are_imitated_alike_are_a_caveat() -> None:
