@@ -127,6 +127,58 @@ def test_it_tells_what_was_judged_of_blocks_copied_in_reversed_order() -> None:
     assert {h["id"]: h["status"] for h in found["hypotheses"]}["H1"] == "supported"
 
 
+CLAIMS = [
+    ("lower_or_upper_copied", "copied [1, 2, 3]", None, "1, 2, 3, throughout"),
+    ("lower_or_upper_copied", "copied [4, 5, 6]", None, "4, 5, 6, throughout"),
+    ("lower_or_upper_copied", "copied [2, 4, 6]", None, "2, 4, 6, throughout"),
+    ("hint_then_outputs", "copied [2, 4, 6]", "constant", "2, 4, 6, throughout"),
+    ("hint_then_outputs", "copied [2, 4, 6]", "hint", "2, 4, 6, as a hint"),
+    ("hint_then_outputs", "copied [2, 4, 6]", "stops", "2, 4, 6, in the first half"),
+]
+
+
+@pytest.mark.parametrize(("name", "init", "schedule", "row"), CLAIMS)
+def test_a_row_of_the_claims_tells_its_cell(
+    name: str, init: str, schedule: str | None, row: str
+) -> None:
+    found = verdict(STUDIES / name / "scores.csv")
+    cell = next(c for c in found["cells"] if (c["init"], c["schedule"] or None) == (init, schedule))
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    scores, imitated = (line for line in page.splitlines() if line.startswith(f"| {row}"))
+    assert all(f" {arm['mean']:.2f} |" in scores for arm in cell["arms"])
+    for pair in (*cell["to_forward"], *cell["to_none"]):
+        if pair["strategy"] == "reverse" and pair in cell["to_none"]:
+            continue  # the row has no room for it
+        low, high = pair["interval"]
+        shown = f"{pair['effect']:+.2f} ({low:+.2f} to {high:+.2f}), {pair['finding']} |"
+        assert shown in scores
+    kept = json.loads((STUDIES / name / "verdict.json").read_text(encoding="utf-8"))
+    (pairs,) = (
+        c["imitation"]["pairs"]
+        for c in kept["cells"] if (c["init"], c["schedule"] or None) == (init, schedule)
+    )  # fmt: skip
+    for strategy in dict.fromkeys(p["strategy"] for p in pairs):
+        r2 = [f"{p['r2']:.2f}" for p in pairs if p["strategy"] == strategy]
+        assert f"| {', '.join(r2)} |" in imitated
+    unmatched = [f"{p['unmatched']:.2f}" for p in pairs if p["strategy"] == "forward"]
+    assert imitated.endswith(f"| {', '.join(unmatched)} |")
+
+
+@pytest.mark.parametrize("name", ["lower_or_upper_copied", "hint_then_outputs"])
+def test_the_page_has_the_answer_to_each_claim(name: str) -> None:
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    kept = json.loads((STUDIES / name / "verdict.json").read_text(encoding="utf-8"))["claims"]
+    judged = verdict(STUDIES / name / "scores.csv")["claims"]
+    for claim in judged:
+        pair = claim["comparison"]
+        low, high = pair["interval"]
+        shown = f"{pair['effect']:+.2f} ({low:+.2f} to {high:+.2f}) |"
+        assert any(f"| {claim['status']} |" in x and shown in x for x in page.splitlines())
+    assert [(c["claim"], c["status"], c["says"]) for c in judged] == [
+        (c["claim"], c["status"], c["says"]) for c in kept
+    ]
+
+
 def test_random_weights_were_at_chance() -> None:
     cell = verdict(STUDIES / "study_minilm_random_100_steps" / "scores.csv")["cells"][0]
     means = [arm["mean"] for arm in cell["arms"] if not arm["control"]]
