@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raykd.cli.app import app
-from studies import imitation, rejudge
+from studies import curves, imitation, rejudge
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"
@@ -212,6 +212,12 @@ def test_the_page_tells_what_was_imitated(name: str, start: str) -> None:
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     rows = imitation.show(name).splitlines()
     assert len(rows) == 3 and all(f"| {start}, {row}" in page for row in rows)
+
+
+def test_the_page_tells_how_imitation_grows() -> None:
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    steps = [500, 1000, 2000, 3000, 4000, 5000, 6000]
+    assert curves.show("pilot_minilm_random_long", steps) in page
 
 
 def test_its_words_on_imitation_are_those_of_the_tables() -> None:
