@@ -124,10 +124,13 @@ def plan(
     from raykd.cli.terminal.activity import activity
 
     with activity(f"reading {sweep}", lasting=True) as update:
+        from raykd.config.budget import priced
         from raykd.sweep.overview import outline
         from raykd.sweep.sweep import Sweep
 
         opened = Sweep.open(sweep, tracking_uri, smoke=smoke, price=price)
+        config = opened.study.config
+        priced(config.budget, opened.study.file, config.cluster.checkpoint_price)
         opened.ledger.refresh(quick=True)
         state = opened.state()
         overview, estimate = outline(state), None

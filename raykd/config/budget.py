@@ -85,9 +85,9 @@ def above(budget: Budget, file: str, estimated: Mapping[str, float | None]) -> s
     return None
 
 
-def countable(budget: Budget, file: str, gpus: float, checkpoint_price: float = 0.0) -> None:
-    """Raise UserError if a limit cannot be counted for jobs with these GPUs, or if there is a price
-    of checkpoints and none to compare it with."""
+def priced(budget: Budget, file: str, checkpoint_price: float) -> None:
+    """Raise UserError if a limit in money, or a price of checkpoints, is stated without a price of
+    machines."""
     if checkpoint_price and budget.price is None:
         raise UserError(
             f"{file}: cluster.checkpoint_price: {checkpoint_price:g} needs a price of machines; "
@@ -99,6 +99,10 @@ def countable(budget: Budget, file: str, gpus: float, checkpoint_price: float = 
             f"{file}: budget.money: {budget.money:g} needs a price; write budget.price, or "
             "--price: what an hour of one GPU costs (of one worker, without GPUs)"
         )
+
+
+def countable(budget: Budget, file: str, gpus: float) -> None:
+    """Raise UserError if a limit cannot be counted for jobs with these GPUs."""
     if budget.gpu_hours is not None and not gpus:
         raise UserError(
             f"{file}: budget.gpu_hours: {budget.gpu_hours:g}: there is no GPU here; write "

@@ -11,7 +11,7 @@ import pytest
 from raykd.cluster.launch import budget_meter
 from raykd.cluster.launch.budget_meter import Meter
 from raykd.cluster.launch.searcher import JobSearcher
-from raykd.config.budget import Budget, Spent, check, countable, reached
+from raykd.config.budget import Budget, Spent, check, countable, priced, reached
 from raykd.config.cohort import unpacked
 from raykd.config.sweep import load
 from raykd.errors import UserError
@@ -50,6 +50,7 @@ def test_without_gpus_workers_cost_the_price() -> None:
 )
 def test_what_cannot_be_kept_is_refused_in_a_line(budget: Budget, gpus: int, line: str) -> None:
     with pytest.raises(UserError) as told:
+        priced(budget, "s.yaml", 0.0)
         countable(budget, "s.yaml", gpus)
         check(budget, "s.yaml", gpus, 1, least=105)
     assert len(told.value.lines) == 1 and told.value.lines[0].startswith(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from raykd.cluster.estimate import foresee
 from raykd.cluster.launch.tally import Tally
 from raykd.cluster.ray_session import check_budget, machine, teacher_maker
-from raykd.config.budget import countable
+from raykd.config.budget import countable, priced
 from raykd.planning.estimate.estimate import Estimate
 from raykd.planning.study import Study
 from raykd.runtime.scratch import temporary_files
@@ -56,8 +56,8 @@ def run_sweep(
     study, ledger, observer = sweep.study, sweep.ledger, observer or Observer()
     remove_drafts(study.home)
     with temporary_files(), machine(sweep.state(), address) as state:
-        paid = study.config.cluster.checkpoint_price
-        countable(study.config.budget, study.file, state.share.gpus, paid)
+        priced(study.config.budget, study.file, study.config.cluster.checkpoint_price)
+        countable(study.config.budget, study.file, state.share.gpus)
         observer.planned(state)
         estimate = foresee(state, "here" if address is None else "joined")
         observer.estimated(estimate, study)

@@ -266,9 +266,14 @@ def test_an_address_where_no_cluster_is(folder: Path) -> None:
     )  # fmt: skip
 
 
-def test_money_without_a_price_is_refused_before_the_teacher_is_made(folder: Path) -> None:
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_money_without_a_price_is_refused_before_the_teacher_is_made(
+    folder: Path, command: str
+) -> None:
     path = change(folder, lambda d: d.update(budget={"money": 5}))
-    refused("sweep", path, wanted=("budget.money", "budget.price"))
+    refused(command, path, wanted=("budget.money", "budget.price"))
+    path = change(folder, lambda d: d.update(budget={}, cluster={"checkpoint_price": 0.06}))
+    refused(command, path, wanted=("cluster.checkpoint_price", "budget.price"))
 
 
 def test_commands_about_runs_that_are_not_there(folder: Path) -> None:

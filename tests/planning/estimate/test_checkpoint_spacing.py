@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from raykd.config.budget import Budget, countable
+from raykd.config.budget import Budget, priced
 from raykd.config.cluster import Cluster
 from raykd.errors import UserError
 from raykd.planning.estimate.checkpoint_spacing import (
@@ -85,6 +85,6 @@ def test_a_file_states_the_rate_and_the_prices() -> None:
 
 def test_a_price_of_checkpoints_needs_one_of_machines() -> None:
     with pytest.raises(UserError, match=r"cluster.checkpoint_price: 0.06 needs .* budget.price"):
-        countable(Budget(), "s.yaml", 1.0, 0.06)
-    countable(Budget(price=1.0), "s.yaml", 1.0, 0.06)
-    countable(Budget(), "s.yaml", 1.0)
+        priced(Budget(), "s.yaml", 0.06)
+    priced(Budget(price=1.0), "s.yaml", 0.06)
+    priced(Budget(), "s.yaml", 0.0)
