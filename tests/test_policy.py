@@ -78,9 +78,15 @@ def test_what_every_command_imports_is_light() -> None:
 def test_plans_and_launches_import_of_the_heavy_only_what_they_are_made_of() -> None:
     own = HEAVY - {"mlflow", "pandas"}  # MLflow brings pandas
     assert loaded_by(["raykd.sweep.sweep", "raykd.cluster.ray_session"], own) == []
-    # The workers, and neither the launcher nor a job's driver, need what trains.
-    launch = ["raykd.cluster.launch.run", "raykd.cluster.launch.driver"]
-    assert loaded_by(launch, own) == ["ray"]
+    # The workers, and not the launcher, need what trains.
+    assert loaded_by(["raykd.cluster.launch.run"], own) == ["ray"]
+
+
+def test_the_processes_around_a_job_import_neither_what_trains_nor_mlflow() -> None:
+    # A driver reads the store only after a failure. Ray brings pandas.
+    assert loaded_by(["raykd.cluster.launch.driver"], HEAVY - {"pandas"}) == ["ray"]
+    # A controller reads the settings that it hands on to the workers.
+    assert loaded_by(["raykd.cluster.launch.settings"], HEAVY) == []
 
 
 # Files

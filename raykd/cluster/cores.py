@@ -42,21 +42,28 @@ def two_pay(whole: float, halves: float) -> bool:
 
 def measure(cores: int, width: int) -> tuple[float, float]:
     """Return the seconds of the same training steps with one process on all cores, and with two
-    parallel processes on half of the cores each. Each is the minimum of a few alternating
-    rounds."""
-    with _steppers([cores], width) as whole, _steppers([cores // 2] * 2, width) as halves:
-        turns = [(_turn(whole), _turn(halves)) for _ in range(ROUNDS)]
+    parallel processes on half of the cores each. Each is the minimum of a few alternating rounds;
+    the first round, which allocates memory and starts threads, is left out.
+
+    Importing torch takes longer than the steps, so two processes take all turns: the one that
+    trains on all cores is also one of the halves.
+    """
+    with steppers(width) as processes:
+        turns = [
+            (turn(processes[:1], cores), turn(processes, cores // 2)) for _ in range(1 + ROUNDS)
+        ][1:]
     return min(t for t, _ in turns), min(t for _, t in turns)
 
 
 @contextmanager
-def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[str]]]:
+def steppers(width: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start two processes that train when `turn` asks them to. They end with the block."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(width), str(n)],
+            [sys.executable, "-m", __name__, str(width)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
-        for n in threads
+        for _ in range(2)
     ]  # fmt: skip
     try:
         for process in processes:
@@ -67,10 +74,12 @@ def _steppers(threads: list[int], width: int) -> Iterator[list[subprocess.Popen[
             process.communicate()  # closes its input, which ends it
 
 
-def _turn(processes: list[subprocess.Popen[str]]) -> float:
+def turn(processes: list[subprocess.Popen[str]], threads: int) -> float:
+    """Return the seconds that the processes take for their steps, in parallel, on so many threads
+    each."""
     for process in processes:
         assert process.stdin is not None
-        process.stdin.write("go\n")
+        process.stdin.write(f"{threads}\n")
         process.stdin.flush()
     return max(_answer(p) for p in processes)
 
@@ -80,12 +89,12 @@ def _answer(process: subprocess.Popen[str]) -> float:
     return float(process.stdout.readline())
 
 
-def _train(width: int, threads: int) -> None:
-    """For each line of input, print the seconds of a few training steps of three blocks."""
+def _train(width: int) -> None:
+    """For each line of input, a number of threads, print the seconds of a few training steps of
+    three blocks. The first line that is printed says that torch is imported."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(threads)
     heads = max(h for h in (12, 8, 4, 2, 1) if width % h == 0)
     block = nn.TransformerEncoderLayer(width, heads, 4 * width, batch_first=True)
     blocks = nn.TransformerEncoder(block, 3, enable_nested_tensor=False)
@@ -100,11 +109,12 @@ def _train(width: int, threads: int) -> None:
             optimizer.step()
         return time.perf_counter() - began
 
-    steps()
+    optimizer.zero_grad()  # its first call imports torch's compiler
     print(0.0, flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        torch.set_num_threads(int(line))
         print(steps(), flush=True)
 
 
 if __name__ == "__main__":
-    _train(int(sys.argv[1]), int(sys.argv[2]))
+    _train(int(sys.argv[1]))

@@ -32,6 +32,9 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # A local Ray would begin with an idle process for each core and wait for them. Tune's and
+    # Train's processes have environments of their own, so that none of those is ever used.
+    "RAY_prestart_worker_first_driver": "0",
     # Tune's record of its trials, which nothing reads: written at the start and at the end only.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -10,11 +10,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raykd.errors import UserError
-from raykd.planning.study import Study
 from raykd.runtime import scratch
-from raykd.tracking.delivery import spool
+
+if TYPE_CHECKING:
+    from raykd.planning.study import Study
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Places:
 
     @property
     def spool(self) -> Path:
+        from raykd.tracking.delivery import spool  # imports MLflow
+
         return spool(self.home, self.sweep) / self.launch
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raykd.cluster import cores as split
-from raykd.cluster.cores import jobs_at_once, measure, two_pay
+from raykd.cluster.cores import jobs_at_once, steppers, turn, two_pay
 from raykd.config.cluster import Cluster
 from raykd.sweep.resources import Node, share
 
@@ -18,9 +18,12 @@ def test_two_jobs_have_to_be_clearly_faster() -> None:
     assert not two_pay(whole=1.0, halves=1.99)  # a gain within the noise is none
 
 
-def test_the_probe_trains_both_ways() -> None:
-    whole, halves = measure(cores=2, width=32)
-    assert whole > 0 and halves > 0
+def test_the_probe_trains_both_ways_in_two_processes_that_end_with_it() -> None:
+    with pytest.raises(KeyboardInterrupt), steppers(width=32) as processes:
+        assert [p.poll() for p in processes] == [None, None]
+        assert turn(processes[:1], threads=2) > 0 and turn(processes, threads=1) > 0
+        raise KeyboardInterrupt
+    assert [p.poll() for p in processes] == [0, 0]
 
 
 @pytest.mark.parametrize(("times", "jobs"), [((1.0, 1.0), 2), ((1.0, 3.0), 1)])

@@ -19,7 +19,6 @@ from ray.train.v2._internal.constants import CHECKPOINT_MANAGER_SNAPSHOT_FILENAM
 
 from raykd.cluster.launch.checkpoints import forget
 from raykd.config.trial import Training, TrialSpec
-from raykd.tracking import artifacts, ledger
 
 if TYPE_CHECKING:  # raykd.tracking must turn off telemetry before MLflow is imported
     from mlflow import MlflowClient
@@ -123,6 +122,8 @@ def has_history(
     ids, step = reported.get("trials", ()), reported.get("step")
     if step is None or not by_id.keys() >= set(ids):
         return False
+    from raykd.tracking import artifacts, ledger  # import MLflow, which few drivers need
+
     records = {r.trial: r for r in ledger.read_trials(client, experiment, ids)}
     if records.keys() != set(ids):
         return False

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from raykd.config.sweep import SweepConfig
-from raykd.config.trial import TrialSpec
 from raykd.planning.estimate.checkpoint_spacing import Spacing
-from raykd.planning.teacher_source import training_inputs
 from raykd.runtime.execution_settings import ExecutionSettings
 from raykd.search.halving import SuccessiveHalving
-from raykd.sweep.folders import Places
 from raykd.sweep.resources import Share
-from raykd.sweep.state import SweepState
-from raykd.teachers.teacher import Stored
-from raykd.tracking.launch import versions
 from raykd.tracking.pages.inputs import DataUsed
 from raykd.training.inputs import TrainingInputs
+
+if TYPE_CHECKING:
+    from raykd.config.sweep import SweepConfig
+    from raykd.config.trial import TrialSpec
+    from raykd.sweep.folders import Places
+    from raykd.sweep.state import SweepState
+    from raykd.teachers.teacher import Stored
 
 Keep = Literal["all", "none"] | int
 """Which confirmed students are stored: all, none, or those of a seed. This is a rule and not a
@@ -29,7 +29,8 @@ list, because explore's best maps are unknown at the start."""
 
 @dataclass(frozen=True)
 class LaunchSettings:
-    """Plain values, which Ray pickles: importing this module is light."""
+    """Plain values, which Ray pickles. Each driver, controller and worker imports this module, so
+    what only the launch itself needs is imported in `of`."""
 
     share: Share
     storage: str
@@ -65,6 +66,9 @@ class LaunchSettings:
     def of(
         cls, state: SweepState, teacher: Stored, experiment: str, places: Places
     ) -> LaunchSettings:
+        from raykd.planning.teacher_source import training_inputs
+        from raykd.tracking.launch import versions
+
         study, config = state.study, state.study.config
         return cls(
             share=state.share,

@@ -8,17 +8,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Run,
-)
+if TYPE_CHECKING:  # jobs' drivers and controllers hold a `DataUsed`, and have no use for MLflow
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Metric, Run
 
 MODEL_TYPE = "raykd student"
 MODEL_PARAMS = ("strategy", "map", "init", "seed", "task", "depth")
@@ -51,6 +45,8 @@ class DataUsed:
 
     def as_input(self) -> DatasetInput:
         """Return the input that MLflow takes for a run that trained on these rows."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
         dataset = Dataset(
             self.name[:500], self.digest, self.source_type, json.dumps(self.source),
             profile=json.dumps({f"{split}_rows": n for split, n in self.rows.items()}),
@@ -62,6 +58,8 @@ def show_student(client: MlflowClient, run: Run, scores: Iterable[Metric]) -> No
     """Show the student that a trial's run stores as a model of MLflow: its run, params and scores.
     The weights stay where they are, in the run's artifacts, which a tag names. Calling it again
     changes nothing. `run`: as the store has it now."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+
     experiment, run_id, params = run.info.experiment_id, run.info.run_id, run.data.params
     known = client.search_logged_models(
         [experiment], filter_string=f"source_run_id = '{run_id}'", max_results=1

@@ -9,9 +9,11 @@ import sys
 
 # In processes of their own: what a process knows of Ray's tokens, it knows for ever.
 OWN = """if True:
-    import json, os, sys, ray
+    import json, os, psutil, sys, ray
     from raykd.cluster.ray_init import local_ray
     with local_ray():
+        started = [p.cmdline() for p in psutil.Process().children(recursive=True)]
+        assert not any(words[:1] == ["ray::IDLE"] for words in started)  # a sweep uses none
         assert ray.get(ray.remote(lambda: 1).remote()) == 1
         names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
         address = ray.get_runtime_context().gcs_address
