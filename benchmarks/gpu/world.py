@@ -25,8 +25,8 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import seeded
 from raykd.tasks.classification import Classification
 from raykd.tasks.task import Data
-from raykd.training.hooks import Hooks
 from raykd.training.cohort_students import CohortStudents
+from raykd.training.hooks import Hooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
 from raykd.training.trainer import CohortTrainer

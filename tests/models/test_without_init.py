@@ -41,6 +41,11 @@ def facts(tensor: Tensor) -> Any:
     return content, layout, marks, type(tensor)
 
 
+def settings(model: nn.Module) -> list[dict[str, Any]]:
+    plain = (bool, int, float, str, type(None))
+    return [{k: v for k, v in vars(m).items() if isinstance(v, plain)} for m in model.modules()]
+
+
 def places(model: nn.Module) -> set[int]:
     return {t.untyped_storage().data_ptr() for _, t in tensors(model)} - {0}
 
@@ -58,6 +63,7 @@ def same(found: PreTrainedModel, expected: PreTrainedModel) -> None:
     assert ours == theirs
     assert [n for n, _ in found.named_parameters()] == [n for n, _ in expected.named_parameters()]
     assert list(found.state_dict()) == list(expected.state_dict())
+    assert settings(found) == settings(expected)
     assert found.config.to_dict() == expected.config.to_dict()
     assert found.training == expected.training
     if expected.can_generate():
