@@ -25,6 +25,7 @@ from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import seeded
 from raykd.tasks.classification import Classification
 from raykd.tasks.task import Data
+from raykd.training.cohort_students import CohortStudents
 from raykd.training.hooks import Hooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory
@@ -109,7 +110,7 @@ class Prebuilt(CohortTrainer):
 
     first: PreTrainedModel | None = None
 
-    def build(self, trial: TrialSpec) -> PreTrainedModel:
+    def build(self, trial: TrialSpec, students: CohortStudents | None = None) -> PreTrainedModel:
         return copy.deepcopy(self.first or super().build(trial))
 
 

@@ -1,4 +1,5 @@
-"""Loads models and tokenizers from local folders: safetensors only, without remote code."""
+"""Loads models and tokenizers from local folders: safetensors only, without remote code. Builds
+models that are filled from another model."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from raykd.errors import UserError
@@ -46,6 +48,35 @@ def read_model(auto: Any, folder: Path, **options: Any) -> tuple[PreTrainedModel
         *loading_info["missing_keys"],
         *(name for name, *_ in loading_info["mismatched_keys"]),
     }
+
+
+def without_init(kind: type[PreTrainedModel], config: PretrainedConfig) -> PreTrainedModel:
+    """A model of this class on the CPU whose weights and saved buffers are allocated and have no
+    values yet; fill every one of them. Weights are tied, and other buffers (frequencies of rotary
+    positions) have their values, as in the same two steps of `from_pretrained`."""
+    with torch.device("cpu"):
+        with no_init_weights():
+            model = kind(config)
+        to_fill = [*model.state_dict(keep_vars=True).values(), *model.parameters()]
+        for tensor in to_fill:
+            vars(tensor)["_is_hf_initialized"] = True
+        model.init_weights()
+    for tensor in to_fill:  # with this mark, transformers would never initialise them again
+        vars(tensor).pop("_is_hf_initialized", None)
+    return model
+
+
+@torch.no_grad()
+def fill(model: PreTrainedModel, source: PreTrainedModel) -> None:
+    """Copies all weights and buffers of another model. Raises ValueError if their names or shapes
+    differ."""
+    targets, sources = (
+        {**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (model, source)
+    )
+    if {n: t.shape for n, t in targets.items()} != {n: t.shape for n, t in sources.items()}:
+        raise ValueError(f"the two models are not alike ({type(model).__name__})")
+    for name, target in targets.items():
+        target.copy_(sources[name])
 
 
 def refuse_foreign(folder: Path, lacking: set[str]) -> None:

@@ -16,6 +16,7 @@ from raykd.maps.layer_map import LayerMap, check
 from raykd.models import block_kinds, block_settings, verify_student
 from raykd.models import stacks as encoder_decoder
 from raykd.models.capture import stacks
+from raykd.models.loading import fill, without_init
 from raykd.runtime.seeds import seeded
 
 # Names of the feed-forward width: most classes', DistilBERT's, GPT-2's (None means 4 x the width),
@@ -25,32 +26,69 @@ INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner", "ffn_dim", "ffn_hi
 KEY_VALUE_HEADS = ("num_key_value_heads", "num_kv_heads")
 
 
-def build_student(teacher: PreTrainedModel, shape: Shape, init: Init, seed: int) -> PreTrainedModel:
+def build_student(
+    teacher: PreTrainedModel, shape: Shape, init: Init, seed: int,
+    like: PreTrainedModel | None = None,
+) -> PreTrainedModel:  # fmt: skip
     """An untrained student of the teacher's class, with the trainable parameters of that class.
 
     Random values depend on `seed` alone; the global random state is not changed. `copied` copies
     the embeddings and all shared parts, the blocks in `init.blocks` (1-based), and with `init.head`
     the classifier or output layer. Weights are on the CPU and in fp32, whatever the device of the
-    teacher, so that a seed gives the same weights on every machine. Raises ValueError with the line
-    of `misfit`, or if the student would not compute what the teacher computes with its other blocks
-    skipped (verify_student.py).
+    teacher, so that a seed gives the same weights on every machine. They share no memory with
+    another model. `like`: a student that this function built from the same arguments and that was
+    not changed since; its weights are copied, in place of drawing and verifying the same ones.
+
+    Raises ValueError with the line of `misfit`, or if the student would not compute what the
+    teacher computes with its other blocks skipped (verify_student.py).
     """
     problem = misfit(teacher.config, shape, init)
     if problem:
         raise ValueError(problem)
-    with seeded(seed):
-        student = type(teacher)(student_config(teacher.config, shape, init))
-    if init.layer_map is not None:
-        blocks = _blocks(init.layer_map)
-        if problem := block_kinds.misplaced(teacher, student, blocks):
-            raise ValueError(problem)
-        _copy(teacher, student, init, blocks)
-        fresh = partial(_fresh, student, init)
-        if problem := verify_student.difference(teacher, student, blocks, fresh):
-            raise ValueError(problem)
+    student = _filled(teacher, shape, init, seed, like)
+    if student is None:
+        with seeded(seed):
+            student = type(teacher)(student_config(teacher.config, shape, init))
+        if init.layer_map is not None:
+            _copy_verified(teacher, student, init)
     if student.can_generate():
         student.generation_config = copy.deepcopy(teacher.generation_config)
     return student
+
+
+def _filled(
+    teacher: PreTrainedModel, shape: Shape, init: Init, seed: int, like: PreTrainedModel | None
+) -> PreTrainedModel | None:
+    """The student, built without the time for initial values that are overwritten at once; None if
+    some of its initial values remain, or if it cannot be built in this way."""
+    whole = init.layer_map is not None and init.head and teacher.device.type != "meta"
+    if like is None and not whole:
+        return None
+    try:
+        with seeded(seed):
+            student = without_init(type(teacher), student_config(teacher.config, shape, init))
+        if like is not None:
+            fill(student, like)
+            return student
+        copied = _copy_verified(teacher, student, init)
+    except Exception:  # the initialised model can be filled, or tells why not
+        return None
+    saved = {*student.state_dict(), *(n for n, _ in student.named_parameters())}
+    return student if saved <= copied else None
+
+
+def _copy_verified(teacher: PreTrainedModel, student: PreTrainedModel, init: Init) -> set[str]:
+    """Copies what `init` copies, and returns the names of what was copied. Raises ValueError if
+    the student would compute something else."""
+    assert init.layer_map is not None
+    blocks = _blocks(init.layer_map)
+    if problem := block_kinds.misplaced(teacher, student, blocks):
+        raise ValueError(problem)
+    copied = _copy(teacher, student, init, blocks)
+    fresh = partial(_fresh, student, init)
+    if problem := verify_student.difference(teacher, student, blocks, fresh):
+        raise ValueError(problem)
+    return copied
 
 
 def misplaced(teacher: PretrainedConfig, shape: Shape, init: Init) -> str | None:
@@ -120,7 +158,8 @@ def _blocks(init_map: LayerMap) -> block_kinds.Blocks:
 
 def _copy(
     teacher: PreTrainedModel, student: PreTrainedModel, init: Init, blocks: block_kinds.Blocks
-) -> None:
+) -> set[str]:
+    """Returns the names of the copied weights and saved buffers."""
     sources, targets = stacks(teacher), stacks(student)
     for stack, target in targets.items():
         _copy_blocks(sources[stack], target, blocks[stack])
@@ -132,7 +171,10 @@ def _copy(
         if not name.startswith(inside) and not _fresh(student, init, name)
     }
     # Added to the weights of the student, so that a name it does not have is an error.
-    student.load_state_dict({**student.state_dict(), **shared})
+    own = student.state_dict()
+    student.load_state_dict({**own, **shared})
+    # A block is copied whole, or its `load_state_dict` raises.
+    return {*shared, *(name for name in own if name.startswith(inside))}
 
 
 def _copy_blocks(source: nn.ModuleList, target: nn.ModuleList, blocks: list[int]) -> None:

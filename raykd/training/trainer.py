@@ -22,7 +22,7 @@ from raykd.maps.activations import Activation
 from raykd.models import lora, quantization, stacks
 from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
-from raykd.models.student import build_student, width
+from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
@@ -38,6 +38,7 @@ from raykd.teachers.fill_cache import Filler, choose_half, open_cache
 from raykd.teachers.state_statistics import STATISTICS_ROWS, state_statistics
 from raykd.teachers.targets import CachedTeacher, LiveTeacher
 from raykd.training.angle_probe import Probe
+from raykd.training.cohort_students import CohortStudents
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
 from raykd.training.imitation.gradients import GradientProbe
@@ -124,10 +125,10 @@ class CohortTrainer:
         teacher, _ = read_model(family.auto, sources.teacher, **options)
         return cls(sources, where, data, teacher, plain)
 
-    def build(self, trial: TrialSpec) -> PreTrainedModel:
-        """Return a trial's student before its training."""
-        model = build_student(self.plain, trial.shape, trial.init, stream(trial.seed, "init"))
-        return trainable(model, trial, self.where)
+    def build(self, trial: TrialSpec, students: CohortStudents | None = None) -> PreTrainedModel:
+        """Return a trial's student before its training; `students` builds those of its cohort."""
+        students = students or CohortStudents(self.plain, (trial,))
+        return trainable(students.build(trial), trial, self.where)
 
     def run(
         self,
@@ -179,6 +180,7 @@ class CohortTrainer:
                 self.teacher, self.data, where, lambda kind: self._lines(kind, where), statistics
             )
             gradients = GradientProbe(self.teacher, self.data, where, statistics)
+        build = partial(self.build, students=CohortStudents(self.plain, cohort.trials))
         facts = {
             "precision": self._precision(where),
             "device": str(where.device),
@@ -186,7 +188,7 @@ class CohortTrainer:
         }
         try:
             distill(
-                cohort, self.data, self.build, source, teacher_width, recorder,
+                cohort, self.data, build, source, teacher_width, recorder,
                 where=where, hooks=hooks, resume=resume, save_student=save, facts=facts,
                 rungs=rungs, probe=probe, imitation=imitation, gradients=gradients,
                 controls=controls, statistics=statistics,
@@ -203,12 +205,8 @@ class CohortTrainer:
         untrained_teacher = None
         if "untrained" in kinds:
             model = untrained(self.plain, seed).to(where.device)
-            states = {
-                state
-                for trial in cohort.trials
-                if trial.targets == "untrained"
-                for state in trial.imitated
-            }
+            trials = (t for t in cohort.trials if t.targets == "untrained")
+            states = {state for trial in trials for state in trial.imitated}
             untrained_teacher = LiveTeacher(model, states, self.data.family, where.autocast())
         statistics = self._statistics(where) if "mean" in kinds else {}
         return Controls(seed, where.group.rank, untrained_teacher, statistics)

@@ -11,8 +11,8 @@ import torch
 
 from raykd.config.cohort import Cohort
 from raykd.config.trial import TrialSpec
+from raykd.models import student
 from raykd.runtime.execution import Execution
-from raykd.training import trainer
 from raykd.training.hooks import NoHooks
 from raykd.training.inputs import TrainingInputs
 from raykd.training.recorder import Memory, Recorder
@@ -66,7 +66,7 @@ class Interrupt(NoHooks):
 
 
 def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = trainer.build_student
+    build = student.build_student
 
     def build_dry(*args: Any) -> Any:
         model = build(*args)
@@ -78,4 +78,4 @@ def without_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
         model.config.attention_probs_dropout_prob = 0.0
         return model
 
-    monkeypatch.setattr(trainer, "build_student", build_dry)
+    monkeypatch.setattr(student, "build_student", build_dry)

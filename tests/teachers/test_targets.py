@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from raykd.data.batches import Batch, collate
 from raykd.data.encoded import Encoded
@@ -117,6 +118,38 @@ def test_targets_are_the_teachers_at_the_valid_tokens(
     close(found, wanted, torch.finfo(torch.float16).eps)
     assert found.outputs.x_PC.dtype == torch.float32
     assert {x.dtype for x in found.states_ND.values()} == {torch.float32}
+
+
+class Conversions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Every copy of a tensor to another device or dtype: both, before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[tuple[tuple[str, torch.dtype], tuple[str, torch.dtype]]] = []
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
+        result = operator(*args, **(kwargs or {}))
+        if operator is torch.ops.aten._to_copy.default:
+            before, after = ((x.device.type, x.dtype) for x in (args[0], result))
+            self.seen.append((before, after))
+        return result
+
+
+def test_stored_states_cross_in_half_precision_and_widen_on_the_device(
+    filler: Filler, rows: Encoded, tmp_path: Path
+) -> None:
+    ready = opened(tmp_path, filler).prefetch(batch_of(rows, [5, 80, 3]))
+    device = torch.device("meta")
+    source = CachedTeacher(Cache(str(tmp_path), entry(filler), rows, tmp_path), STATES, device,
+                           lambda *_: None)  # fmt: skip
+    with Conversions() as conversions:
+        source(batch_of(rows, [5, 80, 3]), ready)
+    half, full = torch.float16, torch.float32
+    crossed = [(a, b) for a, b in conversions.seen if a[0] != b[0]]
+    assert [a[1] for a, _ in crossed].count(half) == len(STATES)
+    assert all(before[1] == after[1] for before, after in crossed)
+    widened = [x for x in conversions.seen if x not in crossed]
+    assert widened == [(("meta", half), ("meta", full))] * len(STATES)
 
 
 def test_targets_depend_neither_on_neighbours_nor_on_padding(
