@@ -151,7 +151,7 @@ class Training:
     weight_decay: float
     clip: float
     evaluations: int
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
     weights: Literal["fp32", "bf16"] = "fp32"

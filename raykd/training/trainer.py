@@ -24,9 +24,10 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
+from raykd.runtime.execution_settings import Precision
 from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
-from raykd.runtime.precision import bf16_pays, fp32_arithmetic
+from raykd.runtime.precision import faster_precision
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.registry import task as task_of
@@ -70,13 +71,13 @@ def load_data(
     )  # fmt: skip
 
 
-def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
-    """Return whether this trial trains under bf16 autocast here; bf16 weights need no autocast."""
+def precision_of(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> Precision:
+    """Return the precision that this trial trains in here; bf16 weights need no autocast."""
     if trial.training.weights == "bf16":
-        return False
+        return "fp32"
     if trial.training.precision == "auto":
-        return bf16_pays(home, device, model_width)
-    return trial.training.precision == "bf16"
+        return faster_precision(home, device, model_width)
+    return trial.training.precision
 
 
 def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
@@ -144,8 +145,9 @@ class CohortTrainer:
         `keep` holds the ids of the trials whose student is passed to the recorder as a folder.
         """
         teacher_width = width(self.teacher)
-        bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
-        where = replace(self.where, bf16=bf16)
+        trial, device = cohort.trials[0], self.where.device
+        precision = precision_of(trial, device, self.sources.home, teacher_width)
+        where = replace(self.where, precision=precision)
         teacher_states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(trial.learns_from_teacher for trial in cohort.trials)
         # A resumed training keeps its first source, so its results equal an uninterrupted run's.
@@ -239,7 +241,7 @@ class CohortTrainer:
         if self.sources.weights == "bf16":
             buffers = self.sources.buffers
             return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
-        return "bf16" if where.bf16 else fp32_arithmetic(where.device)
+        return where.arithmetic
 
     def _lines(self, kind: str, where: Execution) -> Lines:
         """Return what R² in the space of a hidden loss is compared with, measured once a home."""

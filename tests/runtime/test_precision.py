@@ -55,7 +55,7 @@ def test_a_trial_records_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None
     for device, name in ((CPU, "fp32"), (GPU, "tf32")):
         with tf32():
             assert CohortTrainer._precision(trainer, Execution(device)) == name
-            assert CohortTrainer._precision(trainer, Execution(device, bf16=True)) == "bf16"
+            assert CohortTrainer._precision(trainer, Execution(device, precision="bf16")) == "bf16"
 
 
 def during(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: Any) -> str:

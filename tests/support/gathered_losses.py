@@ -20,6 +20,7 @@ from raykd.data.encoded import Encoded
 from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
@@ -62,9 +63,7 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
     )
     trial = spec(shape=shape, layer_map=layer_map, kind=kind, freeze_embeddings=frozen)
     student = build_student(teacher, shape, Init("random"), 0)
-    learner = Learner(
-        trial, student, Classification(), 32, group, torch.device("cpu"), nullcontext()
-    )
+    learner = Learner(trial, student, Classification(), 32, Execution(group=group))
     live = LiveTeacher(teacher, trial.teacher_states, Classification(), nullcontext())
     whole = np.arange(count)
     batch = Classification().collate(rows(count), shard(whole, group.rank, group.world), 0, whole)

@@ -149,7 +149,7 @@ def test_a_student_alone_keeps_no_noise(
 
 def test_noise_is_replayed_where_drawing_is_slow_and_memory_is_not_short() -> None:
     assert replays(Execution())
-    assert replays(Execution(bf16=True))
+    assert replays(Execution(precision="bf16"))
     for other in (
         Execution(torch.device("cuda")), Execution(compile=True), Execution(micro_batch=8),
         Execution(gradient_checkpointing=True),
