@@ -47,7 +47,8 @@ BF16 = ("bert", "deberta", "gpt2", "t5", "published methods")
 
 
 @pytest.mark.parametrize(
-    ("case", "precision"), [*((c, "fp32") for c in CASES), *((c, "bf16") for c in BF16)]
+    ("case", "precision"),
+    [*((c, "fp32") for c in CASES), *((c, "bf16") for c in BF16), ("bert", "fp16")],
 )
 def test_weights_are_those_of_students_that_draw_their_own(
     place: Place, case: str, precision: str
