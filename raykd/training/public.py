@@ -125,6 +125,9 @@ def distill(
     longer finite.
     """
     layer_map, steps = map_of(layer_map), number_of_steps(batches, steps, epochs)
+    dtypes = {p.dtype for p in student.parameters() if p.requires_grad}
+    if precision == "fp16" and dtypes - {torch.float32}:
+        raise ValueError("precision: fp16 is for a student in float32; load it in float32")
     training = training_of(steps, lr, warmup, weight_decay, clip, precision)
     if every < 1:
         raise ValueError(f"every: {every}; write a number of steps from 1 on")

@@ -12,17 +12,26 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from benchmarks.gpu import every_loss
 from raykd.config.cohort import Cohort
+from raykd.config.training import Training
 from raykd.config.trial import TrialSpec
 from raykd.losses.hidden.registry import hidden_losses
+from raykd.runtime.execution import Execution
+from raykd.tasks.classification import Classification
+from raykd.tracking.logs import Entry, Log
+from raykd.training.learner import Learner
+from raykd.training.public import distill
 from raykd.training.recorder import Memory, Result
 from raykd.training.trainer import CohortTrainer
 
 from ..support.loop import run_cohort, series, told, train
 from ..support.model_classes import Place
+from ..support.own_objects import batches, equal, models, weights
+from ..support.specs import spec
 from .test_checkpoints import AtEveryStep
 
 HEAVY = 30.0  # a weight of the hidden loss at which the gradients of the first two steps overflow
@@ -114,15 +123,9 @@ def test_a_student_whose_steps_are_all_skipped_stays_as_it_was(place: Place) -> 
     trial = cohort(place, heavy=1e9, weight_decay=0.3, lr=0.1, diverged=1e30).trials[1]
     memory = trained(Cohort((trial,)), sources)
     assert skipped(memory, trial) == [1, 2, 3, 4, 5, 6]
-    before = CohortTrainer.load(sources, _where()).build(trial).state_dict()
+    before = CohortTrainer.load(sources, Execution()).build(trial).state_dict()
     for name, value in memory.weights[trial.id].items():
         assert torch.equal(value, before[name]), name
-
-
-def _where() -> Any:
-    from raykd.runtime.execution import Execution
-
-    return Execution()
 
 
 def test_a_training_with_skipped_steps_goes_on_from_any_step_bit_for_bit(place: Place) -> None:
@@ -152,6 +155,44 @@ def test_a_checkpoint_without_a_scaler_is_gone_on_from(place: Place) -> None:
     state["students"] = {b.id: state["students"][a.id] for a, b in names}
     memory = train(half, sources, resume=state)
     assert not memory.failures and all(skipped(memory, t)[-1] == 0 for t in half.trials)
+
+
+def test_a_batch_without_gradients_changes_nothing() -> None:
+    """As one without loss positions."""
+    teacher, student = models(blocks=3)
+    before = weights(student)
+    where = Execution(precision="fp16")
+    learner = Learner(spec(), student, Classification(), teacher.config.hidden_size, where)
+    learner.update(0)
+    assert equal(weights(student), before) and learner.skipped_steps == 0
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_own_models_train_in_fp16(cache: bool) -> None:
+    found = []
+    for precision in ("fp32", "fp16"):
+        teacher, student = models(blocks=3)
+        found.append(
+            distill(teacher, student, batches(), [2, 3, 4], epochs=3, every=3, lr=1e-3,
+                    precision=precision, cache=cache).losses  # type: ignore[arg-type]
+        )  # fmt: skip
+    for step, wanted in found[0].items():
+        assert found[1][step] == pytest.approx(wanted, rel=1e-2, abs=1e-3)
+    assert found[0] != found[1]
+
+
+def test_gradients_of_bf16_weights_are_not_scaled() -> None:
+    teacher, student = models(blocks=3)
+    with pytest.raises(ValueError, match="precision: fp16 is for a student in float32"):
+        distill(teacher, student.bfloat16(), batches(), [2, 3, 4], epochs=1, precision="fp16")
+    with pytest.raises(ValidationError, match="`precision: fp16` is for `weights: fp32`"):
+        Training(precision="fp16", weights="bf16")
+
+
+def test_the_log_of_a_trial_says_that_many_steps_were_skipped() -> None:
+    for count, notes in ((2.0, 1), (1.0, 0)):
+        log = Log("run", "FINISHED", {}, (Entry(10, 0.0, {"skipped_steps": count}),), None, None)
+        assert sum("of 10 steps were skipped" in line for line in log.lines()) == notes
 
 
 @pytest.mark.parametrize(
