@@ -27,7 +27,7 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.task import Data
-from raykd.training.learner import learning_rate
+from raykd.training.early_stopping import learning_rate
 from raykd.training.trainer import CohortTrainer
 
 

@@ -24,22 +24,11 @@ from raykd.runtime.group import GradientSum
 from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
+from raykd.training.early_stopping import learning_rate
 from raykd.training.loss_scaler import LossScaler
 from raykd.training.trained_weights import TrainedWeights, copied
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def learning_rate(trial: TrialSpec, step: int) -> float:
-    """Return the learning rate at `step` (0-based): linear warm-up to the trial's rate, then linear
-    decay to zero. With `patience` set, the rate does not decay."""
-    t = trial.training
-    warm = round(t.warmup * t.steps)
-    if step < warm:
-        return t.lr * (step + 1) / warm
-    if t.patience is not None:
-        return t.lr
-    return t.lr * (t.steps - step) / max(1, t.steps - warm)
 
 
 def moved(module: ModuleT, device: torch.device) -> ModuleT:
@@ -102,9 +91,8 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=trial.training.lr, weight_decay=trial.training.weight_decay, fused=True
         )
-        self.scaler: LossScaler | None = None
-        if where.precision == "fp16":
-            self.scaler = LossScaler(self.optimizer, trial.training.steps, device)
+        scaled = where.precision == "fp16"
+        self.scaler = LossScaler(self.optimizer, trial.training.steps, device) if scaled else None
         self.class_weights = outputs.class_weights(trial.loss.class_weights, model.config, device)
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
@@ -202,8 +190,8 @@ class Learner:
         return [weights.hidden * hidden, none, none, hidden, *terms]
 
     def update(self, step: int) -> None:
-        """One optimiser step on the summed gradients. In fp16 it is skipped if one of them is not
-        finite: weights and moments stay as they are, and the rate goes on with the steps."""
+        """One optimiser step on the summed gradients. In fp16 it is skipped if one is not finite:
+        weights and moments stay as they are, and the rate goes on with the steps."""
         start = time.perf_counter()
         self.gradients.wait()
         self.steps = step + 1
@@ -214,11 +202,9 @@ class Learner:
         nn.utils.clip_grad_norm_(self.parameters, self.trial.training.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
-        skipped = None
+        skipped = None if scaler is None else scaler.step(step)
         if scaler is None:
             self.optimizer.step()
-        else:
-            skipped = scaler.step(step)
         if self.embedding_rows is not None:
             self.embedding_rows.decayed(self._decay(step), skipped)
         self.optimizer.zero_grad(set_to_none=True)  # frees the gradients until the next step
@@ -230,8 +216,6 @@ class Learner:
         means = self.mean_losses()
         if not means["loss"] <= self.trial.training.diverged:  # NaN compares false
             self.failure = f"diverged: training loss {means['loss']:.4g} at step {step}"
-            if self.scaler is not None:
-                self.failure += "; in fp16 values above 65,504 overflow, see if fp32 trains"
             self._release()
         if self.scaler is not None:
             means["skipped_steps"] = float(self.skipped_steps)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
@@ -24,7 +23,6 @@ from raykd.models.dtypes import DTYPES, cast
 from raykd.models.loading import read_model
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.execution_settings import Precision
 from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
 from raykd.runtime.precision import faster_precision
@@ -71,13 +69,14 @@ def load_data(
     )  # fmt: skip
 
 
-def precision_of(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> Precision:
-    """Return the precision that this trial trains in here; bf16 weights need no autocast."""
+def in_precision(trial: TrialSpec, where: Execution, home: Path, model_width: int) -> Execution:
+    """Return the execution in this trial's precision here; bf16 weights need no autocast."""
+    precision = trial.training.precision
     if trial.training.weights == "bf16":
-        return "fp32"
-    if trial.training.precision == "auto":
-        return faster_precision(home, device, model_width)
-    return trial.training.precision
+        precision = "fp32"
+    if precision == "auto":
+        precision = faster_precision(home, where.device, model_width)
+    return replace(where, precision=precision)
 
 
 def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
@@ -145,9 +144,7 @@ class CohortTrainer:
         `keep` holds the ids of the trials whose student is passed to the recorder as a folder.
         """
         teacher_width = width(self.teacher)
-        trial, device = cohort.trials[0], self.where.device
-        precision = precision_of(trial, device, self.sources.home, teacher_width)
-        where = replace(self.where, precision=precision)
+        where = in_precision(cohort.trials[0], self.where, self.sources.home, teacher_width)
         teacher_states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(trial.learns_from_teacher for trial in cohort.trials)
         # A resumed training keeps its first source, so its results equal an uninterrupted run's.

@@ -26,8 +26,7 @@ from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.registry import task as task_of
 from raykd.teachers import teacher as teachers
 from raykd.training.distill import distill
-from raykd.training.early_stopping import marks, stalled
-from raykd.training.learner import learning_rate
+from raykd.training.early_stopping import learning_rate, marks, stalled
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, trainable
 

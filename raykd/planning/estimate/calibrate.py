@@ -31,7 +31,7 @@ from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.angle_probe import Probe
 from raykd.training.learner import Learner
 from raykd.training.recorder import Silent
-from raykd.training.trainer import CohortTrainer, precision_of, trainable
+from raykd.training.trainer import CohortTrainer, in_precision, trainable
 
 SIZES = 5  # batches of an epoch, from short to long
 SECONDS = 3.0  # minimum time of steps, in whole rounds over those batches
@@ -47,9 +47,7 @@ def student(request: TimingRequest, began: float, together: Callable[[], object]
     torch.set_num_threads(request.threads)
     execution, materials = _materials(request)
     data, trial, teacher = materials.data, request.trial, materials.teacher
-    home, teacher_width = request.sources.home, width(teacher)
-    precision = precision_of(trial, execution.device, home, teacher_width)
-    execution = replace(execution, precision=precision)
+    execution = in_precision(trial, execution, request.sources.home, width(teacher))
     load = time.time() - began
     start = time.perf_counter()
     learner = _learner(trial, materials.build(trial), data, teacher, execution)
@@ -83,8 +81,7 @@ def teacher(request: TimingRequest, began: float) -> TeacherRates:
     torch.set_num_threads(request.threads)
     execution, materials = _materials(request)
     data, trial, model = materials.data, request.trial, materials.teacher
-    precision = precision_of(trial, execution.device, request.sources.home, width(model))
-    execution = replace(execution, precision=precision)
+    execution = in_precision(trial, execution, request.sources.home, width(model))
     load = time.time() - began
     learner = _learner(trial, trainable(model, trial, execution), data, model, execution)
     batches = _batches(data, trial, 1)
