@@ -1,26 +1,12 @@
-"""The rate and the length of a training, and early stopping: a training ends once its score on
-select has stopped improving."""
+"""Early stopping: a training ends once its score on select has stopped improving."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raykd.config.trial import TrialSpec
     from raykd.tasks.task import Data
     from raykd.training.learner import Learner
-
-
-def learning_rate(trial: TrialSpec, step: int) -> float:
-    """Return the learning rate at `step` (0-based): linear warm-up to the trial's rate, then linear
-    decay to zero. With `patience` set, the rate does not decay."""
-    t = trial.training
-    warm = round(t.warmup * t.steps)
-    if step < warm:
-        return t.lr * (step + 1) / warm
-    if t.patience is not None:
-        return t.lr
-    return t.lr * (t.steps - step) / max(1, t.steps - warm)
 
 
 def marks(steps: int, count: int) -> frozenset[int]:

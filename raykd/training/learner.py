@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import TrialSpec, learning_rate
 from raykd.data.batches import Batch
 from raykd.losses import outputs
 from raykd.losses.hidden.schedule import Weights
@@ -24,7 +24,6 @@ from raykd.runtime.group import GradientSum
 from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
-from raykd.training.early_stopping import learning_rate
 from raykd.training.loss_scaler import LossScaler
 from raykd.training.trained_weights import TrainedWeights, copied
 
