@@ -29,7 +29,7 @@ from benchmarks.gpu.world import MINILM, PAD
 from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import build_student
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
+from raykd.runtime.execution_settings import Precision
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
 from raykd.training.step import optimize, with_targets
@@ -44,9 +44,9 @@ def cpu_ms(run: Callable[[], object]) -> float:
     return 1000 * (time.thread_time() - began)
 
 
-def steps(batch: int, precision: str) -> dict[str, Any]:
+def steps(batch: int, precision: Precision) -> dict[str, Any]:
     """CPU milliseconds of a step, by turn. The first turn, which allocates, is left out."""
-    where = Execution(bf16=precision == "bf16")
+    where = Execution(precision=precision)
     drawn = replace(where, micro_batch=batch)  # one part, for which noise is not replayed
     train = world.rows(ROWS, MINILM.vocab, 8, LONGEST, seed=1)
     data, teacher = world.data(train, MINILM.vocab), world.model(MINILM.config())
@@ -56,7 +56,7 @@ def steps(batch: int, precision: str) -> dict[str, Any]:
     learners = [
         Learner(
             trial, build_student(teacher, trial.shape, trial.init, 0), data.family, MINILM.width,
-            Group(), where.device, where.autocast(), False, used,
+            where, used,
         )
         for _ in range(STUDENTS)
     ]  # fmt: skip

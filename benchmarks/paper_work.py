@@ -30,7 +30,6 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_trial import teacher_trial
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
 from raykd.runtime.memo import digest, memoised
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data
@@ -170,18 +169,11 @@ def _count(study: Study, student: TrialSpec, tokens: int) -> dict[str, dict[str,
             study.config.cluster.gradient_checkpointing,
         )
         return Execution(
-            torch.device("cpu"), bf16=full_weights, gradient_checkpointing=checkpointing
+            precision="bf16" if full_weights else "fp32", gradient_checkpointing=checkpointing
         )
 
     def learner(trial: TrialSpec, model: Any) -> Learner:
-        arguments = (
-            family,
-            study.base.width,
-            Group(),
-            torch.device("cpu"),
-            where(trial).autocast(),
-        )
-        return Learner(trial, _placed(model), *arguments)
+        return Learner(trial, _placed(model), family, study.base.width, where(trial))
 
     models = [bare(student, student.training, True),
               bare(tuning, student.training, False),

@@ -19,7 +19,7 @@ from benchmarks import frame
 from benchmarks.cohort import fresh_home
 from benchmarks.frame import Clock, Outcome, Setting
 from benchmarks.setting import prepare
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import TrialSpec, learning_rate
 from raykd.data.batches import by_epoch, collate
 from raykd.models.student import build_student
 from raykd.planning.teacher_source import training_inputs
@@ -27,7 +27,6 @@ from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
 from raykd.runtime.seeds import stream
 from raykd.tasks.task import Data
-from raykd.training.learner import learning_rate
 from raykd.training.trainer import CohortTrainer
 
 

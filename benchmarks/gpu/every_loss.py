@@ -24,7 +24,7 @@ from raykd.maps.layer_map import LayerMap
 from raykd.maps.published import PUBLISHED
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
+from raykd.runtime.execution_settings import Precision
 from raykd.runtime.seeds import seeded
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Task
@@ -91,7 +91,7 @@ def every_loss(run: Run) -> Answer:
         try:
             wanted, gradient = step(case, torch.device("cpu"))
             found, own = step(case, run.device)
-            loose, _ = step(case, run.device, bf16=True)
+            loose, _ = step(case, run.device, "bf16")
         except Exception as error:
             problems.append(f"{case.name}: {type(error).__name__}: {str(error)[:300]}")
             continue
@@ -115,7 +115,9 @@ def prepared(case: Case) -> tuple[Task, TrialSpec, HiddenLoss]:
     return task_of(case.task), spec, hidden_loss(case.kind)
 
 
-def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+def step(
+    case: Case, device: torch.device, precision: Precision = "fp32"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The terms of one step's loss and the whole gradient, on the CPU, after which the optimiser
     has gone a step. Two parts of a batch, as where memory is short."""
     family, spec, loss = prepared(case)
@@ -123,10 +125,10 @@ def step(case: Case, device: torch.device, bf16: bool = False) -> tuple[torch.Te
         teacher = family.auto.from_config(case.config).eval()
     student = build_student(teacher, spec.shape, spec.init, 1)
     teacher.to(device)
-    where = Execution(device, bf16=bf16)
+    where = Execution(device, precision=precision)
     used = torch.arange(VOCAB // 2)
     statistics = unit_statistics(spec.hidden_kinds, spec.imitated, width(teacher), device)
-    how = (family, width(teacher), Group(), device, where.autocast(), False, used, statistics)
+    how = (family, width(teacher), where, used, statistics)
     learner = Learner(spec, student, *how)
     live = LiveTeacher(teacher, spec.teacher_states, family, where.autocast(), padded=loss.padded)
     encoded = rows(case.task)

@@ -16,9 +16,8 @@ from transformers import PreTrainedModel
 
 from benchmarks import frame
 from benchmarks.arms import paper
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import TrialSpec, learning_rate
 from raykd.data.batches import Batch, by_epoch, prefetch
-from raykd.training.learner import learning_rate
 from raykd.training.trainer import CohortTrainer
 
 Loss = Callable[[Any, Any, Batch], torch.Tensor]

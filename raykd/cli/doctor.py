@@ -77,11 +77,14 @@ def _gpu() -> Check:
 def _bf16() -> Check:
     import torch
 
+    from raykd.runtime.precision import has_bf16
+
+    other = "fp32"
     if torch.cuda.is_available():
-        supported = torch.cuda.is_bf16_supported()
+        supported, other = has_bf16(torch.device("cuda")), "fp16 or fp32"
     else:
         supported = torch.cpu._is_avx512_bf16_supported()
-    support = "in hardware" if supported else "not in hardware: training in fp32"
+    support = "in hardware" if supported else f"not in hardware: training in {other}"
     return Check("bf16", True, support + "; a probe decides when a sweep says `precision: auto`")
 
 

@@ -188,7 +188,11 @@ class Training(Model):
     weight_decay: Weight = 0.01
     clip: float = Field(1.0, gt=0)
     evaluations: Positive = Field(4, description="evaluations on select; the best is kept")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="bf16 and fp16: autocast, in fp16 with loss scaling; auto: bf16, or on a GPU "
+        "without bf16 in hardware fp16, if that is clearly faster than fp32",
+    )
     weights: Precision = Field(
         "fp32", description="how weights of students and teacher are held in memory"
     )
@@ -210,6 +214,12 @@ class Training(Model):
     @model_validator(mode="after")
     def _some_buffers(self) -> Self:
         _buffers(self.weights, self.buffers)
+        return self
+
+    @model_validator(mode="after")
+    def _scaled_weights(self) -> Self:
+        if self.precision == "fp16" and self.weights == "bf16":
+            raise ValueError("`precision: fp16` is for `weights: fp32`; leave one of the two out")
         return self
 
     @model_validator(mode="after")

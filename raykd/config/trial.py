@@ -151,7 +151,7 @@ class Training:
     weight_decay: float
     clip: float
     evaluations: int
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     diverged: float
     """A training loss above this is a divergence: the student leaves its cohort as FAILED."""
     weights: Literal["fp32", "bf16"] = "fp32"
@@ -287,3 +287,14 @@ def _training(data: dict[str, Any]) -> Training:
         return Training(**data)
     targets = None if lora["targets"] is None else tuple(lora["targets"])
     return Training(**{**data, "lora": Lora(**{**lora, "targets": targets})})
+
+
+def learning_rate(trial: TrialSpec, step: int) -> float:
+    """Return the learning rate at `step` (0-based): linear warm-up to the trial's rate, then linear
+    decay to zero. With `patience` set, the rate does not decay."""
+    t = trial.training
+    warm = round(t.warmup * t.steps)
+    if step < warm:
+        return t.lr * (step + 1) / warm
+    fixed = t.patience is not None
+    return t.lr if fixed else t.lr * (t.steps - step) / max(1, t.steps - warm)

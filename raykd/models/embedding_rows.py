@@ -46,7 +46,7 @@ class EmbeddingRows(nn.Embedding):
         self.register_buffer("place", place.to(words.weight.device), persistent=False)
         # Not registered: the state dict is that of the embedding that this module replaces.
         self.__dict__["rows"] = nn.Parameter(self.weight[self.used])
-        self._decays: list[float] = []
+        self._decays: list[float | Tensor] = []
         hooks: Any = self
         hooks.register_state_dict_pre_hook(lambda *_: self.settle())
         hooks.register_load_state_dict_post_hook(lambda *_: self._loaded())
@@ -56,10 +56,16 @@ class EmbeddingRows(nn.Embedding):
             return super().forward(ids)
         return F.embedding(self.place[ids], self.rows, self._pad)
 
-    def decayed(self, factor: float) -> None:
-        """Records that an optimiser step multiplied every row by `factor`."""
-        if factor != 1.0:
+    def decayed(self, factor: float, skipped: Tensor | None = None) -> None:
+        """Records that an optimiser step multiplied every row by `factor`. `skipped`: a boolean
+        scalar, whether that step was skipped; it is not read on the host, which would wait."""
+        if factor == 1.0:
+            return
+        if skipped is None:
             self._decays.append(factor)
+        else:  # fp32, to which a product with a number rounds it too
+            whole = torch.full_like(skipped, factor, dtype=torch.float32)
+            self._decays.append(whole.masked_fill_(skipped, 1.0))
 
     @torch.no_grad()
     def settle(self) -> None:
@@ -85,7 +91,7 @@ class EmbeddingRows(nn.Embedding):
 
 
 @torch.no_grad()
-def decay(weight: Tensor, factors: Sequence[float]) -> None:
+def decay(weight: Tensor, factors: Sequence[float | Tensor]) -> None:
     """Multiplies a table in place by factors, one by one, to round as every step would have."""
     for part in (weight,) if weight.is_cuda else torch.split(weight, CACHED):
         for factor in factors:

@@ -60,7 +60,7 @@ def _memory_questions(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
     if training.batch_tokens is not None:
         batch_rows = max(1, training.batch_tokens // task.max_length)
     rows = math.ceil(batch_rows / cluster.workers)
-    bf16 = training.precision == "bf16" or (training.precision == "auto" and gpu)
+    half = training.precision in ("bf16", "fp16") or (training.precision == "auto" and gpu)
     for kinds in dict.fromkeys((t.loss.kind, t.hidden_kinds) for t in trials):
         same_kind = [t for t in trials if (t.loss.kind, t.hidden_kinds) == kinds]
         largest = max(
@@ -74,7 +74,7 @@ def _memory_questions(study: Study, gpu: bool) -> Iterator[MemoryQuestion]:
             task.max_target_length if task.of_kind.encoder_decoder else None,
             task.writes,
             task.generation.beams,
-            bf16=bf16 and training.weights == "fp32",
+            bf16=half and training.weights == "fp32",
             gradient_checkpointing=cluster.gradient_checkpointing,
             gpu=gpu,
             bits=config.teacher.bits,

@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import torch
 
-from raykd.runtime.execution_settings import ExecutionSettings
+from raykd.runtime.execution_settings import ExecutionSettings, Precision
 from raykd.runtime.group import Group
+from raykd.runtime.precision import HALVES, fp32_arithmetic
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Execution(ExecutionSettings):
 
     device: torch.device = torch.device("cpu")
     group: Group = Group()
-    bf16: bool = False
+    precision: Precision = "fp32"
 
     @classmethod
     def of(
@@ -27,5 +28,13 @@ class Execution(ExecutionSettings):
         """These settings on a device, as one of a group of workers."""
         return cls(torch.device(device), group or Group(), **asdict(settings))
 
+    @property
+    def arithmetic(self) -> str:
+        """The name of the precision that is recorded: `fp32`, `tf32`, `bf16` or `fp16`."""
+        return fp32_arithmetic(self.device) if self.precision == "fp32" else self.precision
+
     def autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+        """Return a new context in which a model runs in this precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, HALVES[self.precision])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Arithmetic of the models' passes: fp32 (TF32 where a GPU has it), or autocast to a half."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""The arithmetic of training: whether bf16 autocast is faster on this machine, by a short benchmark
-that is stored in the home, and whether products of fp32 matrices are computed in TF32."""
+"""The arithmetic of training: whether autocast is faster on this machine, by a short benchmark that
+is stored in the home, and whether products of fp32 matrices are computed in TF32."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
-from raykd.runtime.memo import memoised
+from raykd.runtime.execution_settings import Precision
+from raykd.runtime.memo import lookup, memoised
 
 REPEATS = 10
-PAYS = 1.2  # bf16 rounds more, so it must be clearly faster
+PAYS = 1.2  # halves round more, so they must be clearly faster
 WIDTH = 256  # smallest width: the time of a smaller block is dominated by noise
 
-AMPERE = (8, 0)  # the first GPUs with TF32
+AMPERE = (8, 0)  # the first GPUs with TF32 and bf16
+
+Half = Literal["bf16", "fp16"]
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @contextmanager
@@ -42,19 +47,31 @@ def fp32_arithmetic(device: torch.device) -> str:
     return "tf32" if allowed and has_it else "fp32"
 
 
-def bf16_pays(home: Path, device: torch.device, width: int) -> bool:
-    """Times a feed-forward block of `width` forward and backward in fp32 and bf16, interleaved, and
-    compares the fastest run of each, which other processes disturb least.
+def has_bf16(device: torch.device) -> bool:
+    """Return whether a GPU computes bf16 in hardware. torch emulates it, slowly, on those of
+    NVIDIA's before Ampere (T4, V100)."""
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= AMPERE
 
-    The answer is stored in `home`, so that two cohorts of a sweep never train in different
-    precisions because of a disturbed measurement.
+
+def faster_precision(home: Path, device: torch.device, width: int) -> Precision:
+    """Return the half precision of this device if autocast to it is clearly faster, else fp32. The
+    half is bf16, and fp16 on a GPU without bf16 in hardware.
+
+    A feed-forward block of `width` is timed forward and backward in both precisions, interleaved.
+    The fastest run of each counts, which other processes disturb least. The answer is stored in
+    `home`, so that two cohorts of a sweep never train in different precisions because of a
+    disturbed measurement.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     key = f"{device.type} {name or platform.machine()} torch {torch.__version__} width {width}"
-    return memoised(home, ["bf16 pays", key], lambda: _probe(device, width))
+    half: Half = "bf16" if device.type != "cuda" or has_bf16(device) else "fp16"
+    if lookup(home, ["bf16 pays", key]) is not None:
+        half = "bf16"  # the answer of a build without fp16: the sweeps of this home keep it
+    pays = memoised(home, [f"{half} pays", key], lambda: _probe(device, width, half))
+    return half if pays else "fp32"
 
 
-def _probe(device: torch.device, width: int) -> bool:
+def _probe(device: torch.device, width: int, half: Half) -> bool:
     width = max(width, WIDTH)
     block = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
     block.to(device)
@@ -62,7 +79,7 @@ def _probe(device: torch.device, width: int) -> bool:
 
     def run(enabled: bool) -> float:
         start = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+        with torch.autocast(device.type, HALVES[half], enabled=enabled):
             loss = block(x_ND).float().square().mean()
         loss.backward()
         if device.type == "cuda":
@@ -72,5 +89,5 @@ def _probe(device: torch.device, width: int) -> bool:
     for enabled in (False, True):
         run(enabled)
     times = [(run(False), run(True)) for _ in range(REPEATS)]
-    fp32, bf16 = (min(t) for t in zip(*times, strict=True))
-    return bool(fp32 > PAYS * bf16)
+    in_fp32, in_half = (min(t) for t in zip(*times, strict=True))
+    return bool(in_fp32 > PAYS * in_half)

@@ -31,7 +31,7 @@ from raykd.teachers.targets import LiveTeacher
 from raykd.training.distill import distill
 from raykd.training.hooks import Hooks
 from raykd.training.recorder import Memory
-from raykd.training.trainer import load_data, save_model, trainable, use_bf16
+from raykd.training.trainer import in_precision, load_data, save_model, trainable
 
 MEASURED = 512  # training rows whose throughput is timed
 
@@ -73,8 +73,7 @@ def _make(study: Study, where: Execution, hooks: Hooks | None) -> teacher.Stored
     model = family.load_model(base, names, trained=not config.teacher.fine_tune)
     _refuse_unequal(study, model)
     model.to(where.device)
-    bf16 = use_bf16(trial, where.device, study.home, width(model))
-    where = replace(where, bf16=bf16)
+    where = in_precision(trial, where, study.home, width(model))
     epochs: dict[str, int] = {}
     if config.teacher.fine_tune:
         lora, memory = trial.training.lora, Memory()

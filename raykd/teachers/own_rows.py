@@ -20,7 +20,6 @@ from raykd.maps.activations import Activation
 from raykd.models import stacks
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
-from raykd.runtime.precision import fp32_arithmetic
 from raykd.tasks.own_batches import IGNORED, BatchReader
 from raykd.tasks.task import Task
 from raykd.teachers.cache import Entry
@@ -115,8 +114,7 @@ def stored_outputs(
     """The outputs of the teacher for all rows, found under `root` or computed and stored there."""
     teacher, encoded, needed = filler.teacher, filler.encoded, sorted(set(states))
     half = choose_half(filler, stacks.depth(teacher.config))
-    arithmetic = "bf16" if where.bf16 else fp32_arithmetic(where.device)
-    precision = f"{arithmetic}, weights {teacher.dtype}"
+    precision = f"{where.arithmetic}, weights {teacher.dtype}"
     entry = Entry(_content(teacher), encoded.fingerprint, precision, width(teacher), half)
     return open_cache(str(root), entry, filler, needed, root / "near", where.group)
 

@@ -12,8 +12,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from raykd.tracking import ledger, store
+from raykd.training.recorder import note_on_skipped
 
 HEAD = ("strategy", "map", "init", "seed", "phase", "steps", "loss_schedule")
+SKIPPED = "skipped_steps"  # a metric of trainings in fp16
 TAGS = ("cohort", "device", "precision", "teacher_source", "micro_batch", "commit")
 
 
@@ -48,6 +50,9 @@ class Log:
         for name, value in self.head.items():
             yield f"  {name:<14} {value}"
         yield from (entry.line() for entry in self.entries)
+        skipped = [(e.step, e.values[SKIPPED]) for e in self.entries if SKIPPED in e.values]
+        if skipped and (note := note_on_skipped(skipped[-1][1], skipped[-1][0])):
+            yield note
         if self.error is not None:
             yield f"failed: {self.error}"
         if self.traceback is not None:

@@ -7,6 +7,7 @@ checkpoint hooks and the worker group are arguments.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +39,10 @@ from raykd.training.hooks import Hooks, NoHooks, TeacherTiming
 from raykd.training.imitation.gradients import GradientProbe
 from raykd.training.imitation.probe import ImitationProbe, measured_steps
 from raykd.training.learner import Learner
-from raykd.training.recorder import Recorder, Result, Silent
+from raykd.training.recorder import Recorder, Result, Silent, note_on_skipped
 from raykd.training.step import optimize, with_targets
+
+logger = logging.getLogger(__name__)
 
 TICKS = 10  # times per training that the losses are logged and checked for divergence
 
@@ -159,8 +162,7 @@ def _learners(
     """Return a learner for each unfinished trial; every worker gets the same ones."""
     group = where.group
     used = tokens_in(data.train.input_ids, data.pad)
-    args = (data.family, teacher_width, group, where.device, where.autocast(), where.compile, used,
-            statistics)  # fmt: skip
+    args = (data.family, teacher_width, where, used, statistics)
     to_train = [recorder.open(t, facts) for t in cohort.trials] if group.rank == 0 else None
     shared_to_train: list[bool] = group.gather(to_train)[0]  # type: ignore[assignment]
     return [
@@ -271,6 +273,8 @@ def _finish(
                 predictions = {**own, **endpoints, **own}  # a task's own columns come first
         if where.group.rank != 0:
             continue
+        if note := note_on_skipped(learner.skipped_steps, learner.steps):
+            logger.warning("%s, seed %d: %s", trial.strategy, trial.seed, note)
         metrics = {
             **scores,
             f"best_select_{metric}": learner.best_score,

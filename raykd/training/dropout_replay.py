@@ -107,7 +107,7 @@ def _has_arithmetic_of_torch() -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         before = torch.default_generator.get_state()
-        for dtype in (torch.float32, torch.bfloat16):
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
             x = torch.linspace(-1, 1, 999).to(dtype)
             torch.default_generator.set_state(before)
             wanted, wanted_state = torch.dropout(x, 0.1, True), torch.default_generator.get_state()

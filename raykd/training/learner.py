@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from raykd.config.trial import TrialSpec
+from raykd.config.trial import TrialSpec, learning_rate
 from raykd.data.batches import Batch
 from raykd.losses import outputs
 from raykd.losses.hidden.schedule import Weights
@@ -20,25 +19,15 @@ from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.embedding_rows import train_rows
 from raykd.models.router import router_loss
 from raykd.models.student import freeze_embeddings
-from raykd.runtime.group import GradientSum, Group
+from raykd.runtime.execution import Execution
+from raykd.runtime.group import GradientSum
 from raykd.runtime.seeds import reseed, stream
 from raykd.tasks.task import Task
 from raykd.teachers.targets import Targets
+from raykd.training.loss_scaler import LossScaler
 from raykd.training.trained_weights import TrainedWeights, copied
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def learning_rate(trial: TrialSpec, step: int) -> float:
-    """Return the learning rate at `step` (0-based): linear warm-up to the trial's rate, then linear
-    decay to zero. With `patience` set, the rate does not decay."""
-    t = trial.training
-    warm = round(t.warmup * t.steps)
-    if step < warm:
-        return t.lr * (step + 1) / warm
-    if t.patience is not None:
-        return t.lr
-    return t.lr * (t.steps - step) / max(1, t.steps - warm)
 
 
 def moved(module: ModuleT, device: torch.device) -> ModuleT:
@@ -61,23 +50,21 @@ class Learner:
         model: PreTrainedModel,
         family: Task,
         teacher_width: int,
-        group: Group,
-        device: torch.device,
-        autocast: AbstractContextManager[Any],
-        compiled: bool = False,
+        where: Execution,
         used: Tensor | None = None,
         statistics: Statistics | None = None,
     ) -> None:
         """`used`: the token ids that occur in the training rows; None means the full vocabulary.
         `statistics`: of the teacher's states, for hidden losses that standardise."""
         self.trial = trial
+        device, group = where.device, where.group
         self.model = moved(model, device)
         self.family = family
         self.hidden = HiddenLossModule(trial, model, teacher_width, group, statistics)
         self.router = router_loss(model)
         # Hooks cannot read tensors inside a compiled block; only its input and output states.
         inside = any(activation.inside for activation in self.hidden.reads)
-        if compiled and not inside and self.router is None:
+        if where.compile and not inside and self.router is None:
             # Block by block: identical blocks are compiled once, and hooks keep working.
             for blocks in stacks(model).values():
                 for block in blocks:
@@ -103,10 +90,12 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=trial.training.lr, weight_decay=trial.training.weight_decay, fused=True
         )
+        scaled = where.precision == "fp16"
+        self.scaler = LossScaler(self.optimizer, trial.training.steps, device) if scaled else None
         self.class_weights = outputs.class_weights(trial.loss.class_weights, model.config, device)
         self.group = group
         self.gradients = GradientSum(self.parameters, group)
-        self.autocast = autocast
+        self.autocast = where.autocast()
         router_names = [] if self.router is None else ["router"]
         self.names = ["loss", "ce", "kl", "hidden", *router_names, *self.hidden.names]
         self.sums = torch.zeros(len(self.names), device=device)
@@ -126,6 +115,11 @@ class Learner:
     def training(self) -> bool:
         """Whether the student is neither diverged nor pruned."""
         return self.failure is None and not self.pruned
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps were skipped so far, as gradients overflowed in fp16. The host waits."""
+        return 0 if self.scaler is None else len(self.scaler.skipped_steps())
 
     def prune(self) -> None:
         """Drop the student from its cohort and free its memory."""
@@ -152,7 +146,8 @@ class Learner:
         elif self.hidden.gathers and weights.hidden:
             terms = self._losses_without_rows(batch, weights)
         if terms:
-            terms[0].backward()  # type: ignore[no-untyped-call]
+            loss = terms[0] if self.scaler is None else self.scaler.scale(terms[0])
+            loss.backward()  # type: ignore[no-untyped-call]
             self.taps.clear()  # gradient checkpointing captures states again as it recomputes
             if self.router is not None:
                 self.router.clear()
@@ -194,25 +189,35 @@ class Learner:
         return [weights.hidden * hidden, none, none, hidden, *terms]
 
     def update(self, step: int) -> None:
-        """One optimiser step on the summed gradients."""
+        """One optimiser step on the summed gradients. In fp16 it is skipped if one is not finite:
+        weights and moments stay as they are, and the rate goes on with the steps."""
         start = time.perf_counter()
         self.gradients.wait()
         self.steps = step + 1
+        # A batch without loss positions gives no gradients, which a scaler does not take.
+        scaler = self.scaler if any(p.grad is not None for p in self.parameters) else None
+        if scaler is not None:
+            scaler.unscale()
         nn.utils.clip_grad_norm_(self.parameters, self.trial.training.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.trial, step)
-        self.optimizer.step()
+        skipped = None if scaler is None else scaler.step(step)
+        if scaler is None:
+            self.optimizer.step()
         if self.embedding_rows is not None:
-            self.embedding_rows.decayed(self._decay(step))
+            self.embedding_rows.decayed(self._decay(step), skipped)
         self.optimizer.zero_grad(set_to_none=True)  # frees the gradients until the next step
         self.seconds += time.perf_counter() - start
 
     def running_losses(self, step: int) -> dict[str, float]:
-        """Return the mean loss terms since the last call, and stop the student if it diverged."""
+        """Return the mean loss terms since the last call, and stop the student if it diverged. In
+        fp16, also the number of steps that were skipped since the beginning."""
         means = self.mean_losses()
         if not means["loss"] <= self.trial.training.diverged:  # NaN compares false
             self.failure = f"diverged: training loss {means['loss']:.4g} at step {step}"
             self._release()
+        if self.scaler is not None:
+            means["skipped_steps"] = float(self.skipped_steps)
         return means
 
     def mean_losses(self) -> dict[str, float]:
@@ -256,7 +261,7 @@ class Learner:
             self.weights.load(self.best)
 
     def _decay(self, step: int) -> float:
-        """Return the factor of weight decay at `step` (0-based)."""
+        """Return the factor of weight decay at `step` (0-based), if it is not skipped."""
         return 1 - learning_rate(self.trial, step) * self.trial.training.weight_decay
 
     def state(self) -> dict[str, Any]:
@@ -272,6 +277,7 @@ class Learner:
             "matching": {f"_weights.{k}": v for k, v in self.hidden.weights.items()},
             "optimizer": self.optimizer.state_dict(),
             "sums": self.sums,
+            **({} if self.scaler is None else self.scaler.state()),
             **{name: getattr(self, name) for name in KEPT},
         }
 
@@ -282,9 +288,12 @@ class Learner:
             return
         for name in KEPT:  # "steps" is not in the checkpoints of 0.1.0
             setattr(self, name, state.get(name, getattr(self, name)))
-        self.best = self.weights.restore(state, self.steps, self.best_step)
+        skipped = frozenset(state.get("skipped", ()))  # in the checkpoints of fp16
+        self.best = self.weights.restore(state, self.steps, self.best_step, skipped)
         self.projections.load_state_dict(state["projections"])
         matching = {k.removeprefix("_weights."): v for k, v in state["matching"].items()}
         self.hidden.weights.load_state_dict(matching)
         self.optimizer.load_state_dict(state["optimizer"])
         self.sums.copy_(state["sums"])
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load(state)

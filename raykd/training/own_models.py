@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -21,10 +21,9 @@ from raykd.maps.layer_map import LayerMap, check
 from raykd.maps.published import PUBLISHED
 from raykd.maps.strategies import apply_to_stacks
 from raykd.models import stacks
+from raykd.runtime.execution_settings import Precision
 from raykd.tasks.own_batches import kind_of
 from raykd.tasks.registry import task
-
-Precision = Literal["fp32", "bf16"]
 
 
 def trial_of(
@@ -182,7 +181,7 @@ def training_of(
         "warmup": (0 <= warmup < 1, warmup, "a share of the steps, from 0 to below 1"),
         "weight_decay": (0 <= weight_decay < float("inf"), weight_decay, "a number from 0 on"),
         "clip": (clip > 0, clip, "a number above 0"),
-        "precision": (precision in ("fp32", "bf16"), precision, "fp32 or bf16"),
+        "precision": (precision in get_args(Precision), precision, "fp32, bf16 or fp16"),
     }
     for name, (fits, value, write) in ranges.items():
         if not fits:

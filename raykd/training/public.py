@@ -6,6 +6,7 @@ searched or evaluated.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from raykd.losses.hidden.statistics import Statistics
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import width
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
+from raykd.runtime.execution_settings import Precision
 from raykd.tasks.own_batches import BatchReader
 from raykd.tasks.registry import task as task_of
 from raykd.teachers.own_rows import OwnRows, own_filler, stored_outputs
@@ -31,7 +32,6 @@ from raykd.teachers.state_statistics import state_statistics
 from raykd.teachers.targets import LiveTeacher, Part, TeacherSource
 from raykd.training.learner import Learner, moved
 from raykd.training.own_models import (
-    Precision,
     check_map,
     check_models,
     evaluating,
@@ -42,9 +42,12 @@ from raykd.training.own_models import (
     trial_of,
 )
 from raykd.training.own_stream import Batches, Item, Stream, number_of_steps
+from raykd.training.recorder import note_on_skipped
 from raykd.training.step import optimize, with_targets
 
 Losses = Mapping[str, float]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,19 @@ def distill(
     `schedule` states weights that change during the training: stages as in `losses.schedule` of a
     sweep file, such as [{"until": 0.5, "ce": 0, "kl": 0}, {"until": 1, "hidden": 0}].
 
-    `device` is by default that of the student; `precision` bf16 is autocast. `cache`: teacher
-    outputs are computed once for each distinct row, and stored in this folder, where a later call
-    finds them, or with True in a temporary one. That takes a pass over the batches first.
-    `callback` gets the step and the mean losses at every `every`-th step and the last.
+    `device` is by default that of the student; `precision` bf16 and fp16 are autocast, fp16 with
+    loss scaling. `cache`: teacher outputs are computed once for each distinct row, and stored in
+    this folder, where a later call finds them, or with True in a temporary one. That takes a pass
+    over the batches first. `callback` gets the step and the mean losses at every `every`-th step
+    and the last.
 
     Raises ValueError or UserError for what does not fit, and FloatingPointError if the loss is no
     longer finite.
     """
     layer_map, steps = map_of(layer_map), number_of_steps(batches, steps, epochs)
+    dtypes = {p.dtype for p in student.parameters() if p.requires_grad}
+    if precision == "fp16" and dtypes - {torch.float32}:
+        raise ValueError("precision: fp16 is for a student in float32; load it in float32")
     training = training_of(steps, lr, warmup, weight_decay, clip, precision)
     if every < 1:
         raise ValueError(f"every: {every}; write a number of steps from 1 on")
@@ -149,13 +156,13 @@ def distill(
     loss = scheduled(loss, schedule, matched, stream.labelled, steps)
     trial = trial_of(task, student, layer_map, loss, training, seed)
     at = torch.device(student.device if device is None else device)
-    where = Execution(at, bf16=precision == "bf16")
+    where = Execution(at, precision=precision)
     with ExitStack() as stack:
         stack.enter_context(evaluating(teacher))
         moved(teacher, at).requires_grad_(False)
         source = _source(teacher, trial, where, rows, cache, stack)
         learner = Learner(
-            trial, student, task_of(task), width(teacher), Group(), at, where.autocast(),
+            trial, student, task_of(task), width(teacher), where,
             statistics=_statistics(teacher, trial, where, rows),
         )  # fmt: skip
         stack.callback(learner.taps.remove)
@@ -219,6 +226,8 @@ def _train(
         if callback is not None:
             callback(done, means)
             learner.taps.clear()  # of what the callback asked the student
+    if note := note_on_skipped(learner.skipped_steps, learner.steps):
+        logger.warning(note)
     return losses
 
 

@@ -14,6 +14,19 @@ if TYPE_CHECKING:  # every command imports this module, and angles.values import
     from raykd.training.angles.values import Measured
 
 
+MANY_SKIPPED = 0.1  # share of the steps; the first ones look for the scale, so a few are usual
+
+
+def note_on_skipped(skipped: float, steps: int) -> str | None:
+    """Return a line for a person if a training in fp16 skipped many of its steps."""
+    if skipped <= MANY_SKIPPED * steps:
+        return None
+    return (
+        f"{skipped:.0f} of {steps} steps were skipped, because gradients overflowed in fp16; "
+        "write `precision: fp32`, or smaller weights of the losses"
+    )
+
+
 @dataclass(frozen=True)
 class Result:
     """A finished trial: its scores, test predictions and student.

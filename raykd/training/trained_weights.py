@@ -2,12 +2,13 @@
 
 The others are made anew where a student is built: frozen parameters, the base of adapters, and the
 embedding rows of tokens that no training row has. Weight decay is the only change of such rows, and
-it depends on the step alone, so it is applied again, step by step, with the same roundings.
+it depends on the step alone, so it is applied again, step by step, with the same roundings. Steps
+that were skipped (loss_scaler.py) have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -85,16 +86,20 @@ class TrainedWeights:
         version of a package may draw others. Checkpoints of raykd 0.1.0 leave nothing out."""
         return int(state.get("initial", self._initial)) == int(self._initial)
 
-    def restore(self, state: Mapping[str, Any], updates: int, best_step: int) -> Weights:
+    def restore(
+        self, state: Mapping[str, Any], updates: int, best_step: int, skipped: Collection[int] = ()
+    ) -> Weights:
         """Load the model's weights from a checkpoint, and return copies of the best. The model must
-        be as it was before its first step. Checkpoints of raykd 0.1.0 hold whole tables."""
+        be as it was before its first step. `skipped`: steps (0-based) that changed no weight.
+        Checkpoints of raykd 0.1.0 hold whole tables."""
         table, done = None, 0
         whole = dict[str, Weights]()
         for name, end in (("best", best_step), ("model", updates)):
             weights = state[name] or {}
             if self._rows is not None and len(weights.get(self._table, ())) == len(self._rows.used):
                 table = self._rows.weight.detach().clone() if table is None else table
-                factors = (self._decay_at(step) for step in range(done, end))
+                taken = (step for step in range(done, end) if step not in skipped)
+                factors = (self._decay_at(step) for step in taken)
                 decay(table, [factor for factor in factors if factor != 1.0])
                 rows, done = weights[self._table].to(table), end
                 weights = {**weights, self._table: table.index_copy(0, self._rows.used, rows)}

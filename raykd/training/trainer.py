@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from raykd.config.cohort import Cohort
@@ -26,7 +25,7 @@ from raykd.models.student import width
 from raykd.runtime.execution import Execution
 from raykd.runtime.memo import memoised
 from raykd.runtime.plugins import install_plugins
-from raykd.runtime.precision import bf16_pays, fp32_arithmetic
+from raykd.runtime.precision import faster_precision
 from raykd.runtime.seeds import seeded, stream
 from raykd.search.halving import SuccessiveHalving
 from raykd.tasks.registry import task as task_of
@@ -71,13 +70,14 @@ def load_data(
     )  # fmt: skip
 
 
-def use_bf16(trial: TrialSpec, device: torch.device, home: Path, model_width: int) -> bool:
-    """Return whether this trial trains under bf16 autocast here; bf16 weights need no autocast."""
+def in_precision(trial: TrialSpec, where: Execution, home: Path, model_width: int) -> Execution:
+    """Return the execution in this trial's precision here; bf16 weights need no autocast."""
+    precision = trial.training.precision
     if trial.training.weights == "bf16":
-        return False
-    if trial.training.precision == "auto":
-        return bf16_pays(home, device, model_width)
-    return trial.training.precision == "bf16"
+        precision = "fp32"
+    if precision == "auto":
+        precision = faster_precision(home, where.device, model_width)
+    return replace(where, precision=precision)
 
 
 def trainable(model: PreTrainedModel, trial: TrialSpec, where: Execution) -> PreTrainedModel:
@@ -145,8 +145,7 @@ class CohortTrainer:
         `keep` holds the ids of the trials whose student is passed to the recorder as a folder.
         """
         teacher_width = width(self.teacher)
-        bf16 = use_bf16(cohort.trials[0], self.where.device, self.sources.home, teacher_width)
-        where = replace(self.where, bf16=bf16)
+        where = in_precision(cohort.trials[0], self.where, self.sources.home, teacher_width)
         teacher_states = {state for trial in cohort.trials for state in trial.teacher_states}
         imitates = any(trial.learns_from_teacher for trial in cohort.trials)
         # A resumed training keeps its first source, so its results equal an uninterrupted run's.
@@ -237,7 +236,7 @@ class CohortTrainer:
         if self.sources.weights == "bf16":
             buffers = self.sources.buffers
             return "bf16 weights" if buffers is None else f"bf16 weights, {buffers} buffers"
-        return "bf16" if where.bf16 else fp32_arithmetic(where.device)
+        return where.arithmetic
 
     def _lines(self, kind: str, where: Execution) -> Lines:
         """Return what R² in the space of a hidden loss is compared with, measured once a home."""

@@ -22,7 +22,7 @@ from raykd.losses.chunked import outputs_losses
 from raykd.maps.layer_map import LayerMap
 from raykd.models.outputs import Head, Outputs
 from raykd.models.student import build_student
-from raykd.runtime.group import Group
+from raykd.runtime.execution import Execution
 from raykd.tasks.causal_lm import CausalLM
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
@@ -166,7 +166,7 @@ def test_no_tensor_of_a_whole_step_is_as_large_as_the_logits(
     )  # fmt: skip
     trial = spec(layer_map=LayerMap((2, 4)), shape=Shape(2))
     learner = Learner(
-        trial, student, CausalLM(), 16, Group(), torch.device("cpu"), nullcontext()
+        trial, student, CausalLM(), 16, Execution()
     )  # fmt: skip
     live = LiveTeacher(teacher, trial.teacher_states, CausalLM(), nullcontext())
     batch = CausalLM().collate(rows, np.arange(4), 0)

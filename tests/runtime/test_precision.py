@@ -4,6 +4,7 @@ is."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 
 from raykd.cluster.launch import worker
 from raykd.planning.estimate import calibrate
+from raykd.runtime import precision
 from raykd.runtime.execution import Execution
-from raykd.runtime.precision import fp32_arithmetic, tf32
+from raykd.runtime.precision import faster_precision, fp32_arithmetic, tf32
 from raykd.sweep import fine_tune
 from raykd.training.trainer import CohortTrainer
 
@@ -55,7 +57,45 @@ def test_a_trial_records_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None
     for device, name in ((CPU, "fp32"), (GPU, "tf32")):
         with tf32():
             assert CohortTrainer._precision(trainer, Execution(device)) == name
-            assert CohortTrainer._precision(trainer, Execution(device, bf16=True)) == "bf16"
+            for half in ("bf16", "fp16"):
+                where = Execution(device, precision=half)  # type: ignore[arg-type]
+                assert CohortTrainer._precision(trainer, where) == half
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, pays: bool) -> list[str]:
+    """The half precisions that are timed from here on."""
+    halves: list[str] = []
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Tesla T4")
+    monkeypatch.setattr(precision, "_probe", lambda _, __, half: halves.append(half) or pays)
+    return halves
+
+
+def test_auto_is_the_half_precision_that_a_device_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    halves = measured(monkeypatch, pays=True)
+    for capability, half in (((7, 5), "fp16"), ((7, 0), "fp16"), ((8, 0), "bf16")):
+        gpu(monkeypatch, capability)
+        home = tmp_path / str(capability)
+        assert faster_precision(home, GPU, 768) == half
+        assert faster_precision(home, CPU, 768) == "bf16"
+        assert faster_precision(home, GPU, 768) == half  # stored, and not measured again
+        assert halves == [half, "bf16"]
+        halves.clear()
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_stored_answer_without_fp16_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, paid: bool
+) -> None:
+    """The students of a sweep that is half done go on in one precision."""
+    gpu(monkeypatch, (8, 0))
+    halves = measured(monkeypatch, paid)  # as an earlier raykd asked
+    before = faster_precision(tmp_path, GPU, 768)
+    gpu(monkeypatch, (7, 5))
+    assert faster_precision(tmp_path, GPU, 768) == before == ("bf16" if paid else "fp32")
+    assert faster_precision(tmp_path, GPU, 384) == ("fp16" if paid else "fp32")
+    assert halves == ["bf16", "fp16"]
 
 
 def during(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: Any) -> str:

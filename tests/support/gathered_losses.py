@@ -1,6 +1,6 @@
 """One step of a loss of the whole batch with two workers, each a process: `python -m
 tests.support.gathered_losses RANK FOLDER` writes to FOLDER/RANK.json, for each case, the losses and
-the gradient that this worker has after the step's sum."""
+the gradient that this worker has after the step's sum; at last, what `overflow` returns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from raykd.data.encoded import Encoded
 from raykd.losses.hidden.registry import hidden_losses
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
+from raykd.runtime.execution import Execution
 from raykd.runtime.group import Group
 from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
@@ -62,9 +63,7 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
     )
     trial = spec(shape=shape, layer_map=layer_map, kind=kind, freeze_embeddings=frozen)
     student = build_student(teacher, shape, Init("random"), 0)
-    learner = Learner(
-        trial, student, Classification(), 32, group, torch.device("cpu"), nullcontext()
-    )
+    learner = Learner(trial, student, Classification(), 32, Execution(group=group))
     live = LiveTeacher(teacher, trial.teacher_states, Classification(), nullcontext())
     whole = np.arange(count)
     batch = Classification().collate(rows(count), shard(whole, group.rank, group.world), 0, whole)
@@ -75,11 +74,27 @@ def step(kind: str, count: int, frozen: bool, group: Group) -> dict[str, Any]:
     return {"losses": losses, "gradient": torch.cat([g.flatten() for g in gradients]).tolist()}
 
 
+def overflow(group: Group) -> dict[str, Any]:
+    """The scale and the skipped steps after a step in fp16 whose gradients overflow on the first
+    worker. The second has no rows."""
+    teacher = tiny_model("bert", blocks=4, labels=2, dropout=0.0)
+    trial = spec(shape=Shape(2), layer_map=LayerMap((4, 2)), hidden=1e9)
+    student = build_student(teacher, trial.shape, Init("random"), 0)
+    where, whole = Execution(group=group, precision="fp16"), np.arange(1)
+    learner = Learner(trial, student, Classification(), 32, where)
+    live = LiveTeacher(teacher, trial.teacher_states, Classification(), where.autocast())
+    batch = Classification().collate(rows(1), shard(whole, group.rank, group.world), 0, whole)
+    learner.backward(batch, live(batch) if len(batch.ids) else None, 0)
+    learner.update(0)
+    assert learner.scaler is not None
+    return learner.scaler.state()
+
+
 def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    steps = [step(*case, Group.current()) for case in CASES]
+    steps = [*(step(*case, Group.current()) for case in CASES), overflow(Group.current())]
     (folder / f"{rank}.json").write_text(json.dumps(steps), encoding="utf-8")
 
 

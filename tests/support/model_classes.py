@@ -27,6 +27,7 @@ from .tiny_models import tiny_model
 ROWS = 60
 SIX_STEPS = {"steps": 6, "batch": 16, "lr": 1e-3, "evaluations": 3, "precision": "fp32"}
 BF16 = {**SIX_STEPS, "weights": "bf16"}
+FP16 = {**SIX_STEPS, "precision": "fp16"}
 MIXED = {"strategy": "custom", "map": {"encoder": [[1, "2*4"], None], "decoder": [1, 1]}}
 SETS = {"strategy": "custom", "name": "sets", "map": [[1, "0.5*4"], "2*cosine(3)"]}
 PAIRS = {
@@ -62,6 +63,7 @@ SCHEDULES = {
 SWEEPS: dict[str, Callable[[Path], Path]] = {
     "classification": partial(_reviews, confirm=_arms("none", "reverse")),
     "sets": partial(_reviews, confirm=_arms(SETS, PAIRS)),
+    "fp16": partial(_reviews, confirm=_arms("none", "reverse"), training=FP16),
     "methods": partial(_reviews, confirm={**_arms(*PUBLISHED), "inits": ["random"]}),
     "choices": partial(_prompts, confirm=_arms("none", "reverse")),
     "choices in bf16": partial(_prompts, confirm=_arms("none", "reverse"), training=BF16),
@@ -97,6 +99,7 @@ CASES: dict[str, tuple[str, Build]] = {
         kind: ("seq2seq", partial(tiny_seq2seq.tiny_seq2seq, kind, (4, 4), vocab=16))
         for kind in tiny_seq2seq.KINDS
     },
+    "bert in fp16": ("fp16", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
     "llama that writes": ("writing", partial(tiny_lm, "llama")),
     "sets of blocks": ("sets", partial(tiny_model, "bert", blocks=4, labels=2, vocab=64)),
     "llama on plain text": ("plain text", partial(tiny_lm, "llama")),
@@ -134,7 +137,7 @@ class Place:
         if not teacher.exists():
             decided(build(dropout=dropout)).save_pretrained(teacher)
             tokenizer = {"seq2seq": world_seq2seq.tokenizer, "classification": world.tokenizer}
-            reviews = ("sets", "methods", "methods in bf16", "schedules",
+            reviews = ("fp16", "sets", "methods", "methods in bf16", "schedules",
                        "schedules of a whole batch")  # fmt: skip
             tokenizer |= dict.fromkeys(reviews, world.tokenizer)
             tokenizer["schedules of two stacks"] = world_seq2seq.tokenizer

@@ -16,7 +16,7 @@ from raykd.cli.terminal import output
 from raykd.config.cohort import Cohort
 from raykd.config.sweep import SweepConfig, load
 from raykd.config.training import Teacher
-from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED
+from raykd.config.trial import MOST_EPOCHS, PATIENCE, WARMED, learning_rate
 from raykd.errors import UserError
 from raykd.planning.resolve import resolve
 from raykd.planning.study import Study
@@ -27,7 +27,6 @@ from raykd.tasks.registry import task as task_of
 from raykd.teachers import teacher as teachers
 from raykd.training.distill import distill
 from raykd.training.early_stopping import marks, stalled
-from raykd.training.learner import learning_rate
 from raykd.training.recorder import Memory
 from raykd.training.trainer import load_data, trainable
 

@@ -23,7 +23,6 @@ from raykd.models import lora
 from raykd.models.capture import ActivationCapture, stacks
 from raykd.models.student import build_student, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
 from raykd.tasks.causal_lm import CausalLM
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
@@ -150,9 +149,7 @@ def step(
 ) -> tuple[Learner, dict[str, float]]:
     """One backward pass of a student, and its losses."""
     trial = spec(layer_map=layer_map, shape=Shape(len(layer_map.blocks)), **training)
-    learner = Learner(
-        trial, student, LM, width(teacher), Group(), torch.device("cpu"), nullcontext()
-    )
+    learner = Learner(trial, student, LM, width(teacher), Execution())
     batch = LM.collate(rows(), ROWS, 0)
     live = LiveTeacher(teacher, trial.teacher_states, LM, nullcontext())
     learner.backward(batch, live(batch), 0)

@@ -47,7 +47,8 @@ BF16 = ("bert", "deberta", "gpt2", "t5", "published methods")
 
 
 @pytest.mark.parametrize(
-    ("case", "precision"), [*((c, "fp32") for c in CASES), *((c, "bf16") for c in BF16)]
+    ("case", "precision"),
+    [*((c, "fp32") for c in CASES), *((c, "bf16") for c in BF16), ("bert", "fp16")],
 )
 def test_weights_are_those_of_students_that_draw_their_own(
     place: Place, case: str, precision: str
@@ -149,7 +150,7 @@ def test_a_student_alone_keeps_no_noise(
 
 def test_noise_is_replayed_where_drawing_is_slow_and_memory_is_not_short() -> None:
     assert replays(Execution())
-    assert replays(Execution(bf16=True))
+    assert replays(Execution(precision="bf16"))
     for other in (
         Execution(torch.device("cuda")), Execution(compile=True), Execution(micro_batch=8),
         Execution(gradient_checkpointing=True),

@@ -190,7 +190,7 @@ def padded(materials: CohortTrainer) -> CohortTrainer:
 
 
 def test_padding_and_parts_change_no_loss(
-    dry: CohortTrainer, cohort: Cohort, plain: Memory
+    dry: CohortTrainer, case: str, cohort: Cohort, plain: Memory
 ) -> None:
     """Invariant 6, in parts of a batch, the last one smaller: they add up to it. A loss of a whole
     batch is not computed in parts."""
@@ -199,7 +199,8 @@ def test_padding_and_parts_change_no_loss(
     where = Execution(micro_batch=6 if divisible else None)
     replace(padded(dry), where=where).run(cohort, long)
     for trial in cohort.trials:
-        assert curve(long, trial) == pytest.approx(curve(plain, trial), rel=1e-3, abs=1e-4)
+        rounding = 1e-3 if "fp16" in case else 1e-4
+        assert curve(long, trial) == pytest.approx(curve(plain, trial), rel=1e-3, abs=rounding)
 
 
 def test_a_finished_student_loads_in_plain_transformers(

@@ -73,7 +73,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"every": 0}, "every: 0; write a number of steps from 1 on"),
     ({"layer_map": []}, "a layer map needs at least one student block"),
     ({"temperature": 0}, "temperature: 0; write a number above 0"),
-    ({"precision": "fp16"}, "precision: fp16; write fp32 or bf16"),
+    ({"precision": "fp8"}, "precision: fp8; write fp32, bf16 or fp16"),
     ({"student": tiny_lm("llama")}, "load both for one kind of task"),
     ({"student": tiny_model("bert", blocks=3, labels=2)}, "the teacher has 3 outputs, the student"),
     ({"student": tiny_model("bert", blocks=3).half()}, "the student is in float16"),

@@ -25,14 +25,13 @@ from raykd.models.embedding_rows import tokens_in
 from raykd.models.student import width
 from raykd.planning.estimate.rates import Rates, TeacherRates, TimingRequest
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
 from raykd.runtime.precision import tf32
 from raykd.tasks.task import Data
 from raykd.teachers.targets import LiveTeacher, Part
 from raykd.training.angle_probe import Probe
 from raykd.training.learner import Learner
 from raykd.training.recorder import Silent
-from raykd.training.trainer import CohortTrainer, trainable, use_bf16
+from raykd.training.trainer import CohortTrainer, in_precision, trainable
 
 SIZES = 5  # batches of an epoch, from short to long
 SECONDS = 3.0  # minimum time of steps, in whole rounds over those batches
@@ -48,9 +47,7 @@ def student(request: TimingRequest, began: float, together: Callable[[], object]
     torch.set_num_threads(request.threads)
     execution, materials = _materials(request)
     data, trial, teacher = materials.data, request.trial, materials.teacher
-    execution = replace(
-        execution, bf16=use_bf16(trial, execution.device, request.sources.home, width(teacher))
-    )
+    execution = in_precision(trial, execution, request.sources.home, width(teacher))
     load = time.time() - began
     start = time.perf_counter()
     learner = _learner(trial, materials.build(trial), data, teacher, execution)
@@ -84,9 +81,7 @@ def teacher(request: TimingRequest, began: float) -> TeacherRates:
     torch.set_num_threads(request.threads)
     execution, materials = _materials(request)
     data, trial, model = materials.data, request.trial, materials.teacher
-    execution = replace(
-        execution, bf16=use_bf16(trial, execution.device, request.sources.home, width(model))
-    )
+    execution = in_precision(trial, execution, request.sources.home, width(model))
     load = time.time() - began
     learner = _learner(trial, trainable(model, trial, execution), data, model, execution)
     batches = _batches(data, trial, 1)
@@ -109,8 +104,8 @@ def _learner(
     execution: Execution,
 ) -> Learner:
     return Learner(
-        trial, model, data.family, width(teacher), Group(), execution.device, execution.autocast(),
-        execution.compile, tokens_in(data.train.input_ids, data.pad),
+        trial, model, data.family, width(teacher), execution,
+        tokens_in(data.train.input_ids, data.pad),
         unit_statistics(trial.hidden_kinds, trial.imitated, width(teacher), execution.device),
     )  # fmt: skip
 

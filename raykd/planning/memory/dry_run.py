@@ -33,7 +33,6 @@ from raykd.models.loading import positions
 from raykd.models.student import student_config, width
 from raykd.planning.memory.footprint import Footprint, MemoryQuestion
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
 from raykd.tasks.registry import task
 from raykd.tasks.task import Data, Task
 from raykd.teachers.targets import LiveTeacher, Targets
@@ -121,8 +120,10 @@ def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
     trial = replace(trial, loss=loss)
     question = replace(question, trial=trial)
     execution = Execution(
-        device, bf16=question.bf16, gradient_checkpointing=question.gradient_checkpointing
-    )  # fmt: skip
+        device,
+        precision="bf16" if question.bf16 else "fp32",
+        gradient_checkpointing=question.gradient_checkpointing,
+    )
     longest = min(question.tokens, positions(teacher) or question.tokens)
     storages = Storages()
     with torch.device("meta"):  # a model here can still change precision and get adapters
@@ -133,7 +134,7 @@ def measure(teacher: PretrainedConfig, question: MemoryQuestion) -> Footprint:
         model = _on_cpu(meta_teacher)
         held = storages.now
         learner = Learner(
-            trial, _on_cpu(student), family, width(model), Group(), device, execution.autocast(),
+            trial, _on_cpu(student), family, width(model), execution,
             statistics=unit_statistics(trial.hidden_kinds, trial.imitated, width(model)),
         )  # fmt: skip
         _create_lasting_state(learner, best=not question.gpu)

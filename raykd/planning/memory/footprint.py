@@ -61,7 +61,7 @@ class MemoryQuestion:
     """Tokens that an evaluation generates per row, in `beams` beams; None if it generates none."""
     beams: int = 1
     bf16: bool = False
-    """Whether a step runs under bf16 autocast."""
+    """Whether a step runs under autocast to bf16, or to fp16, which takes the same memory."""
     gradient_checkpointing: bool = False
     gpu: bool = False
     bits: Bits | None = None

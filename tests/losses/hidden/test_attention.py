@@ -17,7 +17,7 @@ from raykd.maps.activations import Activation, ActivationKind, state
 from raykd.maps.published import PUBLISHED, RULES
 from raykd.models.capture import ActivationCapture, projection, stacks
 from raykd.models.student import build_student
-from raykd.runtime.group import Group
+from raykd.runtime.execution import Execution
 from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
@@ -86,9 +86,7 @@ def test_only_losses_that_ask_for_them_pay_for_queries_and_keys(kind: str, hooks
     model, plain = tiny_model("bert", blocks=3), tiny_model("bert", blocks=3)
     with ActivationCapture(plain, map(state, (1, 2, 3))):
         of_states = hook_count(plain)
-    learner = Learner(
-        spec(kind=kind), model, Classification(), 32, Group(), torch.device("cpu"), nullcontext()
-    )
+    learner = Learner(spec(kind=kind), model, Classification(), 32, Execution())
     assert hook_count(model) == of_states + hooks
     assert any(a.inside for a in learner.trial.teacher_states) == (hooks > 0)
     assert (learner.hidden.kind.form == "blocks") == (kind != "normalized_mse")
@@ -103,9 +101,7 @@ def test_every_method_teaches_a_narrow_student_of_every_kind(kind: str, name: st
         shape=shape, layer_map=RULES[name](4, 2, 0), kind=PUBLISHED[name].loss, ce=0.0, kl=0.0
     )
     student = build_student(teacher, shape, Init("random"), 0)
-    learner = Learner(
-        trial, student, Classification(), 32, Group(), torch.device("cpu"), nullcontext()
-    )
+    learner = Learner(trial, student, Classification(), 32, Execution())
     given = inputs()
     valid = rows(given).places_N
     batch = Batch(np.arange(2), given, valid, torch.tensor([0, 1]), 2, len(valid), 2)

@@ -48,6 +48,13 @@ def test_two_workers_have_the_loss_and_the_gradients_of_one(
         torch.testing.assert_close(torch.tensor(both["gradient"]), gradient, rtol=1e-3, atol=1e-5)
 
 
+def test_an_overflow_on_one_worker_skips_the_step_of_all(
+    by_two: list[list[dict[str, Any]]],
+) -> None:
+    for worker in by_two:
+        assert worker[-1]["skipped"] == [0] and worker[-1]["scaler"]["scale"] == 2.0**15
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 def test_the_loss_of_the_whole_batch_is_not_that_of_its_parts(kind: str) -> None:
     """So that the comparison above shows something."""

@@ -6,14 +6,13 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-import torch
 
 from raykd.config.trial import Init, Shape
 from raykd.losses.hidden.registry import hidden_losses, losses_of_pairs, pair_problem
 from raykd.losses.hidden.statistics import unit_statistics
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student
-from raykd.runtime.group import Group
+from raykd.runtime.execution import Execution
 from raykd.tasks.classification import Classification
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
@@ -31,7 +30,7 @@ def losses(layer_map: LayerMap, kind: str = "normalized_mse") -> dict[str, float
     trial = spec(shape=BLOCKS, layer_map=layer_map, kind=kind)
     student = build_student(teacher, BLOCKS, Init("random"), 0)
     learner = Learner(
-        trial, student, Classification(), 32, Group(), torch.device("cpu"), nullcontext(),
+        trial, student, Classification(), 32, Execution(),
         statistics=unit_statistics(trial.hidden_kinds, trial.teacher_states, 32),
     )  # fmt: skip
     live = LiveTeacher(

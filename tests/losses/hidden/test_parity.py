@@ -29,7 +29,7 @@ from raykd.losses.hidden_module import release_mask
 from raykd.maps.activations import Stack, state
 from raykd.maps.layer_map import LayerMap
 from raykd.models.student import build_student, width
-from raykd.runtime.group import Group
+from raykd.runtime.execution import Execution
 from raykd.tasks.registry import task as task_of
 from raykd.teachers.targets import LiveTeacher
 from raykd.training.learner import Learner
@@ -97,8 +97,7 @@ class Trained:
             temperature=track.temperature, hidden=HIDDEN_WEIGHT,
         )  # fmt: skip
         self.learner = Learner(
-            trial, self.student, family, width(self.teacher), Group(), torch.device("cpu"),
-            nullcontext(),
+            trial, self.student, family, width(self.teacher), Execution(),
         )  # fmt: skip
         live = LiveTeacher(self.teacher, trial.teacher_states, family, nullcontext(), padded=True)
         self.learner.backward(self.batch, live(self.batch), 0)

@@ -28,7 +28,6 @@ from raykd.planning.study import Study
 from raykd.planning.teacher_source import training_inputs
 from raykd.planning.trials import confirm_trials
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
 from raykd.sweep.fine_tune import fine_tune
 from raykd.tasks.classification import Classification
 from raykd.teachers.fill_cache import Filler
@@ -91,8 +90,8 @@ def learner_of(
     trial = spec(shape=shape, layer_map=LAYER_MAP, kind=KIND, ce=0.0, kl=0.0)
     student = build_student(teacher, shape, Init("random"), 0)
     learner = Learner(
-        trial, student, Classification(), width(teacher), Group(), torch.device("cpu"),
-        nullcontext(), statistics=statistics,
+        trial, student, Classification(), width(teacher), Execution(),
+        statistics=statistics,
     )  # fmt: skip
     return trial, learner
 

@@ -70,6 +70,9 @@ def trainings() -> dict[str, Run]:
         "rows of the word embedding": lambda device: stepped(
             Cohort(config, [spec], device, used=True)
         ),
+        "loss scaling": lambda device: stepped(
+            Cohort(config, [spec, pairs], device, 2, used=True, precision="fp16")
+        ),
         **{
             f"router of {kind.model_type}": partial(_router, kind)
             for kind in (MixtralConfig, Qwen3MoeConfig)

@@ -22,6 +22,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
 )
+from torch.library import Library, fallthrough_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
@@ -30,6 +31,7 @@ from transformers.utils import import_utils
 from raykd.data.batches import Batch
 
 aten = torch.ops.aten
+ATEN, ANY = Library("aten", "IMPL"), Library("_", "IMPL")  # type: ignore[no-untyped-call]
 COPIES = (aten._to_copy.default, aten.copy_.default)
 INDEXED = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default,
            aten._unsafe_index.Tensor, aten._unsafe_index_put.default)  # fmt: skip
@@ -74,7 +76,11 @@ def install() -> torch.device:
     module: Any = torch.gpu  # type: ignore[attr-defined]
     module.manual_seed_all = lambda seed: None
     module._is_in_bad_fork = lambda: False
-    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
+    module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
+    # Autocast changes no dtype here.
+    ANY.fallback(fallthrough_kernel, "AutocastPrivateUse1")
+    # torch has no shapes for this one; it changes its first argument, the scale, in place.
+    ATEN.impl("_amp_update_scale_", lambda scale, *rest: scale, "Meta")
     import_utils.is_fake_tensor = lambda x: False
     return torch.device("gpu", 0)
 

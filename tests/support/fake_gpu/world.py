@@ -19,7 +19,7 @@ from raykd.losses.hidden.registry import hidden_loss
 from raykd.losses.hidden.statistics import unit_statistics
 from raykd.models.student import student_config, width
 from raykd.runtime.execution import Execution
-from raykd.runtime.group import Group
+from raykd.runtime.execution_settings import Precision
 from raykd.tasks import evaluation
 from raykd.tasks.registry import task as task_of
 from raykd.tasks.task import Data, Task
@@ -65,13 +65,14 @@ class Cohort:
     used: bool = False
     """Whether the rows of the word embedding in use are trained alone."""
     dtype: torch.dtype = torch.float32
+    precision: Precision = "fp32"
     family: Task = field(init=False)
     learners: list[Learner] = field(init=False)
 
     def __post_init__(self) -> None:
         first = self.specs[0]
         self.family = task_of(first.task)
-        self.where = Execution(self.device)
+        self.where = Execution(self.device, precision=self.precision)
         self.rows = every_loss.rows(first.task)
         with torch.device("meta"):
             self._teacher = self.family.auto.from_config(self.config).to(self.dtype)
@@ -95,8 +96,8 @@ class Cohort:
         # The host knows the tokens in use, and reads them.
         with patch.object(FakeTensor, "numpy", lambda tokens: np.arange(len(tokens))):
             self.learners = [
-                Learner(spec, emptied(student, self.device), self.family, D, Group(), self.device,
-                        self.where.autocast(), False, used, self.statistics)
+                Learner(spec, emptied(student, self.device), self.family, D, self.where,
+                        used, self.statistics)
                 for spec, student in zip(self.specs, self._students, strict=True)
             ]  # fmt: skip
 
