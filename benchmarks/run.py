@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import machine, ratios, report, setting
 from benchmarks.frame import Setting
-from raykd.runtime.precision import bf16_pays
+from raykd.runtime.precision import faster_precision
 
 HERE = Path(__file__).parent
 PEERS = HERE / ".venv" / "bin" / "python"
@@ -209,7 +209,8 @@ def measure(form: Form, work: Path) -> dict[str, Any]:
     print("the teacher, the rows and the student; the first time the teacher is fine-tuned")
     main_setting = setting.reviews(work / "reviews", form.rows, form.epochs, threads)
     curve = points(main_setting) if form.curves else []
-    chosen = fitting(form.arms, bf16_pays(Path(main_setting.home), torch.device("cpu"), WIDTH))
+    faster = faster_precision(Path(main_setting.home), torch.device("cpu"), WIDTH)
+    chosen = fitting(form.arms, faster == "bf16")
     guesses = form.repeats * sum(a.guess for a in chosen) + sum(p.arm.guess for p in curve)
     progress = Progress(guesses)
 

@@ -50,7 +50,8 @@ def load(setting: Setting) -> Materials:
 
 
 def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], None]:
-    return partial(steps, student, *reversed(materials), setting, count)
+    rows, teacher = materials
+    return partial(steps, student, teacher, rows, setting, count)
 
 
 def steps(student: Any, teacher: Any, rows: Rows, setting: Setting, count: int) -> None:
