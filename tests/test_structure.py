@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "raykd"
 ORDER = [
     "runtime", "maps", "losses.hidden", "losses.hidden.kinds", "tasks.kinds", "config", "search",
     "data.assets", "data", "models", "losses", "tasks", "teachers", "training.angles",
-    "training.imitation",
+    "training.imitation", "training.own",
     "training", "planning.memory", "planning", "planning.estimate", "tracking.database",
     "tracking.pages", "tracking", "analysis", "analysis.claims", "analysis.scores.table",
     "analysis.scores", "analysis.stats", "analysis.stats.search", "analysis.verdict",

@@ -31,7 +31,7 @@ from raykd.teachers.own_rows import OwnRows, own_filler, stored_outputs
 from raykd.teachers.state_statistics import state_statistics
 from raykd.teachers.targets import LiveTeacher, Part, TeacherSource
 from raykd.training.learner import Learner, moved
-from raykd.training.own_models import (
+from raykd.training.own.models import (
     check_map,
     check_models,
     evaluating,
@@ -41,7 +41,7 @@ from raykd.training.own_models import (
     training_of,
     trial_of,
 )
-from raykd.training.own_stream import Batches, Item, Stream, number_of_steps
+from raykd.training.own.stream import Batches, Item, Stream, number_of_steps
 from raykd.training.recorder import note_on_skipped
 from raykd.training.step import optimize, with_targets
 
