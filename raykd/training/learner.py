@@ -214,7 +214,8 @@ class Learner:
         fp16, also the number of steps that were skipped since the beginning."""
         means = self.mean_losses()
         if not means["loss"] <= self.trial.training.diverged:  # NaN compares false
-            self.failure = f"diverged: training loss {means['loss']:.4g} at step {step}"
+            advice = "" if self.scaler is None else "; a pass may overflow in fp16, so try fp32"
+            self.failure = f"diverged: training loss {means['loss']:.4g} at step {step}{advice}"
             self._release()
         if self.scaler is not None:
             means["skipped_steps"] = float(self.skipped_steps)

@@ -128,6 +128,15 @@ def test_a_student_whose_steps_are_all_skipped_stays_as_it_was(place: Place) -> 
         assert torch.equal(value, before[name]), name
 
 
+@pytest.mark.parametrize(("precision", "advises"), [("fp16", True), ("fp32", False)])
+def test_a_student_that_diverges_in_fp16_is_advised_of_fp32(
+    place: Place, precision: str, advises: bool
+) -> None:
+    memory = train(cohort(place, precision=precision, diverged=0.01), place.sources("bert"))
+    assert memory.failures
+    assert all(("fp16" in reason) == advises for reason in memory.failures.values())
+
+
 def test_a_training_with_skipped_steps_goes_on_from_any_step_bit_for_bit(place: Place) -> None:
     """Scale, moments, and the decay of tokens in no training row, which a checkpoint leaves out."""
     sources, hooks = place.sources("bert", dropout=0.1), AtEveryStep()
