@@ -12,7 +12,7 @@ from raykd.analysis.verdict.verdict import Cell, Verdict
 def headline(verdict: Verdict) -> str:
     """Return H1 over all settings as a sentence: whether the choice of layers matters. Where no
     setting has two strategies, return the number of claims by status."""
-    if verdict.claims and not any(_has_rivals(cell) for cell in verdict.cells):
+    if verdict.claims and verdict.cells and not any(map(_has_rivals, verdict.cells)):
         counts = Counter(c.status for c in verdict.claims)
         listed = ", ".join(f"{n} {status}" for status, n in counts.items())
         return f"No two strategies are compared here. Claims: {listed}."
