@@ -81,7 +81,8 @@ def load(setting: Setting) -> Materials:
 
 def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], Any]:
     rows, teacher = materials
-    return trainer(student, teacher, rows, setting, count).train
+    train: Callable[[], Any] = trainer(student, teacher, rows, setting, count).train
+    return train
 
 
 if __name__ == "__main__":
