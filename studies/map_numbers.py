@@ -3,6 +3,7 @@
     python studies/map_numbers.py read SWEEP    # numbers of teacher and student before training
     python studies/map_numbers.py train SWEEP SEED...    # adds every map's score under these seeds
     python studies/map_numbers.py rank NAME    # writes studies/NAME/maps.json
+    python studies/map_numbers.py show NAME    # its rows for a page
 
 SWEEP is a file whose `explore` section tries all maps, here study_minilm.yaml, and NAME the folder
 of its study. Scores go to NAME/maps.csv, numbers to NAME/numbers.json. A training that is ended
@@ -193,6 +194,16 @@ def rank(name: str) -> None:
     print(json.dumps(result, indent=1))
 
 
+def show(name: str) -> str:
+    """Return a row of a table for each number: its correlation with the maps' mean scores, and the
+    share of the permutations of the teacher's blocks that are at least as far from 0."""
+    found = json.loads((HERE / name / "maps.json").read_text(encoding="utf-8"))
+    return "\n".join(
+        f"| {number} | {ranked['correlation']:+.2f} | {ranked['p']:.3f} |"
+        for number, ranked in found["rank"]["before training"].items()
+    )
+
+
 def path(study: Study, file: str) -> Path:
     folder = HERE / study.config.name.replace("-", "_")
     folder.mkdir(exist_ok=True)
@@ -210,5 +221,7 @@ if __name__ == "__main__":
         read(name)
     elif command == "train":
         train(name, [int(seed) for seed in stated])
+    elif command == "show":
+        print(show(name))
     else:
         rank(name)

@@ -9,11 +9,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from raykd.analysis.stats.search.map_ranking import map_variance
 from raykd.cli.app import app
-from studies import curves, imitation, rejudge
+from studies import curves, imitation, map_numbers, rejudge
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"
@@ -212,6 +214,24 @@ def test_the_page_tells_what_was_imitated(name: str, start: str) -> None:
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     rows = imitation.show(name).splitlines()
     assert len(rows) == 3 and all(f"| {start}, {row}" in page for row in rows)
+
+
+def test_the_page_tells_how_numbers_rank_the_maps() -> None:
+    page = " ".join((ROOT / "docs" / "findings.md").read_text(encoding="utf-8").split())
+    assert " ".join(map_numbers.show("study_minilm").split()) in page
+    kept = json.loads((STUDIES / "study_minilm" / "maps.json").read_text(encoding="utf-8"))
+    variance = kept["variance"]
+    assert f"would repeat is {variance['reliability']:.2f}" in page
+    assert f"are equal: p {variance['p']:.2f}" in page and variance["p"] > 0.05
+    with (STUDIES / "study_minilm" / "maps.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        if int(row["seed"]) in kept["seeds"]:
+            scores.setdefault(row["map"], []).append(float(row["select"]))
+    table = np.array(list(scores.values()))
+    assert table.shape == (216, len(kept["seeds"]))
+    assert map_variance(table).p == pytest.approx(variance["p"])
 
 
 def test_the_page_tells_how_imitation_grows() -> None:
