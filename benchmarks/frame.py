@@ -194,6 +194,12 @@ def main(train: Callable[[Setting, Clock], Outcome]) -> None:
     out.write_text(json.dumps(result), encoding="utf-8")
 
 
+def load(setting: Setting) -> tuple[Rows, Any]:
+    """The training rows and the frozen teacher."""
+    teacher = load_model(setting.teacher).eval().requires_grad_(False)
+    return Rows.read(setting, "train"), teacher
+
+
 MaterialsT = TypeVar("MaterialsT")
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from raykd.analysis.stats.search.map_ranking import map_variance, ranking
@@ -188,6 +189,10 @@ def rank(name: str) -> None:
         "seeds": complete,
         "variance": asdict(variance),
         "ceiling": variance.ceiling,
+        # By ranks within a seed: the F test of the variance takes the seeds to scatter alike.
+        "friedman_p": float(stats.friedmanchisquare(*scores_MS).pvalue)
+        if len(complete) > 2
+        else None,
         "rank": found,
     }
     (HERE / name / "maps.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -41,15 +41,9 @@ def loss(
     return ce + kl + HIDDEN_WEIGHT * torch.stack(each).mean()
 
 
-Materials = tuple[Rows, Any]
-
-
-def load(setting: Setting) -> Materials:
-    teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
-    return Rows.read(setting, "train"), teacher
-
-
-def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], None]:
+def ready(
+    materials: tuple[Rows, Any], setting: Setting, student: Any, count: int
+) -> Callable[[], None]:
     rows, teacher = materials
     return partial(steps, student, teacher, rows, setting, count)
 
@@ -79,4 +73,4 @@ def steps(student: Any, teacher: Any, rows: Rows, setting: Setting, count: int) 
 
 
 if __name__ == "__main__":
-    frame.main(frame.peer(load, ready))
+    frame.main(frame.peer(frame.load, ready))

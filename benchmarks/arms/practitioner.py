@@ -71,19 +71,13 @@ def trainer(student: Any, teacher: Any, rows: Rows, setting: Setting, steps: int
     )
 
 
-Materials = tuple[Rows, Any]
-
-
-def load(setting: Setting) -> Materials:
-    teacher = frame.load_model(setting.teacher).eval().requires_grad_(False)
-    return Rows.read(setting, "train"), teacher
-
-
-def ready(materials: Materials, setting: Setting, student: Any, count: int) -> Callable[[], Any]:
+def ready(
+    materials: tuple[Rows, Any], setting: Setting, student: Any, count: int
+) -> Callable[[], Any]:
     rows, teacher = materials
     train: Callable[[], Any] = trainer(student, teacher, rows, setting, count).train
     return train
 
 
 if __name__ == "__main__":
-    frame.main(frame.peer(load, ready))
+    frame.main(frame.peer(frame.load, ready))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from raykd.analysis.stats.search.map_ranking import map_variance
@@ -221,9 +222,9 @@ def test_the_page_tells_how_numbers_rank_the_maps() -> None:
     assert " ".join(map_numbers.show("study_minilm").split()) in page
     kept = json.loads((STUDIES / "study_minilm" / "maps.json").read_text(encoding="utf-8"))
     variance = kept["variance"]
-    assert f"would repeat is {variance['reliability']:.2f}" in page
-    assert f"are equal: p {variance['p']:.3f}" in page
-    assert f"rank correlation is {kept['ceiling']:.2f}" in page
+    assert f"would repeat is estimated as {variance['reliability']:.2f}" in page
+    assert f"by ranks, p {kept['friedman_p']:.3f})" in page
+    assert f"a rank correlation at {kept['ceiling']:.2f}" in page
     with (STUDIES / "study_minilm" / "maps.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     scores: dict[str, list[float]] = {}
@@ -232,7 +233,16 @@ def test_the_page_tells_how_numbers_rank_the_maps() -> None:
             scores.setdefault(row["map"], []).append(float(row["select"]))
     table = np.array(list(scores.values()))
     assert table.shape == (216, len(kept["seeds"]))
-    assert map_variance(table).p == pytest.approx(variance["p"])
+    assert map_variance(table).reliability == pytest.approx(variance["reliability"])
+    assert stats.friedmanchisquare(*table).pvalue == pytest.approx(kept["friedman_p"])
+    assert f"Spearman {stats.spearmanr(table[:, :2]).statistic:.2f} between them" in page
+    search = STUDIES / "study_minilm" / "scores.csv"
+    with search.open(encoding="utf-8", newline="") as stream:
+        explored = {
+            r["map"]: float(r["score"]) for r in csv.DictReader(stream) if r["phase"] == "explore"
+        }
+    before = stats.spearmanr(table.mean(axis=1), [explored[m] for m in scores]).statistic
+    assert f"(Spearman {before:.2f} with these means)" in page
 
 
 def test_the_page_tells_how_imitation_grows() -> None:
